@@ -1,0 +1,25 @@
+"""The verbs of the interface, one a file."""
+
+from __future__ import annotations
+
+from . import (
+    generate,
+    import_captures,
+    make_proxy,
+    project_captures,
+    render_geometry,
+    set_path_ends,
+    tag_360,
+)
+
+MODULES = (import_captures, make_proxy, project_captures, set_path_ends, render_geometry, generate, tag_360)
+
+
+def register() -> None:
+    for module in MODULES:
+        module.register()
+
+
+def unregister() -> None:
+    for module in reversed(MODULES):
+        module.unregister()

@@ -1,0 +1,1 @@
+"""Pantheon360: sparse 360° captures to camera-controlled 360° video."""

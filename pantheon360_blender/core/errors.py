@@ -1,0 +1,88 @@
+"""Errors that a person reads: what happened, to which input, and what to do about it."""
+
+from __future__ import annotations
+
+
+class PantheonError(Exception):
+    """A failure explained to the person who caused or met it.
+
+    text: what happened and to which input, one or two sentences.
+    advice: what to do; empty where the text says it already.
+    code: a short stable slug for programs ("error" where none fits).
+    repair: the id of the operator that repairs it, or None.
+    """
+
+    code = "error"
+
+    def __init__(self, text: str, *, advice: str = "", code: str | None = None, repair: str | None = None) -> None:
+        super().__init__(f"{text} {advice}".strip())
+        self.text = text
+        self.advice = advice
+        self.code = code or self.code
+        self.repair = repair
+
+
+class FileError(PantheonError):
+    """A file cannot be read or written."""
+
+    code = "file"
+
+
+class ImageError(PantheonError):
+    """An image file is damaged or of an unsupported kind."""
+
+    code = "image"
+
+
+class MetadataError(PantheonError):
+    """Metadata of a photograph or video is hostile or damaged beyond reading."""
+
+    code = "metadata"
+
+
+class PointCloudError(PantheonError):
+    """A point cloud has impossible shapes or its file cannot be read."""
+
+    code = "point-cloud"
+
+
+class PoseError(PantheonError):
+    """A camera pose is not a finite rigid transform."""
+
+    code = "pose"
+
+
+class CaptureError(PantheonError):
+    """A capture cannot be imported or used."""
+
+    code = "capture"
+
+
+class CacheError(PantheonError):
+    """There is no 3D cache, or nothing is in it."""
+
+    code = "cache"
+
+
+class JobError(PantheonError):
+    """A job folder is incomplete, damaged or of another version."""
+
+    code = "job"
+
+
+class MessageError(PantheonError):
+    """A line on the wire is not a message of the protocol."""
+
+    code = "message"
+
+
+class BackendError(PantheonError):
+    """The backend process could not be started, died, or refused."""
+
+    code = "backend"
+
+
+class RenderError(PantheonError):
+    """A frame cannot be rendered as asked."""
+
+    code = "render"

@@ -1,0 +1,55 @@
+"""Progress of a long job: what the generators of this project yield."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of a long job.
+
+    phase: what is being done, for people ("Geometry pass").
+    step, of: steps finished and steps in all; of is 0 while the total is unknown.
+    waiting: True where nothing happened since the last step, so that a blocking driver may sleep.
+    text: a detail worth showing ("frame 12"), or empty.
+    """
+
+    phase: str
+    step: int = 0
+    of: int = 0
+    waiting: bool = False
+    text: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """Share finished, 0 to 1."""
+        return min(max(self.step / self.of, 0.0), 1.0) if self.of else 0.0
+
+
+Job = Generator[Progress, None, Result]
+"""A long job: yields progress, returns its result, and is cancelled by closing the generator."""
+
+
+class Eta:
+    """Seconds left of a phase, from the pace so far."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._started = 0.0
+        self._first = 0
+
+    def seconds(self, progress: Progress) -> float | None:
+        """Estimated seconds to the end of this phase; None while there is nothing to judge by."""
+        now = time.monotonic()
+        if progress.phase != self._phase:
+            self._phase, self._started, self._first = progress.phase, now, progress.step
+        finished = progress.step - self._first
+        if finished <= 0 or not progress.of:
+            return None
+        return (now - self._started) / finished * (progress.of - progress.step)

@@ -1,0 +1,184 @@
+"""The project's own Python environments: one for each Blender, one for the tools, one for the benchmark.
+
+Each lives in `.environments/<name>` and is made on first use with nothing but Python and the package
+registry, then re-used until its requirements change. `python scripts/environments.py NAME...` makes
+them and prints the interpreter of each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / ".environments"
+
+ORACLES = (
+    "pytest==9.2.0",
+    "hypothesis==6.155.2",
+    "pillow==13.0.0",
+    "py360convert==1.0.4",
+    "plyfile==1.1.3",
+    "av==18.1.0",
+)
+"""What the tests compare with: none of it is needed by the extension itself."""
+
+
+class EnvironmentUnavailable(RuntimeError):
+    """An environment cannot be made on this machine; the text says why and what would help."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment: the Python it must be made with and the packages it holds."""
+
+    name: str
+    python: str
+    requirements: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        return ENVIRONMENTS / self.name
+
+    @property
+    def interpreter(self) -> Path:
+        return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    @property
+    def stamp(self) -> str:
+        return hashlib.sha256("\n".join((self.python, *self.requirements)).encode()).hexdigest()
+
+
+ALL = {
+    environment.name: environment
+    for environment in (
+        Environment("blender-4.5", "3.11", ("bpy==4.5.15", "numpy==1.26.4", *ORACLES)),
+        Environment("blender-5.0", "3.11", ("bpy==5.0.1", "numpy==1.26.4", *ORACLES)),
+        Environment("blender-5.2", "3.13", ("bpy==5.2.3", *ORACLES)),
+        Environment(
+            "tools",
+            "3.11",
+            ("ruff==0.17.6", "mypy==2.4.1", "fake-bpy-module-4.5==20260730", "numpy==1.26.4", "pytest==9.2.0"),
+        ),
+        Environment(
+            "benchmark",
+            "3.11",
+            ("bpy==4.5.15", "numpy==1.26.4", "torch==2.13.0", "numba==0.68.1"),
+        ),
+    )
+}
+
+BLENDERS = ("blender-4.5", "blender-5.0", "blender-5.2")
+
+
+def ready(name: str) -> Path:
+    """Make the environment if it is not there yet and return its interpreter.
+
+    Raises EnvironmentUnavailable where its Python is not on this machine or an install fails.
+    """
+    environment = ALL[name]
+    marker = environment.folder / "requirements.sha256"
+    if marker.exists() and marker.read_text() == environment.stamp and environment.interpreter.exists():
+        return environment.interpreter
+    python = find_python(environment.python)
+    print(f"[environments] making {name} with Python {environment.python}: {', '.join(environment.requirements)}")
+    started = time.monotonic()
+    shutil.rmtree(environment.folder, ignore_errors=True)
+    _run([str(python), "-m", "venv", str(environment.folder)], name)
+    _run([str(environment.interpreter), "-m", "pip", "install", "--quiet", *environment.requirements], name)
+    marker.write_text(environment.stamp)
+    print(f"[environments] {name} is ready after {time.monotonic() - started:.0f} s")
+    return environment.interpreter
+
+
+def first_available(names: tuple[str, ...]) -> Path:
+    """The interpreter of the first of these environments that can be made here.
+
+    Raises EnvironmentUnavailable with every reason where none can.
+    """
+    reasons = []
+    for name in names:
+        try:
+            return ready(name)
+        except EnvironmentUnavailable as reason:
+            reasons.append(str(reason))
+    raise EnvironmentUnavailable("\n".join(reasons))
+
+
+def find_python(version: str) -> Path:
+    """An interpreter of exactly this minor version: ours, on the path, from pyenv, or fetched by uv.
+
+    Raises EnvironmentUnavailable with the ways to get one.
+    """
+    for candidate in _candidates(version):
+        if _version_of(candidate) == version:
+            return candidate
+    fetched = _fetch_with_uv(version)
+    if fetched is not None:
+        return fetched
+    raise EnvironmentUnavailable(
+        f"Python {version} is not on this machine and could not be fetched. Install it "
+        f"(pyenv install {version}, your system's python{version} package, or python.org) and run this again."
+    )
+
+
+def _candidates(version: str) -> list[Path]:
+    found = [Path(sys.executable)]
+    on_path = shutil.which(f"python{version}")
+    if on_path:
+        found.append(Path(on_path))
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found.extend(sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True))
+    found.extend(sorted((ENVIRONMENTS / "pythons").glob(f"*{version}*/bin/python{version}")))
+    return found
+
+
+def _version_of(python: Path) -> str | None:
+    probe = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run([str(python), "-c", probe], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _fetch_with_uv(version: str) -> Path | None:
+    """Let uv, a package on PyPI, fetch a standalone Python; None where that is not possible."""
+    helper = ENVIRONMENTS / "uv"
+    uv = helper / ("Scripts/uv.exe" if os.name == "nt" else "bin/uv")
+    print(f"[environments] Python {version} is not installed here; asking uv to fetch it")
+    try:
+        if not uv.exists():
+            subprocess.run([sys.executable, "-m", "venv", str(helper)], check=True)
+            python = helper / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+            subprocess.run([str(python), "-m", "pip", "install", "--quiet", "uv"], check=True)
+        pythons = ENVIRONMENTS / "pythons"
+        subprocess.run([str(uv), "python", "install", "--install-dir", str(pythons), version], check=True, timeout=300)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    for candidate in _candidates(version):
+        if _version_of(candidate) == version:
+            return candidate
+    return None
+
+
+def _run(command: list[str], name: str) -> None:
+    done = subprocess.run(command, text=True, capture_output=True)
+    if done.returncode != 0:
+        raise EnvironmentUnavailable(
+            f"The environment {name} could not be made: {' '.join(command)} failed.\n{done.stderr.strip()[-2000:]}"
+        )
+
+
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or [*BLENDERS, "tools"]:
+        try:
+            print(ready(chosen))
+        except EnvironmentUnavailable as problem:
+            sys.exit(str(problem))

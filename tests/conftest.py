@@ -1,0 +1,64 @@
+"""Fixtures shared by all rooms: the repository enabled as an extension inside this Python's Blender."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+# Set before bpy is first imported: preferences of the person who runs the tests are neither read nor written.
+_RESOURCES = tempfile.mkdtemp(prefix="pantheon360-tests-")
+os.environ["BLENDER_USER_RESOURCES"] = _RESOURCES
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_RESOURCES, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def extension(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """The repository as the enabled extension `bl_ext.dev.pantheon360`."""
+    pytest.importorskip("bpy", reason="needs Blender as a Python module")
+    import addon_utils
+    import bpy
+
+    repository = tmp_path_factory.mktemp("repository")
+    (repository / "pantheon360").symlink_to(ROOT, target_is_directory=True)
+    bpy.context.preferences.extensions.repos.new(name="Dev", module="dev", custom_directory=str(repository))
+    name = "bl_ext.dev.pantheon360"
+    if addon_utils.enable(name, default_set=True) is None:
+        pytest.fail(f"{name} cannot be enabled; its traceback is above")
+    yield sys.modules[name]
+    addon_utils.disable(name, default_set=True)
+
+
+@pytest.fixture
+def house(extension: ModuleType) -> Callable[[str], ModuleType]:
+    """Import a room of the enabled extension: house("scene.captures"), house("core.cameras"), house("operators.generate")."""
+
+    def room(name: str) -> ModuleType:
+        inside = name if name.startswith(("operators", "ui")) else f"pantheon360_blender.{name}"
+        return importlib.import_module(f"{extension.__name__}.{inside}")
+
+    return room
+
+
+@pytest.fixture
+def blend(extension: ModuleType) -> Any:
+    """An empty factory file with the extension enabled; returns its scene."""
+    import bpy
+
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    return bpy.context.scene
