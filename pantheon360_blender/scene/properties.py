@@ -1,0 +1,275 @@
+"""Properties that a .blend keeps: the shot's settings on the scene, captures and caches on their objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+# Blender evaluates the annotations below; a type checker cannot, hence the ignores.
+
+
+def _is_capture(_group: PANTHEON360_PG_scene, obj: bpy.types.Object) -> bool:
+    return bool(of_object(obj).is_capture)
+
+
+def _show_preview_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
+    from . import captures  # captures reads these properties: imported late to break the circle
+
+    if group.is_capture:
+        captures.update_preview(group.id_data)
+
+
+class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
+    """Settings of one shot."""
+
+    # Captures and proxy
+    eye_height: FloatProperty(  # type: ignore[valid-type]
+        name="Eye Height",
+        description="Height of the lens above the ground, given to captures whose own height is not known",
+        default=2.0,
+        min=0.0,
+        soft_max=5.0,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
+    wall_distance: FloatProperty(  # type: ignore[valid-type]
+        name="Wall Distance",
+        description="How far the starter proxy's walls stand from the line of captures",
+        default=8.0,
+        min=0.1,
+        soft_max=200.0,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
+    # 3D cache
+    cache: PointerProperty(  # type: ignore[valid-type]
+        name="3D Cache",
+        description="The coloured points of this scene; projecting again replaces them",
+        type=bpy.types.Object,
+    )
+    projection_width: IntProperty(  # type: ignore[valid-type]
+        name="Projection Width",
+        description="Rays around the horizon sent from each capture; half as many from pole to pole",
+        default=1024,
+        min=16,
+        max=16384,
+        subtype="PIXEL",
+    )
+    nearest_capture_only: BoolProperty(  # type: ignore[valid-type]
+        name="Nearest Capture Only",
+        description="Where several captures see the same surface, keep the points of the nearest one",
+        default=True,
+    )
+    # Camera path
+    start_capture: PointerProperty(  # type: ignore[valid-type]
+        name="Start",
+        description="Capture the camera starts from; it is the first frame's anchor",
+        type=bpy.types.Object,
+        poll=_is_capture,
+    )
+    end_capture: PointerProperty(  # type: ignore[valid-type]
+        name="End",
+        description="Capture the camera arrives at; it is the last frame's anchor",
+        type=bpy.types.Object,
+        poll=_is_capture,
+    )
+    match_orientation: BoolProperty(  # type: ignore[valid-type]
+        name="Match Orientation",
+        description="Turn the camera as the captures are turned; off keeps the camera's own orientation",
+        default=False,
+    )
+    # Geometry pass and frames
+    width: IntProperty(  # type: ignore[valid-type]
+        name="Width",
+        description="Width of the panoramas in pixels; the height is half of it",
+        default=1024,
+        min=16,
+        max=16384,
+        step=64,
+        subtype="PIXEL",
+    )
+    near: FloatProperty(  # type: ignore[valid-type]
+        name="Near",
+        description="Points nearer to the camera than this are not drawn",
+        default=0.05,
+        min=1e-6,
+        soft_max=10.0,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
+    frame_step: IntProperty(  # type: ignore[valid-type]
+        name="Step",
+        description="Generate every n-th frame",
+        default=1,
+        min=1,
+        soft_max=10,
+    )
+    # Painting
+    painter: EnumProperty(  # type: ignore[valid-type]
+        name="Painter",
+        description="What turns the geometry pass into photographic frames",
+        items=[
+            (
+                "DRAFT",
+                "Draft",
+                "Cache points over the captures at infinity, holes filled; needs no model and no download",
+            ),
+        ],
+        default="DRAFT",
+    )
+    seed: StringProperty(  # type: ignore[valid-type]
+        name="Seed",
+        description="64-bit number that makes a result repeatable",
+        default="0",
+    )
+    jobs_folder: StringProperty(  # type: ignore[valid-type]
+        name="Jobs Folder",
+        description="Where shots are written; empty is pantheon360_jobs beside the saved file",
+        default="",
+        subtype="DIR_PATH",
+    )
+    strip_source: EnumProperty(  # type: ignore[valid-type]
+        name="Strip",
+        description="What the sequencer gets",
+        items=[
+            ("FRAMES", "Frames", "The lossless PNG frames"),
+            ("VIDEO", "Video", "The MP4 tagged as 360°"),
+        ],
+        default="FRAMES",
+    )
+
+
+class PANTHEON360_PG_object(bpy.types.PropertyGroup):
+    """What an object is to Pantheon360, and a capture's own settings."""
+
+    is_capture: BoolProperty(  # type: ignore[valid-type]
+        name="Is a Capture", description="This object's transform is the pose of a 360° photograph", default=False
+    )
+    is_cache: BoolProperty(  # type: ignore[valid-type]
+        name="Is a 3D Cache", description="This object's points are splatted into the geometry pass", default=False
+    )
+    is_geometry: BoolProperty(  # type: ignore[valid-type]
+        name="Projection Geometry", description="Captures are projected onto this mesh", default=False
+    )
+    image: PointerProperty(  # type: ignore[valid-type]
+        name="Image", description="Equirectangular photograph, twice as wide as high", type=bpy.types.Image
+    )
+    mask: PointerProperty(  # type: ignore[valid-type]
+        name="Mask",
+        description="White where the photograph is to be ignored: the photographer, a tripod, passers-by",
+        type=bpy.types.Image,
+    )
+    nadir: FloatProperty(  # type: ignore[valid-type]
+        name="Nadir",
+        description="Share of the image's height ignored at its foot, where photographer and tripod are",
+        default=0.0,
+        min=0.0,
+        max=0.5,
+        subtype="FACTOR",
+    )
+    yaw: FloatProperty(  # type: ignore[valid-type]
+        name="Yaw",
+        description="Levelling: turns the image's centre to the right",
+        default=0.0,
+        subtype="ANGLE",
+        unit="ROTATION",
+    )
+    pitch: FloatProperty(  # type: ignore[valid-type]
+        name="Pitch",
+        description="Levelling: turns the image's centre up",
+        default=0.0,
+        subtype="ANGLE",
+        unit="ROTATION",
+    )
+    roll: FloatProperty(  # type: ignore[valid-type]
+        name="Roll",
+        description="Levelling: tilts the camera's right side down",
+        default=0.0,
+        subtype="ANGLE",
+        unit="ROTATION",
+    )
+    show_preview: BoolProperty(  # type: ignore[valid-type]
+        name="Show Preview",
+        description="Show the photograph on a sphere around the capture",
+        default=True,
+        update=_show_preview_changed,
+    )
+    source_path: StringProperty(  # type: ignore[valid-type]
+        name="Source", description="File the capture was imported from", default=""
+    )
+    has_position: BoolProperty(  # type: ignore[valid-type]
+        name="Has a Position", description="The photograph says where on Earth it was taken", default=False
+    )
+    # Text, because Blender's float properties are 32 bit: a metre off at best.
+    latitude: StringProperty(  # type: ignore[valid-type]
+        name="Latitude", description="Degrees north, WGS 84", default=""
+    )
+    longitude: StringProperty(  # type: ignore[valid-type]
+        name="Longitude", description="Degrees east, WGS 84", default=""
+    )
+    altitude: StringProperty(  # type: ignore[valid-type]
+        name="Altitude", description="Metres above sea level; empty where unknown", default=""
+    )
+
+
+class PANTHEON360_PG_window_manager(bpy.types.PropertyGroup):
+    """The running job as panels show it; never saved."""
+
+    running: BoolProperty(  # type: ignore[valid-type]
+        name="Running", default=False, options={"SKIP_SAVE"}
+    )
+    progress: FloatProperty(  # type: ignore[valid-type]
+        name="Progress", default=0.0, min=0.0, max=1.0, subtype="FACTOR", options={"SKIP_SAVE"}
+    )
+    phase: StringProperty(  # type: ignore[valid-type]
+        name="Phase", default="", options={"SKIP_SAVE"}
+    )
+    eta: StringProperty(  # type: ignore[valid-type]
+        name="Time Left", default="", options={"SKIP_SAVE"}
+    )
+
+
+def of_scene(scene: bpy.types.Scene) -> Any:
+    """The scene's PANTHEON360_PG_scene, for type checkers that do not know properties added at run time."""
+    return scene.pantheon360  # type: ignore[attr-defined]
+
+
+def of_object(obj: bpy.types.Object) -> Any:
+    """The object's PANTHEON360_PG_object."""
+    return obj.pantheon360  # type: ignore[attr-defined]
+
+
+def of_window_manager(window_manager: bpy.types.WindowManager) -> Any:
+    """The window manager's PANTHEON360_PG_window_manager."""
+    return window_manager.pantheon360  # type: ignore[attr-defined]
+
+
+NAME = "pantheon360"
+
+GROUPS: tuple[tuple[Any, Any], ...] = (
+    (bpy.types.Scene, PANTHEON360_PG_scene),
+    (bpy.types.Object, PANTHEON360_PG_object),
+    (bpy.types.WindowManager, PANTHEON360_PG_window_manager),
+)
+"""Which group hangs on which Blender type, always under NAME."""
+
+
+def register() -> None:
+    for owner, group in GROUPS:
+        bpy.utils.register_class(group)
+        setattr(owner, NAME, PointerProperty(type=group))
+
+
+def unregister() -> None:
+    for owner, group in reversed(GROUPS):
+        delattr(owner, NAME)
+        bpy.utils.unregister_class(group)
