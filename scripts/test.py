@@ -1,0 +1,54 @@
+"""Style, types, layers, and the test suite inside every supported Blender.
+
+`python scripts/test.py [BLENDER...] [-- PYTEST ARGUMENTS]`, for example `scripts/test.py blender-5.2 -- tests/core -x`.
+A Blender whose Python is not on this machine is skipped with the reason; where the variable CI is set, that fails.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import check
+import environments
+
+
+def main(arguments: list[str]) -> int:
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    blenders, options = arguments[:split], arguments[split + 1 :]
+    unknown = [name for name in blenders if name not in environments.BLENDERS]
+    if unknown:
+        print(f"[test] unknown: {', '.join(unknown)}; there are {', '.join(environments.BLENDERS)}")
+        return 2
+    results = {} if options else {"style and types": _verdict(check.main())}
+    for name in blenders or environments.BLENDERS:
+        results[name] = _suite(name, options)
+    print("\n[test] summary")
+    for name, verdict in results.items():
+        print(f"  {name:16} {verdict}")
+    failed = [verdict for verdict in results.values() if verdict.startswith("FAILED")]
+    skipped = [verdict for verdict in results.values() if verdict.startswith("skipped")]
+    return 1 if failed or (skipped and (os.environ.get("CI") or len(skipped) == len(environments.BLENDERS))) else 0
+
+
+def _suite(name: str, options: list[str]) -> str:
+    try:
+        python = environments.ready(name)
+    except environments.EnvironmentUnavailable as reason:
+        print(f"[test] {name} is skipped: {reason}")
+        return f"skipped: {str(reason).splitlines()[0]}"
+    print(f"\n[test] the suite in {name}", flush=True)
+    started = time.monotonic()
+    command = [str(python), "-B", "-m", "pytest", "-q", *(options or ["tests"])]
+    code = subprocess.run(command, cwd=environments.ROOT).returncode
+    return f"{_verdict(code)} in {time.monotonic() - started:.0f} s"
+
+
+def _verdict(code: int) -> str:
+    return "passed" if code == 0 else f"FAILED (exit code {code})"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
