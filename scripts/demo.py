@@ -1,0 +1,41 @@
+"""`make demo`: two real panoramas of a street to a tagged 360° strip, in a real Blender, with no screen.
+
+Makes the environment, fetches the photographs, then runs `demo_shot.py` inside Blender. Everything lands in
+`out/demo/`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import environments
+import photographs
+
+OUT = environments.ROOT / "out" / "demo"
+
+
+def main() -> int:
+    python = environments.first_available(_order())
+    try:
+        street = photographs.fetch()
+        pictures = [street[1], street[2]]
+        options = ["--source", photographs.LICENCE]
+    except photographs.PhotographsUnavailable as reason:
+        print(f"[demo] {reason}\n[demo] falling back on the CC0 panoramas inside Blender: the shot will have no parallax")
+        pictures, options = [], ["--source", "CC0 panoramas that come with Blender"]
+    OUT.mkdir(parents=True, exist_ok=True)
+    shot = environments.ROOT / "scripts" / "demo_shot.py"
+    command = [str(python), "-B", str(shot), "--out", str(OUT), *options, *map(str, pictures)]
+    return subprocess.run(command, cwd=environments.ROOT).returncode
+
+
+def _order() -> tuple[str, ...]:
+    """Blenders to try, those for the running Python first: nothing has to be fetched for them."""
+    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    newest_first = environments.BLENDERS[::-1]
+    return tuple(sorted(newest_first, key=lambda name: environments.ALL[name].python != ours))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

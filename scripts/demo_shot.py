@@ -1,0 +1,237 @@
+"""The demo's shot, run inside Blender's Python: the same operators an artist presses, in the same order."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FRAMES = 49
+FPS = 12
+WIDTH = 1024
+PROJECTION_WIDTH = 2048
+
+SUN_HEADINGS = {"street-2.jpg": 26.6, "street-3.jpg": 32.2}
+"""True headings of the image centres, degrees.
+
+The camera's own GPS direction follows the walk and is off by up to 40 degrees. The sun, at azimuth 118.7 degrees by
+almanac at the time in the EXIF data, stands 92.1 and 86.5 degrees to the right of the centres.
+"""
+
+
+class Stopwatch:
+    """Seconds of each stage, in order."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, float]] = []
+
+    def run(self, name: str, stage: Callable[[], Any]) -> Any:
+        print(f"[demo] {name} ...", flush=True)
+        started = time.monotonic()
+        result = stage()
+        self.stages.append((name, time.monotonic() - started))
+        print(f"[demo] {name}: {self.stages[-1][1]:.1f} s", flush=True)
+        return result
+
+
+def main() -> int:
+    arguments = _arguments()
+    resources = tempfile.mkdtemp(prefix="pantheon360-demo-")
+    os.environ["BLENDER_USER_RESOURCES"] = resources
+    try:
+        return _shoot(arguments.out.resolve(), arguments.photographs, arguments.source)
+    finally:
+        shutil.rmtree(resources, ignore_errors=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--source", default="")
+    parser.add_argument("photographs", nargs="*", type=Path)
+    return parser.parse_args()
+
+
+def _shoot(out: Path, photographs: list[Path], source: str) -> int:
+    watch = Stopwatch()
+    extension = watch.run("Start Blender, enable the extension", enable_extension)
+    import bpy
+
+    print(f"[demo] Blender {bpy.app.version_string}")
+    scene = watch.run("New scene", lambda: new_scene(out))
+    pictures = photographs or blender_panoramas(extension)
+    watch.run("Import two captures", lambda: import_captures(pictures))
+    watch.run("Make the proxy", lambda: bpy.ops.pantheon360.make_proxy())
+    watch.run("Project captures onto geometry", lambda: bpy.ops.pantheon360.project_captures())
+    watch.run("Keyframe the camera", lambda: animate_camera(scene))
+    scene.pantheon360.strip_source = "FRAMES"
+    watch.run(f"Geometry pass, painting, strip ({FRAMES} frames)", lambda: bpy.ops.pantheon360.generate())
+    folder = newest_job(out / "jobs")
+    video = watch.run("Encode and tag the MP4", lambda: encode(extension, folder, out / "fly-through.mp4"))
+    bpy.ops.wm.save_as_mainfile(filepath=str(out / "street.blend"))
+    watch.run("Contact sheet", lambda: contact_sheet(folder, pictures, out / "contact-sheet.png"))
+    write_summary(out, watch, scene, folder, video, source)
+    return 0
+
+
+def enable_extension() -> ModuleType:
+    """Enable the repository as the extension it is, from a development repository of Blender's."""
+    import addon_utils
+    import bpy
+
+    repository = Path(os.environ["BLENDER_USER_RESOURCES"]) / "repository"
+    repository.mkdir(parents=True)
+    (repository / "pantheon360").symlink_to(ROOT, target_is_directory=True)
+    bpy.context.preferences.extensions.repos.new(name="Dev", module="dev", custom_directory=str(repository))
+    module = addon_utils.enable("bl_ext.dev.pantheon360", default_set=True)
+    if module is None:
+        sys.exit("[demo] the extension cannot be enabled; its traceback is above")
+    return module
+
+
+def new_scene(out: Path) -> Any:
+    """An empty scene with a camera, saved so that everything else can be relative to it."""
+    import bpy
+
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    scene = bpy.context.scene
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    camera.data.type = "PANO"
+    camera.data.panorama_type = "EQUIRECTANGULAR"
+    scene.frame_start, scene.frame_end = 1, FRAMES
+    scene.render.fps = FPS
+    scene.render.resolution_x, scene.render.resolution_y = WIDTH, WIDTH // 2
+    scene.render.resolution_percentage = 100
+    scene.pantheon360.width = WIDTH
+    scene.pantheon360.projection_width = PROJECTION_WIDTH
+    scene.pantheon360.jobs_folder = "//jobs"
+    bpy.ops.wm.save_as_mainfile(filepath=str(out / "street.blend"))
+    return scene
+
+
+def blender_panoramas(extension: ModuleType) -> list[Path]:
+    """Two of the CC0 panoramas that come with Blender, for when the street cannot be fetched."""
+    import bpy
+
+    folder = Path(bpy.utils.system_resource("DATAFILES", path="studiolights/world"))
+    return [folder / "city.exr", folder / "courtyard.exr"]
+
+
+def import_captures(pictures: list[Path]) -> None:
+    """Import, ignore the photographer, and level each heading."""
+    import bpy
+
+    folder = str(pictures[0].parent)
+    bpy.ops.pantheon360.import_captures(directory=folder, files=[{"name": picture.name} for picture in pictures])
+    for index, capture in enumerate(captures()):
+        name = Path(capture.pantheon360.source_path).name
+        if name in SUN_HEADINGS:
+            capture.pantheon360.nadir = 0.25
+            capture.pantheon360.yaw = math.radians(SUN_HEADINGS[name]) - heading(capture)
+        else:
+            capture.location.y += 3.0 * index
+
+
+def captures() -> list[Any]:
+    import bpy
+
+    found = [thing for thing in bpy.context.scene.objects if thing.pantheon360.is_capture]
+    return sorted(found, key=lambda thing: thing.name)
+
+
+def heading(capture: Any) -> float:
+    """Compass heading of a level capture's image centre, radians clockwise from +Y."""
+    forward = capture.matrix_world.to_3x3() @ __import__("mathutils").Vector((0.0, 0.0, -1.0))
+    return math.atan2(forward.x, forward.y)
+
+
+def animate_camera(scene: Any) -> None:
+    """Fly from the first capture to the second and look 50 degrees to the right and back on the way."""
+    import bpy
+
+    first, second = captures()
+    scene.pantheon360.start_capture, scene.pantheon360.end_capture = first, second
+    scene.pantheon360.match_orientation = True
+    bpy.ops.pantheon360.set_path_ends()
+    camera = scene.camera
+    middle = (scene.frame_start + scene.frame_end) // 2
+    scene.frame_set(middle)
+    camera.rotation_euler.z -= math.radians(50.0)
+    camera.keyframe_insert("rotation_euler", frame=middle)
+    scene.frame_set(scene.frame_start)
+
+
+def newest_job(jobs: Path) -> Path:
+    return max((path.parent for path in jobs.glob("*/job.json")), key=lambda folder: folder.stat().st_mtime)
+
+
+def encode(extension: ModuleType, folder: Path, target: Path) -> Path:
+    """The MP4 by Blender's encoder, tagged; the same code the VIDEO strip source uses."""
+    import importlib
+
+    import bpy
+
+    house = f"{extension.__name__}.pantheon360_blender"
+    video = importlib.import_module(f"{house}.scene.video")
+    jobs = importlib.import_module(f"{house}.scene.jobs")
+    job_folder = importlib.import_module(f"{house}.core.job_folder")
+    jobs.run_blocking(video.encode(job_folder.JobFolder.open(folder), target))
+    assert bpy.context.scene is not None
+    return target
+
+
+def contact_sheet(folder: Path, pictures: list[Path], target: Path) -> None:
+    """Captures on top; below, geometry pass and painted frame side by side at five moments of the path."""
+    from PIL import Image, ImageDraw
+
+    cell, gap, line = (640, 320), 8, 20
+    moments = [1 + round(index * (FRAMES - 1) / 4) for index in range(5)]
+    rows: list[list[tuple[str, Path]]] = [[(picture.name, picture) for picture in sorted(folder.glob("captures/*.png"))]]
+    for moment in moments:
+        name = f"{moment:06d}.png"
+        painted = folder / "frames" / name
+        rows.append([(f"geometry pass, frame {moment}", folder / "geometry" / name), (f"painted, frame {moment}", painted)])
+    sheet = Image.new("RGB", (2 * cell[0] + 3 * gap, len(rows) * (cell[1] + line + gap) + gap), "#202020")
+    draw = ImageDraw.Draw(sheet)
+    for row, cells in enumerate(rows):
+        for column, (label, path) in enumerate(cells[:2]):
+            x, y = gap + column * (cell[0] + gap), gap + row * (cell[1] + line + gap)
+            draw.text((x, y + 2), label, fill="#e0e0e0")
+            with Image.open(path) as picture:
+                sheet.paste(picture.convert("RGB").resize(cell, Image.Resampling.LANCZOS), (x, y + line))
+    sheet.save(target)
+
+
+def write_summary(out: Path, watch: Stopwatch, scene: Any, folder: Path, video: Path, source: str) -> None:
+    """`summary.txt` for people and `summary.json` for programs."""
+    import bpy
+
+    points = len(scene.pantheon360.cache.data.vertices)
+    total = sum(seconds for _, seconds in watch.stages)
+    lines = [f"Pantheon360 demo, Blender {bpy.app.version_string}", f"Photographs: {source}", ""]
+    lines += [f"{name:48} {seconds:7.1f} s" for name, seconds in watch.stages]
+    lines += [f"{'Total':48} {total:7.1f} s", "", f"Cache: {points:,} points", f"Video: {video.name}, {FRAMES} frames"]
+    lines += [f"Job folder: {folder.relative_to(out)}", "Painter: draft (no model)"]
+    (out / "summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    record = {"blender": bpy.app.version_string, "source": source, "points": points, "frames": FRAMES}
+    record["seconds"] = {name: round(seconds, 2) for name, seconds in watch.stages}
+    (out / "summary.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print("\n" + "\n".join(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
