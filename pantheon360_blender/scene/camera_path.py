@@ -1,0 +1,117 @@
+"""The camera's path: poses of the scene's own camera, frame by frame, as the depsgraph evaluates it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import bpy
+import numpy as np
+
+from ..core import cameras
+from ..core.errors import RenderError
+from ..core.progress import Job, Progress
+
+BATCH_SECONDS = 0.1
+"""How long frames are stepped through before the current frame is put back and the interface gets its turn."""
+
+
+def pose(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
+    """The pose of the scene's camera as this depsgraph has evaluated it.
+
+    Constraints, parents, drivers, actions and NLA are in it; scale and shear of parents are taken out.
+    Returns (4, 4) float64, camera-to-world, camera looks along -Z with +Y up.
+    Raises RenderError where the scene has no camera.
+    """
+    scene = depsgraph.scene
+    camera = _camera(scene)
+    return cameras.without_scale(np.array(camera.evaluated_get(depsgraph).matrix_world, dtype=np.float64))
+
+
+def poses(scene: bpy.types.Scene, frames: Sequence[float]) -> Job[np.ndarray]:
+    """Evaluate the scene at each of these frames, fractions allowed, and read its camera.
+
+    A job: between its steps, at its end and where it is cancelled the scene stands at its own current frame, so that
+    an artist sees no flicker and edits made meanwhile are seen by the frames that follow.
+    Cameras bound to timeline markers are honoured.
+    Returns (F, 4, 4) float64 poses as in `pose`. Raises RenderError where a frame has no camera.
+    """
+    name = scene.name
+    _camera(scene)
+    found: list[np.ndarray] = []
+    while len(found) < len(frames):
+        yield Progress("Camera path", len(found), len(frames))
+        current = scene_named(name)
+        with frame_restored(current):
+            until = time.monotonic() + BATCH_SECONDS
+            for frame in frames[len(found) :]:
+                found.append(pose(go_to(current, frame)))
+                if time.monotonic() > until:
+                    break
+    yield Progress("Camera path", len(found), len(frames))
+    return np.array(found, dtype=np.float64).reshape(-1, 4, 4)
+
+
+def go_to(scene: bpy.types.Scene, frame: float) -> bpy.types.Depsgraph:
+    """Make `frame`, fractions allowed, the scene's current frame and return its evaluated depsgraph."""
+    whole = math.floor(frame)
+    scene.frame_set(whole, subframe=float(frame - whole))
+    return evaluated(scene)
+
+
+def evaluated(scene: bpy.types.Scene) -> bpy.types.Depsgraph:
+    """The up-to-date depsgraph of the scene's view layer, of whatever scene the window shows."""
+    layer = _view_layer(scene)
+    layer.update()
+    return layer.depsgraph
+
+
+@contextmanager
+def frame_restored(scene: bpy.types.Scene) -> Iterator[None]:
+    """Put the scene back to its current frame when the block ends, whichever way it ends."""
+    frame, subframe, camera = scene.frame_current, scene.frame_subframe, scene.camera
+    try:
+        yield
+    finally:
+        if (scene.frame_current, scene.frame_subframe) != (frame, subframe):
+            scene.frame_set(frame, subframe=subframe)
+            scene.camera = camera  # timeline markers may have bound another one than the artist had chosen here
+
+
+def frame_numbers(scene: bpy.types.Scene, step: int = 1) -> list[int]:
+    """The whole frames of the scene's range, every `step`-th. Raises RenderError where the range is empty."""
+    frames = list(range(scene.frame_start, scene.frame_end + 1, max(step, 1)))
+    if not frames:
+        raise RenderError(
+            f"Scene {scene.name} ends at frame {scene.frame_end}, before it starts at {scene.frame_start}.",
+            advice="Set the frame range in the Output properties.",
+        )
+    return frames
+
+
+def scene_named(name: str) -> bpy.types.Scene:
+    """Look a scene up again after a pause in which it may have been deleted or undone. Raises RenderError."""
+    scene = bpy.data.scenes.get(name)
+    if scene is None:
+        raise RenderError(f"Scene {name} was deleted or renamed while a job was reading it.", advice="Start it again.")
+    return scene
+
+
+def _camera(scene: bpy.types.Scene) -> bpy.types.Object:
+    if scene.camera is None:
+        raise RenderError(
+            f"Scene {scene.name} has no camera.",
+            advice="Add one and animate it, or let Set Path Ends make one.",
+            code="no-camera",
+            repair="pantheon360.set_path_ends",
+        )
+    return scene.camera
+
+
+def _view_layer(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
+    """The layer the window shows where it shows this scene, else the first one that renders."""
+    if bpy.context.scene == scene and bpy.context.view_layer is not None:
+        return bpy.context.view_layer
+    return next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
