@@ -22,7 +22,9 @@ def main() -> int:
         pictures = [street[1], street[2]]
         options = ["--source", photographs.LICENCE]
     except photographs.PhotographsUnavailable as reason:
-        print(f"[demo] {reason}\n[demo] falling back on the CC0 panoramas inside Blender: the shot will have no parallax")
+        print(
+            f"[demo] {reason}\n[demo] falling back on the CC0 panoramas inside Blender: the shot will have no parallax"
+        )
         pictures, options = [], ["--source", "CC0 panoramas that come with Blender"]
     OUT.mkdir(parents=True, exist_ok=True)
     shot = environments.ROOT / "scripts" / "demo_shot.py"

@@ -200,11 +200,15 @@ def contact_sheet(folder: Path, pictures: list[Path], target: Path) -> None:
 
     cell, gap, line = (640, 320), 8, 20
     moments = [1 + round(index * (FRAMES - 1) / 4) for index in range(5)]
-    rows: list[list[tuple[str, Path]]] = [[(picture.name, picture) for picture in sorted(folder.glob("captures/*.png"))]]
+    rows: list[list[tuple[str, Path]]] = [
+        [(picture.name, picture) for picture in sorted(folder.glob("captures/*.png"))]
+    ]
     for moment in moments:
         name = f"{moment:06d}.png"
         painted = folder / "frames" / name
-        rows.append([(f"geometry pass, frame {moment}", folder / "geometry" / name), (f"painted, frame {moment}", painted)])
+        rows.append(
+            [(f"geometry pass, frame {moment}", folder / "geometry" / name), (f"painted, frame {moment}", painted)]
+        )
     sheet = Image.new("RGB", (2 * cell[0] + 3 * gap, len(rows) * (cell[1] + line + gap) + gap), "#202020")
     draw = ImageDraw.Draw(sheet)
     for row, cells in enumerate(rows):

@@ -107,7 +107,12 @@ def test_the_zip_holds_the_extension_and_nothing_else(package: Path) -> None:
         names = [name for name in archive.namelist() if not name.endswith("/")]
     rooms = {name.split("/")[0] for name in names if "/" in name}
     assert rooms == {"operators", "ui", "backend", "pantheon360_blender"}
-    assert {name for name in names if "/" not in name} == {"__init__.py", "blender_manifest.toml", "LICENSE", "README.md"}
+    assert {name for name in names if "/" not in name} == {
+        "__init__.py",
+        "blender_manifest.toml",
+        "LICENSE",
+        "README.md",
+    }
     assert not [name for name in names if name.endswith((".pyc", ".zip", ".png", ".jpg"))]
 
 
