@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
@@ -185,7 +185,7 @@ class JobFolder:
         width, height = self.job.size
         if image.shape != (height, width, 4) or image.dtype != np.uint8:
             raise JobError(
-                f"{self._geometry(kind, frame, 'png')} is {image.dtype} {image.shape}; {width} x {height} RGBA is wanted.",
+                f"{self._geometry(kind, frame, 'png')} is not {width} x {height} RGBA but {image.dtype} {image.shape}.",
                 advice="Prepare the shot again.",
             )
         depth = _read_depth(self._geometry(kind, frame, "npz"), (height, width))
@@ -333,7 +333,7 @@ class JobFolder:
 
 def now() -> str:
     """The present time, UTC, ISO 8601 to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _read_job(path: Path) -> Job:

@@ -113,6 +113,9 @@ class Cancelled:
 
 Message = Hello | Run | Cancel | Quit | Started | ProgressMessage | Preview | Warning_ | Error | Done | Cancelled
 
+FINAL = (Done, Cancelled, Error)
+"""The last answer to a Run is one of these."""
+
 KINDS: dict[str, type] = {
     "hello": Hello,
     "run": Run,
@@ -142,7 +145,8 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """Read one line. Fields that are not known are ignored, so that a newer minor version can add some.
 
-    Raises MessageError where it is no JSON object, of no known kind, too long, or a field is missing or of another type.
+    Raises MessageError where it is no JSON object, of no known kind, too long, or a field is missing or
+    of another type.
     """
     if len(line) > LINE_LIMIT:
         raise MessageError(f"A line is longer than the {LINE_LIMIT} bytes allowed.")

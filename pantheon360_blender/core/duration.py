@@ -1,0 +1,17 @@
+"""Durations as people say them."""
+
+from __future__ import annotations
+
+import math
+
+
+def as_text(seconds: float) -> str:
+    """A duration in seconds, rounded up: "8 s", "2 min 05 s", "3 h 20 min"; empty where it is negative or not finite."""
+    if not (0 <= seconds < math.inf):
+        return ""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,222 @@
+"""One stepper, two drivers: long jobs are generators, run by a modal operator or by a blocking loop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import bpy
+from bpy.app.handlers import persistent
+
+from ..core import duration, progress
+from ..core.errors import PantheonError
+from ..core.progress import Eta, Progress
+
+Result = TypeVar("Result")
+
+TICK = 0.05
+"""Seconds of work between two redraws: the interface stays alive, and little is lost on the way in and out."""
+INTERVAL = 0.02
+"""Seconds between two ticks, and of sleep where a job waits."""
+_REDRAWN = {"VIEW_3D", "SEQUENCE_EDITOR", "PROPERTIES", "IMAGE_EDITOR"}
+
+log = logging.getLogger(__name__)
+
+
+def run_blocking(job: progress.Job[Result], report: Callable[[Progress], None] | None = None) -> Result:
+    """Run a job to its end in this thread and return its result.
+
+    report: called with every step. Whatever the job raises is raised; Ctrl-C closes the job first.
+    """
+    try:
+        while True:
+            step = next(job)
+            if report is not None:
+                report(step)
+            if step.waiting:
+                time.sleep(INTERVAL)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    finally:
+        job.close()
+
+
+class Session:
+    """A job running in the interface: its timer and what the panel shows. `end` is the only way out."""
+
+    def __init__(self, context: bpy.types.Context, job: progress.Job[Any], label: str) -> None:
+        self.label = label
+        self.cancelled_by = ""
+        self._job = job
+        self._eta = Eta()
+        self._manager = context.window_manager
+        self._workspace = context.workspace
+        self._timer = self._manager.event_timer_add(INTERVAL, window=context.window)
+        _running.append(self)
+        self._show(Progress(label), running=True)
+
+    def tick(self) -> Progress:
+        """Advance the job until a tick's time is spent or it waits.
+
+        Raises StopIteration with the result at the end, and whatever the job raises.
+        """
+        deadline = time.monotonic() + TICK
+        while True:
+            step = next(self._job)
+            if step.waiting or time.monotonic() >= deadline:
+                self._show(step, running=True)
+                return step
+
+    def end(self, reason: str = "") -> None:
+        """Close the job, remove the timer and clear the panel; nothing where that is done already."""
+        if self not in _running:
+            return
+        _running.remove(self)
+        self.cancelled_by = reason
+        try:
+            self._job.close()
+        except Exception:
+            log.exception("%s did not stop cleanly", self.label)
+        # The window or its manager may be gone: Blender is quitting, or another file is being read.
+        with suppress(ReferenceError, RuntimeError, ValueError):
+            self._manager.event_timer_remove(self._timer)
+        with suppress(ReferenceError, RuntimeError):
+            self._show(Progress(""), running=False)
+
+    def _show(self, step: Progress, *, running: bool) -> None:
+        seconds = self._eta.seconds(step)
+        eta = duration.as_text(seconds) if seconds is not None else ""
+        shown = getattr(self._manager, "pantheon360", None)
+        if shown is not None:
+            shown.running, shown.progress, shown.phase, shown.eta = running, step.fraction, step.phase, eta
+        self._workspace.status_text_set(_status(step, eta) if running else None)
+        for window in self._manager.windows:
+            for area in window.screen.areas:
+                if area.type in _REDRAWN:
+                    area.tag_redraw()
+
+
+_running: list[Session] = []
+"""Sessions whose timers Blender holds: they must be ended before the add-on goes, or Blender hangs when it quits."""
+
+
+def end_running(reason: str) -> None:
+    """Cancel whatever runs in the interface."""
+    for session in list(_running):
+        session.end(reason)
+
+
+class JobOperator(bpy.types.Operator):
+    """An operator whose work is a long job.
+
+    A subclass defines `job` and may define `finished`. From a button it runs modally, with progress and Esc; from a
+    script or in the background it blocks. Errors are reported and the operator is cancelled.
+    """
+
+    bl_options = {"REGISTER"}
+    _session: Session | None = None
+
+    def job(self, context: bpy.types.Context) -> progress.Job[Any]:
+        """The work: a generator of Progress. Raises PantheonError."""
+        raise NotImplementedError
+
+    def finished(self, context: bpy.types.Context, result: Any) -> None:
+        """Deliver the result of the job. Raises PantheonError."""
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            self.finished(context, run_blocking(self.job(context)))
+        except PantheonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        if bpy.app.background or context.window is None:
+            return self.execute(context)
+        if _running:
+            self.report({"ERROR"}, f"{_running[0].label} is still running. Wait for it, or press Esc to cancel it.")
+            return {"CANCELLED"}
+        try:
+            job = self.job(context)
+        except PantheonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self._session = Session(context, job, self.bl_label)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        session = self._session
+        if session is None or session not in _running:
+            self.report({"WARNING"}, f"{self.bl_label} was cancelled: {session.cancelled_by if session else ''}")
+            return {"CANCELLED"}
+        if event.type == "ESC" and event.value == "PRESS":
+            session.end("Esc was pressed")
+            self.report({"INFO"}, f"{self.bl_label} was cancelled. What is finished is kept.")
+            return {"CANCELLED"}
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        return self._advance(context, session)
+
+    def cancel(self, _context: bpy.types.Context) -> None:
+        """Blender ends the operator: another file is read, its window is closed, or Blender quits."""
+        if self._session is not None:
+            self._session.end("Blender ended it")
+
+    def _advance(self, context: bpy.types.Context, session: Session) -> set[str]:
+        try:
+            session.tick()
+            return {"RUNNING_MODAL"}
+        except StopIteration as end:
+            session.end()
+            return self._deliver(context, end.value)
+        except PantheonError as error:
+            self.report({"ERROR"}, str(error))
+        except Exception as error:
+            log.exception("%s failed", self.bl_label)
+            self.report({"ERROR"}, f"{self.bl_label} failed unexpectedly: {error}. The console has the details.")
+        session.end()
+        return {"CANCELLED"}
+
+    def _deliver(self, context: bpy.types.Context, result: Any) -> set[str]:
+        try:
+            self.finished(context, result)
+        except PantheonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        # With UNDO among its options Blender pushes the step itself when a modal operator finishes.
+        if "UNDO" not in self.bl_options:
+            bpy.ops.ed.undo_push(message=self.bl_label)
+        return {"FINISHED"}
+
+
+def _status(step: Progress, eta: str) -> str:
+    counted = f" {step.step} of {step.of}" if step.of else ""
+    left = f", {eta} left" if eta else ""
+    return f"{step.phase}{counted}{left}    Esc: cancel"
+
+
+@persistent
+def _end_before_data_changes(*_: Any) -> None:
+    """Undo and reading a file replace the data a job holds on to; going on would crash Blender."""
+    end_running("the file was replaced by undo, redo or opening another")
+
+
+_HANDLERS = ("undo_pre", "redo_pre", "load_pre")
+
+
+def register() -> None:
+    for name in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(_end_before_data_changes)
+
+
+def unregister() -> None:
+    end_running("the extension was disabled")
+    for name in _HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
+        if _end_before_data_changes in handlers:
+            handlers.remove(_end_before_data_changes)
