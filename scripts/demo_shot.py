@@ -155,7 +155,9 @@ def captures() -> list[Any]:
 
 def heading(capture: Any) -> float:
     """Compass heading of a level capture's image centre, radians clockwise from +Y."""
-    forward = capture.matrix_world.to_3x3() @ __import__("mathutils").Vector((0.0, 0.0, -1.0))
+    from mathutils import Vector
+
+    forward = capture.matrix_world.to_3x3() @ Vector((0.0, 0.0, -1.0))
     return math.atan2(forward.x, forward.y)
 
 

@@ -140,11 +140,11 @@ def read_layers(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import bpy
 
     bpy.utils.expose_bundled_modules()
-    import OpenImageIO as oiio
+    import OpenImageIO
 
-    source = oiio.ImageInput.open(str(path))
+    source = OpenImageIO.ImageInput.open(str(path))
     names = list(source.spec().channelnames)
-    pixels = np.asarray(source.read_image(oiio.FLOAT))
+    pixels = np.asarray(source.read_image(OpenImageIO.FLOAT))
     source.close()
     colour = np.stack([pixels[..., index_of(names, f"Combined.{channel}")] for channel in "RGB"], axis=-1)
     return colour, pixels[..., index_of(names, "Depth.")]

@@ -37,7 +37,8 @@ def traces():
     for name in dir(bpy.app.handlers):
         handlers = getattr(bpy.app.handlers, name)
         if isinstance(handlers, list):
-            found.update("handler " + name for handler in handlers if "pantheon360" in getattr(handler, "__module__", ""))
+            owners = [getattr(handler, "__module__", "") for handler in handlers]
+            found.update("handler " + name for owner in owners if "pantheon360" in owner)
     found.update("thread " + thread.name for thread in threading.enumerate() if "pantheon" in thread.name.lower())
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
     if children.exists():
