@@ -78,7 +78,7 @@ def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     for start in range(0, len(flat), _BLOCK):
         block = flat[start : start + _BLOCK]
         values[start : start + _BLOCK] = texels.bilinear(block[:, 0], block[:, 1], width)
-    return values.reshape(pixels.shape[:-1] + image.shape[2:])
+    return np.asarray(values.reshape(pixels.shape[:-1] + image.shape[2:]))
 
 
 def rotate(image: np.ndarray, rotation: np.ndarray) -> np.ndarray:
@@ -288,7 +288,7 @@ class _Filter:
         for first, last, start, weights in self.bands():
             inputs = planes[:, start + before : start + before + weights.shape[1]]
             out[:, first:last] = inputs @ weights.T.astype(rows.dtype)
-        return out.reshape(count, channels, -1).transpose(0, 2, 1)
+        return np.asarray(out.reshape(count, channels, -1).transpose(0, 2, 1))
 
 
 def _rows_over_poles(image: np.ndarray, start: int, stop: int) -> np.ndarray:
