@@ -300,7 +300,7 @@ def _with_transparency(samples: np.ndarray, header: _Header, palette: bytes, tra
         samples = samples * np.uint8(255 // ((1 << header.depth) - 1))
     if alpha is not None:
         return np.dstack([samples, alpha])
-    return np.asarray(samples[..., 0] if channels == 1 else samples
+    return np.asarray(samples[..., 0] if channels == 1 else samples)
 
 
 def _looked_up(indices: np.ndarray, header: _Header, palette: bytes, transparency: bytes) -> np.ndarray:
