@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import bpy
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 from ..core import cameras
 from ..core.errors import RenderError
 from ..core.progress import Job, Progress
+
+Reading = TypeVar("Reading")
 
 BATCH_SECONDS = 0.1
 """How long frames are stepped through before the current frame is put back and the interface gets its turn."""
@@ -31,27 +34,41 @@ def pose(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
 
 
 def poses(scene: bpy.types.Scene, frames: Sequence[float]) -> Job[np.ndarray]:
-    """Evaluate the scene at each of these frames, fractions allowed, and read its camera.
+    """Read the scene's camera at each of these frames, fractions allowed; see `visit`.
 
-    A job: between its steps, at its end and where it is cancelled the scene stands at its own current frame, so that
-    an artist sees no flicker and edits made meanwhile are seen by the frames that follow.
     Cameras bound to timeline markers are honoured.
     Returns (F, 4, 4) float64 poses as in `pose`. Raises RenderError where a frame has no camera.
     """
-    name = scene.name
     _camera(scene)
-    found: list[np.ndarray] = []
+    found = yield from visit(scene, frames, pose, "Camera path")
+    return np.array(found, dtype=np.float64).reshape(-1, 4, 4)
+
+
+def visit(
+    scene: bpy.types.Scene,
+    frames: Sequence[float],
+    read: Callable[[bpy.types.Depsgraph], Reading],
+    phase: str,
+) -> Job[list[Reading]]:
+    """Evaluate the scene at each of these frames and call `read` with the depsgraph.
+
+    A job: between its steps, at its end and where it is cancelled the scene stands at its own current frame, so that
+    an artist sees no flicker and edits made meanwhile are seen by the frames that follow.
+    Returns what `read` returned, one a frame. Raises RenderError where the scene disappears meanwhile.
+    """
+    name = scene.name
+    found: list[Reading] = []
     while len(found) < len(frames):
-        yield Progress("Camera path", len(found), len(frames))
+        yield Progress(phase, len(found), len(frames), text=f"frame {frames[len(found)]:g}")
         current = scene_named(name)
         with frame_restored(current):
             until = time.monotonic() + BATCH_SECONDS
             for frame in frames[len(found) :]:
-                found.append(pose(go_to(current, frame)))
+                found.append(read(go_to(current, frame)))
                 if time.monotonic() > until:
                     break
-    yield Progress("Camera path", len(found), len(frames))
-    return np.array(found, dtype=np.float64).reshape(-1, 4, 4)
+    yield Progress(phase, len(found), len(frames))
+    return found
 
 
 def go_to(scene: bpy.types.Scene, frame: float) -> bpy.types.Depsgraph:

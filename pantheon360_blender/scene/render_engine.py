@@ -120,6 +120,19 @@ def panorama_size(scene: bpy.types.Scene) -> tuple[int, int]:
     return width, height
 
 
+def set_up(scene: bpy.types.Scene) -> None:
+    """Make this the scene's engine, at the shot's width and 2:1."""
+    width = even_width(properties.of_scene(scene).width)
+    scene.render.engine = PANTHEON360_RenderEngine.bl_idname
+    scene.render.resolution_x, scene.render.resolution_y = width, width // 2
+    scene.render.resolution_percentage = 100
+
+
+def even_width(width: int) -> int:
+    """Panoramas have an even width: an odd setting is taken one pixel wider."""
+    return int(width) + int(width) % 2
+
+
 def points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """The scene's cache points, world coordinates. Raises CacheError where there are none."""
     cloud = cache.evaluated_points(depsgraph)

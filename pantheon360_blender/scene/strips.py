@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,20 @@ def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None
     name = scene.name
     source = source or str(properties.of_scene(scene).strip_source)
     _require_all_frames(folder)
-    hold = frame_hold(job.frames)
+    holds = frame_holds(job.frames)
     path = folder.path / VIDEO_NAME
     if source == "VIDEO":
         frames = [folder.frame_file(frame) for frame in job.frames]
-        yield from video.encode(frames, path, size=(job.width, job.width // 2), fps=rate(job), hold=hold)
+        yield from video.encode(frames, path, size=(job.width, job.width // 2), fps=rate(job), holds=holds)
     yield Progress("Adding strip", 0, 1)
     results = results_scene(camera_path.scene_named(name), job)
-    start, end = job.frames[0], job.frames[0] + len(job.frames) * hold
+    start, end = job.frames[0], job.frames[0] + sum(holds)
     channel = free_channel(results, start, end)
     if source == "VIDEO":
         strip = _show_movie(results, path, job, channel, start)
     else:
         frames = [folder.frame_file(frame) for frame in job.frames]
-        strip = video.show_images(results, frames, frame_start=start, channel=channel, hold=hold, name=job.name)
+        strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     for key, value in provenance(folder).items():
         strip[key] = value
     _show_range(results, start, end)
@@ -113,7 +113,7 @@ def provenance(folder: JobFolder) -> dict[str, Any]:
             {
                 "id": job.id,
                 "name": job.name,
-                "folder": _relative(folder.path),
+                "folder": relative_path(folder.path),
                 "projection": "equirectangular",
                 "width": job.width,
                 "fps": job.fps,
@@ -132,19 +132,22 @@ def provenance(folder: JobFolder) -> dict[str, Any]:
             },
             ensure_ascii=False,
         ),
-        "pantheon360_folder": _relative(folder.path),
+        "pantheon360_folder": relative_path(folder.path),
         "pantheon360_painter": job.painter,
         "pantheon360_seed": job.seed,
         "spherical": "equirectangular",
     }
 
 
-def frame_hold(frames: Iterable[int]) -> int:
-    """How many frames each image of a job stays for: the job's frame step. Raises JobError where it is uneven."""
-    steps = set(np.diff(list(frames)).tolist()) or {1}
-    if len(steps) != 1 or min(steps) < 1:
-        raise JobError("The job's frames are not evenly spaced, so no strip can show them in time.")
-    return int(steps.pop())
+def frame_holds(frames: Sequence[int]) -> list[int]:
+    """How many frames each image of a job stays for: until the next one, the last as long as the one before it.
+
+    Raises JobError where the frames do not ascend, so that no strip could show them in time.
+    """
+    gaps = np.diff(list(frames)).tolist()
+    if any(gap < 1 for gap in gaps):
+        raise JobError("The job's frames do not ascend, so no strip can show them in time.")
+    return [*gaps, gaps[-1] if gaps else 1]
 
 
 def cameras_hash(cameras: Any) -> str:
@@ -199,7 +202,7 @@ def _show_in_interface(results: bpy.types.Scene) -> None:
         versions.set_sequencer_scene(bpy.context, results)
 
 
-def _relative(path: Path) -> str:
+def relative_path(path: Path) -> str:
     """A path as Blender writes it, `//` standing for the .blend's folder; absolute where the file is unsaved."""
     if not bpy.data.filepath:
         return str(path)

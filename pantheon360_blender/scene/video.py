@@ -24,14 +24,15 @@ def encode(
     *,
     size: tuple[int, int],
     fps: tuple[int, float],
-    hold: int = 1,
+    holds: Sequence[int] | None = None,
     quality: str = "VISUALLY_LOSSLESS",
 ) -> Job[Path]:
     """Encode panoramas as H.264 in an MP4 and tag it as monoscopic 360° (V1 and V2).
 
     frames: image files in order, all in one folder, all `size` = (width, height) pixels.
     fps: Blender's pair, frames per second and the number they are divided by (24, 1.001).
-    hold: frames of video that each image stays for, so that a shot made with a frame step keeps its time.
+    holds: how many frames of video each image stays for, so that a shot made with a frame step keeps its time; one
+    each where None.
     The file appears complete or not at all. The temporary scene is removed whichever way this ends.
     Returns `target`. Raises RenderError where the encoder fails, FileError where the target cannot be written.
     """
@@ -43,8 +44,8 @@ def encode(
     untagged = target.with_name(f".{target.stem}.untagged.mp4")
     try:
         with _scene(size, fps) as scene:
-            show_images(scene, frames, frame_start=1, channel=1, hold=hold)
-            scene.frame_start, scene.frame_end = 1, len(frames) * hold
+            show_images(scene, frames, frame_start=1, channel=1, holds=holds)
+            scene.frame_start, scene.frame_end = 1, sum(holds) if holds else len(frames)
             _render_video(scene, untagged, quality)
         yield Progress("Encoding video", 1, 2)
         spherical_video.tag(untagged, target)
@@ -55,9 +56,15 @@ def encode(
 
 
 def show_images(
-    scene: bpy.types.Scene, images: Sequence[Path], *, frame_start: int, channel: int, hold: int = 1, name: str = ""
+    scene: bpy.types.Scene,
+    images: Sequence[Path],
+    *,
+    frame_start: int,
+    channel: int,
+    holds: Sequence[int] | None = None,
+    name: str = "",
 ) -> Any:
-    """Add an image strip of these files, all in one folder, each staying for `hold` frames. Returns the strip."""
+    """Add an image strip of these files, all in one folder, each staying for its number of frames. Returns the strip."""
     editor = scene.sequence_editor or scene.sequence_editor_create()
     strip = versions.strips(editor).new_image(
         name=name or images[0].stem,
@@ -66,7 +73,7 @@ def show_images(
         frame_start=frame_start,
         fit_method="ORIGINAL",
     )
-    repeated = [image for image in images for _ in range(hold)]
+    repeated = [image for image, hold in zip(images, holds or [1] * len(images), strict=True) for _ in range(hold)]
     for image in repeated[1:]:
         strip.elements.append(image.name)
     strip.colorspace_settings.name = "sRGB"

@@ -1,0 +1,77 @@
+"""Generate: from the scene to a strip in the sequencer; and going on where that was interrupted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene import cache, captures, shot
+from ..pantheon360_blender.scene.jobs import JobOperator
+
+
+class PANTHEON360_OT_generate(JobOperator):
+    """Render the geometry pass along the camera's path, paint it and put the 360° video into the sequencer"""
+
+    bl_idname = "pantheon360.generate"
+    bl_label = "Generate 360° Video"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = missing(context.scene)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return shot.generate(context.scene)
+
+    def finished(self, _context: bpy.types.Context, result: Any) -> None:
+        self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
+
+
+class PANTHEON360_OT_resume(JobOperator):
+    """Go on with this scene's unfinished job: frames that are finished are kept"""
+
+    bl_idname = "pantheon360.resume"
+    bl_label = "Resume"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if shot.unfinished(context.scene) is None:
+            cls.poll_message_set("No job of this scene is unfinished")
+            return False
+        return True
+
+    def job(self, context: bpy.types.Context) -> Job[Any]:
+        return shot.resume(context.scene)
+
+    def finished(self, _context: bpy.types.Context, result: Any) -> None:
+        self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
+
+
+def missing(scene: bpy.types.Scene) -> str:
+    """What a shot still lacks, in the order of the work; empty where nothing is."""
+    if not captures.in_scene(scene):
+        return "Import a 360° capture first"
+    if cache.find(scene) is None:
+        return "Project the captures onto geometry first"
+    if scene.camera is None:
+        return "Add a camera, or set the path's ends to captures"
+    return ""
+
+
+CLASSES = (PANTHEON360_OT_generate, PANTHEON360_OT_resume)
+
+
+def register() -> None:
+    for operator in CLASSES:
+        bpy.utils.register_class(operator)
+
+
+def unregister() -> None:
+    for operator in reversed(CLASSES):
+        bpy.utils.unregister_class(operator)

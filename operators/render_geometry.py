@@ -1,0 +1,50 @@
+"""Render Geometry Pass: what the model will see, as files."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import BoolProperty
+
+from ..pantheon360_blender.core.job_folder import JobFolder
+from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene import render_engine, shot
+from ..pantheon360_blender.scene.jobs import JobOperator
+from .generate import missing
+
+
+class PANTHEON360_OT_render_geometry(JobOperator):
+    """Write the geometry pass of the frame range into a new job folder, without painting it"""
+
+    bl_idname = "pantheon360.render_geometry"
+    bl_label = "Render Geometry Pass"
+    bl_options = {"REGISTER"}
+
+    use_engine: BoolProperty(  # type: ignore[valid-type]
+        name="Set Up Rendering",
+        description="Also make Pantheon360 this scene's render engine, at the shot's width, for F12 and render farms",
+        default=False,
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = missing(context.scene)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def job(self, context: bpy.types.Context) -> Job[JobFolder]:
+        if self.use_engine:
+            render_engine.set_up(context.scene)
+        return shot.prepare(context.scene)
+
+    def finished(self, context: bpy.types.Context, result: JobFolder) -> None:
+        shot.remember(context.scene, result)
+        self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
+
+
+def register() -> None:
+    bpy.utils.register_class(PANTHEON360_OT_render_geometry)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(PANTHEON360_OT_render_geometry)

@@ -1,0 +1,71 @@
+"""Tag as 360°: the artist's own exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, StringProperty
+
+from ..pantheon360_blender.core import spherical_video
+from ..pantheon360_blender.core.errors import PantheonError
+
+
+class PANTHEON360_OT_tag_360(bpy.types.Operator):
+    """Mark an MP4 as a 360° video, so that YouTube, VLC and headsets show it as one"""
+
+    bl_idname = "pantheon360.tag_360"
+    bl_label = "Tag Video as 360°"
+    bl_options = {"REGISTER"}
+
+    filepath: StringProperty(  # type: ignore[valid-type]
+        name="Video", description="MP4 or MOV with an equirectangular picture", subtype="FILE_PATH"
+    )
+    filter_glob: StringProperty(default="*.mp4;*.mov;*.m4v", options={"HIDDEN"})  # type: ignore[valid-type]
+    in_place: BoolProperty(  # type: ignore[valid-type]
+        name="In Place",
+        description="Tag the file itself; off writes a copy beside it whose name ends in _360",
+        default=False,
+    )
+    stereo: EnumProperty(  # type: ignore[valid-type]
+        name="Stereo",
+        description="How the two eyes' pictures lie in the frame",
+        items=[
+            ("mono", "Monoscopic", "One picture for both eyes"),
+            ("top-bottom", "Top-Bottom", "Left eye above right eye"),
+            ("left-right", "Left-Right", "Left eye beside right eye"),
+        ],
+        default="mono",
+    )
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        source = Path(bpy.path.abspath(self.filepath))
+        target = None if self.in_place else copy_name(source)
+        try:
+            tagged = spherical_video.tag(source, target, stereo=self.stereo)
+        except PantheonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"{tagged.name} is tagged as 360°")
+        return {"FINISHED"}
+
+
+def copy_name(source: Path) -> Path:
+    """The first name beside the source that is free: shot_360.mp4, shot_360-2.mp4, ..."""
+    candidate, number = source.with_name(f"{source.stem}_360{source.suffix}"), 1
+    while candidate.exists():
+        number += 1
+        candidate = source.with_name(f"{source.stem}_360-{number}{source.suffix}")
+    return candidate
+
+
+def register() -> None:
+    bpy.utils.register_class(PANTHEON360_OT_tag_360)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(PANTHEON360_OT_tag_360)

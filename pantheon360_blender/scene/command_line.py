@@ -1,0 +1,386 @@
+"""The work without the interface: `blender --command pantheon360 VERB ...`.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Results go to stdout, progress and errors to stderr;
+with --json both are JSON lines on stdout, of the same kinds as the backend's messages, and nothing else is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import bpy
+
+from ..core import duration, messages, spherical_video
+from ..core.errors import FileError, PantheonError, RenderError
+from ..core.job_folder import JobFolder
+from ..core.progress import Eta, Job, Progress
+from . import backend_process, cache, camera_path, captures, jobs, projection, properties, proxy, shot, strips
+
+NAME = "pantheon360"
+OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+Result = TypeVar("Result")
+Facts = dict[str, Any]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one verb and return the exit code; the entry point of scripts and of Blender's --command alike."""
+    try:
+        options = _parser().parse_args(list(arguments))
+    except SystemExit as end:
+        return int(end.code or OK)
+    with _output(options.json) as output, _interruptible():
+        try:
+            code, facts = options.verb(options, output)
+        except KeyboardInterrupt:
+            output.cancelled()
+            return INTERRUPTED
+        except PantheonError as error:
+            output.failed(error)
+            return FAILED
+        except OSError as error:
+            output.failed(FileError(f"{error.filename or 'A file'}: {error.strerror or error}."))
+            return FAILED
+        output.done(facts)
+        return int(code)
+
+
+# Verbs. Each returns its exit code and what it made.
+
+
+def import_captures(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+    """Import 360° photographs as captures and save the .blend."""
+    blend = options.blend
+    photographs = [path.absolute() for path in options.photographs]
+    scene = _open(blend, options.scene) if blend.exists() else _new_file()
+    made = output.run(captures.import_files(scene, photographs, warn=output.warn))
+    names = [capture.name for capture in made]
+    if options.proxy:
+        proxy.create(scene, captures.in_scene(scene))
+    return OK, {"captures": names, "blend": str(_save(options.save_as or blend))}
+
+
+def project(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+    """Project the captures onto the scene's geometry and save the .blend with its 3D cache."""
+    scene = _open(options.blend, options.scene)
+    if options.width:
+        properties.of_scene(scene).projection_width = options.width
+    if options.proxy:
+        proxy.create(scene, captures.in_scene(scene))
+    cloud = output.run(projection.project(scene, camera_path.evaluated(scene)))
+    made = cache.replace(scene, cloud)
+    facts = {"points": len(cloud.points), "cache": made.name}
+    return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
+
+
+def geometry(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+    """Write the geometry pass into a new job folder."""
+    scene = _open(options.blend, options.scene)
+    folder = output.run(_prepared(scene, options))
+    return OK, {"folder": str(folder.path), "frames": len(folder.job.frames)}
+
+
+def generate(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+    """Prepare, paint and deliver the shot, and save the .blend with its strip."""
+    scene = _open(options.blend, options.scene)
+    name = scene.name
+    folder = output.run(_prepared(scene, options))
+    output.say(f"Job folder: {folder.path}")
+    _paint(folder, output)
+    strip = output.run(strips.deliver(camera_path.scene_named(name), folder, options.strip))
+    facts = {"folder": str(folder.path), "frames": len(folder.job.frames), "strip": strip.name}
+    return OK, facts if options.no_save else {**facts, "blend": str(_save(options.save_as or options.blend))}
+
+
+def run(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+    """Paint a job folder, going on where it stopped."""
+    folder = JobFolder.open(options.folder)
+    _paint(folder, output)
+    return OK, {"folder": str(folder.path), "frames": len(folder.job.frames)}
+
+
+def tag(options: argparse.Namespace, _output_: _Output) -> tuple[int, Facts]:
+    """Tag an MP4 as a 360° video."""
+    tagged = spherical_video.tag(options.video.absolute(), options.output, stereo=options.stereo)
+    return OK, {"video": str(tagged)}
+
+
+def doctor(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+    """Say which devices and packages the backend has, what is missing and how to get it."""
+    interpreter = shot.python() or backend_process.own_python()
+    command = [str(interpreter), "-B", "-X", "utf8", "-m", "backend", "doctor", *(["--json"] if options.json else [])]
+    try:
+        told = subprocess.run(
+            command, cwd=backend_process.EXTENSION_ROOT, capture_output=True, text=True, encoding="utf-8"
+        )
+    except OSError as error:
+        raise FileError(
+            f"The backend's Python {interpreter} cannot be started: {error.strerror}.",
+            advice="Choose another one in the add-on's preferences.",
+        ) from error
+    output.raw(told.stdout)
+    sys.stderr.write(told.stderr)
+    return told.returncode, {}
+
+
+# What verbs share
+
+
+def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[JobFolder]:
+    frames = None if options.frames is None else options.frames
+    choices = {name: getattr(options, name, None) for name in ("painter", "seed")}
+    root = options.output.absolute() if options.output else None
+    if options.width:
+        properties.of_scene(scene).width = options.width
+    return shot.prepare(scene, frames, root=root, **choices)
+
+
+def _paint(folder: JobFolder, output: _Output) -> None:
+    try:
+        output.run(backend_process.paint(folder, shot.python()))
+    except PantheonError as error:
+        advice = f"{error.advice} Finished frames are kept; go on with: run {folder.path}".strip()
+        raise type(error)(error.text, advice=advice, code=error.code) from error
+
+
+def _open(blend: Path, scene_name: str | None) -> bpy.types.Scene:
+    """Load a .blend and return its scene of that name, or the one it was saved with. Raises FileError, RenderError."""
+    path = blend.absolute()
+    if not path.is_file():
+        raise FileError(f"{path} does not exist.", advice="Check the path; `import` makes a new file.")
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False)
+    except RuntimeError as error:
+        raise FileError(f"{path} cannot be opened: {str(error).strip()}") from error
+    if scene_name is None:
+        return bpy.context.scene
+    if scene_name not in bpy.data.scenes:
+        known = ", ".join(scene.name for scene in bpy.data.scenes)
+        raise RenderError(f"{path.name} has no scene {scene_name}.", advice=f"It has: {known}.")
+    return bpy.data.scenes[scene_name]
+
+
+def _new_file() -> bpy.types.Scene:
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    return bpy.context.scene
+
+
+def _save(blend: Path) -> Path:
+    """Save the file there; Blender itself writes a temporary file and renames it. Raises FileError."""
+    path = blend.absolute()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(path), check_existing=False)
+    except RuntimeError as error:
+        raise FileError(
+            f"{path} cannot be saved: {str(error).strip()}", advice="Choose another place with --save-as."
+        ) from error
+    return path
+
+
+def frame_list(text: str) -> list[int]:
+    """Frames written as 1-49, 1-49x2, 5, -10--1 or several of these with commas, in ascending order.
+
+    Raises argparse.ArgumentTypeError where it is anything else.
+    """
+    frames: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(-?\d{1,7})(?:(?:-|\.\.)(-?\d{1,7})(?:x(\d{1,6}))?)?\s*", part)
+        first, last, step = (int(group) if group else None for group in match.groups()) if match else (None,) * 3
+        if first is None or step == 0 or (last is not None and last < first):
+            raise argparse.ArgumentTypeError(f"{part.strip()!r} is not a range of frames like 1-49, 1-49x2 or 5")
+        frames.update(range(first, (first if last is None else last) + 1, step or 1))
+    return sorted(frames)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="JSON lines on stdout instead of text")
+    of_blend = argparse.ArgumentParser(add_help=False)
+    of_blend.add_argument("blend", type=Path, metavar="FILE.blend")
+    of_blend.add_argument("--scene", help="name of the scene; by default the one the file was saved with")
+    saving = argparse.ArgumentParser(add_help=False)
+    saving.add_argument("--save-as", type=Path, metavar="OTHER.blend", help="leave FILE.blend as it is")
+    shooting = argparse.ArgumentParser(add_help=False)
+    shooting.add_argument("--output", type=Path, metavar="DIR", help="folder in which the job folder is made")
+    shooting.add_argument("--frames", type=frame_list, metavar="1-49", help="by default the scene's range and step")
+    shooting.add_argument("--width", type=int, metavar="PIXELS", help="of the panoramas; by default the scene's")
+
+    parser = argparse.ArgumentParser(
+        prog=f"blender --command {NAME}",
+        description="360° captures to camera-controlled 360° video, without the interface.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def add(name: str, verb: Callable[..., Any], *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        text = (verb.__doc__ or "").strip()
+        added = verbs.add_parser(name, parents=[*parents, common], help=text, description=text)
+        added.set_defaults(verb=verb)
+        return added
+
+    importing = add("import", import_captures, of_blend, saving)
+    importing.add_argument("photographs", type=Path, nargs="+", metavar="PHOTOGRAPH")
+    importing.add_argument("--proxy", action="store_true", help="add ground plane and distant walls to project onto")
+    projecting = add("project", project, of_blend, saving)
+    projecting.add_argument("--width", type=int, metavar="RAYS", help="around the horizon of each capture")
+    projecting.add_argument("--proxy", action="store_true", help="first add ground plane and distant walls")
+    add("geometry", geometry, of_blend, shooting)
+    generating = add("generate", generate, of_blend, saving, shooting)
+    generating.add_argument("--seed", help="64-bit number; by default the scene's")
+    generating.add_argument("--painter", help="by default the scene's")
+    generating.add_argument("--strip", choices=["FRAMES", "VIDEO"], help="by default the scene's")
+    generating.add_argument("--no-save", action="store_true", help="leave the .blend as it is")
+    running = add("run", run)
+    running.add_argument("folder", type=Path, metavar="FOLDER")
+    tagging = add("tag", tag)
+    tagging.add_argument("video", type=Path, metavar="VIDEO.mp4")
+    tagging.add_argument("--output", type=Path, metavar="OTHER.mp4", help="leave VIDEO.mp4 as it is")
+    tagging.add_argument("--stereo", choices=["mono", "top-bottom", "left-right"], default="mono")
+    add("doctor", doctor)
+    return parser
+
+
+class _Output:
+    """What the person or program at the other end reads."""
+
+    def __init__(self, stream: TextIO, as_json: bool) -> None:
+        self._stream = stream
+        self._json = as_json
+        self._eta = Eta()
+        self._shown = ""
+
+    def run(self, job: Job[Result]) -> Result:
+        """Drive a job to its end, showing its progress."""
+        try:
+            return jobs.run_blocking(job, self._progress)
+        finally:
+            self._end_line()
+
+    def say(self, text: str) -> None:
+        if not self._json:
+            print(text, file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        self._end_line()
+        if self._json:
+            self._message(messages.Warning_(text))
+        else:
+            print(f"Warning: {text}", file=sys.stderr, flush=True)
+
+    def done(self, facts: Facts) -> None:
+        if self._json and facts:
+            self._line({"kind": "done", **facts})
+        elif not self._json:
+            for name, value in facts.items():
+                print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", file=self._stream, flush=True)
+
+    def failed(self, error: PantheonError) -> None:
+        if self._json:
+            self._message(messages.Error(error.code, error.text, error.advice))
+        else:
+            print(f"Error: {error}", file=sys.stderr, flush=True)
+
+    def cancelled(self) -> None:
+        if self._json:
+            self._message(messages.Cancelled(""))
+        else:
+            print("Interrupted. What is finished is kept.", file=sys.stderr, flush=True)
+
+    def raw(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+    def _progress(self, step: Progress) -> None:
+        if step.waiting:
+            return
+        seconds = self._eta.seconds(step)
+        if self._json:
+            self._message(messages.ProgressMessage("", step.phase, step.step, step.of, seconds, step.text))
+            return
+        left = duration.as_text(seconds) if seconds is not None else ""
+        counted = f" {step.step}/{step.of}" if step.of else ""
+        self._show(f"{step.phase}{counted}{f', {left} left' if left else ''}", step.phase)
+
+    def _show(self, text: str, phase: str) -> None:
+        """One line rewritten on a terminal; in a log a line at the start of each phase."""
+        if sys.stderr.isatty():
+            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif phase != self._shown:
+            print(text, file=sys.stderr, flush=True)
+        self._shown = phase
+
+    def _end_line(self) -> None:
+        if self._shown and sys.stderr.isatty():
+            print(file=sys.stderr, flush=True)
+        self._shown = ""
+
+    def _message(self, message: messages.Message) -> None:
+        self.raw(messages.encode(message).decode("ascii"))
+
+    def _line(self, record: Facts) -> None:
+        self.raw(json.dumps(record) + "\n")
+
+
+@contextmanager
+def _output(as_json: bool) -> Iterator[_Output]:
+    """Keep stdout for results: what Blender prints while it works, at the level of the process, goes to stderr."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    stream = open(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace", newline="\n")
+    try:
+        yield _Output(stream, as_json)
+    finally:
+        sys.stdout.flush()
+        with suppress(OSError):  # the reader of a pipe may have gone
+            stream.close()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and a farm's SIGTERM end the job cleanly: Blender in the background would swallow the first one."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(ValueError):  # not the main thread
+            previous[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+_command: Any = None
+
+
+def register() -> None:
+    global _command
+    _command = bpy.utils.register_cli_command(NAME, main)
+    atexit.register(unregister)  # 4.5 crashes at exit while a command is registered
+
+
+def unregister() -> None:
+    global _command
+    atexit.unregister(unregister)
+    if _command is not None:
+        bpy.utils.unregister_cli_command(_command)
+        _command = None

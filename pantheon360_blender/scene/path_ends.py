@@ -1,0 +1,107 @@
+"""The ends of the camera's path: keyframes that put the scene's own camera into captures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import bpy
+import numpy as np
+from mathutils import Matrix, Vector
+
+from ..core.errors import CaptureError
+from . import camera_path, captures, properties
+
+
+def set_path_ends(scene: bpy.types.Scene) -> list[int]:
+    """Keyframe the scene's camera so that it starts at the start capture and ends at the end capture.
+
+    An end without a chosen capture is left alone; with none chosen at all the first and the last capture are taken.
+    Location is keyframed at the scene's first and last frame; with Match Orientation the rotation too, in the
+    camera's own rotation mode. Without it the camera's rotation, keyframed or not, is left as it is. Parents of the
+    camera are honoured. A scene without a camera gets one, level, looking along the way.
+    Returns the frames that got keyframes. Raises CaptureError where the scene has no capture to go to.
+    """
+    ends = _ends(scene)
+    match = bool(properties.of_scene(scene).match_orientation)
+    with camera_path.frame_restored(scene):
+        poses = [(frame, captures.pose(obj, camera_path.go_to(scene, frame))) for frame, obj in ends]
+        if scene.camera is None:
+            scene.camera = _new_camera(scene, [pose for _, pose in poses])
+        camera = scene.camera
+        for frame, pose in poses:
+            camera_path.go_to(scene, frame)
+            _stand_at(camera, pose, match)
+            camera.keyframe_insert("location", frame=frame)
+            if match:
+                camera.keyframe_insert(_rotation_path(camera), frame=frame)
+        camera_path.go_to(scene, scene.frame_start)  # so that restoring evaluates the new keyframes
+    return [frame for frame, _ in poses]
+
+
+def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
+    """Frame and capture of each end that is to be set."""
+    settings = properties.of_scene(scene)
+    there = captures.in_scene(scene)
+    if not there:
+        raise CaptureError(
+            f"Scene {scene.name} has no captures.",
+            advice="Import 360° photographs first.",
+            repair="pantheon360.import_captures",
+        )
+    if settings.start_capture is None and settings.end_capture is None:
+        settings.start_capture, settings.end_capture = there[0], there[-1]
+    chosen = ((scene.frame_start, settings.start_capture), (scene.frame_end, settings.end_capture))
+    ends = [(frame, obj) for frame, obj in chosen if obj is not None]
+    for _, obj in ends:
+        if obj not in there:
+            raise CaptureError(f"Capture {obj.name} is not in scene {scene.name}.", advice="Choose another one.")
+    return ends
+
+
+def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:
+    """Move the camera to a pose of the world, through its parents; its scale stays, its rotation too unless matched."""
+    kept = [(name, getattr(camera, name).copy()) for name in ("scale", *(() if match else _ROTATIONS.values()))]
+    before = getattr(camera, _rotation_path(camera)).copy()
+    rotation = pose[:3, :3] if match else np.array(camera.matrix_world.to_3x3().normalized())
+    target = np.eye(4)
+    target[:3, :3], target[:3, 3] = rotation, pose[:3, 3]
+    camera.matrix_world = Matrix(target.tolist()) @ Matrix.Diagonal((*camera.matrix_world.to_scale(), 1.0))
+    for name, value in kept:
+        setattr(camera, name, value)
+    if match:
+        _turn_the_short_way(camera, before)
+
+
+def _turn_the_short_way(camera: bpy.types.Object, before: Sequence[float]) -> None:
+    """Of the numbers that mean one rotation take those nearest to the ones before: interpolation is of numbers."""
+    if camera.rotation_mode == "QUATERNION":
+        if camera.rotation_quaternion.dot(before) < 0:
+            camera.rotation_quaternion.negate()
+    elif camera.rotation_mode != "AXIS_ANGLE":
+        euler = camera.rotation_euler.copy()
+        euler.make_compatible(before)
+        camera.rotation_euler = euler
+
+
+def _new_camera(scene: bpy.types.Scene, poses: Sequence[np.ndarray]) -> bpy.types.Object:
+    """A camera as an artist would add it: level, looking from the first pose to the last."""
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(camera)
+    way = Vector(poses[-1][:3, 3] - poses[0][:3, 3])
+    heading = math.atan2(-way.x, way.y) if way.xy.length > 1e-6 else 0.0
+    camera.rotation_euler = (math.pi / 2, 0.0, heading)
+    camera_path.evaluated(scene)
+    return camera
+
+
+def _rotation_path(camera: bpy.types.Object) -> str:
+    return _ROTATIONS.get(camera.rotation_mode, "rotation_euler")
+
+
+_ROTATIONS = {
+    "QUATERNION": "rotation_quaternion",
+    "AXIS_ANGLE": "rotation_axis_angle",
+    "XYZ": "rotation_euler",
+}
+"""Property that holds the rotation in each mode; every order of Euler angles shares one."""

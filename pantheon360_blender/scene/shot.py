@@ -1,0 +1,229 @@
+"""A shot: everything a painter needs of a scene, written into a job folder that is complete without Blender."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..core import splatting
+from ..core.capture import Capture
+from ..core.errors import JobError, PantheonError
+from ..core.job_folder import Anchor, JobFolder
+from ..core.job_folder import Job as JobDescription
+from ..core.point_cloud import PointCloud
+from ..core.progress import Job, Progress
+from . import backend_process, camera_path, preferences, properties, render_engine, software, strips
+
+ANCHOR_DISTANCE = 0.01
+"""Metres within which a camera stands at a capture, so that its frame is known to look like it."""
+
+UNFINISHED = "pantheon360_unfinished"
+"""Custom property of a scene: folder of the job that was begun for it and not yet delivered."""
+
+
+def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
+    """The whole way from the scene to a strip: prepare, paint, deliver. Keyword arguments as `prepare`'s.
+
+    Returns the strip. Where painting fails or is cancelled the folder with its finished frames is kept and the scene
+    remembers it for `resume`.
+    """
+    name = scene.name
+    folder = yield from prepare(scene, **choices)
+    remember(camera_path.scene_named(name), folder)
+    return (yield from finish(camera_path.scene_named(name), folder))
+
+
+def resume(scene: bpy.types.Scene) -> Job[Any]:
+    """Go on with the scene's unfinished job where it stopped. Returns the strip.
+
+    Raises JobError where there is none or its folder is gone or damaged.
+    """
+    path = unfinished(scene)
+    if path is None:
+        raise JobError(f"Scene {scene.name} has no unfinished job.", advice="Generate it from the start.")
+    return (yield from finish(scene, JobFolder.open(path)))
+
+
+def unfinished(scene: bpy.types.Scene) -> Path | None:
+    """The folder of the scene's job that was begun and not delivered, or None. Cheap enough for a panel."""
+    path = scene.get(UNFINISHED)
+    return Path(bpy.path.abspath(path)) if isinstance(path, str) and path else None
+
+
+def remember(scene: bpy.types.Scene, folder: JobFolder) -> None:
+    """Note a prepared job on its scene, so that `resume` finds it, in a saved file too."""
+    scene[UNFINISHED] = strips.relative_path(folder.path)
+
+
+def finish(scene: bpy.types.Scene, folder: JobFolder) -> Job[Any]:
+    """Paint what is missing of a prepared job and deliver it as a strip. Returns the strip."""
+    name = scene.name
+    try:
+        yield from backend_process.paint(folder, python())
+    except PantheonError as error:
+        advice = f"{error.advice} Finished frames are kept in {folder.path}; Resume goes on from there.".strip()
+        raise type(error)(error.text, advice=advice, code=error.code, repair=error.repair) from error
+    strip = yield from strips.deliver(camera_path.scene_named(name), folder)
+    scene = camera_path.scene_named(name)
+    if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
+        del scene[UNFINISHED]
+    return strip
+
+
+def prepare(
+    scene: bpy.types.Scene,
+    frames: Sequence[int] | None = None,
+    *,
+    root: Path | None = None,
+    painter: str | None = None,
+    seed: str | None = None,
+) -> Job[JobFolder]:
+    """Write a job folder: camera path, captures, geometry and footprint frames, anchors, settings, versions, hashes.
+
+    frames: Blender's frame numbers; None takes the scene's range and the shot's frame step.
+    root: folder in which the job's own new folder is made; None takes the scene's (`jobs_root`).
+    painter, seed: None takes the scene's settings.
+    The cache is read anew for each frame only where it differs between them. A folder that is not completed, for
+    it failed or was cancelled, is removed again.
+    Returns the sealed folder. Raises RenderError without camera or with an empty range, CaptureError without
+    captures, CacheError without points, FileError where the folder cannot be written.
+    """
+    name = scene.name
+    settings = properties.of_scene(scene)
+    numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene, settings.frame_step)
+    width, near = render_engine.even_width(settings.width), float(settings.near)
+    painter = (painter or str(settings.painter)).lower()
+    seed = str(settings.seed).strip() if seed is None else seed
+    yield Progress("Reading captures")
+    loaded = render_engine.loaded_captures(camera_path.evaluated(scene))
+    poses, cloud = yield from _survey(camera_path.scene_named(name), numbers)
+    folder = JobFolder.new(root or jobs_root(scene), shot_name(camera_path.scene_named(name)))
+    try:
+        entries = []
+        for index, capture in enumerate(loaded):
+            yield Progress("Writing captures", index, len(loaded), text=capture.name)
+            entries.append(folder.write_capture(capture))
+        yield from _write_geometry(name, folder, numbers, poses, cloud, width, near)
+        yield Progress("Sealing the job folder")
+        scene = camera_path.scene_named(name)
+        folder.seal(
+            JobDescription(
+                name=folder.name,
+                width=width,
+                fps=scene.render.fps / scene.render.fps_base,
+                frames=numbers,
+                cameras=poses,
+                captures=entries,
+                anchors=anchors(numbers, poses, loaded),
+                painter=painter,
+                settings={"near": near},
+                seed=seed,
+                software=software.versions(),
+            )
+        )
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def anchors(frames: Sequence[int], poses: np.ndarray, captures: Sequence[Capture]) -> list[Anchor]:
+    """Frames whose camera stands at a capture (within ANCHOR_DISTANCE), each with the nearest one."""
+    if not captures:
+        return []
+    places = np.array([capture.pose[:3, 3] for capture in captures])
+    found = []
+    for frame, pose in zip(frames, poses, strict=True):
+        distances = np.linalg.norm(places - pose[:3, 3], axis=1)
+        nearest = int(distances.argmin())
+        if distances[nearest] <= ANCHOR_DISTANCE:
+            found.append(Anchor(frame=int(frame), capture=captures[nearest].name))
+    return found
+
+
+def jobs_root(scene: bpy.types.Scene) -> Path:
+    """The folder that job folders are made in.
+
+    The scene's setting; else `pantheon360_jobs` beside the saved .blend; else the preference; else the extension's
+    folder for user data.
+    """
+    chosen = str(properties.of_scene(scene).jobs_folder).strip()
+    if chosen and (bpy.data.filepath or not chosen.startswith("//")):
+        return Path(bpy.path.abspath(chosen))
+    if bpy.data.filepath:
+        return Path(bpy.data.filepath).parent / "pantheon360_jobs"
+    addon = preferences.of_addon()
+    if addon is not None and addon.jobs_folder:
+        return Path(bpy.path.abspath(addon.jobs_folder))
+    return Path(bpy.utils.extension_path_user(preferences.ROOT_PACKAGE, path="jobs", create=True))
+
+
+def shot_name(scene: bpy.types.Scene) -> str:
+    """What the job is called: the .blend, the scene and the camera."""
+    blend = Path(bpy.data.filepath).stem if bpy.data.filepath else "untitled"
+    return "-".join([blend, scene.name, scene.camera.name if scene.camera else "no camera"])
+
+
+def python() -> Path | None:
+    """The Python that runs the backend, as the preferences say; None is Blender's own."""
+    addon = preferences.of_addon()
+    chosen = str(addon.backend_python).strip() if addon is not None else ""
+    return Path(bpy.path.abspath(chosen)) if chosen else None
+
+
+class _Survey:
+    """Reads the camera at each frame, and whether the cache's points are the same at all of them."""
+
+    def __init__(self) -> None:
+        self.cloud: PointCloud | None = None
+        self.animated = False
+
+    def __call__(self, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
+        if not self.animated:
+            cloud = render_engine.points(depsgraph)
+            self.animated = self.cloud is not None and not _same_points(self.cloud, cloud)
+            self.cloud = self.cloud or cloud
+        return camera_path.pose(depsgraph)
+
+
+def _survey(scene: bpy.types.Scene, frames: Sequence[int]) -> Job[tuple[np.ndarray, PointCloud | None]]:
+    """(F, 4, 4) poses of the path, and the cache's points where they are the same at every frame, else None."""
+    survey = _Survey()
+    poses = yield from camera_path.visit(scene, frames, survey, "Camera path")
+    return np.array(poses, dtype=np.float64).reshape(-1, 4, 4), None if survey.animated else survey.cloud
+
+
+def _same_points(one: PointCloud, other: PointCloud) -> bool:
+    """Whether two clouds splat alike. Comparing a million points costs a millisecond, trusting a guess a shot."""
+    pairs = ((one.points, other.points), (one.colours, other.colours), (one.footprint, other.footprint))
+    return all(np.array_equal(a, b) if a is not None and b is not None else a is b for a, b in pairs)
+
+
+def _write_geometry(
+    name: str,
+    folder: JobFolder,
+    frames: Sequence[int],
+    poses: np.ndarray,
+    cloud: PointCloud | None,
+    width: int,
+    near: float,
+) -> Job[None]:
+    """Geometry and footprint frames. A cloud of None is read anew at every frame."""
+    for index, (frame, pose) in enumerate(zip(frames, poses, strict=True)):
+        yield Progress("Geometry pass", index, len(frames), text=f"frame {frame}")
+        points = cloud if cloud is not None else _points_at(camera_path.scene_named(name), frame)
+        folder.write_geometry(
+            "geometry", frame, splatting.splat(points.points, points.colours, pose, width, near=near)
+        )
+        folder.write_geometry("footprint", frame, render_engine.footprint_frame(points, pose, width, near))
+    yield Progress("Geometry pass", len(frames), len(frames))
+
+
+def _points_at(scene: bpy.types.Scene, frame: int) -> PointCloud:
+    with camera_path.frame_restored(scene):
+        return render_engine.points(camera_path.go_to(scene, frame))
