@@ -19,6 +19,7 @@ import numpy as np
 from .errors import PointCloudError, PoseError, RenderError
 
 _BLOCK = 1 << 15  # points; a block's temporaries stay in a core's second-level cache
+_GAP = 64  # numbers between rows of scratch memory
 _FRAGMENTS = 1 << 17  # pixels a footprint pass expands at a time
 _POINTS_PER_THREAD = 1 << 16  # below this a further thread costs more than it brings
 _MOST_THREADS = 16  # each owns a key buffer of 8 bytes a pixel
@@ -154,14 +155,13 @@ class _Worker:
     def __init__(self, camera: _Camera) -> None:
         self.camera = camera
         self.keys = np.full(camera.width * camera.width // 2, _NOTHING)
-        self._offset = np.empty((3, _BLOCK), np.float32)
-        self._seen = np.empty((3, _BLOCK), np.float32)
-        self._pairs = np.empty((6, 2, _BLOCK), np.float32)
-        self._squared = np.empty((4, _BLOCK), np.float32)
-        self._whole = np.empty((2, _BLOCK), np.int32)
-        self._pixel = np.empty(_BLOCK, np.int64)
-        self._key = np.empty(_BLOCK, np.int64)
-        self._valid = np.empty((2, _BLOCK), np.bool_)
+        self._offset = _scratch(3)
+        self._seen = _scratch(3)
+        self._pairs = _scratch(12).reshape(6, 2, -1)
+        self._squared = _scratch(4)
+        self._whole = _scratch(2, np.int32)
+        self._pixel, self._key = _scratch(2, np.int64)
+        self._valid = _scratch(2, np.bool_)
         self._index = np.arange(_BLOCK)
 
     def splat(self, points: np.ndarray, first: int) -> None:
@@ -228,7 +228,7 @@ class _Worker:
         np.abs(seen[2], out=adjacent[0])
         adjacent[1] = flat
         np.maximum(opposite, adjacent, out=square)
-        np.maximum(square, _TINY, out=square)
+        np.add(square, _TINY, out=square)  # a quotient at the poles too
         np.minimum(opposite, adjacent, out=ratio)
         np.divide(ratio, square, out=ratio)
         np.multiply(ratio, ratio, out=square)
@@ -327,6 +327,12 @@ class _Shapes:
         return half_width
 
 
+def _scratch(rows: int, dtype: type = np.float32) -> np.ndarray:
+    """Rows for a block of points, a gap between them: numpy 1.26 takes arrays that touch for arrays that overlap, and
+    works on them without vector instructions, five times slower."""
+    return np.empty((rows, _BLOCK + _GAP), dtype)
+
+
 def _checked_points(points: np.ndarray, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     points = np.asarray(points, dtype=np.float32)
     colours = np.asarray(colours)
@@ -389,8 +395,9 @@ def _resolved(keys: list[np.ndarray], colours: np.ndarray, width: int, threads: 
         np.copyto(depth[part].view(np.int32), nearest, casting="unsafe")
         np.sqrt(depth[part], out=depth[part])
         np.copyto(depth[part], np.float32(np.inf), where=~coverage[part])
-        seen = np.flatnonzero(coverage[part])
-        colour[part][seen] = colours[source[part][seen]]
+        if len(colours):
+            np.take(colours, source[part], axis=0, mode="clip", out=colour[part])
+        colour[part][~coverage[part]] = 0
 
     _parallel(resolve, bands)
     shape = (width // 2, width)
