@@ -1,31 +1,28 @@
 """The work without the interface: `blender --command pantheon360 VERB ...`.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Results go to stdout, progress and errors to stderr;
-with --json both are JSON lines on stdout, of the same kinds as the backend's messages, and nothing else is.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Output is described in `console`.
 """
 
 from __future__ import annotations
 
 import argparse
 import atexit
-import json
-import os
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any
 
 import bpy
 
-from ..core import duration, messages, spherical_video
+from ..core import spherical_video
 from ..core.errors import FileError, PantheonError, RenderError
 from ..core.job_folder import JobFolder
-from ..core.progress import Eta, Job, Progress
-from . import backend_process, cache, camera_path, captures, jobs, projection, properties, proxy, shot, strips
+from ..core.progress import Job
+from . import backend_process, cache, camera_path, captures, console, projection, properties, proxy, shot, strips
+from .console import Output
 
 NAME = "pantheon360"
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -40,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         options = _parser().parse_args(list(arguments))
     except SystemExit as end:
         return int(end.code or OK)
-    with _output(options.json) as output, _interruptible():
+    with console.opened(options.json) as output, console.interruptible():
         try:
             code, facts = options.verb(options, output)
         except KeyboardInterrupt:
@@ -59,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 # Verbs. Each returns its exit code and what it made.
 
 
-def import_captures(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+def import_captures(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Import 360° photographs as captures and save the .blend."""
     blend = options.blend
     photographs = [path.absolute() for path in options.photographs]
@@ -71,7 +68,7 @@ def import_captures(options: argparse.Namespace, output: _Output) -> tuple[int, 
     return OK, {"captures": names, "blend": str(_save(options.save_as or blend))}
 
 
-def project(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+def project(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Project the captures onto the scene's geometry and save the .blend with its 3D cache."""
     scene = _open(options.blend, options.scene)
     if options.width:
@@ -84,14 +81,14 @@ def project(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
     return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
 
 
-def geometry(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+def geometry(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Write the geometry pass into a new job folder."""
     scene = _open(options.blend, options.scene)
     folder = output.run(_prepared(scene, options))
     return OK, {"folder": str(folder.path), "frames": len(folder.job.frames)}
 
 
-def generate(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+def generate(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Prepare, paint and deliver the shot, and save the .blend with its strip."""
     scene = _open(options.blend, options.scene)
     name = scene.name
@@ -103,20 +100,20 @@ def generate(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
     return OK, facts if options.no_save else {**facts, "blend": str(_save(options.save_as or options.blend))}
 
 
-def run(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+def run(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Paint a job folder, going on where it stopped."""
     folder = JobFolder.open(options.folder)
     _paint(folder, output)
     return OK, {"folder": str(folder.path), "frames": len(folder.job.frames)}
 
 
-def tag(options: argparse.Namespace, _output_: _Output) -> tuple[int, Facts]:
+def tag(options: argparse.Namespace, _output: Output) -> tuple[int, Facts]:
     """Tag an MP4 as a 360° video."""
     tagged = spherical_video.tag(options.video.absolute(), options.output, stereo=options.stereo)
     return OK, {"video": str(tagged)}
 
 
-def doctor(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
+def doctor(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Say which devices and packages the backend has, what is missing and how to get it."""
     interpreter = shot.python() or backend_process.own_python()
     command = [str(interpreter), "-B", "-X", "utf8", "-m", "backend", "doctor", *(["--json"] if options.json else [])]
@@ -138,15 +135,14 @@ def doctor(options: argparse.Namespace, output: _Output) -> tuple[int, Facts]:
 
 
 def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[JobFolder]:
-    frames = None if options.frames is None else options.frames
     choices = {name: getattr(options, name, None) for name in ("painter", "seed")}
     root = options.output.absolute() if options.output else None
     if options.width:
         properties.of_scene(scene).width = options.width
-    return shot.prepare(scene, frames, root=root, **choices)
+    return shot.prepare(scene, options.frames, root=root, **choices)
 
 
-def _paint(folder: JobFolder, output: _Output) -> None:
+def _paint(folder: JobFolder, output: Output) -> None:
     try:
         output.run(backend_process.paint(folder, shot.python()))
     except PantheonError as error:
@@ -251,122 +247,6 @@ def _parser() -> argparse.ArgumentParser:
     tagging.add_argument("--stereo", choices=["mono", "top-bottom", "left-right"], default="mono")
     add("doctor", doctor)
     return parser
-
-
-class _Output:
-    """What the person or program at the other end reads."""
-
-    def __init__(self, stream: TextIO, as_json: bool) -> None:
-        self._stream = stream
-        self._json = as_json
-        self._eta = Eta()
-        self._shown = ""
-
-    def run(self, job: Job[Result]) -> Result:
-        """Drive a job to its end, showing its progress."""
-        try:
-            return jobs.run_blocking(job, self._progress)
-        finally:
-            self._end_line()
-
-    def say(self, text: str) -> None:
-        if not self._json:
-            print(text, file=sys.stderr, flush=True)
-
-    def warn(self, text: str) -> None:
-        self._end_line()
-        if self._json:
-            self._message(messages.Warning_(text))
-        else:
-            print(f"Warning: {text}", file=sys.stderr, flush=True)
-
-    def done(self, facts: Facts) -> None:
-        if self._json and facts:
-            self._line({"kind": "done", **facts})
-        elif not self._json:
-            for name, value in facts.items():
-                print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", file=self._stream, flush=True)
-
-    def failed(self, error: PantheonError) -> None:
-        if self._json:
-            self._message(messages.Error(error.code, error.text, error.advice))
-        else:
-            print(f"Error: {error}", file=sys.stderr, flush=True)
-
-    def cancelled(self) -> None:
-        if self._json:
-            self._message(messages.Cancelled(""))
-        else:
-            print("Interrupted. What is finished is kept.", file=sys.stderr, flush=True)
-
-    def raw(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
-
-    def _progress(self, step: Progress) -> None:
-        if step.waiting:
-            return
-        seconds = self._eta.seconds(step)
-        if self._json:
-            self._message(messages.ProgressMessage("", step.phase, step.step, step.of, seconds, step.text))
-            return
-        left = duration.as_text(seconds) if seconds is not None else ""
-        counted = f" {step.step}/{step.of}" if step.of else ""
-        self._show(f"{step.phase}{counted}{f', {left} left' if left else ''}", step.phase)
-
-    def _show(self, text: str, phase: str) -> None:
-        """One line rewritten on a terminal; in a log a line at the start of each phase."""
-        if sys.stderr.isatty():
-            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
-        elif phase != self._shown:
-            print(text, file=sys.stderr, flush=True)
-        self._shown = phase
-
-    def _end_line(self) -> None:
-        if self._shown and sys.stderr.isatty():
-            print(file=sys.stderr, flush=True)
-        self._shown = ""
-
-    def _message(self, message: messages.Message) -> None:
-        self.raw(messages.encode(message).decode("ascii"))
-
-    def _line(self, record: Facts) -> None:
-        self.raw(json.dumps(record) + "\n")
-
-
-@contextmanager
-def _output(as_json: bool) -> Iterator[_Output]:
-    """Keep stdout for results: what Blender prints while it works, at the level of the process, goes to stderr."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    stream = open(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace", newline="\n")
-    try:
-        yield _Output(stream, as_json)
-    finally:
-        sys.stdout.flush()
-        with suppress(OSError):  # the reader of a pipe may have gone
-            stream.close()
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C and a farm's SIGTERM end the job cleanly: Blender in the background would swallow the first one."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    previous = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(ValueError):  # not the main thread
-            previous[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
 _command: Any = None

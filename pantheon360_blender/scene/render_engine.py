@@ -40,7 +40,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
     bl_idname = "PANTHEON360"
     bl_label = "Pantheon360"
     bl_use_preview = False
-    bl_use_eevee_viewport = True  # the material preview shows the cache; "rendered" falls back to it without a view_draw
+    bl_use_eevee_viewport = True  # the cache in material preview; without view_draw there is no "rendered" to draw
 
     def update_render_passes(self, scene: Any = None, renderlayer: Any = None) -> None:
         for name, channels, letters, kind in PASSES:
@@ -53,7 +53,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
             self.error_set(f"{error.text} {error.advice}".strip())
 
     def _render(self, depsgraph: bpy.types.Depsgraph) -> None:
-        width, height = panorama_size(depsgraph.scene)
+        width = panorama_width(depsgraph.scene)
         self.update_stats("", "Reading the 3D cache")
         pose = camera_path.pose(depsgraph)
         cloud = points(depsgraph)
@@ -106,8 +106,8 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         self.end_result(result)
 
 
-def panorama_size(scene: bpy.types.Scene) -> tuple[int, int]:
-    """Width and height that the scene renders, in pixels. Raises RenderError where they are not 2:1."""
+def panorama_width(scene: bpy.types.Scene) -> int:
+    """Width of what the scene renders, in pixels. Raises RenderError where they are not 2:1."""
     render = scene.render
     share = render.resolution_percentage / 100
     width, height = int(render.resolution_x * share), int(render.resolution_y * share)
@@ -117,7 +117,7 @@ def panorama_size(scene: bpy.types.Scene) -> tuple[int, int]:
             advice=f"Set it to {2 * max(height, 1)} x {max(height, 1)} in the Output properties.",
             code="not-2-to-1",
         )
-    return width, height
+    return width
 
 
 def set_up(scene: bpy.types.Scene) -> None:

@@ -217,9 +217,7 @@ def _write_geometry(
     for index, (frame, pose) in enumerate(zip(frames, poses, strict=True)):
         yield Progress("Geometry pass", index, len(frames), text=f"frame {frame}")
         points = cloud if cloud is not None else _points_at(camera_path.scene_named(name), frame)
-        folder.write_geometry(
-            "geometry", frame, splatting.splat(points.points, points.colours, pose, width, near=near)
-        )
+        folder.write_geometry("geometry", frame, splatting.splat(points.points, points.colours, pose, width, near=near))
         folder.write_geometry("footprint", frame, render_engine.footprint_frame(points, pose, width, near))
     yield Progress("Geometry pass", len(frames), len(frames))
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
 
-from ..core.errors import JobError, RenderError
+from ..core.errors import RenderError
 from ..core.job_folder import Job as JobDescription
 from ..core.job_folder import JobFolder
 from ..core.progress import Job, Progress
@@ -40,12 +39,11 @@ def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None
     job = folder.job
     name = scene.name
     source = source or str(properties.of_scene(scene).strip_source)
-    _require_all_frames(folder)
-    holds = frame_holds(job.frames)
+    video.require_all_frames(folder)
+    holds = video.frame_holds(job.frames)
     path = folder.path / VIDEO_NAME
     if source == "VIDEO":
-        frames = [folder.frame_file(frame) for frame in job.frames]
-        yield from video.encode(frames, path, size=(job.width, job.width // 2), fps=rate(job), holds=holds)
+        yield from video.encode(folder, path)
     yield Progress("Adding strip", 0, 1)
     results = results_scene(camera_path.scene_named(name), job)
     start, end = job.frames[0], job.frames[0] + sum(holds)
@@ -69,7 +67,7 @@ def results_scene(scene: bpy.types.Scene, job: JobDescription) -> bpy.types.Scen
     A results scene whose resolution or rate differs is left alone and another one made: changing it would falsify
     the strips that it has.
     """
-    size, fps = (job.width, job.width // 2), rate(job)
+    size, fps = job.size, video.rate(job)
     for results in bpy.data.scenes:
         if results.get("pantheon360_results") and _fits(results, size, fps):
             return results
@@ -139,36 +137,9 @@ def provenance(folder: JobFolder) -> dict[str, Any]:
     }
 
 
-def frame_holds(frames: Sequence[int]) -> list[int]:
-    """How many frames each image of a job stays for: until the next one, the last as long as the one before it.
-
-    Raises JobError where the frames do not ascend, so that no strip could show them in time.
-    """
-    gaps = np.diff(list(frames)).tolist()
-    if any(gap < 1 for gap in gaps):
-        raise JobError("The job's frames do not ascend, so no strip can show them in time.")
-    return [*gaps, gaps[-1] if gaps else 1]
-
-
 def cameras_hash(cameras: Any) -> str:
     """SHA-256 of the camera path: (F, 4, 4) matrices as little-endian float64, row by row."""
     return hashlib.sha256(np.ascontiguousarray(cameras, dtype="<f8").tobytes()).hexdigest()
-
-
-def rate(job: JobDescription) -> tuple[int, float]:
-    """Frames per second as Blender keeps them: a whole number and what it is divided by (24, 1.001)."""
-    whole = max(round(job.fps), 1)
-    return whole, whole / job.fps
-
-
-def _require_all_frames(folder: JobFolder) -> None:
-    finished = set(folder.finished_frames())
-    missing = [frame for frame in folder.job.frames if frame not in finished]
-    if missing:
-        raise JobError(
-            f"{folder.path.name} has {len(finished)} of {len(folder.job.frames)} frames; frame {missing[0]} is missing.",
-            advice="Run the job again: it goes on where it stopped.",
-        )
 
 
 def _show_movie(results: bpy.types.Scene, path: Path, job: JobDescription, channel: int, start: int) -> Any:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 from ..core import files, spherical_video
-from ..core.errors import RenderError
+from ..core.errors import JobError, RenderError
+from ..core.job_folder import Job as JobDescription
+from ..core.job_folder import JobFolder
 from ..core.progress import Job, Progress
 from . import versions
 
@@ -18,34 +21,26 @@ QUALITY = {"HIGH": "HIGH", "VISUALLY_LOSSLESS": "PERC_LOSSLESS", "LOSSLESS": "LO
 """Constant rate factors by what they promise; LOSSLESS is exact in Y'CbCr 4:4:4, which few players decode."""
 
 
-def encode(
-    frames: Sequence[Path],
-    target: Path,
-    *,
-    size: tuple[int, int],
-    fps: tuple[int, float],
-    holds: Sequence[int] | None = None,
-    quality: str = "VISUALLY_LOSSLESS",
-) -> Job[Path]:
-    """Encode panoramas as H.264 in an MP4 and tag it as monoscopic 360° (V1 and V2).
+def encode(folder: JobFolder, target: Path, *, quality: str = "VISUALLY_LOSSLESS") -> Job[Path]:
+    """Encode a job's frames as H.264 in an MP4 and tag it as monoscopic 360° (V1 and V2).
 
-    frames: image files in order, all in one folder, all `size` = (width, height) pixels.
-    fps: Blender's pair, frames per second and the number they are divided by (24, 1.001).
-    holds: how many frames of video each image stays for, so that a shot made with a frame step keeps its time; one
-    each where None.
+    With a frame step each image is repeated, so that the video runs in time with the scene.
+    quality: a key of QUALITY.
     The file appears complete or not at all. The temporary scene is removed whichever way this ends.
-    Returns `target`. Raises RenderError where the encoder fails, FileError where the target cannot be written.
+    Returns `target`. Raises JobError where frames are missing, RenderError where the encoder fails, FileError where
+    the target cannot be written.
     """
-    if not frames:
-        raise RenderError(f"There is no frame to encode into {target.name}.", advice="Generate the frames first.")
+    job = folder.job
     yield Progress("Encoding video", 0, 2)
+    require_all_frames(folder)
+    images, holds = [folder.frame_file(frame) for frame in job.frames], frame_holds(job.frames)
     with files.explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     untagged = target.with_name(f".{target.stem}.untagged.mp4")
     try:
-        with _scene(size, fps) as scene:
-            show_images(scene, frames, frame_start=1, channel=1, holds=holds)
-            scene.frame_start, scene.frame_end = 1, sum(holds) if holds else len(frames)
+        with _scene(job.size, rate(job)) as scene:
+            show_images(scene, images, frame_start=1, channel=1, holds=holds)
+            scene.frame_start, scene.frame_end = 1, sum(holds)
             _render_video(scene, untagged, quality)
         yield Progress("Encoding video", 1, 2)
         spherical_video.tag(untagged, target)
@@ -53,6 +48,35 @@ def encode(
         untagged.unlink(missing_ok=True)
     yield Progress("Encoding video", 2, 2)
     return target
+
+
+def require_all_frames(folder: JobFolder) -> None:
+    """Raise JobError where a frame of the job is missing or damaged."""
+    finished = set(folder.finished_frames())
+    missing = [frame for frame in folder.job.frames if frame not in finished]
+    if missing:
+        count = len(folder.job.frames)
+        raise JobError(
+            f"{folder.path.name} has {len(finished)} of {count} frames; frame {missing[0]} is missing.",
+            advice="Run the job again: it goes on where it stopped.",
+        )
+
+
+def frame_holds(frames: Sequence[int]) -> list[int]:
+    """How many frames each image of a job stays for: until the next one, the last as long as the one before it.
+
+    Raises JobError where the frames do not ascend, so that no strip could show them in time.
+    """
+    gaps = np.diff(list(frames)).tolist()
+    if any(gap < 1 for gap in gaps):
+        raise JobError("The job's frames do not ascend, so no strip can show them in time.")
+    return [*gaps, gaps[-1] if gaps else 1]
+
+
+def rate(job: JobDescription) -> tuple[int, float]:
+    """Frames per second as Blender keeps them: a whole number and what it is divided by (24, 1.001)."""
+    whole = max(round(job.fps), 1)
+    return whole, whole / job.fps
 
 
 def show_images(
@@ -64,7 +88,7 @@ def show_images(
     holds: Sequence[int] | None = None,
     name: str = "",
 ) -> Any:
-    """Add an image strip of these files, all in one folder, each staying for its number of frames. Returns the strip."""
+    """Add an image strip of these files, all in one folder, each staying for as many frames as `holds` says."""
     editor = scene.sequence_editor or scene.sequence_editor_create()
     strip = versions.strips(editor).new_image(
         name=name or images[0].stem,
