@@ -6,7 +6,7 @@ import math
 
 
 def as_text(seconds: float) -> str:
-    """A duration in seconds, rounded up: "8 s", "2 min 05 s", "3 h 20 min"; empty where it is negative or not finite."""
+    """Seconds, rounded up: "8 s", "2 min 05 s", "3 h 20 min"; empty where they are negative or not finite."""
     if not (0 <= seconds < math.inf):
         return ""
     whole = math.ceil(seconds)

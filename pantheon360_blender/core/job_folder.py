@@ -42,6 +42,7 @@ Status = Literal["new", "running", "done", "failed", "cancelled"]
 
 MAXIMUM_JOB_BYTES = 256 << 20
 PREVIEW_WIDTH = 512
+_npy: Any = np.lib.format  # without type annotations in numpy 1.26
 _INPUT_FOLDERS = ("captures", "geometry", "footprint")
 
 
@@ -379,16 +380,16 @@ def _write_depth(file: BinaryIO, depth: np.ndarray) -> None:
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open(zipfile.ZipInfo("depth.npy"), "w") as member,
     ):
-        np.lib.format.write_array(member, np.ascontiguousarray(depth, dtype=np.float32), allow_pickle=False)
+        _npy.write_array(member, np.ascontiguousarray(depth, dtype=np.float32), allow_pickle=False)
 
 
 def _read_depth(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """The (H, W) float32 array `depth` of an .npz; its header is checked before memory is taken for it."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open("depth.npy") as member:
-            if np.lib.format.read_magic(member) != (1, 0):
+            if _npy.read_magic(member) != (1, 0):
                 raise ValueError("unknown .npy version")
-            stored, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+            stored, fortran, dtype = _npy.read_array_header_1_0(member)
             if stored != shape or fortran or dtype != np.dtype("<f4"):
                 raise ValueError(f"{dtype} {stored} where float32 {shape} is wanted")
             data = member.read(4 * shape[0] * shape[1])

@@ -34,8 +34,8 @@ STOP_GRACE = 2.0
 _TAIL_BYTES = 8192
 _TAIL_LINES = 6
 _CHOOSE_PYTHON = (
-    "Choose a Python 3.11 or newer with numpy as Backend Python in the add-on's preferences, or clear that field to use "
-    "Blender's own."
+    "Choose a Python 3.11 or newer with numpy as Backend Python in the add-on's preferences, or clear that field to "
+    "use Blender's own."
 )
 _DEATHS_BY_SIGNAL = {
     "SIGKILL": ("was killed", "Usually the computer ran out of memory: close other programs or lower the resolution."),
@@ -63,7 +63,7 @@ class BackendProcess:
     """One backend child process.
 
     python: the interpreter, None for Blender's own; root: the folder with the `backend` package. Nothing blocks but
-    `wait_for_hello`, `cancel` and `stop`, which are bounded. Reading is done by two threads that know nothing of Blender.
+    `wait_for_hello`, `cancel` and `stop`, which are bounded. Two threads read; they know nothing of Blender.
     """
 
     def __init__(self, python: Path | None = None, root: Path = EXTENSION_ROOT) -> None:
@@ -71,6 +71,7 @@ class BackendProcess:
         self.root = root
         self.hello: messages.Hello | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._reaped = False
         self._started = 0.0
         self._lines: queue.Queue[bytes] = queue.Queue(maxsize=10_000)
         self._mail: list[Message] = []
@@ -108,7 +109,13 @@ class BackendProcess:
     @property
     def alive(self) -> bool:
         """Whether the child runs."""
-        return self._child is not None and self._child.poll() is None
+        if self._child is None or self._reaped:
+            return False
+        self._reaped = self._child.poll() is not None
+        if self._reaped:
+            # At once, before its number is given to another process: helpers it left behind hold the pipes open.
+            _end_group(self._child, kill=True)
+        return not self._reaped
 
     @property
     def pid(self) -> int | None:
@@ -133,22 +140,20 @@ class BackendProcess:
             )
 
     def stop(self, grace: float = STOP_GRACE) -> None:
-        """End the child: ask it, after `grace` seconds terminate it, then kill it. No process, thread or pipe is left."""
+        """End the child: ask it, after `grace` seconds terminate it, then kill it. Nothing of it is left."""
         child = self._child
         if child is None:
             return
         self._stopping.set()
-        if child.poll() is None and grace > 0:
+        if grace > 0 and self.alive:
             self.send(messages.Quit())
         with suppress(OSError):
             child.stdin.close()  # type: ignore[union-attr]
-        for end in (None, child.terminate, child.kill):
-            if end is not None and child.poll() is None:
-                _end_group(child, end is child.kill)
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(grace if end is None else max(grace, 1.0))
-                break
-        _end_group(child, kill=True)  # helpers it may have left in its group hold the pipes open
+        self._wait(grace)
+        for kill in (False, True):
+            if self.alive:
+                _end_group(child, kill)
+                self._wait(max(grace, 1.0))
         for thread in self._threads:
             thread.join(1.0)
         for stream in (child.stdout, child.stderr):
@@ -191,13 +196,17 @@ class BackendProcess:
 
     def explain_death(self) -> str:
         """What the exit code or signal means, what to do, and the last lines it wrote to stderr."""
-        code = self._child.poll() if self._child else None
-        if code is None:
+        if self._child is None or self.alive:
             return "The backend is running." if self._child else "The backend was not started."
-        what, advice = _meaning(code)
+        what, advice = _meaning(self._child.returncode)
         if self.hello is None:
             what, advice = f"{what} before it answered", _CHOOSE_PYTHON
         return f"The backend {what}. {advice}{self._last_words()}"
+
+    def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while self.alive and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def _collect(self) -> None:
         """Read what the threads have put down; the first line must be the greeting."""

@@ -47,7 +47,7 @@ def run_blocking(job: progress.Job[Result], report: Callable[[Progress], None] |
 class Session:
     """A job running in the interface: its timer and what the panel shows. `end` is the only way out."""
 
-    def __init__(self, context: bpy.types.Context, job: progress.Job[Any], label: str) -> None:
+    def __init__(self, context: Any, job: progress.Job[Any], label: str) -> None:
         self.label = label
         self.cancelled_by = ""
         self._job = job
@@ -119,14 +119,14 @@ class JobOperator(bpy.types.Operator):
     bl_options = {"REGISTER"}
     _session: Session | None = None
 
-    def job(self, context: bpy.types.Context) -> progress.Job[Any]:
+    def job(self, context: Any) -> progress.Job[Any]:
         """The work: a generator of Progress. Raises PantheonError."""
         raise NotImplementedError
 
-    def finished(self, context: bpy.types.Context, result: Any) -> None:
+    def finished(self, context: Any, result: Any) -> None:
         """Deliver the result of the job. Raises PantheonError."""
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: Any) -> set[Any]:
         try:
             self.finished(context, run_blocking(self.job(context)))
         except PantheonError as error:
@@ -134,7 +134,7 @@ class JobOperator(bpy.types.Operator):
             return {"CANCELLED"}
         return {"FINISHED"}
 
-    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:
         if bpy.app.background or context.window is None:
             return self.execute(context)
         if _running:
@@ -149,7 +149,7 @@ class JobOperator(bpy.types.Operator):
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def modal(self, context: Any, event: bpy.types.Event) -> set[Any]:
         session = self._session
         if session is None or session not in _running:
             self.report({"WARNING"}, f"{self.bl_label} was cancelled: {session.cancelled_by if session else ''}")
@@ -162,12 +162,12 @@ class JobOperator(bpy.types.Operator):
             return {"PASS_THROUGH"}
         return self._advance(context, session)
 
-    def cancel(self, _context: bpy.types.Context) -> None:
+    def cancel(self, _context: Any) -> None:
         """Blender ends the operator: another file is read, its window is closed, or Blender quits."""
         if self._session is not None:
             self._session.end("Blender ended it")
 
-    def _advance(self, context: bpy.types.Context, session: Session) -> set[str]:
+    def _advance(self, context: Any, session: Session) -> set[Any]:
         try:
             session.tick()
             return {"RUNNING_MODAL"}
@@ -182,7 +182,7 @@ class JobOperator(bpy.types.Operator):
         session.end()
         return {"CANCELLED"}
 
-    def _deliver(self, context: bpy.types.Context, result: Any) -> set[str]:
+    def _deliver(self, context: Any, result: Any) -> set[Any]:
         try:
             self.finished(context, result)
         except PantheonError as error:

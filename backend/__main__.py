@@ -1,0 +1,48 @@
+"""`python -m backend serve | run FOLDER | doctor`: the only way in, for Blender and for people."""
+
+from __future__ import annotations
+
+import sys
+
+# The artist may choose any Python, and deserves more than a SyntaxError.
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("The backend needs Python 3.11 or newer; this is Python " + sys.version.split()[0] + ".")
+
+import argparse
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m backend",
+        description="Paint the job folders that Pantheon360 for Blender prepares.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 130 cancelled.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="serve | run | doctor")
+    verbs.add_parser("serve", help="answer Blender's messages on stdin and stdout until stdin ends")
+    run = verbs.add_parser("run", help="paint a job folder; a half-finished one goes on where it stopped")
+    run.add_argument("folder", help="a folder with a job.json")
+    run.add_argument("--json", action="store_true", help="print one JSON object a line instead of text")
+    doctor = verbs.add_parser("doctor", help="say what this Python can do, what is missing and how to get it")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return its exit code. Modules are imported per verb, so that --help is instant."""
+    chosen = arguments().parse_args(argv)
+    if chosen.verb == "doctor":
+        from . import doctor
+
+        return doctor.main(as_json=chosen.json)
+    if chosen.verb == "serve":
+        from . import service
+
+        return service.main()
+    from . import terminal
+
+    return terminal.main(chosen.folder, as_json=chosen.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The draft painter: splatted points over the captures at infinity, with the holes closed. It needs no model."""
+
+from __future__ import annotations
+
+from pantheon360_blender.core import progress
+from pantheon360_blender.core.draft import DraftPainter
+from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.progress import Progress
+from pantheon360_blender.core.splatting import GeometryFrame
+
+from . import Description, Requirement
+
+PREVIEWS = 24
+"""Previews of a whole job; a glimpse now and then is enough."""
+
+
+class Draft:
+    """Paints with what the job folder has: geometry frames, captures, cameras."""
+
+    name = "draft"
+
+    def describe(self) -> Description:
+        return Description(
+            label="Draft",
+            summary="A fly-through of the points over the captures, at once and on any computer",
+            needs=(Requirement("numpy", "numpy", "all of its arithmetic; Blender's own Python has it"),),
+        )
+
+    def paint(self, folder: JobFolder) -> progress.Job[None]:
+        job = folder.job
+        total = len(job.frames)
+        finished = set(folder.finished_frames())
+        yield Progress("Loading captures", 0, len(job.captures))
+        painter = DraftPainter(folder.captures(), job.width)
+        for index, frame in enumerate(job.frames):
+            if frame in finished:
+                continue
+            yield Progress("Painting", len(finished), total, text=f"frame {frame}")
+            image = painter.paint(_geometry(folder, frame), job.camera(frame))
+            folder.write_frame(frame, image)
+            finished.add(frame)
+            if index % max(1, total // PREVIEWS) == 0 or len(finished) == total:
+                folder.write_preview(image)
+        yield Progress("Painting", total, total)
+
+
+def _geometry(folder: JobFolder, frame: int) -> GeometryFrame:
+    """Footprint splats where the folder has them: they leave fewer holes than one pixel a point."""
+    if folder.footprint_file(frame).exists():
+        return folder.read_geometry("footprint", frame)
+    return folder.read_geometry("geometry", frame)
+
+
+PAINTER = Draft()
