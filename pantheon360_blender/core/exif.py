@@ -15,7 +15,8 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _LETTERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _TEXT, _RATIONAL, _UNDEFINED, _SIGNED_RATIONAL = 2, 5, 7, 10
 _MOST_TAGS = 4096
-_LARGEST_VALUE = 32 << 20
+_LARGEST_VALUE = 4 << 20
+_LARGEST_RAW_VALUE = 32 << 20
 
 _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = 1, 2, 3, 4, 5, 6
 _DIRECTION_REF, _DIRECTION = 16, 17
@@ -83,7 +84,7 @@ class TagReader:
         return fields
 
     def value(self, field: Field) -> Value:
-        """Values of a field. Raises MetadataError where its type is unknown, or it is larger than 32 MiB."""
+        """Values of a field. Raises MetadataError where its type is unknown, or it is larger than 4 MiB."""
         if not field.size or field.size > _LARGEST_VALUE:
             raise MetadataError(f"A tag of type {field.kind} with {field.count} values cannot be read.")
         data = self._bytes(field.offset, field.size)
@@ -100,14 +101,19 @@ class TagReader:
         value = self.value(directory[tag]) if tag in directory else ()
         return value if isinstance(value, tuple) else ()
 
+    def integer(self, directory: dict[int, Field], tag: int) -> int | None:
+        """The first number of a tag if it is a whole one, else None."""
+        number = next(iter(self.numbers(directory, tag)), None)
+        return number if isinstance(number, int) else None
+
     def text(self, directory: dict[int, Field], tag: int) -> str:
         """Text of a tag; empty where the tag is missing or not text."""
         value = self.value(directory[tag]) if tag in directory else b""
         return value.split(b"\0")[0].decode("ascii", "replace").strip() if isinstance(value, bytes) else ""
 
     def raw(self, field: Field) -> bytes:
-        """A field's values as they lie in the file."""
-        if field.size > _LARGEST_VALUE:
+        """A field's values as they lie in the file. Raises MetadataError where they are larger than 32 MiB."""
+        if field.size > _LARGEST_RAW_VALUE:
             raise MetadataError(f"A tag takes {field.size} bytes.")
         return self._bytes(field.offset, field.size)
 
@@ -143,10 +149,10 @@ def gps(reader: TagReader) -> Gps:
     Source: Exif 2.32 (CIPA DC-008), 4.6.6; a direction to magnetic north is kept with a warning, for the declination
     is not known.
     """
-    pointer = reader.numbers(reader.first, GPS_DIRECTORY)
-    if not pointer:
+    pointer = reader.integer(reader.first, GPS_DIRECTORY)
+    if pointer is None:
         return Gps()
-    tags = reader.directory(int(pointer[0]))
+    tags = reader.directory(pointer)
     warnings: list[str] = []
     position = _position(reader, tags, warnings)
     direction = reader.numbers(tags, _DIRECTION)
@@ -171,7 +177,7 @@ def _position(reader: TagReader, tags: dict[int, Field], warnings: list[str]) ->
 def place(
     latitude: float | None, longitude: float | None, altitude: float | None, warnings: list[str]
 ) -> Position | None:
-    """A position from what was read, or None with a warning where it is incomplete, impossible or a camera's "no fix"."""
+    """A position, or None with a warning where it is incomplete, impossible or what cameras write without a fix."""
     if latitude is None or longitude is None:
         warnings.append("The GPS position is incomplete and was ignored.")
         return None
@@ -189,7 +195,7 @@ def _degrees(parts: tuple[float, ...], reference: str, signs: str) -> float | No
     """Signed degrees from degrees, minutes and seconds; None where something is missing."""
     if not parts or len(parts) > 3 or reference[:1].upper() not in tuple(signs):
         return None
-    degrees = sum(part / 60**power for power, part in enumerate(parts) if power == 0 or part == part)
+    degrees: float = sum(part / 60**power for power, part in enumerate(parts) if power == 0 or part == part)
     if degrees != degrees:
         return None
     return -degrees if reference[:1].upper() == signs[1] else degrees

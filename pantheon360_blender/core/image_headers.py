@@ -139,8 +139,6 @@ class _Jpeg:
             self._extensions.setdefault(guid, {})[offset] = content
 
     def _join_extensions(self) -> None:
-        if not self._extensions:
-            return
         wanted = b""
         for packet in self.header.packets[:1]:
             try:
@@ -150,14 +148,14 @@ class _Jpeg:
             except MetadataError:
                 return  # the reader of the packet itself will say so
             wanted = note.get("HasExtendedXMP", "").upper().encode("ascii", "replace")
-        parts = self._extensions.get(wanted)
-        if parts is None:
+        if not wanted:
             return
+        parts = self._extensions.get(wanted, {})
         joined, whole = bytearray(), self._extended_bytes <= xmp.LARGEST_PACKET
         for offset in sorted(parts):
             whole = whole and offset == len(joined)
             joined += parts[offset]
-        whole = whole and len(joined) == self._extended_lengths[wanted]
+        whole = whole and len(joined) == self._extended_lengths.get(wanted)
         digest = hashlib.md5(joined, usedforsecurity=False).hexdigest().upper().encode()
         if whole and digest == wanted:
             self.header.packets.append(bytes(joined))
@@ -204,7 +202,8 @@ def _png(file: BinaryIO, length: int, path: Path) -> ImageHeader:
 
 def _png_chunk(kind: bytes, data: bytes, header: ImageHeader, path: Path) -> None:
     if kind == b"IHDR":
-        header.size = _checked_size(*struct.unpack_from(">II", data), path)
+        width, height = struct.unpack_from(">II", data)
+        header.size = _checked_size(width, height, path)
     elif kind == b"eXIf":
         header.tags = io.BytesIO(data.removeprefix(_EXIF_MARK))
     elif data.startswith(b"XML:com.adobe.xmp\0"):
@@ -228,18 +227,16 @@ def _tiff(file: BinaryIO, length: int, path: Path) -> ImageHeader:
     """Source: TIFF revision 6.0, sections 3, 8 and 15; XMP part 3, 1.1.4."""
     try:
         reader = TagReader(file)
-        width, height = (reader.numbers(reader.first, tag) for tag in (_TIFF_WIDTH, _TIFF_HEIGHT))
-        if not width or not height:
+        width, height = (reader.integer(reader.first, tag) for tag in (_TIFF_WIDTH, _TIFF_HEIGHT))
+        if width is None or height is None:
             raise _damaged(path)
-        header = ImageHeader(size=_checked_size(int(width[0]), int(height[0]), path), tags=file)
+        header = ImageHeader(size=_checked_size(width, height, path), tags=file)
         for offsets, counts in _TIFF_PIXELS:
             pairs = zip(reader.numbers(reader.first, offsets), reader.numbers(reader.first, counts), strict=False)
             if max((offset + count for offset, count in pairs), default=0) > length:
                 raise _cut_off(path)
     except MetadataError as error:
-        raise ImageError(
-            f"{path} is cut off or damaged: {error.text}", advice="Copy or export it again."
-        ) from error
+        raise ImageError(f"{path} is cut off or damaged: {error.text}", advice="Copy or export it again.") from error
     if _TIFF_XMP in reader.first:
         try:
             header.packets.append(reader.raw(reader.first[_TIFF_XMP]))

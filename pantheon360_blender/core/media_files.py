@@ -15,6 +15,8 @@ _CAMERA_ORIGINALS = {
     ".360": ("a GoPro MAX video as the camera stores it", "Export it as an equirectangular MP4 with GoPro Player."),
 }
 
+_INSTA360_END = b"8db42d694ccc418790edff439fe026bf"
+
 
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[BinaryIO, int]]:
@@ -23,6 +25,8 @@ def reading(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     Raises FileError where it is missing, empty, a folder, or cannot be read, also when that shows inside the block.
     """
     try:
+        if "\0" in str(path):  # Python answers with a ValueError
+            raise FileError(f"{str(path)!r} is no path.", advice="Choose a file.")
         with open(path, "rb") as file:
             length = file.seek(0, 2)
             file.seek(0)
@@ -47,3 +51,9 @@ def refuse_camera_original(path: Path) -> None:
     if kind:
         what, advice = kind
         raise MetadataError(f"{path} is {what}, not an equirectangular picture.", advice=advice, code="camera-original")
+
+
+def ends_as_insta360(file: BinaryIO, length: int) -> bool:
+    """Whether an Insta360 camera's data end the file, as they do in raw recordings, renamed ones too."""
+    file.seek(max(length - len(_INSTA360_END), 0))
+    return file.read() == _INSTA360_END

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import exif, image_headers, xmp
 from .errors import MetadataError
 from .geography import Position
-from .media_files import reading, refuse_camera_original
+from .media_files import ends_as_insta360, reading, refuse_camera_original
 
 Size = tuple[int, int]
 
@@ -20,11 +20,9 @@ _ANGLE = re.compile(r"(\d{1,3}),(\d{1,2}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?([NS
 _MOST_PIXELS = 1 << 20
 _WIDEST_PANORAMA = 1 << 16
 _SAME_ASPECT = 0.01
-_FIELDS = {
-    "full_size": ("FullPanoWidthPixels", "FullPanoHeightPixels"),
-    "cropped_size": ("CroppedAreaImageWidthPixels", "CroppedAreaImageHeightPixels"),
-    "cropped_offset": ("CroppedAreaLeftPixels", "CroppedAreaTopPixels"),
-}
+_FULL_SIZE = ("FullPanoWidthPixels", "FullPanoHeightPixels")
+_CROPPED_SIZE = ("CroppedAreaImageWidthPixels", "CroppedAreaImageHeightPixels")
+_CROPPED_OFFSET = ("CroppedAreaLeftPixels", "CroppedAreaTopPixels")
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,7 @@ def read(path: Path) -> PanoramaMetadata:
             warnings = header.warnings
             panorama = _properties(header.packets, xmp.PANORAMA, warnings)
             gps = _gps(header, warnings)
+            insta360 = ends_as_insta360(file, length)
     except xmp.HostileXmlError as error:
         raise xmp.HostileXmlError(f"{path}: {error.text}", advice=error.advice) from error
     pitch = _angle(panorama, "PosePitchDegrees", 90.0, warnings)
@@ -90,15 +89,15 @@ def read(path: Path) -> PanoramaMetadata:
         pitch=pitch,
         roll=roll,
         position=gps.position,
-        **{name: _pixels(panorama, fields, warnings) for name, fields in _FIELDS.items()},
+        full_size=_pixels(panorama, _FULL_SIZE, warnings),
+        cropped_size=_pixels(panorama, _CROPPED_SIZE, warnings),
+        cropped_offset=_pixels(panorama, _CROPPED_OFFSET, warnings),
     )
     if metadata.projection not in (None, "equirectangular"):
         warnings.append(f"The projection is {metadata.projection[:40]}, not equirectangular.")
-    return _with_warnings(metadata, [*warnings, *_placement(metadata)[1]])
-
-
-def _with_warnings(metadata: PanoramaMetadata, warnings: list[str]) -> PanoramaMetadata:
-    return PanoramaMetadata(**{**metadata.__dict__, "warnings": tuple(dict.fromkeys(warnings))})
+    if metadata.projection is None and insta360:
+        warnings.append("Insta360's camera data follow the picture: it may be two fisheyes, to be stitched first.")
+    return replace(metadata, warnings=tuple(dict.fromkeys([*warnings, *_placement(metadata)[1]])))
 
 
 def _properties(packets: list[bytes], namespace: str, warnings: list[str]) -> dict[str, str]:
@@ -168,7 +167,7 @@ def _pixels(panorama: dict[str, str], names: tuple[str, str], warnings: list[str
     if not any(name in panorama for name in names):
         return None
     pair = [_number(panorama.get(name, "")) for name in names]
-    lowest = 0 if names == _FIELDS["cropped_offset"] else 1
+    lowest = 0 if names == _CROPPED_OFFSET else 1
     if pair[0] is None or pair[1] is None or not all(lowest <= round(n) <= _MOST_PIXELS for n in pair if n is not None):
         warnings.append(f"{names[0]} or {names[1]} is missing or impossible; both were ignored.")
         return None
@@ -202,15 +201,12 @@ def _placement(metadata: PanoramaMetadata) -> tuple[tuple[Size, Size] | None, li
     part, offset, warnings = _part(metadata, size, full)
     if any(start + length > whole for start, length, whole in zip(offset, part, full, strict=True)):
         return None, [*warnings, f"The crop {part} at {offset} does not fit into the full panorama {full}: ignored."]
+    contradiction = f"The metadata say {part[0]} x {part[1]} pixels, the picture is {size[0]} x {size[1]}"
     across, down = size[0] / part[0], size[1] / part[1]
     if abs(across / down - 1) > max(_SAME_ASPECT, 1 / min(size)):
-        return None, [*warnings, f"The metadata say {part[0]} x {part[1]} pixels, the picture is {size[0]} x {size[1]}, "
-                                 "another shape: what they say of its crop was ignored."]  # fmt: skip
+        return None, [*warnings, f"{contradiction}, of another shape: what they say of its crop was ignored."]
     if size != part:
-        warnings.append(
-            f"The metadata say {part[0]} x {part[1]} pixels, the picture is {size[0]} x {size[1]}: "
-            "it was resized, and the crop was scaled with it."
-        )
+        warnings.append(f"{contradiction}: it was resized, and the crop was scaled with it.")
     if abs(full[0] / full[1] / 2 - 1) > _SAME_ASPECT:
         warnings.append(f"The full panorama is {full[0]} x {full[1]}, not 2:1; its horizon is taken to be half-way up.")
     width = max(2 * round(full[0] * across / 2), size[0] + size[0] % 2)
