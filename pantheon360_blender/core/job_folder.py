@@ -378,7 +378,7 @@ def _write_depth(file: BinaryIO, depth: np.ndarray) -> None:
     """An .npz of one array; level 1, for most of it is inf and the rest hardly shrinks at any level."""
     with (
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open(zipfile.ZipInfo("depth.npy"), "w") as member,
+        archive.open("depth.npy", "w", force_zip64=True) as member,
     ):
         _npy.write_array(member, np.ascontiguousarray(depth, dtype=np.float32), allow_pickle=False)
 

@@ -1,0 +1,335 @@
+"""The job folder: what is written comes back, what is damaged is named, and nothing leads out of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pantheon360_blender.core.capture import Capture
+from pantheon360_blender.core.errors import FileError, JobError
+from pantheon360_blender.core.job import FIELDS
+from pantheon360_blender.core.job_folder import Job, JobFolder
+from pantheon360_blender.core.splatting import GeometryFrame
+
+WIDTH = 32
+SIZE = (WIDTH // 2, WIDTH)
+
+
+def pose(x: float = 0.0, turn: float = 0.3) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    matrix[:3, 3] = x, -2.5, 1e3
+    return matrix
+
+
+def geometry(seed: int = 0) -> GeometryFrame:
+    random = np.random.default_rng(seed)
+    coverage = random.random(SIZE) < 0.3
+    return GeometryFrame(
+        colour=np.where(coverage[..., None], random.integers(0, 256, (*SIZE, 3)), 0).astype(np.uint8),
+        depth=np.where(coverage, random.exponential(5, SIZE), np.inf).astype(np.float32),
+        coverage=coverage,
+        source=np.full(SIZE, -1, dtype=np.int32),
+    )
+
+
+def capture(name: str = "Ünïcode 空", masked: bool = True) -> Capture:
+    random = np.random.default_rng(len(name))
+    valid = random.random(SIZE) < 0.7 if masked else None
+    return Capture(name, random.integers(0, 256, (*SIZE, 3), dtype=np.uint8), pose(1.0), valid)
+
+
+def shot(root: Path, name: str = "Shot 1", frames: tuple[int, ...] = (-1, 0, 12)) -> JobFolder:
+    folder = JobFolder.new(root, name)
+    entry = folder.write_capture(capture())
+    for frame in frames:
+        folder.write_geometry("geometry", frame, geometry(frame + 5))
+    cameras = np.stack([pose(float(frame)) for frame in frames])
+    folder.seal(
+        Job(
+            name=name,
+            width=WIDTH,
+            fps=29.97,
+            frames=list(frames),
+            cameras=cameras,
+            captures=[entry],
+            anchors=[{"frame": frames[0], "capture": entry["name"]}],
+            settings={"guidance": 3.0},
+            seed=str(2**64 - 1),
+            software={"blender": "4.5.15"},
+        )
+    )
+    return folder
+
+
+def altered(folder: JobFolder, **fields: Any) -> Path:
+    file = folder.path / "job.json"
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | fields), "utf-8")
+    return folder.path
+
+
+def test_a_job_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    written = shot(tmp_path)
+    read = JobFolder.open(written.path)
+    assert read.job.to_json() == written.job.to_json()
+    assert read.job.cameras.dtype == np.float64
+    np.testing.assert_array_equal(read.job.camera(12), pose(12.0))
+    assert read.job.seed == "18446744073709551615"
+    assert (read.name, read.id) == (written.name, written.id)
+
+
+def test_geometry_is_a_png_and_an_npz_that_other_programs_read(tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    expected = geometry(12 + 5)
+    pixels = np.asarray(Image.open(folder.geometry_file(12)))
+    np.testing.assert_array_equal(pixels[..., :3], expected.colour)
+    np.testing.assert_array_equal(pixels[..., 3], expected.coverage * 255)
+    with np.load(folder.geometry_depth_file(12), allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["depth"], expected.depth)
+    assert folder.geometry_file(-1).name == "-00001.png"
+
+
+def test_geometry_and_captures_come_back(tmp_path: Path) -> None:
+    folder = JobFolder.open(shot(tmp_path).path)
+    read, expected = folder.read_geometry("geometry", 0), geometry(5)
+    for name in ("colour", "depth", "coverage"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(expected, name))
+    (photograph,) = folder.captures()
+    np.testing.assert_array_equal(photograph.image, capture().image)
+    np.testing.assert_array_equal(photograph.valid, capture().valid)
+    np.testing.assert_array_equal(photograph.pose, capture().pose)
+
+
+def test_equal_geometry_makes_equal_bytes(tmp_path: Path) -> None:
+    first, second = shot(tmp_path), shot(tmp_path)
+    assert first.path != second.path
+    assert first.geometry_depth_file(0).read_bytes() == second.geometry_depth_file(0).read_bytes()
+    assert first.job.inputs == second.job.inputs
+
+
+def test_captures_with_names_no_file_can_have_stay_apart(tmp_path: Path) -> None:
+    folder = JobFolder.new(tmp_path, "x")
+    names = ["a/b", "a:b", "A:B", "../..", "CON", "." * 300]
+    entries = [folder.write_capture(capture(name, masked=False)) for name in names]
+    cameras = pose()[None]
+    folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=cameras, captures=entries))
+    assert len({entry["image"].lower() for entry in entries}) == len(names)
+    read = JobFolder.open(folder.path).captures()
+    assert [photograph.name for photograph in read] == names
+    for photograph, name in zip(read, names, strict=True):
+        np.testing.assert_array_equal(photograph.image, capture(name, masked=False).image)
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.text(min_size=1, max_size=400))
+def test_any_name_makes_one_folder_inside_the_root(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    root = tmp_path_factory.mktemp("jobs")
+    folder = JobFolder.new(root, name)
+    assert folder.path.parent == root and folder.path.is_dir()
+    assert os.listdir(root) == [folder.path.name]
+
+
+def test_a_folder_is_not_a_job_before_it_is_sealed(tmp_path: Path) -> None:
+    folder = JobFolder.new(tmp_path, "Shot")
+    folder.write_geometry("geometry", 1, geometry())
+    with pytest.raises(JobError, match=r"no job\.json"):
+        JobFolder.open(folder.path)
+    with pytest.raises(JobError, match="not complete"):
+        _ = folder.job
+
+
+def test_creating_the_same_job_twice_is_refused(tmp_path: Path) -> None:
+    job = Job(name="Shot", id="one", width=WIDTH, fps=24, frames=[1], cameras=pose()[None])
+    assert JobFolder.open(JobFolder.create(tmp_path, job).path).job.id == "one"
+    with pytest.raises(JobError, match="already"):
+        JobFolder.create(tmp_path, job)
+
+
+def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
+    path = altered(shot(tmp_path), schema=2, something_new=True)
+    with pytest.raises(JobError, match="schema 2") as caught:
+        JobFolder.open(path)
+    assert "Update" in caught.value.advice and caught.value.code == "job-version"
+
+
+DAMAGE = {
+    "schema": [None, "1", 0, True],
+    "kind": ["reconstruct", None],
+    "id": ["", "../x", 7],
+    "name": ["", 7, "\ud800"],
+    "width": [31, 0, -2, 1e3, 10**9, True, None],
+    "fps": [0, -1, "24", None, 10**400],
+    "frames": [[], [1], "123", [1, 1, 2], [1.0, 2, 3], [10**9, 1, 2]],
+    "cameras": [[], [[[1, 0], [0, 1]]] * 3, [np.zeros((4, 4)).tolist()] * 3, [np.diag([2, 2, 2, 1.0]).tolist()] * 3],
+    "captures": [None, [{}], [{"name": "a", "image": "captures/a.png"}]],
+    "anchors": [[{"frame": 99, "capture": "Ünïcode 空"}], [{"frame": 0, "capture": "nobody"}], [7]],
+    "painter": ["", "os.system('x')", None],
+    "settings": [[], None],
+    "seed": [7, "-1", str(2**64), "0x1", "1.5", ""],
+    "software": [{"blender": 4.5}, []],
+    "inputs": [[{"path": "a"}], [{"path": "a", "sha256": "abc"}]],
+}
+
+
+def test_every_field_has_a_check() -> None:
+    assert DAMAGE.keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in DAMAGE.items() for value in values])
+def test_a_damaged_field_is_named(field: str, value: Any, tmp_path: Path) -> None:
+    path = altered(shot(tmp_path), **{field: value})
+    with pytest.raises(JobError) as caught:
+        JobFolder.open(path)
+    assert field.rstrip("s") in str(caught.value) and str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("field", sorted(FIELDS))
+def test_a_missing_field_is_named(field: str, tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    record = json.loads((folder.path / "job.json").read_text("utf-8"))
+    del record[field]
+    (folder.path / "job.json").write_text(json.dumps(record), "utf-8")
+    with pytest.raises(JobError, match=field):
+        JobFolder.open(folder.path)
+
+
+OUTSIDE = ["../x.png", "/etc/passwd", "captures/../../x.png", "C:/x.png", "captures\\x.png", "", ".", "a//b", "a\nb", 7]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_paths_out_of_the_folder_are_refused(path: Any, tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    entry = dict(folder.job.captures[0]) | {"image": path}
+    for fields in ({"captures": [entry]}, {"inputs": [{"path": path, "sha256": "0" * 64}]}):
+        with pytest.raises(JobError, match=r"path|image"):
+            JobFolder.open(altered(folder, **fields))
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    file = folder.path / folder.job.captures[0]["image"]
+    outside = file.rename(tmp_path / "outside.png")
+    try:
+        file.symlink_to(outside)
+    except OSError as error:
+        pytest.skip(f"links cannot be made here: {error}")
+    for read in (folder.verify, folder.captures):
+        with pytest.raises(JobError, match="leaves the job folder"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"schema": NaN}', b"null", b'"text"', b'{"schema": 1}']
+)
+def test_a_damaged_job_file_is_a_job_error(content: bytes, tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    (folder.path / "job.json").write_bytes(content)
+    with pytest.raises(JobError, match=r"job\.json"):
+        JobFolder.open(folder.path)
+
+
+def test_a_missing_folder_and_a_file_are_job_errors(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(JobError, match=path.name):
+            JobFolder.open(path)
+
+
+def test_every_changed_or_missing_input_is_named(tmp_path: Path) -> None:
+    original = shot(tmp_path)
+    original.verify()
+    assert len(original.job.inputs) == 2 + 2 * 3
+    for entry in original.job.inputs:
+        copy = JobFolder.open(Path(shutil.copytree(original.path, tmp_path / "copy")))
+        file = copy.path / entry["path"]
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(JobError, match="SHA-256 differs") as caught:
+            copy.verify()
+        assert str(file) in caught.value.text
+        file.unlink()
+        with pytest.raises(JobError, match="is missing") as caught:
+            copy.verify()
+        assert str(file) in caught.value.text
+        shutil.rmtree(copy.path)
+
+
+def test_a_folder_works_where_it_is_moved(tmp_path: Path) -> None:
+    folder = shot(tmp_path / "here")
+    moved = JobFolder.open(folder.path.rename(tmp_path / "Ünïcode 空 dir"))
+    moved.verify()
+    assert str(tmp_path) not in (moved.path / "job.json").read_text("utf-8")
+    assert len(moved.captures()) == 1
+
+
+def test_finished_are_frames_that_decode_and_have_the_size(tmp_path: Path) -> None:
+    folder = shot(tmp_path, frames=(1, 2, 3, 4))
+    image = capture().image
+    for frame in (1, 2, 3):
+        folder.write_frame(frame, image)
+    assert folder.finished_frames() == [1, 2, 3]
+    content = folder.frame_file(2).read_bytes()
+    folder.frame_file(2).write_bytes(content[: len(content) // 2])
+    Image.fromarray(image[:8, :16]).save(folder.frame_file(3))
+    (folder.path / "frames" / ".000004.png.abc.part").write_bytes(content)
+    assert folder.finished_frames() == [1]
+    assert JobFolder.open(folder.path).finished_frames() == [1]
+
+
+def test_a_preview_is_small_and_true(tmp_path: Path) -> None:
+    folder = JobFolder.new(tmp_path, "x")
+    image = np.random.default_rng(0).integers(0, 256, (1024, 2048, 3), dtype=np.uint8)
+    folder.write_preview(image)
+    np.testing.assert_array_equal(np.asarray(Image.open(folder.preview_file)), image[::4, ::4])
+
+
+def test_state_is_kept_and_a_damaged_one_is_new(tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    assert folder.state().status == "new"
+    error = {"code": "file", "text": "the disk is full", "advice": "Free some"}
+    folder.write_state("failed", [2, 1], error)
+    state = folder.state()
+    assert (state.status, state.finished, state.error) == ("failed", [1, 2], error)
+    for damage in ('{"status": "done"', '{"status": "odd"}', "[]", '{"status": "done", "more": 1}'):
+        (folder.path / "state.json").write_text(damage)
+        assert folder.state().status == "new"
+
+
+def test_a_depth_file_cannot_claim_more_than_a_frame(tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    for array in (np.zeros((2, 2), np.float32), np.zeros(SIZE, np.float64), np.array([{}], dtype=object)):
+        np.savez(folder.geometry_depth_file(0), depth=array)
+        with pytest.raises(JobError, match=r"000000\.npz is damaged"):
+            folder.read_geometry("geometry", 0)
+    content = shot(tmp_path).geometry_depth_file(0).read_bytes()
+    for length in (0, 10, len(content) // 2, len(content) - 1):
+        folder.geometry_depth_file(0).write_bytes(content[:length])
+        with pytest.raises(JobError, match=r"000000\.npz is damaged"):
+            folder.read_geometry("geometry", 0)
+
+
+def test_geometry_of_another_size_and_truncated_captures_are_named(tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    Image.new("RGBA", (16, 8)).save(folder.geometry_file(0))
+    with pytest.raises(JobError, match=r"000000\.png"):
+        folder.read_geometry("geometry", 0)
+    file = folder.path / folder.job.captures[0]["image"]
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(JobError, match=file.name):
+        folder.captures()
+
+
+def test_a_folder_that_cannot_be_made_is_a_file_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FileError, match="file"):
+        JobFolder.new(tmp_path / "file", "Shot")
