@@ -27,7 +27,6 @@ from .console import Output
 NAME = "pantheon360"
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
-Result = TypeVar("Result")
 Facts = dict[str, Any]
 
 

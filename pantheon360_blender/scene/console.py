@@ -49,7 +49,7 @@ class Output:
         else:
             print(f"Warning: {text}", file=sys.stderr, flush=True)
 
-    def done(self, facts: Facts) -> None:
+    def done(self, facts: dict[str, Any]) -> None:
         if self._json and facts:
             self._line({"kind": "done", **facts})
         elif not self._json:
@@ -100,7 +100,7 @@ class Output:
     def _message(self, message: messages.Message) -> None:
         self.raw(messages.encode(message).decode("ascii"))
 
-    def _line(self, record: Facts) -> None:
+    def _line(self, record: dict[str, Any]) -> None:
         self.raw(json.dumps(record) + "\n")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import bpy
 import numpy as np
-from mathutils import Matrix, Vector
+from mathutils import Euler, Matrix, Quaternion, Vector
 
 from ..core.errors import CaptureError
 from . import camera_path, captures, properties
@@ -61,8 +61,8 @@ def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
 
 def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:
     """Move the camera to a pose of the world, through its parents; its scale stays, its rotation too unless matched."""
-    kept = [(name, getattr(camera, name).copy()) for name in ("scale", *(() if match else _ROTATIONS.values()))]
-    before = getattr(camera, _rotation_path(camera)).copy()
+    kept = [(name, tuple(getattr(camera, name))) for name in ("scale", *(() if match else _ROTATIONS.values()))]
+    before = tuple(getattr(camera, _rotation_path(camera)))
     rotation = pose[:3, :3] if match else np.array(camera.matrix_world.to_3x3().normalized())
     target = np.eye(4)
     target[:3, :3], target[:3, 3] = rotation, pose[:3, 3]
@@ -76,11 +76,11 @@ def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:
 def _turn_the_short_way(camera: bpy.types.Object, before: Sequence[float]) -> None:
     """Of the numbers that mean one rotation take those nearest to the ones before: interpolation is of numbers."""
     if camera.rotation_mode == "QUATERNION":
-        if camera.rotation_quaternion.dot(before) < 0:
+        if camera.rotation_quaternion.dot(Quaternion(before)) < 0:
             camera.rotation_quaternion.negate()
     elif camera.rotation_mode != "AXIS_ANGLE":
         euler = camera.rotation_euler.copy()
-        euler.make_compatible(before)
+        euler.make_compatible(Euler(before, camera.rotation_mode))
         camera.rotation_euler = euler
 
 

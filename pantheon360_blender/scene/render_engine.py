@@ -50,7 +50,8 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         try:
             self._render(depsgraph)
         except PantheonError as error:
-            self.error_set(f"{error.text} {error.advice}".strip())
+            self.error_set(str(error))  # for the render window
+            self.report({"ERROR"}, str(error))  # for scripts and the console: the one above does not reach them
 
     def _render(self, depsgraph: bpy.types.Depsgraph) -> None:
         width = panorama_width(depsgraph.scene)
@@ -193,7 +194,7 @@ class _LoadedCaptures:
         for obj in objects:
             key = _capture_key(obj, width)
             kept = self._kept.get(key) if key is not None else None
-            wanted[key or (obj.name,)] = kept or captures.load(obj, width=width)
+            wanted[key or (obj.name,)] = kept or captures.load(obj, width=_no_wider(obj, width))
         found = []
         for obj, (key, capture) in zip(objects, wanted.items(), strict=True):
             pose = captures.pose(obj, depsgraph)
@@ -224,6 +225,12 @@ class _Painters:
 
     def clear(self) -> None:
         self.__init__()  # type: ignore[misc]
+
+
+def _no_wider(obj: bpy.types.Object, width: int) -> int | None:
+    """The width to load a capture at: enlarging would invent pixels. None lets the loader say what is wrong with it."""
+    own = properties.of_object(obj).image.size[0]
+    return min(own, width) or None
 
 
 def _capture_key(obj: bpy.types.Object, width: int) -> tuple | None:
