@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -135,7 +134,7 @@ def test_any_name_makes_one_folder_inside_the_root(name: str, tmp_path_factory: 
     root = tmp_path_factory.mktemp("jobs")
     folder = JobFolder.new(root, name)
     assert folder.path.parent == root and folder.path.is_dir()
-    assert os.listdir(root) == [folder.path.name]
+    assert list(root.iterdir()) == [folder.path]
 
 
 def test_a_folder_is_not_a_job_before_it_is_sealed(tmp_path: Path) -> None:
