@@ -77,12 +77,12 @@ def invert(pose: np.ndarray) -> np.ndarray:
 
 def blender_to_opencv(pose: np.ndarray) -> np.ndarray:
     """The same camera with OpenCV's axes (x right, y down, z forward); (..., 4, 4) float64, world unchanged."""
-    return np.matmul(np.asarray(pose, dtype=np.float64), _FLIP_Y_AND_Z)
+    return np.asarray(np.matmul(np.asarray(pose, dtype=np.float64), _FLIP_Y_AND_Z))
 
 
 def opencv_to_blender(pose: np.ndarray) -> np.ndarray:
     """The same camera with Blender's axes (x right, y up, -z forward); (..., 4, 4) float64, world unchanged."""
-    return np.matmul(np.asarray(pose, dtype=np.float64), _FLIP_Y_AND_Z)
+    return np.asarray(np.matmul(np.asarray(pose, dtype=np.float64), _FLIP_Y_AND_Z))
 
 
 def rotation_from_heading(heading_deg: float, pitch_deg: float = 0.0, roll_deg: float = 0.0) -> np.ndarray:
@@ -96,7 +96,7 @@ def rotation_from_heading(heading_deg: float, pitch_deg: float = 0.0, roll_deg: 
     Returns (3, 3) float64, columns right, up, back; heading 0 is Blender's camera rotation (90°, 0, 0).
     """
     heading, pitch, roll = np.radians([heading_deg, pitch_deg, roll_deg])
-    return np.linalg.multi_dot([_about_z(-heading), _about_x(np.pi / 2 + pitch), _about_z(-roll)])
+    return np.asarray(_about_z(-heading) @ _about_x(np.pi / 2 + pitch) @ _about_z(-roll))
 
 
 def rotation_from_angles(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
@@ -105,7 +105,7 @@ def rotation_from_angles(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> n
     yaw: positive to the right; pitch: positive up; roll: positive lowers the right side. Applied in this order.
     Returns (3, 3) float64 that maps directions of the turned camera to directions of the camera before.
     """
-    return np.linalg.multi_dot([_about_y(-yaw), _about_x(pitch), _about_z(-roll)])
+    return np.asarray(_about_y(-yaw) @ _about_x(pitch) @ _about_z(-roll))
 
 
 def quaternion_from_matrix(rotation: np.ndarray) -> np.ndarray:

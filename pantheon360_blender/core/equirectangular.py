@@ -7,7 +7,6 @@ opposite meridian: row -1 is row 0 shifted by half the width. Angles are radians
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -133,7 +132,7 @@ def perspective_crop(
     Returns (h, w) or (h, w, C) of the image's type.
     Raises ImageError where the image is not twice as wide as high, ValueError where no camera has that size or fov.
     """
-    return _crops(image, [(yaw, pitch, roll)], fov, size)[0]
+    return np.asarray(_crops(image, [(yaw, pitch, roll)], fov, size)[0])
 
 
 def horizon_crops(
@@ -159,14 +158,12 @@ def resize(image: np.ndarray, width: int) -> np.ndarray:
     given, height = _width(image), height_of(width)
     if width == given:
         return image.copy()
-    columns, rows = _Filter.of(given, width), _Filter.of(given // 2, height)
+    precision = np.dtype(np.float64 if image.dtype == np.float64 else np.float32)
+    columns, rows = _Filter.of(given, width, precision), _Filter.of(given // 2, height, precision)
     out = np.empty((height, width, *image.shape[2:]), image.dtype)
     planes = image.reshape(given // 2, given, -1)
-    for first, last, start, weights in rows.bands():
-        band = _rows_over_poles(planes, start, start + weights.shape[1])
-        if band.dtype != np.float64:
-            band = band.astype(np.float32)
-        weights = weights.astype(band.dtype)
+    for first, last, start, weights in rows.bands:
+        band = _rows_over_poles(planes, start, start + weights.shape[1]).astype(precision)
         thin = (weights @ band.reshape(len(band), -1)).reshape(last - first, given, -1)
         block = out[first:last]
         block[...] = _as_type(columns.along_rows(thin).reshape(block.shape), image.dtype)
@@ -242,52 +239,41 @@ class _Texels:
 
 
 class _Filter:
-    """A triangle filter from `given` to `wanted` samples: for each output its first input and the weights from there.
+    """A triangle filter from `given` to `wanted` samples, as one small dense matrix for each band of outputs.
 
-    Inputs before 0 and after `given` belong to what lies beyond the seam or the pole.
+    bands: (first output, last output, first input, weights (outputs, inputs)). Inputs before 0 and from `given` on are
+    what lies beyond the seam or the pole.
     """
 
-    _TOGETHER = 16  # outputs computed by one matrix product: more waste more zeros, fewer waste more calls
-
-    def __init__(self, given: int, wanted: int) -> None:
+    def __init__(self, given: int, wanted: int, precision: np.dtype) -> None:
         scale = given / wanted
         radius = max(scale, 1.0)
         centre = (np.arange(wanted) + 0.5) * scale
-        self.first = np.floor(centre - radius).astype(int)
-        taps = int(np.ceil(2 * radius)) + 2
-        positions = self.first[:, None] + np.arange(taps) + 0.5
-        weights = np.maximum(0.0, 1.0 - np.abs(positions - centre[:, None]) / radius)
-        self.weights = weights / weights.sum(axis=1, keepdims=True)
-        self.given = given
+        self._given, self._wanted = given, wanted
+        self.bands = []
+        together = min(16, max(2, int(96 / scale)))  # more outputs multiply more zeros, fewer make more calls
+        for first in range(0, wanted, together):
+            band = centre[first : first + together, None]
+            start, stop = int(np.floor(band[0, 0] - radius)), int(np.ceil(band[-1, 0] + radius))
+            weights = np.maximum(0.0, 1.0 - np.abs(np.arange(start, stop) + 0.5 - band) / radius)
+            weights /= weights.sum(axis=1, keepdims=True)
+            self.bands.append((first, first + len(band), start, weights.astype(precision)))
 
     @staticmethod
     @lru_cache(maxsize=16)
-    def of(given: int, wanted: int) -> _Filter:
-        return _Filter(given, wanted)
-
-    def bands(self) -> Iterator[tuple[int, int, int, np.ndarray]]:
-        """Yield first and last output, first input, and the dense weights (outputs, inputs) between them."""
-        wanted, taps = self.weights.shape
-        for first in range(0, wanted, self._TOGETHER):
-            last = min(first + self._TOGETHER, wanted)
-            start = self.first[first]
-            dense = np.zeros((last - first, self.first[last - 1] + taps - start))
-            for row, output in enumerate(range(first, last)):
-                column = self.first[output] - start
-                dense[row, column : column + taps] = self.weights[output]
-            yield first, last, int(start), dense
+    def of(given: int, wanted: int, precision: np.dtype) -> _Filter:
+        return _Filter(given, wanted, precision)
 
     def along_rows(self, rows: np.ndarray) -> np.ndarray:
         """Filter (R, given, C) along its second axis, wrapping; (R, wanted, C)."""
         count, _, channels = rows.shape
-        before = -int(self.first[0])
-        after = int(self.first[-1]) + self.weights.shape[1] - self.given
-        around = np.arange(-before, self.given + max(after, 0)) % self.given
-        planes = np.ascontiguousarray(rows.transpose(0, 2, 1)).take(around, axis=2).reshape(count * channels, -1)
-        out = np.empty((count * channels, len(self.weights)), rows.dtype)
-        for first, last, start, weights in self.bands():
-            inputs = planes[:, start + before : start + before + weights.shape[1]]
-            out[:, first:last] = inputs @ weights.T.astype(rows.dtype)
+        before = self.bands[0][2]
+        after = self.bands[-1][2] + self.bands[-1][3].shape[1]
+        planes = rows.transpose(0, 2, 1).take(np.arange(before, after) % self._given, axis=2)
+        planes = planes.reshape(count * channels, -1)
+        out = np.empty((count * channels, self._wanted), rows.dtype)
+        for first, last, start, weights in self.bands:
+            np.matmul(planes[:, start - before :][:, : weights.shape[1]], weights.T, out=out[:, first:last])
         return np.asarray(out.reshape(count, channels, -1).transpose(0, 2, 1))
 
 
@@ -300,7 +286,7 @@ def _rows_over_poles(image: np.ndarray, start: int, stop: int) -> np.ndarray:
     beyond = row >= height
     rows = image[np.where(beyond, 2 * height - 1 - row, row)]
     rows[beyond] = np.roll(rows[beyond], image.shape[1] // 2, axis=1)
-    return rows
+    return np.asarray(rows)
 
 
 def _crops(
@@ -348,10 +334,11 @@ def _project(x: np.ndarray, y: np.ndarray, z: np.ndarray, width: int) -> np.ndar
     u, v = pixels[..., 0], pixels[..., 1]
     np.multiply(np.arctan2(x, -z), width / (2 * np.pi), out=u)
     u += width / 2
-    u[u >= width] -= width
+    u[(u >= width) | (u < 0)] = 0.0  # rounded beyond the seam
     # The arc tangent is exact near the poles, where an arc sine of float32 is off by a third of a pixel.
     np.multiply(np.arctan2(y, np.hypot(x, z)), -height / np.pi, out=v)
     v += height / 2
+    np.clip(v, 0, height, out=v)
     return pixels
 
 
@@ -396,5 +383,5 @@ def _as_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.asarray(values >= 0.5)
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
-        return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+        return np.asarray(np.clip(np.rint(values), limits.min, limits.max).astype(dtype))
     return values.astype(dtype)

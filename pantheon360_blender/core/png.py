@@ -284,7 +284,7 @@ def _samples(rows: np.ndarray, header: _Header) -> np.ndarray:
     each = 8 // header.depth
     shifts = np.arange(each - 1, -1, -1, dtype=np.uint8) * np.uint8(header.depth)
     values = (rows[:, :, None] >> shifts) & np.uint8((1 << header.depth) - 1)
-    return values.reshape(header.height, -1)[:, : header.width, None]
+    return np.asarray(values.reshape(header.height, -1)[:, : header.width, None])
 
 
 def _with_transparency(samples: np.ndarray, header: _Header, palette: bytes, transparency: bytes) -> np.ndarray:

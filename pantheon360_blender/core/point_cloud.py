@@ -168,7 +168,7 @@ def _as_bytes(colours: np.ndarray) -> np.ndarray:
         shown = known * 255 if known.max(initial=0) <= _BRIGHTEST_SHARE else known
     else:
         shown = colours / 257 if colours.dtype == np.uint16 else colours
-    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
 
 
 def _from_npz(path: Path) -> PointCloud:
