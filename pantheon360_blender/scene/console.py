@@ -6,12 +6,13 @@ backend's messages, and nothing else is.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, TypeVar
 
 from ..core import duration, messages
@@ -113,13 +114,22 @@ def opened(as_json: bool) -> Iterator[Output]:
     try:
         with (
             suppress(BrokenPipeError),
+            redirect_stdout(sys.stderr),
             open(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream,
         ):
             yield Output(stream, as_json)
     finally:
         sys.stdout.flush()
+        _flush_c_library()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def _flush_c_library() -> None:
+    """Blender prints through the C library, whose buffer would come out where stdout points to later."""
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
+        library.fflush(None)
 
 
 @contextmanager

@@ -1,0 +1,196 @@
+"""The command line does the whole work with no interface, and says what happened to people and to programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def command(house: Any, blend: Any, capfd: Any) -> Any:
+    """Run a command; returns exit code, stdout and stderr."""
+    main = house("scene.command_line").main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        told = capfd.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+@pytest.fixture
+def photographs(house: Any, tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "Ünïcode 空 dir" / name for name in ("a.png", "b.png")]
+    for index, path in enumerate(paths):
+        colours = np.random.default_rng(index).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+        house("core.png").write(path, colours)
+    return paths
+
+
+@pytest.fixture
+def shot_file(shot_scene: Any, tmp_path: Path) -> Path:
+    """The small shot of conftest as a saved file."""
+    import bpy
+
+    path = tmp_path / "Ünïcode 空 dir" / "shot.blend"
+    path.parent.mkdir(exist_ok=True)
+    shot_scene.pantheon360.jobs_folder = ""
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    return path
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_from_photographs_to_a_strip(command: Any, house: Any, photographs: list[Path], tmp_path: Path) -> None:
+    import bpy
+
+    file = tmp_path / "Ünïcode 空 dir" / "street.blend"
+    code, out, err = command("import", file, *photographs)
+    assert (code, file.exists()) == (0, True), err
+    assert "a" in out
+    code, out, err = command("project", file, "--proxy", "--width", 64)
+    assert code == 0, err
+    bpy.ops.wm.open_mainfile(filepath=str(file))
+    assert house("scene.cache").find(bpy.context.scene) is not None
+    bpy.ops.pantheon360.set_path_ends()
+    bpy.context.scene.frame_end = 3
+    bpy.context.scene.pantheon360.width = 64
+    bpy.ops.wm.save_mainfile()
+    code, out, err = command("generate", file, "--seed", 2**64 - 1, "--strip", "VIDEO")
+    assert code == 0, err
+    bpy.ops.wm.open_mainfile(filepath=str(file))
+    strip = bpy.data.scenes["Pantheon360 Results"].sequence_editor.strips[0]
+    assert (strip.type, strip["pantheon360_seed"]) == ("MOVIE", str(2**64 - 1))
+    assert Path(bpy.path.abspath(strip.filepath)).exists()
+
+
+def test_json_is_all_that_stdout_gets(command: Any, shot_file: Path, tmp_path: Path) -> None:
+    code, out, _ = command(
+        "generate", shot_file, "--json", "--no-save", "--frames", "1-5x2", "--output", tmp_path / "o"
+    )
+    told = lines(out)
+    assert code == 0
+    assert {line["kind"] for line in told} == {"progress", "done"}
+    assert {"Camera path", "Geometry pass"} <= {line["phase"] for line in told[:-1]}
+    assert told[-1]["frames"] == 3
+    assert Path(told[-1]["folder"]).parent == tmp_path / "o"
+    assert "blend" not in told[-1]
+
+
+def test_geometry_then_run_elsewhere(command: Any, house: Any, shot_file: Path, tmp_path: Path) -> None:
+    code, out, err = command("geometry", shot_file, "--output", tmp_path / "out", "--frames", "2-3", "--json")
+    assert code == 0, err
+    moved = tmp_path / "another machine" / "空"
+    moved.parent.mkdir()
+    Path(lines(out)[-1]["folder"]).rename(moved)
+    code, out, err = command("run", moved)
+    assert code == 0, err
+    assert house("core.job_folder").JobFolder.open(moved).finished_frames() == [2, 3]
+    before = {path: path.stat().st_mtime_ns for path in (moved / "frames").iterdir()}
+    assert command("run", moved)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in (moved / "frames").iterdir()} == before
+
+
+def test_saving_elsewhere_leaves_the_file(
+    command: Any, shot_file: Path, photographs: list[Path], tmp_path: Path
+) -> None:
+    import bpy
+
+    before = shot_file.read_bytes()
+    code, _, err = command("import", shot_file, *photographs, "--save-as", tmp_path / "new" / "other.blend")
+    assert code == 0, err
+    assert shot_file.read_bytes() == before
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "new" / "other.blend"))
+    assert len([obj for obj in bpy.context.scene.objects if obj.pantheon360.is_capture]) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["project", "{tmp}/none.blend"], "none.blend does not exist"),
+        (["project", "{tmp}/broken.blend"], "broken.blend cannot be opened"),
+        (["run", "{tmp}"], "job.json"),
+        (["tag", "{tmp}/none.mp4"], "none.mp4"),
+        (["geometry", "{shot}", "--scene", "Nowhere"], "no scene Nowhere"),
+        (["generate", "{shot}", "--seed", "x"], "seed"),
+        (["import", "{tmp}/new.blend", "{tmp}/none.jpg"], "none.jpg"),
+    ],
+)
+def test_failures_are_explained_and_exit_with_1(
+    command: Any, shot_file: Path, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    (tmp_path / "broken.blend").write_bytes(b"BLENDER but not really")
+    filled = [argument.format(tmp=tmp_path, shot=shot_file) for argument in arguments]
+    code, out, err = command(*filled)
+    assert (code, out) == (1, "")
+    assert told in err
+    code, out, _ = command(*filled, "--json")
+    error = lines(out)[-1]
+    assert (code, error["kind"]) == (1, "error")
+    assert told in error["text"]
+    assert error["code"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["paint"], ["import"], ["geometry", "a.blend", "--frames", "9-1"], ["geometry", "a.blend", "--frames", "x"]],
+)
+def test_wrong_usage_exits_with_2(command: Any, arguments: list[str]) -> None:
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert "usage: blender --command pantheon360" in err
+
+
+@pytest.mark.parametrize("verb", [None, "import", "project", "geometry", "generate", "run", "tag", "doctor"])
+def test_help(command: Any, verb: str | None) -> None:
+    code, out, _ = command(*([verb] if verb else []), "--help")
+    assert code == 0
+    assert (verb or "import") in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_is_130_and_nothing_half_is_left(
+    command: Any, house: Any, shot_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    folder = house("core.job_folder").JobFolder
+    write = folder.write_geometry
+
+    def interrupted(self: Any, kind: str, frame: int, geometry: Any) -> None:
+        if frame == 3:
+            signal.raise_signal(number)
+        write(self, kind, frame, geometry)
+
+    monkeypatch.setattr(folder, "write_geometry", interrupted)
+    code, out, err = command("geometry", shot_file, "--output", tmp_path / "out", "--json")
+    assert code == 130, err
+    assert lines(out)[-1]["kind"] == "cancelled"
+    assert not list((tmp_path / "out").iterdir())
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_doctor_speaks_for_the_backend(command: Any) -> None:
+    code, out, err = command("doctor")
+    assert code in (0, 1), err
+    assert "numpy" in out
+    _, out, _ = command("doctor", "--json")
+    assert json.loads(out)
+
+
+def test_frame_lists(house: Any) -> None:
+    frames = house("scene.command_line").frame_list
+    assert frames("1-4") == frames("1..4") == frames("3,1-2,4,1") == [1, 2, 3, 4]
+    assert frames("0-9x4") == [0, 4, 8]
+    assert frames("-3--1") == [-3, -2, -1]
+    for wrong in ("", "1-", "a", "4-1", "1-4x0", "1;2"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            frames(wrong)

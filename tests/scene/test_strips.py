@@ -1,0 +1,237 @@
+"""What the sequencer gets is what was painted: the same bytes, at the right frames, with its whole history."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def run(house: Any) -> Any:
+    return house("scene.jobs").run_blocking
+
+
+@pytest.fixture
+def folder(house: Any, run: Any, shot_scene: Any) -> Any:
+    """A prepared job whose frames are painted with pictures that are easy to tell apart."""
+    made = run(house("scene.shot").prepare(shot_scene))
+    paint(made)
+    return made
+
+
+def paint(folder: Any) -> None:
+    width, height = folder.job.size
+    for frame in folder.job.frames:
+        folder.write_frame(frame, picture(frame, width, height))
+
+
+def picture(frame: int, width: int, height: int) -> np.ndarray:
+    """Soft gradients, as a photograph has: noise would measure the encoder's taste, not its correctness."""
+    v, u = np.mgrid[0:height, 0:width]
+    channels = (u * 255 / width, v * 255 / height, 128 + 100 * np.sin(2 * np.pi * u / width + frame))
+    return np.stack(channels, axis=2).astype(np.uint8)
+
+
+def rendered(house: Any, scene: Any, frame: int, path: Path) -> np.ndarray:
+    """The sequencer's output at a frame."""
+    import bpy
+    from PIL import Image
+
+    house("scene.versions").set_image_output(scene.render.image_settings, "PNG")
+    scene.render.image_settings.color_mode = "RGB"
+    scene.frame_start = scene.frame_end = frame
+    scene.render.filepath = str(path / "out_")
+    bpy.ops.render.render(animation=True, scene=scene.name)
+    return np.asarray(Image.open(path / f"out_{frame:04d}.png"))
+
+
+def deliver(house: Any, run: Any, scene: Any, folder: Any, source: str = "FRAMES") -> Any:
+    return run(house("scene.strips").deliver(scene, folder, source))
+
+
+def test_frames_come_back_byte_for_byte(house: Any, run: Any, shot_scene: Any, folder: Any, tmp_path: Path) -> None:
+    strip = deliver(house, run, shot_scene, folder)
+    assert house("scene.versions").strip_range(strip) == (1, 6)
+    for frame in (1, 4):
+        found = rendered(house, strip.id_data, frame, tmp_path)
+        np.testing.assert_array_equal(found, picture(frame, 64, 32))
+
+
+def test_the_artists_scene_is_left_alone(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
+    before = (shot_scene.view_settings.view_transform, shot_scene.render.engine, shot_scene.frame_end)
+    strip = deliver(house, run, shot_scene, folder)
+    results = strip.id_data
+    assert results.name == "Pantheon360 Results"
+    assert results.view_settings.view_transform == "Standard"
+    assert (results.render.resolution_x, results.render.resolution_y) == (64, 32)
+    assert (results.frame_start, results.frame_end) == (1, 5)
+    assert (shot_scene.view_settings.view_transform, shot_scene.render.engine, shot_scene.frame_end) == before
+    assert not (shot_scene.sequence_editor and len(shot_scene.sequence_editor.strips))
+
+
+def test_nothing_is_overwritten(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
+    strips = [deliver(house, run, shot_scene, folder) for _ in range(3)]
+    assert [strip.channel for strip in strips] == [1, 2, 3]
+    assert len({strip.name for strip in strips}) == 3
+    assert {strip.id_data.name for strip in strips} == {"Pantheon360 Results"}
+
+
+def test_a_free_gap_is_used(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
+    deliver(house, run, shot_scene, folder)
+    later = run(house("scene.shot").prepare(shot_scene, [20, 21]))
+    paint(later)
+    strip = deliver(house, run, shot_scene, later)
+    assert strip.channel == 1
+    assert house("scene.versions").strip_range(strip) == (20, 22)
+    assert (strip.id_data.frame_start, strip.id_data.frame_end) == (1, 21)
+
+
+def test_a_frame_step_keeps_the_shots_time(house: Any, run: Any, shot_scene: Any, tmp_path: Path) -> None:
+    stepped = run(house("scene.shot").prepare(shot_scene, [1, 3, 5]))
+    paint(stepped)
+    for source in ("FRAMES", "VIDEO"):
+        strip = deliver(house, run, shot_scene, stepped, source)
+        assert house("scene.versions").strip_range(strip) == (1, 7)
+    found = rendered(house, strip.id_data, 4, tmp_path).astype(int)
+    assert np.abs(found - picture(3, 64, 32)).mean() < 3
+
+
+def test_another_size_gets_a_scene_of_its_own(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
+    first = deliver(house, run, shot_scene, folder).id_data
+    shot_scene.pantheon360.width = 128
+    larger = run(house("scene.shot").prepare(shot_scene, [1]))
+    paint(larger)
+    second = deliver(house, run, shot_scene, larger).id_data
+    assert (first.render.resolution_x, second.render.resolution_x) == (64, 128)
+
+
+def test_the_strip_knows_its_history(house: Any, run: Any, shot_scene: Any, folder: Any, tmp_path: Path) -> None:
+    import bpy
+
+    path = tmp_path / "street.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    strip = deliver(house, run, bpy.context.scene, folder)
+    name, scene_name = strip.name, strip.id_data.name
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    strip = bpy.data.scenes[scene_name].sequence_editor.strips[name]
+    history = json.loads(strip["pantheon360_job"])
+    assert strip["spherical"] == "equirectangular"
+    assert history["folder"].startswith("//")
+    assert Path(bpy.path.abspath(history["folder"])) == folder.path
+    assert (history["painter"], history["seed"]) == ("draft", "0")
+    assert [capture["name"] for capture in history["captures"]] == ["A", "B"]
+    assert history["software"]["blender"] == bpy.app.version_string
+    assert history["cameras_sha256"] == house("scene.strips").cameras_hash(folder.job.cameras)
+    assert {entry["path"] for entry in history["inputs"]} >= {"captures/A.png", "geometry/000001.png"}
+
+
+def test_missing_frames_are_named(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
+    import bpy
+
+    folder.frame_file(4).write_bytes(folder.frame_file(4).read_bytes()[:-40])
+    for source in ("FRAMES", "VIDEO"):
+        with pytest.raises(house("core.errors").JobError, match=r"4 of 5 frames; frame 4 is missing"):
+            deliver(house, run, shot_scene, folder, source)
+    assert [scene.name for scene in bpy.data.scenes] == ["Scene"]
+
+
+def test_full_channels_are_said(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
+    first = deliver(house, run, shot_scene, folder)
+    for channel in range(2, 129):
+        house("scene.video").show_images(first.id_data, [folder.frame_file(1)], frame_start=3, channel=channel)
+    with pytest.raises(house("core.errors").RenderError, match="128 channels"):
+        deliver(house, run, shot_scene, folder)
+
+
+def decoded(path: Path, width: int, height: int) -> np.ndarray:
+    import av
+
+    with av.open(str(path)) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    return np.array(frames).reshape(-1, height, width, 3)
+
+
+@pytest.mark.parametrize(("quality", "mean_error", "largest_error"), [("VISUALLY_LOSSLESS", 4, 40), ("LOSSLESS", 1, 4)])
+def test_the_video_shows_the_frames(
+    house: Any, run: Any, folder: Any, tmp_path: Path, quality: str, mean_error: float, largest_error: int
+) -> None:
+    import bpy
+
+    path = run(house("scene.video").encode(folder, tmp_path / "Ünïcode 空" / "shot.mp4", quality=quality))
+    found = decoded(path, 64, 32).astype(int)
+    wanted = np.array([picture(frame, 64, 32) for frame in folder.job.frames])
+    assert found.shape == wanted.shape
+    error = np.abs(found - wanted)
+    assert error.mean() < mean_error
+    assert error.max() <= largest_error
+    assert [scene.name for scene in bpy.data.scenes] == ["Scene"]
+    assert [file.name for file in path.parent.iterdir()] == ["shot.mp4"]
+
+
+def test_the_video_is_tagged(house: Any, run: Any, folder: Any, tmp_path: Path) -> None:
+    path = run(house("scene.video").encode(folder, tmp_path / "shot.mp4"))
+    tags = house("core.spherical_video").read(path)
+    assert (tags.projection, tags.v1, tags.v2) == ("equirectangular", True, True)
+
+
+@pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs ffprobe")
+def test_ffprobe_sees_a_360_video_of_the_shots_rate(house: Any, run: Any, shot_scene: Any, tmp_path: Path) -> None:
+    shot_scene.render.fps, shot_scene.render.fps_base = 24, 1.001
+    job = run(house("scene.shot").prepare(shot_scene))
+    paint(job)
+    path = run(house("scene.video").encode(job, tmp_path / "shot.mp4"))
+    told = subprocess.run(
+        ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)], capture_output=True, check=True
+    )
+    stream = json.loads(told.stdout)["streams"][0]
+    assert stream["r_frame_rate"] == "24000/1001"
+    assert stream["codec_name"] == "h264"
+    assert stream["color_space"] == "bt709"
+    assert any(side.get("projection") == "equirectangular" for side in stream["side_data_list"])
+
+
+def test_a_video_that_cannot_be_written_leaves_no_scene(house: Any, run: Any, folder: Any, tmp_path: Path) -> None:
+    import bpy
+
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(house("core.errors").PantheonError, match="taken"):
+        run(house("scene.video").encode(folder, tmp_path / "taken" / "shot.mp4"))
+    assert [scene.name for scene in bpy.data.scenes] == ["Scene"]
+
+
+def test_tag_360_copies_or_tags_in_place(house: Any, run: Any, folder: Any, tmp_path: Path) -> None:
+    import bpy
+
+    spherical = house("core.spherical_video")
+    tagged = run(house("scene.video").encode(folder, tmp_path / "tagged.mp4"))
+    plain = tmp_path / "export.mp4"
+    remux(tagged, plain)
+    assert spherical.read(plain) is None
+    assert bpy.ops.pantheon360.tag_360(filepath=str(plain)) == {"FINISHED"}
+    assert spherical.read(plain) is None
+    assert spherical.read(tmp_path / "export_360.mp4").v2
+    bpy.ops.pantheon360.tag_360(filepath=str(plain))
+    assert (tmp_path / "export_360-2.mp4").exists()
+    bpy.ops.pantheon360.tag_360(filepath=str(plain), in_place=True, stereo="top-bottom")
+    assert spherical.read(plain).stereo == "top-bottom"
+    with pytest.raises(RuntimeError, match=r"missing\.mp4"):
+        bpy.ops.pantheon360.tag_360(filepath=str(tmp_path / "missing.mp4"))
+
+
+def remux(source: Path, target: Path) -> None:
+    """Copy the picture into a new MP4, as an editing program's export would have it: without 360° tags."""
+    import av
+
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream("mpeg4", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        for frame in old.decode(video=0):
+            new.mux(stream.encode(av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")))
+        new.mux(stream.encode())
