@@ -5,11 +5,14 @@ Source: ISO/IEC 14496-12 (ISO base media file format); QuickTime File Format Spe
 
 from __future__ import annotations
 
+import bisect
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 from .errors import FileError, MetadataError
 
@@ -43,12 +46,17 @@ class Span:
 
 @dataclass
 class Box:
-    """A box in memory: its bytes before any children, its children, and bytes behind them that are no box."""
+    """A box in memory.
+
+    content: its bytes before any children. children: the boxes in it. tail: bytes behind them that are no box.
+    origin: the byte of the file where `content` lay when it was read, else None.
+    """
 
     kind: bytes
     content: bytes = b""
     children: list[Box] = field(default_factory=list)
     tail: bytes = b""
+    origin: int | None = None
 
     def size(self) -> int:
         """Bytes of the whole box as to_bytes() makes it."""
@@ -108,7 +116,7 @@ def read_tree(file: BinaryIO, span: Span, path: Path) -> Box:
     file.seek(span.start + span.header)
     data = file.read(size - span.header)
     try:
-        return _tree(span.kind, data, 0, _Count())
+        return _tree(span.kind, data, span.start + span.header, 0, _Count())
     except (struct.error, _DamagedError) as error:
         raise MetadataError(f"{path} has a damaged movie header.", advice="Copy or export it again.") from error
 
@@ -132,7 +140,7 @@ def visual_sample_entries(track: Box, path: Path) -> list[Box]:
         try:
             if len(entry.content) < _SAMPLE_ENTRY:
                 raise _DamagedError
-            entry.children, entry.tail = _children(entry.content, _SAMPLE_ENTRY, 0, _Count())
+            entry.children, entry.tail = _children(entry.content, _SAMPLE_ENTRY, entry.origin or 0, 0, _Count())
         except (struct.error, _DamagedError) as error:
             raise MetadataError(f"{path} describes its pictures wrongly.", advice="Copy or export it again.") from error
         entry.content = entry.content[:_SAMPLE_ENTRY]
@@ -169,15 +177,44 @@ def shift_chunks(movie: Box, old: Span, path: Path) -> None:
     """
     try:
         tables = [_Offsets(box) for box in _offset_boxes(movie)]
-    except struct.error as error:
+    except _DamagedError as error:
         raise MetadataError(f"{path} has a damaged table of chunks.", advice="Copy or export it again.") from error
     while True:
         shift = movie.size() - (old.end - old.start)
-        widened = [table.widen(shift, old.end) for table in tables]
-        if not any(widened):
+        if not any(table.widen(shift, old.end) for table in tables):
             break
+    places = _Places(movie, old, shift)
     for table in tables:
-        table.shift(shift, old.end)
+        table.move(places)
+
+
+class _DamagedError(Exception):
+    """A box inside a movie header claims what cannot be."""
+
+
+class _Places:
+    """Where bytes of the old file lie in the new one."""
+
+    def __init__(self, movie: Box, old: Span, shift: int) -> None:
+        self._old, self._shift = old, shift
+        self._moved = sorted(_moves(movie, old.start))
+        self._origins = [was for was, _, _ in self._moved]
+
+    def of(self, offsets: np.ndarray) -> np.ndarray:
+        """(N,) uint64 offsets in the old file to those in the new one."""
+        places = offsets.copy()
+        places[offsets >= self._old.end] += np.uint64(self._shift % (1 << 64))  # wraps round for a smaller header
+        for index in np.flatnonzero((offsets >= self._old.start) & (offsets < self._old.end)):
+            places[index] = self._inside(int(offsets[index]))
+        return places
+
+    def _inside(self, offset: int) -> int:
+        """Encrypted video keeps its auxiliary data in the header itself."""
+        index = bisect.bisect_right(self._origins, offset) - 1
+        if index < 0:
+            return offset
+        was, now, size = self._moved[index]
+        return offset - was + now if offset < was + size else offset
 
 
 class _Offsets:
@@ -191,25 +228,27 @@ class _Offsets:
             self._start = 12 if flagged else 4
         self._wide = box.kind == b"co64" or (box.kind == b"saio" and box.content[:1] == b"\1")
         count = int.from_bytes(box.content[self._start : self._start + 4], "big")
-        self._values = struct.unpack_from(f">{count}{self._letter}", box.content, self._start + 4)
+        values = box.content[self._start + 4 : self._start + 4 + count * self._type.itemsize]
+        if len(values) < count * self._type.itemsize:
+            raise _DamagedError
+        self._values = np.frombuffer(values, self._type).astype(np.uint64)
 
     @property
-    def _letter(self) -> str:
-        return "Q" if self._wide else "I"
+    def _type(self) -> np.dtype:
+        return np.dtype(">u8" if self._wide else ">u4")
 
     def widen(self, shift: int, old_end: int) -> bool:
         """Make the table 64 bits wide where it has to be; whether it was widened now."""
-        if self._wide or all(value + shift < 1 << 32 for value in self._values if value >= old_end):
+        if self._wide or int(self._values.max(initial=0)) < max(old_end, (1 << 32) - shift):
             return False
         self._wide = True
         self._write()
         return True
 
-    def shift(self, shift: int, old_end: int) -> None:
-        """Move the offsets of data behind the old header."""
-        if shift and self._values:
-            self._values = tuple(value + shift if value >= old_end else value for value in self._values)
-            self._write()
+    def move(self, places: _Places) -> None:
+        """Replace each offset by where its data now are."""
+        self._values = places.of(self._values)
+        self._write()
 
     def _write(self) -> None:
         head = bytearray(self.box.content[: self._start + 4])
@@ -217,7 +256,18 @@ class _Offsets:
             self.box.kind = b"co64"
         elif self._wide and self.box.kind == b"saio":
             head[0] = 1
-        self.box.content = bytes(head) + struct.pack(f">{len(self._values)}{self._letter}", *self._values)
+        self.box.content = bytes(head) + self._values.astype(self._type).tobytes()
+
+
+def _moves(box: Box, start: int) -> Iterator[tuple[int, int, int]]:
+    """Where contents lay in the old file, where they lie now that `box` begins at `start`, and their size."""
+    position = start + (8 if box.size() < 1 << 32 else 16)
+    if box.origin is not None:
+        yield box.origin, position, len(box.content)
+    position += len(box.content)
+    for child in box.children:
+        yield from _moves(child, position)
+        position += child.size()
 
 
 def _offset_boxes(movie: Box) -> list[Box]:
@@ -244,10 +294,6 @@ def _span(file: BinaryIO, position: int, length: int) -> Span | None:
     return Span(kind, position, header, position + size) if size >= header else None
 
 
-class _DamagedError(Exception):
-    """A box inside a movie header claims what cannot be."""
-
-
 class _Count:
     """How many boxes a tree has so far."""
 
@@ -255,18 +301,21 @@ class _Count:
         self.boxes = 0
 
 
-def _tree(kind: bytes, data: bytes, depth: int, count: _Count) -> Box:
+def _tree(kind: bytes, data: bytes, origin: int, depth: int, count: _Count) -> Box:
     count.boxes += 1
     if depth > _DEEPEST or count.boxes > _MOST_BOXES_IN_MEMORY:
         raise _DamagedError
     before = _CONTAINERS.get(kind)
     if before is None:
-        return Box(kind, data)
-    return Box(kind, data[:before], *_children(data, before, depth, count))
+        return Box(kind, data, origin=origin)
+    return Box(kind, data[:before], *_children(data, before, origin, depth, count), origin)
 
 
-def _children(data: bytes, position: int, depth: int, count: _Count) -> tuple[list[Box], bytes]:
-    """Boxes from `position` to the end of `data`; QuickTime ends such lists with four zero bytes, which are kept."""
+def _children(data: bytes, position: int, origin: int, depth: int, count: _Count) -> tuple[list[Box], bytes]:
+    """Boxes from `position` to the end of `data`, and what is left: QuickTime ends such lists with four zero bytes.
+
+    origin: the byte of the file where `data` begin.
+    """
     children: list[Box] = []
     while position < len(data):
         rest = len(data) - position
@@ -280,6 +329,7 @@ def _children(data: bytes, position: int, depth: int, count: _Count) -> tuple[li
             header, size = 16, struct.unpack_from(">Q", data, position + 8)[0]
         if size < header or size > rest:
             raise _DamagedError
-        children.append(_tree(kind, data[position + header : position + size], depth + 1, count))
+        inside = data[position + header : position + size]
+        children.append(_tree(kind, inside, origin + position + header, depth + 1, count))
         position += size
     return children, b""

@@ -209,13 +209,17 @@ def _placement(metadata: PanoramaMetadata) -> tuple[tuple[Size, Size] | None, li
         warnings.append(f"{contradiction}: it was resized, and the crop was scaled with it.")
     if abs(full[0] / full[1] / 2 - 1) > _SAME_ASPECT:
         warnings.append(f"The full panorama is {full[0]} x {full[1]}, not 2:1; its horizon is taken to be half-way up.")
-    width = max(2 * round(full[0] * across / 2), size[0] + size[0] % 2)
+    # One scale from both sides, for each was rounded to whole pixels.
+    scale = (size[0] + size[1]) / (part[0] + part[1])
+    width = max(2 * round(full[0] * scale / 2), size[0] + size[0] % 2)
     height = width // 2
     if width > _WIDEST_PANORAMA or size[1] > height:
         return None, [*warnings, f"A full panorama of {width} x {height} pixels cannot hold this picture: ignored."]
-    left = round(offset[0] * across)
-    top = round(height / 2 + (offset[1] - full[1] / 2) * down)
-    return ((width, height), (min(left, width - size[0]), min(max(top, 0), height - size[1]))), warnings
+    # The middle of the picture keeps its direction.
+    left = round((offset[0] + part[0] / 2) * scale - size[0] / 2)
+    top = round(height / 2 + (offset[1] + part[1] / 2 - full[1] / 2) * scale - size[1] / 2)
+    left, top = min(max(left, 0), width - size[0]), min(max(top, 0), height - size[1])
+    return ((width, height), (left, top)), warnings
 
 
 def _part(metadata: PanoramaMetadata, size: Size, full: Size) -> tuple[Size, Size, list[str]]:

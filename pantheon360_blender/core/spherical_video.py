@@ -290,7 +290,7 @@ def _v1_bounds(values: dict[str, str]) -> tuple[float, float, float, float]:
         "CroppedAreaLeftPixels", "CroppedAreaTopPixels",
     )  # fmt: skip
     full_width, full_height, width, height, left, top = (_number(values.get(name)) for name in names)
-    if min(full_width, full_height, width, height) <= 0:
+    if min(full_width, full_height, width, height) < 1:
         return (0.0, 0.0, 0.0, 0.0)
     return (
         left / full_width,
