@@ -1,0 +1,182 @@
+"""Long jobs: one generator, driven by a blocking loop or by a modal operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+House = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def jobs(house: House, blend: Any) -> Iterator[ModuleType]:
+    module = house("scene.jobs")
+    yield module
+    module.end_running("the test is over")
+
+
+@pytest.fixture
+def progress(house: House) -> ModuleType:
+    return house("core.progress")
+
+
+def counting(progress: ModuleType, total: int, events: list[str]) -> Generator[Any, None, str]:
+    """Counts to total; notes how it ends."""
+    try:
+        for step in range(total):
+            yield progress.Progress("Counting", step, total)
+        events.append("finished")
+        return "the result"
+    finally:
+        events.append("closed")
+
+
+def test_blocking_returns_the_result_and_reports_every_step(jobs: ModuleType, progress: ModuleType) -> None:
+    steps: list[int] = []
+    assert jobs.run_blocking(counting(progress, 5, []), lambda step: steps.append(step.step)) == "the result"
+    assert steps == [0, 1, 2, 3, 4]
+
+
+def test_blocking_closes_the_job_when_it_is_interrupted(jobs: ModuleType, progress: ModuleType) -> None:
+    events: list[str] = []
+
+    def interrupted(step: Any) -> None:
+        if step.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run_blocking(counting(progress, 5, events), interrupted)
+    assert events == ["closed"]
+
+
+def test_blocking_raises_what_the_job_raises(jobs: ModuleType, house: House, progress: ModuleType) -> None:
+    def failing() -> Generator[Any, None, None]:
+        yield progress.Progress("x")
+        raise house("core.errors").CacheError("There is no cache.")
+
+    with pytest.raises(house("core.errors").CacheError):
+        jobs.run_blocking(failing())
+
+
+@pytest.fixture
+def operator(jobs: ModuleType, house: House, progress: ModuleType) -> Iterator[Any]:
+    """A registered operator whose job, result and failures a test decides."""
+    import bpy
+
+    class PANTHEON360_OT_test_job(jobs.JobOperator):  # noqa: N801 - Blender's way
+        """Runs a job for a test"""
+
+        bl_idname = "pantheon360.test_job"
+        bl_label = "Test Job"
+        failure: Any = None
+        late_failure: Any = None
+        delivered: list[Any] = []
+
+        def job(self, context: Any) -> Generator[Any, None, str]:
+            yield progress.Progress("Testing", 0, 2)
+            if type(self).failure:
+                raise type(self).failure
+            yield progress.Progress("Testing", 1, 2)
+            return "the result"
+
+        def finished(self, context: Any, result: Any) -> None:
+            if type(self).late_failure:
+                raise type(self).late_failure
+            type(self).delivered.append(result)
+
+    bpy.utils.register_class(PANTHEON360_OT_test_job)
+    yield PANTHEON360_OT_test_job
+    bpy.utils.unregister_class(PANTHEON360_OT_test_job)
+
+
+def test_a_script_gets_the_result_of_an_operator(operator: Any) -> None:
+    import bpy
+
+    assert bpy.ops.pantheon360.test_job() == {"FINISHED"}
+    assert bpy.ops.pantheon360.test_job("INVOKE_DEFAULT") == {"FINISHED"}, "there is no interface: it blocks"
+    assert operator.delivered == ["the result"] * 2
+
+
+def test_an_error_of_the_job_or_of_its_delivery_is_reported(operator: Any, house: House) -> None:
+    import bpy
+
+    error = house("core.errors").CacheError("There is no cache.", advice="Project the captures first.")
+    for place in ("failure", "late_failure"):
+        setattr(operator, place, error)
+        with pytest.raises(RuntimeError, match=r"There is no cache\. Project the captures first\."):
+            bpy.ops.pantheon360.test_job()
+        setattr(operator, place, None)
+    assert operator.delivered == []
+
+
+@pytest.fixture
+def context() -> Any:
+    import bpy
+
+    if bpy.context.window is None:
+        manager = bpy.context.window_manager
+        if not manager.windows:
+            pytest.skip("this Blender has no window, not even a hidden one")
+        with bpy.context.temp_override(window=manager.windows[0]):
+            yield bpy.context
+    else:
+        yield bpy.context
+
+
+def test_a_session_shows_progress_and_leaves_nothing(jobs: ModuleType, progress: ModuleType, context: Any) -> None:
+    events: list[str] = []
+    session = jobs.Session(context, counting(progress, 10**9, events), "Count")
+    shown = context.window_manager.pantheon360
+    assert session.tick().step > 0
+    assert shown.running and shown.phase == "Counting"
+    session.end("the test wants it")
+    assert events == ["closed"] and not shown.running and shown.phase == "" and shown.progress == 0
+    session.end("again")
+    assert jobs._running == []
+
+
+def test_a_tick_ends_where_the_job_waits(jobs: ModuleType, progress: ModuleType, context: Any) -> None:
+    def waiting() -> Generator[Any, None, None]:
+        for step in range(3):
+            yield progress.Progress("Waiting", step, 3, waiting=True)
+
+    session = jobs.Session(context, waiting(), "Wait")
+    assert [session.tick().step for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(StopIteration):
+        session.tick()
+
+
+@pytest.mark.parametrize("ending", ["unregister", "undo", "load"])
+def test_whatever_replaces_the_data_ends_the_job_first(
+    ending: str, jobs: ModuleType, progress: ModuleType, context: Any
+) -> None:
+    import bpy
+
+    jobs.unregister()
+    jobs.register()
+    events: list[str] = []
+    jobs.Session(context, counting(progress, 10**9, events), "Count").tick()
+    if ending == "unregister":
+        jobs.unregister()
+        jobs.register()
+    elif ending == "undo":
+        for handler in bpy.app.handlers.undo_pre:
+            handler(None)
+    else:
+        bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    assert events == ["closed"]
+
+
+def test_unregister_leaves_no_handler(jobs: ModuleType) -> None:
+    import bpy
+
+    jobs.unregister()
+    names = ("undo_pre", "redo_pre", "load_pre")
+    left = [
+        handler for name in names for handler in getattr(bpy.app.handlers, name) if handler.__module__ == jobs.__name__
+    ]
+    jobs.register()
+    assert left == []
