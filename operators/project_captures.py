@@ -1,0 +1,45 @@
+"""Project Captures onto Geometry: photographs and meshes become the 3D cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ..pantheon360_blender.core.point_cloud import PointCloud
+from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene import cache, captures, projection
+from ..pantheon360_blender.scene.jobs import JobOperator
+
+
+class PANTHEON360_OT_project_captures(JobOperator):
+    """Make cache points where rays from the captures meet the projection geometry; projecting again updates them"""
+
+    bl_idname = "pantheon360.project_captures"
+    bl_label = "Project Captures onto Geometry"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        if not captures.in_scene(context.scene):
+            cls.poll_message_set("Import a 360° capture first")
+            return False
+        if not projection.geometry_in(context.scene):
+            cls.poll_message_set("Make a proxy, or mark meshes as projection geometry, first")
+            return False
+        return True
+
+    def job(self, context: Any) -> Job[PointCloud]:
+        return projection.project(context.scene, context.evaluated_depsgraph_get())
+
+    def finished(self, context: Any, result: PointCloud) -> None:
+        obj = cache.replace(context.scene, result)
+        self.report({"INFO"}, f"{len(result):,} points in {obj.name}")
+
+
+def register() -> None:
+    bpy.utils.register_class(PANTHEON360_OT_project_captures)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(PANTHEON360_OT_project_captures)

@@ -1,0 +1,246 @@
+"""The 3D cache in the scene: a mesh of coloured vertices, shown as points, edited with ordinary tools.
+
+Its vertices carry colour, confidence, source and footprint. A Mesh to Points modifier shows them; every stage reads
+the evaluated object, so that what an artist deletes, moves or adds modifiers to is what is splatted.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..core.errors import CacheError
+from ..core.point_cloud import PointCloud
+from . import images, versions
+from .properties import of_object, of_scene
+
+NAME = "3D Cache"
+COLOUR, CONFIDENCE, SOURCE, FOOTPRINT = "colour", "confidence", "source", "footprint"
+
+MARK = "pantheon360_cache"
+"""Custom property that tells our node group and material from an artist's of the same name."""
+
+UNCOLOURED = 204
+"""Grey of points whose colour attribute an artist removed."""
+
+_LINEAR = images.srgb_to_linear(np.arange(256) / 255).astype(np.float32)
+_log = logging.getLogger(__name__)
+
+
+def find(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The scene's cache object, or None; one that was deleted from the scene does not count."""
+    obj = of_scene(scene).cache
+    if obj is not None and obj.name in scene.objects and obj.type == "MESH":
+        return obj
+    return next((obj for obj in scene.objects if of_object(obj).is_cache and obj.type == "MESH"), None)
+
+
+def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
+    """Put a point cloud (world coordinates) into the scene's cache; the object is made where there is none.
+
+    The object, its transform, its parent and its modifiers stay; its vertices and their attributes are exchanged.
+    Points that are not finite are left out with a warning in the log.
+    Raises CacheError where the cache is being edited.
+    """
+    finite = cloud.finite()
+    if len(finite.points) < len(cloud.points):
+        _log.warning("%d points of the cache are not finite and were left out", len(cloud.points) - len(finite.points))
+    obj = find(scene) or _new(scene)
+    if obj.mode != "OBJECT":
+        raise CacheError(f"{obj.name} is being edited.", advice="Leave its Edit Mode, then do it again.")
+    to_local = np.linalg.inv(np.array(obj.matrix_world, dtype=np.float64))
+    _fill(obj.data, finite.transformed(to_local))
+    of_scene(scene).cache = obj
+    obj.update_tag()
+    return obj
+
+
+def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
+    """All points of the visible caches, as modifiers, parents, animation and the artist's edits leave them.
+
+    Visible means: for the depsgraph's viewport or render. Instances of a cache count as well.
+    Returns world coordinates, footprints in metres; empty where there is no cache.
+    """
+    clouds = []
+    read: dict[str, list[Any]] = {}
+    for instance in depsgraph.object_instances:
+        obj = instance.object
+        if not of_object(obj.original).is_cache or not instance.show_self:
+            continue
+        name = obj.original.name_full
+        if not instance.is_instance and name in read:
+            continue  # a mesh that evaluates to points shows up once for each of its components
+        if name not in read:
+            read[name] = _components(obj.original.evaluated_get(depsgraph))
+        matrix = np.array(instance.matrix_world, dtype=np.float64)
+        clouds += [cloud.transformed(matrix) for cloud in read[name]]
+    return PointCloud.concatenate(clouds)
+
+
+def from_object(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> PointCloud:
+    """The points of one object, visible or not, in world coordinates."""
+    evaluated = obj.evaluated_get(depsgraph)
+    matrix = np.array(evaluated.matrix_world, dtype=np.float64)
+    clouds = [cloud.transformed(matrix) for cloud in _components(evaluated)]
+    return PointCloud.concatenate(clouds)
+
+
+def _components(evaluated: bpy.types.Object) -> list[PointCloud]:
+    """Local points of an evaluated object: of its point cloud and of its mesh's vertices."""
+    geometry = evaluated.evaluated_geometry()
+    return [_read(data) for data in (geometry.pointcloud, geometry.mesh) if data is not None and _count(data)]
+
+
+def _count(data: Any) -> int:
+    return data.attributes.domain_size("POINT")
+
+
+def _read(data: Any) -> PointCloud:
+    """A mesh's vertices or a point cloud's points, local coordinates."""
+    count = _count(data)
+    cloud = PointCloud(
+        points=_values(data, "position", "vector", 3, count, np.float32),
+        colours=_colours(data, count),
+        confidence=_optional(data, CONFIDENCE, count, np.float32),
+        source=_optional(data, SOURCE, count, np.int32),
+        footprint=_optional(data, FOOTPRINT, count, np.float32),
+    )
+    return cloud.finite()
+
+
+def _values(data: Any, name: str, field: str, width: int, count: int, kind: type) -> np.ndarray:
+    values = np.empty(count * width, kind)
+    data.attributes[name].data.foreach_get(field, values)
+    return values.reshape(count, width) if width > 1 else values
+
+
+def _optional(data: Any, name: str, count: int, kind: type) -> np.ndarray | None:
+    attribute = data.attributes.get(name)
+    if attribute is None or attribute.domain != "POINT" or attribute.data_type not in ("FLOAT", "INT"):
+        return None
+    return _values(data, name, "value", 1, count, kind)
+
+
+def _colours(data: Any, count: int) -> np.ndarray:
+    """(count, 3) uint8 sRGB of the colour attribute, of whichever of Blender's colour types."""
+    attribute = data.attributes.get(COLOUR)
+    if attribute is None or attribute.domain != "POINT" or attribute.data_type not in ("FLOAT_COLOR", "BYTE_COLOR"):
+        return np.full((count, 3), UNCOLOURED, np.uint8)
+    if attribute.data_type == "BYTE_COLOR":
+        encoded = _values(data, COLOUR, "color_srgb", 4, count, np.float32)[:, :3]
+        return np.rint(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
+    return _to_bytes(_values(data, COLOUR, "color", 4, count, np.float32)[:, :3])
+
+
+_MIDWAYS = images.srgb_to_linear((np.arange(255) + 0.5) / 255).astype(np.float32)
+
+
+def _to_bytes(linear: np.ndarray) -> np.ndarray:
+    """Nearest sRGB bytes of linear light, any shape."""
+    return np.searchsorted(_MIDWAYS, np.nan_to_num(linear)).astype(np.uint8)
+
+
+def _fill(mesh: bpy.types.Mesh, cloud: PointCloud) -> None:
+    """Exchange a mesh's geometry for the points of a cloud, local coordinates."""
+    count = len(cloud.points)
+    mesh.clear_geometry()
+    mesh.vertices.add(count)
+    mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.points, np.float32).ravel())
+    rgba = np.ones((count, 4), np.float32)
+    rgba[:, :3] = _LINEAR[cloud.colours]
+    _add(mesh, COLOUR, "FLOAT_COLOR", "color", rgba.ravel())
+    mesh.color_attributes.active_color_name = COLOUR
+    mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index
+    for name, kind, values in (
+        (CONFIDENCE, "FLOAT", cloud.confidence),
+        (SOURCE, "INT", cloud.source),
+        (FOOTPRINT, "FLOAT", cloud.footprint),
+    ):
+        if values is not None:
+            _add(mesh, name, kind, "value", np.ascontiguousarray(values))
+    mesh.update()
+
+
+def _add(mesh: bpy.types.Mesh, name: str, kind: str, field: str, values: np.ndarray) -> None:
+    mesh.attributes.new(name, kind, "POINT").data.foreach_set(field, values)
+
+
+def _new(scene: bpy.types.Scene) -> bpy.types.Object:
+    mesh = bpy.data.meshes.new(NAME)
+    obj = bpy.data.objects.new(NAME, mesh)
+    of_object(obj).is_cache = True
+    material = _material()
+    mesh.materials.append(material)
+    scene.collection.objects.link(obj)
+    modifier = obj.modifiers.new("Points", "NODES")
+    modifier.node_group = _node_group(material)
+    return obj
+
+
+def _material() -> bpy.types.Material:
+    """Emission of the points' colours, so that light in the scene does not fall on a photograph a second time."""
+    for material in bpy.data.materials:
+        if MARK in material and material.library is None:
+            return material
+    material = bpy.data.materials.new("Pantheon360 Cache")
+    material[MARK] = True
+    tree = versions.node_tree(material)
+    tree.nodes.clear()
+    attribute = tree.nodes.new("ShaderNodeAttribute")
+    attribute.attribute_name = COLOUR
+    emission = tree.nodes.new("ShaderNodeEmission")
+    output = tree.nodes.new("ShaderNodeOutputMaterial")
+    emission.location, output.location = (200, 0), (400, 0)
+    tree.links.new(attribute.outputs["Color"], emission.inputs["Color"])
+    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
+    return material
+
+
+def _node_group(material: bpy.types.Material) -> bpy.types.NodeTree:
+    """Mesh to Points: each point a sphere as wide as the diagonal of its footprint, so that a surface closes."""
+    for group in bpy.data.node_groups:
+        if MARK in group and group.library is None:
+            return group
+    group = bpy.data.node_groups.new("Pantheon360 Points", "GeometryNodeTree")
+    group[MARK] = True
+    group.is_modifier = True
+    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    size = group.interface.new_socket("Point Size", in_out="INPUT", socket_type="NodeSocketFloat")
+    size.default_value, size.min_value, size.max_value = 1.0, 0.0, 100.0
+    size.description = "Factor on the diameter of the points as shown; the geometry pass does not depend on it"
+    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    nodes, links = group.nodes, group.links
+    entry, result = nodes.new("NodeGroupInput"), nodes.new("NodeGroupOutput")
+    footprint = nodes.new("GeometryNodeInputNamedAttribute")
+    footprint.data_type = "FLOAT"
+    footprint.inputs["Name"].default_value = FOOTPRINT
+    half_diagonal = nodes.new("ShaderNodeMath")
+    half_diagonal.operation = "MULTIPLY"
+    half_diagonal.inputs[1].default_value = 0.5**0.5
+    scaled = nodes.new("ShaderNodeMath")
+    scaled.operation = "MULTIPLY"
+    points = nodes.new("GeometryNodeMeshToPoints")
+    shade = nodes.new("GeometryNodeSetMaterial")
+    shade.inputs["Material"].default_value = material
+    links.new(footprint.outputs["Attribute"], half_diagonal.inputs[0])
+    links.new(half_diagonal.outputs[0], scaled.inputs[0])
+    links.new(entry.outputs["Point Size"], scaled.inputs[1])
+    links.new(scaled.outputs[0], points.inputs["Radius"])
+    links.new(entry.outputs["Geometry"], points.inputs["Mesh"])
+    links.new(points.outputs["Points"], shade.inputs["Geometry"])
+    links.new(shade.outputs["Geometry"], result.inputs["Geometry"])
+    for column, row in enumerate(((footprint,), (half_diagonal, entry), (scaled,), (points,), (shade,), (result,))):
+        for line, node in enumerate(row):
+            node.location = (200 * column, -150 * line)
+    return group
+
+
+def register() -> None:
+    """Nothing of this module is registered with Blender."""
+
+
+def unregister() -> None:
+    """Nothing of this module is registered with Blender."""

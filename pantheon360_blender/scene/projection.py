@@ -1,0 +1,348 @@
+"""Projecting captures onto geometry: where the ray of each pixel meets a mesh, a cache point takes its colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+from mathutils.bvhtree import BVHTree
+
+from ..core import equirectangular
+from ..core.capture import Capture
+from ..core.errors import CacheError, CaptureError
+from ..core.point_cloud import PointCloud
+from ..core.progress import Job, Progress
+from . import captures
+from .properties import of_object, of_scene
+
+MOST_TESTED_DIRECTLY = 20_000
+"""Triangles up to which all candidates of a tile are tested at once; above, a tree is walked ray by ray."""
+
+TILE = 32
+"""Height in pixels of the tiles whose rays are tested together; they are twice as wide."""
+
+LARGEST_STRETCH = 4.0
+"""Footprints grow on surfaces seen at a slant, but not beyond this: grazing hits would cover their neighbours."""
+
+DEPTH_TOLERANCE = 0.01
+"""Share of the range by which another capture's range may differ and still be the same surface."""
+
+NEAREST_HIT = 1e-4
+"""Metres: a surface through the capture's very position is not hit."""
+
+
+@dataclass(frozen=True)
+class RangeMap:
+    """What the rays of a capture meet.
+
+    ranges: (H, W) float32, Euclidean metres, inf where nothing is met.
+    cosines: (H, W) float32, of the angle between ray and surface normal, 0..1; front and back alike.
+    """
+
+    ranges: np.ndarray
+    cosines: np.ndarray
+
+    @property
+    def pixel_size(self) -> np.ndarray:
+        """(H, W) float32 metres: what a pixel spans across the ray where it meets the surface."""
+        return self.ranges * np.float32(2 * np.pi / self.ranges.shape[1])
+
+
+def geometry_in(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    """The meshes chosen for projection, hidden ones too, by name."""
+    found = [obj for obj in scene.objects if of_object(obj).is_geometry and obj.type == "MESH"]
+    return sorted(found, key=lambda obj: obj.name)
+
+
+def project(
+    scene: bpy.types.Scene,
+    depsgraph: bpy.types.Depsgraph,
+    meshes: Sequence[bpy.types.Object] | None = None,
+) -> Job[PointCloud]:
+    """Project the scene's captures onto meshes, as they are evaluated at the current frame.
+
+    meshes: what to project onto; None is the scene's chosen geometry. Backs of faces are met like fronts.
+    Returns points in world coordinates, capture by capture and row by row; confidence is the cosine of the angle of
+    incidence, source the capture's place in captures.in_scene, footprint the metres a pixel spans on the surface.
+    Raises CaptureError without captures; CacheError without geometry or where no ray meets any.
+    """
+    settings = of_scene(scene)
+    width, nearest_only = settings.projection_width // 2 * 2, settings.nearest_capture_only
+    names = [obj.name for obj in captures.in_scene(scene)]
+    if not names:
+        raise CaptureError(
+            "The scene has no capture.", advice="Import a 360° photograph first.", repair="pantheon360.import_captures"
+        )
+    chosen = geometry_in(scene) if meshes is None else list(meshes)
+    if not chosen:
+        raise CacheError(
+            "There is no geometry to project onto.",
+            advice="Make a proxy, or mark meshes as projection geometry.",
+            repair="pantheon360.make_proxy",
+        )
+    triangles = world_triangles(chosen, depsgraph)
+    poses = [captures.pose(scene.objects[name], depsgraph) for name in names]
+    scene_name = scene.name  # from here on only names and arrays: no reference to Blender's data outlives a step
+    loaded = []
+    for done, (name, pose) in enumerate(zip(names, poses, strict=True)):
+        yield Progress("Reading captures", done, len(names), text=name)
+        found = captures.load(bpy.data.scenes[scene_name].objects[name], width)
+        loaded.append(Capture(name, found.image, pose, found.valid))
+    maps = []
+    for index, capture in enumerate(loaded):
+        maps.append((yield from _cast(triangles, capture.pose, width, index, len(loaded))))
+    clouds = []
+    for index in range(len(loaded)):
+        yield Progress("Making points", index, len(loaded), text=loaded[index].name)
+        clouds.append(_points(index, loaded, maps, nearest_only))
+    cloud = PointCloud.concatenate(clouds)
+    if not len(cloud.points):
+        raise CacheError(
+            "No ray of any capture meets the geometry.", advice="Place the meshes around the captures' positions."
+        )
+    return cloud
+
+
+def world_triangles(meshes: Sequence[bpy.types.Object], depsgraph: bpy.types.Depsgraph) -> np.ndarray:
+    """Triangles of the evaluated meshes, modifiers and shape keys included.
+
+    Hidden meshes count, too: a proxy is hidden so that the cache it made can be seen.
+    Returns (T, 3, 3) float64, metres, world; triangles that are not finite are left out.
+    """
+    with _shown(meshes):
+        depsgraph.update()
+        found = [_triangles(obj.evaluated_get(depsgraph)) for obj in meshes]
+    depsgraph.update()
+    triangles = np.concatenate([*found, np.empty((0, 3, 3))])
+    return triangles[np.isfinite(triangles).all(axis=(1, 2))]
+
+
+def range_map(triangles: np.ndarray, pose: np.ndarray, width: int) -> RangeMap:
+    """Where the rays through the pixel centres of a panorama at `pose` first meet (T, 3, 3) `triangles`."""
+    steps = _cast(triangles, pose, width, 0, 1)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            return finished.value
+
+
+@contextmanager
+def _shown(objects: Sequence[bpy.types.Object]) -> Iterator[None]:
+    """Hidden objects are not evaluated: show them while their meshes are read."""
+    hidden = [obj for obj in objects if obj.hide_viewport]
+    closed = [obj for obj in objects if obj.hide_get()]
+    for obj in hidden:
+        obj.hide_viewport = False
+    for obj in closed:
+        obj.hide_set(False)
+    try:
+        yield
+    finally:
+        for obj in closed:
+            obj.hide_set(True)
+        for obj in hidden:
+            obj.hide_viewport = True
+
+
+def _triangles(evaluated: bpy.types.Object) -> np.ndarray:
+    """(T, 3, 3) float64 world coordinates of an evaluated object's triangles."""
+    mesh = evaluated.to_mesh()
+    try:
+        mesh.calc_loop_triangles()
+        corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
+        mesh.loop_triangles.foreach_get("vertices", corners)
+        points = np.empty(len(mesh.vertices) * 3, np.float32)
+        mesh.vertices.foreach_get("co", points)
+    finally:
+        evaluated.to_mesh_clear()
+    matrix = np.array(evaluated.matrix_world, dtype=np.float64)
+    world = points.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+    return world[corners].reshape(-1, 3, 3)
+
+
+def _cast(triangles: np.ndarray, pose: np.ndarray, width: int, index: int, count: int) -> Job[RangeMap]:
+    rays = _rays(pose, width)
+    ranges = np.full(rays.shape[:2], np.inf, np.float32)
+    cosines = np.zeros(rays.shape[:2], np.float32)
+    if len(triangles) > MOST_TESTED_DIRECTLY:
+        rows = _through_tree(triangles, pose[:3, 3], rays, ranges, cosines)
+    else:
+        rows = _directly(triangles - pose[:3, 3], rays, ranges, cosines)
+    for row in rows:
+        yield Progress("Projecting captures", index * len(rays) + row, count * len(rays))
+    return RangeMap(ranges, cosines)
+
+
+def _rays(pose: np.ndarray, width: int) -> np.ndarray:
+    """(H, W, 3) float32 unit directions of the pixel centres, world axes."""
+    return equirectangular.directions(width) @ pose[:3, :3].T.astype(np.float32)
+
+
+def _directly(triangles: np.ndarray, rays: np.ndarray, ranges: np.ndarray, cosines: np.ndarray) -> Iterator[int]:
+    """Test the rays of each tile with all triangles whose cone meets the tile's.
+
+    All rays start in the origin. A ray d meets the triangle a, b, c where d.(b x c), d.(c x a) and d.(a x b) have one
+    sign, at the range a.(b x c) / d.(their sum), whose normal is the sum as well: Möller and Trumbore's test (1997)
+    with a common origin, one matrix product for a tile. Two triangles share an edge's plane up to its sign, so that
+    no ray slips between them.
+    triangles: (T, 3, 3) float64 relative to the rays' origin. Fills ranges and cosines; yields rows finished.
+    """
+    a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
+    planes = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)  # (T, 3 planes, 3)
+    normals = np.cross(b - a, c - a)
+    length = np.linalg.norm(normals, axis=1)
+    volume = np.einsum("ij,ij->i", a, planes[:, 0])
+    solid = (length > 0) & (np.abs(volume) > 0)
+    planes, normals, volume, length = planes[solid], normals[solid], volume[solid], length[solid]
+    scale = 1 / np.abs(planes).max(axis=(1, 2), initial=1e-300)  # float32 does not hold the squares of far corners
+    tests = (planes * scale[:, None, None]).astype(np.float32)
+    distance = (volume / length).astype(np.float32)  # from the origin to the triangle's plane, signed
+    units = (normals / length[:, None]).astype(np.float32)
+    cones = _Cones.around(triangles[solid])
+    height, width = ranges.shape
+    for top in range(0, height, TILE):
+        for left in range(0, width, 2 * TILE):
+            tile = np.s_[top : top + TILE, left : left + 2 * TILE]
+            near = cones.meeting(rays[tile].reshape(-1, 3))
+            if len(near):
+                _test_tile(rays[tile], tests[near], distance[near], units[near], ranges[tile], cosines[tile])
+        yield min(top + TILE, height)
+
+
+def _test_tile(
+    rays: np.ndarray,
+    tests: np.ndarray,
+    distance: np.ndarray,
+    units: np.ndarray,
+    ranges: np.ndarray,
+    cosines: np.ndarray,
+) -> None:
+    """Nearest hits of a tile's rays (h, w, 3) among K triangles, into its views of ranges and cosines."""
+    flat = rays.reshape(-1, 3)
+    nearest, slant = ranges.reshape(-1), cosines.reshape(-1)  # copies: a tile's rows do not lie together
+    for first in range(0, len(tests), 64):
+        part = slice(first, first + 64)
+        sides = flat @ tests[part].reshape(-1, 3).T
+        sides = sides.reshape(len(flat), -1, 3)
+        inside = (sides.min(axis=2) >= 0) | (sides.max(axis=2) <= 0)
+        towards = flat @ units[part].T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = distance[part] / towards
+        reach[~(inside & (reach > NEAREST_HIT))] = np.inf
+        best = reach.argmin(axis=1)
+        rows = np.arange(len(flat))
+        closer = reach[rows, best] < nearest
+        nearest[closer] = reach[rows, best][closer]
+        slant[closer] = np.abs(towards[rows, best])[closer]
+    ranges[...] = nearest.reshape(ranges.shape)
+    cosines[...] = slant.reshape(cosines.shape)
+
+
+@dataclass(frozen=True)
+class _Cones:
+    """Cones from the origin that hold triangles: axes (T, 3) and half angles (T,); pi where all directions count."""
+
+    axes: np.ndarray
+    angles: np.ndarray
+
+    @classmethod
+    def around(cls, triangles: np.ndarray) -> _Cones:
+        """A cone of less than 90° that holds the corners holds the triangle, for it is convex."""
+        length = np.linalg.norm(triangles, axis=2, keepdims=True)
+        corners = triangles / np.maximum(length, 1e-300)
+        axes = corners.mean(axis=1)
+        size = np.linalg.norm(axes, axis=1, keepdims=True)
+        axes = axes / np.maximum(size, 1e-300)
+        cosines = np.einsum("tij,tj->ti", corners, axes).min(axis=1)
+        angles = np.arccos(np.clip(cosines, -1, 1))
+        wide = (angles > np.pi / 2 - 0.01) | (size[:, 0] < 1e-6) | (length[:, :, 0].min(axis=1) < 1e-12)
+        return cls(axes.astype(np.float32), np.where(wide, np.pi, angles))
+
+    def meeting(self, directions: np.ndarray) -> np.ndarray:
+        """Indices of the cones that meet the cone around `directions` (N, 3)."""
+        axis = directions.mean(axis=0)
+        size = np.linalg.norm(axis)
+        if size < 1e-6:
+            return np.arange(len(self.axes))
+        axis /= size
+        spread = np.arccos(np.clip((directions @ axis).min(), -1, 1))
+        apart = np.arccos(np.clip(self.axes @ axis, -1, 1))
+        return np.flatnonzero(apart <= self.angles + spread + 1e-3)
+
+
+def _through_tree(
+    triangles: np.ndarray, origin: np.ndarray, rays: np.ndarray, ranges: np.ndarray, cosines: np.ndarray
+) -> Iterator[int]:
+    """Walk a bounding volume hierarchy ray by ray. Fills ranges and cosines; yields rows finished."""
+    # Relative to the origin, because the tree keeps 32 bits.
+    corners = (triangles - origin).reshape(-1, 3)
+    yield 0
+    faces = np.arange(len(corners)).reshape(-1, 3)
+    tree = BVHTree.FromPolygons(corners.tolist(), faces.tolist(), all_triangles=True)
+    start = (0.0, 0.0, 0.0)
+    for row, directions in enumerate(rays):
+        normals = np.zeros((len(directions), 3), np.float32)
+        for column, direction in enumerate(directions.tolist()):
+            _, normal, _, distance = tree.ray_cast(start, direction)
+            if normal is not None and distance > NEAREST_HIT:
+                ranges[row, column] = distance
+                normals[column] = normal
+        cosines[row] = np.abs(np.einsum("ij,ij->i", normals, directions))
+        if row % 16 == 15:
+            yield row + 1
+
+
+def _points(index: int, loaded: Sequence[Capture], maps: Sequence[RangeMap], nearest_only: bool) -> PointCloud:
+    """The cache points of one capture."""
+    capture, seen = loaded[index], maps[index]
+    hit = np.isfinite(seen.ranges)
+    if capture.valid is not None:
+        hit &= capture.valid
+    ranges, cosines = seen.ranges[hit], seen.cosines[hit]
+    width = seen.ranges.shape[1]
+    directions = equirectangular.directions(width)[hit].astype(np.float64)
+    points = (directions * ranges[:, None]) @ capture.pose[:3, :3].T + capture.pose[:3, 3]
+    footprint = seen.pixel_size[hit] * np.minimum(1 / np.maximum(cosines, 1e-6), LARGEST_STRETCH)
+    keep = np.ones(len(points), np.bool_)
+    if nearest_only:
+        for other in range(len(loaded)):
+            if other != index:
+                keep &= ~_seen_nearer(points, ranges, loaded[other], maps[other], tie=other < index)
+    return PointCloud(
+        points=points[keep].astype(np.float32),
+        colours=capture.image[hit][keep],
+        confidence=cosines[keep].astype(np.float32),
+        source=np.full(int(keep.sum()), index, np.int32),
+        footprint=footprint[keep].astype(np.float32),
+    )
+
+
+def _seen_nearer(points: np.ndarray, ranges: np.ndarray, capture: Capture, seen: RangeMap, tie: bool) -> np.ndarray:
+    """(N,) bool: whether a capture is nearer to points than `ranges` and sees them, unmasked.
+
+    It sees a point where its own range agrees, within what a pixel spans along the ray on the surface it meets.
+    tie: whether it wins at equal distance.
+    """
+    rotation, place = capture.pose[:3, :3], capture.pose[:3, 3]
+    local = (points - place) @ rotation
+    distance = np.linalg.norm(local, axis=1)
+    nearer = (distance < ranges) | (tie & (distance == ranges))
+    nearer &= distance > NEAREST_HIT
+    result = np.zeros(len(points), np.bool_)
+    height, width = seen.ranges.shape
+    pixels = equirectangular.directions_to_pixels(local[nearer], width)
+    column = np.minimum(pixels[:, 0].astype(np.intp), width - 1)
+    row = np.minimum(pixels[:, 1].astype(np.intp), height - 1)
+    slope = 1 / np.maximum(seen.cosines[row, column], 0.02)
+    with np.errstate(invalid="ignore"):
+        tolerance = DEPTH_TOLERANCE * distance[nearer] + seen.pixel_size[row, column] * slope
+        agrees = np.abs(seen.ranges[row, column] - distance[nearer]) < tolerance
+    agrees &= np.isfinite(seen.ranges[row, column])
+    if capture.valid is not None:
+        agrees &= capture.valid[row, column]
+    result[nearer] = agrees
+    return result
