@@ -224,7 +224,8 @@ class _Worker:
         np.subtract(opposite, adjacent, out=ratio)
         np.add(opposite, adjacent, out=opposite)
         np.divide(ratio, opposite, out=ratio)
-        square, angle = pairs[0], pairs[1]
+        square: np.ndarray = pairs[0]
+        angle: np.ndarray = pairs[1]
         np.multiply(ratio, ratio, out=square)
         _polynomial(square, [np.float32(c * turn / math.tau) for c in _ARCTANGENT], angle)
         np.multiply(angle, ratio, out=angle)
