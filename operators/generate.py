@@ -19,16 +19,16 @@ class PANTHEON360_OT_generate(JobOperator):
     bl_options = {"REGISTER"}
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def poll(cls, context: Any) -> bool:
         reason = missing(context.scene)
         if reason:
             cls.poll_message_set(reason)
         return not reason
 
-    def job(self, context: bpy.types.Context) -> Job[Any]:
+    def job(self, context: Any) -> Job[Any]:
         return shot.generate(context.scene)
 
-    def finished(self, _context: bpy.types.Context, result: Any) -> None:
+    def finished(self, _context: Any, result: Any) -> None:
         self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
 
 
@@ -40,16 +40,16 @@ class PANTHEON360_OT_resume(JobOperator):
     bl_options = {"REGISTER"}
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def poll(cls, context: Any) -> bool:
         if shot.unfinished(context.scene) is None:
             cls.poll_message_set("No job of this scene is unfinished")
             return False
         return True
 
-    def job(self, context: bpy.types.Context) -> Job[Any]:
+    def job(self, context: Any) -> Job[Any]:
         return shot.resume(context.scene)
 
-    def finished(self, _context: bpy.types.Context, result: Any) -> None:
+    def finished(self, _context: Any, result: Any) -> None:
         self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 from bpy.props import BoolProperty
 
@@ -26,18 +28,18 @@ class PANTHEON360_OT_render_geometry(JobOperator):
     )
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def poll(cls, context: Any) -> bool:
         reason = missing(context.scene)
         if reason:
             cls.poll_message_set(reason)
         return not reason
 
-    def job(self, context: bpy.types.Context) -> Job[JobFolder]:
+    def job(self, context: Any) -> Job[JobFolder]:
         if self.use_engine:
             render_engine.set_up(context.scene)
         return shot.prepare(context.scene)
 
-    def finished(self, context: bpy.types.Context, result: JobFolder) -> None:
+    def finished(self, context: Any, result: JobFolder) -> None:
         shot.remember(context.scene, result)
         self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
 

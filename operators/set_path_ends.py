@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from ..pantheon360_blender.core.errors import PantheonError
@@ -16,13 +18,13 @@ class PANTHEON360_OT_set_path_ends(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def poll(cls, context: Any) -> bool:
         if not captures.in_scene(context.scene):
             cls.poll_message_set("Import a 360° capture first")
             return False
         return True
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: Any) -> set[Any]:
         try:
             frames = path_ends.set_path_ends(context.scene)
         except PantheonError as error:

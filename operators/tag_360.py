@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
@@ -38,11 +39,11 @@ class PANTHEON360_OT_tag_360(bpy.types.Operator):
         default="mono",
     )
 
-    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def execute(self, _context: bpy.types.Context) -> set[str]:
+    def execute(self, _context: Any) -> set[Any]:
         source = Path(bpy.path.abspath(self.filepath))
         target = None if self.in_place else copy_name(source)
         try:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import bpy
 import numpy as np
@@ -28,8 +28,7 @@ def pose(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
     Returns (4, 4) float64, camera-to-world, camera looks along -Z with +Y up.
     Raises RenderError where the scene has no camera.
     """
-    scene = depsgraph.scene
-    camera = _camera(scene)
+    camera = _camera(scene_of(depsgraph))
     return cameras.without_scale(np.array(camera.evaluated_get(depsgraph).matrix_world, dtype=np.float64))
 
 
@@ -80,9 +79,14 @@ def go_to(scene: bpy.types.Scene, frame: float) -> bpy.types.Depsgraph:
 
 def evaluated(scene: bpy.types.Scene) -> bpy.types.Depsgraph:
     """The up-to-date depsgraph of the scene's view layer, of whatever scene the window shows."""
-    layer = _view_layer(scene)
-    layer.update()
-    return layer.depsgraph
+    layer: Any = _view_layer(scene)
+    layer.update()  # makes the depsgraph where the layer has none yet
+    return layer.depsgraph  # type: ignore[no-any-return]
+
+
+def scene_of(depsgraph: Any) -> bpy.types.Scene:
+    """The scene a depsgraph evaluates: the artist's own data, not the evaluated copy."""
+    return depsgraph.scene.original  # type: ignore[no-any-return]
 
 
 @contextmanager

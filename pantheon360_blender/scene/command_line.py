@@ -159,7 +159,7 @@ def _open(blend: Path, scene_name: str | None) -> bpy.types.Scene:
     except RuntimeError as error:
         raise FileError(f"{path} cannot be opened: {str(error).strip()}") from error
     if scene_name is None:
-        return bpy.context.scene
+        return _current_scene()
     if scene_name not in bpy.data.scenes:
         known = ", ".join(scene.name for scene in bpy.data.scenes)
         raise RenderError(f"{path.name} has no scene {scene_name}.", advice=f"It has: {known}.")
@@ -168,7 +168,12 @@ def _open(blend: Path, scene_name: str | None) -> bpy.types.Scene:
 
 def _new_file() -> bpy.types.Scene:
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
-    return bpy.context.scene
+    return _current_scene()
+
+
+def _current_scene() -> bpy.types.Scene:
+    context: Any = bpy.context
+    return context.scene  # type: ignore[no-any-return]
 
 
 def _save(blend: Path) -> Path:
@@ -253,7 +258,8 @@ _command: Any = None
 
 def register() -> None:
     global _command
-    _command = bpy.utils.register_cli_command(NAME, main)
+    utilities: Any = bpy.utils
+    _command = utilities.register_cli_command(NAME, main)
     atexit.register(unregister)  # 4.5 crashes at exit while a command is registered
 
 

@@ -61,12 +61,13 @@ def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
 
 def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:
     """Move the camera to a pose of the world, through its parents; its scale stays, its rotation too unless matched."""
-    kept = [(name, tuple(getattr(camera, name))) for name in ("scale", *(() if match else _ROTATIONS.values()))]
+    untouched = ["scale"] if match else ["scale", *_ROTATIONS.values()]
+    kept = [(name, tuple(getattr(camera, name))) for name in untouched]
     before = tuple(getattr(camera, _rotation_path(camera)))
     rotation = pose[:3, :3] if match else np.array(camera.matrix_world.to_3x3().normalized())
     target = np.eye(4)
     target[:3, :3], target[:3, 3] = rotation, pose[:3, 3]
-    camera.matrix_world = Matrix(target.tolist()) @ Matrix.Diagonal((*camera.matrix_world.to_scale(), 1.0))
+    camera.matrix_world = Matrix(target.tolist()) @ Matrix.Diagonal(camera.matrix_world.to_scale().to_4d())
     for name, value in kept:
         setattr(camera, name, value)
     if match:

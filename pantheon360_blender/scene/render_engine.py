@@ -22,7 +22,7 @@ from ..core.errors import CacheError, CaptureError, PantheonError, RenderError
 from ..core.point_cloud import PointCloud
 from . import cache, camera_path, captures, properties, software
 
-PASSES = (
+PASSES: Any = (
     ("Combined", 4, "RGBA", "COLOR"),
     ("Geometry", 4, "RGBA", "COLOR"),
     ("Depth", 1, "Z", "VALUE"),
@@ -46,15 +46,16 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         for name, channels, letters, kind in PASSES:
             self.register_pass(scene, renderlayer, name, channels, letters, kind)
 
-    def render(self, depsgraph: bpy.types.Depsgraph) -> None:
+    def render(self, depsgraph: Any) -> None:  # type: ignore[override]
         try:
             self._render(depsgraph)
         except PantheonError as error:
             self.error_set(str(error))  # for the render window
             self.report({"ERROR"}, str(error))  # for scripts and the console: the one above does not reach them
 
-    def _render(self, depsgraph: bpy.types.Depsgraph) -> None:
-        width = panorama_width(depsgraph.scene)
+    def _render(self, depsgraph: Any) -> None:
+        scene = camera_path.scene_of(depsgraph)
+        width = panorama_width(scene)
         self.update_stats("", "Reading the 3D cache")
         pose = camera_path.pose(depsgraph)
         cloud = points(depsgraph)
@@ -66,7 +67,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         if self.test_break():
             return
         self.update_stats("", f"Splatting {len(cloud.points):,} points")
-        near = float(properties.of_scene(depsgraph.scene).near)
+        near = float(properties.of_scene(scene).near)
         geometry = splatting.splat(cloud.points, cloud.colours, pose, width, near=near)
         self.update_progress(0.4)
         if self.test_break():
@@ -84,7 +85,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
 
     def _deliver(
         self,
-        depsgraph: bpy.types.Depsgraph,
+        depsgraph: Any,
         geometry: splatting.GeometryFrame,
         draft: np.ndarray,
         facts: dict[str, Any],
@@ -124,9 +125,10 @@ def panorama_width(scene: bpy.types.Scene) -> int:
 def set_up(scene: bpy.types.Scene) -> None:
     """Make this the scene's engine, at the shot's width and 2:1."""
     width = even_width(properties.of_scene(scene).width)
-    scene.render.engine = PANTHEON360_RenderEngine.bl_idname
-    scene.render.resolution_x, scene.render.resolution_y = width, width // 2
-    scene.render.resolution_percentage = 100
+    render: Any = scene.render
+    render.engine = PANTHEON360_RenderEngine.bl_idname
+    render.resolution_x, render.resolution_y = width, width // 2
+    render.resolution_percentage = 100
 
 
 def even_width(width: int) -> int:
@@ -139,7 +141,7 @@ def points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     cloud = cache.evaluated_points(depsgraph)
     if not len(cloud.points):
         raise CacheError(
-            f"The 3D cache of scene {depsgraph.scene.name} has no visible points.",
+            f"The 3D cache of scene {camera_path.scene_of(depsgraph).name} has no visible points.",
             advice="Project the captures onto geometry, or make the cache object visible.",
             repair="pantheon360.project_captures",
         )
@@ -157,10 +159,11 @@ def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) 
 
     Raises CaptureError where the scene has none or an image is missing or damaged.
     """
-    objects = captures.in_scene(depsgraph.scene.original)
+    scene = camera_path.scene_of(depsgraph)
+    objects = captures.in_scene(scene)
     if not objects:
         raise CaptureError(
-            f"Scene {depsgraph.scene.name} has no captures.",
+            f"Scene {scene.name} has no captures.",
             advice="Import 360° photographs first.",
             repair="pantheon360.import_captures",
         )
@@ -173,9 +176,9 @@ def scene_linear(colour: np.ndarray) -> np.ndarray:
     colour: (H, W, 3) uint8. Returns (H, W, 3) float32 in the working space of the file, which is linear Rec. 709
     except where a 5.x file chooses a wider one. Source: IEC 61966-2-1.
     """
-    linear = _SRGB_TO_LINEAR[colour]
+    linear: np.ndarray = _SRGB_TO_LINEAR[colour]
     to_working = _rec709_to_working_space()
-    return linear if to_working is None else (linear @ to_working).astype(np.float32)
+    return linear if to_working is None else np.asarray(linear @ to_working, dtype=np.float32)
 
 
 def with_alpha(colour: np.ndarray, coverage: np.ndarray) -> np.ndarray:
@@ -277,7 +280,7 @@ def _rec709_to_working_space() -> np.ndarray | None:
     return None if np.allclose(matrix, np.eye(3), atol=1e-6) else matrix
 
 
-def _panels() -> list[type]:
+def _panels() -> list[Any]:
     """Blender's own panels that make sense here: output, resolution, metadata, view layers, camera; no shading."""
     unwanted = {"RENDER_PT_gpencil", "RENDER_PT_freestyle", "RENDER_PT_simplify", "VIEWLAYER_PT_filter"}
     return [
@@ -295,11 +298,12 @@ _PAINTERS = _Painters()
 def register() -> None:
     bpy.utils.register_class(PANTHEON360_RenderEngine)
     for panel in _panels():
-        panel.COMPAT_ENGINES.add(PANTHEON360_RenderEngine.bl_idname)  # type: ignore[attr-defined]
+        panel.COMPAT_ENGINES.add(PANTHEON360_RenderEngine.bl_idname)
 
 
 def unregister() -> None:
-    for panel in bpy.types.Panel.__subclasses__():
+    panels: list[Any] = bpy.types.Panel.__subclasses__()
+    for panel in panels:
         if PANTHEON360_RenderEngine.bl_idname in getattr(panel, "COMPAT_ENGINES", ()):
             panel.COMPAT_ENGINES.remove(PANTHEON360_RenderEngine.bl_idname)
     bpy.utils.unregister_class(PANTHEON360_RenderEngine)

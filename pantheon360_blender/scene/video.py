@@ -104,7 +104,7 @@ def show_images(
     return strip
 
 
-def use_exact_colours(scene: bpy.types.Scene) -> None:
+def use_exact_colours(scene: Any) -> None:
     """Make the scene's output the very sRGB bytes of its images: nothing but the Standard view, no dithering."""
     scene.display_settings.display_device = "sRGB"
     view = scene.view_settings
@@ -137,7 +137,7 @@ def _scene(size: tuple[int, int], fps: tuple[int, float]) -> Iterator[bpy.types.
         bpy.data.scenes.remove(scene)
 
 
-def _render_video(scene: bpy.types.Scene, target: Path, quality: str) -> None:
+def _render_video(scene: Any, target: Path, quality: str) -> None:
     render = scene.render
     versions.set_video_output(render.image_settings)
     render.image_settings.color_mode = "RGB"
