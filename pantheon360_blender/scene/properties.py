@@ -28,6 +28,11 @@ def _show_preview_changed(group: PANTHEON360_PG_object, _context: bpy.types.Cont
         captures.update_preview(group.id_data)
 
 
+def _levelling_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
+    """Blender does not evaluate an object anew because a script set a property of an add-on's on it."""
+    group.id_data.update_tag()
+
+
 class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     """Settings of one shot."""
 
@@ -182,6 +187,7 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
         default=0.0,
         subtype="ANGLE",
         unit="ROTATION",
+        update=_levelling_changed,
     )
     pitch: FloatProperty(  # type: ignore[valid-type]
         name="Pitch",
@@ -189,6 +195,7 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
         default=0.0,
         subtype="ANGLE",
         unit="ROTATION",
+        update=_levelling_changed,
     )
     roll: FloatProperty(  # type: ignore[valid-type]
         name="Roll",
@@ -196,6 +203,7 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
         default=0.0,
         subtype="ANGLE",
         unit="ROTATION",
+        update=_levelling_changed,
     )
     show_preview: BoolProperty(  # type: ignore[valid-type]
         name="Show Preview",
