@@ -27,6 +27,7 @@ UNCOLOURED = 204
 """Grey of points whose colour attribute an artist removed."""
 
 _LINEAR = images.srgb_to_linear(np.arange(256) / 255).astype(np.float32)
+_ENCODED = np.rint(images.linear_to_srgb(np.arange(1 << 16) / ((1 << 16) - 1)) * 255).astype(np.uint8)
 _log = logging.getLogger(__name__)
 
 
@@ -51,8 +52,8 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     obj = find(scene) or _new(scene)
     if obj.mode != "OBJECT":
         raise CacheError(f"{obj.name} is being edited.", advice="Leave its Edit Mode, then do it again.")
-    to_local = np.linalg.inv(np.array(obj.matrix_world, dtype=np.float64))
-    _fill(obj.data, finite.transformed(to_local))
+    world = np.array(obj.matrix_world, dtype=np.float64)
+    _fill(obj.data, finite if (world == np.eye(4)).all() else finite.transformed(np.linalg.inv(world)))
     of_scene(scene).cache = obj
     obj.update_tag()
     return obj
@@ -65,33 +66,21 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     Returns world coordinates, footprints in metres; empty where there is no cache.
     """
     clouds = []
-    read: dict[str, list[Any]] = {}
+    # Each component of a cache is an instance of its own: its mesh, its point cloud, what its nodes instanced.
     for instance in depsgraph.object_instances:
-        obj = instance.object
-        if not of_object(obj.original).is_cache or not instance.show_self:
-            continue
-        name = obj.original.name_full
-        if not instance.is_instance and name in read:
-            continue  # a mesh that evaluates to points shows up once for each of its components
-        if name not in read:
-            read[name] = _components(obj.original.evaluated_get(depsgraph))
-        matrix = np.array(instance.matrix_world, dtype=np.float64)
-        clouds += [cloud.transformed(matrix) for cloud in read[name]]
+        obj: Any = instance.object
+        if of_object(obj.original).is_cache and instance.show_self and obj.type in ("MESH", "POINTCLOUD"):
+            matrix = np.array(instance.matrix_world, dtype=np.float64)
+            clouds += [_read(obj.data).transformed(matrix)] if _count(obj.data) else []
     return PointCloud.concatenate(clouds)
 
 
 def from_object(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> PointCloud:
-    """The points of one object, visible or not, in world coordinates."""
-    evaluated = obj.evaluated_get(depsgraph)
-    matrix = np.array(evaluated.matrix_world, dtype=np.float64)
-    clouds = [cloud.transformed(matrix) for cloud in _components(evaluated)]
-    return PointCloud.concatenate(clouds)
-
-
-def _components(evaluated: bpy.types.Object) -> list[PointCloud]:
-    """Local points of an evaluated object: of its point cloud and of its mesh's vertices."""
+    """The points of one object of a depsgraph, marked as a cache or not, in world coordinates."""
+    evaluated: Any = obj.evaluated_get(depsgraph)
     geometry = evaluated.evaluated_geometry()
-    return [_read(data) for data in (geometry.pointcloud, geometry.mesh) if data is not None and _count(data)]
+    parts = [_read(data) for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
+    return PointCloud.concatenate(parts).transformed(np.array(evaluated.matrix_world, dtype=np.float64))
 
 
 def _count(data: Any) -> int:
@@ -135,12 +124,12 @@ def _colours(data: Any, count: int) -> np.ndarray:
     return _to_bytes(_values(data, COLOUR, "color", 4, count, np.float32)[:, :3])
 
 
-_MIDWAYS = images.srgb_to_linear((np.arange(255) + 0.5) / 255).astype(np.float32)
-
-
 def _to_bytes(linear: np.ndarray) -> np.ndarray:
-    """Nearest sRGB bytes of linear light, any shape."""
-    return np.searchsorted(_MIDWAYS, np.nan_to_num(linear)).astype(np.uint8)
+    """Nearest sRGB bytes of linear light, any shape; exact for light that came from bytes."""
+    scaled = np.nan_to_num(linear, nan=0.0, posinf=1.0, neginf=0.0) * np.float32(len(_ENCODED) - 1)
+    np.clip(scaled, 0, len(_ENCODED) - 1, out=scaled)
+    scaled += np.float32(0.5)
+    return _ENCODED.take(scaled.astype(np.uint16))
 
 
 def _fill(mesh: bpy.types.Mesh, cloud: PointCloud) -> None:
@@ -150,7 +139,8 @@ def _fill(mesh: bpy.types.Mesh, cloud: PointCloud) -> None:
     mesh.vertices.add(count)
     mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.points, np.float32).ravel())
     rgba = np.ones((count, 4), np.float32)
-    rgba[:, :3] = _LINEAR[cloud.colours]
+    for channel in range(3):
+        rgba[:, channel] = _LINEAR.take(cloud.colours[:, channel])
     _add(mesh, COLOUR, "FLOAT_COLOR", "color", rgba.ravel())
     mesh.color_attributes.active_color_name = COLOUR
     mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index
