@@ -70,6 +70,7 @@ class JobFolder:
         self.name = name
         self.id = identity
         self._job = job
+        self._decoded: dict[int, tuple[int, int]] = {}
 
     # Making and opening
 
@@ -175,7 +176,6 @@ class JobFolder:
 
     def write_geometry(self, kind: Kind, frame: int, geometry: GeometryFrame) -> None:
         """Write a rendered frame: RGBA PNG with alpha = coverage, and its depth. Raises FileError."""
-        assert kind in get_args(Kind)
         with files.writing(self._geometry(kind, frame, "npz")) as file:
             _write_depth(file, geometry.depth)
         png.write(self._geometry(kind, frame, "png"), geometry.rgba())
@@ -294,10 +294,15 @@ class JobFolder:
         png.write(self.preview_file, np.ascontiguousarray(image[::step, ::step]))
 
     def is_finished(self, frame: int) -> bool:
-        """Whether the frame's file decodes and has the job's size."""
+        """Whether the frame's file decodes and has the job's size; decoded once as long as it does not change."""
         width, height = self.job.size
+        file = self.frame_file(frame)
         try:
-            return png.read(self.frame_file(frame)).shape == (height, width, 3)
+            status = file.stat()
+            version = status.st_mtime_ns, status.st_size
+            if self._decoded.get(frame) != version and png.read(file).shape == (height, width, 3):
+                self._decoded[frame] = version
+            return self._decoded.get(frame) == version
         except (ImageError, FileError, OSError):
             return False
 

@@ -47,8 +47,10 @@ def run_blocking(job: progress.Job[Result], report: Callable[[Progress], None] |
 class Session:
     """A job running in the interface: its timer and what the panel shows. `end` is the only way out."""
 
-    def __init__(self, context: Any, job: progress.Job[Any], label: str) -> None:
+    def __init__(self, context: Any, job: progress.Job[Any], label: str, owner: type | None = None) -> None:
+        """owner: the operator's class; when it is unregistered the session ends."""
         self.label = label
+        self.owner = owner
         self.cancelled_by = ""
         self._job = job
         self._eta = Eta()
@@ -56,6 +58,7 @@ class Session:
         self._workspace = context.workspace
         self._timer = self._manager.event_timer_add(INTERVAL, window=context.window)
         _running.append(self)
+        _guard()
         self._show(Progress(label), running=True)
 
     def tick(self) -> Progress:
@@ -109,6 +112,30 @@ def end_running(reason: str) -> None:
         session.end(reason)
 
 
+@persistent
+def _end_before_data_changes(*_: Any) -> None:
+    """Undo and reading a file replace the data a job holds on to; going on would crash Blender."""
+    end_running("undo, redo or another file replaced the data it works on")
+
+
+_HANDLERS = ("undo_pre", "redo_pre", "load_pre")
+
+
+def _guard() -> None:
+    for name in _HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
+        if _end_before_data_changes not in handlers:
+            handlers.append(_end_before_data_changes)
+
+
+def _unguard() -> None:
+    """Not when a session ends: Blender may be walking through these very lists."""
+    for name in _HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
+        if _end_before_data_changes in handlers and not _running:
+            handlers.remove(_end_before_data_changes)
+
+
 class JobOperator(bpy.types.Operator):
     """An operator whose work is a long job.
 
@@ -125,6 +152,14 @@ class JobOperator(bpy.types.Operator):
 
     def finished(self, context: Any, result: Any) -> None:
         """Deliver the result of the job. Raises PantheonError."""
+
+    @classmethod
+    def unregister(cls) -> None:
+        """Blender calls this before it forgets the class; a timer left over would make it hang when it quits."""
+        for session in list(_running):
+            if session.owner is cls:
+                session.end("the extension was disabled")
+        _unguard()
 
     def execute(self, context: Any) -> set[Any]:
         try:
@@ -145,7 +180,7 @@ class JobOperator(bpy.types.Operator):
         except PantheonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        self._session = Session(context, job, self.bl_label)
+        self._session = Session(context, job, self.bl_label, type(self))
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -198,25 +233,3 @@ def _status(step: Progress, eta: str) -> str:
     counted = f" {step.step} of {step.of}" if step.of else ""
     left = f", {eta} left" if eta else ""
     return f"{step.phase}{counted}{left}    Esc: cancel"
-
-
-@persistent
-def _end_before_data_changes(*_: Any) -> None:
-    """Undo and reading a file replace the data a job holds on to; going on would crash Blender."""
-    end_running("the file was replaced by undo, redo or opening another")
-
-
-_HANDLERS = ("undo_pre", "redo_pre", "load_pre")
-
-
-def register() -> None:
-    for name in _HANDLERS:
-        getattr(bpy.app.handlers, name).append(_end_before_data_changes)
-
-
-def unregister() -> None:
-    end_running("the extension was disabled")
-    for name in _HANDLERS:
-        handlers = getattr(bpy.app.handlers, name)
-        if _end_before_data_changes in handlers:
-            handlers.remove(_end_before_data_changes)

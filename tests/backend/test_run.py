@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -131,7 +130,7 @@ def test_damaged_frames_are_painted_again_with_a_warning(shot: Shot, run_backend
 
 def test_it_runs_where_it_is_moved(shot: Shot, run_backend: Run, tmp_path: Path) -> None:
     here, there = shot(3), shot(3)
-    moved = JobFolder.open(shutil.move(there.path, tmp_path / "Ünïcode 空 dir"))
+    moved = JobFolder.open(there.path.rename(tmp_path / "Ünïcode 空 dir"))
     assert run_backend("run", here.path).returncode == 0
     assert run_backend("run", moved.path).returncode == 0
     assert frames(moved) == frames(here)

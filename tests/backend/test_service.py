@@ -39,7 +39,7 @@ def test_it_greets_works_and_ends_with_stdin(shot: Shot, serve: Serve) -> None:
     backend = serve()
     folder = shot(3)
     backend.send(run(folder))
-    heard = []
+    heard: list[messages.Message] = []
     while not heard or not isinstance(heard[-1], messages.FINAL):
         heard.append(backend.next())
     assert heard[0] == messages.Started("1") and isinstance(heard[-1], messages.Done)

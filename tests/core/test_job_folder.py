@@ -103,8 +103,9 @@ def test_geometry_and_captures_come_back(tmp_path: Path) -> None:
     for name in ("colour", "depth", "coverage"):
         np.testing.assert_array_equal(getattr(read, name), getattr(expected, name))
     (photograph,) = folder.captures()
+    assert photograph.valid is not None
     np.testing.assert_array_equal(photograph.image, capture().image)
-    np.testing.assert_array_equal(photograph.valid, capture().valid)
+    assert (photograph.valid == capture().valid).all()
     np.testing.assert_array_equal(photograph.pose, capture().pose)
 
 
@@ -221,9 +222,10 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
         file.symlink_to(outside)
     except OSError as error:
         pytest.skip(f"links cannot be made here: {error}")
-    for read in (folder.verify, folder.captures):
-        with pytest.raises(JobError, match="leaves the job folder"):
-            read()
+    with pytest.raises(JobError, match="leaves the job folder"):
+        folder.verify()
+    with pytest.raises(JobError, match="leaves the job folder"):
+        folder.captures()
 
 
 @pytest.mark.parametrize(

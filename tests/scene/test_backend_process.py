@@ -53,7 +53,7 @@ def shot(house: House, tmp_path: Path) -> Callable[[int], Any]:
 @pytest.fixture
 def pretended(tmp_path: Path, backend_process: ModuleType) -> Iterator[Callable[[str], Any]]:
     """pretended(code): a started process whose backend is this code."""
-    started = []
+    started: list[Any] = []
 
     def start(code: str) -> Any:
         folder = tmp_path / str(len(started)) / "backend"
@@ -126,13 +126,13 @@ def test_one_child_serves_job_after_job_and_ends_without_trace(
 def test_closing_the_job_cancels_it_and_keeps_the_child(
     backend_process: ModuleType, shot: Callable[[int], Any]
 ) -> None:
-    folder = shot(300)
+    folder = shot(60)
     job = backend_process.paint(folder)
     until_painting(job, folder)
     job.close()
     assert folder.state().status == "cancelled"
     finished = folder.finished_frames()
-    assert 0 < len(finished) < 300
+    assert 0 < len(finished) < 60
     process = backend_process.shared()
     assert process.alive
     to_the_end(backend_process.paint(shot(2)))
@@ -143,7 +143,7 @@ def test_closing_the_job_cancels_it_and_keeps_the_child(
 def test_a_killed_child_is_explained_and_the_next_run_goes_on(
     backend_process: ModuleType, house: House, shot: Callable[[int], Any]
 ) -> None:
-    folder = shot(100)
+    folder = shot(40)
     job = backend_process.paint(folder)
     until_painting(job, folder)
     killed = backend_process.shared()
@@ -152,9 +152,9 @@ def test_a_killed_child_is_explained_and_the_next_run_goes_on(
         to_the_end(job)
     assert caught.value.code == "backend-died" and gone(killed.pid)
     kept = {frame: folder.frame_file(frame).stat().st_mtime_ns for frame in folder.finished_frames()}
-    assert 0 < len(kept) < 100
+    assert 0 < len(kept) < 40
     to_the_end(backend_process.paint(folder))
-    assert len(folder.finished_frames()) == 100
+    assert len(folder.finished_frames()) == 40
     assert all(folder.frame_file(frame).stat().st_mtime_ns == time for frame, time in kept.items())
 
 
@@ -312,7 +312,7 @@ def test_it_gets_none_of_blenders_python_variables(
 def test_unregister_ends_the_child_in_the_middle_of_a_job(
     backend_process: ModuleType, shot: Callable[[int], Any]
 ) -> None:
-    folder = shot(300)
+    folder = shot(60)
     job = backend_process.paint(folder)
     until_painting(job, folder)
     pid = backend_process.shared().pid

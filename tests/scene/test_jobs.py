@@ -151,17 +151,15 @@ def test_a_tick_ends_where_the_job_waits(jobs: ModuleType, progress: ModuleType,
 
 @pytest.mark.parametrize("ending", ["unregister", "undo", "load"])
 def test_whatever_replaces_the_data_ends_the_job_first(
-    ending: str, jobs: ModuleType, progress: ModuleType, context: Any
+    ending: str, operator: Any, jobs: ModuleType, progress: ModuleType, context: Any
 ) -> None:
     import bpy
 
-    jobs.unregister()
-    jobs.register()
     events: list[str] = []
-    jobs.Session(context, counting(progress, 10**9, events), "Count").tick()
+    jobs.Session(context, counting(progress, 10**9, events), "Count", operator).tick()
     if ending == "unregister":
-        jobs.unregister()
-        jobs.register()
+        bpy.utils.unregister_class(operator)
+        bpy.utils.register_class(operator)
     elif ending == "undo":
         for handler in bpy.app.handlers.undo_pre:
             handler(None)
@@ -170,13 +168,16 @@ def test_whatever_replaces_the_data_ends_the_job_first(
     assert events == ["closed"]
 
 
-def test_unregister_leaves_no_handler(jobs: ModuleType) -> None:
+def test_no_handler_outlives_the_operators(operator: Any, jobs: ModuleType, progress: ModuleType, context: Any) -> None:
     import bpy
 
-    jobs.unregister()
-    names = ("undo_pre", "redo_pre", "load_pre")
-    left = [
-        handler for name in names for handler in getattr(bpy.app.handlers, name) if handler.__module__ == jobs.__name__
-    ]
-    jobs.register()
-    assert left == []
+    def handlers() -> list[Any]:
+        names = ("undo_pre", "redo_pre", "load_pre")
+        everyone = [handler for name in names for handler in getattr(bpy.app.handlers, name)]
+        return [handler for handler in everyone if handler.__module__ == jobs.__name__]
+
+    jobs.Session(context, counting(progress, 10**9, []), "Count", operator).tick()
+    assert len(handlers()) == 3
+    bpy.utils.unregister_class(operator)
+    assert handlers() == []
+    bpy.utils.register_class(operator)
