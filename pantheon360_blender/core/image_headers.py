@@ -23,6 +23,7 @@ _SUFFIXES = {
 _XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION_MARK = b"http://ns.adobe.com/xmp/extension/\0"
 _EXIF_MARK = b"Exif\0\0"
+_MOST_PACKETS = 4
 _MOST_SEGMENTS = 20_000
 _MOST_CHUNKS = 1_000_000
 _BLOCK = 1 << 20
@@ -46,6 +47,11 @@ class ImageHeader:
     packets: list[bytes] = field(default_factory=list)
     tags: BinaryIO | None = None
     warnings: list[str] = field(default_factory=list)
+
+    def add_packet(self, packet: bytes) -> None:
+        """Keep an XMP packet; files have one, or two by careless programs, and more are left out."""
+        if len(self.packets) < _MOST_PACKETS:
+            self.packets.append(packet)
 
 
 def read(file: BinaryIO, length: int, path: Path) -> ImageHeader:
@@ -123,7 +129,7 @@ class _Jpeg:
 
     def _application_1(self, data: bytes) -> None:
         if data.startswith(_XMP_MARK):
-            self.header.packets.append(data[len(_XMP_MARK) :])
+            self.header.add_packet(data[len(_XMP_MARK) :])
         elif data.startswith(_EXTENSION_MARK):
             self._extension(data[len(_EXTENSION_MARK) :])
         elif data.startswith(_EXIF_MARK) and self.header.tags is None:
@@ -206,11 +212,11 @@ def _png_chunk(kind: bytes, data: bytes, header: ImageHeader, path: Path) -> Non
         header.size = _checked_size(width, height, path)
     elif kind == b"eXIf":
         header.tags = io.BytesIO(data.removeprefix(_EXIF_MARK))
-    elif data.startswith(b"XML:com.adobe.xmp\0"):
+    elif data.startswith(b"XML:com.adobe.xmp\0") and not header.packets:
         # keyword, compression flag, method, language, translated keyword, text
         text = data[20:].split(b"\0", 2)[-1]
         try:
-            header.packets.append(_inflate(text) if data[18:19] == b"\1" else text)
+            header.add_packet(_inflate(text) if data[18:19] == b"\1" else text)
         except zlib.error:
             header.warnings.append("The compressed XMP is damaged and was ignored.")
 
@@ -268,7 +274,7 @@ def _webp(file: BinaryIO, length: int, path: Path) -> ImageHeader:
             if kind == b"EXIF":
                 header.tags = io.BytesIO(data.removeprefix(_EXIF_MARK))
             else:
-                header.packets.append(data)
+                header.add_packet(data)
     if header.size is None:
         raise _cut_off(path)
     return header

@@ -141,14 +141,16 @@ def _plan(file: BinaryIO, length: int, path: Path, stereo: str, software: str) -
     for span in mp4.spans(file, length, path):
         if span.kind in (b"moof", b"styp"):
             raise _fragmented(path)
-        replacement = None
         if span.kind == b"moov":
             movies += 1
             movie = mp4.read_tree(file, span, path)
             _tag_movie(movie, path, stereo, software)
             mp4.shift_chunks(movie, span, path)
-            replacement = movie.to_bytes()
-        parts.append((span.start, span.end, replacement))
+            parts.append((span.start, span.end, movie.to_bytes()))
+        elif parts and parts[-1][2] is None:
+            parts[-1] = (parts[-1][0], span.end, None)
+        else:
+            parts.append((span.start, span.end, None))
     if movies != 1:
         raise _no_header(path) if not movies else MetadataError(f"{path} has {movies} movie headers.", advice=_REMUX)
     return parts

@@ -18,7 +18,8 @@ LARGEST_PACKET = 32 << 20
 ADVICE = "Export the file again without its metadata, or get it from a source you trust."
 
 _DEEPEST = 100
-_MOST_ELEMENTS = 100_000
+_MOST_ELEMENTS = 500_000
+_MOST_ATTRIBUTES = 500_000
 _LONGEST_VALUE = 4096
 _DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
 _ENCODINGS = (
@@ -110,6 +111,8 @@ def _text(packet: bytes) -> str:
         raise HostileXmlError(f"The metadata takes {len(packet)} bytes.", advice=ADVICE)
     encoding = next((name for mark, name in _ENCODINGS if packet.startswith(mark)), "utf-8")
     text = packet.decode(encoding, errors="replace").strip("\0 \t\r\n")
+    if text.count("=") > _MOST_ATTRIBUTES:  # the parser makes all attributes of an element at once
+        raise HostileXmlError("The metadata have absurdly many attributes.", advice=ADVICE)
     if _DECLARATION.search(text):
         raise HostileXmlError("The metadata declares a document type or entities.", advice=ADVICE)
     return text

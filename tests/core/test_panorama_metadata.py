@@ -376,9 +376,10 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
         BOMB.encode() + as_attributes(FULL),
         b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><x/>',
         b"<a>" * 5000 + b"</a>" * 5000,
-        b"<a>" + b"<b/>" * 200_000 + b"</a>",
+        b"<a>" + b"<b/>" * 600_000 + b"</a>",
+        b"<a " + b" ".join(b'b%d=""' % number for number in range(600_000)) + b"/>",
     ],
-    ids=["entities", "external", "deep", "flood"],
+    ids=["entities", "external", "deep", "elements", "attributes"],
 )
 def test_hostile_xml_is_refused(tmp_path: Path, hostile: bytes, suffix: str) -> None:
     if suffix == "jpg" and len(hostile) > 65000:
