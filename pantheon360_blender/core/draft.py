@@ -1,12 +1,13 @@
 """The draft painter: a full panorama from a geometry frame and the captures, with no model and no randomness.
 
 Pixels a point covers keep its colour. The others show the captures as if they were infinitely far away (only rotated),
-which is exact for the sky; what no capture shows, such as the ground under the photographer, is filled from around.
+which is exact for the sky. What no capture shows, such as the ground under the photographer, is filled from around, and
+so are pinholes in surfaces, where the capture at infinity would show the surface in the wrong place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from .splatting import GeometryFrame
 
 _BORDER = 1 / 128  # share of the width over which a capture fades out beside what is not valid
 _FALLBACK = 1.0  # metres: nearer differences of distance hardly matter to what stands in for an invalid part
+_PINHOLE = 2  # pixels: reach of the neighbourhood that tells a pinhole from open sky
 _POWER = 3  # of the inverse distance that weighs captures
 _LEAST = 1e-6  # weight below which a pull-push pixel knows nothing
 
@@ -50,6 +52,7 @@ class DraftPainter:
             return frame.colour.copy()
         holes = np.flatnonzero(~frame.coverage)
         colour, weight = self._at_infinity(pose, holes)
+        weight *= 1.0 - _enclosure(frame.coverage)[holes]
         painted = frame.colour.reshape(-1, 3).astype(np.float32)
         known = np.ones(len(painted), np.float32)
         painted[holes], known[holes] = colour, weight
@@ -123,26 +126,33 @@ def pull_push(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _filled(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    height, width = weight.shape[:2]
-    if weight.min() >= 1.0 or height % 2 or width % 2:
-        return colour if weight.min() >= 1.0 else _averaged(colour, weight)
-    total = _quartered(weight)
-    mean = _quartered(colour * weight) / np.maximum(total, np.float32(_LEAST))
-    coarse = _doubled(_filled(mean, np.minimum(total, np.float32(1.0))))
+    """pull_push with weight (H, W, 1): what the half-size image knows shows through where this one knows nothing."""
+    if weight.min() >= 1.0:
+        return colour
+    height = len(weight)
+    halve, enlarge = (_quartered, _doubled) if height % 2 == 0 else (_reduced, _enlarged_over(height))
+    if height == 1:
+        coarse = (colour * weight).sum(axis=1, keepdims=True) / np.maximum(weight.sum(), np.float32(_LEAST))
+    else:
+        total = halve(weight)
+        mean = halve(colour * weight) / np.maximum(total, np.float32(_LEAST))
+        coarse = enlarge(_filled(mean, np.minimum(total, np.float32(1.0))))
     return np.asarray(coarse + (colour - coarse) * weight)
-
-
-def _averaged(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The top of the pyramid: unknown pixels become the mean of the known ones."""
-    total = max(float(weight.sum()), _LEAST)
-    mean = (colour * weight).sum(axis=(0, 1)) / np.float32(total)
-    return np.asarray(mean + (colour - mean) * weight)
 
 
 def _quartered(image: np.ndarray) -> np.ndarray:
     """Sum of each 2x2 pixels, (H/2, W/2, C)."""
     rows = image[0::2] + image[1::2]
     return np.asarray(rows[:, 0::2] + rows[:, 1::2])
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    """About half of an image whose height is odd, as the sum of four pixels."""
+    return equirectangular.resize(image, 2 * (len(image) // 2)) * np.float32(4.0)
+
+
+def _enlarged_over(height: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda image: equirectangular.resize(image, 2 * height)
 
 
 def _doubled(image: np.ndarray) -> np.ndarray:
@@ -156,6 +166,12 @@ def _doubled(image: np.ndarray) -> np.ndarray:
     result[:, 0::2] = 0.75 * rows + 0.25 * np.roll(rows, 1, axis=1)
     result[:, 1::2] = 0.75 * rows + 0.25 * np.roll(rows, -1, axis=1)
     return result
+
+
+def _enclosure(coverage: np.ndarray) -> np.ndarray:
+    """How far a pixel (H * W,) is shut in by covered ones: 0 up to a straight silhouette, 1 in a pinhole."""
+    share = _box_mean(coverage.astype(np.float32), _PINHOLE)
+    return np.clip(5.0 * share.reshape(-1) - 3.5, 0.0, 1.0)
 
 
 def _nearness(distances: np.ndarray) -> np.ndarray:

@@ -236,7 +236,7 @@ def test_a_far_world_origin_costs_no_precision() -> None:
     origin = np.array([4096.0, -4096.0, 512.0])
     points = (origin + offsets).astype(np.float32)
     pose = random_pose(rng)
-    pose[:3, 3] = origin + (0.12345678, -0.1111111, 0.3333333)
+    pose[:3, 3] = origin + np.array([0.12345678, -0.1111111, 0.3333333])
     keep = clear_of_borders(points, pose)
     colours = np.zeros((keep.sum(), 3), np.uint8)
     frame = splat(points[keep], colours, pose, WIDTH)

@@ -1,0 +1,196 @@
+"""The draft painter: exact where it can be, steady everywhere, and filled to the last pixel."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from pantheon360_blender.core import equirectangular
+from pantheon360_blender.core.capture import Capture
+from pantheon360_blender.core.draft import DraftPainter, paint, pull_push
+from pantheon360_blender.core.splatting import GeometryFrame, splat, splat_footprints
+
+WIDTH = 128
+HEIGHT = WIDTH // 2
+
+
+def nothing(width: int = WIDTH) -> GeometryFrame:
+    return splat(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.eye(4), width)
+
+
+def at(x: float, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> np.ndarray:
+    pose = np.eye(4)
+    pose[:3, :3] = [[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]]
+    pose[:3, 3] = (x, y, z)
+    return pose
+
+
+def sky(width: int = WIDTH, seed: int = 0) -> np.ndarray:
+    """A smooth photograph that differs in every direction."""
+    rng = np.random.default_rng(seed)
+    waves = equirectangular.directions(width) @ rng.normal(0, 2, (3, 3)).astype(np.float32)
+    return np.clip(127.5 + 100 * np.sin(waves + rng.uniform(0, 6, 3).astype(np.float32)), 0, 255).astype(np.uint8)
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.abs(first.astype(int) - second.astype(int))
+
+
+def test_a_covered_frame_is_kept() -> None:
+    rng = np.random.default_rng(0)
+    frame = GeometryFrame(
+        colour=rng.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8),
+        depth=np.ones((HEIGHT, WIDTH), np.float32),
+        coverage=np.ones((HEIGHT, WIDTH), np.bool_),
+        source=np.zeros((HEIGHT, WIDTH), np.int32),
+    )
+    painted = paint(frame, at(1), [Capture("a", sky(), at(0))])
+    assert np.array_equal(painted, frame.colour)
+    painted[:] = 0
+    assert frame.colour.any(), "the result must not share the frame's memory"
+
+
+def test_at_a_capture_an_empty_frame_becomes_the_capture() -> None:
+    photo, other = sky(seed=1), sky(seed=2)
+    pose = at(1, 2, 3, yaw=0.4)
+    captures = [Capture("a", other, at(0)), Capture("b", photo, pose), Capture("c", other, at(5))]
+    assert difference(paint(nothing(), pose, captures), photo).max() <= 1
+
+
+def test_a_larger_capture_is_antialiased_to_the_frame() -> None:
+    photo = sky(4 * WIDTH)
+    painted = paint(nothing(), at(0), [Capture("a", photo, at(0))])
+    assert difference(painted, equirectangular.resize(photo, WIDTH)).max() <= 1
+
+
+def test_the_sky_turns_with_the_camera_and_stays_when_it_moves() -> None:
+    photo = sky()
+    captures = [Capture("a", photo, at(0))]
+    columns = 24
+    turned = paint(nothing(), at(9, 5, 2, yaw=2 * np.pi * columns / WIDTH), captures)  # to the left
+    assert difference(turned, np.roll(photo, columns, axis=1)).max() <= 2
+
+
+def test_covered_pixels_keep_their_colour_over_the_sky() -> None:
+    points = np.array([[0, 0, -2], [1, 0.5, -1]], np.float32)
+    frame = splat(points, np.array([[255, 0, 0], [0, 255, 0]], np.uint8), np.eye(4), WIDTH)
+    painted = paint(frame, np.eye(4), [Capture("a", sky(), at(0))])
+    assert np.array_equal(painted[frame.coverage], frame.colour[frame.coverage])
+    assert difference(painted, sky())[~frame.coverage].max() <= 1
+
+
+def test_what_is_not_valid_never_shows() -> None:
+    photo, valid = sky(), np.ones((HEIGHT, WIDTH), np.bool_)
+    photo[..., 1] = 60
+    photo[40:], valid[40:] = (0, 255, 0), False  # a green photographer
+    for captures in (
+        [Capture("a", photo, at(0), valid)],
+        [Capture("a", photo, at(0), valid), Capture("b", photo, at(2), valid)],
+    ):
+        painted = paint(nothing(), at(0.5), captures)
+        assert painted[..., 1].max() <= 62
+        assert painted[..., 1].min() >= 58
+
+
+def test_one_capture_fills_what_another_lacks() -> None:
+    valid = np.ones((HEIGHT, WIDTH), np.bool_)
+    valid[40:] = False
+    first, second = np.full((HEIGHT, WIDTH, 3), 50, np.uint8), np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
+    painted = paint(nothing(), at(0), [Capture("a", first, at(0), valid), Capture("b", second, at(3))])
+    assert (painted[:36] == 50).all()
+    assert (painted[41:] == 200).all()
+    steps = difference(painted[1:], painted[:-1]).max(axis=(1, 2))
+    assert steps.max() < 150, "the border is soft"
+
+
+def test_nothing_pops_on_the_way_from_capture_to_capture() -> None:
+    captures = [Capture(name, sky(seed=seed), at(x)) for name, seed, x in (("a", 1, 0.0), ("b", 2, 1.0), ("c", 3, 2.5))]
+    painter = DraftPainter(captures, WIDTH)
+    way = [painter.paint(nothing(), at(x, 0.01)) for x in np.linspace(-0.5, 3.0, 141)]
+    steps = [difference(one, other).mean() for one, other in pairwise(way)]
+    whole = difference(way[20], way[60]).mean()
+    assert max(steps) < 0.12 * whole
+    assert difference(way[20], sky(seed=1)).mean() < 1.0
+
+
+@pytest.mark.parametrize("x", [0.0, 1e-7, 0.3, 1.0])
+def test_a_millimetre_changes_little(x: float) -> None:
+    rng = np.random.default_rng(3)
+    floor = np.stack([rng.uniform(-4, 4, 40_000), np.full(40_000, -1.6), rng.uniform(-4, 4, 40_000)], axis=1)
+    points = floor.astype(np.float32)
+    colours = np.clip(128 + 60 * np.sin(2.0 * floor), 0, 255).astype(np.uint8)
+    valid = np.ones((HEIGHT, WIDTH), np.bool_)
+    valid[50:] = False
+    captures = [Capture("a", sky(seed=1), at(0), valid), Capture("b", sky(seed=2), at(1, yaw=1.0), valid)]
+    painter = DraftPainter(captures, WIDTH)
+
+    def frame(shift: float) -> np.ndarray:
+        pose = at(x + shift)
+        return painter.paint(splat_footprints(points, colours, 0.05, pose, WIDTH), pose)
+
+    still = frame(0.0)
+    assert np.array_equal(still, frame(0.0))
+    assert difference(still, frame(0.001)).mean() < 1.0
+
+
+def test_the_painter_paints_as_paint_does_whatever_came_before() -> None:
+    captures = [Capture("a", sky(seed=1), at(0)), Capture("b", sky(seed=2), at(1))]
+    painter = DraftPainter(captures, WIDTH)
+    painter.paint(nothing(), at(0.9, yaw=2.0))
+    assert np.array_equal(painter.paint(nothing(), at(0.3)), paint(nothing(), at(0.3), captures))
+
+
+def test_pinholes_take_the_surface_and_not_the_sky_behind() -> None:
+    frame = nothing()
+    coverage, colour = frame.coverage.copy(), frame.colour.copy()
+    coverage[20:50, 30:90], colour[20:50, 30:90] = True, 200
+    holes = np.array([[25, 40], [30, 60], [44, 80]])
+    coverage[tuple(holes.T)], colour[tuple(holes.T)] = False, 0
+    dark = Capture("a", np.full((HEIGHT, WIDTH, 3), 10, np.uint8), at(0))
+    painted = paint(GeometryFrame(colour, frame.depth, coverage, frame.source), at(0), [dark])
+    assert (painted[tuple(holes.T)] == 200).all()
+    assert (painted[19, 30:90] == 10).all(), "the sky beside a silhouette stays sky"
+
+
+@pytest.mark.parametrize("captures", [[], [Capture("a", sky(), at(0), np.zeros((HEIGHT, WIDTH), np.bool_))]])
+def test_without_a_usable_capture_the_points_fill_the_frame(captures: list[Capture]) -> None:
+    frame = splat(np.array([[0, 0, -1]], np.float32), np.array([[120, 60, 30]], np.uint8), np.eye(4), WIDTH)
+    painted = paint(frame, np.eye(4), captures)
+    assert difference(painted, np.broadcast_to(np.uint8([120, 60, 30]), painted.shape)).max() <= 1
+
+
+def test_with_nothing_at_all_the_frame_is_black() -> None:
+    assert not paint(nothing(), at(0), []).any()
+
+
+@pytest.mark.parametrize("height", [64, 50, 27])
+def test_pull_push_keeps_the_known_and_spans_the_rest(height: int) -> None:
+    rng = np.random.default_rng(4)
+    colour = rng.uniform(50, 200, (height, 2 * height, 3)).astype(np.float32)
+    weight = (rng.uniform(size=(height, 2 * height)) < 0.1).astype(np.float32)
+    weight[height // 2 :, : height // 2] = 0
+    filled = pull_push(np.where(weight[..., None] > 0, colour, 1e4), weight)
+    known = weight > 0
+    np.testing.assert_allclose(filled[known], colour[known], rtol=1e-5)
+    assert filled.min() >= 49.9
+    assert filled.max() <= 200.1
+
+
+def test_pull_push_goes_over_the_seam() -> None:
+    """A hole across the seam is filled as the same hole in the middle."""
+    image = sky(64).astype(np.float32)
+    weight = np.ones((32, 64), np.float32)
+    weight[12:20, 24:40] = 0
+    middle = pull_push(image, weight)
+    across = pull_push(np.roll(image, 32, axis=1), np.roll(weight, 32, axis=1))
+    np.testing.assert_allclose(np.roll(across, -32, axis=1), middle, atol=1e-2)
+    assert np.abs(np.diff(across, axis=1, append=across[:, :1])).max() < 60
+
+
+def test_pull_push_weighs_the_half_known() -> None:
+    colour = np.full((16, 32, 1), 100.0, np.float32)
+    weight = np.ones((16, 32), np.float32)
+    colour[8, 16], weight[8, 16] = 200.0, 0.5
+    assert 140 < pull_push(colour, weight)[8, 16, 0] < 160
