@@ -21,12 +21,20 @@ FPS = 12
 WIDTH = 1024
 PROJECTION_WIDTH = 2048
 
-SUN_HEADINGS = {"street-2.jpg": 26.6, "street-3.jpg": 32.2}
-"""True headings of the image centres, degrees.
+LEVELLING = {"street-2.jpg": (32.2, -3.5, -0.5), "street-3.jpg": (30.3, 0.9, 0.9)}
+"""True heading, pitch and roll of the image centres, degrees.
 
-The camera's own GPS direction follows the walk and is off by up to 40 degrees. The sun, at azimuth 118.7 degrees by
-almanac at the time in the EXIF data, stands 92.1 and 86.5 degrees to the right of the centres.
+The camera writes zeros into GPano, and its GPS direction follows the walk, off by up to 40 degrees. These make the
+road's markings meet where both captures see them, as an artist levels captures by eye; the sun, at azimuth 118.7
+degrees by almanac, confirms the headings.
 """
+
+
+STATION = (45.0, 225.0)
+"""Directions of the station's walls, degrees: they reach higher than the trees on the other side of the street."""
+
+TREE_TOPS = 6.5
+"""Height of the other walls, metres."""
 
 
 class Stopwatch:
@@ -69,9 +77,9 @@ def _shoot(out: Path, photographs: list[Path], source: str) -> int:
 
     print(f"[demo] Blender {bpy.app.version_string}")
     scene = watch.run("New scene", lambda: new_scene(out))
-    pictures = photographs or blender_panoramas(extension)
+    pictures = photographs or blender_panoramas()
     watch.run("Import two captures", lambda: import_captures(pictures))
-    watch.run("Make the proxy", lambda: bpy.ops.pantheon360.make_proxy())
+    watch.run("Make and shape the proxy", make_proxy)
     watch.run("Project captures onto geometry", lambda: bpy.ops.pantheon360.project_captures())
     watch.run("Keyframe the camera", lambda: animate_camera(scene))
     scene.pantheon360.strip_source = "FRAMES"
@@ -79,15 +87,15 @@ def _shoot(out: Path, photographs: list[Path], source: str) -> int:
     folder = newest_job(out / "jobs")
     video = watch.run("Encode and tag the MP4", lambda: encode(extension, folder, out / "fly-through.mp4"))
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "street.blend"))
-    watch.run("Contact sheet", lambda: contact_sheet(folder, pictures, out / "contact-sheet.png"))
+    watch.run("Contact sheet", lambda: contact_sheet(folder, out / "contact-sheet.png"))
     write_summary(out, watch, scene, folder, video, source)
     return 0
 
 
 def enable_extension() -> ModuleType:
     """Enable the repository as the extension it is, from a development repository of Blender's."""
+    import bpy  # isort: skip  (addon_utils is on the path only once bpy is imported)
     import addon_utils
-    import bpy
 
     repository = Path(os.environ["BLENDER_USER_RESOURCES"]) / "repository"
     repository.mkdir(parents=True)
@@ -123,7 +131,7 @@ def new_scene(out: Path) -> Any:
     return scene
 
 
-def blender_panoramas(extension: ModuleType) -> list[Path]:
+def blender_panoramas() -> list[Path]:
     """Two of the CC0 panoramas that come with Blender, for when the street cannot be fetched."""
     import bpy
 
@@ -139,9 +147,11 @@ def import_captures(pictures: list[Path]) -> None:
     bpy.ops.pantheon360.import_captures(directory=folder, files=[{"name": picture.name} for picture in pictures])
     for index, capture in enumerate(captures()):
         name = Path(capture.pantheon360.source_path).name
-        if name in SUN_HEADINGS:
+        if name in LEVELLING:
+            true_heading, pitch, roll = map(math.radians, LEVELLING[name])
             capture.pantheon360.nadir = 0.25
-            capture.pantheon360.yaw = math.radians(SUN_HEADINGS[name]) - heading(capture)
+            capture.pantheon360.yaw = true_heading - heading(capture)
+            capture.pantheon360.pitch, capture.pantheon360.roll = pitch, roll
         else:
             capture.location.y += 3.0 * index
 
@@ -159,6 +169,23 @@ def heading(capture: Any) -> float:
 
     forward = capture.matrix_world.to_3x3() @ Vector((0.0, 0.0, -1.0))
     return math.atan2(forward.x, forward.y)
+
+
+def make_proxy() -> None:
+    """The starter proxy, its walls lowered where only trees and sky are: what stays above them is at infinity."""
+    import bpy
+
+    bpy.ops.pantheon360.make_proxy()
+    for wall in bpy.data.objects:
+        if wall.pantheon360.is_geometry and wall.dimensions.z > 0 and not STATION[0] < compass(wall) < STATION[1]:
+            wall.scale.z *= TREE_TOPS / wall.dimensions.z
+            wall.location.z = TREE_TOPS / 2
+
+
+def compass(thing: Any) -> float:
+    """Direction from the first capture to an object's origin, degrees clockwise from +Y, 0 to 360."""
+    offset = thing.location - captures()[0].location
+    return math.degrees(math.atan2(offset.x, offset.y)) % 360.0
 
 
 def animate_camera(scene: Any) -> None:
@@ -185,26 +212,22 @@ def encode(extension: ModuleType, folder: Path, target: Path) -> Path:
     """The MP4 by Blender's encoder, tagged; the same code the VIDEO strip source uses."""
     import importlib
 
-    import bpy
-
     house = f"{extension.__name__}.pantheon360_blender"
     video = importlib.import_module(f"{house}.scene.video")
     jobs = importlib.import_module(f"{house}.scene.jobs")
     job_folder = importlib.import_module(f"{house}.core.job_folder")
     jobs.run_blocking(video.encode(job_folder.JobFolder.open(folder), target))
-    assert bpy.context.scene is not None
     return target
 
 
-def contact_sheet(folder: Path, pictures: list[Path], target: Path) -> None:
+def contact_sheet(folder: Path, target: Path) -> None:
     """Captures on top; below, geometry pass and painted frame side by side at five moments of the path."""
     from PIL import Image, ImageDraw
 
     cell, gap, line = (640, 320), 8, 20
     moments = [1 + round(index * (FRAMES - 1) / 4) for index in range(5)]
-    rows: list[list[tuple[str, Path]]] = [
-        [(picture.name, picture) for picture in sorted(folder.glob("captures/*.png"))]
-    ]
+    used = [picture for picture in sorted(folder.glob("captures/*.png")) if not picture.stem.endswith(".mask")]
+    rows = [[(f"capture {picture.stem}", picture) for picture in used]]
     for moment in moments:
         name = f"{moment:06d}.png"
         painted = folder / "frames" / name

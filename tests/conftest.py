@@ -31,8 +31,8 @@ def pytest_unconfigure() -> None:
 def extension(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The repository as the enabled extension `bl_ext.dev.pantheon360`."""
     pytest.importorskip("bpy", reason="needs Blender as a Python module")
+    import bpy  # isort: skip  (addon_utils is on the path only once bpy is imported)
     import addon_utils
-    import bpy
 
     repository = tmp_path_factory.mktemp("repository")
     (repository / "pantheon360").symlink_to(ROOT, target_is_directory=True)
