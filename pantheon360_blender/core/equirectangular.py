@@ -14,7 +14,7 @@ import numpy as np
 from .cameras import check_rotation, rotation_from_angles
 from .errors import ImageError
 
-_BLOCK = 1 << 16  # pixels worked on at a time: their temporaries stay in the processor's cache
+_BLOCK = 1 << 15  # pixels worked on at a time: their temporaries stay in the processor's cache
 _LARGEST_KEPT = 4096  # width up to which a grid of directions is worth its memory (100 MB)
 
 

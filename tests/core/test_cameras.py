@@ -72,6 +72,14 @@ def test_heading_pitch_and_roll_are_blenders_rotations_in_order(
     np.testing.assert_allclose(cameras.rotation_from_heading(heading, pitch, roll), np.array(blenders), atol=1e-5)
 
 
+@given(ANGLES, ANGLES, ANGLES)
+def test_turning_within_a_camera_is_turning_its_heading_pitch_and_roll(
+    heading: float, pitch: float, roll: float
+) -> None:
+    turned = cameras.rotation_from_heading(0) @ cameras.rotation_from_angles(*np.radians([heading, pitch, roll]))
+    np.testing.assert_allclose(turned, cameras.rotation_from_heading(heading, pitch, roll), atol=1e-12)
+
+
 @given(poses())
 def test_opencv_axes_and_back(pose: np.ndarray) -> None:
     opencv = cameras.blender_to_opencv(pose)

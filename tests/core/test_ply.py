@@ -227,6 +227,14 @@ def test_lies_are_told_in_words(data: str, reason: str, tmp_path: Path) -> None:
         ply.read(tmp_path / "a.ply")
 
 
+@pytest.mark.parametrize("where", ["vertex", "face"])
+def test_a_list_of_negative_length_is_refused(where: str, tmp_path: Path) -> None:
+    header = f"element {where} 2\nproperty list char uchar a\nelement vertex 1\n{XYZ}"
+    (tmp_path / "a.ply").write_bytes(HEADER.format("binary_little_endian", header).encode() + b"\xff" * 40)
+    with pytest.raises(PointCloudError, match="negative length"):
+        ply.read(tmp_path / "a.ply")
+
+
 @pytest.mark.parametrize("form", ["ascii", "binary_little_endian", "binary_big_endian"])
 @pytest.mark.parametrize("elements", [f"element vertex {{}}\n{XYZ}", f"element a {{}}\n{XYZ}element vertex 1\n{XYZ}"])
 @pytest.mark.parametrize("extra", ["", "property list uchar int indices\n"])
