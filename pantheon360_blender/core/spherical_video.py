@@ -143,6 +143,8 @@ def _plan(file: BinaryIO, length: int, path: Path, stereo: str, software: str) -
             raise _fragmented(path)
         if span.kind == b"moov":
             movies += 1
+            if movies > 1:
+                raise MetadataError(f"{path} has several movie headers.", advice=_REMUX)
             movie = mp4.read_tree(file, span, path)
             _tag_movie(movie, path, stereo, software)
             mp4.shift_chunks(movie, span, path)
@@ -151,8 +153,8 @@ def _plan(file: BinaryIO, length: int, path: Path, stereo: str, software: str) -
             parts[-1] = (parts[-1][0], span.end, None)
         else:
             parts.append((span.start, span.end, None))
-    if movies != 1:
-        raise _no_header(path) if not movies else MetadataError(f"{path} has {movies} movie headers.", advice=_REMUX)
+    if not movies:
+        raise _no_header(path)
     return parts
 
 
