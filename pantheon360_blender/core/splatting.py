@@ -316,7 +316,7 @@ class _Discs:
             row_from_pole = np.where(rise[polar] == 0.0, from_pole, (row[polar] + 0.5) * scale)
             room = np.maximum(np.sin(from_pole) * np.sin(row_from_pole), 1e-12)
             cosine = (np.cos(reach) - np.cos(from_pole) * np.cos(row_from_pole)) / room
-            half[polar] = np.where(cosine <= -1.0, width, np.arccos(np.clip(cosine, -1.0, 1.0)) / scale)
+            half[polar] = np.arccos(np.clip(cosine, -1.0, 1.0)) / scale
         return half
 
 
@@ -374,8 +374,8 @@ def _keys(
 def _resolved(keys: list[np.ndarray], colours: np.ndarray, width: int, threads: int | None) -> GeometryFrame:
     """Merge the workers' keys and look up what they mean."""
     size = width * width // 2
-    colour, depth = np.zeros((size, 3), np.uint8), np.empty(size, np.float32)
-    coverage, source = np.empty(size, np.bool_), np.empty(size, np.int32)
+    colour, depth = np.zeros((size, 3), np.uint8), np.full(size, np.inf, np.float32)
+    coverage, source = np.empty(size, np.bool_), np.full(size, -1, np.int32)
 
     def resolve(first: int) -> None:
         part = slice(first, first + _BLOCK)
@@ -383,14 +383,12 @@ def _resolved(keys: list[np.ndarray], colours: np.ndarray, width: int, threads: 
         for other in keys[1:]:
             np.minimum(nearest, other[part], out=nearest)
         np.not_equal(nearest, _NOTHING, out=coverage[part])
-        np.copyto(source[part], nearest, casting="unsafe")  # the low half; that of _NOTHING is -1
-        np.right_shift(nearest, 32, out=nearest)
-        np.copyto(depth[part].view(np.int32), nearest, casting="unsafe")
-        np.sqrt(depth[part], out=depth[part])
-        np.copyto(depth[part], np.float32(np.inf), where=~coverage[part])
         seen = np.flatnonzero(coverage[part])
-        texel = np.take(colours, source[part][seen], axis=0)
-        colour[part].view(_TEXEL)[seen] = texel.view(_TEXEL)
+        key = nearest[seen]
+        index = key.astype(np.int32)  # the lower half
+        source[part][seen] = index
+        depth[part][seen] = np.sqrt((key >> 32).astype(np.int32).view(np.float32))
+        colour[part].view(_TEXEL)[seen] = np.take(colours, index, axis=0).view(_TEXEL)
 
     _parallel(resolve, range(0, size, _BLOCK), threads)
     shape = (width // 2, width)
