@@ -13,10 +13,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+# A busy machine must not fail a property by being slow.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Set before bpy is first imported: preferences of the person who runs the tests are neither read nor written.
 _RESOURCES = tempfile.mkdtemp(prefix="pantheon360-tests-")

@@ -26,7 +26,8 @@ class PANTHEON360_PT_captures(SidebarPanel, bpy.types.Panel):
         for capture in found:
             row = layout.row(align=True)
             row.label(text=capture.name, icon="WORLD")
-            row.prop(capture.pantheon360, "show_preview", text="", icon="HIDE_OFF")
+            shown = capture.pantheon360.show_preview
+            row.prop(capture.pantheon360, "show_preview", text="", icon="HIDE_OFF" if shown else "HIDE_ON")
 
 
 class PANTHEON360_PT_capture(SidebarPanel, bpy.types.Panel):
@@ -61,8 +62,8 @@ class PANTHEON360_PT_cache(SidebarPanel, bpy.types.Panel):
         layout.operator("pantheon360.make_proxy", icon="MESH_GRID")
         if context.object is not None and context.object.type == "MESH" and not context.object.pantheon360.is_cache:
             layout.prop(context.object.pantheon360, "is_geometry", text="Project onto Active Mesh")
-        layout.prop(settings, "projection_width")
-        layout.prop(settings, "nearest_capture_only")
+        layout.prop(settings, "projection_width", text="Width")
+        layout.prop(settings, "nearest_capture_only", text="Nearest Only")
         layout.operator("pantheon360.project_captures", icon="MOD_UVPROJECT")
         found = cache.find(context.scene)
         if found is not None:

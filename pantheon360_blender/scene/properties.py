@@ -141,6 +141,7 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         description="Where shots are written; empty is pantheon360_jobs beside the saved file",
         default="",
         subtype="DIR_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     strip_source: EnumProperty(  # type: ignore[valid-type]
         name="Strip",
