@@ -31,7 +31,7 @@ def camera_coordinates(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
 
 
 def places(points: np.ndarray, pose: np.ndarray, width: int = WIDTH) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns, rows and ranges in float64, straight from the convention (README of the geometry pass)."""
+    """Columns, rows and ranges in float64, straight from the convention."""
     x, y, z = camera_coordinates(points, pose).T
     distance = np.sqrt(x * x + y * y + z * z)
     u = (0.5 + np.arctan2(x, -z) / (2 * np.pi)) * width
