@@ -47,7 +47,7 @@ def traces():
     for menu in (bpy.types.TOPBAR_MT_file_import, bpy.types.VIEW3D_MT_add):
         draws = getattr(menu.draw, "_draw_funcs", [])
         found.update("menu entry" for draw in draws if "pantheon360" in draw.__module__)
-    engines = {engine.bl_idname for engine in bpy.types.RenderEngine.__subclasses__() if engine.is_registered}
+    engines = {getattr(engine, "bl_idname", "") for engine in bpy.types.RenderEngine.__subclasses__() if engine.is_registered}
     if "PANTHEON360" in engines:
         found.add("render engine")
     for panel in bpy.types.Panel.__subclasses__():
@@ -82,7 +82,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import bpy
 
     folder = tmp_path_factory.mktemp("package")
-    (tool,) = Path(bpy.__file__).parent.glob("**/bl_pkg/cli/blender_ext.py")
+    (tool,) = Path(bpy.utils.system_resource("SCRIPTS")).glob("addons_core/bl_pkg/cli/blender_ext.py")
     build = [sys.executable, str(tool), "build", "--source-dir", str(ROOT), "--output-dir", str(folder)]
     subprocess.run(build, check=True, capture_output=True)
     (zip_path,) = folder.glob("*.zip")
