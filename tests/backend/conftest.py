@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,15 +23,15 @@ from pantheon360_blender.core.job_folder import Job, JobFolder
 from pantheon360_blender.core.splatting import splat
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds after which a test gives up; nothing is expected to take a fraction of it."""
 
 PAINTERS = {
     # Each is what a later painter would be: one file that defines PAINTER.
     "sleepy": """
         yield Progress("Sleeping", 0, 2)
-        yield Progress("Sleeping", 1, 2)
         time.sleep(1000)
+        yield Progress("Sleeping", 1, 2)
     """,
     "steps": """
         for step in range(10**9):
@@ -209,11 +210,13 @@ class Backend:
 
     def until(self, *kinds: type) -> messages.Message:
         """The next message of these kinds; others are passed over, but not an unexpected error."""
-        while True:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             message = self.next()
             if isinstance(message, kinds):
                 return message
             assert not isinstance(message, messages.Error), message
+        raise AssertionError(f"no {kinds} came")
 
     def end(self) -> int:
         """Close stdin and return the exit code."""

@@ -7,7 +7,7 @@ import typing
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pantheon360_blender.core import messages
@@ -28,6 +28,7 @@ def any_message() -> st.SearchStrategy[messages.Message]:
     return st.one_of([of(kind) for kind in messages.KINDS.values()])
 
 
+@settings(deadline=None)
 @given(any_message())
 def test_every_message_survives(message: messages.Message) -> None:
     line = messages.encode(message)
@@ -48,6 +49,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_anything_else_is_a_message_error(line: bytes) -> None:
     try:
