@@ -83,6 +83,23 @@ def from_object(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> PointC
     return PointCloud.concatenate(parts).transformed(np.array(evaluated.matrix_world, dtype=np.float64))
 
 
+def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[PointCloud, np.ndarray]:
+    """What a viewport shows of one cache: its points, local coordinates, and their radii (N,) float32, metres."""
+    evaluated: Any = obj.evaluated_get(depsgraph)
+    geometry = evaluated.evaluated_geometry()
+    parts = [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
+    radii = [_radii(data) for data in parts]
+    return PointCloud.concatenate([_read(data) for data in parts]), np.concatenate([*radii, np.empty(0, np.float32)])
+
+
+def _radii(data: Any) -> np.ndarray:
+    """(N,) float32; 0 for a mesh's vertices, which have none. Not finite points are left out as _read does."""
+    count = _count(data)
+    radii = _optional(data, "radius", count, np.float32)
+    sound = np.isfinite(_values(data, "position", "vector", 3, count, np.float32)).all(axis=1)
+    return (np.zeros(count, np.float32) if radii is None else radii)[sound]
+
+
 def _count(data: Any) -> int:
     return data.attributes.domain_size("POINT")
 

@@ -1,0 +1,181 @@
+"""The 3D cache in its colours where Blender shows point clouds grey: viewports in solid shading.
+
+Points are drawn over Blender's own, each as large and just in front of them. Buffers are filled once for each change of
+a cache's geometry, never for a redraw or a move.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+import gpu
+import numpy as np
+from mathutils import Matrix, Vector
+
+from ..pantheon360_blender.scene import cache
+from ..pantheon360_blender.scene.properties import of_object
+
+_VERTEX = """
+void main()
+{
+  vec3 towards = normalize(eye.xyz - position * eye.w);
+  gl_Position = model_view_projection * vec4(position + towards * radius * 1.1, 1.0);
+  gl_PointSize = clamp(size * radius / gl_Position.w, 1.0, 64.0);
+  // The viewport's framebuffer takes linear light and encodes it itself.
+  vec3 low = colour.rgb / 12.92;
+  vec3 high = pow((colour.rgb + 0.055) / 1.055, vec3(2.4));
+  shade = vec4(mix(high, low, vec3(lessThanEqual(colour.rgb, vec3(0.04045)))), 1.0);
+}
+"""
+_FRAGMENT = """
+void main()
+{
+  result = shade;
+}
+"""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Overlay:
+    """What is kept between redraws; `failed` once the graphics system refused, so that it is said only once."""
+
+    shader: Any = None
+    batches: dict[int, Any] | None = None
+    handle: Any = None
+    failed: bool = False
+
+
+_overlay = _Overlay()
+
+
+def _draw() -> None:
+    context: Any = bpy.context
+    space = context.space_data
+    if _overlay.failed or space.shading.type != "SOLID" or not space.overlay.show_overlays:
+        return
+    try:
+        for obj in context.scene.objects:
+            if of_object(obj).is_cache and obj.mode == "OBJECT" and obj.visible_get(viewport=space):
+                _draw_cache(obj, context)
+    except Exception:
+        _overlay.failed = True
+        _log.exception("The 3D cache cannot be shown in colour in solid shading")
+
+
+def _draw_cache(obj: bpy.types.Object, context: Any) -> None:
+    depsgraph = context.evaluated_depsgraph_get()
+    batch = _batch(obj, depsgraph)
+    if batch is None:
+        return
+    view = context.region_data
+    matrix = obj.evaluated_get(depsgraph).matrix_world
+    shader = _shader()
+    shader.bind()
+    shader.uniform_float("model_view_projection", view.perspective_matrix @ matrix)
+    shader.uniform_float("eye", _eye(view, matrix))
+    # Pixels a length of one metre spans at unit distance; scale of the object as a whole.
+    scale = abs(matrix.determinant()) ** (1 / 3)
+    shader.uniform_float("size", abs(view.window_matrix[1][1]) * context.region.height * scale)
+    gpu.state.depth_test_set("LESS_EQUAL")
+    gpu.state.depth_mask_set(True)
+    gpu.state.program_point_size_set(True)
+    batch.draw(shader)
+    gpu.state.program_point_size_set(False)
+    gpu.state.depth_mask_set(False)
+    gpu.state.depth_test_set("NONE")
+
+
+def _eye(view: Any, matrix: Matrix) -> Vector:
+    """Where the viewer is in the object's frame, homogeneous: a direction (w = 0) in orthographic views."""
+    from_eye = view.view_matrix.inverted_safe()
+    place = from_eye.col[3] if view.is_perspective else Vector((*from_eye.col[2][:3], 0.0))
+    return matrix.inverted_safe() @ place
+
+
+def _batch(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Any:
+    """The object's points on the graphics card, or None where it has none."""
+    if _overlay.batches is None:
+        _overlay.batches = {}
+    key = obj.session_uid
+    if key not in _overlay.batches:
+        _overlay.batches[key] = _new_batch(*cache.shown_points(obj, depsgraph))
+    return _overlay.batches[key]
+
+
+def _new_batch(cloud: cache.PointCloud, radii: np.ndarray) -> Any:
+    if not len(cloud):
+        return None
+    layout = gpu.types.GPUVertFormat()
+    layout.attr_add(id="position", comp_type="F32", len=3, fetch_mode="FLOAT")
+    layout.attr_add(id="radius", comp_type="F32", len=1, fetch_mode="FLOAT")
+    layout.attr_add(id="colour", comp_type="U8", len=4, fetch_mode="INT_TO_FLOAT_UNIT")
+    vertices = gpu.types.GPUVertBuf(layout, len(cloud))
+    colours = np.full((len(cloud), 4), 255, np.uint8)
+    colours[:, :3] = cloud.colours
+    vertices.attr_fill("position", np.ascontiguousarray(cloud.points))
+    vertices.attr_fill("radius", np.ascontiguousarray(radii))
+    vertices.attr_fill("colour", colours)
+    return gpu.types.GPUBatch(type="POINTS", buf=vertices)
+
+
+def _shader() -> Any:
+    if _overlay.shader is None:
+        info = gpu.types.GPUShaderCreateInfo()
+        between = gpu.types.GPUStageInterfaceInfo("pantheon360_cache")
+        between.flat("VEC4", "shade")
+        info.push_constant("MAT4", "model_view_projection")
+        info.push_constant("VEC4", "eye")
+        info.push_constant("FLOAT", "size")
+        info.vertex_in(0, "VEC3", "position")
+        info.vertex_in(1, "FLOAT", "radius")
+        info.vertex_in(2, "VEC4", "colour")
+        info.vertex_out(between)
+        info.fragment_out(0, "VEC4", "result")
+        info.vertex_source(_VERTEX)
+        info.fragment_source(_FRAGMENT)
+        _overlay.shader = gpu.shader.create_from_info(info)
+    return _overlay.shader
+
+
+@bpy.app.handlers.persistent
+def _after_change(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """Forget the points of caches whose geometry changed."""
+    if not _overlay.batches:
+        return
+    for update in depsgraph.updates:
+        if update.is_updated_geometry and isinstance(update.id, bpy.types.Object):
+            _overlay.batches.pop(update.id.original.session_uid, None)
+
+
+@bpy.app.handlers.persistent
+def _forget_all(*_: Any) -> None:
+    _overlay.batches = None
+
+
+_HANDLERS = (
+    ("depsgraph_update_post", _after_change),
+    ("undo_post", _forget_all),
+    ("redo_post", _forget_all),
+    ("load_pre", _forget_all),
+)
+
+
+def register() -> None:
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+    if not bpy.app.background:
+        _overlay.handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_VIEW")
+
+
+def unregister() -> None:
+    if _overlay.handle is not None:
+        bpy.types.SpaceView3D.draw_handler_remove(_overlay.handle, "WINDOW")
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)
+    _overlay.handle = _overlay.shader = _overlay.batches = None
+    _overlay.failed = False
