@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import bpy
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 POINTS = 2_000_000
 MODULE = "bl_ext.dev.pantheon360"
+
+bpy: Any = importlib.import_module("bpy")  # what an extension adds at run time is in no stub
 
 
 def main() -> None:
@@ -29,8 +30,7 @@ def main() -> None:
 
 def enable() -> float:
     """Seconds to enable the extension in a Blender that has its repository already."""
-    import addon_utils
-
+    addon_utils = importlib.import_module("addon_utils")
     repository = Path(os.environ["BLENDER_USER_RESOURCES"]) / "repository"
     repository.mkdir(parents=True)
     (repository / "pantheon360").symlink_to(ROOT, target_is_directory=True)

@@ -20,7 +20,7 @@ EXTENSION_PARTS = ("__init__.py", "pantheon360_blender", "operators", "ui")
 
 def main() -> int:
     python = environments.ready("tools")
-    commands = (
+    commands: tuple[tuple[str, list[str], Path, dict[str, str]], ...] = (
         ("ruff check", [str(python), "-m", "ruff", "check", "."], ROOT, {}),
         ("ruff format", [str(python), "-m", "ruff", "format", "--check", "."], ROOT, {}),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -12,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,8 +73,7 @@ def _arguments() -> argparse.Namespace:
 def _shoot(out: Path, photographs: list[Path], source: str) -> int:
     watch = Stopwatch()
     extension = watch.run("Start Blender, enable the extension", enable_extension)
-    import bpy
-
+    bpy = blender()
     print(f"[demo] Blender {bpy.app.version_string}")
     scene = watch.run("New scene", lambda: new_scene(out))
     pictures = photographs or blender_panoramas()
@@ -92,10 +91,15 @@ def _shoot(out: Path, photographs: list[Path], source: str) -> int:
     return 0
 
 
-def enable_extension() -> ModuleType:
+def blender() -> Any:
+    """Blender as a module, imported late: where its preferences lie must be set before."""
+    return importlib.import_module("bpy")
+
+
+def enable_extension() -> Any:
     """Enable the repository as the extension it is, from a development repository of Blender's."""
-    import bpy  # isort: skip  (addon_utils is on the path only once bpy is imported)
-    import addon_utils
+    bpy = blender()
+    addon_utils = importlib.import_module("addon_utils")  # on the path only once bpy is imported
 
     repository = Path(os.environ["BLENDER_USER_RESOURCES"]) / "repository"
     repository.mkdir(parents=True)
@@ -109,8 +113,7 @@ def enable_extension() -> ModuleType:
 
 def new_scene(out: Path) -> Any:
     """An empty scene with a camera, saved so that everything else can be relative to it."""
-    import bpy
-
+    bpy = blender()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
@@ -133,16 +136,14 @@ def new_scene(out: Path) -> Any:
 
 def blender_panoramas() -> list[Path]:
     """Two of the CC0 panoramas that come with Blender, for when the street cannot be fetched."""
-    import bpy
-
+    bpy = blender()
     folder = Path(bpy.utils.system_resource("DATAFILES", path="studiolights/world"))
     return [folder / "city.exr", folder / "courtyard.exr"]
 
 
 def import_captures(pictures: list[Path]) -> None:
     """Import, ignore the photographer, and level each heading."""
-    import bpy
-
+    bpy = blender()
     folder = str(pictures[0].parent)
     bpy.ops.pantheon360.import_captures(directory=folder, files=[{"name": picture.name} for picture in pictures])
     for index, capture in enumerate(captures()):
@@ -157,24 +158,20 @@ def import_captures(pictures: list[Path]) -> None:
 
 
 def captures() -> list[Any]:
-    import bpy
-
+    bpy = blender()
     found = [thing for thing in bpy.context.scene.objects if thing.pantheon360.is_capture]
     return sorted(found, key=lambda thing: thing.name)
 
 
 def heading(capture: Any) -> float:
     """Compass heading of a level capture's image centre, radians clockwise from +Y."""
-    from mathutils import Vector
-
-    forward = capture.matrix_world.to_3x3() @ Vector((0.0, 0.0, -1.0))
-    return math.atan2(forward.x, forward.y)
+    backward = capture.matrix_world.col[2]
+    return math.atan2(-backward.x, -backward.y)
 
 
 def make_proxy() -> None:
     """The starter proxy, its walls lowered where only trees and sky are: what stays above them is at infinity."""
-    import bpy
-
+    bpy = blender()
     bpy.ops.pantheon360.make_proxy()
     for wall in bpy.data.objects:
         if wall.pantheon360.is_geometry and wall.dimensions.z > 0 and not STATION[0] < compass(wall) < STATION[1]:
@@ -190,8 +187,7 @@ def compass(thing: Any) -> float:
 
 def animate_camera(scene: Any) -> None:
     """Fly from the first capture to the second and look 50 degrees to the right and back on the way."""
-    import bpy
-
+    bpy = blender()
     first, second = captures()
     scene.pantheon360.start_capture, scene.pantheon360.end_capture = first, second
     scene.pantheon360.match_orientation = True
@@ -208,10 +204,8 @@ def newest_job(jobs: Path) -> Path:
     return max((path.parent for path in jobs.glob("*/job.json")), key=lambda folder: folder.stat().st_mtime)
 
 
-def encode(extension: ModuleType, folder: Path, target: Path) -> Path:
+def encode(extension: Any, folder: Path, target: Path) -> Path:
     """The MP4 by Blender's encoder, tagged; the same code the VIDEO strip source uses."""
-    import importlib
-
     house = f"{extension.__name__}.pantheon360_blender"
     video = importlib.import_module(f"{house}.scene.video")
     jobs = importlib.import_module(f"{house}.scene.jobs")
@@ -247,8 +241,7 @@ def contact_sheet(folder: Path, target: Path) -> None:
 
 def write_summary(out: Path, watch: Stopwatch, scene: Any, folder: Path, video: Path, source: str) -> None:
     """`summary.txt` for people and `summary.json` for programs."""
-    import bpy
-
+    bpy = blender()
     points = len(scene.pantheon360.cache.data.vertices)
     total = sum(seconds for _, seconds in watch.stages)
     lines = [f"Pantheon360 demo, Blender {bpy.app.version_string}", f"Photographs: {source}", ""]

@@ -64,7 +64,7 @@ ALL = {
         Environment(
             "tools",
             "3.11",
-            ("ruff==0.17.6", "mypy==2.4.1", "fake-bpy-module-4.5==20260730", "numpy==1.26.4", "pytest==9.2.0"),
+            ("ruff==0.17.6", "mypy==2.4.1", "fake-bpy-module-4.5==20260730", "numpy==1.26.4", "pillow==13.0.0"),
         ),
         Environment(
             "benchmark",

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
-from ..pantheon360_blender.scene import cache, captures
+from ..pantheon360_blender.scene import cache, captures, shot
+from ..pantheon360_blender.scene.properties import of_object
 
 
-class SidebarPanel:
+class SidebarPanel(bpy.types.Panel):
     """Where every panel of this extension stands."""
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Pantheon360"
+    layout: Any
 
 
-class PANTHEON360_PT_captures(SidebarPanel, bpy.types.Panel):
+class PANTHEON360_PT_captures(SidebarPanel):
     bl_label = "Captures"
     bl_idname = "PANTHEON360_PT_captures"
 
-    def draw(self, context: bpy.types.Context) -> None:
+    def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         found = captures.in_scene(context.scene)
         layout.operator("pantheon360.import_captures", icon="IMPORT")
         for capture in found:
             row = layout.row(align=True)
             row.label(text=capture.name, icon="WORLD")
-            shown = capture.pantheon360.show_preview
-            row.prop(capture.pantheon360, "show_preview", text="", icon="HIDE_OFF" if shown else "HIDE_ON")
+            settings = of_object(capture)
+            row.prop(settings, "show_preview", text="", icon="HIDE_OFF" if settings.show_preview else "HIDE_ON")
 
 
-class PANTHEON360_PT_capture(SidebarPanel, bpy.types.Panel):
+class PANTHEON360_PT_capture(SidebarPanel):
     """The active capture: levelling and what of it to ignore."""
 
     bl_label = "Active Capture"
@@ -38,10 +42,10 @@ class PANTHEON360_PT_capture(SidebarPanel, bpy.types.Panel):
     bl_parent_id = "PANTHEON360_PT_captures"
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
+    def poll(cls, context: Any) -> bool:
         return context.object is not None and context.object.pantheon360.is_capture
 
-    def draw(self, context: bpy.types.Context) -> None:
+    def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         capture = context.object.pantheon360
         levelling = layout.column(align=True, heading="Level")
@@ -52,11 +56,11 @@ class PANTHEON360_PT_capture(SidebarPanel, bpy.types.Panel):
         ignored.prop(capture, "mask")
 
 
-class PANTHEON360_PT_cache(SidebarPanel, bpy.types.Panel):
+class PANTHEON360_PT_cache(SidebarPanel):
     bl_label = "3D Cache"
     bl_idname = "PANTHEON360_PT_cache"
 
-    def draw(self, context: bpy.types.Context) -> None:
+    def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         settings = context.scene.pantheon360
         layout.operator("pantheon360.make_proxy", icon="MESH_GRID")
@@ -67,14 +71,15 @@ class PANTHEON360_PT_cache(SidebarPanel, bpy.types.Panel):
         layout.operator("pantheon360.project_captures", icon="MOD_UVPROJECT")
         found = cache.find(context.scene)
         if found is not None:
-            layout.label(text=f"{len(found.data.vertices):,} points in {found.name}", icon="OUTLINER_OB_POINTCLOUD")
+            mesh: Any = found.data
+            layout.label(text=f"{len(mesh.vertices):,} points in {found.name}", icon="OUTLINER_OB_POINTCLOUD")
 
 
-class PANTHEON360_PT_path(SidebarPanel, bpy.types.Panel):
+class PANTHEON360_PT_path(SidebarPanel):
     bl_label = "Camera Path"
     bl_idname = "PANTHEON360_PT_path"
 
-    def draw(self, context: bpy.types.Context) -> None:
+    def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         scene = context.scene
         settings = scene.pantheon360
@@ -85,11 +90,11 @@ class PANTHEON360_PT_path(SidebarPanel, bpy.types.Panel):
         layout.operator("pantheon360.set_path_ends", icon="KEYFRAME_HLT")
 
 
-class PANTHEON360_PT_geometry(SidebarPanel, bpy.types.Panel):
+class PANTHEON360_PT_geometry(SidebarPanel):
     bl_label = "Geometry Pass"
     bl_idname = "PANTHEON360_PT_geometry"
 
-    def draw(self, context: bpy.types.Context) -> None:
+    def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         settings = context.scene.pantheon360
         layout.prop(settings, "width")
@@ -97,11 +102,11 @@ class PANTHEON360_PT_geometry(SidebarPanel, bpy.types.Panel):
         layout.operator("pantheon360.render_geometry", icon="RENDER_ANIMATION")
 
 
-class PANTHEON360_PT_generate(SidebarPanel, bpy.types.Panel):
+class PANTHEON360_PT_generate(SidebarPanel):
     bl_label = "Generate"
     bl_idname = "PANTHEON360_PT_generate"
 
-    def draw(self, context: bpy.types.Context) -> None:
+    def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         settings = context.scene.pantheon360
         state = context.window_manager.pantheon360
@@ -115,6 +120,8 @@ class PANTHEON360_PT_generate(SidebarPanel, bpy.types.Panel):
             layout.label(text="Press Esc to cancel")
         else:
             layout.operator("pantheon360.generate", icon="PLAY")
+            if shot.unfinished(context.scene) is not None:
+                layout.operator("pantheon360.resume", icon="FRAME_NEXT")
         layout.separator()
         layout.operator("pantheon360.tag_360", icon="FILE_MOVIE")
 
@@ -128,8 +135,9 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
     bl_region_type = "UI"
     bl_category = "Pantheon360"
 
-    def draw(self, context: bpy.types.Context) -> None:
-        self.layout.operator("pantheon360.tag_360", icon="FILE_MOVIE")
+    def draw(self, context: Any) -> None:
+        layout: Any = self.layout
+        layout.operator("pantheon360.tag_360", icon="FILE_MOVIE")
 
 
 CLASSES = (
@@ -153,7 +161,7 @@ def unregister() -> None:
         bpy.utils.unregister_class(panel)
 
 
-def _property_layout(layout: bpy.types.UILayout) -> bpy.types.UILayout:
+def _property_layout(layout: Any) -> Any:
     column = layout.column()
     column.use_property_split = True
     column.use_property_decorate = False

@@ -41,7 +41,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, _mode_of(path))
+            Path(name).chmod(_mode_of(path))
             os.replace(name, path)
         except BaseException:
             with suppress(OSError):

@@ -136,23 +136,22 @@ def cycles_view(scene: Any, pose: np.ndarray, path: Path) -> View:
 
 
 def read_layers(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Combined (H, W, 3) and Depth (H, W) of a multilayer EXR, read by OpenImageIO or, failing that, by Blender."""
+    """Combined (H, W, 3) and Depth (H, W) of a multilayer EXR; from 5.0 on Blender writes each pass as a part."""
     import bpy
 
     bpy.utils.expose_bundled_modules()
     import OpenImageIO
 
+    channels: dict[str, np.ndarray] = {}
     source = OpenImageIO.ImageInput.open(str(path))
-    names = list(source.spec().channelnames)
-    pixels = np.asarray(source.read_image(OpenImageIO.FLOAT))
+    part = 0
+    while source.seek_subimage(part, 0):
+        pixels = np.asarray(source.read_image(part, 0, 0, source.spec().nchannels, OpenImageIO.FLOAT))
+        channels |= {name: pixels[..., index] for index, name in enumerate(source.spec().channelnames)}
+        part += 1
     source.close()
-    colour = np.stack([pixels[..., index_of(names, f"Combined.{channel}")] for channel in "RGB"], axis=-1)
-    return colour, pixels[..., index_of(names, "Depth.")]
-
-
-def index_of(names: list[str], part: str) -> int:
-    (found,) = [index for index, name in enumerate(names) if part in name]
-    return found
+    colour = np.stack([channels[f"ViewLayer.Combined.{channel}"] for channel in "RGB"], axis=-1)
+    return colour, channels["ViewLayer.Depth.Z"]
 
 
 def to_srgb_bytes(linear: np.ndarray) -> np.ndarray:

@@ -47,9 +47,9 @@ def traces():
     for menu in (bpy.types.TOPBAR_MT_file_import, bpy.types.VIEW3D_MT_add):
         draws = getattr(menu.draw, "_draw_funcs", [])
         found.update("menu entry" for draw in draws if "pantheon360" in draw.__module__)
-    engines = {getattr(engine, "bl_idname", "") for engine in bpy.types.RenderEngine.__subclasses__() if engine.is_registered}
-    if "PANTHEON360" in engines:
-        found.add("render engine")
+    for engine in bpy.types.RenderEngine.__subclasses__():
+        if getattr(engine, "bl_idname", "") == "PANTHEON360" and engine.is_registered:
+            found.add("render engine")
     for panel in bpy.types.Panel.__subclasses__():
         if "PANTHEON360" in getattr(panel, "COMPAT_ENGINES", ()):
             found.add("compatible panel " + panel.__name__)
