@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,20 +183,41 @@ class _Survey:
     def __init__(self) -> None:
         self.cloud: PointCloud | None = None
         self.animated = False
+        self._touched = True
 
     def __call__(self, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
-        if not self.animated:
+        if self._touched and not self.animated:
             cloud = render_engine.points(depsgraph)
             self.animated = self.cloud is not None and not _same_points(self.cloud, cloud)
             self.cloud = self.cloud or cloud
+            self._touched = False
         return camera_path.pose(depsgraph)
+
+    def frame_changed(self, _scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
+        """Handler: note whether the new frame evaluated anything that can hold cache points."""
+        updates = depsgraph.updates if depsgraph is not None else ()
+        self._touched = self._touched or any(_may_hold_points(update.id) for update in updates)
 
 
 def _survey(scene: bpy.types.Scene, frames: Sequence[int]) -> Job[tuple[np.ndarray, PointCloud | None]]:
     """(F, 4, 4) poses of the path, and the cache's points where they are the same at every frame, else None."""
     survey = _Survey()
-    poses = yield from camera_path.visit(scene, frames, survey, "Camera path")
+    handlers: Any = bpy.app.handlers.frame_change_post
+    handlers.append(survey.frame_changed)
+    try:
+        poses = yield from camera_path.visit(scene, frames, survey, "Camera path")
+    finally:
+        with suppress(ValueError):  # another file was read meanwhile: Blender forgets handlers then
+            handlers.remove(survey.frame_changed)
     return np.array(poses, dtype=np.float64).reshape(-1, 4, 4), None if survey.animated else survey.cloud
+
+
+def _may_hold_points(updated: Any) -> bool:
+    """Whether an ID that a frame change evaluated is a cache or might instance one."""
+    if not isinstance(updated, bpy.types.Object):
+        return False
+    instances = updated.is_instancer or any(modifier.type == "NODES" for modifier in updated.modifiers)
+    return instances or bool(properties.of_object(updated).is_cache)
 
 
 def _same_points(one: PointCloud, other: PointCloud) -> bool:

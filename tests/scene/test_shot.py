@@ -52,14 +52,32 @@ def test_geometry_frames_are_the_splats_of_the_cache(house: Any, prepared: Any, 
         assert prepared.read_geometry("footprint", frame).coverage.sum() > found.coverage.sum()
 
 
-def test_an_animated_cache_is_read_at_each_frame(house: Any, run: Any, shot_scene: Any) -> None:
+@pytest.mark.parametrize("moved_by", ["keyframes", "parent", "driver", "modifier"])
+def test_an_animated_cache_is_read_at_each_frame(house: Any, run: Any, shot_scene: Any, moved_by: str) -> None:
+    import bpy
+
     cache = house("scene.cache").find(shot_scene)
-    for frame, height in ((1, 0.0), (5, 3.0)):
-        cache.location.z = height
-        cache.keyframe_insert("location", frame=frame)
+    if moved_by == "driver":
+        driver = cache.driver_add("location", 2).driver
+        driver.expression = "frame"
+    elif moved_by == "modifier":
+        displace = cache.modifiers.new("Displace", "DISPLACE")
+        cache.modifiers.move(1, 0)
+        for frame, strength in ((1, 0.0), (5, 3.0)):
+            displace.strength = strength
+            displace.keyframe_insert("strength", frame=frame)
+    else:
+        moving = cache
+        if moved_by == "parent":
+            moving = cache.parent = bpy.data.objects.new("Parent", None)
+            shot_scene.collection.objects.link(moving)
+        for frame, height in ((1, 0.0), (5, 3.0)):
+            moving.location.z = height
+            moving.keyframe_insert("location", frame=frame)
     shot_scene.frame_set(2)
     folder = run(house("scene.shot").prepare(shot_scene))
     assert shot_scene.frame_current == 2
+    assert not np.array_equal(folder.read_geometry("geometry", 1).depth, folder.read_geometry("geometry", 5).depth)
     path, splatting = house("scene.camera_path"), house("core.splatting")
     for frame in (1, 3, 5):
         cloud = house("scene.cache").evaluated_points(path.go_to(shot_scene, frame))
