@@ -207,8 +207,9 @@ def _placed(
             unplaced.append(photograph.path.name)
         placed.append((photograph, location))
     if len(unplaced) + len(in_scene(scene)) > 1 and unplaced:
+        what = "does not say where it was" if len(unplaced) == 1 else "do not say where they were"
         warn(
-            f"{', '.join(unplaced)} {'does' if len(unplaced) == 1 else 'do'} not say where they were taken: "
+            f"{', '.join(unplaced)} {what} taken: "
             f"placed {SPACING:g} m apart. Move the captures to where the photographs were taken."
         )
     return placed

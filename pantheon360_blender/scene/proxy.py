@@ -13,8 +13,8 @@ from .properties import of_object, of_scene
 
 COLLECTION = "Proxy"
 
-WALL_HEIGHT = 2.0
-"""In wall distances: from a capture in the middle the walls reach 60° up, above that is sky."""
+WALL_HEIGHT = 1.0
+"""In wall distances: the walls reach about 40° up, above that the sky stays at infinity."""
 
 
 def create(
@@ -60,7 +60,7 @@ def _corners(centre: np.ndarray, along: np.ndarray, half: np.ndarray) -> np.ndar
     """(4, 2) corners, counter-clockwise seen from above."""
     across = np.array([along[1], -along[0]])
     signs = ((-1, -1), (-1, 1), (1, 1), (1, -1))
-    return np.array([centre + s * half[0] * along + t * half[1] * across for s, t in signs])[::-1]
+    return np.array([centre + s * half[0] * along + t * half[1] * across for s, t in signs])
 
 
 def _ground(scene: bpy.types.Scene, corners: np.ndarray, height: float) -> bpy.types.Object:
