@@ -134,11 +134,12 @@ def _bytes(values: np.ndarray, image: bpy.types.Image) -> np.ndarray:
     """(H, W, 3) uint8 sRGB of an image's floats, by blocks of rows so that no second float image is made."""
     result = np.empty((*values.shape[:2], 3), np.uint8)
     gain = np.float32(_exposure(values) if is_scene_light(image) else 1.0)
-    for start in range(0, len(values), 256):
-        block = values[start : start + 256, :, :3]
+    for start in range(0, len(values), 64):
+        block = values[start : start + 64]
         if image.is_float:  # Blender hands out float images as linear light, whatever their file holds
             block = linear_to_srgb(np.nan_to_num(block * gain, nan=0.0, posinf=1.0, neginf=0.0))
-        result[start : start + 256] = np.rint(np.clip(block, 0, 1) * np.float32(255)).astype(np.uint8)
+        rounded = (block * np.float32(255) + np.float32(0.5)).astype(np.uint8)  # all four channels lie together
+        result[start : start + 64] = rounded[..., :3]
     return result
 
 

@@ -18,11 +18,14 @@ from ..core.progress import Job, Progress
 from . import captures
 from .properties import of_object, of_scene
 
-MOST_TESTED_DIRECTLY = 20_000
-"""Triangles up to which all candidates of a tile are tested at once; above, a tree is walked ray by ray."""
+MOST_TESTED_DIRECTLY = 500_000
+"""Triangles up to which tiles of rays are tested together; above, a tree is walked ray by ray."""
 
-TILE = 32
-"""Height in pixels of the tiles whose rays are tested together; they are twice as wide."""
+TILE, SMALLEST_TILE = 64, 8
+"""Sides in pixels of the tiles whose rays are tested together, before and after they are quartered."""
+
+FEW = 24
+"""Triangles that a tile need not be quartered for."""
 
 LARGEST_STRETCH = 4.0
 """Footprints grow on surfaces seen at a slant, but not beyond this: grazing hits would cover their neighbours."""
@@ -198,43 +201,70 @@ def _directly(triangles: np.ndarray, rays: np.ndarray, ranges: np.ndarray, cosin
     volume = np.einsum("ij,ij->i", a, planes[:, 0])
     solid = (length > 0) & (np.abs(volume) > 0)
     planes, normals, volume, length = planes[solid], normals[solid], volume[solid], length[solid]
-    scale = 1 / np.abs(planes).max(axis=(1, 2), initial=1e-300)  # float32 does not hold the squares of far corners
-    tests = (planes * scale[:, None, None]).astype(np.float32)
-    distance = (volume / length).astype(np.float32)  # from the origin to the triangle's plane, signed
-    units = (normals / length[:, None]).astype(np.float32)
-    cones = _Cones.around(triangles[solid])
+    # Scaled by powers of two, which round nothing: float32 does not hold the squares of far corners.
+    _, exponents = np.frexp(np.abs(planes).max(axis=(1, 2), initial=1e-300))
+    scene = _Planes(
+        sides=np.ldexp(planes, -exponents[:, None, None]).astype(np.float32).transpose(1, 0, 2),
+        distances=(volume / length).astype(np.float32),
+        normals=(normals / length[:, None]).astype(np.float32),
+        cones=_Cones.around(triangles[solid]),
+    )
+    every = np.arange(len(volume))
     height, width = ranges.shape
     for top in range(0, height, TILE):
-        for left in range(0, width, 2 * TILE):
-            tile = np.s_[top : top + TILE, left : left + 2 * TILE]
-            near = cones.meeting(rays[tile].reshape(-1, 3))
-            if len(near):
-                _test_tile(rays[tile], tests[near], distance[near], units[near], ranges[tile], cosines[tile])
+        for left in range(0, width, TILE):
+            tile = np.s_[top : top + TILE, left : left + TILE]
+            _test_tile(rays[tile], scene, every, ranges[tile], cosines[tile])
         yield min(top + TILE, height)
 
 
+@dataclass(frozen=True)
+class _Planes:
+    """Triangles as the rays from one point test them.
+
+    sides: (3, T, 3) float32, normals of the planes through the origin and each side, of any length.
+    distances: (T,) float32, signed, of the triangles' planes from the origin. normals: (T, 3) float32, unit length.
+    """
+
+    sides: np.ndarray
+    distances: np.ndarray
+    normals: np.ndarray
+    cones: _Cones
+
+
 def _test_tile(
-    rays: np.ndarray,
-    tests: np.ndarray,
-    distance: np.ndarray,
-    units: np.ndarray,
-    ranges: np.ndarray,
-    cosines: np.ndarray,
+    rays: np.ndarray, scene: _Planes, candidates: np.ndarray, ranges: np.ndarray, cosines: np.ndarray
 ) -> None:
-    """Nearest hits of a tile's rays (h, w, 3) among K triangles, into its views of ranges and cosines."""
+    """Nearest hits of a tile's rays (h, w, 3), into its views of ranges and cosines; quarters where much is near."""
+    near = scene.cones.meeting(rays.reshape(-1, 3), candidates)
+    if not len(near):
+        return
+    height, width = ranges.shape
+    if len(near) <= FEW or max(height, width) <= SMALLEST_TILE:
+        _test_rays(rays, scene, near, ranges, cosines)
+        return
+    for rows in (slice(0, height // 2), slice(height // 2, height)):
+        for columns in (slice(0, width // 2), slice(width // 2, width)):
+            part = (rows, columns)
+            if ranges[part].size:
+                _test_tile(rays[part], scene, near, ranges[part], cosines[part])
+
+
+def _test_rays(rays: np.ndarray, scene: _Planes, near: np.ndarray, ranges: np.ndarray, cosines: np.ndarray) -> None:
+    """Test each ray with each of the triangles `near`, a few of them at a time."""
     flat = rays.reshape(-1, 3)
     nearest, slant = ranges.reshape(-1), cosines.reshape(-1)  # copies: a tile's rows do not lie together
-    for first in range(0, len(tests), 64):
-        part = slice(first, first + 64)
-        sides = flat @ tests[part].reshape(-1, 3).T
-        sides = sides.reshape(len(flat), -1, 3)
-        inside = (sides.min(axis=2) >= 0) | (sides.max(axis=2) <= 0)
-        towards = flat @ units[part].T
+    rows = np.arange(len(flat))
+    for first in range(0, len(near), FEW):
+        part = near[first : first + FEW]
+        one, two, three = (flat @ side[part].T for side in scene.sides)
+        inside = np.minimum(np.minimum(one, two), three) >= 0
+        inside |= np.maximum(np.maximum(one, two), three) <= 0
+        towards = flat @ scene.normals[part].T
         with np.errstate(divide="ignore", invalid="ignore"):
-            reach = distance[part] / towards
+            reach = scene.distances[part] / towards
         reach[~(inside & (reach > NEAREST_HIT))] = np.inf
         best = reach.argmin(axis=1)
-        rows = np.arange(len(flat))
         closer = reach[rows, best] < nearest
         nearest[closer] = reach[rows, best][closer]
         slant[closer] = np.abs(towards[rows, best])[closer]
@@ -262,16 +292,16 @@ class _Cones:
         wide = (angles > np.pi / 2 - 0.01) | (size[:, 0] < 1e-6) | (length[:, :, 0].min(axis=1) < 1e-12)
         return cls(axes.astype(np.float32), np.where(wide, np.pi, angles))
 
-    def meeting(self, directions: np.ndarray) -> np.ndarray:
-        """Indices of the cones that meet the cone around `directions` (N, 3)."""
+    def meeting(self, directions: np.ndarray, among: np.ndarray) -> np.ndarray:
+        """Those of the cones `among` (indices) that meet the cone around `directions` (N, 3)."""
         axis = directions.mean(axis=0)
         size = np.linalg.norm(axis)
         if size < 1e-6:
-            return np.arange(len(self.axes))
+            return among
         axis /= size
         spread = np.arccos(np.clip((directions @ axis).min(), -1, 1))
-        apart = np.arccos(np.clip(self.axes @ axis, -1, 1))
-        return np.flatnonzero(apart <= self.angles + spread + 1e-3)
+        apart = np.arccos(np.clip(self.axes[among] @ axis, -1, 1))
+        return among[apart <= self.angles[among] + spread + 1e-3]
 
 
 def _through_tree(
