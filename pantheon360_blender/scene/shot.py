@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -53,7 +54,7 @@ def resume(scene: bpy.types.Scene) -> Job[Any]:
 def unfinished(scene: bpy.types.Scene) -> Path | None:
     """The folder of the scene's job that was begun and not delivered, or None. Cheap enough for a panel."""
     path = scene.get(UNFINISHED)
-    return Path(bpy.path.abspath(path)) if isinstance(path, str) and path else None
+    return _absolute(path) if isinstance(path, str) and path else None
 
 
 def remember(scene: bpy.types.Scene, folder: JobFolder) -> None:
@@ -66,10 +67,10 @@ def finish(scene: bpy.types.Scene, folder: JobFolder) -> Job[Any]:
     name = scene.name
     try:
         yield from backend_process.paint(folder, python())
+        strip = yield from strips.deliver(camera_path.scene_named(name), folder)
     except PantheonError as error:
         advice = f"{error.advice} Finished frames are kept in {folder.path}; Resume goes on from there.".strip()
         raise type(error)(error.text, advice=advice, code=error.code, repair=error.repair) from error
-    strip = yield from strips.deliver(camera_path.scene_named(name), folder)
     scene = camera_path.scene_named(name)
     if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
         del scene[UNFINISHED]
@@ -155,13 +156,18 @@ def jobs_root(scene: bpy.types.Scene) -> Path:
     """
     chosen = str(properties.of_scene(scene).jobs_folder).strip()
     if chosen and (bpy.data.filepath or not chosen.startswith("//")):
-        return Path(bpy.path.abspath(chosen))
+        return _absolute(chosen)
     if bpy.data.filepath:
         return Path(bpy.data.filepath).parent / "pantheon360_jobs"
     addon = preferences.of_addon()
     if addon is not None and addon.jobs_folder:
-        return Path(bpy.path.abspath(addon.jobs_folder))
+        return _absolute(addon.jobs_folder)
     return Path(bpy.utils.extension_path_user(preferences.ROOT_PACKAGE, path="jobs", create=True))
+
+
+def _absolute(path: str) -> Path:
+    """Blender's path without the ".." that its relative ones have: it is compared with others, and people read it."""
+    return Path(os.path.normpath(bpy.path.abspath(path)))
 
 
 def shot_name(scene: bpy.types.Scene) -> str:

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from ..core import files, spherical_video
-from ..core.errors import JobError, RenderError
+from ..core.errors import JobError, MetadataError, RenderError
 from ..core.job_folder import Job as JobDescription
 from ..core.job_folder import JobFolder
 from ..core.progress import Job, Progress
@@ -43,7 +43,7 @@ def encode(folder: JobFolder, target: Path, *, quality: str = "VISUALLY_LOSSLESS
             scene.frame_start, scene.frame_end = 1, sum(holds)
             _render_video(scene, untagged, quality)
         yield Progress("Encoding video", 1, 2)
-        spherical_video.tag(untagged, target)
+        _tag(untagged, target)
     finally:
         untagged.unlink(missing_ok=True)
     yield Progress("Encoding video", 2, 2)
@@ -146,15 +146,26 @@ def _render_video(scene: Any, target: Path, quality: str) -> None:
     settings.constant_rate_factor, settings.ffmpeg_preset = QUALITY[quality], "GOOD"
     settings.gopsize = max(round(render.fps / render.fps_base / 2), 1)  # half a second: scrubbing stays quick
     settings.use_autosplit = False
-    render.filepath = str(target)
+    render.filepath = str(target).replace("{", "{{").replace("}", "}}")  # or Blender takes them for its variables
     render.use_file_extension = False
     render.use_overwrite = True
     _explained(lambda: bpy.ops.render.render("EXEC_DEFAULT", animation=True, scene=scene.name), target)
     if not target.exists() or not target.stat().st_size:
         raise RenderError(
             f"Blender's encoder wrote no video to {target.parent}.",
-            advice="See the console for FFmpeg's own message; the frames are kept.",
+            advice="Usually the disk is full: free some space, then run it again. The console has its own message.",
         )
+
+
+def _tag(untagged: Path, target: Path) -> None:
+    """Tag what the encoder made. It says nothing of a disk that was full: its file is then not whole."""
+    try:
+        spherical_video.tag(untagged, target)
+    except MetadataError as error:
+        raise RenderError(
+            f"Blender's encoder did not finish the video in {target.parent}.",
+            advice="Usually the disk is full: free some space, then run it again.",
+        ) from error
 
 
 def _explained(render: Callable[[], Any], target: Path) -> None:
@@ -162,5 +173,6 @@ def _explained(render: Callable[[], Any], target: Path) -> None:
         render()
     except RuntimeError as error:
         raise RenderError(
-            f"Blender's encoder failed on {target.parent}: {str(error).strip()}", advice="The frames are kept."
+            f"Blender's encoder failed on {target.parent}: {str(error).strip()}",
+            advice="Check that the disk is writable and has room, then run it again.",
         ) from error
