@@ -21,6 +21,7 @@ _ADVICE = {
     errno.EPERM: ("it is not writable for you", "Change its permissions or choose another folder."),
     errno.EROFS: ("the disk is read-only", "Choose a folder on a writable disk."),
     errno.ENOENT: ("the folder does not exist", "Make the folder or choose another one."),
+    errno.EEXIST: ("a file is where a folder belongs", "Choose another folder."),
     errno.ENOTDIR: ("a part of the path is a file", "Choose another folder."),
 }
 
