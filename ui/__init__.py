@@ -1,10 +1,10 @@
-"""Panels and drag and drop. They read the scene and call operators by their ids."""
+"""Panels, overlays, drag and drop. They read the scene and call operators by their ids."""
 
 from __future__ import annotations
 
-from . import drag_and_drop, panel
+from . import cache_overlay, drag_and_drop, panel
 
-MODULES = (panel, drag_and_drop)
+MODULES = (panel, drag_and_drop, cache_overlay)
 
 
 def register() -> None:

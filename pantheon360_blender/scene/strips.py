@@ -53,6 +53,7 @@ def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None
     else:
         frames = [folder.frame_file(frame) for frame in job.frames]
         strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
+    _make_relative(strip)
     for key, value in provenance(folder).items():
         strip[key] = value
     _show_range(results, start, end)
@@ -149,6 +150,14 @@ def _show_movie(results: bpy.types.Scene, path: Path, job: JobDescription, chann
     )
     strip.colorspace_settings.name = "sRGB"
     return strip
+
+
+def _make_relative(strip: Any) -> None:
+    """Let the strip find its files beside the .blend, so that both can be moved together."""
+    if strip.type == "IMAGE":
+        strip.directory = relative_path(Path(strip.directory))
+    else:
+        strip.filepath = relative_path(Path(strip.filepath))
 
 
 def _fits(results: bpy.types.Scene, size: tuple[int, int], fps: tuple[int, float]) -> bool:

@@ -132,6 +132,29 @@ def test_the_strip_knows_its_history(house: Any, run: Any, shot_scene: Any, fold
     assert {entry["path"] for entry in history["inputs"]} >= {"captures/A.png", "geometry/000001.png"}
 
 
+@pytest.mark.parametrize("source", ["FRAMES", "VIDEO"])
+def test_the_blend_and_its_jobs_can_be_moved_together(
+    house: Any, run: Any, shot_scene: Any, tmp_path: Path, source: str
+) -> None:
+    import bpy
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(here / "street.blend"))
+    made = run(house("scene.shot").prepare(bpy.context.scene))
+    paint(made)
+    strip = deliver(house, run, bpy.context.scene, made, source)
+    name, scene_name = strip.name, strip.id_data.name
+    bpy.ops.wm.save_mainfile()
+    here.rename(there)
+    bpy.ops.wm.open_mainfile(filepath=str(there / "street.blend"))
+    results = bpy.data.scenes[scene_name]
+    assert results.sequence_editor.strips[name].type == ("IMAGE" if source == "FRAMES" else "MOVIE")
+    pixels = rendered(house, results, 3, tmp_path)
+    difference = np.abs(pixels.astype(int) - picture(3, *made.job.size))
+    assert difference.mean() <= (0.0 if source == "FRAMES" else 4.0)
+
+
 def test_missing_frames_are_named(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
     import bpy
 
