@@ -29,15 +29,19 @@ class PANTHEON360_OT_import_captures(JobOperator, ImportHelper):
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     filter_glob: StringProperty(default=PATTERNS, options={"HIDDEN"})  # type: ignore[valid-type]
 
-    def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:
+    def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:  # type: ignore[override]
         if self.directory and self.files:  # dropped into the window
-            return super().invoke(context, event)
-        return ImportHelper.invoke(self, context, event)
+            answer: set[Any] = JobOperator.invoke(self, context, event)
+            return answer
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
 
     def execute(self, context: Any) -> set[Any]:
-        if bpy.app.background or context.window is None:
-            return super().execute(context)
-        return JobOperator.invoke(self, context, None)
+        chosen_in_file_browser = self.options.is_invoke and not bpy.app.background
+        answer: set[Any] = (
+            JobOperator.invoke(self, context, None) if chosen_in_file_browser else JobOperator.execute(self, context)
+        )
+        return answer
 
     def job(self, context: Any) -> Job[list[bpy.types.Object]]:
         self._warnings: list[str] = []

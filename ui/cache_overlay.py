@@ -37,6 +37,7 @@ void main()
 }
 """
 
+_gpu: Any = gpu  # its classes' constructors are unknown to type checkers
 _log = logging.getLogger(__name__)
 
 
@@ -110,23 +111,23 @@ def _batch(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Any:
 def _new_batch(cloud: cache.PointCloud, radii: np.ndarray) -> Any:
     if not len(cloud):
         return None
-    layout = gpu.types.GPUVertFormat()
+    layout = _gpu.types.GPUVertFormat()
     layout.attr_add(id="position", comp_type="F32", len=3, fetch_mode="FLOAT")
     layout.attr_add(id="radius", comp_type="F32", len=1, fetch_mode="FLOAT")
     layout.attr_add(id="colour", comp_type="U8", len=4, fetch_mode="INT_TO_FLOAT_UNIT")
-    vertices = gpu.types.GPUVertBuf(layout, len(cloud))
+    vertices = _gpu.types.GPUVertBuf(layout, len(cloud))
     colours = np.full((len(cloud), 4), 255, np.uint8)
     colours[:, :3] = cloud.colours
     vertices.attr_fill("position", np.ascontiguousarray(cloud.points))
     vertices.attr_fill("radius", np.ascontiguousarray(radii))
     vertices.attr_fill("colour", colours)
-    return gpu.types.GPUBatch(type="POINTS", buf=vertices)
+    return _gpu.types.GPUBatch(type="POINTS", buf=vertices)
 
 
 def _shader() -> Any:
     if _overlay.shader is None:
-        info = gpu.types.GPUShaderCreateInfo()
-        between = gpu.types.GPUStageInterfaceInfo("pantheon360_cache")
+        info = _gpu.types.GPUShaderCreateInfo()
+        between = _gpu.types.GPUStageInterfaceInfo("pantheon360_cache")
         between.flat("VEC4", "shade")
         info.push_constant("MAT4", "model_view_projection")
         info.push_constant("VEC4", "eye")
@@ -148,8 +149,9 @@ def _after_change(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> No
     if not _overlay.batches:
         return
     for update in depsgraph.updates:
-        if update.is_updated_geometry and isinstance(update.id, bpy.types.Object):
-            _overlay.batches.pop(update.id.original.session_uid, None)
+        changed: Any = update.id
+        if update.is_updated_geometry and changed.id_type == "OBJECT":
+            _overlay.batches.pop(changed.original.session_uid, None)
 
 
 @bpy.app.handlers.persistent

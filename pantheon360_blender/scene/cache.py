@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 def find(scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The scene's cache object, or None; one that was deleted from the scene does not count."""
-    obj = of_scene(scene).cache
+    obj: bpy.types.Object | None = of_scene(scene).cache
     if obj is not None and obj.name in scene.objects and obj.type == "MESH":
         return obj
     return next((obj for obj in scene.objects if of_object(obj).is_cache and obj.type == "MESH"), None)
@@ -97,11 +97,11 @@ def _radii(data: Any) -> np.ndarray:
     count = _count(data)
     radii = _optional(data, "radius", count, np.float32)
     sound = np.isfinite(_values(data, "position", "vector", 3, count, np.float32)).all(axis=1)
-    return (np.zeros(count, np.float32) if radii is None else radii)[sound]
+    return np.asarray((np.zeros(count, np.float32) if radii is None else radii)[sound])
 
 
 def _count(data: Any) -> int:
-    return data.attributes.domain_size("POINT")
+    return int(data.attributes.domain_size("POINT"))
 
 
 def _read(data: Any) -> PointCloud:
@@ -118,7 +118,7 @@ def _read(data: Any) -> PointCloud:
 
 
 def _values(data: Any, name: str, field: str, width: int, count: int, kind: type) -> np.ndarray:
-    values = np.empty(count * width, kind)
+    values: np.ndarray = np.empty(count * width, kind)
     data.attributes[name].data.foreach_get(field, values)
     return values.reshape(count, width) if width > 1 else values
 
@@ -137,7 +137,7 @@ def _colours(data: Any, count: int) -> np.ndarray:
         return np.full((count, 3), UNCOLOURED, np.uint8)
     if attribute.data_type == "BYTE_COLOR":
         encoded = _values(data, COLOUR, "color_srgb", 4, count, np.float32)[:, :3]
-        return np.rint(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
+        return np.asarray(np.rint(np.clip(encoded, 0, 1) * 255), np.uint8)
     return _to_bytes(_values(data, COLOUR, "color", 4, count, np.float32)[:, :3])
 
 
@@ -146,10 +146,10 @@ def _to_bytes(linear: np.ndarray) -> np.ndarray:
     scaled = np.nan_to_num(linear, nan=0.0, posinf=1.0, neginf=0.0) * np.float32(len(_ENCODED) - 1)
     np.clip(scaled, 0, len(_ENCODED) - 1, out=scaled)
     scaled += np.float32(0.5)
-    return _ENCODED.take(scaled.astype(np.uint16))
+    return np.asarray(_ENCODED.take(scaled.astype(np.uint16)))
 
 
-def _fill(mesh: bpy.types.Mesh, cloud: PointCloud) -> None:
+def _fill(mesh: Any, cloud: PointCloud) -> None:
     """Exchange a mesh's geometry for the points of a cloud, local coordinates."""
     count = len(cloud.points)
     mesh.clear_geometry()
@@ -171,7 +171,7 @@ def _fill(mesh: bpy.types.Mesh, cloud: PointCloud) -> None:
     mesh.update()
 
 
-def _add(mesh: bpy.types.Mesh, name: str, kind: str, field: str, values: np.ndarray) -> None:
+def _add(mesh: Any, name: str, kind: str, field: str, values: np.ndarray) -> None:
     mesh.attributes.new(name, kind, "POINT").data.foreach_set(field, values)
 
 
@@ -182,7 +182,7 @@ def _new(scene: bpy.types.Scene) -> bpy.types.Object:
     material = _material()
     mesh.materials.append(material)
     scene.collection.objects.link(obj)
-    modifier = obj.modifiers.new("Points", "NODES")
+    modifier: Any = obj.modifiers.new("Points", "NODES")
     modifier.node_group = _node_group(material)
     return obj
 
@@ -190,7 +190,7 @@ def _new(scene: bpy.types.Scene) -> bpy.types.Object:
 def _material() -> bpy.types.Material:
     """Emission of the points' colours, so that light in the scene does not fall on a photograph a second time."""
     for material in bpy.data.materials:
-        if MARK in material and material.library is None:
+        if material.get(MARK) and material.library is None:
             return material
     material = bpy.data.materials.new("Pantheon360 Cache")
     material[MARK] = True
@@ -206,20 +206,20 @@ def _material() -> bpy.types.Material:
     return material
 
 
-def _node_group(material: bpy.types.Material) -> bpy.types.NodeTree:
+def _node_group(material: bpy.types.Material) -> Any:
     """Mesh to Points: each point a sphere as wide as the diagonal of its footprint, so that a surface closes."""
     for group in bpy.data.node_groups:
-        if MARK in group and group.library is None:
+        if group.get(MARK) and group.library is None:
             return group
-    group = bpy.data.node_groups.new("Pantheon360 Points", "GeometryNodeTree")
-    group[MARK] = True
-    group.is_modifier = True
-    group.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
-    size = group.interface.new_socket("Point Size", in_out="INPUT", socket_type="NodeSocketFloat")
+    made: Any = bpy.data.node_groups.new("Pantheon360 Points", "GeometryNodeTree")
+    made[MARK] = True
+    made.is_modifier = True
+    made.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    size = made.interface.new_socket("Point Size", in_out="INPUT", socket_type="NodeSocketFloat")
     size.default_value, size.min_value, size.max_value = 1.0, 0.0, 100.0
     size.description = "Factor on the diameter of the points as shown; the geometry pass does not depend on it"
-    group.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
-    nodes, links = group.nodes, group.links
+    made.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    nodes, links = made.nodes, made.links
     entry, result = nodes.new("NodeGroupInput"), nodes.new("NodeGroupOutput")
     footprint = nodes.new("GeometryNodeInputNamedAttribute")
     footprint.data_type = "FLOAT"
@@ -242,7 +242,7 @@ def _node_group(material: bpy.types.Material) -> bpy.types.NodeTree:
     for column, row in enumerate(((footprint,), (half_diagonal, entry), (scaled,), (points,), (shade,), (result,))):
         for line, node in enumerate(row):
             node.location = (200 * column, -150 * line)
-    return group
+    return made
 
 
 def register() -> None:

@@ -141,8 +141,8 @@ def import_files(
         yield Progress("Importing captures", len(files), len(files))
         if not photographs:
             raise _nothing_imported(refused)
-        for error in refused:
-            warn(str(error))
+        for problem in refused:
+            warn(str(problem))
         return [_add(bpy.data.scenes[name], *placed) for placed in _placed(bpy.data.scenes[name], photographs, warn)]
     finally:
         capture_files.forget_unused(photographs)
@@ -153,7 +153,7 @@ def _nothing_imported(refused: list[PantheonError]) -> PantheonError:
         return refused[0]
     if not refused:
         return CaptureError("No file was chosen.", advice="Choose 360° photographs: JPEG, PNG, TIFF, EXR, HDR or WebP.")
-    listed = " ".join(error.text for error in refused[:5])
+    listed = " ".join(each.text for each in refused[:5])
     more = f" And {len(refused) - 5} more." if len(refused) > 5 else ""
     return CaptureError(f"None of {len(refused)} files could be imported. {listed}{more}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -84,7 +85,7 @@ def coverage(image: bpy.types.Image, width: int) -> np.ndarray:
         - summed[np.ix_(bottom, left)]
         + summed[np.ix_(top, left)]
     )
-    return (total / np.outer(bottom - top, right - left)).astype(np.float32)
+    return np.asarray(total / np.outer(bottom - top, right - left), np.float32)
 
 
 def from_array(name: str, array: np.ndarray) -> bpy.types.Image:
@@ -97,7 +98,7 @@ def from_array(name: str, array: np.ndarray) -> bpy.types.Image:
     rgba = np.ones((height, width, 4), np.float32)
     channels = array[..., None] if array.ndim == 2 else array
     rgba[..., : max(3, channels.shape[2])] = channels[::-1] / np.float32(255)
-    image.pixels.foreach_set(rgba.ravel())
+    image.pixels.foreach_set(rgba.ravel())  # type: ignore[attr-defined]
     image.update()
     image.pack()
     return image
@@ -124,9 +125,10 @@ def _floats(image: bpy.types.Image) -> np.ndarray:
     """(H, W, 4) float32 as Blender holds it, row 0 = top (a view)."""
     width, height = image.size
     flat = np.empty(width * height * 4, np.float32)
-    if len(image.pixels) != len(flat):
+    stored: Any = image.pixels
+    if len(stored) != len(flat):
         raise CaptureError(f"The pixels of {image.name} cannot be read.", advice="Reload the image.")
-    image.pixels.foreach_get(flat)
+    stored.foreach_get(flat)
     return flat.reshape(height, width, 4)[::-1]
 
 

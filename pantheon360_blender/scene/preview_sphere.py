@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 import numpy as np
 
@@ -31,12 +33,12 @@ def update(capture: bpy.types.Object) -> None:
 
 def of(capture: bpy.types.Object) -> bpy.types.Object | None:
     """The capture's preview, if it has one."""
-    return next((child for child in capture.children if MARK in child), None)
+    return next((child for child in capture.children if child.get(MARK)), None)
 
 
 def remove_orphans() -> None:
     """Remove previews whose capture was deleted: nobody could select them."""
-    for obj in [obj for obj in bpy.data.objects if MARK in obj and obj.library is None]:
+    for obj in [obj for obj in bpy.data.objects if obj.get(MARK) and obj.library is None]:
         if obj.parent is None or not obj.parent.users_scene:
             bpy.data.objects.remove(obj)
 
@@ -58,7 +60,7 @@ def _new(capture: bpy.types.Object) -> bpy.types.Object:
     return sphere
 
 
-def _follow_levelling(sphere: bpy.types.Object, capture: bpy.types.Object) -> None:
+def _follow_levelling(sphere: Any, capture: bpy.types.Object) -> None:
     """Turn the sphere as core.cameras.rotation_from_angles does, by drivers so that animation is followed, too."""
     sphere.rotation_mode = "ZXY"  # applies roll, then pitch, then yaw: the product yaw @ pitch @ roll
     for axis, name, sign in ((0, "pitch", ""), (1, "yaw", "-"), (2, "roll", "-")):
@@ -79,7 +81,7 @@ def _link_where(capture: bpy.types.Object, sphere: bpy.types.Object) -> None:
 
 def _mesh() -> bpy.types.Mesh:
     """A UV sphere in the capture's frame, shared by all previews; faces look inward."""
-    mesh = next((mesh for mesh in bpy.data.meshes if MARK in mesh and mesh.library is None), None)
+    mesh = next((mesh for mesh in bpy.data.meshes if mesh.get(MARK) and mesh.library is None), None)
     if mesh:
         return mesh
     columns, rows = np.meshgrid(np.linspace(0, 2 * ROWS, COLUMNS + 1), np.linspace(0, ROWS, ROWS + 1))
@@ -101,7 +103,7 @@ def _mesh() -> bpy.types.Mesh:
 def _material(image: bpy.types.Image) -> bpy.types.Material:
     """Emission of the photograph, shared by all captures of the image."""
     for material in bpy.data.materials:
-        if MARK in material and material.library is None and _shown(material) == image:
+        if material.get(MARK) and material.library is None and _shown(material) == image:
             return material
     material = bpy.data.materials.new(f"{image.name} Preview")
     material[MARK] = True
@@ -122,7 +124,7 @@ def _material(image: bpy.types.Image) -> bpy.types.Material:
 
 def _shown(material: bpy.types.Material) -> bpy.types.Image | None:
     """The image a preview material shows; an artist may have taken its texture out."""
-    nodes = material.node_tree.nodes if material.node_tree else ()
+    nodes: Any = material.node_tree.nodes if material.node_tree else ()
     return next((node.image for node in nodes if node.bl_idname == "ShaderNodeTexImage"), None)
 
 

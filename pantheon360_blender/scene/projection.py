@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import bpy
 import numpy as np
@@ -16,6 +17,7 @@ from ..core.errors import CacheError, CaptureError
 from ..core.point_cloud import PointCloud
 from ..core.progress import Job, Progress
 from . import captures
+from .jobs import run_blocking
 from .properties import of_object, of_scene
 
 MOST_TESTED_DIRECTLY = 500_000
@@ -120,17 +122,12 @@ def world_triangles(meshes: Sequence[bpy.types.Object], depsgraph: bpy.types.Dep
         found = [_triangles(obj.evaluated_get(depsgraph)) for obj in meshes]
     depsgraph.update()
     triangles = np.concatenate([*found, np.empty((0, 3, 3))])
-    return triangles[np.isfinite(triangles).all(axis=(1, 2))]
+    return np.asarray(triangles[np.isfinite(triangles).all(axis=(1, 2))])
 
 
 def range_map(triangles: np.ndarray, pose: np.ndarray, width: int) -> RangeMap:
     """Where the rays through the pixel centres of a panorama at `pose` first meet (T, 3, 3) `triangles`."""
-    steps = _cast(triangles, pose, width, 0, 1)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            return finished.value
+    return run_blocking(_cast(triangles, pose, width, 0, 1))
 
 
 @contextmanager
@@ -164,7 +161,7 @@ def _triangles(evaluated: bpy.types.Object) -> np.ndarray:
         evaluated.to_mesh_clear()
     matrix = np.array(evaluated.matrix_world, dtype=np.float64)
     world = points.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-    return world[corners].reshape(-1, 3, 3)
+    return np.asarray(world[corners]).reshape(-1, 3, 3)
 
 
 def _cast(triangles: np.ndarray, pose: np.ndarray, width: int, index: int, count: int) -> Job[RangeMap]:
@@ -301,7 +298,7 @@ class _Cones:
         axis /= size
         spread = np.arccos(np.clip((directions @ axis).min(), -1, 1))
         apart = np.arccos(np.clip(self.axes[among] @ axis, -1, 1))
-        return among[apart <= self.angles[among] + spread + 1e-3]
+        return np.asarray(among[apart <= self.angles[among] + spread + 1e-3])
 
 
 def _through_tree(
@@ -312,7 +309,7 @@ def _through_tree(
     corners = (triangles - origin).reshape(-1, 3)
     yield 0
     faces = np.arange(len(corners)).reshape(-1, 3)
-    tree = BVHTree.FromPolygons(corners.tolist(), faces.tolist(), all_triangles=True)
+    tree: Any = BVHTree.FromPolygons(corners.tolist(), faces.tolist(), all_triangles=True)
     start = (0.0, 0.0, 0.0)
     for row, directions in enumerate(rays):
         normals = np.zeros((len(directions), 3), np.float32)

@@ -25,12 +25,12 @@ def _show_preview_changed(group: PANTHEON360_PG_object, _context: bpy.types.Cont
     from . import captures  # captures reads these properties: imported late to break the circle
 
     if group.is_capture:
-        captures.update_preview(group.id_data)
+        captures.update_preview(group.id_data)  # type: ignore[arg-type]
 
 
 def _levelling_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
     """Blender does not evaluate an object anew because a script set a property of an add-on's on it."""
-    group.id_data.update_tag()
+    group.id_data.update_tag()  # type: ignore[union-attr]
 
 
 class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
@@ -275,7 +275,7 @@ GROUPS: tuple[tuple[Any, Any], ...] = (
 def register() -> None:
     for owner, group in GROUPS:
         bpy.utils.register_class(group)
-        setattr(owner, NAME, PointerProperty(type=group))
+        setattr(owner, NAME, PointerProperty(type=group))  # type: ignore[func-returns-value]
 
 
 def unregister() -> None:
