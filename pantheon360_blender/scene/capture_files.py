@@ -17,6 +17,8 @@ from . import images
 SMALLEST_WIDTH = 16
 LARGEST_WIDTH = 1 << 15
 
+VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"})
+
 PADDED_FROM = "pantheon360_padded_from"
 PADDED_MASK = "pantheon360_padded_mask"
 
@@ -45,11 +47,16 @@ def read(path: Path, warn: Warn) -> Photograph:
     """Load a photograph into Blender; a file that is loaded already is used again.
 
     Raises FileError where the file is missing or empty, MetadataError for a camera's raw recording, CaptureError where
-    it is damaged, no image, or not a full panorama.
+    it is damaged, a video, no image, or not a full panorama.
     """
     with media_files.reading(path):
         pass
     media_files.refuse_camera_original(path)
+    if path.suffix.lower() in VIDEOS:
+        raise CaptureError(
+            f"{path.name} is a video: captures are photographs.",
+            advice="Save one of its frames as PNG, for instance from the sequencer, and import that.",
+        )
     reason = images.why_incomplete(path)
     if reason:
         raise CaptureError(f"{path.name} is damaged: {reason}.", advice="Copy or export it again.")

@@ -261,13 +261,15 @@ def test_files_that_are_no_panorama_are_refused_by_name(house: House, imported: 
         "cut.png": "",
         "missing.jpg": "does not exist",
         "clip.insv": "Insta360",
+        "clip.mp4": "frames",
     }
     Image.new("RGB", (64, 64)).save(tmp_path / "square.png")
     Image.new("RGB", (4, 2)).save(tmp_path / "tiny.png")
     Image.new("RGB", (1, 1)).save(tmp_path / "one.png")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "words.png").write_text("not an image")
-    (tmp_path / "clip.insv").write_bytes(b"raw")
+    for name in ("clip.insv", "clip.mp4"):
+        (tmp_path / name).write_bytes(b"moving pictures")
     for name in ("cut.jpg", "cut.png"):
         _photograph(tmp_path / name, (512, 256))
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:20000])
