@@ -238,11 +238,11 @@ def test_a_photograph_damaged_after_import_stops_the_shot_and_leaves_no_half_job
 # A very large capture
 
 LARGE = (16000, 8000)
-LARGEST_MEMORY = 3.5
+LARGEST_MEMORY = 1.8
 """GiB of memory at its peak that an import, a projection and a shot of a 16000 x 8000 capture may take altogether.
 
-Blender itself holds the picture as 0.48 GiB of bytes, needs as much again for a copy that it makes smaller, and hands
-pixels out as floats: 1.9 GiB for the whole picture, which must therefore never be asked for twice.
+Measured: 1.35 in Blender 4.5 and 5.0, 1.40 in 5.2. The program has 0.3, Blender holds the picture as 0.48 GiB of bytes
+and needs as much again for the copy that it makes smaller. Its pixels as floats would be another 1.9.
 """
 
 LARGE_SHOT = """
@@ -581,6 +581,37 @@ def test_a_half_finished_job_moved_elsewhere_goes_on_there(
     before = contents(moved)
     assert run_backend("run", moved).returncode == 0
     assert contents(moved) == before
+
+
+def test_a_job_folder_that_is_gone_is_named_by_resume(street: Any, refused: Any, tmp_path: Path) -> None:
+    import bpy
+
+    assert bpy.ops.pantheon360.render_geometry() == {"FINISHED"}
+    (folder,) = jobs(street)
+    away = folder.rename(tmp_path / "away")
+    told = refused(bpy.ops.pantheon360.resume)
+    assert str(folder) in told and len(told.split(". ")) >= 2, told
+    away.rename(folder)
+    assert bpy.ops.pantheon360.resume() == {"FINISHED"}
+
+
+def test_a_project_moved_as_a_whole_still_shows_its_strips(street: Any, tmp_path: Path) -> None:
+    """The .blend, its photographs and its jobs in another folder, the old one gone: another machine."""
+    import bpy
+
+    for source in ("FRAMES", "VIDEO"):
+        street.pantheon360.strip_source = source
+        assert bpy.ops.pantheon360.generate() == {"FINISHED"}
+    name = Path(bpy.data.filepath).name
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    moved = (tmp_path / "street").rename(tmp_path / "another machine")
+    bpy.ops.wm.open_mainfile(filepath=str(moved / name))
+    image, movie = strips()
+    for path in (image.directory, movie.filepath, image["pantheon360_folder"], movie["pantheon360_folder"]):
+        assert Path(bpy.path.abspath(path)).resolve().is_relative_to(moved) and Path(bpy.path.abspath(path)).exists()
+    assert bpy.ops.pantheon360.generate() == {"FINISHED"}
+    assert {folder.parent.parent for folder in jobs(bpy.context.scene)} == {moved}
 
 
 def test_a_job_that_lost_a_file_on_the_way_says_which(street: Any, run_backend: Any) -> None:
