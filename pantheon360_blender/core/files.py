@@ -60,7 +60,7 @@ def explained(path: Path) -> Iterator[None]:
         raise FileError(f"{path} cannot be written: {reason}.", advice=advice) from error
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path` atomically. Raises FileError."""
     with writing(path) as file:
         file.write(data)
@@ -73,7 +73,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read in blocks."""
+    """Lower-case hexadecimal SHA-256 of a file's bytes, read in blocks. Raises OSError where it cannot be read."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

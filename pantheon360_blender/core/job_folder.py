@@ -15,21 +15,22 @@ temporary name and renamed.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import re
 import uuid
 import zipfile
-import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from . import files, png, progress
+from . import files, npz, png, progress
 from .capture import Capture
 from .errors import FileError, ImageError, JobError
 from .job import Anchor, CaptureEntry, Input, Job, version_error
@@ -42,7 +43,6 @@ Status = Literal["new", "running", "done", "failed", "cancelled"]
 
 MAXIMUM_JOB_BYTES = 256 << 20
 PREVIEW_WIDTH = 512
-_npy: Any = np.lib.format  # without type annotations in numpy 1.26
 _INPUT_FOLDERS = ("captures", "geometry", "footprint")
 
 
@@ -70,6 +70,7 @@ class JobFolder:
         self.name = name
         self.id = identity
         self._job = job
+        self._digests: dict[str, str] = {}
         self._decoded: dict[int, tuple[int, int]] = {}
 
     # Making and opening
@@ -176,9 +177,10 @@ class JobFolder:
 
     def write_geometry(self, kind: Kind, frame: int, geometry: GeometryFrame) -> None:
         """Write a rendered frame: RGBA PNG with alpha = coverage, and its depth. Raises FileError."""
-        with files.writing(self._geometry(kind, frame, "npz")) as file:
-            _write_depth(file, geometry.depth)
-        png.write(self._geometry(kind, frame, "png"), geometry.rgba())
+        depth = io.BytesIO()
+        npz.write(depth, "depth", geometry.depth.astype(np.float32, copy=False))
+        self._write_input(self._geometry(kind, frame, "npz"), depth.getbuffer())
+        self._write_input(self._geometry(kind, frame, "png"), png.encode(geometry.rgba()))
 
     def read_geometry(self, kind: Kind, frame: int) -> GeometryFrame:
         """Read a rendered frame back; source is -1 everywhere. Raises JobError where it is missing or damaged."""
@@ -201,18 +203,22 @@ class JobFolder:
         """Put a capture into the folder and return its entry for `job.captures`. Raises FileError."""
         stem = self._unused_stem(_file_name(capture.name))
         image = f"captures/{stem}.png"
-        png.write(self.path / image, capture.image)
+        self._write_input(self.path / image, png.encode(capture.image))
         mask = None
         if capture.valid is not None:
             mask = f"captures/{stem}.mask.png"
-            png.write(self.path / mask, np.where(capture.valid, 0, 255).astype(np.uint8))
+            self._write_input(self.path / mask, png.encode(np.where(capture.valid, 0, 255).astype(np.uint8)))
         return CaptureEntry(name=capture.name, image=image, mask=mask, pose=capture.pose.tolist())
 
     def captures(self) -> list[Capture]:
-        """The job's captures. Raises JobError where a file is missing or damaged, CaptureError where shapes differ."""
-        return [self._read_capture(entry) for entry in self.job.captures]
+        """The job's captures; errors as of `read_capture`."""
+        return [self.read_capture(entry) for entry in self.job.captures]
 
-    def _read_capture(self, entry: CaptureEntry) -> Capture:
+    def read_capture(self, entry: CaptureEntry) -> Capture:
+        """One of `job.captures`.
+
+        Raises JobError where a file is missing or damaged, CaptureError where shapes do not fit.
+        """
         image = self._read_image(self.inside(entry["image"]))
         valid = None
         if entry["mask"] is not None:
@@ -221,10 +227,10 @@ class JobFolder:
         return Capture(entry["name"], image, np.array(entry["pose"], dtype=np.float64), valid)
 
     def _unused_stem(self, stem: str) -> str:
-        """Two captures may have names that differ only by characters that no file can have, or by case."""
+        """Two captures may have names that differ only by characters that no file can have, by case, or by ".mask"."""
         taken = {path.name.lower() for path in (self.path / "captures").glob("*.png")}
         candidates = (stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3)))
-        return next(name for name in candidates if f"{name}.png".lower() not in taken)
+        return next(name for name in candidates if not {f"{name}.png".lower(), f"{name}.mask.png".lower()} & taken)
 
     def _read_image(self, path: Path) -> np.ndarray:
         try:
@@ -236,12 +242,22 @@ class JobFolder:
         except OSError as error:
             raise JobError(f"{path} cannot be read: {error.strerror or error}.") from error
 
+    def _write_input(self, path: Path, data: bytes | memoryview) -> None:
+        """Write an input, and hash it now: reading gigabytes back when the folder is sealed would stop Blender."""
+        files.write_bytes(path, data)
+        self._digests[path.relative_to(self.path).as_posix()] = hashlib.sha256(data).hexdigest()
+
     def _hashed_inputs(self) -> list[Input]:
-        return [
-            Input(path=path.relative_to(self.path).as_posix(), sha256=files.sha256(path))
+        paths = [
+            path
             for folder in _INPUT_FOLDERS
             for path in sorted((self.path / folder).glob("*"))
             if path.is_file() and not path.name.startswith(".")
+        ]
+        names = [path.relative_to(self.path).as_posix() for path in paths]
+        return [
+            Input(path=name, sha256=self._digests.get(name) or files.sha256(path))
+            for name, path in zip(names, paths, strict=True)
         ]
 
     def verify(self) -> None:
@@ -282,7 +298,10 @@ class JobFolder:
     # Results
 
     def write_frame(self, frame: int, image: np.ndarray) -> None:
-        """Write a finished panorama, (H, W, 3) uint8 sRGB of the job's size. Raises FileError."""
+        """Write a finished panorama, (H, W, 3) uint8 sRGB of the job's size.
+
+        Raises ValueError where it is of another size or type, FileError where it cannot be written.
+        """
         width, height = self.job.size
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
             raise ValueError(f"a frame of this job is ({height}, {width}, 3) uint8, not {image.shape} {image.dtype}")
@@ -379,36 +398,15 @@ def _file_name(name: str) -> str:
     return cleaned or "shot"
 
 
-def _write_depth(file: BinaryIO, depth: np.ndarray) -> None:
-    """An .npz of one array; level 1, for most of it is inf and the rest hardly shrinks at any level."""
-    with (
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open("depth.npy", "w", force_zip64=True) as member,
-    ):
-        _npy.write_array(member, np.ascontiguousarray(depth, dtype=np.float32), allow_pickle=False)
-
-
 def _read_depth(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """The (H, W) float32 array `depth` of an .npz; its header is checked before memory is taken for it."""
+    """The (H, W) float32 array `depth` of an .npz."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open("depth.npy") as member:
-            if _npy.read_magic(member) != (1, 0):
-                raise ValueError("unknown .npy version")
-            stored, fortran, dtype = _npy.read_array_header_1_0(member)
-            if stored != shape or fortran or dtype != np.dtype("<f4"):
-                raise ValueError(f"{dtype} {stored} where float32 {shape} is wanted")
-            data = member.read(4 * shape[0] * shape[1])
-        return np.frombuffer(data, dtype="<f4").reshape(shape).copy()
+        with zipfile.ZipFile(path) as archive:
+            depth = npz.read(archive, "depth", largest=4 * shape[0] * shape[1])
+        if depth.shape != shape or depth.dtype != np.float32:
+            raise ValueError(f"{depth.dtype} {depth.shape} where float32 {shape} is wanted")
     except FileNotFoundError as error:
         raise JobError(f"{path} is missing.", advice="Prepare the shot again.") from error
-    except (
-        OSError,
-        KeyError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except npz.DAMAGED as error:
         raise JobError(f"{path} is damaged: {error}.", advice="Prepare the shot again.") from error
+    return depth

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from . import files, ply
+from . import files, npz, ply
 from .errors import PointCloudError
 
 _SHARES = (("confidence", np.float32, 1.0), ("source", np.int32, -1), ("footprint", np.float32, 0.0))
@@ -172,36 +170,17 @@ def _as_bytes(colours: np.ndarray) -> np.ndarray:
 
 
 def _from_npz(path: Path) -> PointCloud:
-    names = ["points", "colours", *(name for name, _, _ in _SHARES)]
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = {name: _array(archive, f"{name}.npy") for name in names if f"{name}.npy" in archive.namelist()}
-        return PointCloud(**arrays)
+            there = archive.namelist()
+            shares = [name for name, _, _ in _SHARES if f"{name}.npy" in there]
+            return PointCloud(**{name: npz.read(archive, name) for name in ("points", "colours", *shares)})
     except PointCloudError as error:
         raise PointCloudError(f"{path} is not a point cloud: {error.text}") from error
-    except TypeError as error:
-        raise PointCloudError(f"{path} is not a point cloud: it has no points or no colours.") from error
-    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise PointCloudError(f"{path} cannot be read: {error}", advice="Save it again.") from error
+    except npz.DAMAGED as error:
+        raise PointCloudError(f"{path} cannot be read: {error}.", advice="Save it again.") from error
     except MemoryError as error:
         raise PointCloudError(f"{path} does not fit into memory.", advice="Thin it out first.") from error
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One array of an archive, after its header was checked against the bytes that are really there."""
-    with archive.open(name) as file:
-        version: tuple[int, int] = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
-        if version != (1, 0):
-            raise PointCloudError(f"{name} is of a newer kind than point clouds need.")
-        header: tuple[tuple[int, ...], bool, np.dtype] = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
-        shape, by_columns, dtype = header
-        size = math.prod(shape) * dtype.itemsize
-        if dtype.hasobject or min(shape, default=0) < 0 or size > archive.getinfo(name).file_size:
-            raise PointCloudError(f"{name} does not hold what its header says.")
-        data = file.read(size)
-    if len(data) < size:
-        raise PointCloudError(f"{name} is cut short.")
-    return np.array(np.frombuffer(data, dtype).reshape(shape, order="F" if by_columns else "C"))
 
 
 def _kind(path: Path) -> str:

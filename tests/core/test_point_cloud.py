@@ -187,6 +187,9 @@ HUGE = GOOD.replace(b"(2, 3), }      ", b"(10000000000,3)}"[:15])
         {"points": GOOD.replace(b"(2, 3)", b"(9**9)"), "colours": BYTE_COLOURS},
         {"points": GOOD.replace(b"(2, 3), }     ", b"(99999999, 3)}"), "colours": BYTE_COLOURS},
         {"points": GOOD.replace(b"'<f4'", b"'|O'  "), "colours": BYTE_COLOURS},
+        {"points": GOOD.replace(b"'<f4'", b"()   "), "colours": BYTE_COLOURS},
+        {"points": GOOD.replace(b"'descr'", b"12345  "), "colours": BYTE_COLOURS},
+        {"points": GOOD.replace(b"{'descr'", b"[['descr"), "colours": BYTE_COLOURS},
     ],
 )
 def test_damaged_archives_are_refused(members: dict[str, bytes], tmp_path: Path) -> None:
