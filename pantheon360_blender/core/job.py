@@ -5,8 +5,9 @@ Schema 1. A validator is a pure function of the JSON value that returns what is 
 
 from __future__ import annotations
 
-import math
+import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -236,12 +237,19 @@ def _digest_error(value: Any) -> str | None:
 
 
 def _object_error(value: Any) -> str | None:
-    return None if isinstance(value, dict) else "is not an object"
+    if not isinstance(value, dict):
+        return "is not an object"
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"holds what JSON cannot: {error}"
+    return None
 
 
 def _versions_error(value: Any) -> str | None:
-    fits = isinstance(value, dict) and all(isinstance(version, str) for version in value.values())
-    return None if fits else "is not an object of version texts"
+    if not isinstance(value, dict) or not all(isinstance(version, str) for version in value.values()):
+        return "is not an object of version texts"
+    return _object_error(value)
 
 
 def _records_error(value: Any, validators: dict[str, Callable[[Any], str | None]]) -> str | None:
@@ -278,7 +286,7 @@ def _is_integer(value: Any) -> bool:
 def _is_number(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return abs(value) < math.inf
+    return abs(value) <= sys.float_info.max  # JSON has whole numbers that no float can hold
 
 
 def _is_unicode(value: str) -> bool:

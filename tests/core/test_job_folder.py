@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,16 @@ def test_captures_with_names_no_file_can_have_stay_apart(tmp_path: Path) -> None
         np.testing.assert_array_equal(photograph.image, capture(name, masked=False).image)
 
 
+def test_a_capture_never_takes_the_file_of_anothers_mask(tmp_path: Path) -> None:
+    folder = JobFolder.new(tmp_path, "x")
+    names = ["a.mask", "a", "b", "b.mask", "B"]
+    entries = [folder.write_capture(capture(name)) for name in names]
+    folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None], captures=entries))
+    for photograph, name in zip(JobFolder.open(folder.path).captures(), names, strict=True):
+        np.testing.assert_array_equal(photograph.image, capture(name).image)
+        np.testing.assert_array_equal(photograph.valid, capture(name).valid)
+
+
 @settings(max_examples=60, deadline=None)
 @given(name=st.text(min_size=1, max_size=400))
 def test_any_name_makes_one_folder_inside_the_root(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -169,7 +181,13 @@ DAMAGE = {
     "width": [31, 0, -2, 1e3, 10**9, True, None],
     "fps": [0, -1, "24", None, 10**400],
     "frames": [[], [1], "123", [1, 1, 2], [1.0, 2, 3], [10**9, 1, 2]],
-    "cameras": [[], [[[1, 0], [0, 1]]] * 3, [np.zeros((4, 4)).tolist()] * 3, [np.diag([2, 2, 2, 1.0]).tolist()] * 3],
+    "cameras": [
+        [],
+        [[[1, 0], [0, 1]]] * 3,
+        [np.zeros((4, 4)).tolist()] * 3,
+        [np.diag([2, 2, 2, 1.0]).tolist()] * 3,
+        [[[1, 0, 0, 10**400], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]] * 3,
+    ],
     "captures": [None, [{}], [{"name": "a", "image": "captures/a.png"}]],
     "anchors": [[{"frame": 99, "capture": "Ünïcode 空"}], [{"frame": 0, "capture": "nobody"}], [7]],
     "painter": ["", "os.system('x')", None],
@@ -265,6 +283,36 @@ def test_every_changed_or_missing_input_is_named(tmp_path: Path) -> None:
         shutil.rmtree(copy.path)
 
 
+def test_the_hashes_are_those_of_the_files(tmp_path: Path) -> None:
+    folder = JobFolder.new(tmp_path, "x")
+    folder.write_geometry("geometry", 1, geometry(1))
+    folder.write_geometry("geometry", 1, geometry(2))
+    (folder.path / "geometry" / "notes.txt").write_text("put there by somebody else")
+    folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None]))
+    found = {entry["path"]: entry["sha256"] for entry in folder.job.inputs}
+    names = ("geometry/000001.npz", "geometry/000001.png", "geometry/notes.txt")
+    assert found == {name: hashlib.sha256((folder.path / name).read_bytes()).hexdigest() for name in names}
+
+
+def test_what_changes_between_writing_and_sealing_is_noticed(tmp_path: Path) -> None:
+    folder = JobFolder.new(tmp_path, "x")
+    folder.write_geometry("geometry", 1, geometry(1))
+    folder.geometry_file(1).write_bytes(b"another program wrote here")
+    folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None]))
+    with pytest.raises(JobError, match=r"000001\.png .*SHA-256 differs"):
+        folder.verify()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"settings": {"near": float("nan")}}, {"settings": {"a": np.ones(2)}}, {"software": {"a": "\ud800"}}]
+)
+def test_what_json_cannot_hold_is_named_before_anything_is_sealed(wrong: dict[str, Any], tmp_path: Path) -> None:
+    folder = JobFolder.new(tmp_path, "x")
+    with pytest.raises(JobError, match=next(iter(wrong))):
+        folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None], **wrong))
+    assert not (folder.path / "job.json").exists()
+
+
 def test_a_folder_works_where_it_is_moved(tmp_path: Path) -> None:
     folder = shot(tmp_path / "here")
     moved = JobFolder.open(folder.path.rename(tmp_path / "Ünïcode 空 dir"))
@@ -317,6 +365,18 @@ def test_a_depth_file_cannot_claim_more_than_a_frame(tmp_path: Path) -> None:
         folder.geometry_depth_file(0).write_bytes(content[:length])
         with pytest.raises(JobError, match=r"000000\.npz is damaged"):
             folder.read_geometry("geometry", 0)
+
+
+@pytest.mark.parametrize(
+    "header", ["{1: 2, 'a': 3}", "{'descr': (), 'fortran_order': False, 'shape': (16, 32)}", "[[[["]
+)
+def test_a_depth_file_with_a_senseless_header_is_named(header: str, tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    line = header.ljust(117).encode() + b"\n"
+    with zipfile.ZipFile(folder.geometry_depth_file(0), "w") as archive:
+        archive.writestr("depth.npy", b"\x93NUMPY\1\0" + len(line).to_bytes(2, "little") + line)
+    with pytest.raises(JobError, match=r"000000\.npz is damaged"):
+        folder.read_geometry("geometry", 0)
 
 
 def test_geometry_of_another_size_and_truncated_captures_are_named(tmp_path: Path) -> None:
