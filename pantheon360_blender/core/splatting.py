@@ -72,7 +72,7 @@ def splat(
     threads: the result does not depend on it. None means one: numpy's calls on a block are so short that two threads
         were measured to lose what they gain by waiting for the interpreter; each takes 8 bytes a pixel.
     Raises PointCloudError, PoseError, RenderError where a shape, type or number is impossible.
-    Source: DESIGN.md, "Conventions" (geometry pass as the model sees it).
+    Source: docs/architecture.md, "Conventions": the geometry pass as a painter sees it.
     """
     points, colours = _checked_points(points, colours)
     camera = _Camera.of(pose, width, near)
