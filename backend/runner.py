@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pantheon360_blender.core import progress
-from pantheon360_blender.core.errors import BackendError, FileError, PantheonError
+from pantheon360_blender.core.errors import BackendError, FileError, PantheonError, reason
 from pantheon360_blender.core.job_folder import JobFolder, Status, now
 from pantheon360_blender.core.progress import Progress
 
@@ -113,7 +113,7 @@ def _explained(folder: JobFolder, error: Exception) -> BackendError:
             "The backend ran out of memory.", advice="Lower the resolution or close other programs.", code="memory"
         )
     return BackendError(
-        f"Painting failed unexpectedly: {type(error).__name__}: {error}.",
+        f"Painting failed unexpectedly: {reason(error)}.",
         advice=f"The details are in {folder.log_file}.",
         code="unexpected",
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pantheon360_blender.core import messages
-from pantheon360_blender.core.errors import MessageError, PantheonError
+from pantheon360_blender.core.errors import MessageError, PantheonError, reason
 from pantheon360_blender.core.messages import Message
 from pantheon360_blender.core.progress import Eta, Progress
 
@@ -21,6 +21,8 @@ LAST_STEP = 1.0
 """Seconds the step in progress may take to finish when stdin ends; after that the process goes without it."""
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress messages of a phase."""
+HEARTBEAT = 2.0
+"""Seconds of silence within a step after which its progress is told again."""
 _STDIN, _STDERR, _STDOUT = 0, 2, 1
 
 
@@ -28,9 +30,26 @@ def main() -> int:
     """Serve on stdin and stdout until stdin ends. Returns the exit code."""
     answers = Answers(claim_stdout())
     if importlib.util.find_spec("numpy") is None:
-        answers.send(messages.Error("missing-package", f"{sys.executable} has no numpy.", "Install numpy into it."))
+        answers.send(missing_numpy())
         return 1
-    return Service(_STDIN, answers).serve()
+    return Service(claim_stdin(), answers).serve()
+
+
+def missing_numpy(job: str = "") -> messages.Error:
+    """What to say where not even the draft painter can work."""
+    return messages.Error("missing-package", f"{sys.executable} has no numpy.", "Install numpy into it.", job)
+
+
+def claim_stdin() -> int:
+    """Keep stdin for the protocol: whatever a painter or a program it starts reads from stdin finds nothing there.
+
+    Returns a descriptor of the real stdin.
+    """
+    protocol = os.dup(_STDIN)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, _STDIN)
+    os.close(nothing)
+    return protocol
 
 
 def claim_stdout() -> int:
@@ -153,7 +172,7 @@ class Service:
             return messages.Error(error.code, error.text, error.advice, request.job)
         except Exception as error:
             traceback.print_exc()
-            text = f"The backend failed unexpectedly: {type(error).__name__}: {error}."
+            text = f"The backend failed unexpectedly: {reason(error)}."
             return messages.Error("unexpected", text, "Its stderr has the details.", request.job)
         finally:
             # Before the last answer is sent, so that whoever reads it can ask for the next job at once.
@@ -166,18 +185,60 @@ class Service:
         self._answers.send(messages.Started(request.job))
         reporter = Reporter(request.job, Path(request.folder) / "preview.png")
         steps = runner.run(Path(request.folder))
-        try:
-            while True:
-                step = next(steps)
-                if self._cancelled.is_set():
-                    return messages.Cancelled(request.job)
-                for message in reporter.messages(step):
-                    self._answers.send(message)
-        except StopIteration as end:
-            folder = end.value
-            return messages.Done(request.job, str(folder.path), len(folder.job.frames))
-        finally:
-            steps.close()
+        with Heartbeat(self._answers) as heartbeat:
+            try:
+                while True:
+                    step = next(steps)
+                    if self._cancelled.is_set():
+                        return messages.Cancelled(request.job)
+                    for message in reporter.messages(step):
+                        heartbeat.send(message)
+            except StopIteration as end:
+                folder = end.value
+                return messages.Done(request.job, str(folder.path), len(folder.job.frames))
+            finally:
+                steps.close()
+
+
+class Heartbeat:
+    """Tells the last progress again while a step takes long, so that whoever listens knows it is being worked on."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._changed = threading.Condition()
+        self._last: messages.ProgressMessage | None = None
+        self._told = 0.0
+        self._ended = False
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """No beat comes after this: the job's last answer is the last."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()
+
+    def send(self, message: Message) -> None:
+        """Send a message of the job. Raises BrokenPipeError where nobody listens any more."""
+        with self._changed:
+            self._answers.send(message)
+            self._told = time.monotonic()
+            if isinstance(message, messages.ProgressMessage):
+                self._last = message
+
+    def _beat(self) -> None:
+        with self._changed:
+            while not self._changed.wait_for(lambda: self._ended, HEARTBEAT / 4):
+                if self._last is not None and time.monotonic() - self._told >= HEARTBEAT:
+                    try:
+                        self._answers.send(self._last)
+                    except OSError:
+                        return  # the job itself will meet it
+                    self._told = time.monotonic()
 
 
 class Reporter:

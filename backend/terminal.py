@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from pantheon360_blender.core import duration, messages
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.messages import Message
 
-from .service import Answers, Reporter, claim_stdout
+from .service import Answers, Reporter, claim_stdout, missing_numpy
 
 DONE, FAILED, CANCELLED = 0, 1, 130
 """Exit codes; 130 is what shells give for Ctrl-C, and argparse gives 2 for a wrong command line."""
@@ -36,7 +37,10 @@ def main(folder: str, *, as_json: bool) -> int:
     printer = Answers(claim_stdout()) if as_json else _for_people(sys.stdout)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _run(Path(folder), printer)
+        if importlib.util.find_spec("numpy") is None:
+            printer.send(missing_numpy())
+            return FAILED
+        return _run(Path(folder).absolute(), printer)
     except BrokenPipeError:
         # Whoever read the output is gone ("| head"); Python must not fail again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

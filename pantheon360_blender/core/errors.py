@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+LONGEST_REASON = 2000
+"""Characters kept of an unexpected error: libraries put whole lists of weights into theirs."""
+
+
+def reason(error: BaseException) -> str:
+    """Kind and text of an error that nobody foresaw, for a person to read; cut where it is very long."""
+    text = f"{type(error).__name__}: {error}"
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."
+
 
 class PantheonError(Exception):
     """A failure explained to the person who caused or met it.

@@ -50,6 +50,16 @@ PAINTERS = {
     "lazy": """
         yield Progress("Doing nothing")
     """,
+    "curious": """
+        yield Progress("Asking")
+        assert os.read(0, 1) == b""
+        os.system("cat 1>&2" if os.name != "nt" else "more 1>&2")
+        yield from named("draft").paint(folder)
+    """,
+    "wordy": """
+        yield Progress("Listing")
+        raise RuntimeError("one of many keys that do not match, " * 100_000)
+    """,
     "noisy": """
         print("printed by a library")
         os.write(1, b"written by C code")

@@ -41,6 +41,8 @@ def test_a_python_without_numpy_is_told_what_to_do(tmp_path: Path) -> None:
     said = subprocess.run([python, "-B", "-m", "backend", "doctor"], cwd=ROOT, capture_output=True, text=True)
     assert said.returncode == 1 and "not ready" in said.stdout
     assert f'"{python}" -m pip install numpy' in said.stdout
+    said = subprocess.run([python, "-B", "-m", "backend", "run", "x"], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 1 and "has no numpy" in said.stderr and "Traceback" not in said.stderr
 
 
 def test_what_a_painter_misses_is_named_with_the_way_to_get_it(run_backend: Run) -> None:

@@ -74,10 +74,13 @@ def test_a_finished_folder_is_not_touched(shot: Shot, run_backend: Run) -> None:
 
 
 def test_json_is_one_object_a_line(shot: Shot, run_backend: Run) -> None:
-    done = run_backend("run", shot(3).path, "--json")
+    folder = shot(3).path
+    done = run_backend("run", os.path.relpath(folder, ROOT), "--json")
     records = [json.loads(line) for line in done.stdout.splitlines()]
     kinds = [record["kind"] for record in records]
     assert kinds[0] == "started" and kinds[-1] == "done" and "preview" in kinds
+    shown = [Path(record["path"]) for record in records if record["kind"] == "preview"]
+    assert all(path.is_absolute() and path.is_file() for path in shown)
     painting = [record["step"] for record in records if record.get("phase") == "Painting"]
     assert painting == sorted(painting) and painting[-1] == 3
 

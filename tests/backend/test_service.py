@@ -164,6 +164,31 @@ def test_stdout_belongs_to_the_protocol(shot: Shot, serve: Serve) -> None:
         assert said in backend.stderr
 
 
+def test_stdin_belongs_to_the_protocol(shot: Shot, serve: Serve) -> None:
+    backend = serve()
+    backend.send(messages.encode(run(shot(3, painter="curious"))) + messages.encode(messages.Cancel("nobody")))
+    assert isinstance(backend.until(messages.Done), messages.Done)
+    works(backend, shot(3))
+    assert backend.end() == 0
+
+
+def test_a_long_step_is_told_again(shot: Shot, serve: Serve) -> None:
+    backend = serve()
+    backend.send(run(shot(3, painter="sleepy")))
+    while (first := backend.until(messages.ProgressMessage)).phase != "Sleeping":
+        pass
+    assert backend.until(messages.ProgressMessage) == first
+
+
+def test_an_error_too_long_for_a_message_is_cut(shot: Shot, serve: Serve) -> None:
+    backend = serve()
+    backend.send(run(shot(3, painter="wordy")))
+    while not isinstance(answer := backend.next(), messages.Error):
+        pass
+    assert answer.code == "unexpected" and "do not match" in answer.text and len(answer.text) < 5000
+    works(backend, shot(4))
+
+
 @pytest.mark.parametrize("painter", ["steps", "sleepy"])
 def test_the_end_of_stdin_ends_it_even_in_a_long_step(painter: str, shot: Shot, serve: Serve) -> None:
     backend = serve()
