@@ -30,8 +30,11 @@ class Draft:
         job = folder.job
         total = len(job.frames)
         finished = set(folder.finished_frames())
-        yield Progress("Loading captures", 0, len(job.captures))
-        painter = DraftPainter(folder.captures(), job.width)
+        captures = []
+        for index, entry in enumerate(job.captures):
+            yield Progress("Loading captures", index, len(job.captures), text=entry["name"])
+            captures.append(folder.read_capture(entry))
+        painter = DraftPainter(captures, job.width)
         for index, frame in enumerate(job.frames):
             if frame in finished:
                 continue
