@@ -33,8 +33,8 @@ degrees by almanac, confirms the headings.
 STATION = (45.0, 225.0)
 """Directions of the station's walls, degrees: they reach higher than the trees on the other side of the street."""
 
-TREE_TOPS = 6.5
-"""Height of the other walls, metres."""
+STATION_HEIGHT, TREE_HEIGHT = 16.0, 6.5
+"""Heights of the walls, metres; what stays above them is at infinity."""
 
 
 class Stopwatch:
@@ -170,13 +170,14 @@ def heading(capture: Any) -> float:
 
 
 def make_proxy() -> None:
-    """The starter proxy, its walls lowered where only trees and sky are: what stays above them is at infinity."""
+    """The starter proxy, its walls as high as what stands there."""
     bpy = blender()
     bpy.ops.pantheon360.make_proxy()
     for wall in bpy.data.objects:
-        if wall.pantheon360.is_geometry and wall.dimensions.z > 0 and not STATION[0] < compass(wall) < STATION[1]:
-            wall.scale.z *= TREE_TOPS / wall.dimensions.z
-            wall.location.z = TREE_TOPS / 2
+        if wall.pantheon360.is_geometry and wall.dimensions.z > 0:
+            height = STATION_HEIGHT if STATION[0] < compass(wall) < STATION[1] else TREE_HEIGHT
+            wall.scale.z *= height / wall.dimensions.z
+            wall.location.z = height / 2
 
 
 def compass(thing: Any) -> float:
