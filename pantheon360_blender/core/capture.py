@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .errors import CaptureError
+from .cameras import check_pose
+from .errors import CaptureError, PoseError
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Capture:
     image: (H, W, 3) uint8 sRGB, W == 2 H.
     pose: (4, 4) float64 camera-to-world, Blender world; image centre = camera -Z, top = camera +Y.
     valid: (H, W) bool, False on what is to be ignored (photographer, mask); None means all of it is valid.
-    Raises CaptureError where shapes do not fit together.
+    Raises CaptureError where shapes do not fit together, or the pose is not a finite rigid transform.
     """
 
     name: str
@@ -31,7 +32,9 @@ class Capture:
             raise CaptureError(
                 f"Capture {self.name}: its image is {self.image.dtype} {shape}; (H, 2 H, 3) uint8 is wanted."
             )
-        if self.pose.shape != (4, 4) or not np.isfinite(self.pose).all():
-            raise CaptureError(f"Capture {self.name}: its pose is not a finite 4x4 matrix.")
+        try:
+            check_pose(self.pose)
+        except PoseError as error:
+            raise CaptureError(f"Capture {self.name}: {error.text}", advice=error.advice) from error
         if self.valid is not None and (self.valid.shape != shape[:2] or self.valid.dtype != np.bool_):
             raise CaptureError(f"Capture {self.name}: its mask is {self.valid.shape}, its image {shape[:2]}.")

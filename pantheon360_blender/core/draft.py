@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import equirectangular
+from .cameras import check_pose
 from .capture import Capture
+from .errors import RenderError
 from .splatting import GeometryFrame
 
 _BORDER = 1 / 128  # share of the width over which a capture fades out beside what is not valid
@@ -29,7 +31,7 @@ def paint(frame: GeometryFrame, pose: np.ndarray, captures: Sequence[Capture]) -
     frame: the geometry (or footprint) frame seen from `pose`.
     pose: (4, 4) camera-to-world.
     captures: any number; without one, everything is filled from the covered pixels.
-    Returns (H, W, 3) uint8 sRGB, of the frame's size.
+    Returns (H, W, 3) uint8 sRGB, of the frame's size. Raises PoseError where the pose is not a finite rigid transform.
     """
     return DraftPainter(captures, frame.colour.shape[1]).paint(frame, pose)
 
@@ -47,7 +49,15 @@ class DraftPainter:
         self._skies = [_Sky.of(capture, width) for capture in captures]
 
     def paint(self, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
-        """Return (H, W, 3) uint8 sRGB: the frame's colours where it is covered, the captures and fill elsewhere."""
+        """Paint the frame seen from `pose`, (4, 4) camera-to-world.
+
+        Returns (H, W, 3) uint8 sRGB: the frame's colours where it is covered, the captures and fill elsewhere.
+        Raises PoseError where the pose is not a finite rigid transform, RenderError where the frame's width is not this
+        painter's.
+        """
+        pose = check_pose(pose)
+        if frame.colour.shape[1] != self._width:
+            raise RenderError(f"A frame {frame.colour.shape[1]} pixels wide came to a painter of {self._width}.")
         if frame.coverage.all():
             return frame.colour.copy()
         holes = np.flatnonzero(~frame.coverage)

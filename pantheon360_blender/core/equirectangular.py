@@ -209,10 +209,11 @@ class _Texels:
         """Values (N, C) float32 at pixel coordinates u and v, (N,) each."""
         x, y = u - 0.5, v - 0.5
         left, top = np.floor(x), np.floor(y)
-        right_share = (x - left).astype(np.float32)[:, None]
-        low_share = (y - top).astype(np.float32)[:, None]
-        upper = self._between_columns(left, top, width, right_share)
-        lower = self._between_columns(left, top + 1, width, right_share)
+        with np.errstate(invalid="ignore"):  # a pixel that is not finite reads any texel; its weight makes it NaN
+            right_share = (x - left).astype(np.float32)[:, None]
+            low_share = (y - top).astype(np.float32)[:, None]
+            upper = self._between_columns(left, top, width, right_share)
+            lower = self._between_columns(left, top + 1, width, right_share)
         lower -= upper
         lower *= low_share
         lower += upper
@@ -225,9 +226,8 @@ class _Texels:
         row = np.where(beyond, 2 * height - 1 - row, row)
         left = left + np.where(beyond, height, 0).astype(left.dtype)
         left = left - width * np.floor(left / width)
-        with np.errstate(invalid="ignore"):  # a pixel that is not finite reads any texel; its weight makes it NaN
-            column = np.clip(left.astype(np.intp), 0, width - 1)
-            start = np.clip(row.astype(np.intp), 0, height - 1) * width
+        column = np.clip(left.astype(np.intp), 0, width - 1)
+        start = np.clip(row.astype(np.intp), 0, height - 1) * width
         following = column + 1
         following[following == width] = 0
         values = self._flat.take(start + column, axis=0).astype(np.float32)

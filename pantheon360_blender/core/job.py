@@ -14,15 +14,14 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from .errors import JobError
+from .cameras import check_pose
+from .errors import JobError, PoseError
 
 SCHEMA = 1
 KINDS = ("paint",)
 MAXIMUM_WIDTH = 32768
 MAXIMUM_FRAMES = 1_000_000
 MAXIMUM_SEED = 2**64 - 1
-RIGID_TOLERANCE = 1e-3
-"""How far a camera's axes may be from orthonormal: float32 matrices of deep parent chains drift by about 1e-5."""
 
 
 class CaptureEntry(TypedDict):
@@ -160,12 +159,10 @@ def pose_error(value: Any) -> str | None:
     )
     if not rows_fit or not all(_is_number(number) for row in value for number in row):
         return "is not a 4 x 4 matrix of finite numbers"
-    matrix = np.array(value, dtype=np.float64)
-    axes = matrix[:3, :3]
-    if not np.allclose(matrix[3], (0, 0, 0, 1)):
-        return "does not end with the row 0 0 0 1"
-    if not np.allclose(axes.T @ axes, np.eye(3), atol=RIGID_TOLERANCE) or np.linalg.det(axes) < 0:
-        return "is not a rotation and a position (scaled, sheared or mirrored)"
+    try:
+        check_pose(np.array(value, dtype=np.float64))
+    except PoseError as error:
+        return f"is not a rotation and a position. {error.text}"
     return None
 
 

@@ -105,7 +105,9 @@ def splat_footprints(
     points, colours = _checked_points(points, colours)
     radii = _checked_radii(footprint, len(points))
     camera = _Camera.of(pose, width, near)
-    most = math.tau / 64 if limit is None else math.tau * max(limit, 0.0) / width
+    if limit is not None and not limit >= 0.0:
+        raise RenderError(f"The largest footprint is {limit} pixels.", advice="Choose zero or more.")
+    most = math.tau / 64 if limit is None else math.tau * limit / width
     sine = np.float32(math.sin(min(most, math.pi / 2)))
 
     def work(worker: _Worker, first: int, last: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pantheon360_blender.core import equirectangular
 from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.draft import DraftPainter, paint, pull_push
+from pantheon360_blender.core.errors import CaptureError, PoseError, RenderError
 from pantheon360_blender.core.splatting import GeometryFrame, splat, splat_footprints
 
 WIDTH = 128
@@ -194,3 +195,19 @@ def test_pull_push_weighs_the_half_known() -> None:
     weight = np.ones((16, 32), np.float32)
     colour[8, 16], weight[8, 16] = 200.0, 0.5
     assert 140 < pull_push(colour, weight)[8, 16, 0] < 160
+
+
+def test_a_pose_or_frame_that_cannot_be_is_refused() -> None:
+    frame = splat(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8), np.eye(4), 32)
+    painter = DraftPainter([Capture("a", np.zeros((16, 32, 3), np.uint8), np.eye(4))], 32)
+    for wrong in (np.full((4, 4), np.nan), np.zeros((4, 4)), np.eye(3)):
+        with pytest.raises(PoseError):
+            painter.paint(frame, wrong)
+    with pytest.raises(RenderError, match="32 pixels wide"):
+        DraftPainter([], 64).paint(frame, np.eye(4))
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4)), np.diag([2.0, 2, 2, 1]), np.diag([-1.0, 1, 1, 1]), np.eye(3)])
+def test_a_capture_stands_somewhere_and_looks_somewhere(wrong: np.ndarray) -> None:
+    with pytest.raises(CaptureError, match="Capture house"):
+        Capture("house", np.zeros((2, 4, 3), np.uint8), wrong)

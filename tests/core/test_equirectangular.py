@@ -189,9 +189,10 @@ def test_sampling_keeps_the_shape_of_what_it_is_asked() -> None:
     assert eq.sample(noise(8) > 100, pixels).dtype == np.float32
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_pixel_that_is_not_finite_gives_nan() -> None:
-    values = eq.sample(noise(8), np.array([[1.5, np.nan], [np.nan, 1.5], [1.5, 1.5]]))
-    np.testing.assert_array_equal(np.isnan(values), [True, True, False])
+    values = eq.sample(noise(8), np.array([[1.5, np.nan], [np.inf, 1.5], [1.5, -np.inf], [1.5, 1.5]]))
+    np.testing.assert_array_equal(np.isnan(values), [True, True, True, False])
 
 
 # Turning

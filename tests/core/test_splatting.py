@@ -349,3 +349,10 @@ def test_bad_input_is_named() -> None:
         splat(points, colours, np.eye(4), 255)
     with pytest.raises(RenderError, match="near"):
         splat(points, colours, np.eye(4), WIDTH, near=-1.0)
+
+
+@pytest.mark.parametrize("limit", [-1.0, float("nan")])
+def test_a_limit_that_is_none_is_refused(limit: float) -> None:
+    points, colours = np.array([[0, 0, -1]], np.float32), np.zeros((1, 3), np.uint8)
+    with pytest.raises(RenderError, match="footprint"):
+        splat_footprints(points, colours, 1.0, np.eye(4), WIDTH, limit=limit)
