@@ -25,11 +25,14 @@ class PANTHEON360_OT_set_path_ends(bpy.types.Operator):
         return True
 
     def execute(self, context: Any) -> set[Any]:
+        warnings: list[str] = []
         try:
-            frames = path_ends.set_path_ends(context.scene)
+            frames = path_ends.set_path_ends(context.scene, warnings.append)
         except PantheonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        for text in warnings:
+            self.report({"WARNING"}, text)
         self.report({"INFO"}, f"Keyframes at {' and '.join(f'frame {frame}' for frame in frames)}")
         return {"FINISHED"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 
@@ -9,33 +10,46 @@ import bpy
 import numpy as np
 from mathutils import Euler, Matrix, Quaternion, Vector
 
-from ..core.errors import CaptureError
+from ..core.errors import CaptureError, RenderError
 from . import camera_path, captures, properties
+from .capture_files import Warn
+
+ARRIVED = 0.01
+"""Metres from a capture within which the camera stands at it."""
+
+_log = logging.getLogger(__name__)
 
 
-def set_path_ends(scene: bpy.types.Scene) -> list[int]:
+def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int]:
     """Keyframe the scene's camera so that it starts at the start capture and ends at the end capture.
 
     An end without a chosen capture is left alone; with none chosen at all the first and the last capture are taken.
     Location is keyframed at the scene's first and last frame; with Match Orientation the rotation too, in the
     camera's own rotation mode. Without it the camera's rotation, keyframed or not, is left as it is. Parents of the
     camera are honoured. A scene without a camera gets one, level, looking along the way.
-    Returns the frames that got keyframes. Raises CaptureError where the scene has no capture to go to.
+    warn: told where the keyframes have no effect, for constraints or drivers hold the camera elsewhere.
+    Returns the frames that got keyframes. Raises CaptureError where the scene has no capture to go to, RenderError
+    where the camera is linked from another file.
     """
     ends = _ends(scene)
+    _refuse_linked(scene.camera)
     match = bool(properties.of_scene(scene).match_orientation)
     with camera_path.frame_restored(scene):
         poses = [(frame, captures.pose(obj, camera_path.go_to(scene, frame))) for frame, obj in ends]
-        if scene.camera is None:
-            scene.camera = _new_camera(scene, [pose for _, pose in poses])
-        camera = scene.camera
+        camera = scene.camera or _new_camera(scene, [pose for _, pose in poses])
         for frame, pose in poses:
             camera_path.go_to(scene, frame)
             _stand_at(camera, pose, match)
             camera.keyframe_insert("location", frame=frame)
             if match:
                 camera.keyframe_insert(_rotation_path(camera), frame=frame)
-        camera_path.go_to(scene, scene.frame_start)  # so that restoring evaluates the new keyframes
+        missed = [frame for frame, pose in poses if _distance(camera, camera_path.go_to(scene, frame), pose) > ARRIVED]
+    scene.camera = scene.camera or camera
+    if missed:
+        warn(
+            f"{camera.name} does not stand at its capture at frame {' and '.join(map(str, missed))}: "
+            "constraints or drivers move it, too. Mute them, or let them lead it there."
+        )
     return [frame for frame, _ in poses]
 
 
@@ -57,6 +71,22 @@ def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
         if obj not in there:
             raise CaptureError(f"Capture {obj.name} is not in scene {scene.name}.", advice="Choose another one.")
     return ends
+
+
+def _refuse_linked(camera: bpy.types.Object | None) -> None:
+    """Keyframes on data of another file would be lost when this one is saved."""
+    action = camera.animation_data.action if camera and camera.animation_data else None
+    if camera and (camera.library or (action and action.library)):
+        what = camera.name if camera.library else f"The action of {camera.name}"
+        raise RenderError(
+            f"{what} is linked from another file: keyframes would be lost when this one is saved.",
+            advice="Make it local with Object > Relations > Make Local, or choose another camera.",
+        )
+
+
+def _distance(camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, pose: np.ndarray) -> float:
+    """Metres between the evaluated camera and a pose."""
+    return float(np.linalg.norm(np.array(camera.evaluated_get(depsgraph).matrix_world)[:3, 3] - pose[:3, 3]))
 
 
 def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:

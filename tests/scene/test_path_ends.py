@@ -97,8 +97,9 @@ def test_without_a_camera_one_is_made_that_looks_along_the_way(ends: Any, poses:
     import bpy
 
     bpy.data.objects.remove(ends.camera)
+    ends.frame_set(3)
     assert bpy.ops.pantheon360.set_path_ends() == {"FINISHED"}
-    assert ends.camera is not None
+    assert ends.camera is not None and ends.frame_current == 3
     np.testing.assert_allclose(poses(ends)[:, :3, :3] @ (0, 0, -1), [(0, 1, 0)] * 2, atol=1e-5)
 
 
@@ -116,4 +117,27 @@ def test_a_capture_that_left_the_scene_is_named(ends: Any, house: Any) -> None:
     for collection in a.users_collection:
         collection.objects.unlink(a)
     with pytest.raises(house("core.errors").CaptureError, match="A is not in scene"):
+        house("scene.path_ends").set_path_ends(ends)
+
+
+def test_a_camera_that_constraints_hold_elsewhere_is_said(ends: Any, house: Any) -> None:
+    import bpy
+
+    held = bpy.data.objects.new("held", None)
+    ends.collection.objects.link(held)
+    ends.camera.constraints.new("COPY_LOCATION").target = held
+    warnings: list[str] = []
+    house("scene.path_ends").set_path_ends(ends, warnings.append)
+    assert len(warnings) == 1 and "frame 1 and 5" in warnings[0] and "onstraints" in warnings[0]
+
+
+def test_a_linked_camera_is_refused(ends: Any, house: Any, tmp_path: Any) -> None:
+    import bpy
+
+    library = str(tmp_path / "library.blend")
+    bpy.data.libraries.write(library, {ends.camera})
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.objects = ["Camera"]
+    (ends.camera,) = wanted.objects
+    with pytest.raises(house("core.errors").RenderError, match="linked from another file"):
         house("scene.path_ends").set_path_ends(ends)
