@@ -44,7 +44,7 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
 
     The object, its transform, its parent and its modifiers stay; its vertices and their attributes are exchanged.
     Points that are not finite are left out with a warning in the log.
-    Raises CacheError where the cache is being edited.
+    Raises CacheError where the cache is being edited, or is linked from another file.
     """
     finite = cloud.finite()
     if len(finite.points) < len(cloud.points):
@@ -52,6 +52,11 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     obj = find(scene) or _new(scene)
     if obj.mode != "OBJECT":
         raise CacheError(f"{obj.name} is being edited.", advice="Leave its Edit Mode, then do it again.")
+    if obj.data is None or obj.data.library is not None:
+        raise CacheError(
+            f"{obj.name} is linked from another file: new points in it would be lost when this one is saved.",
+            advice="Make it local with Object > Relations > Make Local, or remove it from the scene.",
+        )
     world = np.array(obj.matrix_world, dtype=np.float64)
     _fill(obj.data, finite if (world == np.eye(4)).all() else finite.transformed(np.linalg.inv(world)))
     of_scene(scene).cache = obj

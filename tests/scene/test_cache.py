@@ -213,3 +213,16 @@ def test_project_again_after_moving_the_mesh(house: House, blend: Any, evaluated
     assert house("scene.cache").find(blend) == first
     assert evaluated().points[:, 2].min() == pytest.approx(-1, abs=1e-4)
     assert (evaluated().colours == 90).all()
+
+
+def test_a_linked_cache_is_not_written_to(house: House, blend: Any, cloud: Any, tmp_path: Path) -> None:
+    import bpy
+
+    library = str(tmp_path / "library.blend")
+    bpy.data.libraries.write(library, {house("scene.cache").replace(blend, cloud)})
+    bpy.data.objects.remove(blend.pantheon360.cache)
+    with bpy.data.libraries.load(library, link=True) as (_, wanted):
+        wanted.objects = ["3D Cache"]
+    blend.collection.objects.link(wanted.objects[0])
+    with pytest.raises(house("core.errors").CacheError, match="linked from another file"):
+        house("scene.cache").replace(blend, cloud)
