@@ -36,8 +36,16 @@ def of(capture: bpy.types.Object) -> bpy.types.Object | None:
     return next((child for child in capture.children if child.get(MARK)), None)
 
 
-def remove_orphans() -> None:
-    """Remove previews whose capture was deleted: nobody could select them."""
+def tend() -> None:
+    """Remove previews whose capture was deleted, for nobody could select them; give duplicated captures theirs."""
+    _remove_orphans()
+    for obj in [obj for obj in bpy.data.objects if obj.type == "EMPTY" and obj.library is None]:
+        settings = of_object(obj)
+        if settings.is_capture and settings.show_preview and obj.users_scene and of(obj) is None:
+            update(obj)
+
+
+def _remove_orphans() -> None:
     for obj in [obj for obj in bpy.data.objects if obj.get(MARK) and obj.library is None]:
         if obj.parent is None or not obj.parent.users_scene:
             bpy.data.objects.remove(obj)
@@ -128,11 +136,19 @@ def _shown(material: bpy.types.Material) -> bpy.types.Image | None:
     return next((node.image for node in nodes if node.bl_idname == "ShaderNodeTexImage"), None)
 
 
+def _tend_when_idle() -> float | None:
+    """Timer: not while an operator runs that may hold on to objects, as moving the duplicates does."""
+    if any(window.modal_operators for window in bpy.context.window_manager.windows):  # type: ignore[union-attr]
+        return 0.2
+    tend()
+    return None
+
+
 @bpy.app.handlers.persistent
 def _after_change(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    """Deleting a capture leaves its preview behind; take it away once the deletion is over."""
-    if depsgraph.id_type_updated("SCENE") and not bpy.app.timers.is_registered(remove_orphans):
-        bpy.app.timers.register(remove_orphans)
+    """Deleting a capture leaves its preview behind, duplicating it does not copy it: see to that afterwards."""
+    if depsgraph.id_type_updated("SCENE") and not bpy.app.timers.is_registered(_tend_when_idle):
+        bpy.app.timers.register(_tend_when_idle)
 
 
 def register() -> None:
@@ -141,5 +157,5 @@ def register() -> None:
 
 def unregister() -> None:
     bpy.app.handlers.depsgraph_update_post.remove(_after_change)
-    if bpy.app.timers.is_registered(remove_orphans):
-        bpy.app.timers.unregister(remove_orphans)
+    if bpy.app.timers.is_registered(_tend_when_idle):
+        bpy.app.timers.unregister(_tend_when_idle)
