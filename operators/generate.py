@@ -19,11 +19,8 @@ class PANTHEON360_OT_generate(JobOperator):
     bl_options = {"REGISTER"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        reason = missing(context.scene)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    def refusal(cls, context: Any) -> str:
+        return missing(context.scene)
 
     def job(self, context: Any) -> Job[Any]:
         return shot.generate(context.scene)
@@ -40,11 +37,8 @@ class PANTHEON360_OT_resume(JobOperator):
     bl_options = {"REGISTER"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        if shot.unfinished(context.scene) is None:
-            cls.poll_message_set("No job of this scene is unfinished")
-            return False
-        return True
+    def refusal(cls, context: Any) -> str:
+        return "" if shot.unfinished(context.scene) else "No job of this scene is unfinished"
 
     def job(self, context: Any) -> Job[Any]:
         return shot.resume(context.scene)

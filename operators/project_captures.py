@@ -8,7 +8,7 @@ import bpy
 
 from ..pantheon360_blender.core.point_cloud import PointCloud
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import cache, captures, projection
+from ..pantheon360_blender.scene import cache, camera_path, captures, projection
 from ..pantheon360_blender.scene.jobs import JobOperator
 
 
@@ -20,20 +20,19 @@ class PANTHEON360_OT_project_captures(JobOperator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
+    def refusal(cls, context: Any) -> str:
         if not captures.in_scene(context.scene):
-            cls.poll_message_set("Import a 360° capture first")
-            return False
+            return "Import a 360° capture first"
         if not projection.geometry_in(context.scene):
-            cls.poll_message_set("Make a proxy, or mark meshes as projection geometry, first")
-            return False
-        return True
+            return "Make a proxy, or mark meshes as projection geometry, first"
+        return ""
 
     def job(self, context: Any) -> Job[PointCloud]:
+        self._scene = context.scene.name  # the window may show another one when the job is done
         return projection.project(context.scene, context.evaluated_depsgraph_get())
 
-    def finished(self, context: Any, result: PointCloud) -> None:
-        obj = cache.replace(context.scene, result)
+    def finished(self, _context: Any, result: PointCloud) -> None:
+        obj = cache.replace(camera_path.scene_named(self._scene), result)
         self.report({"INFO"}, f"{len(result):,} points in {obj.name}")
 
 

@@ -9,7 +9,7 @@ from bpy.props import BoolProperty
 
 from ..pantheon360_blender.core.job_folder import JobFolder
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import render_engine, shot
+from ..pantheon360_blender.scene import camera_path, render_engine, shot
 from ..pantheon360_blender.scene.jobs import JobOperator
 from .generate import missing
 
@@ -28,19 +28,17 @@ class PANTHEON360_OT_render_geometry(JobOperator):
     )
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        reason = missing(context.scene)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    def refusal(cls, context: Any) -> str:
+        return missing(context.scene)
 
     def job(self, context: Any) -> Job[JobFolder]:
+        self._scene = context.scene.name  # the window may show another one when the job is done
         if self.use_engine:
             render_engine.set_up(context.scene)
         return shot.prepare(context.scene)
 
-    def finished(self, context: Any, result: JobFolder) -> None:
-        shot.remember(context.scene, result)
+    def finished(self, _context: Any, result: JobFolder) -> None:
+        shot.remember(camera_path.scene_named(self._scene), result)
         self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
 
 

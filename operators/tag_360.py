@@ -9,15 +9,17 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..pantheon360_blender.core import spherical_video
-from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.jobs import JobOperator
 
 
-class PANTHEON360_OT_tag_360(bpy.types.Operator):
+class PANTHEON360_OT_tag_360(JobOperator):
     """Mark an MP4 as a 360° video, so that YouTube, VLC and headsets show it as one"""
 
     bl_idname = "pantheon360.tag_360"
     bl_label = "Tag Video as 360°"
     bl_options = {"REGISTER"}
+    changes_data = False
 
     filepath: StringProperty(  # type: ignore[valid-type]
         name="Video", description="MP4 or MOV with an equirectangular picture", subtype="FILE_PATH"
@@ -43,16 +45,12 @@ class PANTHEON360_OT_tag_360(bpy.types.Operator):
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def execute(self, _context: Any) -> set[Any]:
+    def job(self, _context: Any) -> Job[Path]:
         source = Path(bpy.path.abspath(self.filepath))
-        target = None if self.in_place else copy_name(source)
-        try:
-            tagged = spherical_video.tag(source, target, stereo=self.stereo)
-        except PantheonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"{tagged.name} is tagged as 360°")
-        return {"FINISHED"}
+        return spherical_video.tagging(source, None if self.in_place else copy_name(source), stereo=self.stereo)
+
+    def finished(self, _context: Any, result: Path) -> None:
+        self.report({"INFO"}, f"{result.name} is tagged as 360°")
 
 
 def copy_name(source: Path) -> Path:

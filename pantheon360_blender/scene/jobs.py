@@ -106,6 +106,11 @@ _running: list[Session] = []
 """Sessions whose timers Blender holds: they must be ended before the add-on goes, or Blender hangs when it quits."""
 
 
+def running() -> str:
+    """Label of the job that runs in the interface, or empty."""
+    return _running[0].label if _running else ""
+
+
 def end_running(reason: str) -> None:
     """Cancel whatever runs in the interface."""
     for session in list(_running):
@@ -136,15 +141,34 @@ def _unguard() -> None:
             handlers.remove(_end_before_data_changes)
 
 
+def _rendering() -> bool:
+    app: Any = bpy.app
+    return bool(app.is_job_running("RENDER"))
+
+
 class JobOperator(bpy.types.Operator):
     """An operator whose work is a long job.
 
-    A subclass defines `job` and may define `finished`. From a button it runs modally, with progress and Esc; from a
-    script or in the background it blocks. Errors are reported and the operator is cancelled.
+    A subclass defines `job` and may define `refusal` and `finished`. From a button it runs modally, with progress and
+    Esc; from a script or in the background it blocks. Errors are reported and the operator is cancelled.
     """
 
     bl_options = {"REGISTER"}
+    changes_data = True
+    """Whether there is anything in the .blend to undo."""
     _session: Session | None = None
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        reason = f"{running()} is still running" if running() else cls.refusal(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    @classmethod
+    def refusal(cls, _context: Any) -> str:
+        """Why the work cannot begin now, as the tooltip of the grey button says it; empty where it can."""
+        return ""
 
     def job(self, context: Any) -> progress.Job[Any]:
         """The work: a generator of Progress. Raises PantheonError."""
@@ -162,18 +186,18 @@ class JobOperator(bpy.types.Operator):
         _unguard()
 
     def execute(self, context: Any) -> set[Any]:
-        try:
-            self.finished(context, run_blocking(self.job(context)))
-        except PantheonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        """From a script; or once a file is chosen, where `invoke` opens the file browser."""
+        return self.start(context) if self.options.is_invoke else self._block(context)
 
     def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:
+        return self.start(context)
+
+    def start(self, context: Any) -> set[Any]:
+        """Run modally; without an interface, block."""
         if bpy.app.background or context.window is None:
-            return self.execute(context)
+            return self._block(context)
         if _running:
-            self.report({"ERROR"}, f"{_running[0].label} is still running. Wait for it, or press Esc to cancel it.")
+            self.report({"ERROR"}, f"{running()} is still running. Wait for it, or press Esc to cancel it.")
             return {"CANCELLED"}
         try:
             job = self.job(context)
@@ -184,6 +208,14 @@ class JobOperator(bpy.types.Operator):
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
+    def _block(self, context: Any) -> set[Any]:
+        try:
+            self.finished(context, run_blocking(self.job(context)))
+        except PantheonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
     def modal(self, context: Any, event: bpy.types.Event) -> set[Any]:
         session = self._session
         if session is None or session not in _running:
@@ -193,7 +225,8 @@ class JobOperator(bpy.types.Operator):
             session.end("Esc was pressed")
             self.report({"INFO"}, f"{self.bl_label} was cancelled. What is finished is kept.")
             return {"CANCELLED"}
-        if event.type != "TIMER":
+        # A render reads the scene in a thread of its own: a job that steps through frames meanwhile would crash it.
+        if event.type != "TIMER" or _rendering():
             return {"PASS_THROUGH"}
         return self._advance(context, session)
 
@@ -224,7 +257,7 @@ class JobOperator(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         # With UNDO among its options Blender pushes the step itself when a modal operator finishes.
-        if "UNDO" not in self.bl_options:
+        if self.changes_data and "UNDO" not in self.bl_options:
             bpy.ops.ed.undo_push(message=self.bl_label)
         return {"FINISHED"}
 

@@ -138,6 +138,18 @@ def test_a_session_shows_progress_and_leaves_nothing(jobs: ModuleType, progress:
     assert jobs._running == []
 
 
+def test_while_a_job_runs_the_others_say_why_they_cannot(
+    operator: Any, jobs: ModuleType, progress: ModuleType, context: Any
+) -> None:
+    import bpy
+
+    session = jobs.Session(context, counting(progress, 10**9, []), "Count")
+    with pytest.raises(RuntimeError, match="Count is still running"):
+        bpy.ops.pantheon360.test_job()
+    session.end("the test wants it")
+    assert bpy.ops.pantheon360.test_job() == {"FINISHED"}
+
+
 def test_a_tick_ends_where_the_job_waits(jobs: ModuleType, progress: ModuleType, context: Any) -> None:
     def waiting() -> Generator[Any, None, None]:
         for step in range(3):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -218,3 +218,18 @@ def test_a_capture_inside_the_plane_of_a_face_is_no_trouble(house: House) -> Non
     seen = house("scene.projection").range_map(triangles, np.eye(4), 64)
     hit = np.isfinite(seen.ranges)
     assert hit.any() and seen.ranges[hit].min() > 2.9
+
+
+def test_the_cache_belongs_to_the_scene_the_job_began_in(house: House, blend: Any, add_capture: Any) -> None:
+    import bpy
+
+    _floor(blend)
+    add_capture("a", (0, 0, 1))
+    blend.pantheon360.projection_width = WIDTH
+    operator = house("operators.project_captures").PANTHEON360_OT_project_captures
+    pressed = SimpleNamespace(report=lambda *_: None)
+    cloud = house("scene.jobs").run_blocking(operator.job(pressed, bpy.context))
+    other = bpy.data.scenes.new("Other")
+    with bpy.context.temp_override(scene=other):
+        operator.finished(pressed, bpy.context, cloud)
+    assert house("scene.cache").find(blend) is not None and house("scene.cache").find(other) is None
