@@ -16,7 +16,7 @@ from ..pantheon360_blender.scene.jobs import JobOperator
 PATTERNS = "*.jpg;*.jpeg;*.png;*.tif;*.tiff;*.exr;*.hdr;*.webp"
 
 
-class PANTHEON360_OT_import_captures(JobOperator, ImportHelper):
+class PANTHEON360_OT_import_captures(JobOperator, ImportHelper):  # type: ignore[misc]
     """Import 360° photographs as captures, placed by their GPS position and heading where they have them"""
 
     bl_idname = "pantheon360.import_captures"
@@ -29,19 +29,11 @@ class PANTHEON360_OT_import_captures(JobOperator, ImportHelper):
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     filter_glob: StringProperty(default=PATTERNS, options={"HIDDEN"})  # type: ignore[valid-type]
 
-    def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:  # type: ignore[override]
+    def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:  # type: ignore[override]
         if self.directory and self.files:  # dropped into the window
-            answer: set[Any] = JobOperator.invoke(self, context, event)
-            return answer
+            return self.start(context)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
-
-    def execute(self, context: Any) -> set[Any]:
-        chosen_in_file_browser = self.options.is_invoke and not bpy.app.background
-        answer: set[Any] = (
-            JobOperator.invoke(self, context, None) if chosen_in_file_browser else JobOperator.execute(self, context)
-        )
-        return answer
 
     def job(self, context: Any) -> Job[list[bpy.types.Object]]:
         self._warnings: list[str] = []
@@ -50,16 +42,32 @@ class PANTHEON360_OT_import_captures(JobOperator, ImportHelper):
     def finished(self, context: Any, result: list[bpy.types.Object]) -> None:
         for text in self._warnings:
             self.report({"WARNING"}, text)
-        for obj in context.selected_objects:
-            obj.select_set(False)
-        for obj in result:
-            obj.select_set(True)
-        context.view_layer.objects.active = result[-1]
         self.report({"INFO"}, f"{len(result)} capture{'' if len(result) == 1 else 's'} imported")
+        _select(result, context.view_layer)
 
     def _paths(self) -> list[Path]:
         named = [Path(self.directory) / file.name for file in self.files if file.name]
-        return named or ([Path(self.filepath)] if self.filepath else [])
+        chosen = str(getattr(self, "filepath", ""))  # ImportHelper's
+        return named or ([Path(chosen)] if chosen else [])
+
+
+def _select(objects: list[bpy.types.Object], layer: bpy.types.ViewLayer) -> None:
+    """Select nothing but these, as Blender's own importers do: that needs Object Mode.
+
+    Those that the layer does not show, in an excluded collection or another scene, are left alone.
+    """
+    layer.update()  # or it does not know objects that were just linked
+    objects = [obj for obj in objects if obj.name in layer.objects]
+    if not objects:
+        return
+    set_mode: Any = bpy.ops.object.mode_set
+    if set_mode.poll():
+        set_mode(mode="OBJECT")
+    for obj in layer.objects.selected[:]:
+        obj.select_set(False, view_layer=layer)
+    for obj in objects:
+        obj.select_set(True, view_layer=layer)
+    layer.objects.active = objects[-1]
 
 
 def register() -> None:

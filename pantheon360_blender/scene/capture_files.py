@@ -93,6 +93,7 @@ def check_full(size: tuple[int, int], name: str) -> None:
 
 
 def _loaded(path: Path) -> bpy.types.Image:
+    before = set(bpy.data.images)
     try:
         image = bpy.data.images.load(str(path), check_existing=True)
     except RuntimeError as error:
@@ -102,7 +103,17 @@ def _loaded(path: Path) -> bpy.types.Image:
             f"{path.name} cannot be read as an image: it is damaged or of a kind Blender does not know.",
             advice="Open it in an image viewer, then export it again as JPEG, PNG, TIFF or EXR.",
         )
+    if image not in before:
+        _make_relative(image)
     return image
+
+
+def _make_relative(image: bpy.types.Image) -> None:
+    """Let a saved .blend find its photographs beside it, where the preferences say so as for any image opened."""
+    preferences = bpy.context.preferences
+    if bpy.data.filepath and preferences and preferences.filepaths.use_relative_paths:
+        with suppress(ValueError):  # another drive on Windows
+            image.filepath = bpy.path.relpath(image.filepath)
 
 
 def _metadata(path: Path, warn: Warn) -> panorama_metadata.PanoramaMetadata | None:

@@ -151,7 +151,30 @@ def test_a_preview_goes_with_its_capture(house: House, capture: Any) -> None:
     import bpy
 
     bpy.data.objects.remove(capture)
-    house("scene.preview_sphere").remove_orphans()
+    house("scene.preview_sphere").tend()
+    assert not [obj for obj in bpy.data.objects if "Preview" in obj.name]
+
+
+def test_a_duplicated_capture_gets_a_preview_of_its_own(house: House, blend: Any, capture: Any) -> None:
+    copy = capture.copy()
+    blend.collection.objects.link(copy)
+    house("scene.preview_sphere").tend()
+    house("scene.preview_sphere").tend()
+    (sphere,), (first,) = copy.children, capture.children
+    assert sphere != first and sphere.name in blend.objects
+    assert {driver.driver.variables[0].targets[0].id for driver in sphere.animation_data.drivers} == {copy}
+
+
+def test_a_deleted_capture_that_is_still_chosen_as_an_end_gets_no_preview(
+    house: House, blend: Any, capture: Any
+) -> None:
+    import bpy
+
+    blend.pantheon360.start_capture = capture
+    for collection in capture.users_collection:
+        collection.objects.unlink(capture)
+    house("scene.preview_sphere").tend()
+    house("scene.preview_sphere").tend()
     assert not [obj for obj in bpy.data.objects if "Preview" in obj.name]
 
 
@@ -307,6 +330,48 @@ def test_the_operator_imports_and_selects(house: House, blend: Any, tmp_path: Pa
     assert {obj.name for obj in bpy.context.selected_objects} == {"a", "b"}
     with pytest.raises(RuntimeError, match=r"nowhere\.jpg"):
         bpy.ops.pantheon360.import_captures(filepath=str(tmp_path / "nowhere.jpg"))
+
+
+def test_importing_leaves_edit_mode_and_minds_excluded_collections(house: House, blend: Any, tmp_path: Path) -> None:
+    import bpy
+
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name in ("a.png", "b.png"):
+        _photograph(tmp_path / name)
+    assert bpy.ops.pantheon360.import_captures(filepath=str(tmp_path / "a.png")) == {"FINISHED"}
+    assert [obj.name for obj in bpy.context.selected_objects] == ["a"]
+    assert {obj.mode for obj in blend.objects} == {"OBJECT"}
+    bpy.context.view_layer.layer_collection.children["Captures"].exclude = True
+    assert bpy.ops.pantheon360.import_captures(filepath=str(tmp_path / "b.png")) == {"FINISHED"}
+    assert [obj.name for obj in house("scene.captures").in_scene(blend)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_photographs_beside_a_saved_file_move_with_it(wanted: bool, imported: Any, tmp_path: Path) -> None:
+    import bpy
+
+    preferences = bpy.context.preferences.filepaths
+    before, preferences.use_relative_paths = preferences.use_relative_paths, wanted
+    path = _photograph(tmp_path / "a.png")
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+        (first,), _ = imported(path)
+        (again,), _ = imported(path)
+    finally:
+        preferences.use_relative_paths = before
+    assert first.pantheon360.image == again.pantheon360.image
+    assert first.pantheon360.image.filepath == ("//a.png" if wanted else str(path))
+
+
+@pytest.mark.parametrize("name", ["a.insp", "A.INSV", "a.360"])
+def test_a_cameras_raw_recording_is_refused_with_advice(name: str, blend: Any, tmp_path: Path) -> None:
+    import bpy
+
+    _photograph(tmp_path / "a.jpg").rename(tmp_path / name)
+    with pytest.raises(RuntimeError, match=r"Export it as .* with (Insta360 Studio|GoPro Player)"):
+        bpy.ops.pantheon360.import_captures(filepath=str(tmp_path / name))
+    assert not bpy.data.images and not blend.objects
 
 
 def test_a_photograph_of_16000_x_8000_is_read_small(house: House, imported: Any, tmp_path: Path) -> None:
