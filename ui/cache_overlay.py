@@ -15,6 +15,7 @@ import gpu
 import numpy as np
 from mathutils import Matrix, Vector
 
+from ..pantheon360_blender.core.point_cloud import PointCloud
 from ..pantheon360_blender.scene import cache
 from ..pantheon360_blender.scene.properties import of_object
 
@@ -108,7 +109,7 @@ def _batch(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Any:
     return _overlay.batches[key]
 
 
-def _new_batch(cloud: cache.PointCloud, radii: np.ndarray) -> Any:
+def _new_batch(cloud: PointCloud, radii: np.ndarray) -> Any:
     if not len(cloud):
         return None
     layout = _gpu.types.GPUVertFormat()
