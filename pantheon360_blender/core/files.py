@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,10 @@ _ADVICE = {
 }
 
 
+_PATIENCE = 2.0  # seconds a virus scanner or a viewer may hold the file that is to be replaced
+_IN_USE = (5, 32)  # ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that replaces it when the block ends without an exception.
@@ -43,7 +48,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(_mode_of(path))
-            os.replace(name, path)
+            _replace(name, path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(name)
@@ -79,6 +84,18 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _replace(name: str, path: Path) -> None:
+    """Rename over the old file, waiting a little for whoever reads it: Windows does not replace open files."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return os.replace(name, path)
+        except OSError as error:
+            if getattr(error, "winerror", None) not in _IN_USE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def _mode_of(path: Path) -> int:
