@@ -139,18 +139,23 @@ class JobFolder:
     # Where things are
 
     def geometry_file(self, frame: int) -> Path:
+        """What the model sees: RGBA PNG, alpha = coverage."""
         return self._geometry("geometry", frame, "png")
 
     def geometry_depth_file(self, frame: int) -> Path:
+        """Its depth: npz of `depth`, (H, W) float32, metres, inf where nothing."""
         return self._geometry("geometry", frame, "npz")
 
     def footprint_file(self, frame: int) -> Path:
+        """The frame with footprint splats, as `geometry_file`; not every job has it."""
         return self._geometry("footprint", frame, "png")
 
     def footprint_depth_file(self, frame: int) -> Path:
+        """Its depth, as `geometry_depth_file`."""
         return self._geometry("footprint", frame, "npz")
 
     def frame_file(self, frame: int) -> Path:
+        """The finished panorama: RGB PNG, sRGB."""
         return self.path / "frames" / f"{frame:06d}.png"
 
     @property

@@ -59,7 +59,10 @@ class Started:
 
 @dataclass(frozen=True)
 class ProgressMessage:
-    """step of `of` steps of a phase are finished; of is 0 while unknown; eta: seconds left of the phase, or None."""
+    """step of `of` steps of a phase are finished; of is 0 while unknown; eta: seconds left of the phase, or None.
+
+    While a step takes long the same message comes again every few seconds.
+    """
 
     job: str
     phase: str
