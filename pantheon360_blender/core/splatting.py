@@ -25,6 +25,7 @@ _FRAGMENTS = 1 << 17  # pixels a footprint pass expands at a time
 _TEXEL = np.dtype("V3")  # moving the three bytes of a colour together is twice as fast as moving each
 _NOTHING = np.iinfo(np.int64).max
 _SIGN = np.uint32(1 << 31)
+_SAME_SURFACE = np.float32(1.05)  # ranges of neighbours on one surface differ less, but for grazing views
 _TINY = np.float32(1e-30)
 
 # atan(t) = t * polynomial(t * t) on [0, 1], minimax, wrong by 2.5e-7 rad at most: 4e-5 pixels of a 1024 pixel panorama.
@@ -96,7 +97,8 @@ def splat_footprints(
     A point stands for a square patch of side d, its footprint, turned nobody knows how: it fills the pixel it falls in
     and every pixel whose centre lies in the disc around that patch, of angular radius asin(d / (sqrt(2) r)), which near
     the poles is many columns wide. So points on a grid of spacing d close their surface from every side. The nearest
-    wins, at the point's own range (the disc faces the camera).
+    wins, at the point's own range (the disc faces the camera); but a pixel into which a point of the nearest surface
+    itself falls shows that point, not the disc of its neighbour: seen from where it was taken, a capture is sharp.
 
     footprint: (N,) float32 or one number: metres. Not finite or negative counts as zero.
     limit: largest radius in pixels at the equator; None means width / 64.
@@ -113,7 +115,8 @@ def splat_footprints(
     def work(worker: _Worker, first: int, last: int) -> None:
         worker.splat_footprints(points[first:last], radii[first:last], first, sine)
 
-    return _resolved(_keys(len(points), camera, threads, work), colours, width, threads)
+    discs = _resolved(_keys(len(points), camera, threads, work), colours, width, threads)
+    return _sharpened(discs, splat(points, colours, pose, width, near=near, threads=threads))
 
 
 @dataclass(frozen=True)
@@ -396,6 +399,18 @@ def _resolved(keys: list[np.ndarray], colours: np.ndarray, width: int, threads: 
     shape = (width // 2, width)
     return GeometryFrame(
         colour.reshape(*shape, 3), depth.reshape(shape), coverage.reshape(shape), source.reshape(shape)
+    )
+
+
+def _sharpened(discs: GeometryFrame, pixels: GeometryFrame) -> GeometryFrame:
+    """The discs, with the pixels' own points where those lie on the same surface as the disc that covers them."""
+    own = pixels.depth <= discs.depth * _SAME_SURFACE
+    own &= pixels.coverage
+    return GeometryFrame(
+        np.where(own[..., None], pixels.colour, discs.colour),
+        np.where(own, pixels.depth, discs.depth),
+        discs.coverage,
+        np.where(own, pixels.source, discs.source),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pantheon360_blender.core import equirectangular
 from pantheon360_blender.core.errors import PointCloudError, PoseError, RenderError
 from pantheon360_blender.core.splatting import GeometryFrame, splat, splat_footprints
 
@@ -356,3 +357,15 @@ def test_a_limit_that_is_none_is_refused(limit: float) -> None:
     points, colours = np.array([[0, 0, -1]], np.float32), np.zeros((1, 3), np.uint8)
     with pytest.raises(RenderError, match="footprint"):
         splat_footprints(points, colours, 1.0, np.eye(4), WIDTH, limit=limit)
+
+
+def test_a_panorama_made_of_footprints_is_as_sharp_as_its_points() -> None:
+    """Points of a room, one a pixel: seen from where they were taken, no disc covers its neighbour's pixel."""
+    width = 512
+    directions = equirectangular.directions(width).reshape(-1, 3)
+    points = (directions * (2.0 / np.abs(directions).max(axis=1, keepdims=True))).astype(np.float32)
+    colours = np.random.default_rng(3).integers(0, 256, (len(points), 3), dtype=np.uint8)
+    footprint = (np.linalg.norm(points, axis=1) * 2 * np.pi / width * 1.5).astype(np.float32)
+    frame = splat_footprints(points, colours, footprint, np.eye(4), width)
+    assert np.array_equal(frame.colour.reshape(-1, 3), colours)
+    assert np.array_equal(frame.source.reshape(-1), np.arange(len(points)))
