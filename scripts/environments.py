@@ -34,6 +34,25 @@ class EnvironmentUnavailable(RuntimeError):
     """An environment cannot be made on this machine; the text says why and what would help."""
 
 
+BACKEND = (
+    "numpy==1.26.4",
+    "scipy==1.17.1",
+    "numba==0.68.1",
+    "opencv-python-headless==4.11.0.86",
+    "pycolmap==4.2.1",
+    "laspy[lazrs]==2.7.0",
+    "pye57==0.4.19",
+    "openexr==3.5.3",
+    "torch==2.13.0",
+    "transformers==5.23.0",
+    "diffusers==0.42.1",
+    "accelerate==1.15.0",
+    "safetensors==0.8.0",
+    "huggingface-hub==2.4.0",
+)
+"""What the backend's learned painters and reconstructors need; the draft painter needs none of it but numpy."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """A virtual environment: the Python it must be made with and the packages it holds."""
@@ -61,6 +80,7 @@ ALL = {
         Environment("blender-4.5", "3.11", ("bpy==4.5.15", "numpy==1.26.4", *ORACLES)),
         Environment("blender-5.0", "3.11", ("bpy==5.0.1", "numpy==1.26.4", *ORACLES)),
         Environment("blender-5.2", "3.13", ("bpy==5.2.3", *ORACLES)),
+        Environment("backend", "3.11", (*BACKEND, *ORACLES)),
         Environment(
             "tools",
             "3.11",
