@@ -9,10 +9,20 @@ from . import (
     project_captures,
     render_geometry,
     set_path_ends,
+    set_up_rendering,
     tag_360,
 )
 
-MODULES = (import_captures, make_proxy, project_captures, set_path_ends, render_geometry, generate, tag_360)
+MODULES = (
+    import_captures,
+    make_proxy,
+    project_captures,
+    set_path_ends,
+    render_geometry,
+    set_up_rendering,
+    generate,
+    tag_360,
+)
 
 
 def register() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.scene import cache, captures, shot
+from ..pantheon360_blender.scene import cache, camera_path, captures, jobs, projection, shot, versions
 from ..pantheon360_blender.scene.properties import of_object
 
 
@@ -26,12 +27,19 @@ class PANTHEON360_PT_captures(SidebarPanel):
     def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         found = captures.in_scene(context.scene)
-        layout.operator("pantheon360.import_captures", icon="IMPORT")
+        layout.prop(context.scene.pantheon360, "eye_height")
+        _job_button(layout, context, "import_captures", icon="IMPORT")
+        if not found:
+            _hint(layout, "Import 360° photographs of", "one place to begin")
         for capture in found:
             row = layout.row(align=True)
             row.label(text=capture.name, icon="WORLD")
             settings = of_object(capture)
             row.prop(settings, "show_preview", text="", icon="HIDE_OFF" if settings.show_preview else "HIDE_ON")
+        shading = context.space_data.shading
+        shown = any(of_object(capture).show_preview for capture in found)
+        if shown and shading.type == "SOLID" and shading.color_type != "TEXTURE":
+            layout.prop_enum(shading, "color_type", "TEXTURE", text="Show Photographs", icon="IMAGE_DATA")
 
 
 class PANTHEON360_PT_capture(SidebarPanel):
@@ -48,12 +56,13 @@ class PANTHEON360_PT_capture(SidebarPanel):
     def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         capture = context.object.pantheon360
+        layout.template_ID(capture, "image", open="image.open", text="Image")
         levelling = layout.column(align=True, heading="Level")
         for axis in ("yaw", "pitch", "roll"):
             levelling.prop(capture, axis)
         ignored = layout.column(heading="Ignore")
         ignored.prop(capture, "nadir", slider=True)
-        ignored.prop(capture, "mask")
+        ignored.template_ID(capture, "mask", open="image.open", text="Mask")
 
 
 class PANTHEON360_PT_cache(SidebarPanel):
@@ -63,16 +72,23 @@ class PANTHEON360_PT_cache(SidebarPanel):
     def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         settings = context.scene.pantheon360
+        layout.prop(settings, "wall_distance")
         layout.operator("pantheon360.make_proxy", icon="MESH_GRID")
         if context.object is not None and context.object.type == "MESH" and not context.object.pantheon360.is_cache:
-            layout.prop(context.object.pantheon360, "is_geometry", text="Project onto Active Mesh")
+            layout.prop(context.object.pantheon360, "is_geometry", text="Use Active Mesh")
+        meshes = len(projection.geometry_in(context.scene))
+        found = cache.find(context.scene)
+        if meshes:
+            counted = "1 mesh" if meshes == 1 else f"{meshes} meshes"
+            layout.label(text=f"{counted} to project onto", icon="OUTLINER_OB_MESH")
         layout.prop(settings, "projection_width", text="Width")
         layout.prop(settings, "nearest_capture_only", text="Nearest Only")
-        layout.operator("pantheon360.project_captures", icon="MOD_UVPROJECT")
-        found = cache.find(context.scene)
+        _job_button(layout, context, "project_captures", icon="MOD_UVPROJECT")
         if found is not None:
             mesh: Any = found.data
             layout.label(text=f"{len(mesh.vertices):,} points in {found.name}", icon="OUTLINER_OB_POINTCLOUD")
+        elif meshes:
+            _hint(layout, "Fit the meshes to the place,", "then project")
 
 
 class PANTHEON360_PT_path(SidebarPanel):
@@ -84,10 +100,21 @@ class PANTHEON360_PT_path(SidebarPanel):
         scene = context.scene
         settings = scene.pantheon360
         layout.prop(scene, "camera")
-        layout.prop(settings, "start_capture")
-        layout.prop(settings, "end_capture")
+        frames = layout.column(align=True)
+        frames.prop(scene, "frame_start", text="Frames")
+        frames.prop(scene, "frame_end", text="End")
+        layout.prop(settings, "start_capture", text="From")
+        layout.prop(settings, "end_capture", text="To")
         layout.prop(settings, "match_orientation")
         layout.operator("pantheon360.set_path_ends", icon="KEYFRAME_HLT")
+        tilt = camera_path.tilt(scene.camera) if scene.camera is not None else 0.0
+        if tilt > math.radians(1) and captures.in_scene(scene):
+            _hint(
+                layout,
+                f"The camera is tilted by {math.degrees(tilt):.0f}°:",
+                "the horizon will not be level.",
+                "Rotation X 90°, Y 0° levels it",
+            )
 
 
 class PANTHEON360_PT_geometry(SidebarPanel):
@@ -99,7 +126,9 @@ class PANTHEON360_PT_geometry(SidebarPanel):
         settings = context.scene.pantheon360
         layout.prop(settings, "width")
         layout.prop(settings, "near")
-        layout.operator("pantheon360.render_geometry", icon="RENDER_ANIMATION")
+        layout.prop(settings, "frame_step")
+        _job_button(layout, context, "render_geometry", icon="RENDER_ANIMATION")
+        layout.operator("pantheon360.set_up_rendering", icon="RENDER_STILL")
 
 
 class PANTHEON360_PT_generate(SidebarPanel):
@@ -109,25 +138,19 @@ class PANTHEON360_PT_generate(SidebarPanel):
     def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         settings = context.scene.pantheon360
-        state = context.window_manager.pantheon360
         layout.prop(settings, "painter")
         layout.prop(settings, "seed")
-        layout.prop(settings, "frame_step")
         layout.prop(settings, "strip_source")
-        layout.prop(settings, "jobs_folder")
-        if state.running:
-            layout.progress(factor=state.progress, text=f"{state.phase}  {state.eta}".strip())
-            layout.label(text="Press Esc to cancel")
-        else:
-            layout.operator("pantheon360.generate", icon="PLAY")
-            if shot.unfinished(context.scene) is not None:
-                layout.operator("pantheon360.resume", icon="FRAME_NEXT")
+        layout.prop(settings, "jobs_folder", placeholder="Beside the saved file")
+        _job_button(layout, context, "generate", icon="PLAY")
+        if shot.unfinished(context.scene) is not None:
+            _job_button(layout, context, "resume", icon="FRAME_NEXT")
         layout.separator()
-        layout.operator("pantheon360.tag_360", icon="FILE_MOVIE")
+        _job_button(layout, context, "tag_360", icon="FILE_MOVIE")
 
 
 class PANTHEON360_PT_sequencer(bpy.types.Panel):
-    """The same tag where finished videos are edited."""
+    """The active strip where finished videos are edited: what it was made from, and the 360° tags."""
 
     bl_label = "360° Video"
     bl_idname = "PANTHEON360_PT_sequencer"
@@ -137,7 +160,16 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
 
     def draw(self, context: Any) -> None:
         layout: Any = self.layout
-        layout.operator("pantheon360.tag_360", icon="FILE_MOVIE")
+        strip = versions.active_strip(context)
+        if strip is not None and "pantheon360_folder" in strip:
+            column = layout.column(align=True)
+            for title, key in (("Painter", "painter"), ("Seed", "seed"), ("Job", "folder")):
+                column.label(text=f"{title}: {strip[f'pantheon360_{key}']}")
+        elif strip is None:
+            _hint(layout, "Select a strip to see", "what it was made from")
+        button = _job_button(layout, context, "tag_360", icon="FILE_MOVIE")
+        if button is not None and strip is not None and strip.type == "MOVIE":
+            button.filepath = bpy.path.abspath(strip.filepath)
 
 
 CLASSES = (
@@ -166,3 +198,21 @@ def _property_layout(layout: Any) -> Any:
     column.use_property_split = True
     column.use_property_decorate = False
     return column
+
+
+def _job_button(layout: Any, context: Any, verb: str, icon: str) -> Any:
+    """The button of a long job, or its progress while it runs. Returns the button's operator properties, if any."""
+    if jobs.running() != getattr(bpy.types, f"PANTHEON360_OT_{verb}").bl_label:
+        return layout.operator(f"pantheon360.{verb}", icon=icon)
+    state = context.window_manager.pantheon360
+    layout.progress(factor=state.progress, text=f"{state.phase}  {state.eta}".strip())
+    layout.label(text="Press Esc to cancel")
+    return None
+
+
+def _hint(layout: Any, *lines: str) -> None:
+    """What to do next, in lines short enough for the sidebar."""
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for number, line in enumerate(lines):
+        column.label(text=line, icon="BLANK1" if number else "INFO")

@@ -70,6 +70,11 @@ def visit(
     return found
 
 
+def tilt(camera: bpy.types.Object) -> float:
+    """Angle in radians between a camera's own upward axis and the world's, as it stands: 0 is a level horizon."""
+    return float(camera.matrix_world.to_3x3().col[1].angle((0.0, 0.0, 1.0), 0.0))
+
+
 def go_to(scene: bpy.types.Scene, frame: float) -> bpy.types.Depsgraph:
     """Make `frame`, fractions allowed, the scene's current frame and return its evaluated depsgraph."""
     whole = math.floor(frame)

@@ -131,6 +131,14 @@ def set_up(scene: bpy.types.Scene) -> None:
     render.resolution_percentage = 100
 
 
+def is_set_up(scene: bpy.types.Scene) -> bool:
+    """Whether the scene renders with this engine at the shot's width."""
+    width = even_width(properties.of_scene(scene).width)
+    render: Any = scene.render
+    size = (render.engine, render.resolution_x, render.resolution_y, render.resolution_percentage)
+    return bool(size == (PANTHEON360_RenderEngine.bl_idname, width, width // 2, 100))
+
+
 def even_width(width: int) -> int:
     """Panoramas have an even width: an odd setting is taken one pixel wider."""
     return int(width) + int(width) % 2

@@ -71,3 +71,9 @@ def set_video_output(image_settings: Any) -> None:
     if VERSION >= (5, 0, 0):
         image_settings.media_type = "VIDEO"
     image_settings.file_format = "FFMPEG"
+
+
+def active_strip(context: Any) -> Any:
+    """The active strip of the sequencer at hand, or None; it was a "sequence strip" before 5.0."""
+    name = "active_strip" if VERSION >= (5, 0, 0) else "active_sequence_strip"
+    return getattr(context, name, None)

@@ -1,0 +1,203 @@
+"""The panels draw in every state of the work, name only what exists, and leave no setting without a place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+House = Callable[[str], ModuleType]
+
+
+class Layout:
+    """Stands for Blender's layout, which exists only while a window draws: notes what is shown, refuses what is not."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        self.labels: list[str] = []
+
+    def _part(self, **_: Any) -> Layout:
+        return self
+
+    row = column = _part
+
+    def separator(self) -> None:
+        pass
+
+    def label(self, *, text: str, icon: str = "NONE") -> None:
+        self.labels.append(text)
+
+    def prop(self, data: Any, name: str, **_: Any) -> None:
+        assert name in data.bl_rna.properties, f"{data} has no {name}"
+        self.shown.append(name)
+
+    template_ID = prop  # noqa: N815 - Blender's name
+
+    def prop_enum(self, data: Any, name: str, value: str, **_: Any) -> None:
+        assert value in data.bl_rna.properties[name].enum_items
+        self.shown.append(value)
+
+    def operator(self, name: str, **_: Any) -> Any:
+        import bpy
+
+        group, _, verb = name.partition(".")
+        getattr(getattr(bpy.ops, group), verb).get_rna_type()
+        self.shown.append(name)
+        return SimpleNamespace()
+
+    def progress(self, *, factor: float, text: str) -> None:
+        assert 0 <= factor <= 1
+        self.labels.append(text)
+
+
+@pytest.fixture
+def draw(house: House, blend: Any) -> Callable[..., Layout]:
+    """Draw every panel of the sidebar, or of the sequencer, into one layout."""
+    import bpy
+
+    def run(space_type: str = "VIEW_3D", **also: Any) -> Layout:
+        layout = Layout()
+        context = SimpleNamespace(
+            scene=blend,
+            object=bpy.context.view_layer.objects.active,
+            window_manager=bpy.context.window_manager,
+            space_data=SimpleNamespace(shading=blend.display.shading),  # solid, as in a new file
+            **also,
+        )
+        for panel in house("ui.panel").CLASSES:
+            poll = getattr(panel, "poll", None)
+            if panel.bl_space_type == space_type and (poll is None or "poll" not in vars(panel) or poll(context)):
+                panel.draw(SimpleNamespace(layout=layout), context)
+        return layout
+
+    return run
+
+
+@pytest.fixture
+def capture(house: House, blend: Any) -> Any:
+    import bpy
+
+    image = house("scene.images").from_array("here", np.full((16, 32, 3), 90, np.uint8))
+    obj = house("scene.captures").create(blend, "here", image, (0, 0, 2))
+    bpy.context.view_layer.update()
+    bpy.context.view_layer.objects.active = obj
+    return obj
+
+
+def test_a_new_file_says_where_to_begin(draw: Callable[..., Layout]) -> None:
+    layout = draw()
+    assert "Import 360° photographs of" in layout.labels
+    assert layout.shown.index("pantheon360.import_captures") < layout.shown.index("pantheon360.make_proxy")
+    steps = [name for name in layout.shown if name.startswith("pantheon360.")]
+    assert steps == [
+        f"pantheon360.{verb}"
+        for verb in (
+            "import_captures",
+            "make_proxy",
+            "project_captures",
+            "set_path_ends",
+            "render_geometry",
+            "set_up_rendering",
+            "generate",
+            "tag_360",
+        )
+    ]
+
+
+def test_every_setting_has_its_place(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
+    shown = set(draw().shown)
+    settings = {each.identifier for each in blend.pantheon360.bl_rna.properties} - {"rna_type", "name", "cache"}
+    assert settings <= shown
+    assert {"image", "mask", "nadir", "yaw", "pitch", "roll", "show_preview"} <= shown
+
+
+def test_photographs_can_be_shown_in_solid_shading(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
+    assert "TEXTURE" in draw().shown
+    blend.display.shading.color_type = "TEXTURE"
+    assert "TEXTURE" not in draw().shown
+
+
+def test_the_work_done_so_far_is_told(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
+    import bpy
+
+    bpy.ops.pantheon360.make_proxy()
+    assert {"5 meshes to project onto", "Fit the meshes to the place,"} <= set(draw().labels)
+    blend.pantheon360.projection_width = 32
+    bpy.ops.pantheon360.project_captures()
+    assert any(text.endswith("points in 3D Cache") for text in draw().labels)
+
+
+def test_a_tilted_camera_is_told(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
+    import bpy
+
+    bpy.ops.pantheon360.set_path_ends()
+    assert not any("tilted" in text for text in draw().labels), "the camera it makes is level"
+    blend.camera.rotation_euler.x -= np.radians(27)
+    bpy.context.view_layer.update()
+    assert "The camera is tilted by 27°:" in draw().labels
+
+
+def test_a_running_job_shows_its_progress_where_its_button_was(
+    draw: Callable[..., Layout], house: House, capture: Any
+) -> None:
+    import bpy
+
+    jobs, progress = house("scene.jobs"), house("core.progress")
+    if bpy.context.window is None:
+        pytest.skip("this Blender has no window, not even a hidden one")
+    running = iter([progress.Progress("Projecting captures", 1, 4, waiting=True)])
+    session = jobs.Session(bpy.context, (step for step in running), "Project Captures onto Geometry")
+    session.tick()
+    layout = draw()
+    session.end("the test is over")
+    assert "Press Esc to cancel" in layout.labels and "Projecting captures" in layout.labels
+    assert "pantheon360.project_captures" not in layout.shown and "pantheon360.generate" in layout.shown
+    assert "pantheon360.project_captures" in draw().shown
+
+
+def test_rendering_is_set_up_once(blend: Any) -> None:
+    import bpy
+
+    blend.pantheon360.width = 640
+    assert bpy.ops.pantheon360.set_up_rendering() == {"FINISHED"}
+    render = blend.render
+    assert (render.engine, render.resolution_x, render.resolution_y) == ("PANTHEON360", 640, 320)
+    with pytest.raises(RuntimeError, match="already"):
+        bpy.ops.pantheon360.set_up_rendering()
+    blend.pantheon360.width = 320
+    assert bpy.ops.pantheon360.set_up_rendering() == {"FINISHED"} and render.resolution_x == 320
+
+
+def test_the_sequencer_tells_what_made_a_strip_and_tags_its_file(
+    draw: Callable[..., Layout], house: House, blend: Any
+) -> None:
+    class Strip(dict):
+        type, filepath = "MOVIE", "//video.mp4"
+
+    strip = Strip(pantheon360_painter="draft", pantheon360_seed="7", pantheon360_folder="//jobs/x")
+    layout = draw("SEQUENCE_EDITOR", **{"active_strip": strip, "active_sequence_strip": strip})
+    assert {"Painter: draft", "Seed: 7", "Job: //jobs/x"} <= set(layout.labels)
+    assert layout.shown == ["pantheon360.tag_360"]
+    assert "Select a strip to see" in draw("SEQUENCE_EDITOR").labels
+
+
+def test_what_artists_read_follows_blenders_conventions(house: House) -> None:
+    """Labels in Title Case, tooltips and descriptions without a final full stop."""
+    import bpy
+
+    operators = [getattr(bpy.types, name) for name in dir(bpy.types) if name.startswith("PANTHEON360_OT_")]
+    assert len(operators) >= 9
+    groups = [group for _, group in house("scene.properties").GROUPS]
+    for owner in (*operators, *groups, house("scene.preferences").PANTHEON360_AP_preferences):
+        texts = [owner.bl_rna.description] if owner in operators else []
+        labels = [owner.bl_label] if owner in operators else []
+        for each in owner.bl_rna.properties:
+            if each.identifier in owner.__annotations__:
+                labels.append(each.name)
+                texts.append(each.description)
+        assert not [text for text in texts if text.endswith(".")]
+        small = {"a", "as", "in", "onto", "to", "of", "the", "3d", "360°"}
+        assert not [label for label in labels for word in label.split() if word not in small and word[0].islower()]
