@@ -21,7 +21,6 @@ TICK = 0.05
 """Seconds of work between two redraws: the interface stays alive, and little is lost on the way in and out."""
 INTERVAL = 0.02
 """Seconds between two ticks, and of sleep where a job waits."""
-_REDRAWN = {"VIEW_3D", "SEQUENCE_EDITOR", "PROPERTIES", "IMAGE_EDITOR"}
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +97,14 @@ class Session:
         self._workspace.status_text_set(_status(step, eta) if running else None)
         for window in self._manager.windows:
             for area in window.screen.areas:
-                if area.type in _REDRAWN:
-                    area.tag_redraw()
+                _redraw(area, whole=not running)
+
+
+def _redraw(area: bpy.types.Area, *, whole: bool) -> None:
+    """While a job runs its progress alone: drawing a view of millions of points would take the job's time."""
+    for region in area.regions:
+        if whole or region.type == "UI":
+            region.tag_redraw()
 
 
 _running: list[Session] = []
