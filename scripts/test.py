@@ -1,7 +1,7 @@
-"""Style, types, layers, and the test suite inside every supported Blender.
+"""Style, types, layers, the test suite inside every supported Blender, and the backend's in its own environment.
 
-`python scripts/test.py [BLENDER...] [-- PYTEST ARGUMENTS]`, for example `scripts/test.py blender-5.2 -- tests/core -x`.
-A Blender whose Python is not on this machine is skipped with the reason; where the variable CI is set, that fails.
+`python scripts/test.py [ENVIRONMENT...] [-- PYTEST ARGUMENTS]`, as in `scripts/test.py blender-5.2 -- tests/core -x`.
+An environment whose Python is not on this machine is skipped with the reason; where the variable CI is set, that fails.
 """
 
 from __future__ import annotations
@@ -15,22 +15,26 @@ import check
 import environments
 
 
+SUITES = {**dict.fromkeys(environments.BLENDERS, "tests"), "backend": "tests/reconstruction"}
+"""Environment -> the tests it runs: what needs numba, torch and the like runs in the backend's, without Blender."""
+
+
 def main(arguments: list[str]) -> int:
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    blenders, options = arguments[:split], arguments[split + 1 :]
-    unknown = [name for name in blenders if name not in environments.BLENDERS]
+    chosen, options = arguments[:split], arguments[split + 1 :]
+    unknown = [name for name in chosen if name not in SUITES]
     if unknown:
-        print(f"[test] unknown: {', '.join(unknown)}; there are {', '.join(environments.BLENDERS)}")
+        print(f"[test] unknown: {', '.join(unknown)}; there are {', '.join(SUITES)}")
         return 2
     results = {} if options else {"style and types": _verdict(check.main())}
-    for name in blenders or environments.BLENDERS:
+    for name in chosen or SUITES:
         results[name] = _suite(name, options)
     print("\n[test] summary")
     for name, verdict in results.items():
         print(f"  {name:16} {verdict}")
     failed = [verdict for verdict in results.values() if verdict.startswith("FAILED")]
     skipped = [verdict for verdict in results.values() if verdict.startswith("skipped")]
-    return 1 if failed or (skipped and (os.environ.get("CI") or len(skipped) == len(environments.BLENDERS))) else 0
+    return 1 if failed or (skipped and (os.environ.get("CI") or len(skipped) == len(SUITES))) else 0
 
 
 def _suite(name: str, options: list[str]) -> str:
@@ -41,7 +45,7 @@ def _suite(name: str, options: list[str]) -> str:
         return f"skipped: {str(reason).splitlines()[0]}"
     print(f"\n[test] the suite in {name}", flush=True)
     started = time.monotonic()
-    command = [str(python), "-B", "-m", "pytest", "-q", *(options or ["tests"])]
+    command = [str(python), "-B", "-m", "pytest", "-q", *(options or [SUITES[name]])]
     code = subprocess.run(command, cwd=environments.ROOT).returncode
     return f"{_verdict(code)} in {time.monotonic() - started:.0f} s"
 
