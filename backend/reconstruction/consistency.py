@@ -1,0 +1,84 @@
+"""Which estimated points the other panoramas confirm, and how sure that makes us."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+
+@njit(cache=True, parallel=True)
+def confirmations(
+    inverse_range: np.ndarray, rays: np.ndarray, others: np.ndarray, rotations: np.ndarray, offsets: np.ndarray,
+    focal: float, pixels: float, relative: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compare a range map with the maps of S other panoramas.
+
+    inverse_range: (H, W), 0 where unknown. rays: (H, W, 3). others: (S, H, W) inverse ranges. rotations (S, 3, 3),
+    offsets (S, 3): X_other = R X + t. focal: pixels per radian.
+    A point is confirmed by a panorama whose own point there lies within `relative` of its range and, carried back,
+    within `pixels`. It is denied where the panorama looks through it: its own point lies clearly behind.
+    Returns (H, W) each: how many confirm (int32), how many deny (int32), and the largest angle in radians between the
+    rays of the reference and of a confirming panorama (float32).
+    """
+    height, width = inverse_range.shape
+    agree = np.zeros((height, width), np.int32)
+    deny = np.zeros((height, width), np.int32)
+    parallax = np.zeros((height, width), np.float32)
+    for v in prange(height):
+        for u in range(width):
+            rho = inverse_range[v, u]
+            if rho <= 0:
+                continue
+            ray = rays[v, u]
+            for s in range(len(offsets)):
+                rotation, offset = rotations[s], offsets[s]
+                x = rotation[0, 0] * ray[0] + rotation[0, 1] * ray[1] + rotation[0, 2] * ray[2] + offset[0] * rho
+                y = rotation[1, 0] * ray[0] + rotation[1, 1] * ray[1] + rotation[1, 2] * ray[2] + offset[1] * rho
+                z = rotation[2, 0] * ray[0] + rotation[2, 1] * ray[1] + rotation[2, 2] * ray[2] + offset[2] * rho
+                length = math.sqrt(x * x + y * y + z * z)
+                if length <= 0:
+                    continue
+                x, y, z = x / length, y / length, z / length
+                column = int((math.atan2(x, -z) / (2 * math.pi) + 0.5) * width) % width
+                row = min(max(int((0.5 - math.asin(min(max(y, -1.0), 1.0)) / math.pi) * height), 0), height - 1)
+                expected = rho / length  # inverse range of the point as the other panorama measures it
+                found = False
+                seen_behind = False
+                for dv in range(-1, 2):
+                    for du in range(-1, 2):
+                        nv, nu = row + dv, (column + du) % width
+                        if nv < 0 or nv >= height:
+                            continue
+                        there = others[s, nv, nu]
+                        if there <= 0:
+                            continue
+                        if dv == 0 and du == 0 and there < 0.9 * expected:
+                            seen_behind = True
+                        # the point the other panorama has, on the ray towards ours, back in the reference
+                        px, py, pz = x - offset[0] * there, y - offset[1] * there, z - offset[2] * there
+                        bx = rotation[0, 0] * px + rotation[1, 0] * py + rotation[2, 0] * pz
+                        by = rotation[0, 1] * px + rotation[1, 1] * py + rotation[2, 1] * pz
+                        bz = rotation[0, 2] * px + rotation[1, 2] * py + rotation[2, 2] * pz
+                        size = math.sqrt(bx * bx + by * by + bz * bz)
+                        along = bx * ray[0] + by * ray[1] + bz * ray[2]
+                        if along <= 0:
+                            continue
+                        apart = math.sqrt(max(size * size - along * along, 0.0)) / along * focal
+                        away = abs(there - expected) / expected
+                        if apart <= pixels and away <= relative:
+                            found = True
+                if found:
+                    agree[v, u] += 1
+                    cosine = (
+                        rotation[0, 0] * ray[0] + rotation[0, 1] * ray[1] + rotation[0, 2] * ray[2]
+                    ) * x + (
+                        rotation[1, 0] * ray[0] + rotation[1, 1] * ray[1] + rotation[1, 2] * ray[2]
+                    ) * y + (
+                        rotation[2, 0] * ray[0] + rotation[2, 1] * ray[1] + rotation[2, 2] * ray[2]
+                    ) * z
+                    parallax[v, u] = max(parallax[v, u], np.float32(math.acos(min(max(cosine, -1.0), 1.0))))
+                elif seen_behind:
+                    deny[v, u] += 1
+    return agree, deny, parallax

@@ -1,0 +1,182 @@
+"""PatchMatch on the sphere: planes spread between pixels, are perturbed, and stay where the panoramas agree with them.
+
+Checkerboard updates (Galliani et al., "Massively Parallel Multiview Stereopsis by Surface Normal Diffusion", ICCV 2015)
+with the best plane of a near and a far stretch in each of four directions (Xu and Tao, "Multi-Scale Geometric
+Consistency Guided Multi-View Stereo", CVPR 2019). Stretches along u grow towards the poles, where pixels are narrow.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from .cube_map import CubeMap
+from .matching import COUNT, Sources, plane_cost, reference_patch, tangent
+
+_STEEPEST = np.float32(0.1)  # least cosine between a plane's normal and the ray: 84 degrees
+_NEAR, _FAR = (1, 3, 5), (9, 15, 23, 35)
+_REACH = np.array([*_NEAR, *_FAR])
+_PRIOR_TOLERANCE = np.float32(0.03)  # relative range at which a pixel has left its prior
+
+
+def propagate(
+    cube: CubeMap, rays: np.ndarray, active: np.ndarray, sources: Sources, limits: tuple[float, float],
+    planes: np.ndarray, costs: np.ndarray, prior: np.ndarray, *, stride: float, spread: float, seed: int,
+    fresh: bool,
+) -> None:
+    """One iteration over both colours of the checkerboard; changes `planes` (H, W, 3) and `costs` (H, W) in place.
+
+    rays: (H, W, 3) unit directions. limits: least and largest inverse range. prior: (H, W, 3) planes that a pixel
+    prefers, 0 where there are none. stride: pixels between samples of a patch. spread: relative size of perturbations.
+    fresh: True where `costs` are of another resolution, another set of sources, or none, and are to be computed first.
+    """
+    arguments = (cube.faces, np.float32(cube.focal), rays, active, sources)
+    least, most = np.float32(limits[0]), np.float32(limits[1])
+    if fresh:
+        _evaluate(*arguments, planes, costs, prior, stride)
+    for colour in (0, 1):
+        _spread(*arguments, least, most, planes, costs, prior, stride, np.float32(spread), seed, colour)
+
+
+@njit(cache=True, fastmath=True)
+def _with_prior(cost: float, m: np.ndarray, prior: np.ndarray, ray: np.ndarray, variance: float) -> float:
+    expected = prior[0] * ray[0] + prior[1] * ray[1] + prior[2] * ray[2]
+    if expected <= 0:
+        return cost
+    rho = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
+    away = min(abs(rho - expected) / (expected * _PRIOR_TOLERANCE), np.float32(1))
+    plain = np.float32(25) / (variance + np.float32(25))
+    return cost + (np.float32(0.08) + np.float32(0.4) * plain) * away
+
+
+@njit(cache=True, parallel=True, fastmath=True)
+def _evaluate(
+    faces: np.ndarray, focal: float, rays: np.ndarray, active: np.ndarray, sources: Sources, planes: np.ndarray,
+    costs: np.ndarray, prior: np.ndarray, stride: float,
+) -> None:
+    height, width = active.shape
+    step = np.float32(stride / focal)
+    for v in prange(height):
+        frame, h = np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
+        values, weights, other = np.empty(COUNT, np.float32), np.empty(COUNT, np.float32), np.empty(COUNT, np.float32)
+        scratch = np.empty(sources.offset.shape[0], np.float32)
+        for u in range(width):
+            if not active[v, u]:
+                continue
+            tangent(rays[v, u], frame)
+            variance = reference_patch(faces, frame, focal, step, values, weights)
+            m = planes[v, u]
+            cost = plane_cost(m[0], m[1], m[2], frame, values, weights, variance, sources, step, h, other, scratch)
+            costs[v, u] = _with_prior(cost, m, prior[v, u], rays[v, u], variance)
+
+
+@njit(cache=True, fastmath=True)
+def _random(state: np.ndarray) -> float:
+    """Uniform in -1..1; xorshift, one state a row, so that results do not depend on threads."""
+    x = state[0]
+    x ^= (x << np.uint32(13)) & np.uint32(0xFFFFFFFF)
+    x ^= x >> np.uint32(17)
+    x ^= (x << np.uint32(5)) & np.uint32(0xFFFFFFFF)
+    state[0] = x
+    return np.float32(np.float64(x) / 2147483648.0 - 1.0)
+
+
+@njit(cache=True, parallel=True, fastmath=True)
+def _spread(
+    faces: np.ndarray, focal: float, rays: np.ndarray, active: np.ndarray, sources: Sources, least: float,
+    most: float, planes: np.ndarray, costs: np.ndarray, prior: np.ndarray, stride: float, spread: float, seed: int,
+    colour: int,
+) -> None:
+    height, width = active.shape
+    step = np.float32(stride / focal)
+    near = len(_NEAR)
+    for row in prange(height):
+        v = np.int64(row)  # numba counts prange unsigned, which turns differences into floats
+        frame, h = np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
+        values, weights, other = np.empty(COUNT, np.float32), np.empty(COUNT, np.float32), np.empty(COUNT, np.float32)
+        scratch = np.empty(sources.offset.shape[0], np.float32)
+        candidate = np.empty(3, np.float32)
+        state = np.empty(1, np.uint32)
+        state[0] = np.uint32((seed * 7919 + v * 104729 + colour * 1299709) % 4294967291 + 1)
+        for _ in range(4):
+            _random(state)
+        narrow = 1.0 / max(math.cos((0.5 - (v + 0.5) / height) * math.pi), 0.05)
+        for u in range((v + colour) % 2, width, 2):
+            if not active[v, u]:
+                continue
+            ray = rays[v, u]
+            tangent(ray, frame)
+            variance = reference_patch(faces, frame, focal, step, values, weights)
+            best = costs[v, u]
+            m = planes[v, u]
+            for direction in range(4):
+                for far in range(2):
+                    chosen_v, chosen_u, chosen = -1, -1, np.float32(1e9)
+                    for k in range(near * far, near if far == 0 else len(_REACH)):
+                        reach = _REACH[k]
+                        nv, nu = v, u
+                        if direction < 2:
+                            wide = (int(reach * narrow) // 2) * 2 + 1
+                            nu = (u + wide) % width if direction == 0 else (u - wide) % width
+                        else:
+                            nv = v + reach if direction == 2 else v - reach
+                        if nv < 0 or nv >= height or not active[nv, nu]:
+                            continue
+                        if costs[nv, nu] < chosen:
+                            chosen_v, chosen_u, chosen = nv, nu, costs[nv, nu]
+                    if chosen_v < 0:
+                        continue
+                    for c in range(3):
+                        candidate[c] = planes[chosen_v, chosen_u, c]
+                    best = _tried(candidate, m, best, ray, frame, values, weights, variance, sources, step, h, other,
+                                  scratch, prior[v, u], least, most)
+            if prior[v, u, 0] != 0 or prior[v, u, 1] != 0 or prior[v, u, 2] != 0:
+                for c in range(3):
+                    candidate[c] = prior[v, u, c]
+                best = _tried(candidate, m, best, ray, frame, values, weights, variance, sources, step, h, other,
+                              scratch, prior[v, u], least, most)
+            for trial in range(4):
+                rho = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
+                size = math.sqrt(m[0] * m[0] + m[1] * m[1] + m[2] * m[2])
+                shrink = spread if trial < 3 else spread * np.float32(0.2)
+                n0, n1, n2 = m[0] / size, m[1] / size, m[2] / size
+                if trial != 0:
+                    turn = np.float32(2) * shrink if trial < 3 else shrink
+                    n0 += turn * _random(state)
+                    n1 += turn * _random(state)
+                    n2 += turn * _random(state)
+                if trial != 1:
+                    rho *= np.float32(1) + shrink * _random(state)
+                    rho += np.float32(0.02) * shrink * most * _random(state)
+                along = n0 * ray[0] + n1 * ray[1] + n2 * ray[2]
+                length = math.sqrt(n0 * n0 + n1 * n1 + n2 * n2)
+                if along < _STEEPEST * length:
+                    continue
+                scale = rho / along
+                candidate[0], candidate[1], candidate[2] = n0 * scale, n1 * scale, n2 * scale
+                best = _tried(candidate, m, best, ray, frame, values, weights, variance, sources, step, h, other,
+                              scratch, prior[v, u], least, most)
+            costs[v, u] = best
+
+
+@njit(cache=True, fastmath=True)
+def _tried(
+    candidate: np.ndarray, m: np.ndarray, best: float, ray: np.ndarray, frame: np.ndarray, values: np.ndarray,
+    weights: np.ndarray, variance: float, sources: Sources, step: float, h: np.ndarray, other: np.ndarray,
+    scratch: np.ndarray, prior: np.ndarray, least: float, most: float,
+) -> float:
+    """Put `candidate` into `m` where it is better than `best`; the cost of what `m` holds then."""
+    rho = candidate[0] * ray[0] + candidate[1] * ray[1] + candidate[2] * ray[2]
+    size = math.sqrt(candidate[0] ** 2 + candidate[1] ** 2 + candidate[2] ** 2)
+    if rho < least or rho > most or rho < _STEEPEST * size:
+        return best
+    cost = plane_cost(
+        candidate[0], candidate[1], candidate[2], frame, values, weights, variance, sources, step, h, other, scratch
+    )
+    cost = _with_prior(cost, candidate, prior, ray, variance)
+    if cost < best:
+        m[0], m[1], m[2] = candidate[0], candidate[1], candidate[2]
+        return cost
+    return best

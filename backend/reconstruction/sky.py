@@ -1,0 +1,115 @@
+"""Sky without a model: blue or neutral and bright, smooth, reached from the top of the panorama.
+
+From blue to cloud the red changes and the blue hardly; from sky to a roof the blue changes too: sky spreads across all
+but edges of the blue channel. A white area behind such an edge is a cloud where sky surrounds most of it. A ceiling is told from an overcast sky by its light: sky is the
+brightest of an outdoor picture, and where range is known, what is near is no sky.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+_LOWEST = 0.56  # share of the height below which no sky is looked for: a level capture's horizon is at one half
+_BLUE = 14.0  # grey levels by which a clear sky's blue exceeds its red
+_DARKEST_BLUE, _DARKEST_CLOUD = 70.0, 120.0
+_DARKEST_SHARE = 0.6  # of the blue light overhead that sky lower down has at least
+_WARMEST_CLOUD = 22.0  # grey levels by which a cloud's red may exceed its blue
+_PURPLE = 5.0  # grey levels by which green may stay below red and blue: sky is never purple
+_SUN = 235.0
+_SOFT = 9.0  # grey levels of blue a pixel that sky may change at 1024 pixels' width
+_SURROUNDED = 0.55  # share of an area's outline that is sky where the area is a cloud
+_SMALLEST_HOLE = 0.002  # share of the image below which something amidst the sky is sky: a bird, a smear, a wire
+_BLUE_SKY, _BRIGHT_SKY = 0.05, 190.0
+_NEAR = 60.0  # metres: closer than this is no sky, where range is known
+
+
+def sky_mask(image: np.ndarray, depth: np.ndarray | None = None) -> np.ndarray:
+    """Where a roughly level panorama shows sky.
+
+    image: (H, W, 3) uint8 sRGB, W = 2 H. depth: (H, W) float range in metres, inf or NaN where unknown, or None.
+    Returns (H, W) bool; all False indoors.
+    """
+    calm = ndimage.gaussian_filter(image.astype(np.float32), (0.8, 0.8, 0), mode=("nearest", "wrap", "nearest"))
+    upper = np.arange(len(image))[:, None] < _LOWEST * len(image)
+    blue, cloud = _blue(calm) & upper, _cloud(calm) & upper
+    if depth is not None:
+        near = np.isfinite(depth) & (depth < _NEAR)
+        blue, cloud = blue & ~near, cloud & ~near
+    bright = calm[..., 2] > _DARKEST_SHARE * np.percentile(calm[..., 2][: len(image) // 4], 25)
+    blue, cloud = blue & bright, cloud & bright
+    sky = _from_top((blue | cloud) & (_gradient(calm[..., 2]) < _SOFT * 1024 / image.shape[1]))
+    if not _plausible(calm, blue, sky):
+        return np.zeros(image.shape[:2], np.bool_)
+    sky = _with_clouds(sky, cloud)
+    rim = ndimage.binary_dilation(sky, iterations=max(1, image.shape[1] // 340)) & (blue | cloud)
+    return _without_holes(_closed(sky | rim) & upper)
+
+
+def _blue(calm: np.ndarray) -> np.ndarray:
+    red, green, bluest = np.moveaxis(calm, -1, 0)
+    return np.asarray((bluest - red > _BLUE) & (bluest > green) & (green > red - _PURPLE) & (bluest > _DARKEST_BLUE))
+
+
+def _cloud(calm: np.ndarray) -> np.ndarray:
+    red, green, bluest = np.moveaxis(calm, -1, 0)
+    neutral = (red - bluest < _WARMEST_CLOUD) & (green > np.minimum(red, bluest) - _PURPLE)
+    least = calm.min(axis=-1)
+    return np.asarray((least > _DARKEST_CLOUD) & neutral | (least > _SUN))
+
+
+def _gradient(channel: np.ndarray) -> np.ndarray:
+    across = (np.roll(channel, -1, axis=1) - np.roll(channel, 1, axis=1)) / 2
+    return np.asarray(np.hypot(across, np.gradient(channel, axis=0)))
+
+
+def _from_top(passable: np.ndarray) -> np.ndarray:
+    """What of `passable` hangs together with the topmost rows, over the seam as well."""
+    width = passable.shape[1]
+    labels, _ = ndimage.label(np.concatenate([passable, passable], axis=1))
+    top = np.unique(labels[: max(2, len(passable) // 40)])
+    reached = np.isin(labels, top[top > 0])
+    return np.asarray(reached[:, :width] | reached[:, width:])
+
+
+def _plausible(calm: np.ndarray, blue: np.ndarray, sky: np.ndarray) -> bool:
+    """Whether what was reached from the top is outdoors: partly blue, or brighter than nearly all below it."""
+    if sky.mean() < 0.01:
+        return False
+    if (blue & sky).sum() > _BLUE_SKY * sky.sum() and (blue & sky).mean() > 0.01:
+        return True
+    light = calm.mean(axis=-1)
+    rest = light[~sky]
+    return bool(np.median(light[sky]) > max(_BRIGHT_SKY, float(np.percentile(rest, 90)) if len(rest) else 0.0))
+
+
+def _with_clouds(sky: np.ndarray, cloud: np.ndarray) -> np.ndarray:
+    for _ in range(3):
+        labels, count = ndimage.label(cloud & ~sky)
+        if not count:
+            break
+        index = np.arange(1, count + 1)
+        inside = ndimage.binary_dilation(sky)
+        outline = (labels > 0) & ~ndimage.binary_erosion(labels > 0, border_value=1)
+        whole = ndimage.sum(outline, labels, index)
+        touching = ndimage.sum(outline & inside, labels, index)
+        taken = np.concatenate([[False], touching > _SURROUNDED * whole])
+        if not taken.any():
+            break
+        sky = sky | taken[labels]
+    return sky
+
+
+def _closed(sky: np.ndarray) -> np.ndarray:
+    wide = np.concatenate([sky[:, -4:], sky, sky[:, :4]], axis=1)
+    return np.asarray(ndimage.binary_closing(np.pad(wide, ((4, 4), (0, 0)), mode="edge"), iterations=2)[4:-4, 4:-4])
+
+
+def _without_holes(sky: np.ndarray) -> np.ndarray:
+    """Small things wholly amidst the sky become sky, small patches of sky amidst other things do not stay."""
+    labels, count = ndimage.label(~sky)
+    sizes = ndimage.sum(~sky, labels, np.arange(count + 1))
+    filled = sky | (sizes < _SMALLEST_HOLE * sky.size)[labels]
+    labels, count = ndimage.label(filled)
+    sizes = ndimage.sum(filled, labels, np.arange(count + 1))
+    return np.asarray(filled & (sizes > _SMALLEST_HOLE * sky.size)[labels])
