@@ -146,6 +146,22 @@ def rotation_angles(rotations: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(2 * np.arcsin(np.clip(chord / (2 * np.sqrt(2)), 0.0, 1.0)))
 
 
+def rotation_between(source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """The rotation with the least squares from directions `source` (N, 3), N >= 2, to `target`; target = R source.
+
+    Source: W. Kabsch, "A solution for the best rotation to relate two sets of vectors", Acta Cryst. A32, 1976.
+    """
+    weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=np.float64)
+    left, _, right = np.linalg.svd((np.asarray(target, dtype=np.float64) * weights[:, None]).T @ source)
+    return np.asarray((left * np.array([1.0, 1.0, np.linalg.det(left) * np.linalg.det(right)])) @ right)
+
+
+def angles_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Angles in radians between unit vectors (..., 3), accurate for small ones."""
+    apart = np.linalg.norm(np.asarray(first) - second, axis=-1)
+    return np.asarray(2 * np.arctan2(apart, np.linalg.norm(np.asarray(first) + second, axis=-1)))
+
+
 def geometric_median(points: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """The point with the least weighted sum of distances to `points` (N, D); (D,) float64.
 

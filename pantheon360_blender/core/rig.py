@@ -117,15 +117,6 @@ def cube(overlap: float = 0.0, size: int = 512) -> Layout:
     return _layout("cube", angles, np.pi / 2 + 2 * overlap, size)
 
 
-LAYOUTS: dict[str, Layout] = {
-    "horizon": horizon(),
-    "bands": bands(),
-    "icosahedron": icosahedron(),
-    "cube": cube(overlap=np.radians(5.0)),
-}
-"""The layouts to choose from, at 512 pixels."""
-
-
 @dataclass(frozen=True)
 class Rig:
     """The crops of one capture as cameras that share a centre."""
@@ -207,3 +198,12 @@ def _icosahedron(of: str) -> np.ndarray:
 def _angles(direction: np.ndarray) -> tuple[float, float]:
     """Yaw to the right and pitch up of a unit direction, radians."""
     return float(np.arctan2(direction[0], -direction[2])), float(np.arcsin(np.clip(direction[1], -1, 1)))
+
+
+LAYOUTS: dict[str, Layout] = {
+    "horizon": horizon(),
+    "bands": bands(),
+    "icosahedron": icosahedron(),
+    "cube": cube(overlap=np.radians(5.0)),
+}
+"""The layouts to choose from, at 512 pixels."""
