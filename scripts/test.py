@@ -14,7 +14,6 @@ import time
 import check
 import environments
 
-
 SUITES = {**dict.fromkeys(environments.BLENDERS, "tests"), "backend": "tests/reconstruction"}
 """Environment -> the tests it runs: what needs numba, torch and the like runs in the backend's, without Blender."""
 
