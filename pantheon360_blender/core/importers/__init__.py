@@ -1,0 +1,91 @@
+"""Bringing in what other programs made: points, and pictures with poses.
+
+`open_source` looks at a file or folder and reads it by the first `Source` that recognises its content. The sources here
+need numpy alone; the backend adds those that need a library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import FileError
+from ..progress import Job, Progress
+from . import clouds, colmap, depth, transforms, vipe
+from .imported import Decoders, Imported, ImportedCapture, Options, Source, SourceError
+
+__all__ = [
+    "SOURCES",
+    "Decoders",
+    "Imported",
+    "ImportedCapture",
+    "Options",
+    "Source",
+    "SourceError",
+    "open_source",
+    "source_of",
+]
+
+SOURCES: tuple[Source, ...] = (
+    colmap.SOURCE,
+    transforms.SOURCE,
+    vipe.SOURCE,
+    clouds.PLY,
+    clouds.NPZ,
+    depth.PNG,
+    depth.EXR,
+)
+"""What can be read with numpy alone."""
+
+_START = 4096
+_IN_THE_BACKEND = {b"LASF": "a LAS or LAZ point cloud", b"ASTM-E57": "an E57 scan"}
+
+
+def open_source(path: Path, *, sources: Sequence[Source] = SOURCES, **options: Any) -> Job[Imported]:
+    """Read a file or folder of another program, choosing the reader by content.
+
+    options: the fields of Options. Yields progress; closing the generator cancels.
+    Raises FileError where it cannot be opened, SourceError where its kind is not known (the error lists those that are)
+    or it is damaged; ImageError and PointCloudError from the readers of pictures and point clouds.
+    """
+    chosen = Options(**options)
+    path = Path(path)
+    source = source_of(path, sources)
+    yield Progress(f"Reading {source.title.split(' (')[0]}", text=path.name)
+    try:
+        return (yield from source.read(path, chosen))
+    except OSError as error:
+        raise FileError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
+    except MemoryError as error:
+        raise SourceError(f"{path} does not fit into memory.", advice="Thin it out first.") from error
+
+
+def source_of(path: Path, sources: Sequence[Source] = SOURCES) -> Source:
+    """The source that recognises a file or folder. Raises FileError and SourceError as open_source does."""
+    start = _first_bytes(path)
+    for source in sources:
+        if source.recognises(path, start):
+            return source
+    for mark, what in _IN_THE_BACKEND.items():
+        if start.startswith(mark):
+            raise SourceError(f"{path} is {what}, which needs the backend.", advice="Set up the backend environment.")
+    kinds = "; ".join(source.title for source in sources)
+    raise SourceError(f"{path} is of no known kind.", advice=f"These can be imported: {kinds}.")
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        if "\0" in str(path):  # Python answers with a ValueError
+            raise FileError(f"{str(path)!r} is no path.", advice="Choose a file.")
+        if path.is_dir():
+            return b""
+        with open(path, "rb") as file:
+            start = file.read(_START)
+    except FileNotFoundError as error:
+        raise FileError(f"{path} does not exist.", advice="Check the path, or find the file again.") from error
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not start:
+        raise FileError(f"{path} is empty.", advice="Copy or export it again.")
+    return start
