@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -334,11 +335,11 @@ def paint(folder: JobFolder, python: Path | None = None) -> progress.Job[message
                 if isinstance(message, messages.Done):
                     return message
                 if isinstance(message, messages.ProgressMessage):
-                    step = Progress(message.phase, message.step, message.of, text=message.text)
+                    step = Progress(message.phase, message.step, message.of, waiting=True, text=message.text)
+                    yield replace(step, waiting=False)
                 elif isinstance(message, messages.Warning_):
                     print(f"[pantheon360] {message.text}", file=sys.stderr)
             yield step
-            step = Progress(step.phase, step.step, step.of, waiting=True, text=step.text)
     finally:
         if not settled and process.alive:
             process.cancel(job)
