@@ -15,12 +15,12 @@ def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m backend",
-        description="Paint the job folders that Pantheon360 for Blender prepares.",
+        description="Paint or reconstruct what Pantheon360 for Blender prepares as job folders.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 130 cancelled.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="serve | run | doctor")
     verbs.add_parser("serve", help="answer Blender's messages on stdin and stdout until stdin ends")
-    run = verbs.add_parser("run", help="paint a job folder; a half-finished one goes on where it stopped")
+    run = verbs.add_parser("run", help="do the job in a folder; a half-finished one goes on where it stopped")
     run.add_argument("folder", help="a folder with a job.json")
     run.add_argument("--json", action="store_true", help="print one JSON object a line instead of text")
     doctor = verbs.add_parser("doctor", help="say what this Python can do, what is missing and how to get it")

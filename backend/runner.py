@@ -1,38 +1,49 @@
-"""Running a job folder: what is finished stays, what is missing is painted, and what happened is written down."""
+"""Running a job folder: what is finished stays, what is missing is made, and what happened is written down."""
 
 from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError, FileError, PantheonError, reason
+from pantheon360_blender.core.job import RECONSTRUCT
 from pantheon360_blender.core.job_folder import JobFolder, Status, now
 from pantheon360_blender.core.progress import Progress
 
 from . import painters
 from .lock import locked
+from .reconstruction import reconstruct
 
 STATE_INTERVAL = 2.0
 """Seconds between two updates of `state.json` while painting."""
 
+Work = Callable[[JobFolder, list[int], str], progress.Job[None]]
+"""What does a job: its folder, the frames that are finished, and when it was started."""
+
 
 def run(path: Path) -> progress.Job[JobFolder]:
-    """Paint what is missing in the job folder at `path` and return it; nothing is written where nothing is missing.
+    """Do what is missing in the job folder at `path` and return it; nothing is written where nothing is missing.
 
-    Closing the generator cancels the job. Finished frames are kept whatever happens.
-    Raises PantheonError: the folder is damaged, an input was changed, the disk is full, the painter failed.
+    Closing the generator cancels the job. Finished frames and stages are kept whatever happens.
+    Raises PantheonError: the folder is damaged, an input was changed, the disk is full, the work failed.
     """
     yield Progress("Opening the job")
     folder = JobFolder.open(path)
-    finished = yield from _finished(folder)
-    if len(finished) == len(folder.job.frames) and folder.state().status == "done":
+    work: Work
+    if folder.job.kind == RECONSTRUCT:
+        finished, work, whole = [], _reconstructed, reconstruct.is_finished(folder)
+    else:
+        finished, work = (yield from _finished(folder)), _painted
+        whole = len(finished) == len(folder.job.frames)
+    if whole and folder.state().status == "done":
         return folder
     with locked(folder.path):
         _remove_leftovers(folder)
-        yield from _recorded(folder, finished)
+        yield from _recorded(folder, finished, work)
     return folder
 
 
@@ -56,14 +67,14 @@ def _finished(folder: JobFolder) -> progress.Job[list[int]]:
 
 def _remove_leftovers(folder: JobFolder) -> None:
     """Temporary files of a run that was killed while it wrote."""
-    for place in (folder.path, folder.path / "frames"):
+    for place in (folder.path, folder.path / "frames", folder.path / "depth"):
         for leftover in place.glob(".*.part"):
             with suppress(OSError):
                 leftover.unlink()
 
 
-def _recorded(folder: JobFolder, finished: list[int]) -> progress.Job[None]:
-    """Paint, and leave in `state.json` and `log.txt` how it ended, whichever way."""
+def _recorded(folder: JobFolder, finished: list[int], work: Work) -> progress.Job[None]:
+    """Do the work, and leave in `state.json` and `log.txt` how it ended, whichever way."""
     started = now()
 
     def record(status: Status, error: PantheonError | None = None) -> None:
@@ -72,9 +83,12 @@ def _recorded(folder: JobFolder, finished: list[int]) -> progress.Job[None]:
         folder.log(f"{status}: {error}" if error else status)
 
     folder.write_state("running", finished, None, started)
-    folder.log(f"running: {len(finished)} of {len(folder.job.frames)} frames are finished")
+    if folder.job.frames:
+        folder.log(f"running: {len(finished)} of {len(folder.job.frames)} frames are finished")
+    else:
+        folder.log("running")
     try:
-        yield from _painted(folder, finished, started)
+        yield from work(folder, finished, started)
         record("done")
     except (GeneratorExit, KeyboardInterrupt):
         with suppress(FileError):
@@ -107,13 +121,18 @@ def _painted(folder: JobFolder, finished: list[int], started: str) -> progress.J
         raise BackendError(f"The painter {painter.name} left out {len(missing)} frames, the first is {missing[0]}.")
 
 
+def _reconstructed(folder: JobFolder, _finished: list[int], _started: str) -> progress.Job[None]:
+    yield from reconstruct.run(folder)
+
+
 def _explained(folder: JobFolder, error: Exception) -> BackendError:
     if isinstance(error, MemoryError):
         return BackendError(
             "The backend ran out of memory.", advice="Lower the resolution or close other programs.", code="memory"
         )
+    what = "Reconstruction" if folder.job.kind == RECONSTRUCT else "Painting"
     return BackendError(
-        f"Painting failed unexpectedly: {reason(error)}.",
+        f"{what} failed unexpectedly: {reason(error)}.",
         advice=f"The details are in {folder.log_file}.",
         code="unexpected",
     )

@@ -139,7 +139,7 @@ class Service:
                 self._cancelled.clear()
                 self._runs.put(request)
         if busy:
-            text = "The backend is painting another job."
+            text = "The backend is working on another job."
             self._answers.send(messages.Error("busy", text, "Wait for it, or cancel it.", request.job))
 
     def _cancel(self, request: messages.Cancel) -> None:

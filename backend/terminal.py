@@ -33,7 +33,7 @@ class Printer(Protocol):
 
 
 def main(folder: str, *, as_json: bool) -> int:
-    """Paint a job folder and return the exit code."""
+    """Run a job folder and return the exit code."""
     printer = Answers(claim_stdout()) if as_json else _for_people(sys.stdout)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -97,9 +97,10 @@ class Lines:
         elif isinstance(message, messages.Warning_):
             self.say(f"Warning: {message.text}", sys.stderr)
         elif isinstance(message, messages.Done):
-            self.say(f"Done: {message.frames} frames are in {Path(message.folder) / 'frames'}")
+            made = f"{message.frames} frames are in {Path(message.folder) / 'frames'}"
+            self.say(f"Done: {made if message.frames else f'the results are in {message.folder}'}")
         elif isinstance(message, messages.Cancelled):
-            self.say("Cancelled. Finished frames are kept; run it again to go on.", sys.stderr)
+            self.say("Cancelled. What is finished is kept; run it again to go on.", sys.stderr)
 
     def show(self, message: messages.ProgressMessage) -> None:
         """Show progress."""

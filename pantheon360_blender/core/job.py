@@ -1,24 +1,26 @@
 """What a job is: the contents of `job.json`, checked field by field.
 
-Schema 1. A validator is a pure function of the JSON value that returns what is wrong with it, or None.
+Schema 1, two kinds: "paint" makes the frames of a shot, "reconstruct" a 3D cache from captures. A validator is a pure
+function of the JSON value that returns what is wrong with it, or None.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import numpy as np
 
+from . import reconstruction_job
 from .cameras import check_pose
 from .errors import JobError, PoseError
+from .json_values import is_integer, is_number, is_unicode, object_error
 
 SCHEMA = 1
-KINDS = ("paint",)
+PAINT, RECONSTRUCT = "paint", "reconstruct"
+KINDS = (PAINT, RECONSTRUCT)
 MAXIMUM_WIDTH = 32768
 MAXIMUM_FRAMES = 1_000_000
 MAXIMUM_SEED = 2**64 - 1
@@ -49,7 +51,9 @@ class Input(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What is to be painted, and everything that decides how it will look.
+    """What is to be painted or reconstructed, and everything that decides how it will look.
+
+    Width, frame rate, frames, cameras, anchors and painter are a shot's; a reconstruction has none of them.
 
     name: what the artist calls the shot.
     width: panorama width in pixels; the height is width / 2.
@@ -58,16 +62,16 @@ class Job:
     cameras: (F, 4, 4) float64 camera-to-world, one a frame; Blender world, metres, camera looks along -Z.
     captures, anchors, inputs: see CaptureEntry, Anchor, Input.
     painter: name of the backend's painter.
-    settings: the painter's settings, any JSON object.
+    settings: the painter's settings, any JSON object; a reconstruction's are in reconstruction_job.
     seed: 0 to 2^64 - 1 as decimal text: JSON readers that use doubles would round a number.
     software: name -> version of whatever took part.
     """
 
     name: str
-    width: int
-    fps: float
-    frames: list[int]
-    cameras: np.ndarray
+    width: int = 0
+    fps: float = 0.0
+    frames: list[int] = field(default_factory=list)
+    cameras: np.ndarray = field(default_factory=lambda: np.zeros((0, 4, 4)))
     captures: list[CaptureEntry] = field(default_factory=list)
     anchors: list[Anchor] = field(default_factory=list)
     painter: str = "draft"
@@ -76,7 +80,7 @@ class Job:
     software: dict[str, str] = field(default_factory=dict)
     inputs: list[Input] = field(default_factory=list)
     id: str = ""
-    kind: str = "paint"
+    kind: str = PAINT
     schema: int = SCHEMA
 
     @property
@@ -92,9 +96,10 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """The object written to `job.json`."""
-        record = {key: getattr(self, key) for key in FIELDS}
-        record["cameras"] = np.asarray(self.cameras, dtype=np.float64).tolist()
-        record["frames"] = [int(frame) for frame in self.frames]
+        record = {key: getattr(self, key) for key in fields_of(self.kind)}
+        if "frames" in record:
+            record["cameras"] = np.asarray(self.cameras, dtype=np.float64).tolist()
+            record["frames"] = [int(frame) for frame in self.frames]
         return record
 
     @classmethod
@@ -104,13 +109,13 @@ class Job:
         if problem is not None:
             raise JobError(f"This is not a usable job: {problem}.", advice="Prepare the shot again.")
         values = dict(record)
-        values["cameras"] = np.array(record["cameras"], dtype=np.float64).reshape(-1, 4, 4)
+        values["cameras"] = np.array(record.get("cameras", []), dtype=np.float64).reshape(-1, 4, 4)
         return cls(**values)
 
 
 def version_error(record: Any) -> str | None:
     """Why this version of the extension cannot read the record; None where it can."""
-    if not isinstance(record, dict) or not _is_integer(record.get("schema")):
+    if not isinstance(record, dict) or not is_integer(record.get("schema")):
         return "it has no schema version"
     if record["schema"] > SCHEMA:
         return f"it has schema {record['schema']}, and this version reads up to {SCHEMA}"
@@ -122,23 +127,34 @@ def job_error(record: Any) -> str | None:
     problem = version_error(record)
     if problem is not None:
         return problem
+    fields = fields_of(record.get("kind"))
     for name in record:
         if name not in FIELDS:
             return f"unknown field {name!r}"
-    for name, validator in FIELDS.items():
+        if name not in fields:
+            return f"field {name!r} is a shot's, and this is a reconstruction"
+    for name, validator in fields.items():
         if name not in record:
             return f"field {name!r} is missing"
         problem = validator(record[name])
         if problem is not None:
             return f"field {name!r} {problem}"
-    return _consistency_error(record)
+    return _reconstruction_error(record) if record["kind"] == RECONSTRUCT else _consistency_error(record)
+
+
+def fields_of(kind: Any) -> dict[str, Callable[[Any], str | None]]:
+    """The fields a job of this kind has, in the order they are written, each with its validator."""
+    if kind != RECONSTRUCT:
+        return FIELDS
+    own = {name: validator for name, validator in FIELDS.items() if name not in SHOT_FIELDS}
+    return own | {"settings": reconstruction_job.settings_error}
 
 
 def path_error(value: Any) -> str | None:
     """Why a text cannot be a path inside the job folder on any system: absolute, climbing, or with odd characters."""
     if not isinstance(value, str) or not value:
         return "is not a path"
-    if re.search(r'[\\:*?"<>|\x00-\x1f]', value) or not _is_unicode(value):
+    if re.search(r'[\\:*?"<>|\x00-\x1f]', value) or not is_unicode(value):
         return f"holds characters that paths cannot have everywhere: {value!r}"
     if value.startswith("/") or any(part in ("", ".", "..") for part in value.split("/")):
         return f"leaves the job folder: {value!r}"
@@ -157,7 +173,7 @@ def pose_error(value: Any) -> str | None:
     rows_fit = (
         isinstance(value, list) and len(value) == 4 and all(isinstance(row, list) and len(row) == 4 for row in value)
     )
-    if not rows_fit or not all(_is_number(number) for row in value for number in row):
+    if not rows_fit or not all(is_number(number) for row in value for number in row):
         return "is not a 4 x 4 matrix of finite numbers"
     try:
         check_pose(np.array(value, dtype=np.float64))
@@ -171,7 +187,7 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str | None]:
 
 
 def _text_error(value: Any) -> str | None:
-    return None if isinstance(value, str) and value and _is_unicode(value) else "is not a text, or empty"
+    return None if isinstance(value, str) and value and is_unicode(value) else "is not a text, or empty"
 
 
 def _slug_error(value: Any) -> str | None:
@@ -180,18 +196,18 @@ def _slug_error(value: Any) -> str | None:
 
 
 def _width_error(value: Any) -> str | None:
-    fits = _is_integer(value) and 2 <= value <= MAXIMUM_WIDTH and value % 2 == 0
+    fits = is_integer(value) and 2 <= value <= MAXIMUM_WIDTH and value % 2 == 0
     return None if fits else f"is not an even number from 2 to {MAXIMUM_WIDTH}"
 
 
 def _fps_error(value: Any) -> str | None:
-    return None if _is_number(value) and 0 < value <= 100_000 else "is not a frame rate"
+    return None if is_number(value) and 0 < value <= 100_000 else "is not a frame rate"
 
 
 def _frames_error(value: Any) -> str | None:
     if not isinstance(value, list) or not 1 <= len(value) <= MAXIMUM_FRAMES:
         return f"is not a list of 1 to {MAXIMUM_FRAMES} frames"
-    if not all(_is_integer(frame) and abs(frame) <= MAXIMUM_FRAMES for frame in value):
+    if not all(is_integer(frame) and abs(frame) <= MAXIMUM_FRAMES for frame in value):
         return "holds something that is not a frame number"
     return None if len(set(value)) == len(value) else "names a frame twice"
 
@@ -220,7 +236,7 @@ def _mask_error(value: Any) -> str | None:
 
 def _anchors_error(value: Any) -> str | None:
     return _records_error(
-        value, {"frame": lambda frame: None if _is_integer(frame) else "is not a frame number", "capture": _text_error}
+        value, {"frame": lambda frame: None if is_integer(frame) else "is not a frame number", "capture": _text_error}
     )
 
 
@@ -233,20 +249,10 @@ def _digest_error(value: Any) -> str | None:
     return None if fits else "is not a SHA-256 in lower-case hexadecimal"
 
 
-def _object_error(value: Any) -> str | None:
-    if not isinstance(value, dict):
-        return "is not an object"
-    try:
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
-        return f"holds what JSON cannot: {error}"
-    return None
-
-
 def _versions_error(value: Any) -> str | None:
     if not isinstance(value, dict) or not all(isinstance(version, str) for version in value.values()):
         return "is not an object of version texts"
-    return _object_error(value)
+    return object_error(value)
 
 
 def _records_error(value: Any, validators: dict[str, Callable[[Any], str | None]]) -> str | None:
@@ -263,6 +269,14 @@ def _records_error(value: Any, validators: dict[str, Callable[[Any], str | None]
     return None
 
 
+def _reconstruction_error(record: dict[str, Any]) -> str | None:
+    names = {capture["name"] for capture in record["captures"]}
+    if not names:
+        return "it has no captures to reconstruct"
+    unknown = sorted(reconstruction_job.names_in(record["settings"]) - names)
+    return f"its settings name the capture {unknown[0]!r}, which is not one of its captures" if unknown else None
+
+
 def _consistency_error(record: dict[str, Any]) -> str | None:
     if len(record["cameras"]) != len(record["frames"]):
         return f"it has {len(record['frames'])} frames and {len(record['cameras'])} cameras"
@@ -274,25 +288,6 @@ def _consistency_error(record: dict[str, Any]) -> str | None:
         if anchor["capture"] not in captures:
             return f"an anchor names the capture {anchor['capture']!r}, which is not one of its captures"
     return None
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return abs(value) <= sys.float_info.max  # JSON has whole numbers that no float can hold
-
-
-def _is_unicode(value: str) -> bool:
-    """False for lone surrogates, which no UTF-8 file can hold."""
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 FIELDS: dict[str, Callable[[Any], str | None]] = {
@@ -307,9 +302,12 @@ FIELDS: dict[str, Callable[[Any], str | None]] = {
     "captures": _captures_error,
     "anchors": _anchors_error,
     "painter": _slug_error,
-    "settings": _object_error,
+    "settings": object_error,
     "seed": seed_error,
     "software": _versions_error,
     "inputs": _inputs_error,
 }
 """Every field of `job.json`, in the order it is written, with its validator."""
+
+SHOT_FIELDS = ("width", "fps", "frames", "cameras", "anchors", "painter")
+"""Fields that a reconstruction does not have."""

@@ -1,0 +1,120 @@
+"""From what each capture sees to one point cloud, in which a surface is there once.
+
+A point is left out where another capture sees the same surface from nearer, so that it is drawn by its sharpest view
+alone, and where another capture looks through it at something confidently known to be behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pantheon360_blender.core import equirectangular
+from pantheon360_blender.core.capture import Capture
+from pantheon360_blender.core.point_cloud import PointCloud
+from pantheon360_blender.core.progress import Job, Progress
+
+if TYPE_CHECKING:
+    from .reconstruction import DepthMap
+
+_SAME = 0.06
+"""Relative difference of range within which two captures see the same surface."""
+_THROUGH = 0.25
+"""Relative range by which another capture must look past a point to deny it."""
+_EDGE = 0.10
+"""Relative step of range between neighbouring pixels at which a pixel lies on the edge of something."""
+_STEEPEST = 6.0
+"""Factor up to which a footprint grows where a surface is seen at a grazing angle."""
+
+
+def fuse(
+    captures: Sequence[Capture], maps: Sequence[DepthMap | None], confidence: float, *, nearest_only: bool = True
+) -> Job[PointCloud]:
+    """The points of all range maps that are confident enough.
+
+    captures: N, with their poses in the world. maps: of each, or None where it has none; all of one size.
+    confidence: 0 to 1, points below it are left out. nearest_only: whether a surface is kept of its nearest capture.
+    Returns world coordinates; source is the index into `captures`, footprint the metres a pixel covers.
+    """
+    kept = [None if each is None else _kept(each, confidence) for each in maps]
+    clouds = []
+    for index, (capture, each) in enumerate(zip(captures, maps, strict=True)):
+        yield Progress("Fusing points", index, len(captures), text=capture.name)
+        if each is None:
+            continue
+        mask = kept[index]
+        assert mask is not None
+        rays = equirectangular.directions(mask.shape[1])[mask]
+        ranges = each.range[mask]
+        points = (rays * ranges[:, None]) @ capture.pose[:3, :3].T + capture.pose[:3, 3]
+        footprint = _footprints(each.range)[mask]
+        good = np.ones(len(points), np.bool_)
+        for other, (theirs, seen) in enumerate(zip(maps, kept, strict=True)):
+            if other != index and theirs is not None and seen is not None:
+                nearer, through = _against(points, ranges, captures[other], theirs, seen, first=index < other)
+                good &= ~(through | nearer) if nearest_only else ~through
+        colours = equirectangular.resize(capture.image, mask.shape[1])[mask]
+        clouds.append(
+            PointCloud(
+                points.astype(np.float32)[good],
+                colours[good],
+                each.confidence[mask].astype(np.float32)[good],
+                np.full(int(good.sum()), index, np.int32),
+                footprint[good],
+            )
+        )
+    yield Progress("Fusing points", len(captures), len(captures))
+    return PointCloud.concatenate(clouds)
+
+
+def _kept(each: DepthMap, confidence: float) -> np.ndarray:
+    """(H, W) bool: confident, finite, and not on the edge of something."""
+    sure = np.isfinite(each.range) & (each.range > 0) & (each.confidence >= confidence) & ~each.sky
+    return np.asarray(sure & ~_edges(each.range))
+
+
+def _edges(ranges: np.ndarray) -> np.ndarray:
+    """Pixels that bend away from both neighbours in inverse range: between two surfaces, on neither.
+
+    A bend and not a step: a floor seen at a grazing angle has great steps, evenly.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = np.where(np.isfinite(ranges) & (ranges > 0), 1 / ranges, np.nan)
+        vertical = np.pad(inverse, ((1, 1), (0, 0)), mode="edge")
+        bends = (
+            np.abs(np.roll(inverse, 1, axis=1) - 2 * inverse + np.roll(inverse, -1, axis=1)) / inverse,
+            np.abs(vertical[:-2] - 2 * inverse + vertical[2:]) / inverse,
+        )
+    return np.asarray((np.nan_to_num(bends[0]) > _EDGE) | (np.nan_to_num(bends[1]) > _EDGE))
+
+
+def _footprints(ranges: np.ndarray) -> np.ndarray:
+    """(H, W) float32 metres that a pixel covers on its surface, larger where that is seen at a grazing angle."""
+    angle = np.float32(2 * np.pi / ranges.shape[1])
+    flat = np.where(np.isfinite(ranges), ranges, 0).astype(np.float32) * angle
+    down = np.abs(np.diff(np.where(np.isfinite(ranges), ranges, 0), axis=0, append=0))
+    down[-1] = 0
+    across = np.abs(np.roll(ranges, -1, axis=1) - ranges)
+    step = np.nan_to_num(np.maximum(down, across), posinf=0.0)
+    return np.asarray(np.clip(np.hypot(flat, step), flat, _STEEPEST * flat), np.float32)
+
+
+def _against(
+    points: np.ndarray, ranges: np.ndarray, capture: Capture, theirs: DepthMap, seen: np.ndarray, *, first: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each point: whether another capture sees the same surface from nearer, and whether it looks through it."""
+    inside = (points - capture.pose[:3, 3]) @ capture.pose[:3, :3]
+    distance = np.linalg.norm(inside, axis=1)
+    height, width = seen.shape
+    inside[distance == 0] = (0.0, 0.0, -1.0)  # the capture's own place lies in every direction
+    pixels = equirectangular.directions_to_pixels(inside, width)
+    column = np.floor(pixels[:, 0]).astype(np.int64) % width
+    row = np.clip(np.floor(pixels[:, 1]).astype(np.int64), 0, height - 1)
+    known, there = seen[row, column], theirs.range[row, column]
+    with np.errstate(invalid="ignore"):
+        same = known & (np.abs(there - distance) <= _SAME * distance)
+        nearer = same & ((distance < ranges) if first else (distance <= ranges))
+        through = known & (there > (1 + _THROUGH) * distance)
+    return nearer, through

@@ -1,0 +1,350 @@
+"""A job of kind "reconstruct": captures in, poses, range maps and one point cloud out, stage by stage.
+
+Each stage leaves files in the job folder and is skipped where they are whole, so that a job that was interrupted goes
+on where it stopped. This module imports numpy alone: what a stage needs beyond that is looked for before it begins.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pantheon360_blender.core import files, npz, progress
+from pantheon360_blender.core import reconstruction_job as results
+from pantheon360_blender.core.capture import Capture
+from pantheon360_blender.core.errors import BackendError, CaptureError, JobError, PointCloudError
+from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.point_cloud import PointCloud
+from pantheon360_blender.core.progress import Progress
+from pantheon360_blender.core.reconstruction_job import PosedCapture, ReconstructionSettings
+
+from . import report
+
+if TYPE_CHECKING:
+    from .reconstruction import DepthMap
+
+PACKAGES = {
+    "solving poses": {"pycolmap": "pycolmap", "scipy": "scipy"},
+    "dense points": {"numba": "numba", "scipy": "scipy"},
+}
+"""Stage -> module that is imported and package that is installed."""
+SPARSE_FILE = "sparse.npz"
+
+
+def run(folder: JobFolder) -> progress.Job[None]:
+    """Do what is missing of a job: `poses.json`, `depth/*.npz`, `cache.npz` and `report.json`.
+
+    Yields progress; closing the generator stops it within a step, and finished stages are kept.
+    Raises BackendError where packages are missing, with how to get them; CaptureError where the captures cannot be
+    reconstructed; JobError where an input is damaged.
+    """
+    settings = ReconstructionSettings.from_json(folder.job.settings)
+    require_packages(settings, folder)
+    yield from folder.verification()
+    captures = yield from _read_captures(folder)
+    seconds: dict[str, float] = {}
+    if settings.poses == results.MODEL:
+        posed, solution, maps = yield from _timed(_by_model(folder, settings, captures), "model", seconds)
+    else:
+        posed, solution = yield from _timed(_pose(folder, settings, captures), "poses", seconds)
+        captures = [replace(each, pose=one.pose) for each, one in zip(captures, posed, strict=True)]
+        maps = yield from _timed(_dense(folder, settings, captures, posed, solution), "dense points", seconds)
+    captures = [replace(each, pose=one.pose) for each, one in zip(captures, posed, strict=True)]
+    cloud = yield from _timed(_cloud(folder, settings, captures, maps), "cloud", seconds)
+    yield Progress("Writing the report", 0, 1)
+    found = report.report(settings, captures, posed, solution, maps, cloud, seconds)
+    files.write_json(folder.path / results.REPORT_FILE, found)
+    yield Progress("Writing the report", 1, 1)
+
+
+def is_finished(folder: JobFolder) -> bool:
+    """Whether all results are there and can be read."""
+    try:
+        results.read_poses(folder.path)
+        results.read_report(folder.path)
+        PointCloud.load(folder.path / results.CACHE_FILE)
+        return True
+    except (JobError, PointCloudError):
+        return False
+
+
+# What is needed
+
+
+def require_packages(settings: ReconstructionSettings, folder: JobFolder | None = None) -> None:
+    """Check that this Python has what the stages that are still to be done need.
+
+    Raises BackendError that names what is missing and says how to get it.
+    """
+    stages = []
+    if settings.poses == results.SOLVE and (folder is None or _stored_poses(folder) is None):
+        stages.append("solving poses")
+    if settings.dense == results.SWEEP:
+        stages.append("dense points")
+    needed = {module: package for stage in stages for module, package in PACKAGES[stage].items()}
+    missing = sorted(package for module, package in needed.items() if importlib.util.find_spec(module) is None)
+    if missing:
+        raise BackendError(
+            f"{sys.executable} lacks {', '.join(missing)}, needed for {' and '.join(stages)}.",
+            advice=how_to_get(sorted({*needed.values(), "numpy", "scipy"})),
+            code="missing-package",
+        )
+    if settings.reconstructor:
+        lack = _reconstructor(settings.reconstructor).missing()
+        if lack:
+            raise BackendError(f"{settings.reconstructor} cannot run here. {lack}", code="missing-package")
+
+
+def how_to_get(packages: Sequence[str]) -> str:
+    """What a person does to give the backend a Python that has these packages."""
+    return (
+        "Make an environment with Python 3.11 or newer (python -m venv pantheon360-backend), install into it "
+        f"(pip install {' '.join(packages)}), and choose its Python as Backend Python in the add-on's preferences, "
+        "or name it in the environment variable PANTHEON360_BACKEND_PYTHON."
+    )
+
+
+def _reconstructor(name: str) -> Any:
+    """A learned reconstructor by its name. Raises BackendError where there is none."""
+    from . import reconstructors
+
+    return reconstructors.named(name)
+
+
+# Stages
+
+
+def _read_captures(folder: JobFolder) -> progress.Job[list[Capture]]:
+    captures = []
+    entries = folder.job.captures
+    for index, entry in enumerate(entries):
+        yield Progress("Reading captures", index, len(entries), text=entry["name"])
+        captures.append(folder.read_capture(entry))
+    return captures
+
+
+def _pose(
+    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
+) -> progress.Job[tuple[list[PosedCapture], dict[str, Any]]]:
+    """Where the captures stand: as stored by an earlier run, as given, or solved."""
+    stored = _stored_poses(folder)
+    if stored is not None:
+        return stored
+    if settings.poses == results.GIVEN:
+        posed = [PosedCapture(each.name, each.pose, True) for each in captures]
+        solution: dict[str, Any] = {"method": results.GIVEN}
+    else:
+        posed, solution = yield from _solve(folder, settings, captures)
+    results.write_poses(folder.path, posed, solution)
+    return posed, solution
+
+
+def _solve(
+    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
+) -> progress.Job[tuple[list[PosedCapture], dict[str, Any]]]:
+    from .pose_priors import PosePrior
+    from .poses import PoseOptions, solve_poses
+
+    distance = settings.distance
+    options = PoseOptions(
+        camera_height=settings.camera_height,
+        distance=(distance[0], distance[1], float(distance[2])) if distance else None,
+        seed=int(folder.job.seed) % (1 << 31),
+    )
+    priors = []
+    for each in captures:
+        known = settings.priors.get(each.name, {"position": None, "heading": None})
+        place = None if known["position"] is None else np.array(known["position"], dtype=np.float64)
+        priors.append(PosePrior(position=place, heading=known["heading"]))
+    found = yield from solve_poses(captures, priors, options)
+    found.points.save(folder.path / SPARSE_FILE)
+    rows = zip(found.names, found.poses, found.registered, found.reasons, strict=True)
+    posed = [PosedCapture(name, pose, bool(known), reason) for name, pose, known, reason in rows]
+    solution = {
+        "method": results.SOLVE,
+        "scale_from": found.scale_from,
+        "north_from": found.north_from,
+        "camera_height": found.camera_height,
+        "reprojection_error_degrees": _number(found.reprojection_error),
+        "observed": [int(count) for count in found.observed],
+        "tilts_degrees": [_number(tilt) for tilt in found.tilts],
+        "sparse_points": len(found.points),
+        "notes": list(found.notes),
+    }
+    return posed, solution
+
+
+def _dense(
+    folder: JobFolder,
+    settings: ReconstructionSettings,
+    captures: Sequence[Capture],
+    posed: Sequence[PosedCapture],
+    solution: dict[str, Any],
+) -> progress.Job[list[DepthMap | None]]:
+    """A range map for each registered capture, None for the others; none at all where only sparse points are wanted."""
+    if settings.dense == results.NONE:
+        return [None] * len(captures)
+    which = [index for index, one in enumerate(posed) if one.registered]
+    stored = _stored_maps(folder, which)
+    if stored is None:
+        yield Progress("Preparing the dense stage")
+        seen = [captures[index] for index in which]
+        if settings.reconstructor:
+            made, notes = yield from _by_reconstructor(folder, settings, seen)
+            solution["notes"] = [*solution.get("notes", []), *notes]
+        else:
+            from .sweep import DenseOptions, dense
+
+            made = list((yield from dense(seen, DenseOptions(width=settings.width))))
+        stored = dict(zip(which, made, strict=True))
+        yield from _store_maps(folder, stored)
+    return [stored.get(index) for index in range(len(captures))]
+
+
+def _by_reconstructor(
+    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
+) -> progress.Job[tuple[list[DepthMap | None], list[str]]]:
+    """Range maps by a model for captures whose poses hold."""
+    found = yield from _reconstruction(folder, settings, captures, results.GIVEN)
+    return list(found.maps), list(found.notes)
+
+
+def _by_model(
+    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
+) -> progress.Job[tuple[list[PosedCapture], dict[str, Any], list[DepthMap | None]]]:
+    """Poses and range maps by a model, from one pass."""
+    stored = _stored_poses(folder)
+    if stored is not None:
+        which = [index for index, one in enumerate(stored[0]) if one.registered]
+        maps = _stored_maps(folder, which)
+        if maps is not None:
+            return *stored, [maps.get(index) for index in range(len(captures))]
+    found = yield from _reconstruction(folder, settings, captures, results.MODEL)
+    posed = [
+        PosedCapture(each.name, pose, bool(known), "" if known else "the model did not register it.")
+        for each, pose, known in zip(captures, found.poses, found.registered, strict=True)
+    ]
+    solution = {
+        "method": settings.reconstructor,
+        "scale_from": "model" if found.scale_known else "nothing",
+        "notes": list(found.notes),
+    }
+    yield from _store_maps(folder, {index: each for index, each in enumerate(found.maps) if each is not None})
+    results.write_poses(folder.path, posed, solution)
+    return posed, solution, list(found.maps)
+
+
+def _reconstruction(
+    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture], poses: str
+) -> progress.Job[Any]:
+    from pantheon360_blender.core.rig import LAYOUTS, Rig
+
+    own = dict(settings.options)
+    name = own.pop("layout", "horizon")
+    if name not in LAYOUTS:
+        raise JobError(f"There is no crop layout {name!r}.", advice=f"Known are: {', '.join(sorted(LAYOUTS))}.")
+    options = {"width": settings.width, "camera_height": settings.camera_height, **own, "poses": poses}
+    sparse = _stored_sparse(folder)
+    if sparse is not None:
+        options["points"] = sparse.points
+    rigs = [Rig(each, LAYOUTS[name]) for each in captures]
+    return (yield from _reconstructor(settings.reconstructor).reconstruct(rigs, options))
+
+
+def _cloud(
+    folder: JobFolder,
+    settings: ReconstructionSettings,
+    captures: Sequence[Capture],
+    maps: Sequence[DepthMap | None],
+) -> progress.Job[PointCloud]:
+    """The one cloud, written to `cache.npz`. Raises CaptureError where no point is left."""
+    if settings.dense == results.NONE:
+        sparse = _stored_sparse(folder)
+        cloud = sparse if sparse is not None else PointCloud.empty()
+        sure = cloud.confidence is None or cloud.confidence >= settings.confidence
+        cloud = cloud if sure is True else cloud.selected(sure)
+    else:
+        from .fusion import fuse
+
+        cloud = yield from fuse(captures, maps, settings.confidence, nearest_only=settings.nearest_only)
+    if not len(cloud):
+        raise CaptureError(
+            f"No point of these captures has a confidence of {settings.confidence:g} or more.",
+            advice="Lower the confidence threshold, check the masks, or take captures closer together.",
+            code="no-points",
+        )
+    yield Progress("Writing the points", 0, 1)
+    cloud.save(folder.path / results.CACHE_FILE)
+    return cloud
+
+
+# Files of finished stages; one that is damaged counts as not there
+
+
+def _stored_poses(folder: JobFolder) -> tuple[list[PosedCapture], dict[str, Any]] | None:
+    try:
+        posed, solution = results.read_poses(folder.path)
+    except JobError:
+        return None
+    names = [entry["name"] for entry in folder.job.captures]
+    return (posed, solution) if [one.name for one in posed] == names else None
+
+
+def _stored_sparse(folder: JobFolder) -> PointCloud | None:
+    try:
+        return PointCloud.load(folder.path / SPARSE_FILE)
+    except PointCloudError:
+        return None
+
+
+def _depth_file(folder: JobFolder, index: int) -> Path:
+    """Named as the capture's image is."""
+    image = Path(folder.job.captures[index]["image"])
+    return folder.path / results.DEPTH_FOLDER / f"{image.stem}.npz"
+
+
+def _store_maps(folder: JobFolder, maps: dict[int, DepthMap | None]) -> progress.Job[None]:
+    for number, (index, each) in enumerate(maps.items()):
+        yield Progress("Writing depth", number, len(maps))
+        if each is not None:
+            arrays = {"range": each.range, "confidence": each.confidence, "sky": each.sky}
+            with files.writing(_depth_file(folder, index)) as file:
+                np.savez(file, **arrays)
+
+
+def _stored_maps(folder: JobFolder, which: Sequence[int]) -> dict[int, DepthMap | None] | None:
+    """The maps of these captures, None where one is missing or damaged."""
+    from .reconstruction import DepthMap
+
+    maps: dict[int, DepthMap | None] = {}
+    for index in which:
+        try:
+            with zipfile.ZipFile(_depth_file(folder, index)) as archive:
+                ranges, confidence, sky = (npz.read(archive, name) for name in ("range", "confidence", "sky"))
+        except npz.DAMAGED:
+            return None
+        if not (ranges.shape == confidence.shape == sky.shape and ranges.ndim == 2):
+            return None
+        maps[index] = DepthMap(ranges.astype(np.float32), confidence.astype(np.float32), sky.astype(np.bool_))
+    return maps
+
+
+def _timed(stage: progress.Job[Any], name: str, seconds: dict[str, float]) -> progress.Job[Any]:
+    """A stage, and how long it took."""
+    started = time.monotonic()
+    result = yield from stage
+    seconds[name] = round(time.monotonic() - started, 2)
+    return result
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,39 @@
+"""What counts as a number, a whole number or a text in the JSON files of this project."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is a whole number; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max  # JSON has whole numbers that no float can hold
+
+
+def is_unicode(value: str) -> bool:
+    """False for lone surrogates, which no UTF-8 file can hold."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def object_error(value: Any) -> str | None:
+    """Why a value cannot be written as a JSON object; None where it can."""
+    if not isinstance(value, dict):
+        return "is not an object"
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"holds what JSON cannot: {error}"
+    return None
