@@ -3,12 +3,11 @@
 pycolmap brings a zlib of its own: in a process that also writes PNGs by Pillow or OpenCV the heap breaks. So this one
 imports pycolmap first, reads arrays and JSON, and writes arrays and JSON.
 
-FOLDER holds request.json {"names", "width", "seed", "crop_size", "features", "threads"} and, for each index i,
-grey-i.npy (W / 2, W) uint8 and valid-i.npy (W / 2, W) bool. The answers on stdout are core.messages, one JSON object a
-line; the end of stdin ends the process. What was found is result.json {"registered": [{"image", "rotation" (3, 3)
-camera to model, "position" (3,), "points"}], "images": [{"features", "links": {other: verified matches}}],
-"reprojection_pixels", "degenerate"} with Blender's camera axes, and points.npz {points (N, 3), observations (N,),
-first (N,), pixels (N, 2), errors (N,)}.
+FOLDER holds request.json, the fields of Request, and, for each index i, grey-i.npy (W / 2, W) uint8 and valid-i.npy
+(W / 2, W) bool. The answers on stdout are core.messages, one JSON object a line; the end of stdin ends the process.
+What was found is result.json {"registered": [{"image", "rotation" (3, 3) camera to model, "position" (3,), "points"}],
+"images": [{"features", "links": {other: verified matches}}], "reprojection_pixels", "degenerate"} with Blender's camera
+axes, and points.npz {points (N, 3), observations (N,), first (N,), pixels (N, 2), errors (N,)}.
 """
 
 from __future__ import annotations
@@ -54,6 +53,7 @@ class Request:
     seed: int
     crop_size: int
     features: int
+    first_octave: int
     threads: int
 
 
@@ -153,6 +153,7 @@ def _features_of_crop(
 ) -> tuple[np.ndarray, np.ndarray]:
     options = pycolmap.FeatureExtractionOptions(use_gpu=False, num_threads=1)
     options.sift.max_num_features = request.features
+    options.sift.first_octave = request.first_octave
     extractor = pycolmap.FeatureExtractor.create(options, pycolmap.Device.cpu)
     found, codes = extractor.extract_from_uint8_array(np.ascontiguousarray(crop))
     places = pycolmap.keypoints_to_matrix(found)[:, :2].astype(np.float64)

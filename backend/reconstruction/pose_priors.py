@@ -20,6 +20,11 @@ from pantheon360_blender.core.registration import Similarity
 _TRUSTED_SHARE = 0.25
 """Relative error of GPS's scale up to which it is preferred to a stated camera height."""
 _UNEVEN = np.radians(6.0)
+_SHALLOWEST = np.tan(np.radians(12.0))
+_FEWEST_ON_GROUND = 10.0
+"""Points straight below, or as many more as are seen less steeply."""
+_GROUND_SPREAD = 0.06
+"""Relative scatter of ground points in height."""
 
 
 @dataclass(frozen=True)
@@ -106,23 +111,26 @@ def ground_distance(points: np.ndarray, positions: np.ndarray) -> float | None:
     """How far the cameras are above the ground, in the model's units; None where too few points tell.
 
     points: (N, 3) sparse, positions: (M, 3) of cameras, both with +Z up. The ground is the lowest level at which many
-    points lie that some camera sees at least ten degrees below the horizon.
+    points lie; those seen steeply from the nearest camera count most, as streets slope and kerbs rise further off.
     """
     if not len(points):
         return None
     across = np.linalg.norm(points[:, None, :2] - positions[None, :, :2], axis=-1)
     nearest = np.argmin(across, axis=1)
     drop = positions[nearest, 2] - points[:, 2]
-    below = (drop > 0.18 * across[np.arange(len(points)), nearest]) & (drop > 0)
-    depths = np.log(drop[below])
-    if len(depths) < 20:
+    steepness = drop / np.maximum(across[np.arange(len(points)), nearest], 1e-12)
+    below = steepness > _SHALLOWEST
+    depths, weights = np.log(drop[below]), np.minimum(steepness[below], 1.0) ** 2
+    if weights.sum() < _FEWEST_ON_GROUND:
         return None
-    grid = np.arange(depths.min() - 0.1, depths.max() + 0.1, 0.01)
-    density = np.exp(-0.5 * ((grid[:, None] - depths) / 0.06) ** 2).sum(axis=1)
-    peak = (density >= np.roll(density, 1)) & (density >= np.roll(density, -1)) & (density >= 0.4 * density.max())
+    grid = np.arange(depths.min() - 0.2, depths.max() + 0.2, 0.01)
+    density = np.exp(-0.5 * ((grid[:, None] - depths) / _GROUND_SPREAD) ** 2) @ weights
+    peak = (density >= np.roll(density, 1)) & (density >= np.roll(density, -1)) & (density >= 0.5 * density.max())
     lowest = grid[np.flatnonzero(peak)[-1]]
-    agreeing = depths[np.abs(depths - lowest) < 0.12]
-    return float(np.exp(np.median(agreeing))) if len(agreeing) >= max(12, 0.1 * len(depths)) else None
+    agreeing = np.abs(depths - lowest) < 2 * _GROUND_SPREAD
+    if weights[agreeing].sum() < max(_FEWEST_ON_GROUND / 2, 0.15 * weights.sum()):
+        return None
+    return float(np.exp(np.average(depths[agreeing], weights=weights[agreeing])))
 
 
 @dataclass(frozen=True)

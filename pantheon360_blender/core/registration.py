@@ -170,7 +170,10 @@ def geometric_median(points: np.ndarray, weights: np.ndarray | None = None) -> n
     points = np.asarray(points, dtype=np.float64)
     weights = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
     centre = np.median(points, axis=0)
-    floor = 1e-12 * (np.abs(points - centre).max() + 1e-300)
+    spread = float(np.abs(points - centre).max())
+    if spread == 0.0:
+        return np.asarray(centre)
+    floor = 1e-12 * spread  # nearer than this to one of the points, it is that point
     for _ in range(4 * _ROUNDS):
         pull = weights / np.maximum(np.linalg.norm(points - centre, axis=1), floor)
         refined = pull @ points / pull.sum()
