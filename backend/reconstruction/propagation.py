@@ -40,6 +40,51 @@ def propagate(
         _spread(*arguments, least, most, planes, costs, prior, stride, np.float32(spread), seed, colour)
 
 
+def judge(
+    cube: CubeMap, rays: np.ndarray, active: np.ndarray, sources: Sources, planes: np.ndarray, *, stride: float,
+    share: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """How well planes match, and how much worse they would match nearer and farther.
+
+    share: relative change of range tried either way. Returns costs and how far the better of the two changed planes is
+    above it, (H, W) float32 each; where the latter is about 0 the looks do not tell the range: nothing is to be seen
+    there, or nothing moves.
+    """
+    return _judge(cube.faces, np.float32(cube.focal), rays, active, sources, planes, stride, np.float32(share))
+
+
+@njit(cache=True, parallel=True, fastmath=True)
+def _judge(
+    faces: np.ndarray, focal: float, rays: np.ndarray, active: np.ndarray, sources: Sources, planes: np.ndarray,
+    stride: float, share: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    height, width = active.shape
+    looks = np.full((height, width), np.float32(2))
+    distinct = np.zeros((height, width), np.float32)
+    step = np.float32(stride / focal)
+    for v in prange(height):
+        frame, h = np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
+        values, weights, other = np.empty(COUNT, np.float32), np.empty(COUNT, np.float32), np.empty(COUNT, np.float32)
+        scratch = np.empty(sources.offset.shape[0], np.float32)
+        for u in range(width):
+            if not active[v, u]:
+                continue
+            tangent(rays[v, u], frame)
+            variance = reference_patch(faces, frame, focal, step, values, weights)
+            m = planes[v, u]
+            least = np.float32(9)
+            for trial in range(3):
+                f = np.float32(1) if trial == 0 else (np.float32(1) + share if trial == 1 else 1 / (1 + share))
+                cost = plane_cost(m[0] * f, m[1] * f, m[2] * f, frame, values, weights, variance, sources, step, h,
+                                  other, scratch)
+                if trial == 0:
+                    looks[v, u] = cost
+                else:
+                    least = min(least, cost)
+            distinct[v, u] = least - looks[v, u]
+    return looks, distinct
+
+
 @njit(cache=True, fastmath=True)
 def _with_prior(cost: float, m: np.ndarray, prior: np.ndarray, ray: np.ndarray, variance: float) -> float:
     expected = prior[0] * ray[0] + prior[1] * ray[1] + prior[2] * ray[2]
@@ -172,6 +217,10 @@ def _tried(
     size = math.sqrt(candidate[0] ** 2 + candidate[1] ** 2 + candidate[2] ** 2)
     if rho < least or rho > most or rho < _STEEPEST * size:
         return best
+    apart = (candidate[0] - m[0]) ** 2 + (candidate[1] - m[1]) ** 2 + (candidate[2] - m[2]) ** 2
+    now = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
+    if apart < np.float32(1e-4) * size * size and abs(rho - now) < np.float32(5e-4) * rho:
+        return best  # the same plane, as nearly as matters
     cost = plane_cost(
         candidate[0], candidate[1], candidate[2], frame, values, weights, variance, sources, step, h, other, scratch
     )

@@ -23,12 +23,15 @@ from . import planes as surfaces
 from .consistency import confirmations
 from .cube_map import CubeMap, cube_map
 from .matching import Sources
-from .propagation import propagate
+from .propagation import judge, propagate
 from .semiglobal import aggregate, sweep
 from .sky import sky_mask
 
 DEFAULT_CONFIDENCE = 0.5
 """Points below this confidence are left out unless asked for."""
+
+_REACH = 0.06
+"""Share of the width that a plane grows over a plain surface before it is trusted no more."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,18 @@ class DepthMap:
     sky: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class _Judgement:
+    """What is known of a view's estimate, (H, W) each: see judge() and confirmations(). sure: seen and confirmed."""
+
+    looks: np.ndarray
+    distinct: np.ndarray
+    agree: np.ndarray
+    deny: np.ndarray
+    parallax: np.ndarray
+    sure: np.ndarray
+
+
 class _View:
     """One capture at one width, and its estimate."""
 
@@ -68,7 +83,7 @@ class _View:
         self.pose = pose
         self._full = (colour, valid, sky)
         self.planes = np.zeros((0, 0, 3), np.float32)
-        self.prior_cost = np.zeros((0, 0), np.float32)
+        self.support = np.zeros((0, 0), np.float32)
 
     def at(self, width: int) -> None:
         """Go to another width, taking planes along."""
@@ -93,6 +108,11 @@ class _View:
         behind = rho <= 0
         size = np.linalg.norm(self.planes, axis=-1)
         self.planes[behind] = (self.rays * np.maximum(size, 1e-6)[..., None])[behind]
+
+    def adopt(self, unsure: np.ndarray) -> None:
+        """Take the prior where it is trusted and nothing better is known."""
+        taken = unsure & (self.support > 0.3)
+        self.planes[taken] = self.prior[taken]
 
     def rho(self) -> np.ndarray:
         """Inverse range of the planes, (H, W) float32."""
@@ -122,10 +142,13 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
     widths = [width for width in (options.width // 4, options.width // 2, options.width) if width >= 64]
     for level, width in enumerate(widths):
         yield from _level(views, neighbours, limits, width, level == 0, options)
+    for index, view in enumerate(views):
+        yield Progress("Filling plain surfaces", index, len(views))
+        view.adopt(_offer_planes(view, _judged(views, neighbours[index], index), options))
     maps = []
     for index, view in enumerate(views):
-        maps.append(_finished(views, neighbours[index], index, options))
-        yield Progress("Judging confidence", index + 1, len(views))
+        yield Progress("Judging confidence", index, len(views))
+        maps.append(_finished(view, _judged(views, neighbours[index], index)))
     return maps
 
 
@@ -193,11 +216,10 @@ def _level(
             _start(view, _sources(views, index, neighbours[index], 0.0), limits, options)
     for number in range(rounds):
         geometric = 0.0 if first and number == 0 else 0.2
-        before = [view.planes.copy() for view in views] if geometric else []
         for index, view in enumerate(views):
             yield Progress(phase, number * len(views) + index, total)
             if geometric:
-                _offer_planes(views, neighbours[index], index, options)
+                _offer_planes(view, _judged(views, neighbours[index], index), options)
             sources = _sources(views, index, neighbours[index], geometric)
             iterations = 3 if first else (2 if number == 0 else 1)
             for iteration in range(iterations):
@@ -207,7 +229,6 @@ def _level(
                     stride=2.0, spread=spread, seed=options.seed + 100 * number + iteration + width, fresh=iteration == 0,
                 )
                 yield Progress(phase, number * len(views) + index, total)
-        del before
 
 
 def _start(view: _View, sources: Sources, limits: tuple[float, float], options: DenseOptions) -> None:
@@ -229,32 +250,48 @@ def _confirmed(views: list[_View], others: list[int], index: int, pixels: float,
     )
 
 
-def _offer_planes(views: list[_View], others: list[int], index: int, options: DenseOptions) -> np.ndarray:
-    """Set the prior of a view from the large planes of what others confirm; (H, W) bool where it is confirmed."""
+def _judged(views: list[_View], others: list[int], index: int) -> _Judgement:
     view = views[index]
-    agree, _, parallax = _confirmed(views, others, index, 1.5, 0.05)
-    known = (agree > 0) & (view.costs < 0.7) & (parallax > 1.5 / view.cube.focal)
-    rho = view.known_rho()
-    planes, labels = surfaces.dominant_planes(rho, known, view.rays, options.seed)
-    view.prior[:] = 0
-    view.prior_cost = np.full(rho.shape, np.inf, np.float32)
-    if len(planes):
-        other_surface = known & (labels < 0)
-        grown, cost = surfaces.grow(planes, labels, ~view.active | other_surface, view.colour, view.rays)
-        view.prior[...] = surfaces.with_planes(planes, np.where(view.active, grown, -1).astype(np.int32))
-        view.prior_cost = cost
-    return np.asarray(known)
-
-
-def _finished(views: list[_View], others: list[int], index: int, options: DenseOptions) -> DepthMap:
-    view = views[index]
-    rho = view.known_rho()
+    looks, distinct = judge(
+        view.cube, view.rays, view.active, _sources(views, index, others, 0.0), view.planes, stride=2.0, share=0.08
+    )
     agree, deny, parallax = _confirmed(views, others, index, 2.0, 0.05)
-    looks = np.clip((1.1 - view.costs) / 0.8, 0, 1)
-    pixel_error = 0.7 / view.cube.focal
-    sharp = 1 / (1 + (pixel_error / np.maximum(parallax, 1e-6) / 0.06) ** 2)
-    support = np.select([agree >= 2, agree == 1], [1.0, 0.8], 0.2)
-    confidence = support * sharp * (0.5 + 0.5 * looks) / (1 + 0.5 * deny)
+    sure = (agree > 0) & (distinct > 0.1) & (looks < 0.7)
+    return _Judgement(looks, distinct, agree, deny, parallax, sure)
+
+
+def _offer_planes(view: _View, judged: _Judgement, options: DenseOptions) -> np.ndarray:
+    """Set the prior of a view, and how far it is to be trusted, from the planes of what others confirm.
+
+    Returns where the looks do not tell the range, (H, W) bool.
+    """
+    rho = view.known_rho()
+    planes, labels = surfaces.dominant_planes(rho, judged.sure, view.rays, options.seed)
+    view.prior[:] = 0
+    view.support = np.zeros(rho.shape, np.float32)
+    if len(planes):
+        other_surface = judged.sure & (labels < 0)
+        grown, cost = surfaces.grow(planes, labels, ~view.active | other_surface, view.colour, view.rays)
+        reach = view.active.shape[1] * _REACH
+        grown = np.where(view.active & (cost < reach), grown, -1).astype(np.int32)
+        view.prior[...] = surfaces.with_planes(planes, grown)
+        view.support = np.where(grown >= 0, np.clip(1 - cost / reach, 0, 1), 0).astype(np.float32)
+    regions, count = surfaces.plain_regions(view.colour, view.active)
+    plane, support = surfaces.region_planes(rho, judged.sure, view.rays, regions, count, options.seed)
+    better = (support > 0.4) & ~judged.sure
+    view.prior[better] = plane[better]
+    view.support[better] = support[better]
+    return np.asarray(~judged.sure)
+
+
+def _finished(view: _View, judged: _Judgement) -> DepthMap:
+    rho = view.known_rho()
+    seen = np.clip((1.0 - judged.looks) / 0.5, 0, 1) * np.clip(judged.distinct / 0.15, 0, 1)
+    expected = np.einsum("hwc,hwc->hw", view.prior, view.rays)
+    on_plane = (expected > 0) & (np.abs(expected - rho) < 0.02 * expected)
+    grown = np.where(on_plane, view.support, 0)
+    own = np.select([judged.agree >= 2, judged.agree == 1], [1.0, 0.8], 0.25)
+    confidence = np.maximum(own * seen, own * 0.9 * grown) * np.where(judged.deny > judged.agree, 0.4, 1.0)
     confidence = np.where(view.active & (rho > 0), confidence, 0).astype(np.float32)
     distance = np.where(rho > 0, 1 / np.maximum(rho, 1e-9), np.inf).astype(np.float32)
     return DepthMap(distance, confidence, view.sky)
