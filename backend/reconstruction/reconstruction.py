@@ -1,0 +1,29 @@
+"""What a reconstructor hands back: poses of the captures and what each of them sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .sweep import DepthMap
+
+__all__ = ["DepthMap", "Reconstruction"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Poses and range maps of N captures, in one world.
+
+    poses: (N, 4, 4) float64 camera-to-world, Blender's camera axes; the given pose where a capture did not register.
+    maps: N range maps, None where a capture did not register.
+    registered: N booleans.
+    notes: sentences for the artist: what was assumed, left out or is worth checking.
+    scale_known: True where lengths are metres; False where everything may still be scaled by one factor.
+    """
+
+    poses: np.ndarray
+    maps: list[DepthMap | None]
+    registered: list[bool]
+    notes: list[str] = field(default_factory=list)
+    scale_known: bool = False

@@ -1,0 +1,169 @@
+"""Reconstructors turn captures into geometry with a learned model. Each is one module here, found by its name.
+
+A module defines `RECONSTRUCTOR` and imports without any package beyond numpy: the model's package and torch are
+imported when it reconstructs, so that everything can be listed anywhere. A new one derives from Reconstructor and says
+in `load` how its model is read and in `predict` what it is given and answers; the rest is shared.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+from pantheon360_blender.core.errors import BackendError, PantheonError
+from pantheon360_blender.core.progress import Job, Progress
+from pantheon360_blender.core.rig import Rig
+
+from . import _weights
+
+if TYPE_CHECKING:
+    from ..from_crops import CropGeometry, Views
+    from ..reconstruction import Reconstruction
+    from ._torch import Device
+
+
+class Runnable(Protocol):
+    """What the rest of the backend needs of a reconstructor."""
+
+    name: str
+    title: str
+    licence: str
+    size_gb: float
+    homepage: str
+
+    def missing(self, options: dict[str, Any] | None = None) -> str:
+        """Empty where it can run, else what is missing and how to get it. Imports nothing heavy."""
+
+    def reconstruct(self, rigs: Sequence[Rig], options: dict[str, Any]) -> Job[Reconstruction]:
+        """Poses and range maps of the rigs' captures. Raises PantheonError."""
+
+
+class Reconstructor:
+    """A model that is shown crops.
+
+    name: of its module. title: for people. licence: of the default weights. size_gb: of their download.
+    homepage: where it comes from. weights: their default, an id on the Hugging Face hub.
+    package: the Python package, `module` what is imported of it, `install` pip's arguments to get it.
+    size: pixels a side of the crops it is shown; a multiple of `patch`, at most `most_pixels` in all.
+    confidence: what to keep points above. several_views: False where it sees one picture at a time.
+    gb_fixed, gb_per_view: memory it takes, at half precision.
+
+    Options: weights (hub id or folder), download (False: only what is on this computer), device ("auto", "cuda",
+    "mps", "cpu"), dtype ("auto", "float32", "bfloat16", "float16"), size, memory_gb (what it may take, None asks the
+    device), give_poses (True: tell the model the captures' poses where it accepts them), and those of
+    from_crops.reconstruction.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    licence: ClassVar[str]
+    size_gb: ClassVar[float]
+    homepage: ClassVar[str]
+    weights: ClassVar[str]
+    package: ClassVar[str]
+    module: ClassVar[str]
+    install: ClassVar[str]
+    size: ClassVar[int] = 518
+    patch: ClassVar[int] = 14
+    most_pixels: ClassVar[int] = 518 * 518
+    confidence: ClassVar[float] = 0.25
+    several_views: ClassVar[bool] = True
+    accepts_poses: ClassVar[bool] = False
+    gb_fixed: ClassVar[float] = 4.0
+    gb_per_view: ClassVar[float] = 0.25
+
+    def load(self, folder: str, device: Device) -> Any:
+        """The model from a folder of weights, on the device, ready to answer."""
+        raise NotImplementedError
+
+    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+        """Ask the model about the views."""
+        raise NotImplementedError
+
+    def missing(self, options: dict[str, Any] | None = None) -> str:
+        """Empty where it can run, else what is missing and how to get it. Imports nothing heavy."""
+        options = options or {}
+        for module, install in (("torch", "torch"), (self.module, self.install)):
+            if not _installed(module):
+                return f"{self.title} needs the Python package {module.split('.')[0]}: python -m pip install {install}"
+        return _weights.missing(str(options.get("weights") or self.weights), bool(options.get("download")), self)
+
+    def reconstruct(self, rigs: Sequence[Rig], options: dict[str, Any]) -> Job[Reconstruction]:
+        """Poses and range maps of the rigs' captures.
+
+        rigs: of N captures, all with one layout. options: see the class.
+        Yields Progress. Returns a Reconstruction. Raises PantheonError: code "reconstructor-missing" where a package or
+        the weights are not there, "out-of-memory" where even the fewest crops at a time do not fit.
+        """
+        from .. import from_crops
+        from . import _torch
+
+        lacking = self.missing(options)
+        if lacking:
+            raise PantheonError(f"{self.title} cannot run here.", advice=lacking, code="reconstructor-missing")
+        layout = from_crops.shared_layout(rigs).resized(self._size(options))
+        yield Progress(f"Loading {self.title}")
+        device = _torch.choose(options)
+        source = str(options.get("weights") or self.weights)
+        with _weights.offline(not options.get("download")):
+            folder = _weights.folder(source, bool(options.get("download")), self)
+            with device.explained(self.title):
+                model = self.load(folder, device)
+        known = options.get("poses", "given") == "given" and bool(options.get("give_poses", True))
+        runs = from_crops.together(len(rigs), self._at_once(len(layout), device, options))
+        answers = []
+        try:
+            for index, which in enumerate(runs):
+                text = ", ".join(rigs[capture].capture.name for capture in which)
+                yield Progress(f"Reconstructing with {self.title}", index, len(runs), text=text)
+                views = from_crops.views_of([rigs[capture] for capture in which], layout.size, poses_known=known)
+                with device.explained(self.title), device.inference():
+                    answers.append((which, self.predict(model, views, device)))
+        finally:
+            del model
+            device.free()
+        return (yield from from_crops.reconstruction(rigs, layout, answers, options))
+
+    def _size(self, options: dict[str, Any]) -> int:
+        wanted = int(options.get("size") or self.size)
+        most = int(self.most_pixels**0.5)
+        size = min(wanted, most) // self.patch * self.patch
+        if size < 4 * self.patch:
+            raise PantheonError(
+                f"{self.title} cannot see crops of {wanted} pixels.", advice=f"Give at least {4 * self.patch} pixels."
+            )
+        return size
+
+    def _at_once(self, views: int, device: Device, options: dict[str, Any]) -> int:
+        """Panoramas shown together: as many as the memory holds; two at the least, for what they share."""
+        if not self.several_views:
+            return 1
+        memory = float(options.get("memory_gb") or device.free_gb())
+        share = (self._size(options) / self.size) ** 2 * (1 if device.half else 2)
+        return max(2, int((memory - self.gb_fixed) / (self.gb_per_view * share * views)))
+
+
+def names() -> list[str]:
+    """Every reconstructor there is."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def named(name: str) -> Runnable:
+    """The reconstructor of this name. Raises BackendError where there is none."""
+    if name not in names():
+        raise BackendError(
+            f"This backend has no reconstructor called {name!r}.",
+            advice=f"Choose one of: {', '.join(names())}; or update the Pantheon360 extension.",
+            code="unknown-reconstructor",
+        )
+    return cast(Runnable, importlib.import_module(f"{__name__}.{name}").RECONSTRUCTOR)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

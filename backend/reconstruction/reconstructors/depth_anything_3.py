@@ -1,0 +1,102 @@
+"""Depth Anything 3: depth and cameras of any number of pictures, conditioned on poses where they are known.
+
+Lin et al., "Depth Anything 3: Recovering the Visual Space from Any Views", 2025. What the package expects and answers
+is as in its docs/API.md and src/depth_anything_3/api.py: a list of pictures, world-to-camera extrinsics (N, 4, 4) and
+intrinsics (N, 3, 3) in OpenCV's axes; a Prediction with depth (N, H, W), conf from 1 up, extrinsics, sky.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import Reconstructor
+from ._torch import Device, array, from_one_up
+from .vggt import camera_to_world
+
+if TYPE_CHECKING:
+    from ..from_crops import CropGeometry, Views
+
+_METRIC_FOCAL = 300.0
+"""DA3METRIC-LARGE answers metres times this over the focal length in pixels (README, FAQ)."""
+
+
+class DepthAnything3(Reconstructor):
+    """Poses and depth from pictures, and poses where known; also its monocular and metric models."""
+
+    name = "depth_anything_3"
+    title = "Depth Anything 3"
+    licence = "Apache-2.0 (Base, Small, Mono, Metric; Large, Giant and Nested: CC BY-NC 4.0)"
+    size_gb = 0.5
+    homepage = "https://github.com/ByteDance-Seed/Depth-Anything-3"
+    weights = "depth-anything/DA3-BASE"
+    package = "depth-anything-3"
+    module = "depth_anything_3"
+    install = "depth-anything-3"
+    size = 504
+    accepts_poses = True
+    gb_fixed = 3.0
+    gb_per_view = 0.2
+
+    def load(self, folder: str, device: Device) -> Any:
+        from depth_anything_3.api import DepthAnything3 as Model
+
+        return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
+
+    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+        from ..from_crops import CropGeometry
+
+        shape = views.images.shape[:4]
+        given, notes = self._cameras(views)
+        answer = model.inference(
+            list(views.pictures()), process_res=views.layout.size, process_res_method="upper_bound_resize", **given
+        )
+        values = array(answer.depth).reshape(shape)
+        metric = bool(getattr(answer, "is_metric", 0)) and not given
+        if "metric" in str(getattr(model, "model_name", "")) and answer.extrinsics is None:
+            values, metric = values * (views.layout.intrinsics[0, 0] / _METRIC_FOCAL), True
+        return CropGeometry(
+            values=values,
+            confidence=None if answer.conf is None else from_one_up(array(answer.conf)).reshape(shape),
+            poses=None
+            if answer.extrinsics is None
+            else camera_to_world(array(answer.extrinsics, float)).reshape(*shape[:2], 4, 4),
+            metric=metric,
+            shared_scale=answer.extrinsics is not None,
+            sky=None if answer.sky is None else array(answer.sky, bool).reshape(shape),
+            notes=notes,
+        )
+
+    def _cameras(self, views: Views) -> tuple[dict[str, np.ndarray], list[str]]:
+        """Extrinsics and intrinsics to give, or none where upstream's alignment to them would fail.
+
+        It fits the positions to its own with Umeyama's method, which fails for cameras in one place or on one line
+        (upstream issues 88 and 241).
+        """
+        poses = views.known_poses()
+        if poses is None:
+            return {}, []
+        positions = poses[:, :3, 3].astype(np.float64)
+        spread = np.linalg.svd(positions - positions.mean(axis=0), compute_uv=False)
+        if spread[1] < 0.02 * max(spread[0], 1e-12):
+            return {}, ["Depth Anything 3 was not told the poses: it accepts none for captures on one line."]
+        extrinsics = np.linalg.inv(_normalised(poses))
+        intrinsics = np.tile(views.layout.intrinsics, (len(poses), 1, 1))
+        return {"extrinsics": extrinsics.astype(np.float32), "intrinsics": intrinsics.astype(np.float32)}, []
+
+
+def _normalised(poses: np.ndarray) -> np.ndarray:
+    """The same poses with the unit in which upstream leaves them as they are.
+
+    Upstream divides positions by their median distance from the first camera, but by no less than 0.1. Crops share
+    centres: where the median is 0, dividing by 0.1 would put the captures ten times as far apart as it is used to.
+    """
+    poses = poses.astype(np.float64)
+    away = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1)
+    median = float(np.sort(away)[(len(away) - 1) // 2])
+    poses[:, :3, 3] *= 1 / median if median > 0 else 0.1 / float(away.max())
+    return poses
+
+
+RECONSTRUCTOR = DepthAnything3()

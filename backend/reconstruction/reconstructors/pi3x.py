@@ -1,0 +1,53 @@
+"""Pi3X: Pi3 that can be told rays and poses, and answers in metres, approximately.
+
+What it expects and answers is as in the package's pi3/models/pi3x.py: rays (B, N, H, W, 3) unit length and poses
+(B, N, 4, 4) camera-to-world, both in OpenCV's camera axes; poses need rays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import Reconstructor
+from ._torch import Device
+from .pi3 import answered
+
+if TYPE_CHECKING:
+    from ..from_crops import CropGeometry, Views
+
+
+class Pi3X(Reconstructor):
+    """Poses and depth from pictures, the rig's exact rays, and poses where they are known."""
+
+    name = "pi3x"
+    title = "Pi3X"
+    licence = "CC BY-NC 4.0"
+    size_gb = 5.5
+    homepage = "https://github.com/yyfz/Pi3"
+    weights = "yyfz233/Pi3X"
+    package = "pi3"
+    module = "pi3"
+    install = "git+https://github.com/yyfz/Pi3"
+    size = 504
+    most_pixels = 255_000
+    accepts_poses = True
+    gb_fixed = 6.0
+
+    def load(self, folder: str, device: Device) -> Any:
+        from pi3.models.pi3x import Pi3X as Model
+
+        return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
+
+    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+        given = {"rays": device.tensor(np.broadcast_to(views.rays(), (1, views.count, *views.rays().shape)))}
+        poses = views.known_poses()
+        if poses is not None:
+            given["poses"] = device.tensor(poses[None])
+        with device.autocast():
+            answer = model(imgs=device.pictures(views.pictures())[None], **given)
+        return answered(answer, views, metric=True)
+
+
+RECONSTRUCTOR = Pi3X()
