@@ -1,0 +1,265 @@
+"""Poses solved from pictures alone, against the poses the pictures were made from.
+
+The pictures are of a box room with random wallpaper: rays of core.equirectangular meet its walls analytically, so the
+truth is exact. Nothing of the solver takes part in making them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pycolmap", reason="needs the backend's environment")
+
+from backend.reconstruction.pose_priors import PosePrior
+from backend.reconstruction.poses import PoseOptions, PoseSolution, solve_poses
+from pantheon360_blender.core import equirectangular, registration
+from pantheon360_blender.core.cameras import pose_matrix, rotation_from_heading
+from pantheon360_blender.core.capture import Capture
+from pantheon360_blender.core.errors import BackendError, CaptureError
+from pantheon360_blender.core.progress import Job
+
+WIDTH = 768
+ROOM = np.array([[-4.0, -3.0, 0.0], [4.0, 5.0, 3.0]])
+PLACES = [(-0.5, -1.0, 1.5), (0.2, 0.1, 1.6), (0.9, 0.6, 1.5), (0.1, 1.7, 1.4), (-0.8, 2.5, 1.5)]
+HEADINGS = [10.0, 75.0, 200.0, 310.0, 140.0]
+OPTIONS = PoseOptions(ignore_sky=False, threads=2, features=500)
+
+
+def wallpaper(seed: int) -> np.ndarray:
+    """(512, 512, 3) float in [0, 255]: blotches of three sizes."""
+    random = np.random.default_rng(seed)
+    picture = np.zeros((512, 512, 3))
+    for cells, strength in ((16, 40.0), (48, 60.0), (128, 40.0)):
+        grid = random.uniform(-1, 1, (cells, cells, 3))
+        place = np.arange(512) * cells // 512
+        picture += strength * grid[place][:, place]
+    return np.clip(picture + 128, 0, 255)
+
+
+def room(pose: np.ndarray, width: int = WIDTH, decoration: int = 0) -> np.ndarray:
+    """What a panoramic camera at `pose` sees of the room; (H, W, 3) uint8, four rays a pixel."""
+    rays = equirectangular.directions(2 * width).astype(np.float64) @ pose[:3, :3].T
+    origin = pose[:3, 3]
+    with np.errstate(divide="ignore"):
+        reach = np.where(rays > 0, ROOM[1] - origin, ROOM[0] - origin) / rays
+    axis = np.argmin(reach, axis=-1)
+    hit = origin + np.min(reach, axis=-1)[..., None] * rays
+    wall = 2 * axis + (np.take_along_axis(rays, axis[..., None], axis=-1)[..., 0] > 0)
+    image = np.zeros(rays.shape)
+    for index in range(6):
+        on = wall == index
+        texel = (np.delete(hit[on], index // 2, axis=1) * 50).astype(int) % 512
+        image[on] = wallpaper(10 * decoration + index)[texel[:, 0], texel[:, 1]]
+    return np.rint(image.reshape(width // 2, 2, width, 2, 3).mean(axis=(1, 3))).astype(np.uint8)
+
+
+def true_pose(index: int) -> np.ndarray:
+    return pose_matrix(rotation_from_heading(HEADINGS[index]), np.array(PLACES[index]))
+
+
+def captured(index: int, name: str = "", decoration: int = 0) -> Capture:
+    """Capture `index`, which believes to stand at the origin and to look north."""
+    unknown = pose_matrix(rotation_from_heading(0), np.array([0.0, 0.0, 1.5]))
+    return Capture(name or f"room-{index}", room(true_pose(index), decoration=decoration), unknown)
+
+
+@pytest.fixture(scope="module")
+def captures() -> list[Capture]:
+    return [captured(index) for index in range(5)]
+
+
+def gps(indices: Sequence[int]) -> list[PosePrior]:
+    """Exact positions."""
+    return [PosePrior(position=np.array(PLACES[index])) for index in indices]
+
+
+def finished(job: Job[PoseSolution]) -> PoseSolution:
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            assert isinstance(end.value, PoseSolution)
+            return end.value
+
+
+@pytest.fixture(scope="module")
+def solved(captures: list[Capture]) -> PoseSolution:
+    return finished(solve_poses(captures, gps(range(5)), OPTIONS))
+
+
+@pytest.fixture(scope="module")
+def pair(captures: list[Capture]) -> PoseSolution:
+    """Two captures of the room and a stranger, with a stated distance and no GPS."""
+    stranger = captured(3, "elsewhere", decoration=1)
+    apart = float(np.linalg.norm(np.subtract(PLACES[0], PLACES[1])))
+    options = replace(OPTIONS, distance=("room-0", "room-1", apart))
+    return finished(solve_poses([captures[0], stranger, captures[1]], None, options))
+
+
+# Five captures with GPS
+
+
+def test_positions_are_within_a_hundredth_of_the_baseline(solved: PoseSolution) -> None:
+    assert solved.registered.all() and solved.reasons == ("",) * 5
+    truth = np.stack([true_pose(index) for index in range(5)])
+    fitted = registration.pose_similarity(solved.poses, truth).poses(solved.poses)
+    baseline = np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).min()
+    assert np.linalg.norm(fitted[:, :3, 3] - truth[:, :3, 3], axis=1).max() < 0.01 * baseline
+    assert registration.rotation_angles(fitted[:, :3, :3], truth[:, :3, :3]).max() < np.radians(0.1)
+
+
+def test_gps_and_levelling_give_the_world_frame(solved: PoseSolution) -> None:
+    """No fit here: metres, up, north and origin are those of the truth."""
+    truth = np.stack([true_pose(index) for index in range(5)])
+    assert solved.scale_from == "gps"
+    np.testing.assert_allclose(solved.poses[:, :2, 3], truth[:, :2, 3], atol=0.01)
+    heights = solved.poses[:, 2, 3] - truth[:, 2, 3]
+    assert np.ptp(heights) < 0.02
+    assert registration.rotation_angles(solved.poses[:, :3, :3], truth[:, :3, :3]).max() < np.radians(0.3)
+
+
+def test_sparse_points_lie_on_the_walls_and_have_their_colours(solved: PoseSolution, captures: list[Capture]) -> None:
+    points = solved.points.points.astype(np.float64)
+    points[:, 2] -= np.median(solved.poses[:, 2, 3] - [true_pose(index)[2, 3] for index in range(5)])
+    to_wall = np.abs(points[:, None] - ROOM).min(axis=(1, 2))
+    assert len(points) > 300
+    assert np.median(to_wall) < 0.01
+    assert (to_wall < 0.1).mean() > 0.95
+    index, point = int(solved.points.source[0]), points[0]  # type: ignore[index]
+    pose = true_pose(index)
+    pixel = equirectangular.directions_to_pixels(pose[:3, :3].T @ (point - pose[:3, 3]), WIDTH)
+    shown = equirectangular.sample(captures[index].image, pixel)
+    assert np.abs(shown - solved.points.colours[0]).max() < 40
+
+
+def test_the_cameras_height_above_the_floor_is_found(solved: PoseSolution) -> None:
+    assert solved.camera_height == pytest.approx(np.median([place[2] for place in PLACES]), rel=0.03)
+
+
+@pytest.mark.slow
+def test_a_capture_more_does_not_move_the_others(solved: PoseSolution, captures: list[Capture]) -> None:
+    fewer = finished(solve_poses(captures[:4], gps(range(4)), OPTIONS))
+    moved = registration.pose_similarity(fewer.poses, solved.poses[:4]).poses(fewer.poses) - solved.poses[:4]
+    assert np.abs(moved[:, :3, 3]).max() < 0.01
+
+
+# Two captures, a stated distance, and a stranger
+
+
+def test_two_captures_are_posed(pair: PoseSolution) -> None:
+    truth = np.stack([true_pose(0), true_pose(1)])
+    found = pair.poses[[0, 2]]
+    assert pair.registered.tolist() == [True, False, True]
+    assert pair.scale_from == "distance"
+    step, wanted = (np.linalg.inv(ends[0]) @ ends[1] for ends in (found, truth))
+    assert np.linalg.norm(step[:3, 3] - wanted[:3, 3]) < 0.01 * np.linalg.norm(wanted[:3, 3])
+    assert registration.rotation_angles(step[:3, :3], wanted[:3, :3]) < np.radians(0.1)
+
+
+def test_the_first_heading_is_kept_where_nothing_tells_north(pair: PoseSolution) -> None:
+    """The captures' own headings disagree; between two of them their mean is taken."""
+    assert pair.north_from == "captures"
+    ahead = -pair.poses[[0, 2], :2, 2]
+    assert np.degrees(np.arctan2(*ahead.sum(axis=0))) == pytest.approx(0.0, abs=0.5)
+
+
+def test_a_capture_of_another_place_is_named_with_the_reason_and_stays_where_it_was(
+    pair: PoseSolution, captures: list[Capture]
+) -> None:
+    assert "nothing in common" in pair.reasons[1] or "do not agree" in pair.reasons[1]
+    np.testing.assert_array_equal(pair.poses[1], captures[0].pose)
+    assert np.isnan(pair.tilts[1])
+
+
+# What cannot be solved
+
+
+def test_captures_of_different_places_are_refused_by_name() -> None:
+    blank = Capture("blank", np.full((256, 512, 3), 128, np.uint8), np.eye(4))
+    other = Capture("grey", np.full((256, 512, 3), 90, np.uint8), np.eye(4))
+    with pytest.raises(CaptureError, match=r"blank: only 0 features.*grey: only 0") as caught:
+        finished(solve_poses([blank, other], None, OPTIONS))
+    assert caught.value.code == "no-poses"
+
+
+def test_masked_captures_give_no_features(captures: list[Capture]) -> None:
+    hidden = [replace(capture, valid=np.zeros((WIDTH // 2, WIDTH), np.bool_)) for capture in captures[:2]]
+    with pytest.raises(CaptureError, match="only 0 features outside masks"):
+        finished(solve_poses(hidden, None, OPTIONS))
+
+
+def test_a_sky_mask_is_applied(captures: list[Capture]) -> None:
+    with pytest.raises(CaptureError, match="only 0 features"):
+        finished(solve_poses(captures[:2], None, OPTIONS, sky=lambda image: np.ones(image.shape[:2], np.bool_)))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_captures_are_refused(captures: list[Capture], count: int) -> None:
+    with pytest.raises(CaptureError, match="two or more"):
+        finished(solve_poses(captures[:count], None, OPTIONS))
+
+
+def test_two_captures_of_one_name_are_refused(captures: list[Capture]) -> None:
+    with pytest.raises(CaptureError, match="room-0"):
+        finished(solve_poses([captures[0], captures[0]], None, OPTIONS))
+
+
+# The process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="reads /proc")
+def test_closing_the_job_ends_the_process(captures: list[Capture]) -> None:
+    job = solve_poses(captures, None, OPTIONS)
+    while next(job).phase != "Finding features":
+        pass
+    for _ in range(10):
+        next(job)
+    assert solvers()
+    job.close()
+    time.sleep(0.1)
+    assert not solvers()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for the interpreter")
+def test_a_death_is_explained_with_its_last_words(captures: list[Capture], tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'cannot go on' >&2\nkill -SEGV $$\n")
+    python.chmod(0o755)
+    with pytest.raises(BackendError, match=r"crashed \(signal 11\)[\s\S]*cannot go on"):
+        finished(solve_poses(captures[:2], None, replace(OPTIONS, python=python)))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for the interpreter")
+def test_a_python_without_pycolmap_is_told_how_to_get_it(captures: list[Capture], tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    with pytest.raises(BackendError, match="pip install pycolmap"):
+        finished(solve_poses(captures[:2], None, replace(OPTIONS, python=python)))
+
+
+def test_a_missing_interpreter_is_named(captures: list[Capture], tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="nowhere"):
+        finished(solve_poses(captures[:2], None, replace(OPTIONS, python=tmp_path / "nowhere")))
+
+
+def solvers() -> list[int]:
+    """Processes of this one that solve."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rsplit(")", 1)[1].split()[1])
+            command = status.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if parent == os.getpid() and b"colmap_process" in command:
+            found.append(int(status.parent.name))
+    return found
