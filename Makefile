@@ -1,13 +1,14 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo test check package benchmark clean
+.PHONY: help demo test check package benchmark evaluate-cache clean
 
 help:
 	@echo "make demo       two real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
 	@echo "make test       style, types, layers and the test suite in Blender 4.5, 5.0 and 5.2"
 	@echo "make package    out/pantheon360-VERSION.zip, checked by Blender's validator"
 	@echo "make benchmark  out/benchmark.json and a table"
+	@echo "make evaluate-cache  reconstruction against rendered truth and on a real street -> out/cache.json and pictures"
 	@echo "make clean      remove out/ (environments and downloads stay)"
 
 demo:
@@ -24,6 +25,9 @@ package:
 
 benchmark:
 	$(PYTHON) scripts/benchmark.py
+
+evaluate-cache:
+	$(PYTHON) scripts/evaluate_cache.py
 
 clean:
 	rm -rf out

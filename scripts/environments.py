@@ -80,7 +80,7 @@ ALL = {
         Environment("blender-4.5", "3.11", ("bpy==4.5.15", "numpy==1.26.4", *ORACLES)),
         Environment("blender-5.0", "3.11", ("bpy==5.0.1", "numpy==1.26.4", *ORACLES)),
         Environment("blender-5.2", "3.13", ("bpy==5.2.3", *ORACLES)),
-        Environment("backend", "3.11", (*BACKEND, *ORACLES)),
+        Environment("backend", "3.11", (*BACKEND, *ORACLES, "matplotlib==3.11.2")),
         Environment(
             "tools",
             "3.11",
