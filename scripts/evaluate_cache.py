@@ -1,0 +1,253 @@
+"""`make evaluate-cache`: reconstruction against the truth of rendered scenes, and on the real street.
+
+Writes out/cache.json, out/cache-curves.png (completeness against accuracy) and out/leave-one-out.png (a real capture
+beside the cache of the others seen from its pose). Starts itself again in the backend's environment.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import environments
+import ground_truth
+import numpy as np
+import photographs
+
+OUT = environments.ROOT / "out"
+WIDTH = 1024
+COUNTS = (2, 3, 5)
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+HELD_BACK = 2
+NADIR = 0.25
+"""Share of the photographs' height that the photographer fills."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    if "--inside" not in arguments:
+        truth = ground_truth.ready()
+        street = photographs.fetch()
+        request = {"truth": {name: [str(path) for path in paths] for name, paths in truth.items()}}
+        request["street"] = [str(path) for path in street]  # type: ignore[assignment]
+        command = [str(environments.ready("backend")), "-B", __file__, "--inside", json.dumps(request)]
+        return subprocess.run(command, cwd=environments.ROOT).returncode
+    sys.path.insert(0, str(environments.ROOT))
+    request = json.loads(arguments[arguments.index("--inside") + 1])
+    return evaluate(request)
+
+
+def evaluate(request: dict[str, Any]) -> int:
+    scenes, curves = {}, {}
+    for name, paths in request["truth"].items():
+        for count in COUNTS:
+            scenes[f"{name}-{count}"], curves[f"{name}-{count}"] = against_truth(name, paths[:count])
+    record = {"scenes": scenes, "geovisio": on_the_street([Path(path) for path in request["street"]])}
+    OUT.mkdir(exist_ok=True)
+    (OUT / "cache.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    plot(curves, OUT / "cache-curves.png")
+    print(json.dumps(record, indent=2))
+    return 0
+
+
+def run(job: Generator[Any, None, Any]) -> Any:
+    """A long job to its end; its phases are printed."""
+    phase = ""
+    while True:
+        try:
+            step = next(job)
+        except StopIteration as end:
+            return end.value
+        if step.phase != phase:
+            phase = step.phase
+            print(f"    {phase}", flush=True)
+
+
+def house(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """range: (H, W) float32 metres, inf in the sky. pose: (4, 4) camera-to-world."""
+
+    range: np.ndarray
+    pose: np.ndarray
+
+
+def against_truth(name: str, paths: Sequence[str]) -> tuple[dict[str, float], list[tuple[float, float, float]]]:
+    """Figures of one scene from some of its panoramas, and its curve: (confidence, completeness, false share) in %."""
+    print(f"[evaluate-cache] {name} from {len(paths)} panoramas", flush=True)
+    captures, truths = [], []
+    for path in map(Path, paths):
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
+            truths.append(Truth(stored["range"], stored["pose"]))
+        image = house("pantheon360_blender.core.png").read(path)
+        captures.append(house("pantheon360_blender.core.capture").Capture(path.stem, image, levelled(truths[-1].pose)))
+    started = time.monotonic()
+    poses = house("backend.reconstruction.poses")
+    baseline = float(np.linalg.norm(truths[1].pose[:3, 3] - truths[0].pose[:3, 3]))
+    options = poses.PoseOptions(distance=(captures[0].name, captures[1].name, baseline))
+    solution = run(poses.solve_poses(captures, None, options))
+    placed, error = aligned(solution.poses, np.array([truth.pose for truth in truths]))
+    posed = [replace(capture, pose=pose) for capture, pose in zip(captures, placed, strict=True)]
+    maps = run(house("backend.reconstruction.sweep").dense(posed))
+    seconds = time.monotonic() - started
+    curve = [(level, *judged(maps, truths, level)[:2]) for level in LEVELS]
+    default = house("backend.reconstruction.sweep").DEFAULT_CONFIDENCE
+    complete, false, median = judged(maps, truths, default)
+    figures = {
+        "registered": int(solution.registered.sum()),
+        "pose_error_percent": round(error, 3),
+        "depth_error_percent": round(median, 2),
+        "complete_percent": round(complete, 1),
+        "false_percent": round(false, 2),
+        "seconds": round(seconds, 1),
+    }
+    print(f"    {figures}", flush=True)
+    return figures, curve
+
+
+def levelled(pose: np.ndarray) -> np.ndarray:
+    """What a 360° camera says of its own pose: which way is up, but neither where it stands nor its heading."""
+    right = pose[:3, 0]
+    turn = np.arctan2(right[1], right[0])
+    about_up = np.array([[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    level = np.eye(4)
+    level[:3, :3] = about_up @ pose[:3, :3]
+    return level
+
+
+def aligned(found: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, float]:
+    """Found poses moved onto the true ones by one similarity, and the largest position error in % of the baseline."""
+    fit = house("pantheon360_blender.core.registration").pose_similarity(found, true)
+    placed = np.array(found, dtype=np.float64)
+    placed[:, :3, :3] = fit.rotation @ found[:, :3, :3]
+    placed[:, :3, 3] = fit.scale * found[:, :3, 3] @ fit.rotation.T + fit.translation
+    errors = np.linalg.norm(placed[:, :3, 3] - true[:, :3, 3], axis=1)
+    pairs = np.linalg.norm(true[:, None, :3, 3] - true[None, :, :3, 3], axis=2)
+    return placed, float(100.0 * errors.max() / pairs[np.triu_indices(len(true), 1)].mean())
+
+
+def judged(maps: Sequence[Any], truths: Sequence[Truth], level: float) -> tuple[float, float, float]:
+    """Completeness, false share (error above 10 %, or a range in the sky) and median error, all in %.
+
+    Completeness is of the non-sky pixels; pixels weigh by the solid angle they cover.
+    """
+    known = kept = wrong = there = 0.0
+    errors = []
+    for depth, truth in zip(maps, truths, strict=True):
+        true = nearest(truth.range, depth.range.shape)
+        rows = (np.arange(true.shape[0]) + 0.5) / true.shape[0]
+        weight = np.broadcast_to(np.sin(np.pi * rows)[:, None], true.shape)
+        solid, given = np.isfinite(true), (depth.confidence >= level) & np.isfinite(depth.range)
+        error = np.full(true.shape, np.inf)
+        both = solid & given
+        error[both] = np.abs(depth.range[both] - true[both]) / true[both]
+        known += weight[solid].sum()
+        there += weight[both].sum()
+        kept += weight[given].sum()
+        wrong += weight[given & (error > 0.1)].sum()
+        errors.append(error[both])
+    median = float(np.median(np.concatenate(errors))) if sum(map(len, errors)) else np.nan
+    return 100.0 * there / known, 100.0 * wrong / max(kept, 1e-9), 100.0 * median
+
+
+def nearest(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """An image at another size without mixing neighbours: ranges of two surfaces have no meaningful mean."""
+    rows = ((np.arange(shape[0]) + 0.5) * image.shape[0] / shape[0]).astype(int)
+    columns = ((np.arange(shape[1]) + 0.5) * image.shape[1] / shape[1]).astype(int)
+    return image[np.ix_(rows, columns)]
+
+
+def on_the_street(paths: Sequence[Path]) -> dict[str, float]:
+    """Poses of all five photographs against GPS, and the held-back one against the cache of the others."""
+    print("[evaluate-cache] the real street", flush=True)
+    captures, priors, positions = street_captures(paths)
+    started = time.monotonic()
+    solution = run(house("backend.reconstruction.poses").solve_poses(captures, priors))
+    posed = [replace(capture, pose=pose) for capture, pose in zip(captures, solution.poses, strict=True)]
+    others = [capture for index, capture in enumerate(posed) if index != HELD_BACK]
+    maps = run(house("backend.reconstruction.sweep").dense(others))
+    seconds = time.monotonic() - started
+    steps = np.linalg.norm(np.diff(solution.poses[:, :3, 3], axis=0), axis=1)
+    by_gps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    psnr, coverage = leave_one_out(others, maps, posed[HELD_BACK], OUT / "leave-one-out.png")
+    return {
+        "posed": int(solution.registered.sum()),
+        "step_error_percent": round(float(100.0 * np.abs(steps / by_gps - 1.0).max()), 1),
+        "step_errors_percent": [round(float(value), 1) for value in 100.0 * (steps / by_gps - 1.0)],
+        "seconds": round(seconds, 1),
+        "leave_one_out_psnr": round(psnr, 2),
+        "coverage_percent": round(coverage, 1),
+    }
+
+
+def street_captures(paths: Sequence[Path]) -> tuple[list[Any], list[Any], np.ndarray]:
+    """Captures without the photographer, what their GPS says as priors, and GPS positions (N, 3) in metres."""
+    from PIL import Image
+
+    metadata = [house("pantheon360_blender.core.panorama_metadata").read(path) for path in paths]
+    geography, cameras = house("pantheon360_blender.core.geography"), house("pantheon360_blender.core.cameras")
+    prior = house("backend.reconstruction.pose_priors").PosePrior
+    captures, priors, positions = [], [], []
+    for path, told in zip(paths, metadata, strict=True):
+        position = np.array(geography.local_metres(told.position, metadata[0].position))
+        position[2] = 2.0
+        pose = cameras.pose_matrix(cameras.rotation_from_heading(told.heading or 0.0), position)
+        image = np.asarray(Image.open(path).convert("RGB"))
+        valid = np.ones(image.shape[:2], np.bool_)
+        valid[round((1.0 - NADIR) * len(valid)) :] = False
+        captures.append(house("pantheon360_blender.core.capture").Capture(path.stem, image, pose, valid))
+        priors.append(prior(position=position, heading=told.heading))
+        positions.append(position)
+    return captures, priors, np.array(positions)
+
+
+def leave_one_out(others: Sequence[Any], maps: Sequence[Any], held_back: Any, target: Path) -> tuple[float, float]:
+    """PSNR on covered valid pixels and coverage in %; the picture has the capture above, the cache from its pose below."""
+    from PIL import Image
+
+    equirectangular = house("pantheon360_blender.core.equirectangular")
+    default = house("backend.reconstruction.sweep").DEFAULT_CONFIDENCE
+    cloud = house("backend.reconstruction.fusion").fuse(others, maps, default)
+    splatting = house("pantheon360_blender.core.splatting")
+    seen = splatting.splat_footprints(cloud.points, cloud.colours, cloud.footprint, held_back.pose, WIDTH)
+    true = equirectangular.resize(held_back.image, WIDTH)
+    valid = equirectangular.resize(held_back.valid, WIDTH)
+    judged_pixels = seen.coverage & valid
+    error = (seen.colour[judged_pixels].astype(float) - true[judged_pixels]) ** 2
+    target.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.concatenate([true, seen.colour])).save(target)
+    return float(10.0 * np.log10(255.0**2 / error.mean())), float(100.0 * judged_pixels.sum() / valid.sum())
+
+
+def plot(curves: dict[str, list[tuple[float, float, float]]], target: Path) -> None:
+    """Completeness against the false share, one line a scene, a dot for each confidence."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.5), dpi=130)
+    for name, curve in curves.items():
+        _, complete, false = zip(*curve, strict=True)
+        axes.plot(complete, false, marker=".", label=name.replace("-", ", ") + " panoramas")
+    axes.axhline(5.0, color="grey", linewidth=0.8, linestyle="--")
+    axes.set_xlabel("completeness, % of non-sky pixels")
+    axes.set_ylabel("false, % of points with range off by more than 10 %")
+    axes.set_title("Reconstruction against truth; each dot is a confidence threshold")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(target)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
