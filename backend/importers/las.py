@@ -6,8 +6,9 @@ by the specification, and 8 by many programs.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,26 +20,34 @@ _LOW_NOISE, _HIGH_NOISE = 7, 18  # classes; the second one only in the newer poi
 _NEWER = 6
 _DAMAGED = (ValueError, RuntimeError, LookupError, EOFError, OverflowError, TypeError)
 """What laspy and lazrs raise on broken files besides laspy's own errors."""
+_COLOURS = ("red", "green", "blue")
+_MODEL_KEY, _GEOGRAPHIC, _UNIT_KEY = 1024, 2, 3076
+_UNITS = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}
+"""Metres of the units that GeoTIFF knows by number: metre, foot, US survey foot."""
+_WKT_UNIT = re.compile(r'\bUNIT\["[^"]*",\s*([0-9.eE+-]{1,40})')
 _AGAIN = "Copy or export it again."
 _SMALLEST_HEADER = 227
+_LAYERED = 3  # the packing of the newer point formats
+_LAYERS = {10: 9, 11: 1, 12: 2, 13: 1}
+"""Layers of the items of a point; extra bytes have one each."""
 _LARGEST_CHUNK = 1 << 24  # points packed together in a LAZ file, which must be unpacked together
 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
     laspy = _library()
     count = _check_header(path)
-    gathering = Gathering(path, options)
     noise = done = 0
-    shades = _Shades()
+    shades = None
     try:
         with laspy.open(str(path)) as reader:
-            coloured = {"red", "green", "blue"} <= set(reader.header.point_format.dimension_names)
+            gathering = Gathering(path, options, scale=1.0 if options.scale else _unit(reader.header, path))
             noisy = [_LOW_NOISE, *([_HIGH_NOISE] if reader.header.point_format.id >= _NEWER else [])]
             for part in reader.chunk_iterator(_PART):
                 kept = ~np.isin(np.asarray(part.classification), noisy)
                 noise += len(kept) - int(kept.sum())
                 points = np.column_stack([np.asarray(axis)[kept] for axis in (part.x, part.y, part.z)])
-                gathering.add(points, shades.of(part, coloured, kept))
+                shades = shades or _Shades(part)
+                gathering.add(points, shades.of(part, kept))
                 done += len(kept)
                 yield Progress("Reading points", done, count)
     except (laspy.errors.LaspyException, *_DAMAGED) as error:
@@ -47,27 +56,52 @@ def _read(path: Path, options: Options) -> Job[Imported]:
         raise SourceError(f"{path} is cut short: {done:,} of its {count:,} points are there.", advice=_AGAIN)
     if noise:
         gathering.notes.append(f"{noise:,} points classified as noise were left out.")
-    if not coloured and done:
+    if (scale := gathering.scale) != 1 and options.scale is None:
+        gathering.notes.append(f"Its unit is {scale:.10g} m; it was scaled to metres.")
+    if shades and not shades.coloured:
         gathering.notes.append("The file has no colours: the points are shaded by intensity.")
     return gathering.finish(wanted=True)
 
 
 class _Shades:
-    """Colours as bytes, from 16 bits or, where no value of the first points needs more, from 8."""
+    """Colours as bytes: of 16 bits, of 8 where the first points need no more, or of intensity where there are none."""
 
-    def __init__(self) -> None:
-        self._brightest = 0.0
+    def __init__(self, first: Any) -> None:
+        self.coloured = {"red", "green", "blue"} <= set(first.point_format.dimension_names)
+        brightest = max(int(np.max(first[name], initial=0)) for name in _COLOURS) if self.coloured else 0
+        self.coloured = brightest > 0  # many programs write the fields and leave them empty
+        self._shift = 8 if brightest > 255 else 0
+        self._white = float(np.percentile(first.intensity, 98)) if not self.coloured and len(first) else 1.0
 
-    def of(self, part: Any, coloured: bool, kept: np.ndarray) -> np.ndarray:
-        if coloured:
-            wide = np.column_stack([np.asarray(part[name])[kept] for name in ("red", "green", "blue")])
-            self._brightest = max(self._brightest, float(wide.max(initial=0)))
-            return (wide >> 8 if self._brightest > 255 else wide).astype(np.uint8)
+    def of(self, part: Any, kept: np.ndarray) -> np.ndarray:
+        """(N, 3) uint8 of the points that are kept."""
+        if self.coloured:
+            wide = np.column_stack([np.asarray(part[name])[kept] for name in _COLOURS])
+            return np.minimum(wide >> self._shift, 255).astype(np.uint8)
         intensity = np.asarray(part.intensity)[kept].astype(np.float32)
-        if not self._brightest:
-            self._brightest = float(np.percentile(intensity, 98)) if len(intensity) else 0.0
-        grey = np.clip(intensity * (255 / max(self._brightest, 1.0)), 0, 255).astype(np.uint8)
+        grey = np.clip(intensity * (255 / max(self._white, 1.0)), 0, 255).astype(np.uint8)
         return np.repeat(grey[:, None], 3, axis=1)
+
+
+def _unit(header: Any, path: Path) -> float:
+    """Metres of a unit of the coordinates by the reference system, 1 where it says nothing.
+
+    Raises SourceError for degrees, which make no shape. Sources: OGC 01-009 (WKT); OGC GeoTIFF 1.1, keys 1024 and 3076.
+    """
+    unit, projected = 1.0, True
+    for record in header.vlrs:
+        keys = {each.id: each.value_offset for each in getattr(record, "geo_keys", None) or ()}
+        projected = projected and keys.get(_MODEL_KEY) != _GEOGRAPHIC
+        unit = _UNITS.get(keys.get(_UNIT_KEY, 0), unit)
+        text = str(getattr(record, "string", "")).replace("\0", "").strip()
+        named = text.startswith(("COMPD_CS", "PROJCS", "GEOGCS"))
+        if named and header.global_encoding.wkt:
+            projected = "PROJCS" in text
+            found = _WKT_UNIT.search(text[text.rfind("PROJECTION") :]) if projected else None
+            unit = float(found[1]) if found else unit
+    if not projected:
+        raise SourceError(f"{path} is in degrees of latitude and longitude.", advice="Project it first, say to UTM.")
+    return unit if 1e-4 < unit < 1e4 else 1.0
 
 
 def _check_header(path: Path) -> int:
@@ -98,13 +132,14 @@ def _check_header(path: Path) -> int:
                 advice=_AGAIN,
             )
         if packed:
-            _check_packed(file, path, header_size, records, count, size, length - offset)
+            _check_packed(file, path, header_size, records, count, offset)
         _check_extended(head, path, minor, length)
     return count
 
 
-def _check_packed(file: Any, path: Path, at: int, records: int, count: int, size: int, room: int) -> None:
+def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int, offset: int) -> None:
     """Check the size of a LAZ file's chunks: they are unpacked as a whole. Source: LAZ specification 1.4, 3."""
+    room = path.stat().st_size - offset
     file.seek(at)
     for _ in range(records):
         head = file.read(54)
@@ -119,8 +154,53 @@ def _check_packed(file: Any, path: Path, at: int, records: int, count: int, size
             # A point costs a few bits at best: arithmetic coding is no magic.
             if count > room * 4096:
                 raise SourceError(f"{path} claims {count:,} points in {room:,} bytes.", advice=_AGAIN)
+            end = _check_chunks(file, path, offset, count, chunk)
+            if int.from_bytes(body[:2], "little") == _LAYERED:
+                _check_layers(file, path, offset + 8, end, body)
             return
     raise SourceError(f"{path} is packed, but does not say how.", advice=_AGAIN)
+
+
+def _check_chunks(file: BinaryIO, path: Path, offset: int, count: int, chunk: int) -> int:
+    """Check how many chunks the table at a LAZ file's end claims: lazrs ends the process where memory runs out.
+
+    Returns where the table lies.
+    """
+    length = path.stat().st_size
+    file.seek(offset)
+    place = int.from_bytes(file.read(8), "little", signed=True)
+    if place == -1:  # written without going back: the place is at the end
+        file.seek(length - 8)
+        place = int.from_bytes(file.read(8), "little", signed=True)
+    if not offset + 8 <= place <= length - 8:
+        raise SourceError(f"{path} is cut short: its table of chunks is missing.", advice=_AGAIN)
+    file.seek(place + 4)
+    chunks = int.from_bytes(file.read(4), "little")
+    expected = -(-count // chunk) if 0 < chunk <= _LARGEST_CHUNK else None
+    if chunks > count or (expected is not None and chunks != expected):
+        raise SourceError(f"{path} claims {chunks:,} chunks for {count:,} points.", advice=_AGAIN)
+    return place
+
+
+def _check_layers(file: BinaryIO, path: Path, at: int, end: int, body: bytes) -> None:
+    """Walk over chunks from `at` to `end` by the sizes of their layers, for which lazrs reserves memory unasked.
+
+    A chunk is its first point as it is, the number of its points, the size of each layer, and the layers.
+    Source: LAZ specification 1.4, "layered chunked compression"; item types 10 to 14.
+    """
+    point = layers = 0
+    for item in range(34, 34 + 6 * int.from_bytes(body[32:34], "little"), 6):
+        kind, size = (int.from_bytes(body[place : place + 2], "little") for place in (item, item + 2))
+        point += size
+        layers += _LAYERS.get(kind, size)
+    while at < end:
+        file.seek(at + point + 4)
+        sizes = np.frombuffer(file.read(4 * layers), "<u4")
+        at += point + 4 + 4 * layers + int(sizes.sum(dtype=np.int64))
+        if len(sizes) < layers or not layers:
+            break
+    if at != end:
+        raise SourceError(f"{path} is damaged: the sizes of its packed parts do not add up.", advice=_AGAIN)
 
 
 def _check_extended(head: bytes, path: Path, minor: int, length: int) -> None:
@@ -141,6 +221,8 @@ def _library() -> Any:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, LookupError):
+        return f"it refers to something unknown ({error})"
     return (str(error) or type(error).__name__).rstrip(".")[:300]
 
 

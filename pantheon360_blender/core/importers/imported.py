@@ -170,14 +170,14 @@ class Gathering:
     """Collects a source's points and poses in its own coordinates and gives them in Blender's.
 
     default_up: the format's rule for the axis that points up; None judges by the cameras.
-    scale: metres of a unit by the format's rule.
+    scale: metres of a unit by the format's rule, unless the options state another.
     """
 
     def __init__(self, path: Path, options: Options, default_up: str | None = "z", scale: float = 1.0) -> None:
         self._path, self._options = path, options
         self.notes: list[str] = []
         self._up = options.up or default_up
-        self._scale = options.scale or scale
+        self.scale = options.scale or scale
         self._offset = None if options.offset is None else np.asarray(options.offset, np.float64)
         self._thinner = Thinner(options.limit, options.voxel)
         self._rounded = self._lost = 0
@@ -225,7 +225,7 @@ class Gathering:
         if colours is None:
             colours = np.full((len(near), 3), _NO_COLOUR, np.uint8)
         if footprint is not None:
-            footprint = (footprint * self._scale).astype(np.float32)
+            footprint = (footprint * self.scale).astype(np.float32)
         self._thinner.add(PointCloud(near, np.ascontiguousarray(colours), confidence, source, footprint))
 
     def pose(self, pose: np.ndarray, name: str) -> np.ndarray:
@@ -286,5 +286,5 @@ class Gathering:
 
     def _turned(self, points: np.ndarray) -> np.ndarray:
         turned = np.asarray(points, np.float64) @ self._rotation.T
-        turned *= self._scale
+        turned *= self.scale
         return np.asarray(turned)
