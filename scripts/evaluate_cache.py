@@ -211,7 +211,7 @@ def street_captures(paths: Sequence[Path]) -> tuple[list[Any], list[Any], np.nda
 
 
 def leave_one_out(others: Sequence[Any], maps: Sequence[Any], held_back: Any, target: Path) -> tuple[float, float]:
-    """PSNR on covered valid pixels and coverage in %; the picture has the capture above, the cache from its pose below."""
+    """PSNR on covered valid pixels and coverage in %. The picture: the capture above, the cache from its pose below."""
     from PIL import Image
 
     equirectangular = house("pantheon360_blender.core.equirectangular")

@@ -20,8 +20,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "ground_truth"
-WIDTH = 1536
-SAMPLES = 16
+WIDTH = 1024
+SAMPLES = 12
 EXPOSURES = (1.0, 1.1, 0.92, 1.05, 0.96)
 NOISE = 1.0
 """Standard deviation of the noise added to every channel, of 255."""
