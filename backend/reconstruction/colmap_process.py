@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from pantheon360_blender.core import equirectangular, files, messages, registration, rig
@@ -36,6 +37,8 @@ _LEAST_VISIBLE = 0.02
 """Share of a crop that must be valid to be searched for features."""
 _VERIFICATION_PIXELS = 1.5 / 4096
 """Largest distance of a match from its epipolar circle, as a share of the width (0.13 degrees)."""
+_CONTRAST = 0.02
+"""Half of OpenCV's threshold, as pycolmap's: asphalt and plaster have little contrast."""
 _AT_INFINITY = np.radians(0.25)
 _FEWEST_NEAR = 40
 _LEAST_INLIERS = 15
@@ -53,7 +56,6 @@ class Request:
     seed: int
     crop_size: int
     features: int
-    first_octave: int
     threads: int
 
 
@@ -109,6 +111,7 @@ def _find_features(folder: Path, path: Path, request: Request, report: Report) -
     sensor = pycolmap.Rig(rig_id=1)
     sensor.add_ref_sensor(camera.sensor_id)
     rig_id = database.write_rig(sensor, use_rig_id=True)
+    cv2.setNumThreads(1)  # the pool has a crop for every processor
     counts = []
     layout = rig.cube(overlap=np.radians(2.0), size=request.crop_size)
     with ThreadPoolExecutor(request.threads) as pool:
@@ -151,20 +154,28 @@ def _features(
 def _features_of_crop(
     crop: np.ndarray, view: int, layout: rig.Layout, request: Request
 ) -> tuple[np.ndarray, np.ndarray]:
-    options = pycolmap.FeatureExtractionOptions(use_gpu=False, num_threads=1)
-    options.sift.max_num_features = request.features
-    options.sift.first_octave = request.first_octave
-    extractor = pycolmap.FeatureExtractor.create(options, pycolmap.Device.cpu)
-    found, codes = extractor.extract_from_uint8_array(np.ascontiguousarray(crop))
-    places = pycolmap.keypoints_to_matrix(found)[:, :2].astype(np.float64)
+    """OpenCV's SIFT: the same features as pycolmap's in a fifth of the time."""
+    detector = cv2.SIFT_create(request.features, contrastThreshold=_CONTRAST, enable_precise_upscale=True)
+    found, codes = detector.detectAndCompute(crop, None)
+    if not found:
+        return np.empty((0, 2)), np.empty((0, 128), np.uint8)
+    places = np.array([point.pt for point in found], np.float64) + 0.5  # OpenCV's first pixel has its centre at 0
     focal = layout.intrinsics[0, 0]
     local = np.column_stack(
         [places[:, 0] - layout.size / 2, layout.size / 2 - places[:, 1], np.full(len(places), -focal)]
     )
-    own = np.abs(local[:, :2]).max(axis=1, initial=0.0) <= focal  # beyond 45° it belongs to the neighbour
-    directions = local[own] @ layout.rotations[view].T
-    pixels = equirectangular.directions_to_pixels(directions, request.width)
-    return pixels, np.asarray(codes.data)[own]
+    own = np.abs(local[:, :2]).max(axis=1) <= focal  # beyond 45° it belongs to the neighbour
+    pixels = equirectangular.directions_to_pixels(local[own] @ layout.rotations[view].T, request.width)
+    return pixels, _root(np.asarray(codes)[own])
+
+
+def _root(codes: np.ndarray) -> np.ndarray:
+    """Descriptors as pycolmap compares them: square roots of shares, (N, 128) uint8.
+
+    Source: Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval", CVPR 2012.
+    """
+    shares = codes / np.maximum(codes.sum(axis=1, keepdims=True), 1e-12)
+    return np.asarray(np.clip(np.rint(512 * np.sqrt(shares)), 0, 255).astype(np.uint8))
 
 
 # Matches

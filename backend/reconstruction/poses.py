@@ -31,8 +31,6 @@ from .pose_priors import PosePrior
 
 ROOT = Path(__file__).resolve().parents[2]
 FEWEST_LINKS = 15
-_FINE = 2048
-_FEW = 3
 _POLL = 0.05
 _TAIL_LINES = 12
 
@@ -195,8 +193,6 @@ def _write_request(folder: Path, captures: Sequence[Capture], width: int, option
         # As fine as the panorama is along its horizon.
         "crop_size": int(np.ceil(width / (2 * np.pi) * 2 * np.tan(np.radians(47.0)))),
         "features": options.features,
-        # Enlarging a panorama first finds three times the features in four times the time: worth it for few captures.
-        "first_octave": -1 if width < _FINE or len(captures) <= _FEW else 0,
         "threads": options.threads or os.cpu_count() or 1,
     }
     files.write_json(folder / "request.json", request)
