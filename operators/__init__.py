@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    build_cache,
     generate,
     import_captures,
     make_proxy,
@@ -17,6 +18,7 @@ MODULES = (
     import_captures,
     make_proxy,
     project_captures,
+    build_cache,
     set_path_ends,
     render_geometry,
     set_up_rendering,

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+import backend  # noqa: E402, F401 - before pytest takes that name for the folder tests/backend
+
 # A busy machine must not fail a property by being slow.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

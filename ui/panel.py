@@ -72,6 +72,14 @@ class PANTHEON360_PT_cache(SidebarPanel):
     def draw(self, context: Any) -> None:
         layout = _property_layout(self.layout)
         settings = context.scene.pantheon360
+        building = layout.column()
+        building.prop(settings, "reconstruction_poses")
+        building.prop(settings, "reconstruction_dense")
+        building.prop(settings, "reconstruction_width", text="Width")
+        building.prop(settings, "reconstruction_confidence", slider=True)
+        building.prop(settings, "reconstruction_cache")
+        _job_button(building, context, "build_cache", icon="OUTLINER_OB_POINTCLOUD")
+        layout.separator()
         layout.prop(settings, "wall_distance")
         layout.operator("pantheon360.make_proxy", icon="MESH_GRID")
         if context.object is not None and context.object.type == "MESH" and not context.object.pantheon360.is_cache:

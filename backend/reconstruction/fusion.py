@@ -7,7 +7,6 @@ alone, and where another capture looks through it at something confidently known
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Job, Progress
 
-if TYPE_CHECKING:
-    from .reconstruction import DepthMap
+from .depth_map import DepthMap
 
 _SAME = 0.06
 """Relative difference of range within which two captures see the same surface."""
@@ -26,7 +24,7 @@ _THROUGH = 0.25
 _EDGE = 0.10
 """Relative step of range between neighbouring pixels at which a pixel lies on the edge of something."""
 _STEEPEST = 6.0
-"""Factor up to which a footprint grows where a surface is seen at a grazing angle."""
+"""How much longer than wide what a pixel covers is taken to be at most, at a grazing angle."""
 
 
 def fuse(
@@ -70,8 +68,11 @@ def fuse(
 
 
 def _kept(each: DepthMap, confidence: float) -> np.ndarray:
-    """(H, W) bool: confident, finite, and not on the edge of something."""
-    sure = np.isfinite(each.range) & (each.range > 0) & (each.confidence >= confidence) & ~each.sky
+    """(H, W) bool: confident, finite, and neither on the edge of something nor beside the sky, half its colour."""
+    sky = each.sky | np.roll(each.sky, 1, axis=1) | np.roll(each.sky, -1, axis=1)
+    sky[1:] |= each.sky[:-1]
+    sky[:-1] |= each.sky[1:]
+    sure = np.isfinite(each.range) & (each.range > 0) & (each.confidence >= confidence) & ~sky
     return np.asarray(sure & ~_edges(each.range))
 
 
@@ -91,14 +92,18 @@ def _edges(ranges: np.ndarray) -> np.ndarray:
 
 
 def _footprints(ranges: np.ndarray) -> np.ndarray:
-    """(H, W) float32 metres that a pixel covers on its surface, larger where that is seen at a grazing angle."""
-    angle = np.float32(2 * np.pi / ranges.shape[1])
-    flat = np.where(np.isfinite(ranges), ranges, 0).astype(np.float32) * angle
-    down = np.abs(np.diff(np.where(np.isfinite(ranges), ranges, 0), axis=0, append=0))
-    down[-1] = 0
-    across = np.abs(np.roll(ranges, -1, axis=1) - ranges)
-    step = np.nan_to_num(np.maximum(down, across), posinf=0.0)
-    return np.asarray(np.clip(np.hypot(flat, step), flat, _STEEPEST * flat), np.float32)
+    """(H, W) float32 diameters in metres of discs as large as what a pixel covers on its surface.
+
+    At a grazing angle a pixel covers a long strip; the disc has the strip's area, for one as wide as the strip is long
+    would cover its neighbours.
+    """
+    known = np.where(np.isfinite(ranges), ranges, 0).astype(np.float32)
+    flat = known * np.float32(2 * np.pi / ranges.shape[1])
+    below = np.abs(np.roll(known, -1, axis=0) - known)
+    below[-1] = 0
+    step = np.maximum(below, np.abs(np.roll(known, -1, axis=1) - known))
+    stretch = np.hypot(flat, step) / np.maximum(flat, 1e-9)
+    return np.asarray(flat * np.sqrt(np.clip(stretch, 1.0, _STEEPEST)), np.float32)
 
 
 def _against(

@@ -9,15 +9,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from pantheon360_blender.core import files, npz, progress
+from pantheon360_blender.core import files, progress
 from pantheon360_blender.core import reconstruction_job as results
 from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.errors import BackendError, CaptureError, JobError, PointCloudError
@@ -26,17 +25,14 @@ from pantheon360_blender.core.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Progress
 from pantheon360_blender.core.reconstruction_job import PosedCapture, ReconstructionSettings
 
-from . import report
-
-if TYPE_CHECKING:
-    from .reconstruction import DepthMap
+from . import depth_map, report
+from .depth_map import DepthMap
 
 PACKAGES = {
     "solving poses": {"pycolmap": "pycolmap", "scipy": "scipy"},
     "dense points": {"numba": "numba", "scipy": "scipy"},
 }
 """Stage -> module that is imported and package that is installed."""
-SPARSE_FILE = "sparse.npz"
 
 
 def run(folder: JobFolder) -> progress.Job[None]:
@@ -79,28 +75,31 @@ def is_finished(folder: JobFolder) -> bool:
 # What is needed
 
 
-def require_packages(settings: ReconstructionSettings, folder: JobFolder | None = None) -> None:
+def require_packages(settings: ReconstructionSettings, folder: JobFolder) -> None:
     """Check that this Python has what the stages that are still to be done need.
 
     Raises BackendError that names what is missing and says how to get it.
     """
+    learned = _reconstructor(settings.reconstructor) if settings.reconstructor else None
+    posed = _stored_poses(folder)
+    which = [index for index, one in enumerate(posed[0]) if one.registered] if posed else []
     stages = []
-    if settings.poses == results.SOLVE and (folder is None or _stored_poses(folder) is None):
+    if settings.poses == results.SOLVE and posed is None:
         stages.append("solving poses")
-    if settings.dense == results.SWEEP:
+    dense = settings.dense != results.NONE and (posed is None or _stored_maps(folder, which) is None)
+    if dense:
         stages.append("dense points")
     needed = {module: package for stage in stages for module, package in PACKAGES[stage].items()}
     missing = sorted(package for module, package in needed.items() if importlib.util.find_spec(module) is None)
     if missing:
         raise BackendError(
             f"{sys.executable} lacks {', '.join(missing)}, needed for {' and '.join(stages)}.",
-            advice=how_to_get(sorted({*needed.values(), "numpy", "scipy"})),
+            advice=how_to_get(sorted({*needed.values(), "numpy"})),
             code="missing-package",
         )
-    if settings.reconstructor:
-        lack = _reconstructor(settings.reconstructor).missing()
-        if lack:
-            raise BackendError(f"{settings.reconstructor} cannot run here. {lack}", code="missing-package")
+    lack = learned.missing(settings.options) if dense and learned is not None else ""
+    if lack:
+        raise BackendError(lack, advice=how_to_get(sorted({*needed.values(), "numpy"})), code="missing-package")
 
 
 def how_to_get(packages: Sequence[str]) -> str:
@@ -165,7 +164,7 @@ def _solve(
         place = None if known["position"] is None else np.array(known["position"], dtype=np.float64)
         priors.append(PosePrior(position=place, heading=known["heading"]))
     found = yield from solve_poses(captures, priors, options)
-    found.points.save(folder.path / SPARSE_FILE)
+    found.points.save(folder.path / results.SPARSE_FILE)
     rows = zip(found.names, found.poses, found.registered, found.reasons, strict=True)
     posed = [PosedCapture(name, pose, bool(known), reason) for name, pose, known, reason in rows]
     solution = {
@@ -300,7 +299,7 @@ def _stored_poses(folder: JobFolder) -> tuple[list[PosedCapture], dict[str, Any]
 
 def _stored_sparse(folder: JobFolder) -> PointCloud | None:
     try:
-        return PointCloud.load(folder.path / SPARSE_FILE)
+        return PointCloud.load(folder.path / results.SPARSE_FILE)
     except PointCloudError:
         return None
 
@@ -315,25 +314,16 @@ def _store_maps(folder: JobFolder, maps: dict[int, DepthMap | None]) -> progress
     for number, (index, each) in enumerate(maps.items()):
         yield Progress("Writing depth", number, len(maps))
         if each is not None:
-            arrays = {"range": each.range, "confidence": each.confidence, "sky": each.sky}
-            with files.writing(_depth_file(folder, index)) as file:
-                np.savez(file, **arrays)
+            depth_map.write(_depth_file(folder, index), each)
 
 
 def _stored_maps(folder: JobFolder, which: Sequence[int]) -> dict[int, DepthMap | None] | None:
     """The maps of these captures, None where one is missing or damaged."""
-    from .reconstruction import DepthMap
-
     maps: dict[int, DepthMap | None] = {}
     for index in which:
-        try:
-            with zipfile.ZipFile(_depth_file(folder, index)) as archive:
-                ranges, confidence, sky = (npz.read(archive, name) for name in ("range", "confidence", "sky"))
-        except npz.DAMAGED:
+        maps[index] = depth_map.read(_depth_file(folder, index))
+        if maps[index] is None:
             return None
-        if not (ranges.shape == confidence.shape == sky.shape and ranges.ndim == 2):
-            return None
-        maps[index] = DepthMap(ranges.astype(np.float32), confidence.astype(np.float32), sky.astype(np.bool_))
     return maps
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +12,7 @@ from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.point_cloud import PointCloud
 from pantheon360_blender.core.reconstruction_job import PosedCapture, ReconstructionSettings
 
-if TYPE_CHECKING:
-    from .reconstruction import DepthMap
+from .depth_map import DepthMap
 
 _SCALES = {
     "distance": "scale from the stated distance",

@@ -1,6 +1,7 @@
 """What a job of kind "reconstruct" is asked, and the files in its folder that answer.
 
     poses.json   where each capture stands, or why it could not be posed
+    sparse.npz   the points that posing found, where poses were solved
     depth/*.npz  what each posed capture sees: range, confidence, sky
     cache.npz    the points (core.point_cloud)
     report.json  what was found, for people (`text`) and for programs
@@ -33,7 +34,8 @@ DEFAULT_CONFIDENCE = 0.5
 _SMALLEST, _LARGEST = 64, 8192
 MAXIMUM_FILE = 64 << 20
 
-POSES_FILE, CACHE_FILE, REPORT_FILE, DEPTH_FOLDER = "poses.json", "cache.npz", "report.json", "depth"
+POSES_FILE, SPARSE_FILE, DEPTH_FOLDER = "poses.json", "sparse.npz", "depth"
+CACHE_FILE, REPORT_FILE = "cache.npz", "report.json"
 
 
 @dataclass(frozen=True)

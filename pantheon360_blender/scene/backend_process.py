@@ -356,16 +356,10 @@ def _with_python(python: Path | None) -> BackendProcess:
 
 
 def _chosen_python(context: Any) -> Path | None:
-    """The Python of the preferences; None where the field is empty or there is no Blender."""
+    """The Python that was chosen; None for Blender's own, and where there is no Blender."""
     from . import preferences
 
-    addon = preferences.of_addon(context)
-    text = addon.backend_python.strip() if addon is not None else ""
-    if not text:
-        return None
-    import bpy
-
-    return Path(bpy.path.abspath(text))
+    return preferences.backend_python(context)
 
 
 def _clean_environment() -> dict[str, str]:

@@ -64,6 +64,13 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     return obj
 
 
+def stored_points(obj: bpy.types.Object) -> PointCloud:
+    """The points that a cache object holds, before its modifiers; world coordinates."""
+    if obj.data is None or not _count(obj.data):
+        return PointCloud.empty()
+    return _read(obj.data).transformed(np.array(obj.matrix_world, dtype=np.float64))
+
+
 def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """All points of the visible caches, as modifiers, parents, animation and the artist's edits leave them.
 

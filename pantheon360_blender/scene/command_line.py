@@ -17,11 +17,23 @@ from typing import Any
 
 import bpy
 
-from ..core import spherical_video
-from ..core.errors import FileError, PantheonError, RenderError
+from ..core import reconstruction_job, spherical_video
+from ..core.errors import FileError, JobError, PantheonError, RenderError
 from ..core.job_folder import JobFolder
 from ..core.progress import Job
-from . import backend_process, cache, camera_path, captures, console, projection, properties, proxy, shot, strips
+from . import (
+    backend_process,
+    build_cache,
+    cache,
+    camera_path,
+    captures,
+    console,
+    projection,
+    properties,
+    proxy,
+    shot,
+    strips,
+)
 from .console import Output
 
 NAME = "pantheon360"
@@ -80,6 +92,26 @@ def project(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
 
 
+def reconstruct(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Build the 3D cache: find the captures' poses and the points they see, and save the .blend."""
+    scene = _open(options.blend, options.scene)
+    names = ("poses", "dense", "width", "confidence", "camera_height")
+    choices = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.distance:
+        choices["distance"] = [*options.distance[:2], _metres(options.distance[2])]
+    if options.merge:
+        properties.of_scene(scene).reconstruction_cache = "MERGE"
+    root = options.output.absolute() if options.output else None
+    built = output.run(build_cache.build(scene, root=root, **choices))
+    for name, reason in built.left.items():
+        output.warn(f"{name} was not posed: {reason}")
+    for note in built.notes:
+        output.warn(note)
+    output.say(built.text)
+    facts = {"points": built.points, "cache": built.cache, "captures": built.posed}
+    return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
+
+
 def geometry(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Write the geometry pass into a new job folder."""
     scene = _open(options.blend, options.scene)
@@ -100,7 +132,7 @@ def generate(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 
 
 def run(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
-    """Paint a job folder, going on where it stopped."""
+    """Do the job in a folder, going on where it stopped."""
     folder = JobFolder.open(options.folder)
     _paint(folder, output)
     return OK, {"folder": str(folder.path), "frames": len(folder.job.frames)}
@@ -147,6 +179,13 @@ def _paint(folder: JobFolder, output: Output) -> None:
     except PantheonError as error:
         advice = f"{error.advice} Finished frames are kept; go on with: run {folder.path}".strip()
         raise type(error)(error.text, advice=advice, code=error.code) from error
+
+
+def _metres(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise JobError(f"{text!r} is no distance in metres.", advice="Write it like --distance A B 3.2.") from error
 
 
 def _open(blend: Path, scene_name: str | None) -> bpy.types.Scene:
@@ -237,6 +276,15 @@ def _parser() -> argparse.ArgumentParser:
     projecting = add("project", project, of_blend, saving)
     projecting.add_argument("--width", type=int, metavar="RAYS", help="around the horizon of each capture")
     projecting.add_argument("--proxy", action="store_true", help="first add ground plane and distant walls")
+    reconstructing = add("reconstruct", reconstruct, of_blend, saving)
+    reconstructing.add_argument("--output", type=Path, metavar="DIR", help="folder in which the job folder is made")
+    reconstructing.add_argument("--poses", choices=reconstruction_job.POSES, help="by default the scene's")
+    reconstructing.add_argument("--dense", metavar="METHOD", help="sweep, none, or the name of a reconstructor")
+    reconstructing.add_argument("--width", type=int, metavar="PIXELS", help="working width, a multiple of 64")
+    reconstructing.add_argument("--confidence", type=float, metavar="0-1", help="leave out points below it")
+    reconstructing.add_argument("--camera-height", type=float, metavar="METRES", help="of the lens above the ground")
+    reconstructing.add_argument("--distance", nargs=3, metavar=("CAPTURE", "CAPTURE", "METRES"), help="sets the scale")
+    reconstructing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")
     add("geometry", geometry, of_blend, shooting)
     generating = add("generate", generate, of_blend, saving, shooting)
     generating.add_argument("--seed", help="64-bit number; by default the scene's")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -9,6 +11,9 @@ from bpy.props import StringProperty
 
 ROOT_PACKAGE = __package__.rsplit(".", 2)[0] if __package__ else ""
 """The extension's own package (`bl_ext.<repository>.pantheon360`): what Blender knows the add-on by."""
+
+PYTHON_VARIABLE = "PANTHEON360_BACKEND_PYTHON"
+"""Environment variable that names the backend's Python and goes before the preference: for farms and tests."""
 
 
 class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
@@ -18,7 +23,10 @@ class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
 
     backend_python: StringProperty(  # type: ignore[valid-type]
         name="Backend Python",
-        description="Python that runs the backend; empty is Blender's own, which is enough for the draft painter",
+        description=(
+            "Python that runs the backend; empty is Blender's own, which is enough for the draft painter. "
+            "Building a 3D cache needs one with numba, scipy and pycolmap"
+        ),
         default="",
         subtype="FILE_PATH",
     )
@@ -41,6 +49,13 @@ def of_addon(context: bpy.types.Context | None = None) -> Any:
     preferences = (context or bpy.context).preferences
     addon = preferences.addons.get(ROOT_PACKAGE) if preferences else None
     return addon.preferences if addon else None
+
+
+def backend_python(context: bpy.types.Context | None = None) -> Path | None:
+    """The Python that runs the backend: by the environment variable, else as the preferences say; None: Blender's."""
+    addon = of_addon(context)
+    text = os.environ.get(PYTHON_VARIABLE, "").strip() or (str(addon.backend_python).strip() if addon else "")
+    return Path(bpy.path.abspath(text)) if text else None
 
 
 def register() -> None:

@@ -33,6 +33,12 @@ def _levelling_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context
     group.id_data.update_tag()  # type: ignore[union-attr]
 
 
+def _dense_methods(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | None) -> list[tuple[Any, ...]]:
+    from . import reconstructors  # read once, and only where somebody asks
+
+    return reconstructors.items()
+
+
 class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     """Settings of one shot."""
 
@@ -73,6 +79,49 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         name="Nearest Capture Only",
         description="Where several captures see the same surface, keep the points of the nearest one",
         default=True,
+    )
+    # Reconstruction
+    reconstruction_poses: EnumProperty(  # type: ignore[valid-type]
+        name="Poses",
+        description="Where the captures stand",
+        items=[
+            ("SOLVE", "Solve", "Found from what the captures have in common; GPS, or the eye height, tells the scale"),
+            ("GIVEN", "As Placed", "The captures stay where they are"),
+            ("MODEL", "By Model", "The learned reconstructor says where they stand"),
+        ],
+        default="SOLVE",
+    )
+    reconstruction_dense: EnumProperty(  # type: ignore[valid-type]
+        name="Points",
+        description="What finds the points",
+        items=_dense_methods,
+        default=0,
+    )
+    reconstruction_width: IntProperty(  # type: ignore[valid-type]
+        name="Working Width",
+        description="Width at which the captures are compared, rounded to a multiple of 64; time grows with its square",
+        default=1024,
+        min=64,
+        max=8192,
+        step=64,
+        subtype="PIXEL",
+    )
+    reconstruction_confidence: FloatProperty(  # type: ignore[valid-type]
+        name="Confidence",
+        description="Points that are less sure than this are left out",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    reconstruction_cache: EnumProperty(  # type: ignore[valid-type]
+        name="Result",
+        description="What becomes of the points that are there",
+        items=[
+            ("REPLACE", "Replace", "The new points replace those in the 3D cache"),
+            ("MERGE", "Merge", "The new points are added to those in the 3D cache"),
+        ],
+        default="REPLACE",
     )
     # Camera path
     start_capture: PointerProperty(  # type: ignore[valid-type]

@@ -177,10 +177,8 @@ def shot_name(scene: bpy.types.Scene) -> str:
 
 
 def python() -> Path | None:
-    """The Python that runs the backend, as the preferences say; None is Blender's own."""
-    addon = preferences.of_addon()
-    chosen = str(addon.backend_python).strip() if addon is not None else ""
-    return Path(bpy.path.abspath(chosen)) if chosen else None
+    """The Python that runs the backend; None is Blender's own."""
+    return preferences.backend_python()
 
 
 class _Survey:

@@ -1,0 +1,305 @@
+"""The 3D cache from captures: a job folder out, the backend's work, and its results back into the scene."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..core import cameras, geography, panorama_metadata
+from ..core import reconstruction_job as results
+from ..core.errors import CaptureError, JobError, PantheonError
+from ..core.job import RECONSTRUCT
+from ..core.job_folder import Job as JobDescription
+from ..core.job_folder import JobFolder
+from ..core.point_cloud import PointCloud
+from ..core.progress import Job, Progress
+from ..core.reconstruction_job import PosedCapture, ReconstructionSettings
+from . import backend_process, cache, camera_path, captures, images, preferences, properties, shot, software, strips
+
+FEATURE_WIDTH = 3072
+"""Pixels across at which captures are handed to the pose solver; finer ones gain nothing."""
+
+PREVIOUS = "pantheon360_reconstruction"
+"""Custom property of a scene: folder of its last reconstruction, whose finished stages the next one may take over."""
+REPORT = "pantheon360_report"
+"""Custom property of a cache object: what its reconstruction found, for people."""
+FOLDER = "pantheon360_folder"
+"""Custom property of a cache object: the job folder its points are from."""
+
+_POSE_SETTINGS = ("poses", "camera_height", "distance", "priors")
+_DENSE_SETTINGS = ("dense", "width", "options")
+_STILL = 1e-4
+"""Metres, and radians, within which a capture stands where it stood."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a reconstruction brought into the scene.
+
+    cache: name of the object. points: how many are new. posed: captures that were registered. left: names and reasons
+    of those that were not. notes: what the artist should know. text: the whole report.
+    """
+
+    cache: str
+    points: int
+    posed: list[str]
+    left: dict[str, str]
+    notes: list[str]
+    text: str
+
+
+def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[Built]:
+    """The whole way from captures to the 3D cache: prepare, reconstruct, deliver. Arguments as `prepare`'s.
+
+    Where it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
+    """
+    name = scene.name
+    folder = yield from prepare(scene, root=root, **choices)
+    scene = camera_path.scene_named(name)
+    scene[PREVIOUS] = strips.relative_path(folder.path)
+    yield from backend_process.paint(folder, preferences.backend_python())
+    yield Progress("Bringing the points into the scene")
+    return deliver(camera_path.scene_named(name), folder)
+
+
+def refusal(scene: bpy.types.Scene) -> str:
+    """Why a cache cannot be built, or empty."""
+    found = len(captures.in_scene(scene))
+    chosen = properties.of_scene(scene)
+    if not found:
+        return "Import 360° captures first"
+    alone = chosen.reconstruction_poses == "SOLVE" or chosen.reconstruction_dense in ("SWEEP", "NONE")
+    if found == 1 and alone:
+        return "One capture alone tells no depth: add another, or project it onto geometry"
+    return ""
+
+
+# Out
+
+
+def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[JobFolder]:
+    """Write a job folder: captures at the width they are worked on, masks, poses, GPS positions and settings.
+
+    root: folder in which the job's own new folder is made; None takes the scene's. choices: any setting of
+    ReconstructionSettings, before the scene's.
+    Returns the sealed folder, with what is still valid of the scene's last reconstruction in it. Raises CaptureError
+    where a capture cannot be read or there are too few, JobError where settings contradict, FileError.
+    """
+    name = scene.name
+    settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
+    objects = [obj.name for obj in captures.in_scene(scene)]
+    if len(objects) < (1 if settings.reconstructor and settings.poses != results.SOLVE else 2):
+        raise CaptureError(
+            f"{len(objects)} captures are too few to tell depth from.",
+            advice="Import another capture of the place, or project one onto geometry.",
+        )
+    folder = JobFolder.new(root or shot.jobs_root(scene), f"{shot.shot_name(scene)}-cache")
+    try:
+        entries = []
+        for index, each in enumerate(objects):
+            yield Progress("Writing captures", index, len(objects), text=each)
+            scene = camera_path.scene_named(name)
+            loaded = captures.load(
+                bpy.data.objects[each], _width(bpy.data.objects[each], settings), camera_path.evaluated(scene)
+            )
+            entries.append(folder.write_capture(loaded))
+        yield Progress("Sealing the job folder", len(objects), len(objects))
+        folder.seal(
+            JobDescription(
+                name=folder.name,
+                kind=RECONSTRUCT,
+                captures=entries,
+                settings=settings.to_json(),
+                software=software.versions(),
+            )
+        )
+        previous = _previous(camera_path.scene_named(name))
+        if previous is not None:
+            take_over(previous, folder)
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
+    """The scene's settings and what its captures know of their places."""
+    chosen = properties.of_scene(scene)
+    return ReconstructionSettings(
+        poses=str(chosen.reconstruction_poses).lower(),
+        dense=str(chosen.reconstruction_dense).lower(),
+        width=max(64, round(chosen.reconstruction_width / 64) * 64),
+        confidence=round(float(chosen.reconstruction_confidence), 6),
+        nearest_only=bool(chosen.nearest_capture_only),
+        camera_height=round(float(chosen.eye_height), 6) or None,
+        priors=priors(captures.in_scene(scene)),
+    )
+
+
+def priors(objects: Sequence[bpy.types.Object]) -> dict[str, dict[str, Any]]:
+    """What photographs say of where they were taken: metres in the world, and compass headings.
+
+    GPS lies in the world where the captures as they stand agree with it best, so that building again moves nothing.
+    """
+    places = {obj.name: captures.position(obj) for obj in objects}
+    origin = next((place for place in places.values() if place is not None), None)
+    local = {
+        name: geography.local_metres(place, origin) for name, place in places.items() if place is not None and origin
+    }
+    stands = {obj.name: np.array(obj.matrix_world, dtype=np.float64)[:3, 3] for obj in objects}
+    shift = np.median([stands[name] - place for name, place in local.items()], axis=0) if local else np.zeros(3)
+    return {
+        obj.name: {
+            "position": (local[obj.name] + shift).tolist() if obj.name in local else None,
+            "heading": _heading(obj),
+        }
+        for obj in objects
+    }
+
+
+def _heading(obj: bpy.types.Object) -> float | None:
+    """What the photograph's own metadata says; None where its file is not there any more."""
+    path = Path(bpy.path.abspath(properties.of_object(obj).source_path or ""))
+    with suppress(PantheonError, OSError):
+        return panorama_metadata.read(path).heading if path.is_file() else None
+    return None
+
+
+def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
+    """Pixels across that the stages of a job can use of a capture; an even number."""
+    own = images.checked_size(properties.of_object(obj).image)[0]
+    wanted = max(settings.width, FEATURE_WIDTH) if settings.poses == results.SOLVE else settings.width
+    return min(own, max(wanted, FEATURE_WIDTH if settings.reconstructor else 0)) // 4 * 4
+
+
+# What an earlier reconstruction has finished already
+
+
+def _previous(scene: bpy.types.Scene) -> JobFolder | None:
+    path = scene.get(PREVIOUS)
+    if not isinstance(path, str) or not path:
+        return None
+    with suppress(PantheonError):
+        return JobFolder.open(Path(os.path.normpath(bpy.path.abspath(path))))
+    return None
+
+
+def take_over(previous: JobFolder, folder: JobFolder) -> list[str]:
+    """Copy the finished stages of an earlier job that would come out the same in this one. Returns the files' names.
+
+    So a job that was cancelled goes on, and another confidence threshold costs seconds. Damaged files are no harm: the
+    backend checks them.
+    """
+    before, now = previous.job, folder.job
+    if before.kind != RECONSTRUCT or before.inputs != now.inputs or before.seed != now.seed:
+        return []
+    old, new = (ReconstructionSettings.from_json(job.settings) for job in (before, now))
+    solved = _solved(previous)
+    given = [np.array(entry["pose"], dtype=np.float64) for entry in now.captures]
+    asked = [np.array(entry["pose"], dtype=np.float64) for entry in before.captures]
+    unmoved = all(_still(pose, first) for pose, first in zip(given, asked, strict=True))
+    as_solved = bool(solved) and all(_still(one.pose, pose) for one, pose in zip(solved, given, strict=True))
+    same_poses = all(getattr(old, key) == getattr(new, key) for key in _POSE_SETTINGS if key != "priors")
+    taken = []
+    posed = bool(solved) and same_poses and (as_solved or (unmoved and old.priors == new.priors))
+    if posed:
+        taken += [results.POSES_FILE, results.SPARSE_FILE]
+    same_dense = all(getattr(old, key) == getattr(new, key) for key in _DENSE_SETTINGS)
+    if same_dense and (posed or (new.poses == results.GIVEN and as_solved)):
+        files = sorted((previous.path / results.DEPTH_FOLDER).glob("[!.]*.npz"))
+        taken += [f"{results.DEPTH_FOLDER}/{path.name}" for path in files]
+    copied = []
+    for name in taken:
+        if (previous.path / name).is_file():
+            (folder.path / name).parent.mkdir(exist_ok=True)
+            with suppress(OSError):
+                shutil.copyfile(previous.path / name, folder.path / name)
+                copied.append(name)
+    return copied
+
+
+def _solved(folder: JobFolder) -> list[PosedCapture]:
+    try:
+        posed = results.read_poses(folder.path)[0]
+    except JobError:
+        return []
+    return posed if [one.name for one in posed] == [entry["name"] for entry in folder.job.captures] else []
+
+
+def _still(one: np.ndarray, other: np.ndarray) -> bool:
+    return bool(np.abs(one - other).max() <= _STILL)
+
+
+# Back
+
+
+def deliver(scene: bpy.types.Scene, folder: JobFolder) -> Built:
+    """Bring a finished reconstruction into a scene: poses onto captures, points into the cache, the report beside them.
+
+    Raises JobError where results are missing or damaged, PointCloudError, CacheError where the cache is being edited.
+    """
+    posed, solution = results.read_poses(folder.path)
+    report = results.read_report(folder.path)
+    cloud = _by_scene_order(scene, PointCloud.load(folder.path / results.CACHE_FILE), posed)
+    points = len(cloud)
+    found = cache.find(scene)
+    if properties.of_scene(scene).reconstruction_cache == "MERGE" and found is not None:
+        cloud = PointCloud.concatenate([cache.stored_points(found), cloud])
+    obj = cache.replace(scene, cloud)
+    obj[REPORT] = report["text"]
+    obj[FOLDER] = strips.relative_path(folder.path)
+    notes = [str(note) for note in solution.get("notes", [])]
+    if ReconstructionSettings.from_json(folder.job.settings).poses != results.GIVEN:
+        notes += place(scene, posed)
+    return Built(
+        cache=obj.name,
+        points=points,
+        posed=[one.name for one in posed if one.registered],
+        left={one.name: one.reason for one in posed if not one.registered},
+        notes=notes,
+        text=report["text"],
+    )
+
+
+def place(scene: bpy.types.Scene, posed: Sequence[PosedCapture]) -> list[str]:
+    """Move captures to their solved poses; their levelling stays as the artist set it.
+
+    Returns sentences about captures that could not be moved: renamed, deleted, or held by keyframes or constraints.
+    """
+    missed = []
+    by_name = {obj.name: obj for obj in captures.in_scene(scene)}
+    moved = [(by_name.get(one.name), one) for one in posed if one.registered]
+    for obj, one in moved:
+        if obj is None:
+            missed.append(f"{one.name} is not in the scene any more.")
+            continue
+        settings = properties.of_object(obj)
+        levelling = cameras.rotation_from_angles(settings.yaw, settings.pitch, settings.roll)
+        world = one.pose.copy()
+        world[:3, :3] = world[:3, :3] @ levelling.T
+        scale = np.linalg.norm(np.array(obj.matrix_world, dtype=np.float64)[:3, :3], axis=0)
+        world[:3, :3] *= np.where(scale > 0, scale, 1.0)
+        obj.matrix_world = world.tolist()
+    depsgraph = camera_path.evaluated(scene)
+    for obj, one in moved:
+        if obj is not None and np.abs(captures.pose(obj, depsgraph) - one.pose).max() > 10 * _STILL:
+            missed.append(f"{obj.name} is held where it is by keyframes, a constraint or its parent's scale.")
+    return missed
+
+
+def _by_scene_order(scene: bpy.types.Scene, cloud: PointCloud, posed: Sequence[PosedCapture]) -> PointCloud:
+    """Sources by the captures' present order in the scene: some may have come or gone while the backend worked."""
+    if cloud.source is None:
+        return cloud
+    order = {obj.name: index for index, obj in enumerate(captures.in_scene(scene))}
+    places = np.array([*(order.get(one.name, -1) for one in posed), -1], dtype=np.int32)
+    known = np.where((cloud.source >= 0) & (cloud.source < len(posed)), cloud.source, len(posed))
+    return PointCloud(cloud.points, cloud.colours, cloud.confidence, places[known], cloud.footprint)

@@ -1,0 +1,127 @@
+"""Range maps become one cloud in which a surface is there once: captures in a hollow sphere, known in closed form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backend.reconstruction import depth_map, fusion
+from backend.reconstruction.depth_map import DepthMap
+from pantheon360_blender.core import equirectangular
+from pantheon360_blender.core.capture import Capture
+from pantheon360_blender.core.point_cloud import PointCloud
+
+RADIUS = 5.0
+WIDTH = 128
+
+
+def place(x: float, y: float, turned: float) -> np.ndarray:
+    """A level camera at (x, y, 0) that looks to +Y, turned to the left by radians."""
+    cosine, sine = np.cos(turned), np.sin(turned)
+    pose = np.eye(4)
+    pose[:3, :3] = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]]) @ [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    pose[:3, 3] = x, y, 0.0
+    return pose
+
+
+PLACES = {"A": place(-1.5, 0, 0.3), "B": place(1.5, 0.5, -1.0)}
+
+
+def sphere_range(pose: np.ndarray, width: int = WIDTH) -> np.ndarray:
+    """Exact range to the sphere, (H, W) float32: the positive root of |p + t d| = RADIUS."""
+    rays = equirectangular.directions(width).astype(np.float64) @ pose[:3, :3].T
+    along = rays @ pose[:3, 3]
+    return np.asarray(-along + np.sqrt(along**2 + RADIUS**2 - pose[:3, 3] @ pose[:3, 3]), np.float32)
+
+
+def captures() -> list[Capture]:
+    colours = {"A": (200, 40, 40), "B": (40, 40, 200)}
+    return [
+        Capture(name, np.full((WIDTH // 2, WIDTH, 3), colours[name], np.uint8), pose) for name, pose in PLACES.items()
+    ]
+
+
+def depth_of(capture: Capture) -> DepthMap:
+    ranges = sphere_range(capture.pose)
+    return DepthMap(ranges, np.full(ranges.shape, 0.8, np.float32), np.zeros(ranges.shape, np.bool_))
+
+
+def fused(maps: list[DepthMap | None], **options: Any) -> PointCloud:
+    steps = fusion.fuse(captures(), maps, 0.5, **options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def test_a_surface_is_there_once_and_from_its_nearest_capture() -> None:
+    cloud = fused([depth_of(capture) for capture in captures()])
+    assert cloud.source is not None
+    places = np.stack([pose[:3, 3] for pose in PLACES.values()])
+    distances = np.linalg.norm(cloud.points[:, None] - places[None], axis=-1)
+    own = distances[np.arange(len(cloud)), cloud.source]
+    assert (own <= distances.min(axis=1) * 1.05).all()
+    both = fused([depth_of(capture) for capture in captures()], nearest_only=False)
+    assert both.source is not None and len(both) == len(places) * WIDTH * WIDTH // 2
+    distances = np.linalg.norm(both.points[:, None] - places[None], axis=-1)
+    nearest = (distances.argmin(axis=1) == both.source).sum()
+    assert abs(len(cloud) - nearest) < 0.02 * nearest
+    colours = np.array([capture.image[0, 0] for capture in captures()])
+    np.testing.assert_array_equal(cloud.colours, colours[cloud.source])
+
+
+def test_no_side_of_the_sphere_is_left_out() -> None:
+    cloud = fused([depth_of(capture) for capture in captures()])
+    somewhere = np.random.default_rng(3).normal(size=(500, 3))
+    somewhere *= RADIUS / np.linalg.norm(somewhere, axis=1, keepdims=True)
+    gaps = np.linalg.norm(cloud.points[:, None] - somewhere[None], axis=-1).min(axis=0)
+    assert gaps.max() < 2 * (RADIUS + 1.6) * 2 * np.pi / WIDTH
+
+
+def test_what_another_capture_looks_through_is_not_there() -> None:
+    first, second = (depth_of(capture) for capture in captures())
+    ghost = first.range.copy()
+    ghost[20:40, 30:60] *= 0.5
+    cloud = fused([DepthMap(ghost, first.confidence, first.sky), second])
+    assert np.linalg.norm(cloud.points, axis=1).min() > 0.98 * RADIUS
+
+
+def test_sky_unsure_and_unknown_pixels_are_left_out() -> None:
+    whole = depth_of(captures()[0])
+    sky, sure, ranges = whole.sky.copy(), whole.confidence.copy(), whole.range.copy()
+    sky[:10], sure[20:25], ranges[40:45] = True, 0.4, np.inf
+    cloud = fused([DepthMap(ranges, sure, sky), None])
+    rows = np.arange(WIDTH // 2)
+    left = (rows >= 11) & ~((rows >= 20) & (rows < 25)) & ~((rows >= 40) & (rows < 45))
+    assert len(cloud) == left.sum() * WIDTH
+
+
+def test_a_footprint_is_what_a_pixel_covers() -> None:
+    """Their areas add up to the sphere's, where it is seen at no grazing angle."""
+    centre = Capture("A", np.zeros((WIDTH // 2, WIDTH, 3), np.uint8), place(0, 0, 0))
+    steps = fusion.fuse([centre], [depth_of(centre)], 0.5)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(steps)
+    footprint = end.value.value.footprint
+    np.testing.assert_allclose(footprint, 2 * np.pi * RADIUS / WIDTH, rtol=0.02)
+
+
+def test_a_map_survives_its_file_and_a_damaged_one_is_not_there(tmp_path: Path) -> None:
+    path, depth = tmp_path / "depth" / "A.npz", depth_of(captures()[0])
+    depth_map.write(path, depth)
+    read = depth_map.read(path)
+    assert read is not None
+    for name in ("range", "confidence", "sky"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(depth, name))
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"PK" + whole[2:200]):
+        path.write_bytes(damaged)
+        assert depth_map.read(path) is None
+    np.savez(path, range=depth.range, confidence=depth.confidence[:-1], sky=depth.sky)
+    assert depth_map.read(path) is None
+    assert depth_map.read(tmp_path / "nowhere.npz") is None
