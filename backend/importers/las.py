@@ -6,6 +6,7 @@ by the specification, and 8 by many programs.
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,8 @@ _LOW_NOISE, _HIGH_NOISE = 7, 18  # classes; the second one only in the newer poi
 _NEWER = 6
 _DAMAGED = (ValueError, RuntimeError, LookupError, EOFError, OverflowError, TypeError)
 """What laspy and lazrs raise on broken files besides laspy's own errors."""
+_PANIC = "PanicException"
+"""What Rust's panics become in Python: no Exception, and in no module to import."""
 _COLOURS = ("red", "green", "blue")
 _MODEL_KEY, _GEOGRAPHIC, _UNIT_KEY = 1024, 2, 3076
 _UNITS = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}
@@ -50,7 +53,9 @@ def _read(path: Path, options: Options) -> Job[Imported]:
                 gathering.add(points, shades.of(part, kept))
                 done += len(kept)
                 yield Progress("Reading points", done, count)
-    except (laspy.errors.LaspyException, *_DAMAGED) as error:
+    except BaseException as error:
+        if not isinstance(error, (laspy.errors.LaspyException, *_DAMAGED)) and type(error).__name__ != _PANIC:
+            raise
         raise SourceError(f"{path} is damaged or cut short: {_text(error)}.", advice=_AGAIN) from error
     if done < count:
         raise SourceError(f"{path} is cut short: {done:,} of its {count:,} points are there.", advice=_AGAIN)
@@ -155,6 +160,7 @@ def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int,
             if count > room * 4096:
                 raise SourceError(f"{path} claims {count:,} points in {room:,} bytes.", advice=_AGAIN)
             end = _check_chunks(file, path, offset, count, chunk)
+            _check_chunk_sizes(path, offset, end, body)
             if int.from_bytes(body[:2], "little") == _LAYERED:
                 _check_layers(file, path, offset + 8, end, body)
             return
@@ -180,6 +186,23 @@ def _check_chunks(file: BinaryIO, path: Path, offset: int, count: int, chunk: in
     if chunks > count or (expected is not None and chunks != expected):
         raise SourceError(f"{path} claims {chunks:,} chunks for {count:,} points.", advice=_AGAIN)
     return place
+
+
+def _check_chunk_sizes(path: Path, offset: int, end: int, body: bytes) -> None:
+    """Check that the chunks are as long together as the points: lazrs reserves memory for each as its table says."""
+    try:
+        lazrs = importlib.import_module("lazrs")
+        with open(path, "rb") as file:
+            file.seek(offset)
+            table = lazrs.read_chunk_table(file, lazrs.LazVlr(body))
+    except ImportError:
+        return  # laspy unpacks by another library, or will say that it has none
+    except BaseException as error:
+        if not isinstance(error, _DAMAGED) and type(error).__name__ != _PANIC:
+            raise
+        raise SourceError(f"{path} is damaged: its table of chunks cannot be read.", advice=_AGAIN) from error
+    if sum(size for _, size in table) != end - offset - 8:
+        raise SourceError(f"{path} is damaged: its chunks are not as long as its points.", advice=_AGAIN)
 
 
 def _check_layers(file: BinaryIO, path: Path, at: int, end: int, body: bytes) -> None:

@@ -64,7 +64,7 @@ def video(path: Path) -> Iterator[np.ndarray]:
 
 
 def write(root: Path, name: str = "clip") -> np.ndarray:
-    """Three frames that walk along OpenCV's +Z within a sphere round each of them; (3, 4, 4) camera-to-world, OpenCV."""
+    """Three frames that walk along OpenCV's +Z, each in the middle of a sphere; (3, 4, 4) camera-to-world, OpenCV."""
     poses = np.tile(np.eye(4, dtype=np.float32), (FRAMES, 1, 1))
     poses[:, 2, 3] = [0.0, 1.0, 2.0]
     (root / "pose").mkdir(parents=True, exist_ok=True)
@@ -119,8 +119,10 @@ def test_frames_can_be_skipped_and_pictures_taken_out(tmp_path: Path) -> None:
 def test_the_slam_map_is_never_unpickled(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "vipe").mkdir()
-    (tmp_path / "vipe/clip_slam_map.pt").write_bytes(b"\x80\x02cos\nsystem\nX\x0e\x00\x00\x00touch hacked\x85R.")
+    trap = tmp_path / "sprung"
+    (tmp_path / "vipe/clip_slam_map.pt").write_bytes(f"cos\nmkdir\n(V{trap}\ntR.".encode())
     imported = run(open_source(tmp_path))
+    assert not trap.exists()
     assert any("was not opened" in note for note in imported.notes)
     points = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
     np.savez(

@@ -1,0 +1,187 @@
+"""LAS, LAZ and COPC files written by laspy, and broken ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+laspy = pytest.importorskip("laspy", reason="needs the backend's environment")
+
+from backend.importers import Imported, SourceError, open_source  # noqa: E402
+from pantheon360_blender.core.errors import PantheonError  # noqa: E402
+
+COUNT = 3000
+ROOT = Path(__file__).resolve().parents[2]
+UTM = np.array([500_000.0, 5_400_000.0, 420.0])
+
+
+def run(job: Generator[Any, None, Imported]) -> Imported:
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def points(count: int = COUNT) -> np.ndarray:
+    return np.asarray(np.random.default_rng(0).uniform(0, 50, (count, 3)) + UTM)
+
+
+def colours(count: int = COUNT) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 65536, (count, 3)).astype(np.uint16)
+
+
+def write(
+    path: Path, kind: int = 7, shades: np.ndarray | None = None, places: np.ndarray | None = None, **fields: Any
+) -> Path:
+    places = points() if places is None else places
+    header = laspy.LasHeader(point_format=kind, version="1.4" if kind > 5 else "1.2")
+    header.scales, header.offsets = [0.001] * 3, UTM
+    las = laspy.LasData(header)
+    las.x, las.y, las.z = places.T
+    if shades is not None:
+        las.red, las.green, las.blue = shades.T
+    for name, values in fields.items():
+        setattr(las, name, values)
+    las.write(str(path))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+@pytest.mark.parametrize("kind", [2, 3, 7, 8])
+def test_points_keep_their_millimetres_and_colours(tmp_path: Path, suffix: str, kind: int) -> None:
+    imported = run(open_source(write(tmp_path / f"a{suffix}", kind, colours())))
+    assert imported.cloud is not None
+    np.testing.assert_allclose(imported.cloud.points + imported.offset, points(), atol=6e-4)
+    np.testing.assert_array_equal(imported.cloud.colours, colours() >> 8)
+    assert np.abs(imported.cloud.points[:, :2]).max() < 200
+    assert any("far from the origin" in note for note in imported.notes)
+
+
+def test_colours_of_eight_bits_are_not_darkened(tmp_path: Path) -> None:
+    imported = run(open_source(write(tmp_path / "a.las", 2, colours() >> 8)))
+    assert imported.cloud is not None
+    np.testing.assert_array_equal(imported.cloud.colours, colours() >> 8)
+
+
+@pytest.mark.parametrize("kind", [0, 7])
+def test_intensity_stands_in_for_missing_colours(tmp_path: Path, kind: int) -> None:
+    intensity = np.linspace(0, 4000, COUNT).astype(np.uint16)
+    imported = run(open_source(write(tmp_path / "a.laz", kind, intensity=intensity)))
+    assert imported.cloud is not None
+    grey = imported.cloud.colours
+    assert (grey == grey[:, :1]).all() and (np.diff(grey[:, 0].astype(int)) >= 0).all() and np.ptp(grey[:, 0]) > 250
+    assert any("intensity" in note for note in imported.notes)
+
+
+def test_noise_is_left_out(tmp_path: Path) -> None:
+    classes = np.full(COUNT, 2, np.uint8)
+    classes[:7], classes[7:10] = 7, 18
+    imported = run(open_source(write(tmp_path / "a.laz", 7, colours(), classification=classes)))
+    assert imported.cloud is not None and len(imported.cloud) == COUNT - 10
+    assert any("10 points classified as noise" in note for note in imported.notes)
+
+
+@pytest.mark.parametrize(("unit", "metres"), [(9001, 1.0), (9002, 0.3048), (9003, 1200 / 3937)])
+def test_feet_become_metres(tmp_path: Path, unit: int, metres: float) -> None:
+    file = write(tmp_path / "a.las", 2, colours())
+    las = laspy.read(str(file))
+    keys = laspy.vlrs.known.GeoKeyDirectoryVlr()
+    keys.parse_record_data(np.array([1, 1, 0, 2, 1024, 0, 1, 1, 3076, 0, 1, unit], "<u2").tobytes())
+    las.header.vlrs.append(keys)
+    las.write(str(file))
+    imported = run(open_source(file))
+    assert imported.cloud is not None
+    np.testing.assert_allclose(imported.cloud.points + imported.offset, points() * metres, atol=1e-3)
+    assert (unit == 9001) != any("scaled to metres" in note for note in imported.notes)
+
+
+def test_degrees_are_refused_unless_a_scale_is_stated(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.las", 2, colours())
+    las = laspy.read(str(file))
+    keys = laspy.vlrs.known.GeoKeyDirectoryVlr()
+    keys.parse_record_data(np.array([1, 1, 0, 1, 1024, 0, 1, 2], "<u2").tobytes())
+    las.header.vlrs.append(keys)
+    las.write(str(file))
+    with pytest.raises(SourceError, match="degrees"):
+        run(open_source(file))
+    assert run(open_source(file, scale=1.0)).cloud is not None
+
+
+def test_large_clouds_are_thinned_to_the_limit(tmp_path: Path) -> None:
+    imported = run(open_source(write(tmp_path / "a.laz", 7, colours()), limit=500))
+    assert imported.cloud is not None and 125 <= len(imported.cloud) <= 500
+    assert any("3,000 points were thinned" in note for note in imported.notes)
+
+
+def test_no_points_are_refused(tmp_path: Path) -> None:
+    for suffix in (".las", ".laz"):
+        with pytest.raises(SourceError, match="no points"):
+            run(open_source(write(tmp_path / f"a{suffix}", 7, places=np.zeros((0, 3)))))
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+def test_any_cut_is_refused(tmp_path: Path, suffix: str) -> None:
+    file = write(tmp_path / f"a{suffix}", 7, colours())
+    data = file.read_bytes()
+    for length in np.linspace(1, len(data) - 1, 40).astype(int):
+        file.write_bytes(data[:length])
+        with pytest.raises(PantheonError):
+            run(open_source(file))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(94, b"\xff\xff"), (96, b"\xff\xff\xff\x7f"), (100, b"\xff\xff\xff\x7f"), (105, b"\0\0"), (247, b"\xff" * 8),
+     (131, b"\xff" * 8), (24, b"\x09"), (243, b"\xff" * 4)],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+def test_headers_that_lie_are_refused(tmp_path: Path, suffix: str, place: int, value: bytes) -> None:
+    file = write(tmp_path / f"a{suffix}", 7, colours())
+    data = bytearray(file.read_bytes())
+    data[place : place + len(value)] = value
+    file.write_bytes(data)
+    with pytest.raises(PantheonError):
+        run(open_source(file))
+
+
+FUZZ = """
+import contextlib, resource, sys
+from pathlib import Path
+import numpy as np
+from backend.importers import open_source
+from pantheon360_blender.core.errors import PantheonError
+
+file = Path(sys.argv[1])
+data = file.read_bytes()
+random = np.random.default_rng(int(sys.argv[2]))
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+for _ in range(400):
+    broken = bytearray(data)
+    for place in random.integers(0, len(data), 4):
+        broken[place] = random.integers(256)
+    broken[-12 + random.integers(12)] = random.integers(256)
+    file.write_bytes(broken)
+    with contextlib.suppress(PantheonError):
+        for _ in open_source(file):
+            pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+@pytest.mark.parametrize("kind", [3, 7])
+def test_damage_ends_neither_the_process_nor_the_memory(tmp_path: Path, kind: int) -> None:
+    """lazrs aborts where it runs out of memory, and reserves what a damaged chunk asks for."""
+    file = write(tmp_path / "a.laz", kind, colours())
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", FUZZ, str(file), "7"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert int(done.stdout) < 400_000, "kilobytes"
