@@ -28,7 +28,7 @@ NO_MATCH = np.float32(1.2)
 """Cost where no source can judge a plane."""
 
 _NOISE = np.float32(2.0**2)  # variance in grey levels below which a patch counts as plain
-_COLOUR_SCALE = np.float32(14.0)  # grey levels at which a patch sample loses e-fold weight
+_COLOUR_SCALE = np.float32(20.0)  # grey levels at which a patch sample loses e-fold weight; steeper farther off
 _SOFTNESS = np.float32(0.25)  # costs this far above the best source's count little
 _AGREEMENT = np.float32(0.15)  # share of the plain mean, which asks all sources to agree
 _LARGEST_SHIFT = np.float32(3.0)  # pixels of forward-backward error at which the geometric cost saturates
@@ -126,7 +126,8 @@ def reference_patch(
     for k in range(COUNT):
         j, i = k // _SIDE - RADIUS, k % _SIDE - RADIUS
         near = math.sqrt(np.float32(i * i + j * j)) / np.float32(2 * RADIUS)
-        weight = math.exp(-abs(values[k] - middle) / _COLOUR_SCALE - near)
+        away = (values[k] - middle) / _COLOUR_SCALE
+        weight = math.exp(-away * away - near)
         weights[k] = weight
         total += weight
         mean += weight * values[k]

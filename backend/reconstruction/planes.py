@@ -21,7 +21,6 @@ _LARGEST_COUNT = 32
 _BLUR, _PLAIN = 1.5, 1.6  # pixels; grey levels a pixel
 _RIM_SHARE = 1 / 64  # of the width: how far edges reach around plain areas
 _GRAZING = 0.04  # least cosine between a plane's normal and a ray on it
-_OUTLINE_MET = 0.5  # share of a region's outline on its plane that leaves no doubt
 _PLANE_TRIALS = 600
 _SMALLEST_REGION = 0.003  # share of the sphere
 
@@ -120,11 +119,7 @@ def plain_regions(colour: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, i
 
     colour: (H, W, 3) uint8. active: (H, W) bool.
     """
-    calm = ndimage.gaussian_filter(colour.astype(np.float32), (_BLUR, _BLUR, 0), mode=("nearest", "wrap", "nearest"))
-    narrow = 1 / np.maximum(np.cos((0.5 - (np.arange(len(colour)) + 0.5) / len(colour)) * np.pi), 0.05)
-    across = (np.roll(calm, -1, axis=1) - np.roll(calm, 1, axis=1)) / 2
-    across *= np.minimum(narrow, 4)[:, None, None]
-    slope = np.hypot(across, np.gradient(calm, axis=0)).max(axis=-1)
+    slope = slopes(colour, _BLUR)
     labels, count = ndimage.label((slope < _PLAIN) & active)
     same = Merged(count + 1)
     for left, right in zip(labels[:, -1], labels[:, 0], strict=True):
@@ -135,6 +130,15 @@ def plain_regions(colour: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, i
         for name in names[1:]:
             same.join(int(names[0]), int(name))
     return _to_edges(same.roots()[labels], slope, active), count
+
+
+def slopes(colour: np.ndarray, blur: float) -> np.ndarray:
+    """Steepest change of colour, grey levels a pixel of the equator, (H, W) float32, after a blur of so many pixels."""
+    calm = ndimage.gaussian_filter(colour.astype(np.float32), (blur, blur, 0), mode=("nearest", "wrap", "nearest"))
+    narrow = 1 / np.maximum(np.cos((0.5 - (np.arange(len(colour)) + 0.5) / len(colour)) * np.pi), 0.05)
+    across = (np.roll(calm, -1, axis=1) - np.roll(calm, 1, axis=1)) / 2
+    across *= np.minimum(narrow, 4)[:, None, None]
+    return np.asarray(np.hypot(across, np.gradient(calm, axis=0)).max(axis=-1))
 
 
 def _to_edges(regions: np.ndarray, slope: np.ndarray, active: np.ndarray) -> np.ndarray:
@@ -179,8 +183,8 @@ def region_planes(
 
     A ceiling shows nothing but where it meets the walls: the plane that its outline lies on all round is the ceiling.
     rho: (H, W); sure: (H, W) bool; rays: (H, W, 3); regions, count: from plain_regions.
-    Returns planes (H, W, 3) float32, 0 where there is none, and support (H, W) float32: the share of the outline that
-    lies on the plane, 0 where there is none.
+    Returns planes (H, W, 3) float32, 0 where there is none, and support (H, W) float32: the share of what is known of
+    the outline that lies on the plane, 0 where there is none.
     """
     height, width = rho.shape
     planes = np.zeros((height, width, 3), np.float32)
@@ -206,10 +210,13 @@ def region_planes(
         seen = inside & (rays @ plane > _GRAZING * np.linalg.norm(plane))
         if seen.sum() < 0.9 * inside.sum():
             continue
-        whole = len(np.unique(cells[inside & ~_eroded(inside, 1)]))
-        share = met.mean() * min(1.0, np.isin(met_cells(cell, met), cells[outline]).sum() / (_OUTLINE_MET * whole))
+        on_plane = np.zeros(rho.size, np.bool_)
+        on_plane[evidence] = np.abs(rays.reshape(-1, 3)[evidence] @ plane - rho.ravel()[evidence]) < (
+            _REGION_INLIER * rho.ravel()[evidence]
+        )
+        seen &= _between(on_plane.reshape(rho.shape) & np.isin(cells, met_cells(cell, met)), inside)
         planes[seen] = plane
-        support[seen] = share
+        support[seen] = met.mean()
     return planes, support
 
 
@@ -252,6 +259,29 @@ def _best_plane(
     if spread < 0.03 * np.sqrt(chosen.sum()):
         return None  # all on one line: any plane through it fits
     return plane, np.asarray(np.add.reduceat(chosen, first, dtype=np.int32) * 3 >= size)
+
+
+def _between(met: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Where a region lies between what is met: above and below, or left and right. (H, W) bool.
+
+    A plane is carried on inside its outline, never beyond it. What touches a pole goes on over it.
+    """
+    height, width = met.shape
+    columns = np.flatnonzero(inside.any(axis=0))
+    angle = np.exp(2j * np.pi * columns / width).sum()
+    shift = width // 2 - int(np.angle(angle) / (2 * np.pi) * width) % width if abs(angle) > 1e-6 else 0
+    turned = np.roll(_grown(met, 2), shift, axis=1)
+    left = np.logical_or.accumulate(turned, axis=1)
+    right = np.logical_or.accumulate(turned[:, ::-1], axis=1)[:, ::-1]
+    above = np.logical_or.accumulate(turned, axis=0)
+    below = np.logical_or.accumulate(turned[::-1], axis=0)[::-1]
+    opposite = np.roll(turned.any(axis=0), width // 2)
+    if inside[0].mean() > 0.5:
+        above = above | opposite
+    if inside[-1].mean() > 0.5:
+        below = below | opposite
+    sides = left & right if len(columns) < 0.6 * width else np.zeros_like(left)
+    return np.roll(sides | (above & below), -shift, axis=1)
 
 
 def _eroded(mask: np.ndarray, pixels: int) -> np.ndarray:

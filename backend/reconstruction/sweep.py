@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from pantheon360_blender.core import equirectangular
 from pantheon360_blender.core.cameras import invert
@@ -33,6 +34,9 @@ DEFAULT_CONFIDENCE = 0.5
 _REACH = 0.06
 """Share of the width that a plane grows over a plain surface before it is trusted no more."""
 
+_PATCH_REACH = 4  # pixels from a patch's centre to its side
+_STEP = 0.12  # natural log of range within a patch that makes an edge
+_OWN_TEXTURE = 5.0  # grey levels a pixel
 
 @dataclass(frozen=True)
 class DenseOptions:
@@ -148,7 +152,7 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
     maps = []
     for index, view in enumerate(views):
         yield Progress("Judging confidence", index, len(views))
-        maps.append(_finished(view, _judged(views, neighbours[index], index)))
+        maps.append(_finished(view, _judged(views, neighbours[index], index), len(neighbours[index])))
     return maps
 
 
@@ -256,8 +260,17 @@ def _judged(views: list[_View], others: list[int], index: int) -> _Judgement:
         view.cube, view.rays, view.active, _sources(views, index, others, 0.0), view.planes, stride=2.0, share=0.08
     )
     agree, deny, parallax = _confirmed(views, others, index, 2.0, 0.05)
-    sure = (agree > 0) & (distinct > 0.1) & (looks < 0.7)
+    distinct = np.where(_borrowed(view), 0, distinct)
+    sure = (agree >= min(2, len(others))) & (distinct > 0.12) & (looks < 0.5)
     return _Judgement(looks, distinct, agree, deny, parallax, sure)
+
+
+def _borrowed(view: _View) -> np.ndarray:
+    """Plain pixels beside a step in range, (H, W) bool: what their patches match is the edge, not they themselves."""
+    logs = np.log(np.maximum(view.known_rho(), 1e-6))
+    size = (2 * _PATCH_REACH + 1, 2 * _PATCH_REACH + 1)
+    step = ndimage.maximum_filter(logs, size, mode="wrap") - ndimage.minimum_filter(logs, size, mode="wrap")
+    return np.asarray((step > _STEP) & (surfaces.slopes(view.colour, 0.7) < _OWN_TEXTURE))
 
 
 def _offer_planes(view: _View, judged: _Judgement, options: DenseOptions) -> np.ndarray:
@@ -275,23 +288,24 @@ def _offer_planes(view: _View, judged: _Judgement, options: DenseOptions) -> np.
         reach = view.active.shape[1] * _REACH
         grown = np.where(view.active & (cost < reach), grown, -1).astype(np.int32)
         view.prior[...] = surfaces.with_planes(planes, grown)
-        view.support = np.where(grown >= 0, np.clip(1 - cost / reach, 0, 1), 0).astype(np.float32)
+        view.support = np.where(grown >= 0, 0.6 * np.clip(1 - cost / reach, 0, 1), 0).astype(np.float32)
     regions, count = surfaces.plain_regions(view.colour, view.active)
     plane, support = surfaces.region_planes(rho, judged.sure, view.rays, regions, count, options.seed)
-    better = (support > 0.4) & ~judged.sure
+    better = (support > 0.5) & ~judged.sure
     view.prior[better] = plane[better]
     view.support[better] = support[better]
     return np.asarray(~judged.sure)
 
 
-def _finished(view: _View, judged: _Judgement) -> DepthMap:
+def _finished(view: _View, judged: _Judgement, sources: int) -> DepthMap:
     rho = view.known_rho()
-    seen = np.clip((1.0 - judged.looks) / 0.5, 0, 1) * np.clip(judged.distinct / 0.15, 0, 1)
+    seen = np.clip((0.8 - judged.looks) / 0.5, 0, 1) * np.clip(judged.distinct / 0.2, 0, 1)
     expected = np.einsum("hwc,hwc->hw", view.prior, view.rays)
     on_plane = (expected > 0) & (np.abs(expected - rho) < 0.02 * expected)
     grown = np.where(on_plane, view.support, 0)
-    own = np.select([judged.agree >= 2, judged.agree == 1], [1.0, 0.8], 0.25)
-    confidence = np.maximum(own * seen, own * 0.9 * grown) * np.where(judged.deny > judged.agree, 0.4, 1.0)
+    few = 0.8 if sources == 1 else 0.5
+    own = np.select([judged.agree >= 2, judged.agree == 1], [1.0, few], 0.2)
+    confidence = np.maximum(own * seen, own * 0.9 * grown**2) * np.where(judged.deny > judged.agree, 0.4, 1.0)
     confidence = np.where(view.active & (rho > 0), confidence, 0).astype(np.float32)
     distance = np.where(rho > 0, 1 / np.maximum(rho, 1e-9), np.inf).astype(np.float32)
     return DepthMap(distance, confidence, view.sky)
