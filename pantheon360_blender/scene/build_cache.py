@@ -12,6 +12,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from ..core import cameras, geography, panorama_metadata
 from ..core import reconstruction_job as results
@@ -287,7 +288,7 @@ def place(scene: bpy.types.Scene, posed: Sequence[PosedCapture]) -> list[str]:
         world[:3, :3] = world[:3, :3] @ levelling.T
         scale = np.linalg.norm(np.array(obj.matrix_world, dtype=np.float64)[:3, :3], axis=0)
         world[:3, :3] *= np.where(scale > 0, scale, 1.0)
-        obj.matrix_world = world.tolist()
+        obj.matrix_world = Matrix(world.tolist())
     depsgraph = camera_path.evaluated(scene)
     for obj, one in moved:
         if obj is not None and np.abs(captures.pose(obj, depsgraph) - one.pose).max() > 10 * _STILL:

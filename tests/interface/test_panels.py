@@ -96,6 +96,7 @@ def test_a_new_file_says_where_to_begin(draw: Callable[..., Layout]) -> None:
         f"pantheon360.{verb}"
         for verb in (
             "import_captures",
+            "build_cache",
             "make_proxy",
             "project_captures",
             "set_path_ends",
