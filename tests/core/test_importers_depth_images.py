@@ -99,7 +99,8 @@ def check(imported: Imported, tolerance: float) -> None:
     np.testing.assert_array_equal(imported.cloud.colours, picture()[v, u])
     assert imported.cloud.footprint is not None and imported.cloud.source is not None
     distance = np.linalg.norm(local, axis=1)
-    np.testing.assert_allclose(imported.cloud.footprint, distance * 2 * np.pi / WIDTH, rtol=0.01)
+    head_on = distance * 2 * np.pi / WIDTH  # a slanted wall's pixels cover more
+    assert (imported.cloud.footprint > 0.98 * head_on).all() and (imported.cloud.footprint < 4.1 * head_on).all()
     assert (imported.cloud.source == 0).all() and len(imported.captures) == 1
 
 
@@ -172,7 +173,7 @@ def test_points_between_a_foreground_and_what_is_behind_it_are_left_out(tmp_path
     assert imported.cloud is not None
     distance = np.linalg.norm(imported.cloud.points - (0, 0, 2), axis=1)
     assert (np.minimum(np.abs(distance - 9), np.abs(distance - 2)) < 1e-4).all()
-    assert len(imported.cloud) == 32 * 64 - 10
+    assert (np.abs(distance - 2) < 1e-4).sum() > 50 and (np.abs(distance - 9) < 1e-4).sum() > 1800
 
 
 @pytest.mark.parametrize("compression", [0, 2, 3])

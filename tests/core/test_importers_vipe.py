@@ -98,7 +98,7 @@ def test_masked_pixels_are_left_out_where_they_are(tmp_path: Path) -> None:
     archive(tmp_path / "mask/clip.zip", {"00001.png": png.encode(mask)})
     imported = run(open_source(tmp_path / "pose/clip.npz"))
     assert imported.cloud is not None and imported.cloud.source is not None
-    assert len(imported.cloud) == FRAMES * WIDTH * WIDTH // 2 - 32
+    assert FRAMES * WIDTH * WIDTH // 2 - 80 < len(imported.cloud) <= FRAMES * WIDTH * WIDTH // 2 - 32
     ours = imported.cloud.points[imported.cloud.source == 1] - (0, 1, 0)
     pixels = equirectangular.directions_to_pixels(ours[:, [0, 2, 1]] * (1, 1, -1), WIDTH)
     u, v = np.floor(pixels).astype(int).T

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import depth_image, equirectangular, exr, png
+from .. import depth_image, exr, png
 from ..cameras import pose_matrix, rotation_from_heading
 from ..errors import ImageError
 from ..progress import Job, Progress
@@ -45,8 +45,6 @@ def _read(path: Path, options: Options) -> Job[Imported]:
             raise ImageError(
                 f"{picture} is {colours.shape[1]} x {colours.shape[0]}: a panorama is twice as wide as high."
             )
-        if len(colours) != len(ranges):
-            colours = equirectangular.resize(colours, ranges.shape[1])
     yield Progress("Reading depth", 2, 3)
     add_depth(gathering, ranges, colours, pose, 0)
     capture = ImportedCapture((picture or path).stem, picture, gathering.pose(pose, path.name))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import cameras, depth_image, equirectangular, npz, png
+from .. import cameras, depth_image, npz, png
 from ..errors import ImageError
 from ..progress import Job, Progress
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError
@@ -102,8 +102,6 @@ def _add_frames(
                 depth = _range(*ranges[index], options)
                 if index in masks:
                     masked += _masked(depth, *masks[index])
-                if picture is not None and len(picture) != len(depth):
-                    picture = equirectangular.resize(picture, depth.shape[1])
                 add_depth(gathering, depth, picture, frames[index], order[index])
             yield Progress("Reading frames", done + 1, len(frames))
         if masked:

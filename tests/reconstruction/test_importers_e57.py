@@ -1,0 +1,182 @@
+"""E57 files written by pye57: scans with poses and colours, pictures with poses, and broken ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pye57 = pytest.importorskip("pye57", reason="needs the backend's environment")
+
+from pye57 import libe57  # noqa: E402
+
+from backend.importers import Imported, SourceError, open_source  # noqa: E402
+from pantheon360_blender.core import cameras, png  # noqa: E402
+from pantheon360_blender.core.errors import PantheonError  # noqa: E402
+
+COUNT = 2000
+TURN = np.array([np.cos(0.3), 0, 0, np.sin(0.3)])
+"""A turn by 0.6 about Z, w x y z."""
+PLACE = np.array([3.0, -2.0, 1.5])
+
+
+def run(job: Generator[Any, None, Imported]) -> Imported:
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def scan(seed: int = 0) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    points = random.uniform(-10, 10, (COUNT, 3)).astype(np.float32)
+    colours = random.integers(0, 256, (COUNT, 3)).astype(np.uint8)
+    columns = {f"cartesian{axis}": points[:, index] for index, axis in enumerate("XYZ")}
+    return columns | {f"color{name}": colours[:, index] for index, name in enumerate(("Red", "Green", "Blue"))}
+
+
+def write(
+    path: Path, *scans: dict[str, np.ndarray], place: np.ndarray = PLACE, picture: np.ndarray | None = None
+) -> Path:
+    file = pye57.E57(str(path), "w")
+    for each in scans:
+        file.write_scan_raw(each, rotation=TURN, translation=place, name="a scan")
+    if picture is not None:
+        add_picture(file.image_file, file.root["images2D"], png.encode(picture))
+    file.close()
+    return path
+
+
+def add_picture(file: Any, images: Any, data: bytes) -> None:
+    def numbers(**values: float) -> Any:
+        node = libe57.StructureNode(file)
+        for name, value in values.items():
+            node.set(name, libe57.FloatNode(file, value))
+        return node
+
+    image = libe57.StructureNode(file)
+    image.set("guid", libe57.StringNode(file, "{1}"))
+    image.set("name", libe57.StringNode(file, "panorama 1"))
+    pose = libe57.StructureNode(file)
+    pose.set("rotation", numbers(w=TURN[0], x=TURN[1], y=TURN[2], z=TURN[3]))
+    pose.set("translation", numbers(x=PLACE[0], y=PLACE[1], z=PLACE[2]))
+    image.set("pose", pose)
+    sphere = libe57.StructureNode(file)
+    blob = libe57.BlobNode(file, len(data))
+    sphere.set("pngImage", blob)
+    sphere.set("imageWidth", libe57.IntegerNode(file, 16))
+    sphere.set("imageHeight", libe57.IntegerNode(file, 8))
+    sphere.set("pixelWidth", libe57.FloatNode(file, 2 * np.pi / 16))
+    sphere.set("pixelHeight", libe57.FloatNode(file, np.pi / 8))
+    image.set("sphericalRepresentation", sphere)
+    images.append(image)
+    blob.write(np.frombuffer(data, np.uint8).copy(), 0, len(data))
+
+
+def in_the_world(columns: dict[str, np.ndarray], place: np.ndarray = PLACE) -> np.ndarray:
+    local = np.column_stack([columns[f"cartesian{axis}"] for axis in "XYZ"]).astype(np.float64)
+    return np.asarray(local @ cameras.matrix_from_quaternion(TURN).T + place)
+
+
+def test_scans_come_in_by_their_poses_with_their_colours(tmp_path: Path) -> None:
+    imported = run(open_source(write(tmp_path / "a.e57", scan(0), scan(1))))
+    assert imported.cloud is not None
+    np.testing.assert_allclose(
+        imported.cloud.points, np.vstack([in_the_world(scan(seed)) for seed in (0, 1)]), atol=1e-5
+    )
+    for index, name in enumerate(("Red", "Green", "Blue")):
+        expected = np.concatenate([scan(seed)[f"color{name}"] for seed in (0, 1)])
+        np.testing.assert_array_equal(imported.cloud.colours[:, index], expected)
+
+
+def test_a_far_scan_keeps_its_millimetres(tmp_path: Path) -> None:
+    far = np.array([500_000.0, 5_400_000.0, 100.0])
+    imported = run(open_source(write(tmp_path / "a.e57", scan(), place=far)))
+    assert imported.cloud is not None and np.abs(imported.cloud.points).max() < 200
+    np.testing.assert_allclose(imported.cloud.points + imported.offset, in_the_world(scan(), far), atol=2e-5)
+
+
+def test_invalid_points_are_left_out(tmp_path: Path) -> None:
+    columns = scan()
+    invalid = np.zeros(COUNT, np.int8)
+    invalid[::4] = 1
+    imported = run(open_source(write(tmp_path / "a.e57", columns | {"cartesianInvalidState": invalid})))
+    assert imported.cloud is not None
+    np.testing.assert_allclose(imported.cloud.points, in_the_world(columns)[invalid == 0], atol=1e-5)
+
+
+def test_intensity_stands_in_for_missing_colours(tmp_path: Path) -> None:
+    columns = {name: values for name, values in scan().items() if "cartesian" in name}
+    columns["intensity"] = np.linspace(0.2, 0.7, COUNT).astype(np.float32)
+    imported = run(open_source(write(tmp_path / "a.e57", columns)))
+    assert imported.cloud is not None
+    np.testing.assert_allclose(imported.cloud.colours[:, 0], np.linspace(0, 255, COUNT), atol=1)
+
+
+def test_panoramas_become_captures(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    file = write(tmp_path / "a.e57", scan(), picture=picture)
+    assert any("inside the file" in note for note in run(open_source(file)).notes)
+    imported = run(open_source(file, pictures=tmp_path / "out"))
+    (capture,) = imported.captures
+    assert capture.name == "panorama 1" and capture.panoramic and capture.image is not None
+    np.testing.assert_array_equal(png.read(capture.image), picture)
+    np.testing.assert_allclose(capture.pose[:3, 3], PLACE)
+    # The middle of the picture lies along the turned +X, its top is up, its right side is where +X turns clockwise.
+    ahead = np.array([np.cos(0.6), np.sin(0.6), 0])
+    np.testing.assert_allclose(-capture.pose[:3, 2], ahead, atol=1e-12)
+    np.testing.assert_allclose(capture.pose[:3, 1], (0, 0, 1), atol=1e-12)
+    np.testing.assert_allclose(capture.pose[:3, 0], (ahead[1], -ahead[0], 0), atol=1e-12)
+
+
+def test_large_scans_are_thinned_to_the_limit(tmp_path: Path) -> None:
+    imported = run(open_source(write(tmp_path / "a.e57", scan(0), scan(1)), limit=300))
+    assert imported.cloud is not None and len(imported.cloud) <= 300
+    assert any("4,000 points were thinned" in note for note in imported.notes)
+
+
+def test_a_file_without_scans_and_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no points"):
+        run(open_source(write(tmp_path / "a.e57")))
+
+
+def test_cut_and_damaged_files_are_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.e57", scan())
+    data = file.read_bytes()
+    random = np.random.default_rng(0)
+    for length in np.linspace(1, len(data) - 1, 30).astype(int):
+        file.write_bytes(data[:length])
+        with pytest.raises(PantheonError, match=r"a\.e57"):
+            run(open_source(file))
+    for _ in range(30):
+        broken = bytearray(data)
+        broken[random.integers(len(data))] ^= 1 + random.integers(255)
+        file.write_bytes(broken)
+        with pytest.raises(PantheonError, match=r"a\.e57"):
+            run(open_source(file))
+
+
+def test_xml_entities_are_refused_before_any_parser_sees_them(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.e57", scan())
+    data = file.read_bytes()
+    prolog = re.search(rb"<\?xml[^>]*>\s*<e57Root", data)
+    assert prolog is not None
+    trap = b'<!DOCTYPE e57Root [<!ENTITY a "aaaaaaaa">]><'
+    file.write_bytes(data[: prolog.start()] + trap + data[prolog.start() + len(trap) :])
+    with pytest.raises(SourceError, match="entities"):
+        run(open_source(file))
+
+
+@pytest.mark.parametrize("place", [24, 32, 40])
+def test_headers_that_lie_are_refused(tmp_path: Path, place: int) -> None:
+    file = write(tmp_path / "a.e57", scan())
+    data = bytearray(file.read_bytes())
+    data[place : place + 8] = (1 << 62).to_bytes(8, "little")
+    file.write_bytes(data)
+    with pytest.raises(SourceError, match="makes no sense"):
+        run(open_source(file))

@@ -1,0 +1,178 @@
+"""Models by pycolmap, OpenEXR by its library, pictures and videos by encoders of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+if importlib.util.find_spec("pycolmap") is None:
+    pytest.skip("needs the backend's environment", allow_module_level=True)
+
+import cv2
+import OpenEXR
+import plyfile
+
+from backend.importers import Imported, open_source
+from backend.importers.decoders import DECODERS
+from pantheon360_blender.core import exr
+from pantheon360_blender.core.errors import ImageError, PantheonError
+
+WIDTH = 128
+
+# In a process of its own: pycolmap and Pillow do not bear each other.
+MODEL = """
+import json, sys
+import numpy as np
+import pycolmap
+
+options = pycolmap.SyntheticDatasetOptions()
+options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 2, 1, 4, 200
+options.camera_model_id = getattr(pycolmap.CameraModelId, sys.argv[2])
+options.camera_params = json.loads(sys.argv[3])
+model = pycolmap.synthesize_dataset(options)
+for point in model.points3D.values():
+    point.color = np.random.default_rng(int(1e6 * abs(point.xyz[0]))).integers(0, 256, 3).astype(np.uint8)
+(model.write_binary if sys.argv[4] == "bin" else model.write_text)(sys.argv[1])
+images = {image.name: image for image in model.images.values()}
+print(json.dumps({
+    "points": [[*p.xyz.tolist(), *p.color.tolist()] for _, p in sorted(model.points3D.items())],
+    "centres": {name: image.projection_center().tolist() for name, image in images.items()},
+    "ahead": {name: image.viewing_direction().tolist() for name, image in images.items()},
+}))
+"""
+
+
+def run(job: Generator[Any, None, Imported]) -> Imported:
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("kind", ["bin", "txt"])
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [("EQUIRECTANGULAR", [1024.0, 768.0]), ("SIMPLE_RADIAL", [1280.0, 512.0, 384.0, 0.05])],
+)
+def test_what_pycolmap_writes_is_read(tmp_path: Path, kind: str, model: str, parameters: list[float]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MODEL, str(tmp_path), model, json.dumps(parameters), kind],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-1000:]
+    truth = json.loads(done.stdout.splitlines()[-1])
+    imported = run(open_source(tmp_path, up="z"))
+    assert imported.cloud is not None and len(imported.captures) == len(truth["centres"]) == 8
+    expected = np.array(truth["points"])
+    ours = np.column_stack([imported.cloud.points, imported.cloud.colours])
+    order, theirs = np.lexsort(ours[:, :3].T), np.lexsort(expected[:, :3].T.astype(np.float32))
+    np.testing.assert_allclose(ours[order], expected[theirs], atol=1e-5)
+    for capture, name in zip(imported.captures, sorted(truth["centres"]), strict=True):
+        np.testing.assert_allclose(capture.pose[:3, 3], truth["centres"][name], atol=1e-9)
+        np.testing.assert_allclose(-capture.pose[:3, 2], truth["ahead"][name], atol=1e-9)
+        assert capture.panoramic == (model == "EQUIRECTANGULAR")
+
+
+def write_exr(path: Path, channels: dict[str, np.ndarray], compression: Any, kind: Any = OpenEXR.scanlineimage) -> None:
+    header: dict[str, Any] = {"compression": compression, "type": kind}
+    if kind == OpenEXR.tiledimage:
+        header["tiles"] = OpenEXR.TileDescription()
+    with OpenEXR.File(header, dict(channels)) as file:
+        file.write(str(path))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint32])
+@pytest.mark.parametrize("name", ["NO", "RLE", "ZIPS", "ZIP"])
+def test_core_reads_what_the_library_packs_without_loss(tmp_path: Path, name: str, dtype: type) -> None:
+    random = np.random.default_rng(0)
+    smooth = np.add.outer(np.arange(37), np.arange(64)).astype(dtype)
+    channels = {"Z": smooth, "A": random.integers(0, 999, (37, 64)).astype(dtype), "Depth.V": np.zeros((37, 64), dtype)}
+    write_exr(tmp_path / "a.exr", channels, getattr(OpenEXR, f"{name}_COMPRESSION"))
+    read = exr.decode((tmp_path / "a.exr").read_bytes())
+    assert read.keys() == channels.keys()
+    for label, values in channels.items():
+        np.testing.assert_array_equal(read[label], values.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["PIZ", "PXR24", "DWAA"])
+def test_the_backend_reads_the_other_ways_of_packing(tmp_path: Path, name: str) -> None:
+    depth = np.add.outer(np.arange(32), np.arange(64)).astype(np.float32) / 10 + 1
+    write_exr(tmp_path / "a.exr", {"Z": depth}, getattr(OpenEXR, f"{name}_COMPRESSION"))
+    data = (tmp_path / "a.exr").read_bytes()
+    with pytest.raises(exr.UnsupportedExrError):
+        exr.decode(data)
+    np.testing.assert_allclose(DECODERS.exr(data, "a.exr")["Z"], depth, rtol=1e-3)
+    imported = run(open_source(tmp_path / "a.exr"))
+    assert imported.cloud is not None
+    for length in (100, len(data) // 2, len(data) - 5):
+        (tmp_path / "a.exr").write_bytes(data[:length])
+        with pytest.raises(PantheonError):
+            run(open_source(tmp_path / "a.exr"))
+
+
+def test_tiles_are_read_by_the_backend(tmp_path: Path) -> None:
+    depth = np.full((32, 64), 3.0, np.float32)
+    write_exr(tmp_path / "a.exr", {"Z": depth}, OpenEXR.ZIP_COMPRESSION, OpenEXR.tiledimage)
+    np.testing.assert_array_equal(DECODERS.exr((tmp_path / "a.exr").read_bytes(), "a.exr")["Z"], depth)
+
+
+def test_a_jpeg_colours_a_depth_image(tmp_path: Path) -> None:
+    write_exr(tmp_path / "room_depth.exr", {"Z": np.full((32, 64), 3.0, np.float32)}, OpenEXR.ZIP_COMPRESSION)
+    cv2.imwrite(str(tmp_path / "room.jpg"), np.full((32, 64, 3), (30, 200, 10), np.uint8))
+    imported = run(open_source(tmp_path / "room_depth.exr"))
+    assert imported.cloud is not None and imported.captures[0].image == tmp_path / "room.jpg"
+    assert np.abs(imported.cloud.colours.astype(int) - (10, 200, 30)).max() <= 4
+    (tmp_path / "room.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    with pytest.raises(ImageError, match=r"room\.jpg"):
+        run(open_source(tmp_path / "room_depth.exr"))
+
+
+def test_a_vipe_clip_with_a_real_video_and_half_float_depth(tmp_path: Path) -> None:
+    for folder in ("pose", "depth", "rgb"):
+        (tmp_path / folder).mkdir()
+    poses = np.tile(np.eye(4, dtype=np.float32), (3, 1, 1))
+    poses[:, 0, 3] = [0, 1, 2]
+    np.savez(tmp_path / "pose/clip.npz", data=poses, inds=np.arange(3))
+    with zipfile.ZipFile(tmp_path / "depth/clip.zip", "w") as archive:
+        for index in range(3):
+            write_exr(tmp_path / "frame.exr", {"Z": np.full((64, WIDTH), 2.5, np.float16)}, OpenEXR.ZIP_COMPRESSION)
+            archive.write(tmp_path / "frame.exr", f"{index:05d}.exr")
+    video = cv2.VideoWriter(str(tmp_path / "rgb/clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 7, (WIDTH, 64))
+    for index in range(3):
+        video.write(np.full((64, WIDTH, 3), 60 + 60 * index, np.uint8))
+    video.release()
+    imported = run(open_source(tmp_path))
+    assert imported.cloud is not None and imported.cloud.source is not None
+    for index in range(3):
+        mine = imported.cloud.source == index
+        assert np.abs(imported.cloud.colours[mine].astype(int) - (60 + 60 * index)).max() < 8
+        distance = np.linalg.norm(imported.cloud.points[mine] - (index, 0, 0), axis=1)
+        np.testing.assert_allclose(distance, 2.5, rtol=1e-3)
+    (tmp_path / "rgb/clip.mp4").write_bytes(b"no video")
+    with pytest.raises(ImageError, match=r"clip\.mp4"):
+        run(open_source(tmp_path))
+
+
+def test_what_plyfile_writes_in_big_endian_doubles_is_read(tmp_path: Path) -> None:
+    rows = np.zeros(50, [("x", "f8"), ("y", "f8"), ("z", "f8"), ("red", "u1"), ("green", "u1"), ("blue", "u1")])
+    random = np.random.default_rng(0)
+    for name, base in (("x", 5e5), ("y", 5.4e6), ("z", 300)):
+        rows[name] = random.uniform(0, 10, 50) + base
+    rows["red"] = np.arange(50)
+    plyfile.PlyData([plyfile.PlyElement.describe(rows, "vertex")], byte_order=">").write(tmp_path / "a.ply")
+    imported = run(open_source(tmp_path / "a.ply"))
+    assert imported.cloud is not None
+    moved = imported.cloud.points + imported.offset
+    np.testing.assert_allclose(moved, np.column_stack([rows[axis] for axis in "xyz"]), atol=1e-5)
+    np.testing.assert_array_equal(imported.cloud.colours[:, 0], np.arange(50))
