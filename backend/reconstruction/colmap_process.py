@@ -326,7 +326,8 @@ def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], i
     matches = np.asarray(geometry.inlier_matches)
     camera = _camera(request.width)
     here, there = pixels[0][matches[:, 0]], pixels[1][matches[:, 1]]
-    start = pycolmap.estimate_relative_pose(camera, here, camera, there)
+    ransac = pycolmap.RANSACOptions(max_error=_VERIFICATION_PIXELS * request.width, random_seed=request.seed)
+    start = pycolmap.estimate_relative_pose(camera, here, camera, there, ransac)
     if start is None:
         return None
     inliers = np.asarray(start["inlier_mask"], np.bool_)

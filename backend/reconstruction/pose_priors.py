@@ -104,6 +104,7 @@ def world_frame(
     rotation = turn @ level
     shift = _origin(scale * (poses[:, :3, 3] @ rotation.T), captures, priors)
     above = None if height is None else height * scale
+    notes += _disagreements(scale * (poses[:, :3, 3] @ rotation.T) + shift, captures, priors)
     return Frame(Similarity(scale, rotation, shift), scale_from, north_from, above, tilts, tuple(notes))
 
 
@@ -261,6 +262,18 @@ def _stated_scale(positions: np.ndarray, captures: Sequence[Capture], distance: 
     if not metres > 0 or apart <= 0:
         raise CaptureError(f"{metres:g} m from {first} to {second} is no distance.", advice="Name two captures apart.")
     return metres / apart
+
+
+def _disagreements(positions: np.ndarray, captures: Sequence[Capture], priors: Sequence[PosePrior]) -> list[str]:
+    """Captures that GPS puts elsewhere: a bad fix, or a wrong pose."""
+    notes = []
+    for position, capture, prior in zip(positions, captures, priors, strict=True):
+        if prior.position is None:
+            continue
+        apart = float(np.linalg.norm(position[:2] - np.asarray(prior.position, dtype=np.float64)[:2]))
+        if apart > 3 * prior.accuracy:
+            notes.append(f"GPS puts {capture.name} {apart:.1f} m from where its picture does.")
+    return notes
 
 
 def _origin(scaled: np.ndarray, captures: Sequence[Capture], priors: Sequence[PosePrior]) -> np.ndarray:

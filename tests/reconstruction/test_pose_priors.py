@@ -100,7 +100,8 @@ def test_one_bad_fix_does_not_bend_the_scale() -> None:
     priors = gps(5)
     assert priors[1].position is not None
     priors[1] = PosePrior(position=priors[1].position + np.array([6.0, 3.0, 0.0]))
-    poses, _ = placed(5, priors)
+    poses, frame = placed(5, priors)
+    assert [note for note in frame.notes if "GPS" in note] == ["GPS puts capture-1 6.7 m from where its picture does."]
     steps = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
     np.testing.assert_allclose(steps, np.linalg.norm(np.diff(walk(5)[:, :3, 3], axis=0), axis=1), rtol=0.02)
 

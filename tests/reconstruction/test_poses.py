@@ -179,6 +179,18 @@ def test_a_capture_of_another_place_is_named_with_the_reason_and_stays_where_it_
     assert np.isnan(pair.tilts[1])
 
 
+def test_a_baseline_too_short_for_mapping_is_posed_by_its_matches_alone() -> None:
+    """Two centimetres in a room eight metres long: no pair of rays meets at three degrees."""
+    truth = [true_pose(0), true_pose(1)]
+    truth[1][:3, 3] = truth[0][:3, 3] + (0.0, 0.02, 0.0)
+    unknown = pose_matrix(rotation_from_heading(0), np.array([0.0, 0.0, 1.5]))
+    near = [Capture(f"near-{index}", room(pose), unknown) for index, pose in enumerate(truth)]
+    found = finished(solve_poses(near, None, replace(OPTIONS, distance=("near-0", "near-1", 0.02))))
+    step, wanted = (np.linalg.inv(ends[0]) @ ends[1] for ends in (found.poses, truth))
+    assert np.linalg.norm(step[:3, 3] - wanted[:3, 3]) < 0.02 * 0.02
+    assert any("by their matches alone" in note for note in found.notes)
+
+
 # What cannot be solved
 
 
