@@ -7,7 +7,7 @@ one factor for all crops stays open unless the values are metres.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,8 +123,6 @@ def align_disparities(disparity: np.ndarray, layout: Layout) -> tuple[np.ndarray
     Source: robust least squares over the overlaps on relative differences; the affine model is that of Ranftl et al.,
     "Towards robust monocular depth estimation", PAMI 2020.
     """
-    from scipy.optimize import least_squares
-
     count = len(disparity)
     middle = np.array([np.nanmedian(crop) if np.isfinite(crop).any() else 0.0 for crop in disparity])
     extent = np.array([_spread(crop) for crop in disparity])
@@ -178,14 +176,44 @@ def align_disparities(disparity: np.ndarray, layout: Layout) -> tuple[np.ndarray
 
     start = np.concatenate([np.full(count, np.log(0.3)), np.ones(count)])
     if len(first):
-        low = np.repeat([-12.0, -20.0], count)
-        high = np.repeat([4.0, 50.0], count)
-        start = least_squares(
-            residuals, start, derivatives, bounds=(low, high), loss="soft_l1", f_scale=0.05, max_nfev=100
-        ).x
+        start = _least_squares(residuals, derivatives, start, soft=0.05)
     scale = np.exp(start[:count]) / extent
     shift = start[count:] - scale * middle
     return scale, shift
+
+
+def _least_squares(
+    residuals: Callable[[np.ndarray], np.ndarray],
+    derivatives: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    soft: float,
+) -> np.ndarray:
+    """Parameters with the least sum of residuals' soft norm, sqrt(1 + (r / soft)^2), from `start` downhill.
+
+    Levenberg and Marquardt's method on the normal equations: few parameters, many residuals.
+    """
+    best, damping = start, 1e-3
+    remaining = residuals(best)
+    cost = float(np.sqrt(1 + (remaining / soft) ** 2).sum())
+    for _ in range(4 * _ROUNDS):
+        weights = 1 / np.sqrt(1 + (remaining / soft) ** 2)
+        slopes = derivatives(best)
+        curvature = (slopes * weights[:, None]).T @ slopes
+        downhill = slopes.T @ (weights * remaining)
+        step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature) + 1e-9), downhill)
+        tried = best - np.clip(step, -2, 2)
+        tried_remaining = residuals(tried)
+        tried_cost = float(np.sqrt(1 + (tried_remaining / soft) ** 2).sum())
+        if not tried_cost < cost:
+            damping *= 8
+            if damping > 1e8:
+                break
+            continue
+        gained = cost - tried_cost
+        best, remaining, cost, damping = tried, tried_remaining, tried_cost, max(damping / 5, 1e-12)
+        if gained < 1e-10 * cost:
+            break
+    return best
 
 
 def agreement(depth: np.ndarray, layout: Layout) -> np.ndarray:
@@ -194,24 +222,24 @@ def agreement(depth: np.ndarray, layout: Layout) -> np.ndarray:
     depth: (V, s, s) along each crop's axis, NaN where nothing is known. 1 where the ranges are equal, 0.5 at 3 percent,
     and 0.5 where no other crop sees anything.
     """
-    looking = layout.directions()
-    stretch = _stretch(layout)
-    confidence = np.full(depth.shape, 0.5, np.float32)
+    every = max(1, layout.size // 128)  # agreement changes slowly: one pixel of each block stands for it
+    centre = slice(every // 2, None, every)
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(np.where(depth > 0, depth, np.nan) * stretch)
-    for view, directions in enumerate(looking):
+        logs = np.log(np.where(depth > 0, depth, np.nan) * _stretch(layout))
+    confidence = np.empty(depth.shape, np.float32)
+    for view, directions in enumerate(layout.directions()[:, centre, centre]):
         pixels, inside = layout.project(directions)
-        total, seen = np.zeros(depth.shape[1:]), np.zeros(depth.shape[1:])
+        total, seen = np.zeros(directions.shape[:2]), np.zeros(directions.shape[:2])
         for other in range(len(layout)):
-            if other == view or not inside[other].any():
-                continue
-            mask = inside[other]
-            difference = sample(logs[other], pixels[other][mask]) - logs[view][mask]
+            mask = inside[other] & (other != view)
+            difference = np.full(mask.shape, np.nan)
+            difference[mask] = sample(logs[other], pixels[other][mask]) - logs[view, centre, centre][mask]
             known = np.isfinite(difference)
-            place = np.flatnonzero(mask.ravel())[known]
-            total.ravel()[place] += 1 / (1 + (difference[known] / _AGREE) ** 2)
-            seen.ravel()[place] += 1
-        confidence[view][seen > 0] = (total[seen > 0] / seen[seen > 0]).astype(np.float32)
+            total[known] += 1 / (1 + (difference[known] / _AGREE) ** 2)
+            seen += known
+        blocks = np.where(seen > 0, total / np.maximum(seen, 1), 0.5)
+        index = np.minimum(np.arange(layout.size) // every, len(blocks) - 1)
+        confidence[view] = blocks[np.ix_(index, index)]
     return confidence
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from pantheon360_blender.core import equirectangular, registration
 from pantheon360_blender.core.cameras import invert, opencv_to_blender
+from pantheon360_blender.core.equirectangular_depth import CropDepth, merge_crops, range_from_z
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.rig import Layout, Rig
@@ -319,9 +320,12 @@ def _range_map(rig: Rig, layout: Layout, geometry: CropGeometry, row: int, scale
     assert geometry.confidence is not None
     depth = geometry.values[row] * scale
     usable = np.isfinite(depth) & ~_edges(depth, layout.intrinsics[0, 0]) & Rig(rig.capture, layout).valid()
-    weights = np.where(usable, geometry.confidence[row], 0).astype(np.float32)
-    reach = np.linalg.norm(equirectangular.perspective_directions((layout.size, layout.size), layout.fov), axis=-1)
-    merged, confidence = merge((depth * reach).astype(np.float32), weights, layout, width)
+    depth = np.where(usable, depth, np.nan)
+    crops = [
+        CropDepth(range_from_z(crop, layout.fov), rotation, layout.fov, trust)
+        for crop, rotation, trust in zip(depth, layout.rotations, geometry.confidence[row], strict=True)
+    ]
+    merged, confidence = merge_crops(crops, width)
     sky = np.zeros(merged.shape, np.bool_)
     if geometry.sky is not None:
         sky |= _share(geometry.sky[row], layout, width) > 0.5
@@ -343,62 +347,6 @@ def _without_sky(rig: Rig, seen: DepthMap, metric: bool) -> DepthMap:
         confidence=np.where(sky, np.float32(0), seen.confidence),
         sky=sky,
     )
-
-
-def merge(ranges: np.ndarray, weights: np.ndarray, layout: Layout, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Blend crops' ranges into one equirectangular map without visible borders.
-
-    ranges: (V, s, s) float32 along each pixel's ray. weights: (V, s, s) float32 confidence, 0 where not to be used.
-    Weights fall to nothing at a crop's border, so that the map changes smoothly from one crop to the next; a crop that
-    differs from the best one by more than a tenth is left out there, so that nothing floats between two surfaces.
-    Returns range (H, W) float32, inf where nothing, and confidence (H, W) float32, that of the crops that agree.
-    """
-    looking = equirectangular.directions(width)
-    best = np.zeros(looking.shape[:2], np.float32)
-    guide = np.full(looking.shape[:2], np.nan, np.float32)
-    sampled = []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where((weights > 0) & (ranges > 0), np.log(ranges), np.nan)
-    for view in range(len(layout)):
-        single = replace(layout, rotations=layout.rotations[view : view + 1])
-        pixels, inside = single.project(looking)
-        place = np.flatnonzero(inside[0].ravel())
-        pixels = pixels[0].reshape(-1, 2)[place]
-        border = np.minimum(pixels, layout.size - pixels).min(axis=1) / (layout.size / 2)
-        value, trust = _nearest_where_split(logs[view], weights[view], pixels)
-        weight = (np.clip(border, 1e-3, 1) ** 2 * trust).astype(np.float32)
-        known = np.isfinite(value) & (weight > 0)
-        place, value, weight, trust = place[known], value[known], weight[known], trust[known]
-        better = weight > best.ravel()[place]
-        best.ravel()[place[better]] = weight[better]
-        guide.ravel()[place[better]] = value[better]
-        sampled.append((place, value, weight, trust))
-    total, mass, belief = (np.zeros(looking.shape[:2], np.float64) for _ in range(3))
-    for place, value, weight, trust in sampled:
-        away = (value - guide.ravel()[place]) / np.log(1.1)
-        share = weight * np.clip(1 - away**2, 0, None)
-        total.ravel()[place] += share * value
-        belief.ravel()[place] += share * trust
-        mass.ravel()[place] += share
-    some = mass > 0
-    merged = np.full(looking.shape[:2], np.inf, np.float32)
-    merged[some] = np.exp(total[some] / mass[some])
-    confidence = np.zeros(looking.shape[:2], np.float32)
-    confidence[some] = belief[some] / mass[some]
-    return merged, confidence
-
-
-def _nearest_where_split(logs: np.ndarray, weights: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log range and weight at pixels: bilinear on surfaces, the nearest pixel's where neighbours differ or are unknown.
-
-    Interpolating over an edge would put points into the air.
-    """
-    size = logs.shape[0]
-    value = crop_alignment.sample(logs, pixels)
-    column, row = np.clip(pixels.astype(np.intp), 0, size - 1).T
-    nearest = logs[row, column]
-    apart = ~np.isfinite(value) | (np.abs(value - nearest) > 0.1)
-    return np.where(apart, nearest, value), weights[row, column]
 
 
 def _edges(depth: np.ndarray, focal: float) -> np.ndarray:

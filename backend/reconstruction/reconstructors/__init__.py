@@ -33,6 +33,7 @@ class Runnable(Protocol):
     licence: str
     size_gb: float
     homepage: str
+    confidence: float
 
     def missing(self, options: dict[str, Any] | None = None) -> str:
         """Empty where it can run, else what is missing and how to get it. Imports nothing heavy."""
@@ -46,9 +47,10 @@ class Reconstructor:
 
     name: of its module. title: for people. licence: of the default weights. size_gb: of their download.
     homepage: where it comes from. weights: their default, an id on the Hugging Face hub.
-    package: the Python package, `module` what is imported of it, `install` pip's arguments to get it.
+    module: what is imported of its package; install: pip's arguments to get that.
     size: pixels a side of the crops it is shown; a multiple of `patch`, at most `most_pixels` in all.
     confidence: what to keep points above. several_views: False where it sees one picture at a time.
+    accepts_poses: True where it can be told the captures' poses.
     gb_fixed, gb_per_view: memory it takes, at half precision.
 
     Options: weights (hub id or folder), download (False: only what is on this computer), device ("auto", "cuda",
@@ -63,7 +65,6 @@ class Reconstructor:
     size_gb: ClassVar[float]
     homepage: ClassVar[str]
     weights: ClassVar[str]
-    package: ClassVar[str]
     module: ClassVar[str]
     install: ClassVar[str]
     size: ClassVar[int] = 518
@@ -112,14 +113,14 @@ class Reconstructor:
             folder = _weights.folder(source, bool(options.get("download")), self)
             with device.explained(self.title):
                 model = self.load(folder, device)
-        known = options.get("poses", "given") == "given" and bool(options.get("give_poses", True))
+        known = self.accepts_poses and options.get("poses", "given") == "given" and options.get("give_poses", True)
         runs = from_crops.together(len(rigs), self._at_once(len(layout), device, options))
         answers = []
         try:
             for index, which in enumerate(runs):
                 text = ", ".join(rigs[capture].capture.name for capture in which)
                 yield Progress(f"Reconstructing with {self.title}", index, len(runs), text=text)
-                views = from_crops.views_of([rigs[capture] for capture in which], layout.size, poses_known=known)
+                views = from_crops.views_of([rigs[capture] for capture in which], layout.size, poses_known=bool(known))
                 with device.explained(self.title), device.inference():
                     answers.append((which, self.predict(model, views, device)))
         finally:

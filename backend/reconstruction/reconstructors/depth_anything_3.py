@@ -31,7 +31,6 @@ class DepthAnything3(Reconstructor):
     size_gb = 0.5
     homepage = "https://github.com/ByteDance-Seed/Depth-Anything-3"
     weights = "depth-anything/DA3-BASE"
-    package = "depth-anything-3"
     module = "depth_anything_3"
     install = "depth-anything-3"
     size = 504

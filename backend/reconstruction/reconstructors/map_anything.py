@@ -28,7 +28,6 @@ class MapAnything(Reconstructor):
     size_gb = 4.9
     homepage = "https://github.com/facebookresearch/map-anything"
     weights = "facebook/map-anything-apache"
-    package = "mapanything"
     module = "mapanything"
     install = "git+https://github.com/facebookresearch/map-anything"
     accepts_poses = True

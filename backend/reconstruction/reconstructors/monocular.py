@@ -36,7 +36,6 @@ class Monocular(Reconstructor):
     size_gb = 0.1
     homepage = "https://huggingface.co/models?pipeline_tag=depth-estimation&library=transformers"
     weights = "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf"
-    package = "transformers"
     module = "transformers"
     install = "transformers"
     several_views = False

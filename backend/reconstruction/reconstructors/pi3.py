@@ -25,7 +25,6 @@ class Pi3(Reconstructor):
     size_gb = 3.8
     homepage = "https://github.com/yyfz/Pi3"
     weights = "yyfz233/Pi3"
-    package = "pi3"
     module = "pi3"
     install = "git+https://github.com/yyfz/Pi3"
     size = 504

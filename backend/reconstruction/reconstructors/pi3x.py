@@ -27,7 +27,6 @@ class Pi3X(Reconstructor):
     size_gb = 5.5
     homepage = "https://github.com/yyfz/Pi3"
     weights = "yyfz233/Pi3X"
-    package = "pi3"
     module = "pi3"
     install = "git+https://github.com/yyfz/Pi3"
     size = 504

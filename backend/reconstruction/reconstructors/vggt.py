@@ -28,7 +28,6 @@ class Vggt(Reconstructor):
     size_gb = 5.0
     homepage = "https://github.com/facebookresearch/vggt"
     weights = "facebook/VGGT-1B"
-    package = "vggt"
     module = "vggt"
     install = "git+https://github.com/facebookresearch/vggt"
     gb_fixed = 7.0
