@@ -11,7 +11,15 @@ import pytest
 
 from pantheon360_blender.core import ply
 from pantheon360_blender.core.errors import FileError, PantheonError
-from pantheon360_blender.core.importers import Imported, Options, SourceError, open_source, source_of
+from pantheon360_blender.core.importers import (
+    Imported,
+    ImportedCapture,
+    Options,
+    SourceError,
+    import_folder,
+    open_source,
+    source_of,
+)
 from pantheon360_blender.core.importers.imported import UP_AXES
 from pantheon360_blender.core.point_cloud import PointCloud
 
@@ -151,3 +159,28 @@ def test_closing_the_job_stops_it(tmp_path: Path) -> None:
 
 def test_options_have_defaults_that_work() -> None:
     assert Options().limit > 1_000_000
+
+
+def test_an_import_travels_as_a_folder(tmp_path: Path) -> None:
+    pose = np.eye(4)
+    pose[:3, 3] = [0.1, 2.0, 1e-7]
+    captures = (ImportedCapture("a", tmp_path / "ä.png", pose), ImportedCapture("b", None, np.eye(4), False))
+    given = Imported(a_cloud(), captures, ("a note",), np.array([5e5, 5.4e6, 0.1]))
+    import_folder.write(given, tmp_path / "new")
+    read = import_folder.read(tmp_path / "new")
+    assert read.cloud is not None and given.cloud is not None
+    np.testing.assert_array_equal(read.cloud.points, given.cloud.points)
+    np.testing.assert_array_equal(read.offset, given.offset)
+    assert read.notes == given.notes
+    for ours, theirs in zip(read.captures, captures, strict=True):
+        assert (ours.name, ours.image, ours.panoramic, ours.mask) == (theirs.name, theirs.image, theirs.panoramic, None)
+        np.testing.assert_array_equal(ours.pose, theirs.pose)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1, "points": 3}', '{"schema": 1'])
+def test_damaged_import_folders_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "import.json").write_text(content)
+    with pytest.raises(PantheonError):
+        import_folder.read(tmp_path)
+    with pytest.raises(PantheonError):
+        import_folder.read(tmp_path / "missing")

@@ -25,8 +25,10 @@ from backend.importers import Imported, open_source
 from backend.importers.decoders import DECODERS
 from pantheon360_blender.core import exr
 from pantheon360_blender.core.errors import ImageError, PantheonError
+from pantheon360_blender.core.importers import import_folder
 
 WIDTH = 128
+ROOT = Path(__file__).resolve().parents[2]
 
 # In a process of its own: pycolmap and Pillow do not bear each other.
 MODEL = """
@@ -176,3 +178,21 @@ def test_what_plyfile_writes_in_big_endian_doubles_is_read(tmp_path: Path) -> No
     moved = imported.cloud.points + imported.offset
     np.testing.assert_allclose(moved, np.column_stack([rows[axis] for axis in "xyz"]), atol=1e-5)
     np.testing.assert_array_equal(imported.cloud.colours[:, 0], np.arange(50))
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command_line_leaves_what_blender_reads(tmp_path: Path, as_json: bool) -> None:
+    rows = np.zeros(10, [("x", "f8"), ("y", "f8"), ("z", "f8")])
+    rows["x"] = np.arange(10) + 5e5
+    plyfile.PlyData([plyfile.PlyElement.describe(rows, "vertex")]).write(tmp_path / "a.ply")
+    command = [sys.executable, "-B", "-m", "backend.importers", *(["--json"] if as_json else []), "--scale", "2"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "a.ply"), str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    imported = import_folder.read(tmp_path / "out")
+    assert imported.cloud is not None
+    np.testing.assert_allclose(imported.cloud.points[:, 0] + imported.offset[0], 2 * rows["x"])
+    assert "far from the origin" in done.stdout + done.stderr
+    failed = subprocess.run([*command, str(tmp_path), str(tmp_path / "out")], cwd=ROOT, capture_output=True, text=True)
+    assert failed.returncode == 1 and "no known kind" in failed.stdout + failed.stderr

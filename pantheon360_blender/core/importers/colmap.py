@@ -108,7 +108,8 @@ def _pose(quaternion: list[float], translation: list[float], name: str, file: Pa
     """Camera-to-world with Blender's camera axes of a world-to-camera rotation and translation."""
     pose = np.eye(4)
     try:
-        pose[:3, :3] = cameras.matrix_from_quaternion(np.array(quaternion))
+        with np.errstate(over="ignore"):
+            pose[:3, :3] = cameras.matrix_from_quaternion(np.array(quaternion))
     except PoseError as error:
         raise SourceError(f"{file}: the rotation of {name} is damaged. {error.text}", advice=_BROKEN) from error
     if not np.isfinite(translation).all():

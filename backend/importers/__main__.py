@@ -1,0 +1,78 @@
+"""`python -m backend.importers PATH FOLDER`: bring a file or folder in, for Blender to read as an import folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from backend import terminal
+from backend.importers import open_source
+from backend.service import Answers, Reporter, claim_stdout
+from pantheon360_blender.core import messages
+from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.importers import Imported, import_folder
+from pantheon360_blender.core.importers.imported import UP_AXES, Options
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m backend.importers",
+        description="Read points, and pictures with poses, of another program into a folder.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 130 cancelled.",
+    )
+    parser.add_argument("path", type=Path, help="the file or folder of the other program")
+    parser.add_argument("folder", type=Path, help="where cache.npz, import.json and pictures go")
+    parser.add_argument(
+        "--limit", type=int, default=Options.limit, help="points above which it is thinned (%(default)s)"
+    )
+    parser.add_argument("--voxel", type=float, default=0.0, help="thin by voxels of this edge in metres")
+    parser.add_argument("--up", choices=list(UP_AXES), help="the file's axis that points up")
+    parser.add_argument("--scale", type=float, help="metres of a unit of the file's coordinates")
+    parser.add_argument("--offset", type=float, nargs=3, metavar=("X", "Y", "Z"), help="metres to take off")
+    parser.add_argument("--image", type=Path, help="the panorama of a depth image")
+    parser.add_argument("--depth-scale", type=float, help="metres of a step of a depth image (inverse depth: 1/m)")
+    parser.add_argument("--depth-inverse", action="store_true", help="the depth image holds 1 / depth")
+    parser.add_argument("--depth-measure", default="range", help="range, cube or horizontal (%(default)s)")
+    parser.add_argument("--every", type=int, default=1, help="of a sequence of frames, take every n-th")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line instead of text")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Import and return the exit code."""
+    options = vars(arguments().parse_args(argv))
+    path, folder, as_json = options.pop("path"), options.pop("folder"), options.pop("json")
+    printer: terminal.Printer = Answers(claim_stdout()) if as_json else terminal.Lines(sys.stdout)
+    try:
+        imported = _imported(path, options | {"pictures": folder / "pictures"}, printer)
+        import_folder.write(imported, folder)
+        for note in imported.notes:
+            printer.send(messages.Warning_(note))
+        printer.send(messages.Done(path.name, str(folder), 0))
+        return terminal.DONE
+    except KeyboardInterrupt:
+        printer.send(messages.Cancelled(path.name))
+        return terminal.CANCELLED
+    except PantheonError as error:
+        printer.send(messages.Error(error.code, error.text, error.advice, path.name))
+        return terminal.FAILED
+
+
+def _imported(path: Path, options: dict[str, object], printer: terminal.Printer) -> Imported:
+    reporter = Reporter(path.name, Path())
+    steps = open_source(path, **options)
+    try:
+        while True:
+            for message in reporter.messages(next(steps)):
+                printer.send(message)
+    except StopIteration as end:
+        imported: Imported = end.value
+        return imported
+    finally:
+        steps.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

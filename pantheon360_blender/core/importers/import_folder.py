@@ -1,0 +1,70 @@
+"""An import as a folder: what the process that has the libraries hands to Blender.
+
+cache.npz holds the points where there are any, import.json the captures, notes and the offset.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import files
+from ..cameras import check_pose
+from ..errors import PoseError
+from ..point_cloud import PointCloud
+from .imported import Imported, ImportedCapture, SourceError
+
+CACHE, LIST = "cache.npz", "import.json"
+_SCHEMA = 1
+_LARGEST = 1 << 28  # bytes
+
+
+def write(imported: Imported, folder: Path) -> None:
+    """Write an import into a folder, made where it is missing; import.json comes last. Raises FileError."""
+    if imported.cloud is not None:
+        imported.cloud.save(folder / CACHE)
+    content = {
+        "schema": _SCHEMA,
+        "points": 0 if imported.cloud is None else len(imported.cloud),
+        "captures": [
+            {
+                "name": capture.name,
+                "image": None if capture.image is None else str(capture.image),
+                "mask": None if capture.mask is None else str(capture.mask),
+                "panoramic": capture.panoramic,
+                "pose": capture.pose.tolist(),
+            }
+            for capture in imported.captures
+        ],
+        "notes": list(imported.notes),
+        "offset": imported.offset.tolist(),
+    }
+    files.write_json(folder / LIST, content)
+
+
+def read(folder: Path) -> Imported:
+    """Read what `write` wrote. Raises SourceError and PointCloudError where it is incomplete or damaged."""
+    place = folder / LIST
+    try:
+        if place.stat().st_size > _LARGEST:
+            raise SourceError(f"{place} is too large.", advice="Import again.")
+        content = json.loads(place.read_bytes())
+        if content["schema"] != _SCHEMA:
+            raise SourceError(f"{place} is of another version.", advice="Import again.")
+        cloud = PointCloud.load(folder / CACHE) if content["points"] else None
+        captures = tuple(_capture(each) for each in content["captures"])
+        notes = tuple(str(note) for note in content["notes"])
+        offset = np.array(content["offset"], np.float64).reshape(3)
+    except OSError as error:
+        raise SourceError(f"{place} cannot be read: {error.strerror or error}.", advice="Import again.") from error
+    except (ValueError, TypeError, KeyError, RecursionError, PoseError) as error:
+        raise SourceError(f"{place} is damaged: {error}.", advice="Import again.") from error
+    return Imported(cloud, captures, notes, offset)
+
+
+def _capture(each: dict[str, Any]) -> ImportedCapture:
+    image, mask = (None if each[name] is None else Path(each[name]) for name in ("image", "mask"))
+    return ImportedCapture(str(each["name"]), image, check_pose(np.array(each["pose"])), bool(each["panoramic"]), mask)
