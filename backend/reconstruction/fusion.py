@@ -25,6 +25,8 @@ _EDGE = 0.10
 """Relative step of range between neighbouring pixels at which a pixel lies on the edge of something."""
 _STEEPEST = 6.0
 """How much longer than wide what a pixel covers is taken to be at most, at a grazing angle."""
+_SPREAD = 0.75
+"""Between 0.5, a disc of the strip's area, and 1, one as wide as the strip is long."""
 
 
 def fuse(
@@ -94,8 +96,8 @@ def _edges(ranges: np.ndarray) -> np.ndarray:
 def _footprints(ranges: np.ndarray) -> np.ndarray:
     """(H, W) float32 diameters in metres of discs as large as what a pixel covers on its surface.
 
-    At a grazing angle a pixel covers a long strip; the disc has the strip's area, for one as wide as the strip is long
-    would cover its neighbours.
+    At a grazing angle a pixel covers a long strip; a disc as wide as the strip is long would cover its neighbours, one
+    of the strip's area would leave cracks: it is between the two.
     """
     known = np.where(np.isfinite(ranges), ranges, 0).astype(np.float32)
     flat = known * np.float32(2 * np.pi / ranges.shape[1])
@@ -103,7 +105,7 @@ def _footprints(ranges: np.ndarray) -> np.ndarray:
     below[-1] = 0
     step = np.maximum(below, np.abs(np.roll(known, -1, axis=1) - known))
     stretch = np.hypot(flat, step) / np.maximum(flat, 1e-9)
-    return np.asarray(flat * np.sqrt(np.clip(stretch, 1.0, _STEEPEST)), np.float32)
+    return np.asarray(flat * np.clip(stretch, 1.0, _STEEPEST) ** _SPREAD, np.float32)
 
 
 def _against(

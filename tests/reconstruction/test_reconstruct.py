@@ -1,0 +1,164 @@
+"""A whole reconstruction in the backend's environment: poses, points, going on after a cancel, and damaged stages.
+
+The place is a box of 4 x 6 x 3 m whose walls carry smooth noise: its panoramas are traced, its truth is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="needs the backend's environment")
+pytest.importorskip("pycolmap", reason="needs the backend's environment")
+
+from backend import runner
+from pantheon360_blender.core import equirectangular, reconstruction_job
+from pantheon360_blender.core.capture import Capture
+from pantheon360_blender.core.job_folder import Job, JobFolder
+from pantheon360_blender.core.point_cloud import PointCloud
+from pantheon360_blender.core.progress import Progress
+
+HALF = np.array([2.0, 3.0, 1.5])
+WIDTH = 1024
+DENSE_WIDTH = 128
+PLACES = ((-0.3, -0.8, 0.0), (0.0, 0.0, 0.1), (0.35, 0.75, 0.0))
+
+
+def true_pose(index: int) -> np.ndarray:
+    """Level, looking to +Y and turned a little."""
+    angle = 0.4 * index - 0.3
+    cosine, sine = np.cos(angle), np.sin(angle)
+    pose = np.eye(4)
+    pose[:3, :3] = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]]) @ [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    pose[:3, 3] = PLACES[index]
+    return pose
+
+
+def panorama(pose: np.ndarray) -> np.ndarray:
+    """What is seen of the box, (H, W, 3) uint8: cells of random colours on every wall, fine and coarse."""
+    rays = equirectangular.directions(WIDTH).astype(np.float64) @ pose[:3, :3].T
+    with np.errstate(divide="ignore"):
+        ranges = np.where(rays > 0, (HALF - pose[:3, 3]) / rays, (-HALF - pose[:3, 3]) / rays)
+    points = pose[:3, 3] + rays * ranges.min(axis=-1, keepdims=True)
+    wall = 2 * ranges.argmin(axis=-1) + (np.take_along_axis(rays, ranges.argmin(axis=-1)[..., None], -1)[..., 0] > 0)
+    generator = np.random.default_rng(2)
+    image = np.zeros((*wall.shape, 3))
+    for size in (0.45, 0.11):
+        table = generator.integers(30, 110, (6, 64, 64, 64, 3))
+        cell = np.floor((points + 4.0) / size).astype(int) % 64
+        flat = np.where(np.arange(3) == (wall // 2)[..., None], 0, cell)
+        image += table[wall, flat[..., 0], flat[..., 1], flat[..., 2]]
+    return image.astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def views() -> list[np.ndarray]:
+    return [panorama(true_pose(index)) for index in range(len(PLACES))]
+
+
+@pytest.fixture
+def room(tmp_path: Path, views: list[np.ndarray]) -> Callable[..., JobFolder]:
+    def make(stand: list[np.ndarray] | None = None, **settings: Any) -> JobFolder:
+        folder = JobFolder.new(tmp_path, "Room")
+        entries = []
+        for index, view in enumerate(views):
+            pose = true_pose(index) if stand is None else stand[index]
+            entries.append(folder.write_capture(Capture(f"room-{index}", view, pose)))
+        folder.seal(Job(name="Room", kind="reconstruct", captures=entries, settings={"width": DENSE_WIDTH, **settings}))
+        return folder
+
+    return make
+
+
+def run(folder: JobFolder, until: str = "") -> list[str]:
+    """Run a job, to its end or until a phase begins and then cancel it. Returns its phases."""
+    phases: list[str] = []
+    steps = runner.run(folder.path)
+    try:
+        for step in steps:
+            assert isinstance(step, Progress) and (not step.of or 0 <= step.step <= step.of)
+            if not phases or phases[-1] != step.phase:
+                phases.append(step.phase)
+            if until and step.phase.startswith(until):
+                break
+    finally:
+        steps.close()
+    return phases
+
+
+def off_walls(cloud: PointCloud) -> np.ndarray:
+    """Distance of each point from the box's nearest wall, metres."""
+    return np.asarray(np.abs(np.abs(cloud.points) - HALF).min(axis=1))
+
+
+def test_from_panoramas_alone_to_points_on_the_walls(room: Callable[..., JobFolder]) -> None:
+    """Headings and positions as an artist would drop them in: all in one row; one distance is measured."""
+    rough = []
+    for index in range(len(PLACES)):
+        pose = true_pose(0)
+        pose[:3, 3] = 0.0, float(index), 0.0
+        rough.append(pose)
+    measured = float(np.linalg.norm(np.subtract(PLACES[2], PLACES[0])))
+    folder = room(rough, distance=["room-0", "room-2", measured])
+    run(folder)
+    posed, solution = reconstruction_job.read_poses(folder.path)
+    assert all(one.registered for one in posed) and solution["scale_from"] == "distance"
+    truth = np.array(PLACES)
+    found = np.stack([one.pose[:3, 3] for one in posed])
+    steps, expected = (np.linalg.norm(np.diff(each, axis=0), axis=1) for each in (found, truth))
+    np.testing.assert_allclose(steps, expected, rtol=0.02)
+    for index, one in enumerate(posed):
+        turn = true_pose(index)[:3, :3].T @ true_pose(0)[:3, :3]
+        np.testing.assert_allclose(one.pose[:3, :3].T @ posed[0].pose[:3, :3], turn, atol=0.01)
+    # The world's own turn and place are arbitrary here: the box is compared in the first capture's frame.
+    back = true_pose(0) @ np.linalg.inv(posed[0].pose)
+    cloud = PointCloud.load(folder.path / "cache.npz").transformed(back)
+    assert len(cloud) > 0.3 * DENSE_WIDTH * DENSE_WIDTH // 2
+    assert np.median(off_walls(cloud)) < 0.05
+    report = reconstruction_job.read_report(folder.path)
+    assert report["points"] == len(cloud) and sum(row["points"] for row in report["captures"]) == len(cloud)
+    assert "stated distance" in report["text"]
+
+
+def test_cancelled_it_goes_on_and_ends_with_the_same_points(room: Callable[..., JobFolder]) -> None:
+    straight, interrupted = room(), room()
+    run(straight)
+    assert "Solving poses" in run(interrupted, until="Matching at")
+    assert interrupted.state().status == "cancelled"
+    assert (interrupted.path / "poses.json").exists() and not (interrupted.path / "cache.npz").exists()
+    phases = run(interrupted)
+    assert "Solving poses" not in phases and interrupted.state().status == "done"
+    one, other = (PointCloud.load(folder.path / "cache.npz") for folder in (straight, interrupted))
+    np.testing.assert_array_equal(one.points, other.points)
+
+
+def test_a_damaged_stage_is_done_again_and_only_that(room: Callable[..., JobFolder]) -> None:
+    folder = room()
+    run(folder)
+    depth = folder.path / "depth" / "room-1.npz"
+    depth.write_bytes(depth.read_bytes()[:1000])
+    (folder.path / "cache.npz").unlink()
+    phases = run(folder)
+    assert "Solving poses" not in phases and any(phase.startswith("Matching at") for phase in phases)
+    assert len(PointCloud.load(folder.path / "cache.npz")) > 1000
+
+
+def test_sparse_points_alone_need_no_sweep(room: Callable[..., JobFolder]) -> None:
+    folder = room(dense="none", confidence=0.0)
+    phases = run(folder)
+    assert not any(phase.startswith(("Matching at", "Sweeping")) for phase in phases)
+    cloud = PointCloud.load(folder.path / "cache.npz")
+    assert len(cloud) > 200 and not (folder.path / "depth").exists()
+
+
+def test_given_poses_are_kept(room: Callable[..., JobFolder]) -> None:
+    given = room(poses="given")
+    assert "Solving poses" not in run(given)
+    posed, _ = reconstruction_job.read_poses(given.path)
+    for index, one in enumerate(posed):
+        np.testing.assert_array_equal(one.pose, true_pose(index))
+    assert np.median(off_walls(PointCloud.load(given.path / "cache.npz"))) < 0.05
