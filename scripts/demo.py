@@ -1,7 +1,8 @@
-"""`make demo`: two real panoramas of a street to a tagged 360° strip, in a real Blender, with no screen.
+"""`make demo`: real panoramas of a street to a tagged 360° strip, in a real Blender, with no screen.
 
-Makes the environment, fetches the photographs, then runs `demo_shot.py` inside Blender. Everything lands in
-`out/demo/`.
+Makes the environments, fetches the photographs, then runs `demo_shot.py` inside Blender. Everything lands in
+`out/demo/`. The 3D cache is reconstructed from five panoramas; where the backend's environment cannot be made it is
+two panoramas projected onto a proxy.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ def main() -> int:
     python = environments.first_available(_order())
     try:
         street = photographs.fetch()
-        pictures = [street[1], street[2]]
-        options = ["--source", photographs.LICENCE]
+        backend = _backend()
+        pictures = street if backend else [street[1], street[2]]
+        options = ["--source", photographs.LICENCE, *backend]
     except photographs.PhotographsUnavailable as reason:
         print(
             f"[demo] {reason}\n[demo] falling back on the CC0 panoramas inside Blender: the shot will have no parallax"
@@ -30,6 +32,15 @@ def main() -> int:
     shot = environments.ROOT / "scripts" / "demo_shot.py"
     command = [str(python), "-B", str(shot), "--out", str(OUT), *options, *map(str, pictures)]
     return subprocess.run(command, cwd=environments.ROOT).returncode
+
+
+def _backend() -> list[str]:
+    """Options for reconstruction; none where its environment cannot be made."""
+    try:
+        return ["--backend-python", str(environments.ready("backend"))]
+    except environments.EnvironmentUnavailable as reason:
+        print(f"[demo] {reason}\n[demo] without the backend's environment the cache is projected onto a proxy")
+        return []
 
 
 def _order() -> tuple[str, ...]:

@@ -29,6 +29,8 @@ road's markings meet where both captures see them, as an artist levels captures 
 degrees by almanac, confirms the headings.
 """
 
+START, END = "street-2", "street-3"
+"""The captures that the camera flies between."""
 
 STATION = (45.0, 225.0)
 """Directions of the station's walls, degrees: they reach higher than the trees on the other side of the street."""
@@ -57,7 +59,9 @@ def main() -> int:
     resources = tempfile.mkdtemp(prefix="pantheon360-demo-")
     os.environ["BLENDER_USER_RESOURCES"] = resources
     try:
-        return _shoot(arguments.out.resolve(), arguments.photographs, arguments.source)
+        if arguments.backend_python:
+            os.environ["PANTHEON360_BACKEND_PYTHON"] = str(arguments.backend_python)
+        return _shoot(arguments)
     finally:
         shutil.rmtree(resources, ignore_errors=True)
 
@@ -66,20 +70,24 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--source", default="")
+    parser.add_argument("--backend-python", type=Path, help="reconstruct the cache with it instead of a proxy")
     parser.add_argument("photographs", nargs="*", type=Path)
     return parser.parse_args()
 
 
-def _shoot(out: Path, photographs: list[Path], source: str) -> int:
+def _shoot(arguments: argparse.Namespace) -> int:
+    out = arguments.out.resolve()
     watch = Stopwatch()
     extension = watch.run("Start Blender, enable the extension", enable_extension)
     bpy = blender()
     print(f"[demo] Blender {bpy.app.version_string}")
     scene = watch.run("New scene", lambda: new_scene(out))
-    pictures = photographs or blender_panoramas()
-    watch.run("Import two captures", lambda: import_captures(pictures))
-    watch.run("Make and shape the proxy", make_proxy)
-    watch.run("Project captures onto geometry", lambda: bpy.ops.pantheon360.project_captures())
+    pictures = arguments.photographs or blender_panoramas()
+    watch.run(f"Import {len(pictures)} captures", lambda: import_captures(pictures))
+    if not (arguments.backend_python and watch.run("Build the 3D cache", build_cache)):
+        watch.run("Level the captures", level)
+        watch.run("Make and shape the proxy", make_proxy)
+        watch.run("Project captures onto geometry", lambda: bpy.ops.pantheon360.project_captures())
     watch.run("Keyframe the camera", lambda: animate_camera(scene))
     scene.pantheon360.strip_source = "FRAMES"
     watch.run(f"Geometry pass, painting, strip ({FRAMES} frames)", lambda: bpy.ops.pantheon360.generate())
@@ -87,7 +95,7 @@ def _shoot(out: Path, photographs: list[Path], source: str) -> int:
     video = watch.run("Encode and tag the MP4", lambda: encode(extension, folder, out / "fly-through.mp4"))
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "street.blend"))
     watch.run("Contact sheet", lambda: contact_sheet(folder, out / "contact-sheet.png"))
-    write_summary(out, watch, scene, folder, video, source)
+    write_summary(out, watch, scene, folder, video, arguments.source)
     return 0
 
 
@@ -142,19 +150,39 @@ def blender_panoramas() -> list[Path]:
 
 
 def import_captures(pictures: list[Path]) -> None:
-    """Import, ignore the photographer, and level each heading."""
+    """Import, and ignore the photographer."""
     bpy = blender()
     folder = str(pictures[0].parent)
     bpy.ops.pantheon360.import_captures(directory=folder, files=[{"name": picture.name} for picture in pictures])
     for index, capture in enumerate(captures()):
-        name = Path(capture.pantheon360.source_path).name
-        if name in LEVELLING:
-            true_heading, pitch, roll = map(math.radians, LEVELLING[name])
+        if Path(capture.pantheon360.source_path).name.startswith("street"):
             capture.pantheon360.nadir = 0.25
-            capture.pantheon360.yaw = true_heading - heading(capture)
-            capture.pantheon360.pitch, capture.pantheon360.roll = pitch, roll
         else:
             capture.location.y += 3.0 * index
+
+
+def build_cache() -> bool:
+    """Poses and points from the captures themselves; says why and returns False where that is not possible."""
+    bpy = blender()
+    try:
+        bpy.ops.pantheon360.build_cache()
+    except RuntimeError as error:
+        print(f"[demo] {error}\n[demo] going on with a proxy")
+        return False
+    print(bpy.context.scene.pantheon360.cache["pantheon360_report"])
+    return True
+
+
+def level() -> None:
+    """Level each capture whose true heading is known, and go without the others of the street."""
+    for capture in captures():
+        name = Path(capture.pantheon360.source_path).name
+        if name.startswith("street") and name not in LEVELLING:
+            blender().data.objects.remove(capture)
+        elif name in LEVELLING:
+            true_heading, pitch, roll = map(math.radians, LEVELLING[name])
+            capture.pantheon360.yaw = true_heading - heading(capture)
+            capture.pantheon360.pitch, capture.pantheon360.roll = pitch, roll
 
 
 def captures() -> list[Any]:
@@ -189,7 +217,8 @@ def compass(thing: Any) -> float:
 def animate_camera(scene: Any) -> None:
     """Fly from the first capture to the second and look 50 degrees to the right and back on the way."""
     bpy = blender()
-    first, second = captures()
+    named = {thing.name: thing for thing in captures()}
+    first, second = (named[START], named[END]) if START in named and END in named else captures()[:2]
     scene.pantheon360.start_capture, scene.pantheon360.end_capture = first, second
     scene.pantheon360.match_orientation = True
     bpy.ops.pantheon360.set_path_ends()
@@ -222,6 +251,7 @@ def contact_sheet(folder: Path, target: Path) -> None:
     cell, gap, line = (640, 320), 8, 20
     moments = [1 + round(index * (FRAMES - 1) / 4) for index in range(5)]
     used = [picture for picture in sorted(folder.glob("captures/*.png")) if not picture.stem.endswith(".mask")]
+    used = [picture for picture in used if picture.stem in (START, END)] or used
     rows = [[(f"capture {picture.stem}", picture) for picture in used]]
     for moment in moments:
         name = f"{moment:06d}.png"
@@ -240,17 +270,38 @@ def contact_sheet(folder: Path, target: Path) -> None:
     sheet.save(target)
 
 
+def coverage(folder: Path) -> list[float]:
+    """Percent of the sphere that the cache's points cover at each frame, as large as they are."""
+    import numpy as np
+    from PIL import Image
+
+    shares = []
+    for path in sorted(folder.glob("footprint/*.png")):
+        with Image.open(path) as picture:
+            covered = np.asarray(picture)[..., 3] > 0
+        rows = np.cos((np.arange(len(covered)) + 0.5) / len(covered) * np.pi - np.pi / 2)
+        shares.append(100 * float(covered.mean(axis=1) @ rows / rows.sum()))
+    return shares
+
+
 def write_summary(out: Path, watch: Stopwatch, scene: Any, folder: Path, video: Path, source: str) -> None:
     """`summary.txt` for people and `summary.json` for programs."""
     bpy = blender()
     points = len(scene.pantheon360.cache.data.vertices)
     total = sum(seconds for _, seconds in watch.stages)
+    found = scene.pantheon360.cache.get("pantheon360_report", "Captures projected onto a proxy.")
+    covered = coverage(folder)
+    average = sum(covered) / len(covered)
     lines = [f"Pantheon360 demo, Blender {bpy.app.version_string}", f"Photographs: {source}", ""]
     lines += [f"{name:48} {seconds:7.1f} s" for name, seconds in watch.stages]
-    lines += [f"{'Total':48} {total:7.1f} s", "", f"Cache: {points:,} points", f"Video: {video.name}, {FRAMES} frames"]
+    lines += [f"{'Total':48} {total:7.1f} s", "", f"Cache: {points:,} points", *found.splitlines(), ""]
+    lines += [f"Coverage along the path: {average:.0f} % of the sphere on average, {min(covered):.0f} % at the least"]
+    lines += [f"Video: {video.name}, {FRAMES} frames"]
     lines += [f"Job folder: {folder.relative_to(out)}", "Painter: draft (no model)"]
     (out / "summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     record = {"blender": bpy.app.version_string, "source": source, "points": points, "frames": FRAMES}
+    record["cache"] = found
+    record["coverage_percent"] = {"average": round(average, 2), "least": round(min(covered), 2)}
     record["seconds"] = {name: round(seconds, 2) for name, seconds in watch.stages}
     (out / "summary.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print("\n" + "\n".join(lines))
