@@ -10,8 +10,14 @@ from numba import njit, prange
 
 @njit(cache=True, parallel=True)
 def confirmations(
-    inverse_range: np.ndarray, rays: np.ndarray, others: np.ndarray, rotations: np.ndarray, offsets: np.ndarray,
-    focal: float, pixels: float, relative: float,
+    inverse_range: np.ndarray,
+    rays: np.ndarray,
+    others: np.ndarray,
+    rotations: np.ndarray,
+    offsets: np.ndarray,
+    focal: float,
+    pixels: float,
+    relative: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compare a range map with the maps of S other panoramas.
 
@@ -72,12 +78,10 @@ def confirmations(
                 if found:
                     agree[v, u] += 1
                     cosine = (
-                        rotation[0, 0] * ray[0] + rotation[0, 1] * ray[1] + rotation[0, 2] * ray[2]
-                    ) * x + (
-                        rotation[1, 0] * ray[0] + rotation[1, 1] * ray[1] + rotation[1, 2] * ray[2]
-                    ) * y + (
-                        rotation[2, 0] * ray[0] + rotation[2, 1] * ray[1] + rotation[2, 2] * ray[2]
-                    ) * z
+                        (rotation[0, 0] * ray[0] + rotation[0, 1] * ray[1] + rotation[0, 2] * ray[2]) * x
+                        + (rotation[1, 0] * ray[0] + rotation[1, 1] * ray[1] + rotation[1, 2] * ray[2]) * y
+                        + (rotation[2, 0] * ray[0] + rotation[2, 1] * ray[1] + rotation[2, 2] * ray[2]) * z
+                    )
                     parallax[v, u] = max(parallax[v, u], np.float32(math.acos(min(max(cosine, -1.0), 1.0))))
                 elif seen_behind:
                     deny[v, u] += 1

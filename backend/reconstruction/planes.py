@@ -350,9 +350,7 @@ def _grow(
     return out, cost
 
 
-def with_planes(
-    planes: np.ndarray, labels: np.ndarray, local: np.ndarray | None = None
-) -> np.ndarray:
+def with_planes(planes: np.ndarray, labels: np.ndarray, local: np.ndarray | None = None) -> np.ndarray:
     """Plane m of each pixel (H, W, 3) float32: that of its label; where it has none, `local` or 0."""
     out = np.zeros((*labels.shape, 3), np.float32) if local is None else local.copy()
     has = labels >= 0

@@ -1,7 +1,7 @@
 """Sky without a model: blue or neutral and bright, smooth, reached from the top of the panorama.
 
-From blue to cloud the red changes and the blue hardly; from sky to a roof the blue changes too: sky spreads across all
-but edges of the blue channel. A white area behind such an edge is a cloud where sky surrounds most of it. A ceiling is told from an overcast sky by its light: sky is the
+Sky spreads over blue up to edges of the blue channel, which roofs have and haze has not, and over white where it fades
+softly. A white area behind a sharp edge, cloud or house, is a cloud where sky surrounds most of it. A ceiling is told from an overcast sky by its light: sky is the
 brightest of an outdoor picture, and where range is known, what is near is no sky.
 """
 
@@ -18,7 +18,8 @@ _WARMEST_CLOUD = 22.0  # grey levels by which a cloud's red may exceed its blue
 _PURPLE = 5.0  # grey levels by which green may stay below red and blue: sky is never purple
 _SUN = 235.0
 _SOFT = 9.0  # grey levels of blue a pixel that sky may change at 1024 pixels' width
-_SURROUNDED = 0.55  # share of an area's outline that is sky where the area is a cloud
+_SOFT_CLOUD = 16.0  # the same of any colour within a cloud
+_SURROUNDED = 0.75  # share of an area's outline that is sky where the area is a cloud
 _SMALLEST_HOLE = 0.002  # share of the image below which something amidst the sky is sky: a bird, a smear, a wire
 _BLUE_SKY, _BRIGHT_SKY = 0.05, 190.0
 _NEAR = 60.0  # metres: closer than this is no sky, where range is known
@@ -38,10 +39,13 @@ def sky_mask(image: np.ndarray, depth: np.ndarray | None = None) -> np.ndarray:
         blue, cloud = blue & ~near, cloud & ~near
     bright = calm[..., 2] > _DARKEST_SHARE * np.percentile(calm[..., 2][: len(image) // 4], 25)
     blue, cloud = blue & bright, cloud & bright
-    sky = _from_top((blue | cloud) & (_gradient(calm[..., 2]) < _SOFT * 1024 / image.shape[1]))
+    scale = 1024 / image.shape[1]
+    slope = _gradient(calm)
+    passable = (blue & (slope[..., 2] < _SOFT * scale)) | (cloud & (slope.max(axis=-1) < _SOFT_CLOUD * scale))
+    sky = _from_top(passable)
     if not _plausible(calm, blue, sky):
         return np.zeros(image.shape[:2], np.bool_)
-    sky = _with_clouds(sky, cloud)
+    sky = _with_clouds(sky, cloud | blue)
     rim = ndimage.binary_dilation(sky, iterations=max(1, image.shape[1] // 340)) & (blue | cloud)
     return _without_holes(_closed(sky | rim) & upper)
 
@@ -58,9 +62,9 @@ def _cloud(calm: np.ndarray) -> np.ndarray:
     return np.asarray((least > _DARKEST_CLOUD) & neutral | (least > _SUN))
 
 
-def _gradient(channel: np.ndarray) -> np.ndarray:
-    across = (np.roll(channel, -1, axis=1) - np.roll(channel, 1, axis=1)) / 2
-    return np.asarray(np.hypot(across, np.gradient(channel, axis=0)))
+def _gradient(calm: np.ndarray) -> np.ndarray:
+    across = (np.roll(calm, -1, axis=1) - np.roll(calm, 1, axis=1)) / 2
+    return np.asarray(np.hypot(across, np.gradient(calm, axis=0)))
 
 
 def _from_top(passable: np.ndarray) -> np.ndarray:

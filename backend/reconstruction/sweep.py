@@ -38,6 +38,7 @@ _PATCH_REACH = 4  # pixels from a patch's centre to its side
 _STEP = 0.12  # natural log of range within a patch that makes an edge
 _OWN_TEXTURE = 5.0  # grey levels a pixel
 
+
 @dataclass(frozen=True)
 class DenseOptions:
     """width: pixels, working size of the finest level. labels: spheres swept at the coarsest.
@@ -206,7 +207,11 @@ def _sources(views: list[_View], index: int, others: list[int], geometric: float
 
 
 def _level(
-    views: list[_View], neighbours: list[list[int]], limits: tuple[float, float], width: int, first: bool,
+    views: list[_View],
+    neighbours: list[list[int]],
+    limits: tuple[float, float],
+    width: int,
+    first: bool,
     options: DenseOptions,
 ) -> Job[None]:
     for view in views:
@@ -229,8 +234,18 @@ def _level(
             for iteration in range(iterations):
                 spread = 0.3 / 2 ** (iteration + 2 * number) / (1 if first else 4)
                 propagate(
-                    view.cube, view.rays, view.active, sources, limits, view.planes, view.costs, view.prior,
-                    stride=2.0, spread=spread, seed=options.seed + 100 * number + iteration + width, fresh=iteration == 0,
+                    view.cube,
+                    view.rays,
+                    view.active,
+                    sources,
+                    limits,
+                    view.planes,
+                    view.costs,
+                    view.prior,
+                    stride=2.0,
+                    spread=spread,
+                    seed=options.seed + 100 * number + iteration + width,
+                    fresh=iteration == 0,
                 )
                 yield Progress(phase, number * len(views) + index, total)
 
@@ -243,14 +258,20 @@ def _start(view: _View, sources: Sources, limits: tuple[float, float], options: 
     view.planes = np.ascontiguousarray(view.rays * rho[..., None])
 
 
-def _confirmed(views: list[_View], others: list[int], index: int, pixels: float, relative: float) -> tuple[np.ndarray, ...]:
+def _confirmed(
+    views: list[_View], others: list[int], index: int, pixels: float, relative: float
+) -> tuple[np.ndarray, ...]:
     view = views[index]
     relative_poses = [invert(views[other].pose) @ view.pose for other in others]
     return confirmations(
-        view.known_rho(), view.rays, np.stack([views[other].known_rho() for other in others]),
+        view.known_rho(),
+        view.rays,
+        np.stack([views[other].known_rho() for other in others]),
         np.ascontiguousarray(np.stack([matrix[:3, :3] for matrix in relative_poses])),
         np.ascontiguousarray(np.stack([matrix[:3, 3] for matrix in relative_poses])),
-        float(view.cube.focal), pixels, relative,
+        float(view.cube.focal),
+        pixels,
+        relative,
     )
 
 
