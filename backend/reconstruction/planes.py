@@ -266,7 +266,7 @@ def _between(met: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
     A plane is carried on inside its outline, never beyond it. What touches a pole goes on over it.
     """
-    height, width = met.shape
+    width = met.shape[1]
     columns = np.flatnonzero(inside.any(axis=0))
     angle = np.exp(2j * np.pi * columns / width).sum()
     shift = width // 2 - int(np.angle(angle) / (2 * np.pi) * width) % width if abs(angle) > 1e-6 else 0

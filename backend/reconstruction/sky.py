@@ -1,8 +1,8 @@
 """Sky without a model: blue or neutral and bright, smooth, reached from the top of the panorama.
 
 Sky spreads over blue up to edges of the blue channel, which roofs have and haze has not, and over white where it fades
-softly. A white area behind a sharp edge, cloud or house, is a cloud where sky surrounds most of it. A ceiling is told from an overcast sky by its light: sky is the
-brightest of an outdoor picture, and where range is known, what is near is no sky.
+softly. A white area behind a sharp edge, cloud or house, is a cloud where sky surrounds most of it. A ceiling is told
+from an overcast sky by its light: sky is the brightest of an outdoor picture; and what is known to be near is no sky.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _DARKEST_SHARE = 0.6  # of the blue light overhead that sky lower down has at le
 _WARMEST_CLOUD = 22.0  # grey levels by which a cloud's red may exceed its blue
 _PURPLE = 5.0  # grey levels by which green may stay below red and blue: sky is never purple
 _SUN = 235.0
-_SOFT = 9.0  # grey levels of blue a pixel that sky may change at 1024 pixels' width
+_SOFT = 9.0  # grey levels of blue that sky may change from one pixel to the next
+_DEEP_BLUE = 40.0  # as _BLUE, of what is sky even where it borders sharply on white
 _SOFT_CLOUD = 16.0  # the same of any colour within a cloud
 _SURROUNDED = 0.75  # share of an area's outline that is sky where the area is a cloud
 _SMALLEST_HOLE = 0.002  # share of the image below which something amidst the sky is sky: a bird, a smear, a wire
@@ -39,9 +40,10 @@ def sky_mask(image: np.ndarray, depth: np.ndarray | None = None) -> np.ndarray:
         blue, cloud = blue & ~near, cloud & ~near
     bright = calm[..., 2] > _DARKEST_SHARE * np.percentile(calm[..., 2][: len(image) // 4], 25)
     blue, cloud = blue & bright, cloud & bright
-    scale = 1024 / image.shape[1]
     slope = _gradient(calm)
-    passable = (blue & (slope[..., 2] < _SOFT * scale)) | (cloud & (slope.max(axis=-1) < _SOFT_CLOUD * scale))
+    soft = slope.max(axis=-1) < _SOFT_CLOUD
+    deep = calm[..., 2] - calm[..., 0] > _DEEP_BLUE
+    passable = (blue & (soft | deep) & (slope[..., 2] < _SOFT)) | (cloud & soft)
     sky = _from_top(passable)
     if not _plausible(calm, blue, sky):
         return np.zeros(image.shape[:2], np.bool_)
