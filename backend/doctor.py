@@ -54,6 +54,15 @@ class PainterReport:
 
 
 @dataclass(frozen=True)
+class StageReport:
+    """Whether a stage of building a 3D cache, or a learned reconstructor, can work here; why not, and how to get it."""
+
+    name: str
+    ready: bool
+    missing: str = ""
+
+
+@dataclass(frozen=True)
 class Device:
     """What computes. kind: "cuda", "mps" or "cpu"; memory: its own, bytes; note: why it is not more."""
 
@@ -80,6 +89,7 @@ class Report:
     disk_folder: str
     disk_free: int | None
     painters: list[PainterReport]
+    reconstruction: list[StageReport] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
 
 
@@ -112,6 +122,7 @@ def examine() -> Report:
         disk_folder=folder,
         disk_free=disk,
         painters=painters,
+        reconstruction=_reconstruction(),
         advice=_advice(painters, device, free, disk),
     )
 
@@ -133,6 +144,9 @@ def as_text(report: Report) -> str:
         lines += [f"    needs {package.package}: {_package_text(package)}" for package in painter.packages]
         if [package.package for package in painter.packages] == ["numpy"]:
             lines.append("    needs nothing else: no model, no download, no GPU")
+    if report.reconstruction:
+        lines.append("3D cache from captures")
+        lines += [f"  {stage.name}: {stage.missing or 'ready'}" for stage in report.reconstruction]
     if report.advice:
         lines += ["What to do", *(f"  - {advice}" for advice in report.advice)]
     return "\n".join(lines)
@@ -155,6 +169,23 @@ def _painters() -> list[PainterReport]:
         ready = all(package.version is not None for package in packages)
         reports.append(PainterReport(name, described.label, described.summary, ready, packages))
     return reports
+
+
+def _reconstruction() -> list[StageReport]:
+    if importlib.util.find_spec("numpy") is None:
+        return []
+    from .reconstruction import reconstruct, reconstructors
+
+    stages = []
+    for name, packages in reconstruct.PACKAGES.items():
+        lacks = sorted(package for module, package in packages.items() if importlib.util.find_spec(module) is None)
+        missing = f"lacks {', '.join(lacks)}: {_how_to_get(' '.join(lacks))}" if lacks else ""
+        stages.append(StageReport(name.capitalize(), not lacks, missing))
+    for name in reconstructors.names():
+        learned = reconstructors.named(name)
+        missing = learned.missing()
+        stages.append(StageReport(f"{learned.title} ({name})", not missing, missing))
+    return stages
 
 
 def _version_of(module: str, package: str) -> str | None:

@@ -29,7 +29,7 @@ from . import depth_map, report
 from .depth_map import DepthMap
 
 PACKAGES = {
-    "solving poses": {"pycolmap": "pycolmap", "scipy": "scipy"},
+    "solving poses": {"pycolmap": "pycolmap", "cv2": "opencv-python-headless", "scipy": "scipy"},
     "dense points": {"numba": "numba", "scipy": "scipy"},
 }
 """Stage -> module that is imported and package that is installed."""

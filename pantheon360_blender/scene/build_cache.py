@@ -134,6 +134,7 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
 def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
     """The scene's settings and what its captures know of their places."""
     chosen = properties.of_scene(scene)
+    weights = str(chosen.reconstruction_weights).strip()
     return ReconstructionSettings(
         poses=str(chosen.reconstruction_poses).lower(),
         dense=str(chosen.reconstruction_dense).lower(),
@@ -142,7 +143,14 @@ def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
         nearest_only=bool(chosen.nearest_capture_only),
         camera_height=round(float(chosen.eye_height), 6) or None,
         priors=priors(captures.in_scene(scene)),
+        options={"weights": _weights(weights)} if weights else {},
     )
+
+
+def _weights(chosen: str) -> str:
+    """A folder's absolute path; a hub's id as it is."""
+    path = bpy.path.abspath(chosen)
+    return os.path.normpath(path) if chosen.startswith("//") or Path(path).is_dir() else chosen
 
 
 def priors(objects: Sequence[bpy.types.Object]) -> dict[str, dict[str, Any]]:

@@ -97,6 +97,8 @@ def reconstruct(options: argparse.Namespace, output: Output) -> tuple[int, Facts
     scene = _open(options.blend, options.scene)
     names = ("poses", "dense", "width", "confidence", "camera_height")
     choices = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.weights or options.download:
+        choices["options"] = {"weights": options.weights or "", "download": options.download}
     if options.distance:
         choices["distance"] = [*options.distance[:2], _metres(options.distance[2])]
     if options.merge:
@@ -284,6 +286,8 @@ def _parser() -> argparse.ArgumentParser:
     reconstructing.add_argument("--confidence", type=float, metavar="0-1", help="leave out points below it")
     reconstructing.add_argument("--camera-height", type=float, metavar="METRES", help="of the lens above the ground")
     reconstructing.add_argument("--distance", nargs=3, metavar=("CAPTURE", "CAPTURE", "METRES"), help="sets the scale")
+    reconstructing.add_argument("--weights", metavar="FOLDER_OR_ID", help="of the reconstructor; by default its own")
+    reconstructing.add_argument("--download", action="store_true", help="fetch weights that are not there yet")
     reconstructing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")
     add("geometry", geometry, of_blend, shooting)
     generating = add("generate", generate, of_blend, saving, shooting)

@@ -97,6 +97,14 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         items=_dense_methods,
         default=0,
     )
+    reconstruction_weights: StringProperty(  # type: ignore[valid-type]
+        name="Weights",
+        description="Folder with the learned reconstructor's weights, or their id on the Hugging Face hub where they "
+        "were downloaded before; empty is the model's own choice",
+        default="",
+        subtype="DIR_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
+    )
     reconstruction_width: IntProperty(  # type: ignore[valid-type]
         name="Working Width",
         description="Width at which the captures are compared, rounded to a multiple of 64; time grows with its square",

@@ -103,6 +103,15 @@ def test_only_what_is_used_is_asked_for(place_job: Callable[..., JobFolder], run
     assert told.returncode == 1 and "numba" in told.stderr and "pycolmap" not in told.stderr
 
 
+@lacks_numba
+def test_doctor_says_it_beforehand(run_backend: RunBackend) -> None:
+    stages = {stage["name"]: stage for stage in json.loads(run_backend("doctor", "--json").stdout)["reconstruction"]}
+    assert {"Solving poses", "Dense points"} < set(stages)
+    assert not stages["Dense points"]["ready"] and "pip install numba" in stages["Dense points"]["missing"]
+    told = run_backend("doctor").stdout
+    assert "3D cache from captures" in told and "Dense points: lacks numba" in told
+
+
 def test_an_unknown_reconstructor_is_refused(place_job: Callable[..., JobFolder], run_backend: RunBackend) -> None:
     told = run_backend("run", place_job(poses="given", dense="crystal_ball").path)
     assert told.returncode == 1 and "crystal_ball" in told.stderr and "Choose one of" in told.stderr

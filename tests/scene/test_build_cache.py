@@ -142,6 +142,19 @@ def test_every_reconstructor_of_the_backend_can_be_chosen(house: House, street: 
         assert street.pantheon360.reconstruction_dense == name
 
 
+def test_weights_are_named_absolutely_or_by_their_id(house: House, street: Any, tmp_path: Path) -> None:
+    import bpy
+
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "street.blend"))
+    settings_of = house("scene.build_cache").settings_of
+    street = bpy.context.scene
+    assert settings_of(street).options == {}
+    street.pantheon360.reconstruction_weights = "//models/vggt"
+    assert settings_of(street).options == {"weights": str(tmp_path / "models" / "vggt")}
+    street.pantheon360.reconstruction_weights = "facebook/VGGT-1B"
+    assert settings_of(street).options == {"weights": "facebook/VGGT-1B"}
+
+
 # Back
 
 
@@ -305,6 +318,27 @@ def test_blenders_own_python_says_which_one_to_choose(house: House, street: Any,
         bpy.ops.pantheon360.build_cache()
     assert house("scene.cache").find(street) is None
     np.testing.assert_array_equal(np.array(capture("A").matrix_world), before)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("numba") is not None, reason="this Python has what is to be missing")
+def test_the_command_line_says_the_same_and_keeps_the_file(
+    house: House, street: Any, monkeypatch: Any, tmp_path: Path, capfd: Any
+) -> None:
+    import bpy
+
+    monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON", raising=False)
+    blend = tmp_path / "street.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    before = blend.read_bytes()
+    main = house("scene.command_line").main
+    assert main(["reconstruct", str(blend), "--poses", "given", "--json"]) == 1
+    error = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert error["code"] == "missing-package" and "numba" in error["text"] and "Backend Python" in error["advice"]
+    assert main(["reconstruct", str(blend), "--width", "1000"]) == 1
+    assert "multiple of 64" in capfd.readouterr().err
+    assert main(["reconstruct", str(blend), "--distance", "A", "B", "far"]) == 1
+    assert "'far'" in capfd.readouterr().err
+    assert blend.read_bytes() == before
 
 
 def test_the_environment_variable_goes_before_the_preference(house: House, monkeypatch: Any, tmp_path: Path) -> None:
