@@ -5,6 +5,7 @@ A cloud of any size passes through a `Thinner` in parts, so that memory follows 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ Keep = Literal["mean", "nearest"]
 """What stands for a voxel: the mean of its points and colours, or the one of its points that is nearest to that."""
 
 _PART = 1 << 21  # points merged together where the size of the voxels is given
-_FULL = 0.5  # share of the limit left after thinning, so that the next time is as many points away
+_FULL = 0.75  # share of the limit that may be left after thinning, so that the next time is many points away
 _GROWTH = 1.05  # on top of what the count of voxels asks for: surfaces are rough
 _LARGEST_INDEX = 2.0**62
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)  # odd, far from each other
@@ -48,7 +49,7 @@ class Thinner:
 
     size: edge in metres of the voxels from the start; 0 leaves the points alone until `limit` is passed, then the
     voxels are as large as they must be. Their size at the end is `size`; `given` counts the points added.
-    Memory: about 100 bytes a point of `limit`, however many are added.
+    Memory: a few hundred bytes a point of `limit`, however many are added.
     Raises PointCloudError where `limit` or `size` makes no sense.
     """
 
@@ -80,12 +81,12 @@ class Thinner:
             self._waiting += len(part)
             if self._stated and self._waiting >= _PART:
                 self._compact(self.limit)
-            if sum(map(len, self._parts)) > self.limit:
+            if sum(map(len, self._parts)) > 2 * self.limit:
                 self._compact(max(1, int(self.limit * _FULL)))
 
     def cloud(self) -> PointCloud:
         """What is kept of all points added."""
-        if self._stated and self._waiting:
+        if (self._stated and self._waiting) or sum(map(len, self._parts)) > self.limit:
             self._compact(self.limit)
         cloud = PointCloud.concatenate(self._parts)
         self._parts, self._weights = [cloud], [np.concatenate([np.zeros(0, np.float32), *self._weights])]
@@ -112,7 +113,7 @@ def _first_size(points: np.ndarray, limit: int) -> float:
     low, high = np.percentile(points[:: max(1, len(points) // 100_000)], [2, 98], axis=0)
     extent = np.sort((high - low).astype(np.float64))[::-1]
     area = max(extent[0] * extent[1], (extent[0] * 1e-3) ** 2)
-    size = 0.5 * np.sqrt(area / limit)
+    size = 0.9 * np.sqrt(area / limit)
     reach = float(np.abs(points).max())
     return float(max(size, reach * 1e-7, 1e-9))  # float32 tells no more apart
 
@@ -121,51 +122,50 @@ def _merged(cloud: PointCloud, weights: np.ndarray, size: float, keep: Keep) -> 
     """One point for each voxel, and how many points it stands for."""
     if not len(cloud):
         return cloud, weights
-    voxel = _voxels(cloud.points, size)
-    order = np.argsort(voxel, kind="stable")
-    ends = np.diff(voxel[order], prepend=voxel[order[0]] + np.uint64(1)) != 0
-    starts = np.flatnonzero(ends)
-    del voxel, ends
-    rank = np.argsort(order[starts])  # voxels in the order of their first points
-    sorted_weights = weights[order]
-    totals = np.add.reduceat(sorted_weights, starts, dtype=np.float64)
+    voxel, first = _numbered(_voxels(cloud.points, size))
+    totals = np.bincount(voxel, weights)
 
     def mean(column: np.ndarray) -> np.ndarray:
-        weighted = column[order].astype(np.float64)
-        weighted *= sorted_weights
-        return np.asarray(np.add.reduceat(weighted, starts) / totals)
+        return np.asarray(np.bincount(voxel, column * weights.astype(np.float64)) / totals)
 
     means = np.stack([mean(cloud.points[:, axis]) for axis in range(3)], axis=1)
     if keep == "nearest":
-        chosen = _nearest(cloud.points, means, order, starts)
-        merged = cloud.selected(chosen[rank])
+        merged = cloud.selected(_nearest(cloud.points, means, voxel))
         footprint = merged.footprint
     else:
-        first = order[starts]
         merged = PointCloud(
-            means[rank].astype(np.float32),
-            np.stack([np.rint(mean(cloud.colours[:, channel])) for channel in range(3)], axis=1)[rank].astype(np.uint8),
-            None if cloud.confidence is None else mean(cloud.confidence)[rank].astype(np.float32),
-            None if cloud.source is None else cloud.source[first][rank],
+            means.astype(np.float32),
+            np.stack([np.rint(mean(cloud.colours[:, channel])) for channel in range(3)], axis=1).astype(np.uint8),
+            None if cloud.confidence is None else mean(cloud.confidence).astype(np.float32),
+            None if cloud.source is None else cloud.source[first],
         )
-        footprint = None if cloud.footprint is None else mean(cloud.footprint)[rank].astype(np.float32)
+        footprint = None if cloud.footprint is None else mean(cloud.footprint).astype(np.float32)
     if footprint is not None:
         footprint = np.where(footprint > 0, np.maximum(footprint, np.float32(size)), footprint)
-    merged = PointCloud(merged.points, merged.colours, merged.confidence, merged.source, footprint)
-    return merged, totals[rank].astype(np.float32)
+    return replace(merged, footprint=footprint), totals.astype(np.float32)
 
 
-def _nearest(points: np.ndarray, means: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Indices of the points nearest to the mean of their voxel, the first of equals."""
-    group = np.zeros(len(order), np.int64)
-    group[starts[1:]] = 1
-    np.cumsum(group, out=group)
-    distance = np.zeros(len(order))
+def _numbered(voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) number of each point's voxel, counted in the order of their first points, and (V,) those first points."""
+    order = np.argsort(voxels, kind="stable")
+    ordered = voxels[order]
+    begins = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    first = order[begins]
+    places = np.empty(len(first), np.int64)
+    places[np.argsort(first)] = np.arange(len(first))
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = places[np.cumsum(begins) - 1]
+    return numbers, np.sort(first)
+
+
+def _nearest(points: np.ndarray, means: np.ndarray, voxel: np.ndarray) -> np.ndarray:
+    """Indices (V,) of the points nearest to the mean of their voxel, the first of equals."""
+    distance = np.zeros(len(points))
     for axis in range(3):
-        distance += (points[order, axis] - means[group, axis]) ** 2
-    candidates = np.flatnonzero(distance == np.minimum.reduceat(distance, starts)[group])
-    _, first = np.unique(group[candidates], return_index=True)
-    return np.asarray(order[candidates[first]])
+        distance += (points[:, axis] - means[voxel, axis]) ** 2
+    order = np.lexsort((distance, voxel))
+    return np.asarray(order[np.searchsorted(voxel[order], np.arange(len(means)))])
 
 
 def _voxels(points: np.ndarray, size: float) -> np.ndarray:
