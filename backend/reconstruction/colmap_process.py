@@ -37,8 +37,8 @@ _LEAST_VISIBLE = 0.02
 """Share of a crop that must be valid to be searched for features."""
 _VERIFICATION_PIXELS = 1.5 / 4096
 """Largest distance of a match from its epipolar circle, as a share of the width (0.13 degrees)."""
-_CONTRAST = 0.02
-"""Half of OpenCV's threshold, as pycolmap's: asphalt and plaster have little contrast."""
+_CONTRAST = 0.01
+"""A quarter of OpenCV's threshold: asphalt and plaster have little contrast."""
 _AT_INFINITY = np.radians(0.25)
 _FEWEST_NEAR = 40
 _LEAST_INLIERS = 15
@@ -286,7 +286,9 @@ def _mapper_options(request: Request) -> Any:
     options.mapper.init_max_forward_motion = 1.0
     options.mapper.init_min_tri_angle = 3.0
     options.mapper.init_min_num_inliers = 30
-    options.mapper.abs_pose_min_num_inliers = 20
+    # Plain walls leave few points in three captures; within a degree on the whole sphere a dozen are no accident.
+    options.mapper.abs_pose_max_error = 12.0 * request.width / 4096
+    options.mapper.abs_pose_min_num_inliers = 12
     options.mapper.abs_pose_min_inlier_ratio = 0.15
     options.mapper.filter_max_reproj_error = max(2.0, 4.0 * request.width / 4096)
     options.triangulation.ignore_two_view_tracks = False
