@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pantheon360_blender.core import equirectangular
+from pantheon360_blender.core import equirectangular, equirectangular_depth
 from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Job, Progress
@@ -21,8 +21,6 @@ _SAME = 0.06
 """Relative difference of range within which two captures see the same surface."""
 _THROUGH = 0.25
 """Relative range by which another capture must look past a point to deny it."""
-_EDGE = 0.10
-"""Relative step of range between neighbouring pixels at which a pixel lies on the edge of something."""
 _STEEPEST = 6.0
 """How much longer than wide what a pixel covers is taken to be at most, at a grazing angle."""
 _SPREAD = 0.75
@@ -75,37 +73,18 @@ def _kept(each: DepthMap, confidence: float) -> np.ndarray:
     sky[1:] |= each.sky[:-1]
     sky[:-1] |= each.sky[1:]
     sure = np.isfinite(each.range) & (each.range > 0) & (each.confidence >= confidence) & ~sky
-    return np.asarray(sure & ~_edges(each.range))
-
-
-def _edges(ranges: np.ndarray) -> np.ndarray:
-    """Pixels that bend away from both neighbours in inverse range: between two surfaces, on neither.
-
-    A bend and not a step: a floor seen at a grazing angle has great steps, evenly.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = np.where(np.isfinite(ranges) & (ranges > 0), 1 / ranges, np.nan)
-        vertical = np.pad(inverse, ((1, 1), (0, 0)), mode="edge")
-        bends = (
-            np.abs(np.roll(inverse, 1, axis=1) - 2 * inverse + np.roll(inverse, -1, axis=1)) / inverse,
-            np.abs(vertical[:-2] - 2 * inverse + vertical[2:]) / inverse,
-        )
-    return np.asarray((np.nan_to_num(bends[0]) > _EDGE) | (np.nan_to_num(bends[1]) > _EDGE))
+    return np.asarray(sure & ~equirectangular_depth.depth_edges(each.range))
 
 
 def _footprints(ranges: np.ndarray) -> np.ndarray:
-    """(H, W) float32 diameters in metres of discs as large as what a pixel covers on its surface.
+    """(H, W) float32 diameters in metres of discs as large as what a pixel covers on its surface, 0 where unknown.
 
     At a grazing angle a pixel covers a long strip; a disc as wide as the strip is long would cover its neighbours, one
     of the strip's area would leave cracks: it is between the two.
     """
-    known = np.where(np.isfinite(ranges), ranges, 0).astype(np.float32)
-    flat = known * np.float32(2 * np.pi / ranges.shape[1])
-    below = np.abs(np.roll(known, -1, axis=0) - known)
-    below[-1] = 0
-    step = np.maximum(below, np.abs(np.roll(known, -1, axis=1) - known))
-    stretch = np.hypot(flat, step) / np.maximum(flat, 1e-9)
-    return np.asarray(flat * np.clip(stretch, 1.0, _STEEPEST) ** _SPREAD, np.float32)
+    flat = np.where(np.isfinite(ranges), ranges, 0).astype(np.float32) * np.float32(2 * np.pi / ranges.shape[1])
+    strip = equirectangular_depth.footprints(ranges, _STEEPEST)
+    return np.asarray(flat ** (1 - _SPREAD) * strip**_SPREAD, np.float32)
 
 
 def _against(
