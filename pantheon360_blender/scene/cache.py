@@ -7,6 +7,7 @@ the evaluated object, so that what an artist deletes, moves or adds modifiers to
 from __future__ import annotations
 
 import logging
+from itertools import groupby
 from typing import Any
 
 import bpy
@@ -20,8 +21,18 @@ from .properties import of_object, of_scene
 NAME = "3D Cache"
 COLOUR, CONFIDENCE, SOURCE, FOOTPRINT = "colour", "confidence", "source", "footprint"
 
+ORDER = "cache_order"
+"""Attribute of evaluated points: the index each has in the cache's own mesh."""
+
+MOST_SHOWN = "Most Points"
+"""Input of the node group: how many points viewports show; renders and the geometry pass have all."""
+
 MARK = "pantheon360_cache"
 """Custom property that tells our node group and material from an artist's of the same name."""
+
+_GROUP = 2  # of the node group: files may carry earlier ones
+
+MOST_SHOWN_DEFAULT = 1_000_000
 
 UNCOLOURED = 204
 """Grey of points whose colour attribute an artist removed."""
@@ -50,6 +61,24 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     if len(finite.points) < len(cloud.points):
         _log.warning("%d points of the cache are not finite and were left out", len(cloud.points) - len(finite.points))
     obj = find(scene) or _new(scene)
+    fill(obj, finite)
+    of_scene(scene).cache = obj
+    return obj
+
+
+def fill(obj: bpy.types.Object, cloud: PointCloud) -> None:
+    """Exchange a cache object's points for those of a cloud: finite, world coordinates.
+
+    Raises CacheError where the cache is being edited, or is linked from another file.
+    """
+    refuse_unchangeable(obj)
+    world = np.array(obj.matrix_world, dtype=np.float64)
+    _fill(obj.data, cloud if (world == np.eye(4)).all() else cloud.transformed(np.linalg.inv(world)))
+    obj.update_tag()
+
+
+def refuse_unchangeable(obj: bpy.types.Object) -> None:
+    """Raises CacheError where a cache's points cannot be exchanged now."""
     if obj.mode != "OBJECT":
         raise CacheError(f"{obj.name} is being edited.", advice="Leave its Edit Mode, then do it again.")
     if obj.data is None or obj.data.library is not None:
@@ -57,11 +86,6 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
             f"{obj.name} is linked from another file: new points in it would be lost when this one is saved.",
             advice="Make it local with Object > Relations > Make Local, or remove it from the scene.",
         )
-    world = np.array(obj.matrix_world, dtype=np.float64)
-    _fill(obj.data, finite if (world == np.eye(4)).all() else finite.transformed(np.linalg.inv(world)))
-    of_scene(scene).cache = obj
-    obj.update_tag()
-    return obj
 
 
 def stored_points(obj: bpy.types.Object) -> PointCloud:
@@ -77,31 +101,55 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     Visible means: for the depsgraph's viewport or render. Instances of a cache count as well.
     Returns world coordinates, footprints in metres; empty where there is no cache.
     """
-    clouds = []
+    parts: list[tuple[Any, PointCloud, np.ndarray | None]] = []
     # Each component of a cache is an instance of its own: its mesh, its point cloud, what its nodes instanced.
     for instance in depsgraph.object_instances:
         obj: Any = instance.object
         if of_object(obj.original).is_cache and instance.show_self and obj.type in ("MESH", "POINTCLOUD"):
             matrix = np.array(instance.matrix_world, dtype=np.float64)
-            clouds += [_read(obj.data).transformed(matrix)] if _count(obj.data) else []
-    return PointCloud.concatenate(clouds)
+            if _count(obj.data):
+                key = (obj.original.session_uid, matrix.tobytes())
+                parts.append((key, _read(obj.data).transformed(matrix), _order(obj.data)))
+    return PointCloud.concatenate([_in_order(list(group)) for _, group in groupby(parts, lambda part: part[0])])
 
 
 def from_object(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """The points of one object of a depsgraph, marked as a cache or not, in world coordinates."""
     evaluated: Any = obj.evaluated_get(depsgraph)
     geometry = evaluated.evaluated_geometry()
-    parts = [_read(data) for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
-    return PointCloud.concatenate(parts).transformed(np.array(evaluated.matrix_world, dtype=np.float64))
+    there = [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
+    cloud = _in_order([(None, _read(data), _order(data)) for data in there])
+    return cloud.transformed(np.array(evaluated.matrix_world, dtype=np.float64))
 
 
 def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[PointCloud, np.ndarray]:
-    """What a viewport shows of one cache: its points, local coordinates, and their radii (N,) float32, metres."""
+    """What a viewport shows of one cache: its points, local coordinates, and their radii (N,) float32, metres.
+
+    Points that our node group holds back, for there are more than the cache shows, are not among them.
+    """
     evaluated: Any = obj.evaluated_get(depsgraph)
     geometry = evaluated.evaluated_geometry()
     parts = [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
+    parts = [data for data in parts if data != geometry.mesh or ORDER not in data.attributes]
     radii = [_radii(data) for data in parts]
     return PointCloud.concatenate([_read(data) for data in parts]), np.concatenate([*radii, np.empty(0, np.float32)])
+
+
+def _order(data: Any) -> np.ndarray | None:
+    """(N,) int32 place of each finite point in the cache before our node group held some back; None without it."""
+    order = _optional(data, ORDER, _count(data), np.int32)
+    if order is None:
+        return None
+    return np.asarray(order[np.isfinite(_values(data, "position", "vector", 3, len(order), np.float32)).all(axis=1)])
+
+
+def _in_order(parts: list[tuple[Any, PointCloud, np.ndarray | None]]) -> PointCloud:
+    """One cloud of a cache's shown and held back points, as they are in its mesh: what is shown changes no frame."""
+    cloud = PointCloud.concatenate([part for _, part, _ in parts])
+    orders = [order for _, _, order in parts if order is not None]
+    if len(parts) < 2 or len(orders) < len(parts):
+        return cloud
+    return cloud.selected(np.argsort(np.concatenate(orders), kind="stable"))
 
 
 def _radii(data: Any) -> np.ndarray:
@@ -221,16 +269,19 @@ def _material() -> bpy.types.Material:
 def _node_group(material: bpy.types.Material) -> Any:
     """Mesh to Points: each point a sphere as wide as the diagonal of its footprint, so that a surface closes."""
     for group in bpy.data.node_groups:
-        if group.get(MARK) and group.library is None:
+        if group.get(MARK) == _GROUP and group.library is None:
             return group
     made: Any = bpy.data.node_groups.new("Pantheon360 Points", "GeometryNodeTree")
-    made[MARK] = True
+    made[MARK] = _GROUP
     made.is_modifier = True
     made.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
     size = made.interface.new_socket("Point Size", in_out="INPUT", socket_type="NodeSocketFloat")
     size.default_value, size.min_value, size.max_value = 1.0, 0.0, 100.0
     size.description = "Factor on the diameter of the points as shown; the geometry pass does not depend on it"
     made.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    most = made.interface.new_socket(MOST_SHOWN, in_out="INPUT", socket_type="NodeSocketInt")
+    most.default_value, most.min_value = MOST_SHOWN_DEFAULT, 0
+    most.description = "How many points viewports show at most; renders and the geometry pass have all"
     nodes, links = made.nodes, made.links
     entry, result = nodes.new("NodeGroupInput"), nodes.new("NodeGroupOutput")
     footprint = nodes.new("GeometryNodeInputNamedAttribute")
@@ -248,13 +299,73 @@ def _node_group(material: bpy.types.Material) -> Any:
     links.new(half_diagonal.outputs[0], scaled.inputs[0])
     links.new(entry.outputs["Point Size"], scaled.inputs[1])
     links.new(scaled.outputs[0], points.inputs["Radius"])
-    links.new(entry.outputs["Geometry"], points.inputs["Mesh"])
+    parted = _parted(made, entry)
+    both = nodes.new("GeometryNodeJoinGeometry")
+    links.new(parted.outputs["Selection"], points.inputs["Mesh"])
     links.new(points.outputs["Points"], shade.inputs["Geometry"])
-    links.new(shade.outputs["Geometry"], result.inputs["Geometry"])
-    for column, row in enumerate(((footprint,), (half_diagonal, entry), (scaled,), (points,), (shade,), (result,))):
+    links.new(shade.outputs["Geometry"], both.inputs["Geometry"])
+    links.new(parted.outputs["Inverted"], both.inputs["Geometry"])
+    links.new(both.outputs["Geometry"], result.inputs["Geometry"])
+    for column, row in enumerate(((footprint,), (half_diagonal, entry), (scaled,), (points,), (shade,), (both,), (result,))):
         for line, node in enumerate(row):
             node.location = (200 * column, -150 * line)
     return made
+
+
+def _parted(group: Any, entry: Any) -> Any:
+    """Separate Geometry: Selection is what viewports show, Inverted is held back as bare vertices, which draw nothing.
+
+    Where the cache has more points than are to be shown, each is shown by a chance drawn from its index. The chance is
+    three deviations below the share wanted, so that not more are shown. Renders show all.
+    """
+    nodes, links = group.nodes, group.links
+
+    def math(operation: str, *inputs: Any) -> Any:
+        node = nodes.new("ShaderNodeMath")
+        node.operation = operation
+        for socket, value in zip(node.inputs, inputs, strict=False):
+            if isinstance(value, (int, float)):
+                socket.default_value = value
+            else:
+                links.new(value, socket)
+        return node.outputs[0]
+
+    order = nodes.new("GeometryNodeStoreNamedAttribute")
+    order.data_type, order.domain = "INT", "POINT"
+    order.inputs["Name"].default_value = ORDER
+    links.new(entry.outputs["Geometry"], order.inputs["Geometry"])
+    links.new(nodes.new("GeometryNodeInputIndex").outputs[0], order.inputs["Value"])
+    size = nodes.new("GeometryNodeAttributeDomainSize")
+    links.new(entry.outputs["Geometry"], size.inputs["Geometry"])
+    most, count = entry.outputs[MOST_SHOWN], size.outputs["Point Count"]
+    chance = math("DIVIDE", math("SUBTRACT", most, math("MULTIPLY", math("SQRT", most), 3.0)), count)
+    drawn = nodes.new("FunctionNodeRandomValue")
+    drawn.data_type = "FLOAT"
+    number = next(socket for socket in drawn.outputs if socket.enabled)
+    limited = math("MULTIPLY", math("GREATER_THAN", count, most), nodes.new("GeometryNodeIsViewport").outputs[0])
+    parted = nodes.new("GeometryNodeSeparateGeometry")
+    parted.domain = "POINT"
+    links.new(order.outputs["Geometry"], parted.inputs["Geometry"])
+    links.new(
+        math("MAXIMUM", math("LESS_THAN", number, chance), math("SUBTRACT", 1.0, limited)), parted.inputs["Selection"]
+    )
+    return parted
+
+
+def show_at_most(obj: bpy.types.Object, count: int) -> None:
+    """Let viewports show at most `count` points of a cache; its data, renders and the geometry pass keep all.
+
+    Caches of files made before this was possible get the node group that can. Nothing happens where the artist removed
+    the modifier.
+    """
+    for modifier in obj.modifiers:
+        group: Any = modifier.node_group if modifier.type == "NODES" else None  # type: ignore[attr-defined]
+        if group is None or not group.get(MARK):
+            continue
+        if group.get(MARK) != _GROUP:
+            group = modifier.node_group = _node_group(_material())  # type: ignore[attr-defined]
+        socket = next(item for item in group.interface.items_tree if item.name == MOST_SHOWN)
+        versions.set_modifier_input(modifier, socket.identifier, count)
 
 
 def register() -> None:

@@ -33,6 +33,12 @@ def _levelling_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context
     group.id_data.update_tag()  # type: ignore[union-attr]
 
 
+def _most_shown_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
+    from . import cache  # cache reads these properties: imported late to break the circle
+
+    cache.show_at_most(group.id_data, group.most_shown)  # type: ignore[arg-type]
+
+
 def _dense_methods(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | None) -> list[tuple[Any, ...]]:
     from . import reconstructors  # read once, and only where somebody asks
 
@@ -220,6 +226,15 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
     is_cache: BoolProperty(  # type: ignore[valid-type]
         name="Is a 3D Cache", description="This object's points are splatted into the geometry pass", default=False
     )
+    most_shown: IntProperty(  # type: ignore[valid-type]
+        name="Shown in Viewport",
+        description="How many of the cache's points viewports show at most; renders and the geometry pass have all",
+        default=1_000_000,
+        min=0,
+        soft_max=10_000_000,
+        step=10_000,
+        update=_most_shown_changed,
+    )
     is_geometry: BoolProperty(  # type: ignore[valid-type]
         name="Projection Geometry", description="Captures are projected onto this mesh", default=False
     )
@@ -301,6 +316,12 @@ class PANTHEON360_PG_window_manager(bpy.types.PropertyGroup):
     )
     eta: StringProperty(  # type: ignore[valid-type]
         name="Time Left", default="", options={"SKIP_SAVE"}
+    )
+    show_coverage_plot: BoolProperty(  # type: ignore[valid-type]
+        name="Show Plot",
+        description="Draw the coverage of the camera's path over the 3D viewport",
+        default=True,
+        options={"SKIP_SAVE"},
     )
 
 
