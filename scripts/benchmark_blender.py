@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -31,9 +30,10 @@ def main() -> None:
 def enable() -> float:
     """Seconds to enable the extension in a Blender that has its repository already."""
     addon_utils = importlib.import_module("addon_utils")
-    repository = Path(os.environ["BLENDER_USER_RESOURCES"]) / "repository"
-    repository.mkdir(parents=True)
-    (repository / "pantheon360").symlink_to(ROOT, target_is_directory=True)
+    repository = ROOT / "out" / "benchmark-repository"  # always the same: compiled modules are found by their path
+    repository.mkdir(parents=True, exist_ok=True)
+    if not (repository / "pantheon360").exists():
+        (repository / "pantheon360").symlink_to(ROOT, target_is_directory=True)
     bpy.context.preferences.extensions.repos.new(name="Dev", module="dev", custom_directory=str(repository))
     started = time.perf_counter()
     addon_utils.enable(MODULE, default_set=True)

@@ -7,6 +7,7 @@ two panoramas projected onto a proxy.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
@@ -16,17 +17,24 @@ import photographs
 OUT = environments.ROOT / "out" / "demo"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--cache",
+        choices=("proxy", "reconstruction"),
+        default="proxy",
+        help="where the 3D cache comes from: two captures projected onto a proxy, or five captures alone",
+    )
+    reconstruct = parser.parse_args(arguments).cache == "reconstruction"
     python = environments.first_available(_order())
     try:
         street = photographs.fetch()
-        backend = _backend()
+        backend = _backend() if reconstruct else []
         pictures = street if backend else [street[1], street[2]]
         options = ["--source", photographs.LICENCE, *backend]
     except photographs.PhotographsUnavailable as reason:
-        print(
-            f"[demo] {reason}\n[demo] falling back on the CC0 panoramas inside Blender: the shot will have no parallax"
-        )
+        print(f"[demo] {reason}")
+        print("[demo] falling back on the CC0 panoramas inside Blender: they show two places, not one street")
         pictures, options = [], ["--source", "CC0 panoramas that come with Blender"]
     OUT.mkdir(parents=True, exist_ok=True)
     shot = environments.ROOT / "scripts" / "demo_shot.py"
@@ -37,7 +45,7 @@ def main() -> int:
 def _backend() -> list[str]:
     """Options for reconstruction; none where its environment cannot be made."""
     try:
-        return ["--backend-python", str(environments.ready("backend"))]
+        return ["--backend-python", str(environments.ready("reconstruction"))]
     except environments.EnvironmentUnavailable as reason:
         print(f"[demo] {reason}\n[demo] without the backend's environment the cache is projected onto a proxy")
         return []
@@ -51,4 +59,4 @@ def _order() -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

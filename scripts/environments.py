@@ -34,12 +34,17 @@ class EnvironmentUnavailable(RuntimeError):
     """An environment cannot be made on this machine; the text says why and what would help."""
 
 
-BACKEND = (
+RECONSTRUCTION = (
     "numpy==1.26.4",
     "scipy==1.17.1",
     "numba==0.68.1",
     "opencv-python-headless==4.11.0.86",
     "pycolmap==4.2.1",
+)
+"""What the backend needs to build a 3D cache from captures without a model."""
+
+BACKEND = (
+    *RECONSTRUCTION,
     "laspy[lazrs]==2.7.0",
     "pye57==0.4.19",
     "openexr==3.5.3",
@@ -80,6 +85,7 @@ ALL = {
         Environment("blender-4.5", "3.11", ("bpy==4.5.15", "numpy==1.26.4", *ORACLES)),
         Environment("blender-5.0", "3.11", ("bpy==5.0.1", "numpy==1.26.4", *ORACLES)),
         Environment("blender-5.2", "3.13", ("bpy==5.2.3", *ORACLES)),
+        Environment("reconstruction", "3.11", RECONSTRUCTION),
         Environment("backend", "3.11", (*BACKEND, *ORACLES, "matplotlib==3.11.2")),
         Environment(
             "tools",
