@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from . import (
     build_cache,
+    check_coverage,
+    edit_cache,
     generate,
     import_captures,
     make_proxy,
+    orient_captures,
     project_captures,
     render_geometry,
     set_path_ends,
@@ -19,7 +22,10 @@ MODULES = (
     make_proxy,
     project_captures,
     build_cache,
+    edit_cache,
+    orient_captures,
     set_path_ends,
+    check_coverage,
     render_geometry,
     set_up_rendering,
     generate,

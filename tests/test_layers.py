@@ -26,7 +26,7 @@ OUTSIDE = {
     "pantheon360_blender/core": {"numpy"},
     "pantheon360_blender/scene": {"numpy", "bpy", "bpy_extras", "bmesh", "mathutils", "gpu", "gpu_extras", "idprop"},
     "operators": {"bpy", "bpy_extras"},
-    "ui": {"bpy", "gpu", "gpu_extras", "mathutils", "numpy"},
+    "ui": {"bpy", "blf", "gpu", "gpu_extras", "mathutils", "numpy"},
     "": {"bpy"},
 }
 """Room -> what it may import from outside besides the standard library; the backend is free but for bpy."""

@@ -25,12 +25,12 @@ class PANTHEON360_PT_captures(SidebarPanel):
     bl_idname = "PANTHEON360_PT_captures"
 
     def draw(self, context: Any) -> None:
-        layout = _property_layout(self.layout)
+        layout = property_layout(self.layout)
         found = captures.in_scene(context.scene)
         layout.prop(context.scene.pantheon360, "eye_height")
-        _job_button(layout, context, "import_captures", icon="IMPORT")
+        job_button(layout, context, "import_captures", icon="IMPORT")
         if not found:
-            _hint(layout, "Import 360° photographs of", "one place to begin")
+            hint(layout, "Import 360° photographs of", "one place to begin")
         for capture in found:
             row = layout.row(align=True)
             row.label(text=capture.name, icon="WORLD")
@@ -54,7 +54,7 @@ class PANTHEON360_PT_capture(SidebarPanel):
         return context.object is not None and context.object.pantheon360.is_capture
 
     def draw(self, context: Any) -> None:
-        layout = _property_layout(self.layout)
+        layout = property_layout(self.layout)
         capture = context.object.pantheon360
         layout.template_ID(capture, "image", open="image.open", text="Image")
         levelling = layout.column(align=True, heading="Level")
@@ -70,7 +70,7 @@ class PANTHEON360_PT_cache(SidebarPanel):
     bl_idname = "PANTHEON360_PT_cache"
 
     def draw(self, context: Any) -> None:
-        layout = _property_layout(self.layout)
+        layout = property_layout(self.layout)
         settings = context.scene.pantheon360
         building = layout.column()
         building.prop(settings, "reconstruction_poses")
@@ -81,7 +81,7 @@ class PANTHEON360_PT_cache(SidebarPanel):
         building.prop(settings, "reconstruction_width", text="Width")
         building.prop(settings, "reconstruction_confidence", slider=True)
         building.prop(settings, "reconstruction_cache")
-        _job_button(building, context, "build_cache", icon="OUTLINER_OB_POINTCLOUD")
+        job_button(building, context, "build_cache", icon="OUTLINER_OB_POINTCLOUD")
         layout.separator()
         layout.prop(settings, "wall_distance")
         layout.operator("pantheon360.make_proxy", icon="MESH_GRID")
@@ -94,12 +94,12 @@ class PANTHEON360_PT_cache(SidebarPanel):
             layout.label(text=f"{counted} to project onto", icon="OUTLINER_OB_MESH")
         layout.prop(settings, "projection_width", text="Width")
         layout.prop(settings, "nearest_capture_only", text="Nearest Only")
-        _job_button(layout, context, "project_captures", icon="MOD_UVPROJECT")
+        job_button(layout, context, "project_captures", icon="MOD_UVPROJECT")
         if found is not None:
             mesh: Any = found.data
             layout.label(text=f"{len(mesh.vertices):,} points in {found.name}", icon="OUTLINER_OB_POINTCLOUD")
         elif meshes:
-            _hint(layout, "Fit the meshes to the place,", "then project")
+            hint(layout, "Fit the meshes to the place,", "then project")
 
 
 class PANTHEON360_PT_path(SidebarPanel):
@@ -107,7 +107,7 @@ class PANTHEON360_PT_path(SidebarPanel):
     bl_idname = "PANTHEON360_PT_path"
 
     def draw(self, context: Any) -> None:
-        layout = _property_layout(self.layout)
+        layout = property_layout(self.layout)
         scene = context.scene
         settings = scene.pantheon360
         layout.prop(scene, "camera")
@@ -120,7 +120,7 @@ class PANTHEON360_PT_path(SidebarPanel):
         layout.operator("pantheon360.set_path_ends", icon="KEYFRAME_HLT")
         tilt = camera_path.tilt(scene.camera) if scene.camera is not None else 0.0
         if tilt > math.radians(1) and captures.in_scene(scene):
-            _hint(
+            hint(
                 layout,
                 f"The camera is tilted by {math.degrees(tilt):.0f}°:",
                 "the horizon will not be level.",
@@ -133,12 +133,12 @@ class PANTHEON360_PT_geometry(SidebarPanel):
     bl_idname = "PANTHEON360_PT_geometry"
 
     def draw(self, context: Any) -> None:
-        layout = _property_layout(self.layout)
+        layout = property_layout(self.layout)
         settings = context.scene.pantheon360
         layout.prop(settings, "width")
         layout.prop(settings, "near")
         layout.prop(settings, "frame_step")
-        _job_button(layout, context, "render_geometry", icon="RENDER_ANIMATION")
+        job_button(layout, context, "render_geometry", icon="RENDER_ANIMATION")
         layout.operator("pantheon360.set_up_rendering", icon="RENDER_STILL")
 
 
@@ -147,17 +147,17 @@ class PANTHEON360_PT_generate(SidebarPanel):
     bl_idname = "PANTHEON360_PT_generate"
 
     def draw(self, context: Any) -> None:
-        layout = _property_layout(self.layout)
+        layout = property_layout(self.layout)
         settings = context.scene.pantheon360
         layout.prop(settings, "painter")
         layout.prop(settings, "seed")
         layout.prop(settings, "strip_source")
         layout.prop(settings, "jobs_folder", placeholder="Beside the saved file")
-        _job_button(layout, context, "generate", icon="PLAY")
+        job_button(layout, context, "generate", icon="PLAY")
         if shot.unfinished(context.scene) is not None:
-            _job_button(layout, context, "resume", icon="FRAME_NEXT")
+            job_button(layout, context, "resume", icon="FRAME_NEXT")
         layout.separator()
-        _job_button(layout, context, "tag_360", icon="FILE_MOVIE")
+        job_button(layout, context, "tag_360", icon="FILE_MOVIE")
 
 
 class PANTHEON360_PT_sequencer(bpy.types.Panel):
@@ -177,8 +177,8 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
             for title, key in (("Painter", "painter"), ("Seed", "seed"), ("Job", "folder")):
                 column.label(text=f"{title}: {strip[f'pantheon360_{key}']}")
         elif strip is None:
-            _hint(layout, "Select a strip to see", "what it was made from")
-        button = _job_button(layout, context, "tag_360", icon="FILE_MOVIE")
+            hint(layout, "Select a strip to see", "what it was made from")
+        button = job_button(layout, context, "tag_360", icon="FILE_MOVIE")
         if button is not None and strip is not None and strip.type == "MOVIE":
             button.filepath = bpy.path.abspath(strip.filepath)
 
@@ -204,14 +204,15 @@ def unregister() -> None:
         bpy.utils.unregister_class(panel)
 
 
-def _property_layout(layout: Any) -> Any:
+def property_layout(layout: Any) -> Any:
+    """A column as Blender's own property editors have it: names left, values right."""
     column = layout.column()
     column.use_property_split = True
     column.use_property_decorate = False
     return column
 
 
-def _job_button(layout: Any, context: Any, verb: str, icon: str) -> Any:
+def job_button(layout: Any, context: Any, verb: str, icon: str) -> Any:
     """The button of a long job, or its progress while it runs. Returns the button's operator properties, if any."""
     if jobs.running() != getattr(bpy.types, f"PANTHEON360_OT_{verb}").bl_label:
         return layout.operator(f"pantheon360.{verb}", icon=icon)
@@ -221,7 +222,7 @@ def _job_button(layout: Any, context: Any, verb: str, icon: str) -> Any:
     return None
 
 
-def _hint(layout: Any, *lines: str) -> None:
+def hint(layout: Any, *lines: str) -> None:
     """What to do next, in lines short enough for the sidebar."""
     column = layout.column(align=True)
     column.scale_y = 0.8

@@ -1,0 +1,249 @@
+"""Edits of the 3D cache: confidence, floaters, voxels, boxes, masks and colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
+
+from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.scene import cache_edit
+
+
+def _sides() -> Any:
+    return EnumProperty(  # type: ignore[valid-type]
+        name="Keep",
+        items=[("INSIDE", "Inside", "Keep the points inside"), ("OUTSIDE", "Outside", "Keep the points outside")],
+        default="INSIDE",
+        description="Which points stay",
+    )
+
+
+class CacheOperator(bpy.types.Operator):
+    """An operator that edits the active 3D cache, or else the scene's. A subclass defines `edit`."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        reason = cls.refusal(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    @classmethod
+    def refusal(cls, context: Any) -> str:
+        """Why nothing can be edited now; empty where it can."""
+        obj = cache_edit.chosen(context.scene, context.object)
+        if obj is None:
+            return "Build or project a 3D cache first"
+        if obj.mode != "OBJECT":
+            return "Leave the cache's Edit Mode first"
+        return ""
+
+    def edit(self, context: Any, obj: bpy.types.Object) -> str:
+        """Do it, and say what was done. Raises PantheonError."""
+        raise NotImplementedError
+
+    def execute(self, context: Any) -> set[Any]:
+        obj = cache_edit.chosen(context.scene, context.object)
+        if obj is None:
+            self.report({"ERROR"}, "The scene has no 3D cache.")
+            return {"CANCELLED"}
+        try:
+            self.report({"INFO"}, self.edit(context, obj))
+        except PantheonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class BoundedOperator(CacheOperator):
+    """An edit by another object, the active one or else one that is selected."""
+
+    kinds: frozenset[str] = frozenset()
+    missing = ""
+
+    @classmethod
+    def refusal(cls, context: Any) -> str:
+        return super().refusal(context) or ("" if cls.bound(context) else cls.missing)
+
+    @classmethod
+    def bound(cls, context: Any) -> bpy.types.Object | None:
+        """The object that bounds the edit; captures and caches have no say."""
+        for each in (context.object, *getattr(context, "selected_objects", ())):
+            if each is not None and each.type in cls.kinds and not (
+                each.pantheon360.is_cache or each.pantheon360.is_capture
+            ):
+                return each  # type: ignore[no-any-return]
+        return None
+
+
+class PANTHEON360_OT_threshold_confidence(CacheOperator):
+    """Remove cache points that are less sure than a threshold"""
+
+    bl_idname = "pantheon360.threshold_confidence"
+    bl_label = "Threshold Confidence"
+
+    least: FloatProperty(  # type: ignore[valid-type]
+        name="Confidence",
+        description="Points of less confidence are removed",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+
+    def edit(self, _context: Any, obj: bpy.types.Object) -> str:
+        return _removed(cache_edit.threshold(obj, self.least), obj)
+
+
+class PANTHEON360_OT_remove_floaters(CacheOperator):
+    """Remove cache points that stand alone, judged by how dense the points are where they lie"""
+
+    bl_idname = "pantheon360.remove_floaters"
+    bl_label = "Remove Floaters"
+
+    strictness: FloatProperty(  # type: ignore[valid-type]
+        name="Deviations",
+        description="How far beyond the usual a point's neighbours may be; less removes more",
+        default=3.0,
+        min=0.1,
+        soft_max=10.0,
+    )
+    neighbours: IntProperty(  # type: ignore[valid-type]
+        name="Neighbours", description="How many neighbours a point must have near", default=8, min=1, soft_max=32
+    )
+
+    def edit(self, _context: Any, obj: bpy.types.Object) -> str:
+        return _removed(cache_edit.remove_floaters(obj, self.strictness, self.neighbours), obj)
+
+
+class PANTHEON360_OT_thin_cache(CacheOperator):
+    """Merge the cache points of each voxel into one"""
+
+    bl_idname = "pantheon360.thin_cache"
+    bl_label = "Thin to Voxels"
+
+    size: FloatProperty(  # type: ignore[valid-type]
+        name="Voxel",
+        description="Edge of the voxels",
+        default=0.02,
+        min=1e-4,
+        soft_max=1.0,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
+    nearest: BoolProperty(  # type: ignore[valid-type]
+        name="Keep Original Points",
+        description="Keep the point nearest to the middle as it is, not the mean of all",
+        default=False,
+    )
+
+    def edit(self, _context: Any, obj: bpy.types.Object) -> str:
+        return _removed(cache_edit.thin(obj, self.size, self.nearest), obj)
+
+
+class PANTHEON360_OT_crop_cache(BoundedOperator):
+    """Remove the cache points outside the active object's bounding box, which may be turned and scaled"""
+
+    bl_idname = "pantheon360.crop_cache"
+    bl_label = "Crop to Box"
+    kinds = frozenset({"MESH", "EMPTY", "CURVE", "SURFACE", "META", "FONT", "LATTICE"})
+    missing = "Select an object around the points to keep, such as a cube"
+
+    side: _sides()  # type: ignore[valid-type]
+
+    def edit(self, context: Any, obj: bpy.types.Object) -> str:
+        box = self.bound(context)
+        assert box is not None
+        return _removed(cache_edit.crop(obj, box, self.side == "INSIDE"), obj)
+
+
+class PANTHEON360_OT_mask_cache(BoundedOperator):
+    """Remove the cache points inside, or outside, the active closed mesh"""
+
+    bl_idname = "pantheon360.mask_cache"
+    bl_label = "Mask to Mesh"
+    kinds = frozenset({"MESH"})
+    missing = "Select a closed mesh"
+
+    side: _sides()  # type: ignore[valid-type]
+
+    def edit(self, context: Any, obj: bpy.types.Object) -> str:
+        by = self.bound(context)
+        assert by is not None
+        depsgraph = context.evaluated_depsgraph_get()
+        return _removed(cache_edit.mask(obj, by, depsgraph, self.side == "INSIDE"), obj)
+
+
+class PANTHEON360_OT_match_colours(CacheOperator):
+    """Make the captures' exposures and white balances agree where their cache points overlap"""
+
+    bl_idname = "pantheon360.match_colours"
+    bl_label = "Match Colours"
+
+    voxel: FloatProperty(  # type: ignore[valid-type]
+        name="Voxel",
+        description="Points within such a cube are taken for the same surface; 0 suits the points' spacing",
+        default=0.0,
+        min=0.0,
+        soft_max=1.0,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
+    white_balance: BoolProperty(  # type: ignore[valid-type]
+        name="White Balance",
+        description="Match red, green and blue each for itself; off matches the exposure alone",
+        default=True,
+    )
+
+    def edit(self, _context: Any, obj: bpy.types.Object) -> str:
+        match = cache_edit.match_colours(obj, self.voxel, self.white_balance)
+        matched = int((match.overlaps.sum(axis=1) > 0).sum())
+        factor = match.gains.max() / match.gains.min()
+        return f"{matched} captures matched; their gains differ by a factor of {factor:.2f} at most"
+
+
+class PANTHEON360_OT_restore_colours(CacheOperator):
+    """Give the cache points the colours they had before colour match"""
+
+    bl_idname = "pantheon360.restore_colours"
+    bl_label = "Restore Colours"
+
+    @classmethod
+    def refusal(cls, context: Any) -> str:
+        reason = super().refusal(context)
+        obj = cache_edit.chosen(context.scene, context.object)
+        return reason or ("" if obj and cache_edit.is_matched(obj) else "The cache's colours were not matched")
+
+    def edit(self, _context: Any, obj: bpy.types.Object) -> str:
+        cache_edit.restore_colours(obj)
+        return f"{obj.name} has its own colours again"
+
+
+def _removed(count: int, obj: bpy.types.Object) -> str:
+    mesh: Any = obj.data
+    return f"{count:,} points removed, {len(mesh.vertices):,} left in {obj.name}"
+
+
+CLASSES = (
+    PANTHEON360_OT_threshold_confidence,
+    PANTHEON360_OT_remove_floaters,
+    PANTHEON360_OT_thin_cache,
+    PANTHEON360_OT_crop_cache,
+    PANTHEON360_OT_mask_cache,
+    PANTHEON360_OT_match_colours,
+    PANTHEON360_OT_restore_colours,
+)
+
+
+def register() -> None:
+    for operator in CLASSES:
+        bpy.utils.register_class(operator)
+
+
+def unregister() -> None:
+    for operator in reversed(CLASSES):
+        bpy.utils.unregister_class(operator)

@@ -1,0 +1,108 @@
+"""Sub-panels beside the main way: editing the 3D cache, levelling and scaling the place, checking the path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ..pantheon360_blender.scene import cache_edit, coverage_check
+from ..pantheon360_blender.scene.coverage_check import Checked
+from ..pantheon360_blender.scene.properties import of_object, of_window_manager
+from .panel import SidebarPanel, hint, job_button, property_layout
+
+MOST_LISTED = 6
+"""Warnings that the panel lists."""
+
+_ICONS = {"leaves": "ERROR", "touches": "MOD_PHYSICS", "fast": "TIME"}
+
+
+class PANTHEON360_PT_cache_edit(SidebarPanel):
+    bl_label = "Edit Points"
+    bl_idname = "PANTHEON360_PT_cache_edit"
+    bl_parent_id = "PANTHEON360_PT_cache"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        return cache_edit.chosen(context.scene, context.object) is not None
+
+    def draw(self, context: Any) -> None:
+        layout = property_layout(self.layout)
+        obj = cache_edit.chosen(context.scene, context.object)
+        if obj is None:
+            return
+        layout.prop(of_object(obj), "most_shown")
+        clean = layout.column(align=True)
+        clean.operator("pantheon360.threshold_confidence", icon="FILTER")
+        clean.operator("pantheon360.remove_floaters", icon="OUTLINER_DATA_POINTCLOUD")
+        clean.operator("pantheon360.thin_cache", icon="LIGHTPROBE_VOLUME")
+        cut = layout.column(align=True)
+        cut.operator("pantheon360.crop_cache", icon="SELECT_SET")
+        cut.operator("pantheon360.mask_cache", icon="MOD_MASK")
+        colours = layout.column(align=True)
+        colours.operator("pantheon360.match_colours", icon="COLOR")
+        colours.operator("pantheon360.restore_colours", icon="LOOP_BACK")
+
+
+class PANTHEON360_PT_orientation(SidebarPanel):
+    bl_label = "Level and Scale"
+    bl_idname = "PANTHEON360_PT_orientation"
+    bl_parent_id = "PANTHEON360_PT_captures"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, _context: Any) -> None:
+        layout = property_layout(self.layout)
+        column = layout.column(align=True)
+        column.operator("pantheon360.level_captures", icon="ORIENTATION_GLOBAL")
+        column.operator("pantheon360.set_floor", icon="AXIS_TOP")
+        column.operator("pantheon360.scale_captures", icon="DRIVER_DISTANCE")
+
+
+class PANTHEON360_PT_coverage(SidebarPanel):
+    bl_label = "Coverage"
+    bl_idname = "PANTHEON360_PT_coverage"
+    bl_parent_id = "PANTHEON360_PT_path"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: Any) -> None:
+        layout = property_layout(self.layout)
+        job_button(layout, context, "check_coverage", icon="CAMERA_DATA")
+        layout.operator("pantheon360.show_coverage", icon="IMAGE_RGB_ALPHA")
+        checked = coverage_check.stored(context.scene)
+        if checked is None:
+            return
+        layout.prop(of_window_manager(context.window_manager), "show_coverage_plot")
+        _summary(layout, checked)
+        layout.operator("pantheon360.clear_coverage", icon="X")
+
+
+def _summary(layout: Any, checked: Checked) -> None:
+    path = checked.path
+    figures = layout.column(align=True)
+    figures.label(text=f"Covered: {path.covered.min():.0%} to {path.covered.max():.0%} of the view")
+    figures.label(text=f"Largest hole: {path.hole.max():.0%}")
+    figures.label(text=f"Nearest point: {path.nearest.min():.2f} m")
+    figures.label(text=f"Speed: up to {path.speed.max():.2f} m/s")
+    if not checked.warnings:
+        layout.label(text="The path stays within the cache", icon="CHECKMARK")
+    for warning in checked.warnings[:MOST_LISTED]:
+        what, _, detail = warning.text.partition(":")
+        column = layout.column(align=True)
+        column.label(text=f"{warning.first}-{warning.last}: {what}", icon=_ICONS[warning.kind])
+        column.label(text=detail.strip(), icon="BLANK1")
+    if len(checked.warnings) > MOST_LISTED:
+        hint(layout, f"and {len(checked.warnings) - MOST_LISTED} more, marked on the timeline")
+
+
+CLASSES = (PANTHEON360_PT_cache_edit, PANTHEON360_PT_orientation, PANTHEON360_PT_coverage)
+
+
+def register() -> None:
+    for panel in CLASSES:
+        bpy.utils.register_class(panel)
+
+
+def unregister() -> None:
+    for panel in reversed(CLASSES):
+        bpy.utils.unregister_class(panel)
