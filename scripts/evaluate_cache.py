@@ -163,10 +163,10 @@ def nearest(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """An image at another size without mixing neighbours: ranges of two surfaces have no meaningful mean."""
     rows = ((np.arange(shape[0]) + 0.5) * image.shape[0] / shape[0]).astype(int)
     columns = ((np.arange(shape[1]) + 0.5) * image.shape[1] / shape[1]).astype(int)
-    return image[np.ix_(rows, columns)]
+    return np.asarray(image[np.ix_(rows, columns)])
 
 
-def on_the_street(paths: Sequence[Path]) -> dict[str, float]:
+def on_the_street(paths: Sequence[Path]) -> dict[str, Any]:
     """Poses of all five photographs against GPS, and the held-back one against the cache of the others."""
     print("[evaluate-cache] the real street", flush=True)
     captures, priors, positions = street_captures(paths)

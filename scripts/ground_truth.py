@@ -107,19 +107,23 @@ def build_street() -> None:
         box((side * 5, 0, 0.06), (3, 160, 0.12), pavement)
     for dash in range(-8, 9):
         box((0, dash * 6, 0.015), (0.14, 3, 0.01), paint)
-    for y in range(-50, 50, 13):
+    for block in range(-50, 50, 13):
         for side in (-1, 1):
-            house(side, float(y), random)
+            house(side, float(block), random)
     dark = noise_material((0.05, 0.05, 0.06), 0.03, 9)
-    for x, y, colour in ((2.6, 7, noise_material((0.5, 0.06, 0.05), 0.01, 2)), (-2.7, -5, paint), (2.6, -11, dark)):
+    for x, y, colour in (
+        (2.6, 7.0, noise_material((0.5, 0.06, 0.05), 0.01, 2)),
+        (-2.7, -5.0, paint),
+        (2.6, -11.0, dark),
+    ):
         box((x, y, 0.75), (1.8, 4.2, 0.7), colour)
         box((x, y - 0.2, 1.3), (1.6, 2.2, 0.6), dark)
     leaves, bark = cell_material((0.1, 0.25, 0.06), 0.1, 8), noise_material((0.2, 0.12, 0.07), 0.08, 8)
-    for x, y in ((-4.6, 3.5), (4.6, -3), (-4.6, -14), (4.4, 14), (-4.4, 18)):
+    for x, y in ((-4.6, 3.5), (4.6, -3.0), (-4.6, -14.0), (4.4, 14.0), (-4.4, 18.0)):
         box((x, y, 1.6), (0.25, 0.25, 3.2), bark)
         ball((x, y, 4.0), 1.6, leaves, rough=True)
-    for y in (-9, 0.5, 10):
-        box((3.7, y, 2.5), (0.1, 0.1, 5), dark)
+    for along in (-9.0, 0.5, 10.0):
+        box((3.7, along, 2.5), (0.1, 0.1, 5), dark)
     clouds()
     lamp("SUN", 3.0, (0, 0, 10), rotation=(0.6, 0.5, 0))
 

@@ -1,1 +1,1 @@
-"""Poses and dense geometry from captures. Its modules import numba, scipy, pycolmap or torch only where they compute."""
+"""Poses and dense geometry from captures; numba, scipy, pycolmap or torch are imported only where they compute."""

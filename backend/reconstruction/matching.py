@@ -118,7 +118,8 @@ def reference_patch(
     h = np.empty((3, 3), np.float32)
     for r in range(3):
         for c in range(3):
-            h[r, c] = AXES[index, r, 0] * frame[0, c] + AXES[index, r, 1] * frame[1, c] + AXES[index, r, 2] * frame[2, c]
+            axis = AXES[index, r]
+            h[r, c] = axis[0] * frame[0, c] + axis[1] * frame[1, c] + axis[2] * frame[2, c]
     look_up(faces[index], h, focal, step, values)
     middle = values[COUNT // 2]
     total = np.float32(0)
@@ -142,8 +143,18 @@ def reference_patch(
 
 @njit(cache=True, fastmath=True)
 def plane_cost(
-    m0: float, m1: float, m2: float, frame: np.ndarray, values: np.ndarray, weights: np.ndarray, variance: float,
-    sources: Sources, step: float, h: np.ndarray, other: np.ndarray, costs: np.ndarray,
+    m0: float,
+    m1: float,
+    m2: float,
+    frame: np.ndarray,
+    values: np.ndarray,
+    weights: np.ndarray,
+    variance: float,
+    sources: Sources,
+    step: float,
+    h: np.ndarray,
+    other: np.ndarray,
+    costs: np.ndarray,
 ) -> float:
     """Cost of plane m for the pixel whose tangent frame, patch and variance are given; 0 is perfect, 1 tells nothing.
 
@@ -163,9 +174,10 @@ def plane_cost(
         axes = AXES[index]
         for c in range(3):
             n = along_a if c == 0 else (along_b if c == 1 else rho)
-            p = rotation[0, 0] * frame[0, c] + rotation[0, 1] * frame[1, c] + rotation[0, 2] * frame[2, c] + offset[0] * n
-            q = rotation[1, 0] * frame[0, c] + rotation[1, 1] * frame[1, c] + rotation[1, 2] * frame[2, c] + offset[1] * n
-            r = rotation[2, 0] * frame[0, c] + rotation[2, 1] * frame[1, c] + rotation[2, 2] * frame[2, c] + offset[2] * n
+            x, y, z = frame[0, c], frame[1, c], frame[2, c]
+            p = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z + offset[0] * n
+            q = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z + offset[1] * n
+            r = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z + offset[2] * n
             h[0, c] = axes[0, 0] * p + axes[0, 1] * q + axes[0, 2] * r
             h[1, c] = axes[1, 0] * p + axes[1, 1] * q + axes[1, 2] * r
             h[2, c] = axes[2, 0] * p + axes[2, 1] * q + axes[2, 2] * r
@@ -211,8 +223,14 @@ def plane_cost(
 
 @njit(cache=True, fastmath=True)
 def shift(
-    x: float, y: float, z: float, frame: np.ndarray, inverse_range: np.ndarray, rotation: np.ndarray,
-    offset: np.ndarray, focal: float,
+    x: float,
+    y: float,
+    z: float,
+    frame: np.ndarray,
+    inverse_range: np.ndarray,
+    rotation: np.ndarray,
+    offset: np.ndarray,
+    focal: float,
 ) -> float:
     """Forward-backward error of a direction (x, y, z) in the source: 0 to 1 = _LARGEST_SHIFT pixels or unknown."""
     height, width = inverse_range.shape

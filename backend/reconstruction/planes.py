@@ -35,7 +35,7 @@ def local_planes(rho: np.ndarray, known: np.ndarray, rays: np.ndarray) -> np.nda
     out = np.zeros((height, width, 3), np.float32)
     for row in prange(height):
         v = np.int64(row)
-        narrow = int(round(1.0 / max(math.cos((0.5 - (v + 0.5) / height) * math.pi), 0.08)))
+        narrow = int(1.0 / max(math.cos((0.5 - (v + 0.5) / height) * math.pi), 0.08) + 0.5)
         for u in range(width):
             if not known[v, u]:
                 continue

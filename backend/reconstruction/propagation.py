@@ -22,8 +22,18 @@ _PRIOR_TOLERANCE = np.float32(0.03)  # relative range at which a pixel has left 
 
 
 def propagate(
-    cube: CubeMap, rays: np.ndarray, active: np.ndarray, sources: Sources, limits: tuple[float, float],
-    planes: np.ndarray, costs: np.ndarray, prior: np.ndarray, *, stride: float, spread: float, seed: int,
+    cube: CubeMap,
+    rays: np.ndarray,
+    active: np.ndarray,
+    sources: Sources,
+    limits: tuple[float, float],
+    planes: np.ndarray,
+    costs: np.ndarray,
+    prior: np.ndarray,
+    *,
+    stride: float,
+    spread: float,
+    seed: int,
     fresh: bool,
 ) -> None:
     """One iteration over both colours of the checkerboard; changes `planes` (H, W, 3) and `costs` (H, W) in place.
@@ -41,7 +51,13 @@ def propagate(
 
 
 def judge(
-    cube: CubeMap, rays: np.ndarray, active: np.ndarray, sources: Sources, planes: np.ndarray, *, stride: float,
+    cube: CubeMap,
+    rays: np.ndarray,
+    active: np.ndarray,
+    sources: Sources,
+    planes: np.ndarray,
+    *,
+    stride: float,
     share: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How well planes match, and how much worse they would match nearer and farther.
@@ -55,8 +71,14 @@ def judge(
 
 @njit(cache=True, parallel=True, fastmath=True)
 def _judge(
-    faces: np.ndarray, focal: float, rays: np.ndarray, active: np.ndarray, sources: Sources, planes: np.ndarray,
-    stride: float, share: float,
+    faces: np.ndarray,
+    focal: float,
+    rays: np.ndarray,
+    active: np.ndarray,
+    sources: Sources,
+    planes: np.ndarray,
+    stride: float,
+    share: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     height, width = active.shape
     looks = np.full((height, width), np.float32(2))
@@ -75,8 +97,9 @@ def _judge(
             least = np.float32(9)
             for trial in range(3):
                 f = np.float32(1) if trial == 0 else (np.float32(1) + share if trial == 1 else 1 / (1 + share))
-                cost = plane_cost(m[0] * f, m[1] * f, m[2] * f, frame, values, weights, variance, sources, step, h,
-                                  other, scratch)
+                cost = plane_cost(
+                    m[0] * f, m[1] * f, m[2] * f, frame, values, weights, variance, sources, step, h, other, scratch
+                )
                 if trial == 0:
                     looks[v, u] = cost
                 else:
@@ -98,8 +121,15 @@ def _with_prior(cost: float, m: np.ndarray, prior: np.ndarray, ray: np.ndarray, 
 
 @njit(cache=True, parallel=True, fastmath=True)
 def _evaluate(
-    faces: np.ndarray, focal: float, rays: np.ndarray, active: np.ndarray, sources: Sources, planes: np.ndarray,
-    costs: np.ndarray, prior: np.ndarray, stride: float,
+    faces: np.ndarray,
+    focal: float,
+    rays: np.ndarray,
+    active: np.ndarray,
+    sources: Sources,
+    planes: np.ndarray,
+    costs: np.ndarray,
+    prior: np.ndarray,
+    stride: float,
 ) -> None:
     height, width = active.shape
     step = np.float32(stride / focal)
@@ -130,8 +160,19 @@ def _random(state: np.ndarray) -> float:
 
 @njit(cache=True, parallel=True, fastmath=True)
 def _spread(
-    faces: np.ndarray, focal: float, rays: np.ndarray, active: np.ndarray, sources: Sources, least: float,
-    most: float, planes: np.ndarray, costs: np.ndarray, prior: np.ndarray, stride: float, spread: float, seed: int,
+    faces: np.ndarray,
+    focal: float,
+    rays: np.ndarray,
+    active: np.ndarray,
+    sources: Sources,
+    least: float,
+    most: float,
+    planes: np.ndarray,
+    costs: np.ndarray,
+    prior: np.ndarray,
+    stride: float,
+    spread: float,
+    seed: int,
     colour: int,
 ) -> None:
     height, width = active.shape
@@ -175,13 +216,45 @@ def _spread(
                         continue
                     for c in range(3):
                         candidate[c] = planes[chosen_v, chosen_u, c]
-                    best = _tried(candidate, m, best, ray, frame, values, weights, variance, sources, step, h, other,
-                                  scratch, prior[v, u], least, most)
+                    best = _tried(
+                        candidate,
+                        m,
+                        best,
+                        ray,
+                        frame,
+                        values,
+                        weights,
+                        variance,
+                        sources,
+                        step,
+                        h,
+                        other,
+                        scratch,
+                        prior[v, u],
+                        least,
+                        most,
+                    )
             if prior[v, u, 0] != 0 or prior[v, u, 1] != 0 or prior[v, u, 2] != 0:
                 for c in range(3):
                     candidate[c] = prior[v, u, c]
-                best = _tried(candidate, m, best, ray, frame, values, weights, variance, sources, step, h, other,
-                              scratch, prior[v, u], least, most)
+                best = _tried(
+                    candidate,
+                    m,
+                    best,
+                    ray,
+                    frame,
+                    values,
+                    weights,
+                    variance,
+                    sources,
+                    step,
+                    h,
+                    other,
+                    scratch,
+                    prior[v, u],
+                    least,
+                    most,
+                )
             for trial in range(4):
                 rho = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
                 size = math.sqrt(m[0] * m[0] + m[1] * m[1] + m[2] * m[2])
@@ -201,16 +274,45 @@ def _spread(
                     continue
                 scale = rho / along
                 candidate[0], candidate[1], candidate[2] = n0 * scale, n1 * scale, n2 * scale
-                best = _tried(candidate, m, best, ray, frame, values, weights, variance, sources, step, h, other,
-                              scratch, prior[v, u], least, most)
+                best = _tried(
+                    candidate,
+                    m,
+                    best,
+                    ray,
+                    frame,
+                    values,
+                    weights,
+                    variance,
+                    sources,
+                    step,
+                    h,
+                    other,
+                    scratch,
+                    prior[v, u],
+                    least,
+                    most,
+                )
             costs[v, u] = best
 
 
 @njit(cache=True, fastmath=True)
 def _tried(
-    candidate: np.ndarray, m: np.ndarray, best: float, ray: np.ndarray, frame: np.ndarray, values: np.ndarray,
-    weights: np.ndarray, variance: float, sources: Sources, step: float, h: np.ndarray, other: np.ndarray,
-    scratch: np.ndarray, prior: np.ndarray, least: float, most: float,
+    candidate: np.ndarray,
+    m: np.ndarray,
+    best: float,
+    ray: np.ndarray,
+    frame: np.ndarray,
+    values: np.ndarray,
+    weights: np.ndarray,
+    variance: float,
+    sources: Sources,
+    step: float,
+    h: np.ndarray,
+    other: np.ndarray,
+    scratch: np.ndarray,
+    prior: np.ndarray,
+    least: float,
+    most: float,
 ) -> float:
     """Put `candidate` into `m` where it is better than `best`; the cost of what `m` holds then."""
     rho = candidate[0] * ray[0] + candidate[1] * ray[1] + candidate[2] * ray[2]

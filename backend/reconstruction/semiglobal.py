@@ -40,8 +40,13 @@ def aggregate(costs: np.ndarray, grey: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 @njit(cache=True, parallel=True, fastmath=True)
 def _sweep(
-    faces: np.ndarray, focal: float, rays: np.ndarray, active: np.ndarray, sources: Sources,
-    inverse_ranges: np.ndarray, stride: float,
+    faces: np.ndarray,
+    focal: float,
+    rays: np.ndarray,
+    active: np.ndarray,
+    sources: Sources,
+    inverse_ranges: np.ndarray,
+    stride: float,
 ) -> np.ndarray:
     height, width = active.shape
     labels = len(inverse_ranges)
@@ -60,8 +65,18 @@ def _sweep(
             for label in range(labels):
                 rho = inverse_ranges[label]
                 out[v, u, label] = plane_cost(
-                    rho * ray[0], rho * ray[1], rho * ray[2], frame, values, weights, variance, sources, step, h,
-                    other, costs,
+                    rho * ray[0],
+                    rho * ray[1],
+                    rho * ray[2],
+                    frame,
+                    values,
+                    weights,
+                    variance,
+                    sources,
+                    step,
+                    h,
+                    other,
+                    costs,
                 )
     return out
 
