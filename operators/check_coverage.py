@@ -87,7 +87,7 @@ class PANTHEON360_OT_clear_coverage(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        if coverage_check.KEY not in context.scene:
+        if context.scene.get(coverage_check.KEY) is None:
             cls.poll_message_set("There is no coverage check to clear")
             return False
         return True

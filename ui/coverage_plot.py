@@ -18,8 +18,8 @@ from ..pantheon360_blender.scene.properties import of_window_manager
 
 Colour = tuple[float, float, float, float]
 
-WIDTH, HEIGHT, MARGIN = 380, 96, 16
-"""Pixels at Blender's usual interface scale."""
+WIDTH, HEIGHT, MARGIN, FOOT = 380, 96, 16, 48
+"""Pixels at Blender's usual interface scale; the foot is left to the panel that adjusts the last operation."""
 
 BACKGROUND: Colour = (0.07, 0.07, 0.07, 0.78)
 COVERED: Colour = (0.28, 0.56, 0.86, 0.85)
@@ -122,11 +122,11 @@ def _draw_plot(context: Any, checked: Checked) -> None:
     scale = context.preferences.system.ui_scale
     tools = next((region.width for region in context.area.regions if region.type == "TOOLS"), 0)
     overlap = context.preferences.system.use_region_overlap
-    corner = ((tools if overlap and tools > 1 else 0) + MARGIN * scale, MARGIN * scale)
+    corner = ((tools if overlap and tools > 1 else 0) + MARGIN * scale, FOOT * scale)
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     gpu.state.blend_set("ALPHA")
     for shape in shapes(checked, corner, scale, context.scene.frame_current_final):
-        batch: Any = batch_for_shader(shader, shape.kind, {"pos": shape.vertices})
+        batch: Any = batch_for_shader(shader, shape.kind, {"pos": shape.vertices.tolist()})
         shader.bind()
         shader.uniform_float("color", shape.colour)
         batch.draw(shader)
@@ -139,7 +139,7 @@ def _draw_plot(context: Any, checked: Checked) -> None:
 
 
 def _points(x: Any, y: Any) -> np.ndarray:
-    return np.stack([np.asarray(x), np.asarray(y)], axis=-1).astype(np.float32)
+    return np.asarray(np.stack([np.asarray(x), np.asarray(y)], axis=-1), np.float32)
 
 
 def _rectangle(x: float, y: float, width: float, height: float) -> np.ndarray:
@@ -150,7 +150,7 @@ def _area(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """(6 (n - 1), 2) corners of the triangles between two curves."""
     below, above = _points(x, low), _points(x, high)
     corners = np.stack([below[:-1], below[1:], above[1:], below[:-1], above[1:], above[:-1]], axis=1)
-    return corners.reshape(-1, 2)
+    return np.asarray(corners.reshape(-1, 2))
 
 
 def register() -> None:

@@ -120,9 +120,7 @@ def _solved(one: np.ndarray, other: np.ndarray, ratio: np.ndarray, groups: np.nd
         normal = np.diag(pull.sum(axis=1)) - pull + same_group  # the latter holds each group's mean at 0
         for channel in range(ratio.shape[1]):
             push = weight * ratio[:, channel]
-            gains[:, channel] = np.linalg.solve(
-                normal, np.bincount(other, push, count) - np.bincount(one, push, count)
-            )
+            gains[:, channel] = np.linalg.solve(normal, np.bincount(other, push, count) - np.bincount(one, push, count))
         residual = gains[one] - gains[other] + ratio
         weight = 1.0 / (1.0 + np.square(residual / _TYPICAL).mean(axis=1))
     return gains

@@ -157,9 +157,11 @@ def path(
     fps: frames a second. reference: coverage of the best place; the path's own best counts where it is better.
     """
     numbers = np.asarray(frames, np.int64)
-    covered, hole, nearest, foreground = np.array(
-        [(each.covered, each.hole, each.nearest, each.foreground) for each in views], np.float64
-    ).reshape(-1, 4).T
+    covered, hole, nearest, foreground = (
+        np.array([(each.covered, each.hole, each.nearest, each.foreground) for each in views], np.float64)
+        .reshape(-1, 4)
+        .T
+    )
     speed, turn = np.zeros(len(numbers)), np.zeros(len(numbers))
     if len(numbers) > 1:
         gaps = np.diff(numbers)

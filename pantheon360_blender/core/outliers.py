@@ -19,7 +19,7 @@ _PART = 1 << 21  # pairs of points measured at a time
 _SAMPLE = 4_000
 _REACH = 6.0  # footprints within which the sample's neighbours are looked for
 _WIDEST = 24.0  # footprints: where half of a cloud is noise, the statistics must not excuse it
-_LEAST_SPREAD = 0.1  # of the logarithm: on a perfect grid no deviation is usual
+_LEAST_SPREAD = 0.25  # of the logarithm: at the corner of a perfect grid neighbours are twice as far as inside
 _COLUMNS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9))
 _HEIGHT = 31  # bits of a key that count cells upward
@@ -42,7 +42,7 @@ def floaters(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) ->
     if len(points) > neighbours:
         scale = spacing(cloud.selected(sound))
         result[sound] = ~crowded(points, scale * usual_distance(points, scale, strictness, neighbours), neighbours)
-    return result
+    return np.asarray(result)
 
 
 def spacing(cloud: PointCloud) -> np.ndarray:
@@ -125,7 +125,7 @@ def _distances(points: np.ndarray, queries: np.ndarray, radii: np.ndarray, nth: 
             asked = query[starts[there]]
             near = nearest <= reach[asked] * np.float32(share)
             result[asked[near]] = nearest[near]
-    return result[queries]
+    return np.asarray(result[queries])
 
 
 def _measured(points: np.ndarray, cells: _Cells, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +141,7 @@ def _measured(points: np.ndarray, cells: _Cells, queries: np.ndarray) -> tuple[n
 
 def _squared(points: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     offset = points[one].astype(np.float64) - points[other]
-    return np.einsum("ni,ni->n", offset, offset)
+    return np.asarray(np.einsum("ni,ni->n", offset, offset))
 
 
 def _levels(points: np.ndarray, queries: np.ndarray, radii: np.ndarray) -> Iterator[tuple[_Cells, np.ndarray]]:
@@ -184,7 +184,7 @@ class _Cells:
         height = np.floor(points[:, 2] / np.float64(self._size)) - self._bottom
         height = np.clip(height, 1, (1 << _HEIGHT) - 2).astype(np.uint64)
         mixed = self._column(points, column) >> np.uint64(_HEIGHT)
-        return (mixed << np.uint64(_HEIGHT)) | height
+        return np.asarray((mixed << np.uint64(_HEIGHT)) | height)
 
     def _column(self, points: np.ndarray, column: tuple[int, int]) -> np.ndarray:
         mixed = np.zeros(len(points), np.uint64)

@@ -7,7 +7,6 @@ the evaluated object, so that what an artist deletes, moves or adds modifiers to
 from __future__ import annotations
 
 import logging
-from itertools import groupby
 from typing import Any
 
 import bpy
@@ -21,8 +20,8 @@ from .properties import of_object, of_scene
 NAME = "3D Cache"
 COLOUR, CONFIDENCE, SOURCE, FOOTPRINT = "colour", "confidence", "source", "footprint"
 
-ORDER = "cache_order"
-"""Attribute of evaluated points: the index each has in the cache's own mesh."""
+SHOWN = "cache_shown"
+"""Attribute of evaluated points: whether viewports show them; those they do not have no size, and are not drawn."""
 
 MOST_SHOWN = "Most Points"
 """Input of the node group: how many points viewports show; renders and the geometry pass have all."""
@@ -101,25 +100,22 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     Visible means: for the depsgraph's viewport or render. Instances of a cache count as well.
     Returns world coordinates, footprints in metres; empty where there is no cache.
     """
-    parts: list[tuple[Any, PointCloud, np.ndarray | None]] = []
+    clouds = []
     # Each component of a cache is an instance of its own: its mesh, its point cloud, what its nodes instanced.
     for instance in depsgraph.object_instances:
         obj: Any = instance.object
         if of_object(obj.original).is_cache and instance.show_self and obj.type in ("MESH", "POINTCLOUD"):
             matrix = np.array(instance.matrix_world, dtype=np.float64)
-            if _count(obj.data):
-                key = (obj.original.session_uid, matrix.tobytes())
-                parts.append((key, _read(obj.data).transformed(matrix), _order(obj.data)))
-    return PointCloud.concatenate([_in_order(list(group)) for _, group in groupby(parts, lambda part: part[0])])
+            clouds += [_read(obj.data).transformed(matrix)] if _count(obj.data) else []
+    return PointCloud.concatenate(clouds)
 
 
 def from_object(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """The points of one object of a depsgraph, marked as a cache or not, in world coordinates."""
     evaluated: Any = obj.evaluated_get(depsgraph)
     geometry = evaluated.evaluated_geometry()
-    there = [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
-    cloud = _in_order([(None, _read(data), _order(data)) for data in there])
-    return cloud.transformed(np.array(evaluated.matrix_world, dtype=np.float64))
+    parts = [_read(data) for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
+    return PointCloud.concatenate(parts).transformed(np.array(evaluated.matrix_world, dtype=np.float64))
 
 
 def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[PointCloud, np.ndarray]:
@@ -130,34 +126,30 @@ def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple
     evaluated: Any = obj.evaluated_get(depsgraph)
     geometry = evaluated.evaluated_geometry()
     parts = [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
-    parts = [data for data in parts if data != geometry.mesh or ORDER not in data.attributes]
-    radii = [_radii(data) for data in parts]
-    return PointCloud.concatenate([_read(data) for data in parts]), np.concatenate([*radii, np.empty(0, np.float32)])
-
-
-def _order(data: Any) -> np.ndarray | None:
-    """(N,) int32 place of each finite point in the cache before our node group held some back; None without it."""
-    order = _optional(data, ORDER, _count(data), np.int32)
-    if order is None:
-        return None
-    return np.asarray(order[np.isfinite(_values(data, "position", "vector", 3, len(order), np.float32)).all(axis=1)])
-
-
-def _in_order(parts: list[tuple[Any, PointCloud, np.ndarray | None]]) -> PointCloud:
-    """One cloud of a cache's shown and held back points, as they are in its mesh: what is shown changes no frame."""
-    cloud = PointCloud.concatenate([part for _, part, _ in parts])
-    orders = [order for _, _, order in parts if order is not None]
-    if len(parts) < 2 or len(orders) < len(parts):
-        return cloud
-    return cloud.selected(np.argsort(np.concatenate(orders), kind="stable"))
+    radii = np.concatenate([*(_radii(data) for data in parts), np.empty(0, np.float32)])
+    shown = np.concatenate([*(_shown(data) for data in parts), np.empty(0, np.bool_)])
+    cloud = PointCloud.concatenate([_read(data) for data in parts])
+    return (cloud, radii) if shown.all() else (cloud.selected(shown), radii[shown])
 
 
 def _radii(data: Any) -> np.ndarray:
     """(N,) float32; 0 for a mesh's vertices, which have none. Not finite points are left out as _read does."""
     count = _count(data)
     radii = _optional(data, "radius", count, np.float32)
-    sound = np.isfinite(_values(data, "position", "vector", 3, count, np.float32)).all(axis=1)
-    return np.asarray((np.zeros(count, np.float32) if radii is None else radii)[sound])
+    return np.asarray((np.zeros(count, np.float32) if radii is None else radii)[_sound(data, count)])
+
+
+def _shown(data: Any) -> np.ndarray:
+    """(N,) bool: what our node group does not hold back, of the finite points."""
+    count = _count(data)
+    attribute = data.attributes.get(SHOWN)
+    if attribute is None or attribute.data_type != "BOOLEAN" or attribute.domain != "POINT":
+        return np.ones(int(np.count_nonzero(_sound(data, count))), np.bool_)
+    return np.asarray(_values(data, SHOWN, "value", 1, count, np.bool_)[_sound(data, count)])
+
+
+def _sound(data: Any, count: int) -> np.ndarray:
+    return np.asarray(np.isfinite(_values(data, "position", "vector", 3, count, np.float32)).all(axis=1))
 
 
 def _count(data: Any) -> int:
@@ -298,25 +290,29 @@ def _node_group(material: bpy.types.Material) -> Any:
     links.new(footprint.outputs["Attribute"], half_diagonal.inputs[0])
     links.new(half_diagonal.outputs[0], scaled.inputs[0])
     links.new(entry.outputs["Point Size"], scaled.inputs[1])
-    links.new(scaled.outputs[0], points.inputs["Radius"])
-    parted = _parted(made, entry)
-    both = nodes.new("GeometryNodeJoinGeometry")
-    links.new(parted.outputs["Selection"], points.inputs["Mesh"])
+    held = nodes.new("ShaderNodeMath")
+    held.operation = "MULTIPLY"
+    marked, shown = _marked(made, entry)
+    links.new(scaled.outputs[0], held.inputs[0])
+    links.new(shown, held.inputs[1])
+    links.new(held.outputs[0], points.inputs["Radius"])
+    links.new(marked.outputs["Geometry"], points.inputs["Mesh"])
     links.new(points.outputs["Points"], shade.inputs["Geometry"])
-    links.new(shade.outputs["Geometry"], both.inputs["Geometry"])
-    links.new(parted.outputs["Inverted"], both.inputs["Geometry"])
-    links.new(both.outputs["Geometry"], result.inputs["Geometry"])
-    for column, row in enumerate(((footprint,), (half_diagonal, entry), (scaled,), (points,), (shade,), (both,), (result,))):
+    links.new(shade.outputs["Geometry"], result.inputs["Geometry"])
+    for column, row in enumerate(
+        ((footprint,), (half_diagonal, entry), (scaled,), (held,), (points,), (shade,), (result,))
+    ):
         for line, node in enumerate(row):
             node.location = (200 * column, -150 * line)
     return made
 
 
-def _parted(group: Any, entry: Any) -> Any:
-    """Separate Geometry: Selection is what viewports show, Inverted is held back as bare vertices, which draw nothing.
+def _marked(group: Any, entry: Any) -> tuple[Any, Any]:
+    """The geometry with SHOWN as an attribute, and the socket that says so: 1 for points that viewports show, else 0.
 
     Where the cache has more points than are to be shown, each is shown by a chance drawn from its index. The chance is
-    three deviations below the share wanted, so that not more are shown. Renders show all.
+    three deviations below the share wanted, so that not more are shown. Renders show all. All points stay in the
+    geometry, in their order, for the geometry pass to read.
     """
     nodes, links = group.nodes, group.links
 
@@ -330,11 +326,6 @@ def _parted(group: Any, entry: Any) -> Any:
                 links.new(value, socket)
         return node.outputs[0]
 
-    order = nodes.new("GeometryNodeStoreNamedAttribute")
-    order.data_type, order.domain = "INT", "POINT"
-    order.inputs["Name"].default_value = ORDER
-    links.new(entry.outputs["Geometry"], order.inputs["Geometry"])
-    links.new(nodes.new("GeometryNodeInputIndex").outputs[0], order.inputs["Value"])
     size = nodes.new("GeometryNodeAttributeDomainSize")
     links.new(entry.outputs["Geometry"], size.inputs["Geometry"])
     most, count = entry.outputs[MOST_SHOWN], size.outputs["Point Count"]
@@ -343,13 +334,13 @@ def _parted(group: Any, entry: Any) -> Any:
     drawn.data_type = "FLOAT"
     number = next(socket for socket in drawn.outputs if socket.enabled)
     limited = math("MULTIPLY", math("GREATER_THAN", count, most), nodes.new("GeometryNodeIsViewport").outputs[0])
-    parted = nodes.new("GeometryNodeSeparateGeometry")
-    parted.domain = "POINT"
-    links.new(order.outputs["Geometry"], parted.inputs["Geometry"])
-    links.new(
-        math("MAXIMUM", math("LESS_THAN", number, chance), math("SUBTRACT", 1.0, limited)), parted.inputs["Selection"]
-    )
-    return parted
+    shown = math("MAXIMUM", math("LESS_THAN", number, chance), math("SUBTRACT", 1.0, limited))
+    marked = nodes.new("GeometryNodeStoreNamedAttribute")
+    marked.data_type, marked.domain = "BOOLEAN", "POINT"
+    marked.inputs["Name"].default_value = SHOWN
+    links.new(entry.outputs["Geometry"], marked.inputs["Geometry"])
+    links.new(shown, marked.inputs["Value"])
+    return marked, shown
 
 
 def show_at_most(obj: bpy.types.Object, count: int) -> None:

@@ -106,9 +106,7 @@ def bounds(box: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
     return corners.min(axis=0), corners.max(axis=0)
 
 
-def mask(
-    obj: bpy.types.Object, by: bpy.types.Object, depsgraph: bpy.types.Depsgraph, inside: bool = False
-) -> int:
+def mask(obj: bpy.types.Object, by: bpy.types.Object, depsgraph: bpy.types.Depsgraph, inside: bool = False) -> int:
     """Keep the points inside, or outside, a closed mesh as its modifiers leave it. Returns how many were removed.
 
     Raises CacheError where the mesh is open: nothing is inside it.

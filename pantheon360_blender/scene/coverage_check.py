@@ -117,7 +117,7 @@ def unmark(scene: bpy.types.Scene) -> None:
 def clear(scene: bpy.types.Scene) -> None:
     """Forget the last check and remove its markers."""
     unmark(scene)
-    if KEY in scene:
+    if scene.get(KEY) is not None:
         del scene[KEY]
 
 

@@ -1,0 +1,130 @@
+"""The coverage check on a scene: its figures, what is kept in the file, and whose timeline markers are touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+House = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def leaving(shot_scene: Any) -> Any:
+    """The camera flies out of the room of points, 4 m round (0, 1, 1), and stands outside from frame 5 on."""
+    shot_scene.camera.location = (0.0, 30.0, 1.0)
+    shot_scene.camera.keyframe_insert("location", frame=5)
+    shot_scene.frame_end = 6
+    return shot_scene
+
+
+def run(house: House, scene: Any) -> Any:
+    return house("scene.jobs").run_blocking(house("scene.coverage_check").check(scene))
+
+
+def test_a_path_inside_is_covered_as_the_room_is(house: House, shot_scene: Any) -> None:
+    """The room lacks the directions above 30° up, as seen from its middle: a quarter of the sphere."""
+    directions = np.random.default_rng(7).normal(size=(600_000, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    points = (4 * directions[directions[:, 2] < 0.5] + (0, 1, 1)).astype(np.float32)
+    cloud = house("core.point_cloud").PointCloud(points, np.zeros((len(points), 3), np.uint8))
+    house("scene.cache").replace(shot_scene, cloud)
+    found = run(house, shot_scene).path
+    assert list(found.frames) == [1, 2, 3, 4, 5]
+    assert found.covered[2] == pytest.approx(0.75, abs=0.01)
+    assert found.hole[2] == pytest.approx(0.25, abs=0.01)
+    assert found.reference >= found.covered.max()
+    assert found.nearest[2] == pytest.approx(4.0, abs=0.01) and found.nearest[0] == pytest.approx(3.0, abs=0.01)
+    assert found.speed.max() == pytest.approx(24 * 0.6875, rel=0.05)
+
+
+def test_leaving_is_found_stored_and_marked(house: House, leaving: Any, tmp_path: Path) -> None:
+    import bpy
+
+    check = house("scene.coverage_check")
+    mine = leaving.timeline_markers.new("mine", frame=2)
+    mine.camera = leaving.camera
+    assert bpy.ops.pantheon360.check_coverage() == {"FINISHED"}
+    stored = check.stored(leaving)
+    assert {each.kind for each in stored.warnings} == {"leaves", "touches", "fast"}
+    ours = [each for each in leaving.timeline_markers if each.name.startswith("360° ")]
+    assert len(ours) == len(stored.warnings) and "mine" in leaving.timeline_markers
+    bpy.ops.pantheon360.check_coverage()
+    assert len(leaving.timeline_markers) == len(ours) + 1, "replaced, not added"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "checked.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "checked.blend"))
+    scene = bpy.context.scene
+    again = check.stored(scene)
+    np.testing.assert_array_equal(again.path.covered, stored.path.covered)
+    assert again.warnings == stored.warnings
+    assert bpy.ops.pantheon360.clear_coverage() == {"FINISHED"}
+    assert [each.name for each in scene.timeline_markers] == ["mine"] and check.stored(scene) is None
+    with pytest.raises(RuntimeError, match="no coverage check"):
+        bpy.ops.pantheon360.clear_coverage()
+
+
+def test_a_calm_check_is_stored_too_and_infinity_survives(house: House, shot_scene: Any) -> None:
+    check, coverage = house("scene.coverage_check"), house("core.coverage")
+    path = run(house, shot_scene).path
+    path.nearest[0] = np.inf
+    check.store(shot_scene, check.Checked(path, ()))
+    found = check.stored(shot_scene)
+    assert found.warnings == () and np.isinf(found.path.nearest[0])
+    for field in ("frames", "covered", "hole", "clearance", "speed", "shift"):
+        np.testing.assert_array_equal(getattr(found.path, field), getattr(path, field))
+    assert isinstance(found.path, coverage.PathCoverage)
+    for damaged in ({"version": 1}, {"version": 9}, 7, "text"):
+        shot_scene[check.KEY] = damaged
+        assert check.stored(shot_scene) is None
+
+
+def test_the_current_frame_stays_and_what_is_missing_is_said(house: House, shot_scene: Any) -> None:
+    import bpy
+
+    errors = house("core.errors")
+    shot_scene.frame_set(3)
+    run(house, shot_scene)
+    assert shot_scene.frame_current == 3
+    house("scene.cache").find(shot_scene).hide_viewport = True
+    bpy.context.view_layer.update()
+    with pytest.raises(errors.CacheError, match="No points"):
+        run(house, shot_scene)
+    shot_scene.camera = None
+    with pytest.raises(RuntimeError, match="Add a camera"):
+        bpy.ops.pantheon360.check_coverage()
+
+
+def test_the_picture_of_what_the_camera_sees_is_one_image(house: House, shot_scene: Any) -> None:
+    import bpy
+
+    assert bpy.ops.pantheon360.show_coverage() == {"FINISHED"}
+    count = len(bpy.data.images)
+    first = house("scene.images").pixels(bpy.data.images["Cache Coverage"])
+    shot_scene.frame_set(5)
+    assert bpy.ops.pantheon360.show_coverage() == {"FINISHED"}
+    assert len(bpy.data.images) == count
+    second = house("scene.images").pixels(bpy.data.images["Cache Coverage"])
+    assert first.shape == (512, 1024, 3) and (first != second).any()
+    assert (first[0] == (200, 30, 30)).all(), "nothing overhead: a hole"
+
+
+def test_the_plot_shows_each_figure_where_its_frame_is(house: House, leaving: Any) -> None:
+    plot = house("ui.coverage_plot")
+    checked = run(house, leaving)
+    shapes = plot.shapes(checked, (100.0, 50.0), 2.0, 3.0)
+    for shape in shapes:
+        low, high = shape.vertices.min(axis=0), shape.vertices.max(axis=0)
+        assert shape.vertices.dtype == np.float32 and np.isfinite(shape.vertices).all()
+        assert low[0] >= 99 and high[0] <= 100 + 2 * plot.WIDTH + 5
+        assert low[1] >= 50 and high[1] <= 50 + 2 * plot.HEIGHT
+    hole = next(shape for shape in shapes if shape.colour == plot.HOLE).vertices
+    assert len(hole) == 6
+    np.testing.assert_array_equal(np.argsort(hole[:, 1], kind="stable"), np.argsort(checked.path.hole, kind="stable"))
+    now = next(shape for shape in shapes if shape.colour == plot.CURRENT).vertices
+    assert now[0, 0] == pytest.approx(100 + 2 * plot.WIDTH * 2 / 5)
+    assert sum(shape.colour in plot.WARNINGS.values() for shape in shapes) == len(checked.warnings)
+    assert "covered" in plot.title(checked, 3.0)
