@@ -250,12 +250,20 @@ import json, resource, sys
 import bpy, addon_utils
 from pathlib import Path
 
+def most_memory():
+    # Kilobytes. Not ru_maxrss where it can be had otherwise: that of a child begins with its parent's.
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(dict(line.split(":", 1) for line in status.read_text().splitlines())["VmHWM"].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 repository, photograph = sys.argv[1:]
 bpy.context.preferences.extensions.repos.new(name="Dev", module="dev", custom_directory=repository)
 addon_utils.enable("bl_ext.dev.pantheon360", default_set=True)
 bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
 scene = bpy.context.scene
-idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+idle = most_memory()
 photograph = Path(photograph)
 bpy.ops.pantheon360.import_captures(directory=str(photograph.parent), files=[{"name": photograph.name}])
 scene.frame_start = scene.frame_end = 1
@@ -266,7 +274,7 @@ bpy.ops.pantheon360.project_captures()
 scene.pantheon360.match_orientation = True
 bpy.ops.pantheon360.set_path_ends()
 bpy.ops.pantheon360.generate()
-largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+largest = most_memory()
 print("REPORT " + json.dumps({"idle": idle / 2**20, "largest": largest / 2**20}))
 """
 
