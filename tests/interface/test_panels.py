@@ -58,7 +58,7 @@ def draw(house: House, blend: Any) -> Callable[..., Layout]:
     """Draw every panel of the sidebar, or of the sequencer, into one layout."""
     import bpy
 
-    def run(space_type: str = "VIEW_3D", **also: Any) -> Layout:
+    def run(space_type: str = "VIEW_3D", room: str = "ui.panel", **also: Any) -> Layout:
         layout = Layout()
         context = SimpleNamespace(
             scene=blend,
@@ -67,7 +67,7 @@ def draw(house: House, blend: Any) -> Callable[..., Layout]:
             space_data=SimpleNamespace(shading=blend.display.shading),  # solid, as in a new file
             **also,
         )
-        for panel in house("ui.panel").CLASSES:
+        for panel in house(room).CLASSES:
             poll = getattr(panel, "poll", None)
             if panel.bl_space_type == space_type and (poll is None or "poll" not in vars(panel) or poll(context)):
                 panel.draw(SimpleNamespace(layout=layout), context)
@@ -129,6 +129,24 @@ def test_the_work_done_so_far_is_told(draw: Callable[..., Layout], blend: Any, c
     blend.pantheon360.projection_width = 32
     bpy.ops.pantheon360.project_captures()
     assert any(text.endswith("points in 3D Cache") for text in draw().labels)
+
+
+def test_sub_panels_offer_the_edits_and_tell_what_the_check_found(
+    draw: Callable[..., Layout], blend: Any, capture: Any
+) -> None:
+    import bpy
+
+    assert "pantheon360.remove_floaters" not in draw(room="ui.cache_panel").shown, "there is no cache yet"
+    bpy.ops.pantheon360.make_proxy()
+    blend.pantheon360.projection_width = 32
+    bpy.ops.pantheon360.project_captures()
+    bpy.ops.pantheon360.set_path_ends()
+    blend.frame_end = 3
+    shown = draw(room="ui.cache_panel").shown
+    assert {"pantheon360.remove_floaters", "pantheon360.set_floor", "pantheon360.check_coverage"} <= set(shown)
+    before = draw(room="ui.cache_panel").labels
+    assert bpy.ops.pantheon360.check_coverage() == {"FINISHED"}
+    assert draw(room="ui.cache_panel").labels != before
 
 
 def test_a_tilted_camera_is_told(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
