@@ -21,7 +21,8 @@ from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.rig import Layout, Rig
 
 from . import crop_alignment
-from .reconstruction import DepthMap, Reconstruction
+from .depth_map import DepthMap
+from .reconstruction import Reconstruction
 from .sky import sky_mask
 
 DEPTH, DISPARITY = "depth", "disparity"

@@ -202,8 +202,7 @@ def _dense(
         else:
             from .sweep import DenseOptions, dense
 
-            swept = yield from dense(seen, DenseOptions(width=settings.width))
-            made = [DepthMap(each.range, each.confidence, each.sky) for each in swept]
+            made = [*(yield from dense(seen, DenseOptions(width=settings.width)))]
         stored = dict(zip(which, made, strict=True))
         yield from _store_maps(folder, stored)
     return [stored.get(index) for index in range(len(captures))]

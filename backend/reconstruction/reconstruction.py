@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .sweep import DepthMap
+from .depth_map import DepthMap
 
 __all__ = ["DepthMap", "Reconstruction"]
 

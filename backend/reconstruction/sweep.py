@@ -23,6 +23,7 @@ from pantheon360_blender.core.progress import Job, Progress
 from . import planes as surfaces
 from .consistency import confirmations
 from .cube_map import CubeMap, cube_map
+from .depth_map import DepthMap
 from .matching import Sources
 from .propagation import judge, propagate
 from .semiglobal import aggregate, sweep
@@ -44,8 +45,7 @@ class DenseOptions:
     """width: pixels, working size of the finest level. labels: spheres swept at the coarsest.
 
     nearest, farthest: metres, None takes them from the distances between the captures. sources: captures that each is
-    matched against. most_captures_apart: baselines, multiples of the nearest neighbour's, beyond which captures see
-    too little in common. seed: of the perturbations.
+    matched against. seed: of the perturbations.
     """
 
     width: int = 1024
@@ -54,19 +54,6 @@ class DenseOptions:
     farthest: float | None = None
     sources: int = 4
     seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class DepthMap:
-    """What one capture sees, working size.
-
-    range: (H, W) float32 metres, inf where nothing (sky) or nothing is known. confidence: (H, W) float32, 0 to 1;
-    DEFAULT_CONFIDENCE keeps what other captures confirm with enough parallax. sky: (H, W) bool.
-    """
-
-    range: np.ndarray
-    confidence: np.ndarray
-    sky: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
