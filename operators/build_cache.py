@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import bpy
-
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene import build_cache
 from ..pantheon360_blender.scene.build_cache import Built
 from ..pantheon360_blender.scene.jobs import JobOperator
+from . import base
 
 
 class PANTHEON360_OT_build_cache(JobOperator):
@@ -27,16 +26,8 @@ class PANTHEON360_OT_build_cache(JobOperator):
         return build_cache.build(context.scene)
 
     def finished(self, _context: Any, result: Built) -> None:
-        for name, reason in result.left.items():
-            self.report({"WARNING"}, f"{name} was not posed: {reason}")
-        for note in result.notes:
-            self.report({"WARNING"}, note)
+        base.warn(self, *(f"{name} was not posed: {reason}" for name, reason in result.left.items()), *result.notes)
         self.report({"INFO"}, result.text)
 
 
-def register() -> None:
-    bpy.utils.register_class(PANTHEON360_OT_build_cache)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(PANTHEON360_OT_build_cache)
+register, unregister = base.registration(PANTHEON360_OT_build_cache)

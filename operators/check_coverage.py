@@ -9,19 +9,20 @@ import bpy
 from bpy.props import FloatProperty, IntProperty
 
 from ..pantheon360_blender.core.coverage import Limits
-from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import cache, camera_path, coverage_check
+from ..pantheon360_blender.scene import camera_path, coverage_check
 from ..pantheon360_blender.scene.coverage_check import Checked
 from ..pantheon360_blender.scene.jobs import JobOperator
+from . import base
 
 
-def _refusal(context: Any) -> str:
-    if cache.find(context.scene) is None:
-        return "Build or project a 3D cache first"
-    if context.scene.camera is None:
-        return "Add a camera, or set the path's ends, first"
-    return ""
+def _refusal(scene: bpy.types.Scene) -> str:
+    without_camera = "" if scene.camera is not None else "Add a camera, or set the path's ends, first"
+    return base.without_cache(scene) or without_camera
+
+
+MOST_REPORTED = 5
+"""Warnings that appear as reports; all of them are on the timeline and in the panel."""
 
 
 class PANTHEON360_OT_check_coverage(JobOperator):
@@ -61,7 +62,7 @@ class PANTHEON360_OT_check_coverage(JobOperator):
 
     @classmethod
     def refusal(cls, context: Any) -> str:
-        return _refusal(context)
+        return _refusal(context.scene)
 
     def job(self, context: Any) -> Job[Checked]:
         self._scene = context.scene.name
@@ -72,67 +73,45 @@ class PANTHEON360_OT_check_coverage(JobOperator):
         scene = camera_path.scene_named(self._scene)
         coverage_check.store(scene, result)
         coverage_check.mark(scene, result)
-        for warning in result.warnings[:5]:
-            self.report({"WARNING"}, f"Frames {warning.first}-{warning.last}: {warning.text}")
+        base.warn(self, *(f"Frames {each.first}-{each.last}: {each.text}" for each in result.warnings[:MOST_REPORTED]))
         worst = result.path.covered.min()
         self.report({"INFO"}, f"{len(result.path.frames)} frames checked; at least {worst:.0%} of the view is covered")
 
 
-class PANTHEON360_OT_clear_coverage(bpy.types.Operator):
+class PANTHEON360_OT_clear_coverage(base.ImmediateOperator):
     """Forget the last coverage check and remove its timeline markers"""
 
     bl_idname = "pantheon360.clear_coverage"
     bl_label = "Clear Coverage Check"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        if context.scene.get(coverage_check.KEY) is None:
-            cls.poll_message_set("There is no coverage check to clear")
-            return False
-        return True
+    def refusal(cls, context: Any) -> str:
+        return "" if context.scene.get(coverage_check.KEY) is not None else "There is no coverage check to clear"
 
-    def execute(self, context: Any) -> set[Any]:
+    def act(self, context: Any) -> str:
         coverage_check.clear(context.scene)
-        return {"FINISHED"}
+        return ""
 
 
-class PANTHEON360_OT_show_coverage(bpy.types.Operator):
+class PANTHEON360_OT_show_coverage(base.ImmediateOperator):
     """Make a 360° picture of what the camera sees of the 3D cache now, holes in red"""
 
     bl_idname = "pantheon360.show_coverage"
     bl_label = "Show Coverage of Camera"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        reason = _refusal(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+    def refusal(cls, context: Any) -> str:
+        return _refusal(context.scene)
 
-    def execute(self, context: Any) -> set[Any]:
-        try:
-            seen, image = coverage_check.of_camera(context.scene)
-        except PantheonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+    def act(self, context: Any) -> str:
+        seen, image = coverage_check.of_camera(context.scene)
         for area in context.screen.areas if context.screen else ():
             if area.type == "IMAGE_EDITOR":
                 area.spaces.active.image = image
         hole = f"the largest hole is {seen.hole:.0%}, the nearest point {seen.nearest:.2f} m away"
-        self.report({"INFO"}, f"{seen.covered:.0%} covered, {hole}. See {image.name} in an Image Editor")
-        return {"FINISHED"}
+        return f"{seen.covered:.0%} covered, {hole}. See {image.name} in an Image Editor"
 
 
 CLASSES = (PANTHEON360_OT_check_coverage, PANTHEON360_OT_clear_coverage, PANTHEON360_OT_show_coverage)
 
-
-def register() -> None:
-    for operator in CLASSES:
-        bpy.utils.register_class(operator)
-
-
-def unregister() -> None:
-    for operator in reversed(CLASSES):
-        bpy.utils.unregister_class(operator)
+register, unregister = base.registration(*CLASSES)

@@ -7,8 +7,9 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
-from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.core.errors import CacheError
 from ..pantheon360_blender.scene import cache_edit
+from . import base
 
 
 def _sides() -> Any:
@@ -20,43 +21,25 @@ def _sides() -> Any:
     )
 
 
-class CacheOperator(bpy.types.Operator):
+class CacheOperator(base.ImmediateOperator):
     """An operator that edits the active 3D cache, or else the scene's. A subclass defines `edit`."""
-
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        reason = cls.refusal(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
 
     @classmethod
     def refusal(cls, context: Any) -> str:
-        """Why nothing can be edited now; empty where it can."""
         obj = cache_edit.chosen(context.scene, context.object)
         if obj is None:
-            return "Build or project a 3D cache first"
-        if obj.mode != "OBJECT":
-            return "Leave the cache's Edit Mode first"
-        return ""
+            return base.without_cache(context.scene)
+        return "Leave the cache's Edit Mode first" if obj.mode != "OBJECT" else ""
 
     def edit(self, context: Any, obj: bpy.types.Object) -> str:
         """Do it, and say what was done. Raises PantheonError."""
         raise NotImplementedError
 
-    def execute(self, context: Any) -> set[Any]:
+    def act(self, context: Any) -> str:
         obj = cache_edit.chosen(context.scene, context.object)
         if obj is None:
-            self.report({"ERROR"}, "The scene has no 3D cache.")
-            return {"CANCELLED"}
-        try:
-            self.report({"INFO"}, self.edit(context, obj))
-        except PantheonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+            raise CacheError("The scene has no 3D cache.", advice="Build or project one.")
+        return self.edit(context, obj)
 
 
 class BoundedOperator(CacheOperator):
@@ -240,12 +223,4 @@ CLASSES = (
     PANTHEON360_OT_restore_colours,
 )
 
-
-def register() -> None:
-    for operator in CLASSES:
-        bpy.utils.register_class(operator)
-
-
-def unregister() -> None:
-    for operator in reversed(CLASSES):
-        bpy.utils.unregister_class(operator)
+register, unregister = base.registration(*CLASSES)

@@ -7,8 +7,9 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import cache, captures, shot
+from ..pantheon360_blender.scene import cache, shot
 from ..pantheon360_blender.scene.jobs import JobOperator
+from . import base
 
 
 class PANTHEON360_OT_generate(JobOperator):
@@ -49,8 +50,8 @@ class PANTHEON360_OT_resume(JobOperator):
 
 def missing(scene: bpy.types.Scene) -> str:
     """What a shot still lacks, in the order of the work; empty where nothing is."""
-    if not captures.in_scene(scene):
-        return "Import a 360° capture first"
+    if reason := base.without_captures(scene):
+        return reason
     if cache.find(scene) is None:
         return "Project the captures onto geometry first"
     if scene.camera is None:
@@ -60,12 +61,4 @@ def missing(scene: bpy.types.Scene) -> str:
 
 CLASSES = (PANTHEON360_OT_generate, PANTHEON360_OT_resume)
 
-
-def register() -> None:
-    for operator in CLASSES:
-        bpy.utils.register_class(operator)
-
-
-def unregister() -> None:
-    for operator in reversed(CLASSES):
-        bpy.utils.unregister_class(operator)
+register, unregister = base.registration(*CLASSES)

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import CollectionProperty, StringProperty
-from bpy_extras.io_utils import ImportHelper
+from bpy.props import StringProperty
 
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene import captures
-from ..pantheon360_blender.scene.jobs import JobOperator
+from . import base
 
 PATTERNS = "*.jpg;*.jpeg;*.png;*.tif;*.tiff;*.exr;*.hdr;*.webp"
 
 
-class PANTHEON360_OT_import_captures(JobOperator, ImportHelper):  # type: ignore[misc]
+class PANTHEON360_OT_import_captures(base.FilesOperator):
     """Import 360° photographs as captures, placed by their GPS position and heading where they have them"""
 
     bl_idname = "pantheon360.import_captures"
     bl_label = "Import 360° Captures"
     bl_options = {"REGISTER", "UNDO"}
 
-    files: CollectionProperty(  # type: ignore[valid-type]
-        type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"}
-    )
-    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
     filter_glob: StringProperty(default=PATTERNS, options={"HIDDEN"})  # type: ignore[valid-type]
-
-    def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:  # type: ignore[override]
-        if self.directory and self.files:  # dropped into the window
-            return self.start(context)
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
 
     def job(self, context: Any) -> Job[list[bpy.types.Object]]:
         self._warnings: list[str] = []
-        return captures.import_files(context.scene, self._paths(), self._warnings.append)
+        return captures.import_files(context.scene, self.paths(), self._warnings.append)
 
     def finished(self, context: Any, result: list[bpy.types.Object]) -> None:
-        for text in self._warnings:
-            self.report({"WARNING"}, text)
+        base.warn(self, *self._warnings)
         self.report({"INFO"}, f"{len(result)} capture{'' if len(result) == 1 else 's'} imported")
         _select(result, context.view_layer)
-
-    def _paths(self) -> list[Path]:
-        named = [Path(self.directory) / file.name for file in self.files if file.name]
-        chosen = str(getattr(self, "filepath", ""))  # ImportHelper's
-        return named or ([Path(chosen)] if chosen else [])
 
 
 def _select(objects: list[bpy.types.Object], layer: bpy.types.ViewLayer) -> None:
@@ -70,9 +52,4 @@ def _select(objects: list[bpy.types.Object], layer: bpy.types.ViewLayer) -> None
     layer.objects.active = objects[-1]
 
 
-def register() -> None:
-    bpy.utils.register_class(PANTHEON360_OT_import_captures)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(PANTHEON360_OT_import_captures)
+register, unregister = base.registration(PANTHEON360_OT_import_captures)

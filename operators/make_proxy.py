@@ -4,39 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import bpy
-
-from ..pantheon360_blender.core.errors import PantheonError
-from ..pantheon360_blender.scene import captures, proxy
+from ..pantheon360_blender.scene import proxy
+from . import base
 
 
-class PANTHEON360_OT_make_proxy(bpy.types.Operator):
+class PANTHEON360_OT_make_proxy(base.ImmediateOperator):
     """Add a ground plane and distant walls around the captures, to be moved and modelled to fit the photographs"""
 
     bl_idname = "pantheon360.make_proxy"
     bl_label = "Make Proxy"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        if not captures.in_scene(context.scene):
-            cls.poll_message_set("Import a 360° capture first")
-            return False
-        return True
+    def refusal(cls, context: Any) -> str:
+        return base.without_captures(context.scene)
 
-    def execute(self, context: Any) -> set[Any]:
-        try:
-            made = proxy.create(context.scene)
-        except PantheonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self.report({"INFO"}, f"{len(made)} proxy meshes added")
-        return {"FINISHED"}
+    def act(self, context: Any) -> str:
+        return f"{len(proxy.create(context.scene))} proxy meshes added"
 
 
-def register() -> None:
-    bpy.utils.register_class(PANTHEON360_OT_make_proxy)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(PANTHEON360_OT_make_proxy)
+register, unregister = base.registration(PANTHEON360_OT_make_proxy)

@@ -9,40 +9,26 @@ import bpy
 from bpy.props import FloatProperty
 
 from ..pantheon360_blender.core.errors import PantheonError
-from ..pantheon360_blender.scene import captures, orientation
+from ..pantheon360_blender.scene import orientation
+from . import base
 
 
-class PlaceOperator(bpy.types.Operator):
+class PlaceOperator(base.ImmediateOperator):
     """An operator that moves the captures, the cache and the proxy together. A subclass defines `orient`."""
-
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        reason = cls.refusal(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
 
     @classmethod
     def refusal(cls, context: Any) -> str:
-        """Why it cannot be done now; empty where it can."""
-        return "" if captures.in_scene(context.scene) else "Import a 360° capture first"
+        return base.without_captures(context.scene)
 
     def orient(self, context: Any) -> str:
         """Do it, and say what was done. Raises PantheonError."""
         raise NotImplementedError
 
-    def execute(self, context: Any) -> set[Any]:
-        try:
-            done = self.orient(context)
-        except PantheonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+    def act(self, context: Any) -> str:
+        done = self.orient(context)
         if held := orientation.held(context.scene):
-            self.report({"WARNING"}, f"Keyframes, drivers or constraints hold {', '.join(held)} in place.")
-        self.report({"INFO"}, done)
-        return {"FINISHED"}
+            base.warn(self, f"Keyframes, drivers or constraints hold {', '.join(held)} in place.")
+        return done
 
 
 class SelectionOperator(PlaceOperator):
@@ -122,12 +108,4 @@ class PANTHEON360_OT_set_floor(SelectionOperator):
 
 CLASSES = (PANTHEON360_OT_level_captures, PANTHEON360_OT_scale_captures, PANTHEON360_OT_set_floor)
 
-
-def register() -> None:
-    for operator in CLASSES:
-        bpy.utils.register_class(operator)
-
-
-def unregister() -> None:
-    for operator in reversed(CLASSES):
-        bpy.utils.unregister_class(operator)
+register, unregister = base.registration(*CLASSES)

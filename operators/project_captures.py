@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import bpy
-
 from ..pantheon360_blender.core.point_cloud import PointCloud
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import cache, camera_path, captures, projection
+from ..pantheon360_blender.scene import cache, camera_path, projection
 from ..pantheon360_blender.scene.jobs import JobOperator
+from . import base
 
 
 class PANTHEON360_OT_project_captures(JobOperator):
@@ -21,11 +20,12 @@ class PANTHEON360_OT_project_captures(JobOperator):
 
     @classmethod
     def refusal(cls, context: Any) -> str:
-        if not captures.in_scene(context.scene):
-            return "Import a 360° capture first"
-        if not projection.geometry_in(context.scene):
-            return "Make a proxy, or mark meshes as projection geometry, first"
-        return ""
+        bare = (
+            ""
+            if projection.geometry_in(context.scene)
+            else "Make a proxy, or mark meshes as projection geometry, first"
+        )
+        return base.without_captures(context.scene) or bare
 
     def job(self, context: Any) -> Job[PointCloud]:
         self._scene = context.scene.name  # the window may show another one when the job is done
@@ -36,9 +36,4 @@ class PANTHEON360_OT_project_captures(JobOperator):
         self.report({"INFO"}, f"{len(result):,} points in {obj.name}")
 
 
-def register() -> None:
-    bpy.utils.register_class(PANTHEON360_OT_project_captures)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(PANTHEON360_OT_project_captures)
+register, unregister = base.registration(PANTHEON360_OT_project_captures)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import bpy
 from bpy.props import BoolProperty
 
 from ..pantheon360_blender.core.job_folder import JobFolder
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene import camera_path, render_engine, shot
 from ..pantheon360_blender.scene.jobs import JobOperator
+from . import base
 from .generate import missing
 
 
@@ -42,9 +42,4 @@ class PANTHEON360_OT_render_geometry(JobOperator):
         self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
 
 
-def register() -> None:
-    bpy.utils.register_class(PANTHEON360_OT_render_geometry)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(PANTHEON360_OT_render_geometry)
+register, unregister = base.registration(PANTHEON360_OT_render_geometry)

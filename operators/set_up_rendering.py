@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import bpy
-
 from ..pantheon360_blender.scene import render_engine
+from . import base
 
 
-class PANTHEON360_OT_set_up_rendering(bpy.types.Operator):
+class PANTHEON360_OT_set_up_rendering(base.ImmediateOperator):
     """Make Pantheon360 this scene's render engine, at the shot's width, for F12 and render farms"""
 
     bl_idname = "pantheon360.set_up_rendering"
     bl_label = "Set Up Rendering"
-    bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        if render_engine.is_set_up(context.scene):
-            cls.poll_message_set("F12 renders the shot already")
-            return False
-        return True
+    def refusal(cls, context: Any) -> str:
+        return "F12 renders the shot already" if render_engine.is_set_up(context.scene) else ""
 
-    def execute(self, context: Any) -> set[Any]:
+    def act(self, context: Any) -> str:
         render_engine.set_up(context.scene)
-        return {"FINISHED"}
+        return ""
 
 
-def register() -> None:
-    bpy.utils.register_class(PANTHEON360_OT_set_up_rendering)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(PANTHEON360_OT_set_up_rendering)
+register, unregister = base.registration(PANTHEON360_OT_set_up_rendering)

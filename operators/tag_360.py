@@ -11,6 +11,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ..pantheon360_blender.core import spherical_video
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.jobs import JobOperator
+from . import base
 
 
 class PANTHEON360_OT_tag_360(JobOperator):
@@ -62,9 +63,4 @@ def copy_name(source: Path) -> Path:
     return candidate
 
 
-def register() -> None:
-    bpy.utils.register_class(PANTHEON360_OT_tag_360)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(PANTHEON360_OT_tag_360)
+register, unregister = base.registration(PANTHEON360_OT_tag_360)
