@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from backend import terminal
-from backend.importers import open_source
-from backend.service import Answers, Reporter, claim_stdout
+from backend.importers import decoders, open_source
+from backend.service import Answers, Reporter, claim_stdout, version
 from pantheon360_blender.core import messages
 from pantheon360_blender.core.errors import PantheonError
-from pantheon360_blender.core.importers import Imported, import_folder
+from pantheon360_blender.core.importers import Imported, depth, import_folder
 from pantheon360_blender.core.importers.imported import UP_AXES, Options
 
 
@@ -35,6 +36,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--depth-scale", type=float, help="metres of a step of a depth image (inverse depth: 1/m)")
     parser.add_argument("--depth-inverse", action="store_true", help="the depth image holds 1 / depth")
     parser.add_argument("--depth-measure", default="range", help="range, cube or horizontal (%(default)s)")
+    parser.add_argument("--range-only", action="store_true", help="of a depth image write its range alone, range.npz")
     parser.add_argument("--every", type=int, default=1, help="of a sequence of frames, take every n-th")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line instead of text")
     return parser
@@ -44,11 +46,19 @@ def main(argv: list[str] | None = None) -> int:
     """Import and return the exit code."""
     options = vars(arguments().parse_args(argv))
     path, folder, as_json = options.pop("path"), options.pop("folder"), options.pop("json")
+    range_only = options.pop("range_only")
     printer: terminal.Printer = Answers(claim_stdout()) if as_json else terminal.Lines(sys.stdout)
+    if as_json:
+        printer.send(messages.Hello(messages.PROTOCOL, version(), os.getpid(), "CPU"))
     try:
-        imported = _imported(path, options | {"pictures": folder / "pictures"}, printer)
-        import_folder.write(imported, folder)
-        for note in imported.notes:
+        if range_only:
+            ranges, notes = depth.read_range(path, Options(**options, decoders=decoders.DECODERS))
+            import_folder.write_range(ranges, folder)
+        else:
+            imported = _imported(path, options | {"pictures": folder / "pictures"}, printer)
+            import_folder.write(imported, folder)
+            notes = list(imported.notes)
+        for note in notes:
             printer.send(messages.Warning_(note))
         printer.send(messages.Done(path.name, str(folder), 0))
         return terminal.DONE

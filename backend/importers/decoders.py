@@ -11,8 +11,10 @@ import numpy as np
 
 from pantheon360_blender.core import exr, files
 from pantheon360_blender.core.errors import FileError, ImageError
-from pantheon360_blender.core.importers import Decoders, SourceError
+from pantheon360_blender.core.importers import Decoders
 from pantheon360_blender.core.importers.imported import as_colours, png_picture
+
+from . import missing
 
 _DAMAGED = "Copy or export it again."
 _LARGEST_PIXELS = 1 << 28
@@ -63,7 +65,7 @@ def channels(data: bytes, name: str) -> dict[str, np.ndarray]:
         try:
             import OpenEXR
         except ImportError:
-            raise refusal from None
+            raise missing.library(f"{refusal.text} Reading it needs the OpenEXR library", "openexr") from None
         return _by_library(OpenEXR, data, name)
 
 
@@ -102,9 +104,7 @@ def _opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise SourceError(
-            "This needs OpenCV, which is not installed.", advice="Install opencv-python-headless in the backend."
-        ) from error
+        raise missing.library("Pictures other than PNG and videos need OpenCV", "opencv-python-headless") from error
     return cv2
 
 

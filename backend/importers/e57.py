@@ -25,6 +25,8 @@ from pantheon360_blender.core.importers.imported import (
 )
 from pantheon360_blender.core.progress import Job, Progress
 
+from . import missing
+
 _PART = 1 << 19  # points
 _PAGE = 1024
 _CHECKSUM = 4
@@ -210,9 +212,7 @@ def _library() -> Any:
     try:
         from pye57 import libe57
     except ImportError as error:
-        raise SourceError(
-            "E57 files need pye57, which is not installed.", advice="Install pye57 in the backend."
-        ) from error
+        raise missing.library("E57 files need pye57", "pye57") from error
     return libe57
 
 

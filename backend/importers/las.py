@@ -16,6 +16,8 @@ import numpy as np
 from pantheon360_blender.core.importers.imported import Gathering, Imported, Options, Source, SourceError
 from pantheon360_blender.core.progress import Job, Progress
 
+from . import missing
+
 _PART = 1 << 19  # points
 _LOW_NOISE, _HIGH_NOISE = 7, 18  # classes; the second one only in the newer point formats
 _NEWER = 6
@@ -237,9 +239,7 @@ def _library() -> Any:
     try:
         import laspy
     except ImportError as error:
-        raise SourceError(
-            "LAS and LAZ files need laspy, which is not installed.", advice="Install laspy[lazrs] in the backend."
-        ) from error
+        raise missing.library("LAS and LAZ files need laspy", "laspy[lazrs]") from error
     return laspy
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -63,13 +64,17 @@ _DEATHS_BY_CODE = {
 class BackendProcess:
     """One backend child process.
 
-    python: the interpreter, None for Blender's own; root: the folder with the `backend` package. Nothing blocks but
-    `wait_for_hello`, `cancel` and `stop`, which are bounded. Two threads read; they know nothing of Blender.
+    python: the interpreter, None for Blender's own; root: the folder with the `backend` package; module: what to run
+    of it, with its arguments. Nothing blocks but `wait_for_hello`, `cancel` and `stop`, which are bounded. Two threads
+    read; they know nothing of Blender.
     """
 
-    def __init__(self, python: Path | None = None, root: Path = EXTENSION_ROOT) -> None:
+    def __init__(
+        self, python: Path | None = None, root: Path = EXTENSION_ROOT, module: Sequence[str] = ("backend", "serve")
+    ) -> None:
         self.python = python
         self.root = root
+        self.module = tuple(module)
         self.hello: messages.Hello | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._reaped = False
@@ -85,7 +90,7 @@ class BackendProcess:
     def start(self) -> None:
         """Start the child. Raises BackendError where there is no interpreter or it cannot be started."""
         interpreter = self.python or own_python()
-        command = [str(interpreter), "-B", "-X", "utf8", "-u", "-m", "backend", "serve"]
+        command = [str(interpreter), "-B", "-X", "utf8", "-u", "-m", *self.module]
         try:
             self._child = subprocess.Popen(
                 command,

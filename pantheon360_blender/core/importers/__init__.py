@@ -13,13 +13,14 @@ from typing import Any
 from ..errors import FileError
 from ..progress import Job, Progress
 from . import clouds, colmap, depth, transforms, vipe
-from .imported import Decoders, Imported, ImportedCapture, Options, Source, SourceError
+from .imported import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, Source, SourceError
 
 __all__ = [
     "SOURCES",
     "Decoders",
     "Imported",
     "ImportedCapture",
+    "MissingLibraryError",
     "Options",
     "Source",
     "SourceError",
@@ -39,7 +40,8 @@ SOURCES: tuple[Source, ...] = (
 """What can be read with numpy alone."""
 
 _START = 4096
-_IN_THE_BACKEND = {b"LASF": "a LAS or LAZ point cloud", b"ASTM-E57": "an E57 scan"}
+_BY_LIBRARIES = {b"LASF": ("a LAS or LAZ point cloud", "laspy[lazrs]"), b"ASTM-E57": ("an E57 scan", "pye57")}
+"""Kinds that need a library: their first bytes, what they are, and the package."""
 
 
 def open_source(path: Path, *, sources: Sequence[Source] = SOURCES, **options: Any) -> Job[Imported]:
@@ -62,14 +64,19 @@ def open_source(path: Path, *, sources: Sequence[Source] = SOURCES, **options: A
 
 
 def source_of(path: Path, sources: Sequence[Source] = SOURCES) -> Source:
-    """The source that recognises a file or folder. Raises FileError and SourceError as open_source does."""
+    """The source that recognises a file or folder. Raises FileError and SourceError as open_source does.
+
+    MissingLibraryError is raised for kinds that the backend's sources alone read.
+    """
     start = _first_bytes(path)
     for source in sources:
         if source.recognises(path, start):
             return source
-    for mark, what in _IN_THE_BACKEND.items():
+    for mark, (what, package) in _BY_LIBRARIES.items():
         if start.startswith(mark):
-            raise SourceError(f"{path} is {what}, which needs the backend.", advice="Set up the backend environment.")
+            raise MissingLibraryError(
+                f"{path} is {what}, which {package} reads.", advice=f"Import it with a backend that has {package}."
+            )
     kinds = "; ".join(source.title for source in sources)
     raise SourceError(f"{path} is of no known kind.", advice=f"These can be imported: {kinds}.")
 

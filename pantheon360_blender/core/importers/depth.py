@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import depth_image, exr, png
 from ..cameras import pose_matrix, rotation_from_heading
-from ..errors import ImageError
+from ..errors import FileError, ImageError
 from ..progress import Job, Progress
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError
 from .unprojection import add_depth
@@ -16,7 +16,31 @@ from .unprojection import add_depth
 _EYE_HEIGHT = 2.0  # metres: a camera on a pole or a raised tripod
 _MARKS = ("_depth", "-depth", ".depth", "_range", "_d", "depth_", "depth")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".exr")
-_SMALLEST = 16  # rows
+_AGAIN = "Export the depth pass again."
+
+
+def read_range(path: Path, options: Options) -> tuple[np.ndarray, list[str]]:
+    """Range of a depth image by `depth_scale`, `depth_inverse` and `depth_measure` of the options, and notes on it.
+
+    Returns (H, 2 H) float32 metres, infinite where nothing is. Raises FileError, ImageError, SourceError;
+    exr.UnsupportedExrError for OpenEXR files that the options' decoder does not know.
+    """
+    try:
+        values = _values(path, options)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror or error}.", advice="Check the path.") from error
+    notes = []
+    if options.depth_scale is None and values.dtype.kind in "iu":
+        notes.append("No depth scale was given: one step of the values was taken for a millimetre.")
+    try:
+        ranges = depth_image.to_range(
+            values, options.depth_scale, inverse=options.depth_inverse, measure=options.depth_measure
+        )
+    except ImageError as error:
+        raise ImageError(f"{path}: {error.text}", advice=error.advice) from error
+    if not np.isfinite(ranges).any():
+        raise ImageError(f"{path} holds no depth: all of its values mean that nothing is there.", advice=_AGAIN)
+    return ranges, notes
 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
@@ -25,16 +49,9 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     if pose is None:
         pose = pose_matrix(rotation_from_heading(0.0), np.array([0.0, 0.0, _EYE_HEIGHT]))
         gathering.notes.append(f"No pose was given: the camera stands {_EYE_HEIGHT:g} m above the origin, looking +Y.")
-    values = _values(path, options)
+    ranges, notes = read_range(path, options)
+    gathering.notes += notes
     yield Progress("Reading depth", 1, 3)
-    if options.depth_scale is None and values.dtype.kind in "iu":
-        gathering.notes.append("No depth scale was given: one step of the values was taken for a millimetre.")
-    try:
-        ranges = depth_image.to_range(
-            values, options.depth_scale, inverse=options.depth_inverse, measure=options.depth_measure
-        )
-    except ImageError as error:
-        raise ImageError(f"{path}: {error.text}", advice=error.advice) from error
     picture = options.image or _picture_beside(path)
     colours = None
     if picture is None:

@@ -1,23 +1,25 @@
 """An import as a folder: what the process that has the libraries hands to Blender.
 
-cache.npz holds the points where there are any, import.json the captures, notes and the offset.
+cache.npz holds the points where there are any, import.json the captures, notes and the offset. A depth image alone
+becomes range.npz.
 """
 
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import files
+from .. import files, npz
 from ..cameras import check_pose
 from ..errors import PoseError
 from ..point_cloud import PointCloud
 from .imported import Imported, ImportedCapture, SourceError
 
-CACHE, LIST = "cache.npz", "import.json"
+CACHE, LIST, RANGE = "cache.npz", "import.json", "range.npz"
 _SCHEMA = 1
 _LARGEST = 1 << 28  # bytes
 
@@ -63,6 +65,25 @@ def read(folder: Path) -> Imported:
     except (ValueError, TypeError, KeyError, RecursionError, PoseError) as error:
         raise SourceError(f"{place} is damaged: {error}.", advice="Import again.") from error
     return Imported(cloud, captures, notes, offset)
+
+
+def write_range(ranges: np.ndarray, folder: Path) -> None:
+    """Write a range image, (H, 2 H) float32 metres, into a folder. Raises FileError."""
+    with files.writing(folder / RANGE) as file:
+        np.savez(file, range=np.ascontiguousarray(ranges, np.float32))
+
+
+def read_range(folder: Path) -> np.ndarray:
+    """Read what `write_range` wrote. Raises SourceError where it is missing or damaged."""
+    place = folder / RANGE
+    try:
+        with zipfile.ZipFile(place) as archive:
+            ranges = npz.read(archive, "range")
+    except npz.DAMAGED as error:
+        raise SourceError(f"{place} cannot be read: {error}.", advice="Import again.") from error
+    if ranges.ndim != 2 or ranges.dtype != np.float32 or ranges.shape[1] != 2 * ranges.shape[0]:
+        raise SourceError(f"{place} holds no range image: {ranges.dtype} {ranges.shape}.", advice="Import again.")
+    return ranges
 
 
 def _capture(each: dict[str, Any]) -> ImportedCapture:

@@ -41,6 +41,12 @@ class SourceError(PantheonError):
     code = "source"
 
 
+class MissingLibraryError(SourceError):
+    """A file or folder is sound, but this Python lacks the library that reads its kind."""
+
+    code = "missing-package"
+
+
 @dataclass(frozen=True, eq=False)
 class ImportedCapture:
     """A picture with a pose from another program.

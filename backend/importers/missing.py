@@ -1,0 +1,30 @@
+"""Libraries that importers need and this Python may lack: their packages, and the error that says how to get them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from pantheon360_blender.core.importers import MissingLibraryError
+
+PACKAGES = {
+    "LAS, LAZ, COPC": {"laspy": "laspy[lazrs]", "lazrs": "laspy[lazrs]"},
+    "E57": {"pye57": "pye57"},
+    "JPEG pictures and videos": {"cv2": "opencv-python-headless"},
+    "OpenEXR of every kind": {"OpenEXR": "openexr"},
+}
+"""What is read by libraries: the modules that it takes, and the packages they are in."""
+
+
+def packages(kind: str) -> list[str]:
+    """Packages that this Python lacks for one of PACKAGES."""
+    needed = PACKAGES[kind]
+    return sorted({package for module, package in needed.items() if importlib.util.find_spec(module) is None})
+
+
+def library(what: str, package: str) -> MissingLibraryError:
+    """The error for a library that is missing; what: a sentence that says who needs it, without its end."""
+    return MissingLibraryError(
+        f"{what}, which is not installed in {sys.executable}.",
+        advice=f'Install it: "{sys.executable}" -m pip install "{package}"',
+    )

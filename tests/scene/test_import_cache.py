@@ -1,0 +1,411 @@
+"""Files of other programs become the 3D cache and captures; what the artist had stays, and everything is explained."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import plyfile
+import pytest
+
+House = Callable[[str], ModuleType]
+ROOT = Path(__file__).resolve().parents[2]
+COUNT = 500
+
+LASER_SCAN = """
+import sys
+import laspy
+import numpy as np
+
+random = np.random.default_rng(5)
+header = laspy.LasHeader(point_format=7, version="1.4")
+header.offsets, header.scales = [500000.0, 5400000.0, 300.0], [0.001, 0.001, 0.001]
+las = laspy.LasData(header)
+points = random.uniform(-5, 5, (int(sys.argv[2]), 3)) + (float(sys.argv[3]) + 500000.0, 5400000.0, 300.0)
+las.x, las.y, las.z = points.T
+las.red, las.green, las.blue = (random.integers(0, 256, (len(points), 3)) * 257).T
+las.write(sys.argv[1])
+"""
+
+SCAN_WITH_PICTURE = """
+import sys
+import numpy as np
+import pye57
+from pathlib import Path
+from pye57 import libe57
+
+path, picture = sys.argv[1:]
+file = pye57.E57(path, "w")
+points = np.random.default_rng(6).uniform(-3, 3, (200, 3))
+columns = {f"cartesian{axis}": points[:, index] for index, axis in enumerate("XYZ")}
+shades = {f"color{name}": np.full(200, 90, np.uint8) for name in ("Red", "Green", "Blue")}
+file.write_scan_raw(columns | shades, rotation=np.array([1.0, 0, 0, 0]), translation=np.zeros(3), name="scan")
+image, data = file.image_file, np.fromfile(picture, np.uint8)
+
+def numbers(**values):
+    node = libe57.StructureNode(image)
+    for name, value in values.items():
+        node.set(name, libe57.FloatNode(image, value))
+    return node
+
+node, view, pose = (libe57.StructureNode(image) for _ in range(3))
+node.set("guid", libe57.StringNode(image, "{1}"))
+node.set("name", libe57.StringNode(image, "station"))
+pose.set("rotation", numbers(w=1.0, x=0.0, y=0.0, z=0.0))
+pose.set("translation", numbers(x=1.0, y=2.0, z=1.5))
+node.set("pose", pose)
+blob = libe57.BlobNode(image, len(data))
+view.set("pngImage", blob)
+node.set("sphericalRepresentation", view)
+file.root["images2D"].append(node)
+blob.write(data, 0, len(data))
+file.close()
+"""
+
+
+@pytest.fixture
+def bring(house: House, blend: Any) -> Any:
+    """Run the job on the fixture's scene."""
+
+    def run(*paths: Path, **options: Any) -> Any:
+        return house("scene.jobs").run_blocking(house("scene.import_cache").bring_in(blend, paths, **options))
+
+    return run
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch, blend: Any, tmp_path: Path) -> Path:
+    """The Python with laspy and pye57, chosen as the backend's."""
+    python = ROOT / ".environments" / "backend" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.is_file():
+        pytest.skip("needs the backend's environment")
+    monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", str(python))
+    blend.pantheon360.jobs_folder = str(tmp_path / "jobs")
+    return python
+
+
+def made(python: Path, program: str, *arguments: object) -> None:
+    done = subprocess.run([str(python), "-c", program, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1000:]
+
+
+def write_ply(path: Path, count: int = COUNT, spread: float = 3.0) -> np.ndarray:
+    """A cloud by plyfile; returns its vertices."""
+    random = np.random.default_rng(1)
+    kinds = [(name, "f4") for name in "xyz"] + [(name, "u1") for name in ("red", "green", "blue")]
+    vertices = np.zeros(count, kinds)
+    for name, _ in kinds:
+        vertices[name] = random.uniform(-spread, spread, count) if name in "xyz" else random.integers(0, 256, count)
+    plyfile.PlyData([plyfile.PlyElement.describe(vertices, "vertex")]).write(str(path))
+    return vertices
+
+
+def write_panorama(house: House, path: Path, seed: int = 0, width: int = 64) -> Path:
+    colours = np.random.default_rng(seed).integers(0, 256, (width // 2, width, 3), dtype=np.uint8)
+    house("core.png").write(path, colours)
+    return path
+
+
+def write_colmap(folder: Path, names: list[str], model: int = 17) -> None:
+    """Cameras on a line, 2 m apart, looking along COLMAP's +Z with Y down, and one point seen by each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters = (64.0, 32.0) if model == 17 else (50.0, 50.0, 32.0, 16.0)
+    camera = struct.pack(f"<IiQQ{len(parameters)}d", 1, model, 64, 32, *parameters)
+    (folder / "cameras.bin").write_bytes(struct.pack("<Q", 1) + camera)
+    data = struct.pack("<Q", len(names))
+    for index, name in enumerate(names):
+        data += struct.pack("<I7dI", index + 1, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -2.0 * index, 1)
+        data += name.encode() + b"\0" + struct.pack("<Q", 0)
+    (folder / "images.bin").write_bytes(data)
+    data = struct.pack("<Q", len(names))
+    for index in range(len(names)):
+        data += struct.pack("<Q3d3Bd", index + 1, index, 0.0, 5.0, 10 * index, 20, 30, 0.1)
+        data += struct.pack("<QII", 1, index + 1, 0)
+    (folder / "points3D.bin").write_bytes(data)
+
+
+def points_of(house: House, scene: Any) -> Any:
+    return house("scene.cache").stored_points(house("scene.cache").find(scene))
+
+
+def captures_of(scene: Any) -> list[str]:
+    return sorted(obj.name for obj in scene.objects if obj.pantheon360.is_capture)
+
+
+def test_a_ply_becomes_the_cache(house: House, blend: Any, tmp_path: Path) -> None:
+    import bpy
+
+    path = tmp_path / "Ünïcode 空 dir" / "room.ply"
+    path.parent.mkdir()
+    vertices = write_ply(path)
+    assert bpy.ops.pantheon360.import_cache(filepath=str(path)) == {"FINISHED"}
+    cloud = points_of(house, blend)
+    np.testing.assert_array_equal(cloud.points, np.column_stack([vertices[name] for name in "xyz"]))
+    np.testing.assert_array_equal(cloud.colours, np.column_stack([vertices[n] for n in ("red", "green", "blue")]))
+
+
+def test_points_are_replaced_or_merged(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
+    write_ply(tmp_path / "one.ply", 100)
+    write_ply(tmp_path / "two.ply", 30)
+    assert bring(tmp_path / "one.ply").points == 100
+    assert bring(tmp_path / "two.ply", result="MERGE").points == 30
+    assert len(points_of(house, blend)) == 130
+    bring(tmp_path / "two.ply", result="REPLACE")
+    assert len(points_of(house, blend)) == 30
+    bring(tmp_path / "one.ply", tmp_path / "two.ply")
+    assert len(points_of(house, blend)) == 130
+    assert sum(bool(obj.pantheon360.is_cache) for obj in blend.objects) == 1
+
+
+def test_large_clouds_are_thinned_and_it_is_said(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
+    write_ply(tmp_path / "one.ply", 20_000)
+    brought = bring(tmp_path / "one.ply", limit=5000)
+    assert 1000 < len(points_of(house, blend)) == brought.points <= 5000
+    assert any("20,000 points were thinned" in note for note in brought.notes)
+    brought = bring(tmp_path / "one.ply", voxel=1.0)
+    assert brought.points == len(np.unique(np.floor(raw(tmp_path / "one.ply")), axis=0))
+    write_ply(tmp_path / "two.ply", 4000)
+    brought = bring(tmp_path / "one.ply", tmp_path / "two.ply", limit=5000)
+    assert brought.points <= 5000
+
+
+def raw(path: Path) -> np.ndarray:
+    vertices = plyfile.PlyData.read(str(path))["vertex"]
+    return np.column_stack([vertices[name] for name in "xyz"])
+
+
+def test_a_colmap_model_brings_captures_with_their_pictures_and_points(
+    house: House, blend: Any, bring: Any, tmp_path: Path
+) -> None:
+    """COLMAP's camera looks along +Z with Y down: in Blender it looks along +Y, and stands 2 m further each time."""
+    import bpy
+
+    write_colmap(tmp_path / "sparse" / "0", ["b.png", "a.png"])
+    for index, name in enumerate("ab"):
+        write_panorama(house, tmp_path / "images" / f"{name}.png", seed=index)
+    brought = bring(tmp_path)
+    assert captures_of(blend) == brought.captures == ["a", "b"]
+    for name, y in (("b", 0.0), ("a", 2.0)):
+        obj = bpy.data.objects[name]
+        assert Path(obj.pantheon360.source_path).name == f"{name}.png"
+        pose = house("scene.captures").pose(obj)
+        np.testing.assert_allclose(pose[:3, 3], (0, y, 0), atol=1e-6)
+        np.testing.assert_allclose(-pose[:3, 2], (0, 1, 0), atol=1e-6)
+        np.testing.assert_allclose(pose[:3, 1], (0, 0, 1), atol=1e-6)
+    cloud = points_of(house, blend)
+    np.testing.assert_allclose(cloud.points, [[0, 5, 0], [1, 5, 0]], atol=1e-6)
+    np.testing.assert_array_equal(cloud.source, [1, 0], "by the captures' order of name")
+    assert any("two points you know" in note for note in brought.notes)
+
+
+def test_captures_that_are_there_are_moved_and_points_keep_their_capture(
+    house: House, blend: Any, bring: Any, tmp_path: Path
+) -> None:
+    """Also where the model's pictures are not beside it: the name tells. Levelling stays as the artist set it."""
+    import bpy
+
+    for index, name in enumerate("zb"):
+        image = bpy.data.images.load(str(write_panorama(house, tmp_path / "mine" / f"{name}.png", seed=index)))
+        house("scene.captures").create(blend, f"my {name}", image, (9.0, 9.0, 9.0))
+    bpy.data.objects["my b"].pantheon360.pitch = 0.3
+    cloud = house("core.point_cloud").PointCloud
+    here = cloud(np.ones((2, 3), np.float32), np.zeros((2, 3), np.uint8), source=np.array([0, 1], np.int32))
+    house("scene.cache").replace(blend, here)
+    write_colmap(tmp_path / "model", ["a.png", "b.png"])
+    write_panorama(house, tmp_path / "model" / "images" / "a.png", seed=7)
+    brought = bring(tmp_path / "model", result="MERGE")
+    assert captures_of(blend) == ["a", "my b", "my z"]
+    assert brought.captures == ["a", "my b"]
+    bpy.context.view_layer.update()
+    np.testing.assert_allclose(
+        house("scene.captures").pose(bpy.data.objects["my b"])[:3],
+        [[1, 0, 0, 0], [0, 0, -1, 2], [0, 1, 0, 0]],
+        atol=1e-6,
+    )
+    assert tuple(bpy.data.objects["my z"].location) == (9.0, 9.0, 9.0)
+    np.testing.assert_array_equal(points_of(house, blend).source, [1, 2, 0, 1])
+
+
+def test_perspective_pictures_become_cameras(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
+    import bpy
+
+    write_colmap(tmp_path, ["a.jpg", "b.jpg"], model=1)
+    brought = bring(tmp_path)
+    assert (brought.cameras, captures_of(blend)) == (2, [])
+    bpy.context.view_layer.update()
+    camera = bpy.data.objects["b"]
+    assert (camera.type, tuple(camera.matrix_world.translation)) == ("CAMERA", (0.0, 2.0, 0.0))
+    brought = bring(tmp_path, with_captures=False)
+    assert (brought.cameras, brought.points) == (0, 2)
+
+
+def test_undo_takes_the_import_back(house: House, blend: Any, tmp_path: Path) -> None:
+    import bpy
+
+    bpy.context.preferences.edit.use_global_undo = True
+    write_colmap(tmp_path, ["a.png"])
+    write_panorama(house, tmp_path / "images" / "a.png")
+    bpy.ops.ed.undo_push(message="before")
+    assert bpy.ops.pantheon360.import_cache(filepath=str(tmp_path)) == {"FINISHED"}
+    bpy.ops.ed.undo_push(message="Import 3D Cache")
+    assert captures_of(bpy.context.scene) == ["a"]
+    bpy.ops.ed.undo()
+    assert captures_of(bpy.context.scene) == []
+    assert house("scene.cache").find(bpy.context.scene) is None
+
+
+def test_cancelled_nothing_is_left(house: House, blend: Any, tmp_path: Path) -> None:
+    import bpy
+
+    write_colmap(tmp_path, ["a.png", "b.png", "c.png"])
+    for name in "abc":
+        write_panorama(house, tmp_path / "images" / f"{name}.png")
+    job = house("scene.import_cache").bring_in(blend, [tmp_path])
+    for step in job:
+        if step.phase == "Reading pictures" and step.step == 2:
+            break
+    assert bpy.data.images
+    job.close()
+    assert not bpy.data.images and not captures_of(blend) and house("scene.cache").find(blend) is None
+
+
+# By the backend
+
+
+def test_a_laser_scan_comes_through_the_backend(
+    house: House, blend: Any, bring: Any, backend: Path, tmp_path: Path
+) -> None:
+    """Tiles of one survey stay together, whether they come at once or one after the other."""
+    for name, east in (("west", 0.0), ("east", 40.0)):
+        made(backend, LASER_SCAN, tmp_path / f"{name}.laz", COUNT, east)
+    brought = bring(tmp_path / "west.laz", tmp_path / "east.laz")
+    cloud = points_of(house, blend)
+    assert brought.points == len(cloud) == 2 * COUNT
+    middles = [cloud.points[:COUNT].mean(axis=0), cloud.points[COUNT:].mean(axis=0)]
+    np.testing.assert_allclose(middles[1] - middles[0], (40, 0, 0), atol=0.01)
+    assert np.abs(cloud.points).max() < 400
+    offset = np.array(house("scene.cache").find(blend)["pantheon360_offset"])
+    np.testing.assert_allclose(middles[0] + offset, (500000, 5400000, 300), atol=1)
+    assert any("far from the origin" in note for note in brought.notes)
+    made(backend, LASER_SCAN, tmp_path / "further.las", COUNT, 180.0)
+    bring(tmp_path / "further.las", result="MERGE")
+    np.testing.assert_allclose(
+        points_of(house, blend).points[2 * COUNT :].mean(axis=0) - middles[0], (180, 0, 0), atol=0.01
+    )
+    assert not list((tmp_path / "jobs").iterdir()), "what was handed over is not kept"
+
+
+def test_a_scan_with_a_picture_becomes_a_capture_that_can_be_saved(
+    house: House, blend: Any, bring: Any, backend: Path, tmp_path: Path
+) -> None:
+    import bpy
+
+    picture = write_panorama(house, tmp_path / "station.png", seed=3)
+    made(backend, SCAN_WITH_PICTURE, tmp_path / "scan.e57", picture)
+    brought = bring(tmp_path / "scan.e57")
+    assert (brought.points, brought.captures) == (200, ["station"])
+    obj = bpy.data.objects["station"]
+    np.testing.assert_allclose(house("scene.captures").pose(obj)[:3, 3], (1, 2, 1.5), atol=1e-6)
+    # E57's spherical pictures look along +X in their centre.
+    np.testing.assert_allclose(-house("scene.captures").pose(obj)[:3, 2], (1, 0, 0), atol=1e-6)
+    shown = house("scene.captures").load(obj).image
+    np.testing.assert_array_equal(shown, house("core.png").read(picture))
+    assert Path(obj.pantheon360.source_path).is_relative_to(tmp_path / "jobs")
+
+
+def test_closing_the_job_ends_the_backend(house: House, blend: Any, backend: Path, tmp_path: Path) -> None:
+    made(backend, LASER_SCAN, tmp_path / "scan.las", COUNT, 0.0)
+    job = house("scene.import_cache").bring_in(blend, [tmp_path / "scan.las"])
+    seen = []
+    process = house("scene.backend_process").BackendProcess
+    start = process.start
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "start", lambda self: (seen.append(self), start(self))[1])
+        while not seen:
+            next(job)
+        job.close()
+    assert len(seen) == 1 and not seen[0].alive
+    assert not list((tmp_path / "jobs").iterdir())
+    assert house("scene.cache").find(blend) is None
+
+
+def test_a_python_without_the_library_is_refused_with_the_repair(
+    house: House, blend: Any, bring: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if importlib.util.find_spec("laspy") is not None:
+        pytest.skip("this Blender's Python has laspy")
+    monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON", raising=False)
+    blend.pantheon360.jobs_folder = str(tmp_path / "jobs")
+    (tmp_path / "scan.las").write_bytes(b"LASF" + bytes(400))
+    with pytest.raises(house("core.importers").MissingLibraryError) as refused:
+        bring(tmp_path / "scan.las")
+    assert "laspy" in refused.value.text
+    assert "Backend Python" in refused.value.advice, "nothing is installed into Blender's own Python"
+    monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", str(tmp_path / "nothing"))
+    with pytest.raises(house("core.errors").BackendError, match="cannot be started"):
+        bring(tmp_path / "scan.las")
+
+
+# Broken
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("none.ply", None, "does not exist"),
+        ("empty.ply", b"", "is empty"),
+        ("short.ply", b"ply\nformat binary_little_endian 1.0\nelement vertex 9\nproperty float x\n", "short.ply"),
+        ("text.txt", b"hello", "no known kind"),
+        ("list.json", b"{}", "no frames"),
+        ("photo.jpg", b"\xff\xd8\xff", "is a picture"),
+        ("points.npz", b"PK\x03\x04 nothing", "points.npz"),
+    ],
+)
+def test_broken_files_are_explained_and_change_nothing(
+    house: House, blend: Any, bring: Any, tmp_path: Path, name: str, content: bytes | None, told: str
+) -> None:
+    write_ply(tmp_path / "sound.ply", 10)
+    bring(tmp_path / "sound.ply")
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(house("core.errors").PantheonError, match=told):
+        bring(tmp_path / "sound.ply", tmp_path / name)
+    assert len(points_of(house, blend)) == 10
+
+
+def test_a_broken_scan_is_explained_by_the_backend(bring: Any, house: House, backend: Path, tmp_path: Path) -> None:
+    made(backend, LASER_SCAN, tmp_path / "scan.las", COUNT, 0.0)
+    (tmp_path / "short.las").write_bytes((tmp_path / "scan.las").read_bytes()[:-3000])
+    with pytest.raises(house("core.errors").PantheonError, match="cut short"):
+        bring(tmp_path / "short.las")
+    assert not list((tmp_path / "jobs").iterdir())
+
+
+def test_a_picture_that_is_no_panorama_is_told_and_the_rest_comes(
+    house: House, blend: Any, bring: Any, tmp_path: Path
+) -> None:
+    write_colmap(tmp_path, ["a.png", "b.png"])
+    write_panorama(house, tmp_path / "images" / "a.png")
+    house("core.png").write(tmp_path / "images" / "b.png", np.zeros((40, 60, 3), np.uint8))
+    brought = bring(tmp_path)
+    assert (brought.captures, brought.points) == (["a"], 2)
+    assert any("b.png" in note for note in brought.notes)
+
+
+def test_a_cache_being_edited_is_left_alone(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
+    import bpy
+
+    write_ply(tmp_path / "one.ply", 10)
+    bring(tmp_path / "one.ply")
+    bpy.context.view_layer.objects.active = house("scene.cache").find(blend)
+    bpy.ops.object.mode_set(mode="EDIT")
+    with pytest.raises(house("core.errors").CacheError, match="is being edited"):
+        bring(tmp_path / "one.ply")
+    bpy.ops.object.mode_set(mode="OBJECT")
