@@ -1,0 +1,110 @@
+"""Points from Depth Image: one panorama alone, with any depth the artist brings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
+
+from ..pantheon360_blender.core.errors import CaptureError
+from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene import depth_points
+from ..pantheon360_blender.scene.depth_points import DepthPoints
+from . import base
+
+
+class PANTHEON360_OT_import_depth(base.FilesOperator):
+    """Make cache points of the active capture by an equirectangular depth image of it: 16-bit PNG or OpenEXR"""
+
+    bl_idname = "pantheon360.import_depth"
+    bl_label = "Points from Depth Image"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filter_glob: StringProperty(  # type: ignore[valid-type]
+        default=";".join(f"*{suffix}" for suffix in depth_points.SUFFIXES), options={"HIDDEN"}
+    )
+    result: EnumProperty(  # type: ignore[valid-type]
+        name="Result",
+        description="What becomes of the points that are there",
+        items=[
+            ("MERGE", "Merge", "Points of other captures stay; those of this capture are exchanged"),
+            ("REPLACE", "Replace", "The new points replace all of the 3D cache"),
+        ],
+        default="MERGE",
+    )
+    scale: FloatProperty(  # type: ignore[valid-type]
+        name="Scale",
+        description="Metres of one step of the image's values; for inverse depth, 1 / metres of one step. "
+        "0 is a millimetre for whole numbers and a metre for OpenEXR",
+        default=0.0,
+        min=0.0,
+        soft_max=100.0,
+        precision=6,
+    )
+    inverse: BoolProperty(  # type: ignore[valid-type]
+        name="Inverse Depth",
+        description="The values are 1 / depth, brighter is nearer, as estimators give them",
+        default=False,
+    )
+    measure: EnumProperty(  # type: ignore[valid-type]
+        name="Measured",
+        description="What the depth of a pixel is",
+        items=[
+            ("range", "Along the Ray", "Distance from the camera, as panoramic renders have it"),
+            ("cube", "By Cube Face", "Along the axis of the cube face that the ray meets, as depth merged from a cube"),
+            ("horizontal", "Over Ground", "Distance from the vertical axis through the camera"),
+        ],
+        default="range",
+    )
+    voxel: FloatProperty(  # type: ignore[valid-type]
+        name="Thin by Voxel",
+        description="Keep one point for each cube of this size; 0 keeps all",
+        default=0.0,
+        min=0.0,
+        soft_max=1.0,
+        precision=3,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
+
+    @classmethod
+    def refusal(cls, context: Any) -> str:
+        if reason := base.without_captures(context.scene):
+            return reason
+        found = depth_points.chosen(context.scene, context.object)
+        return "" if found is not None else "Select the capture that the depth image belongs to"
+
+    def draw(self, context: Any) -> None:
+        layout: Any = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        found = depth_points.chosen(context.scene, context.object)
+        if found is not None:
+            layout.label(text=f"Depth of {found.name}", icon="WORLD")
+        for name in ("result", "scale", "inverse", "measure", "voxel"):
+            layout.prop(self, name)
+
+    def job(self, context: Any) -> Job[DepthPoints]:
+        found = depth_points.chosen(context.scene, context.object)
+        paths = self.paths()
+        if found is None or len(paths) != 1:
+            raise CaptureError(
+                "A depth image belongs to one capture.", advice="Select the capture and choose one depth image of it."
+            )
+        return depth_points.bring_in(
+            context.scene,
+            found,
+            paths[0],
+            result=self.result,
+            voxel=self.voxel,
+            depth_scale=self.scale or None,
+            depth_inverse=self.inverse,
+            depth_measure=self.measure,
+        )
+
+    def finished(self, _context: Any, result: DepthPoints) -> None:
+        base.warn(self, *result.notes)
+        self.report({"INFO"}, result.text)
+
+
+register, unregister = base.registration(PANTHEON360_OT_import_depth)
