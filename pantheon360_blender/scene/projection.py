@@ -35,6 +35,8 @@ LARGEST_STRETCH = 4.0
 DEPTH_TOLERANCE = 0.01
 """Share of the range by which another capture's range may differ and still be the same surface."""
 
+_NEIGHBOURS = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right)
+
 NEAREST_HIT = 1e-4
 """Metres: a surface through the capture's very position is not hit."""
 
@@ -125,9 +127,42 @@ def world_triangles(meshes: Sequence[bpy.types.Object], depsgraph: bpy.types.Dep
     return np.asarray(triangles[np.isfinite(triangles).all(axis=(1, 2))])
 
 
+def colours_of(
+    points: np.ndarray, loaded: Sequence[Capture], maps: Sequence[RangeMap]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours of points by the captures that see them.
+
+    points: (N, 3) world. loaded, maps: captures, and what each sees of the surface that the points lie on, of one
+    width. Each point takes its colour from the nearest capture that sees it, unmasked.
+    Returns (N, 3) uint8 sRGB, and (N,) int32 index of that capture, -1 where none sees the point (and it is black).
+    """
+    places = np.asarray(points, np.float64)
+    colours = np.zeros((len(places), 3), np.uint8)
+    source = np.full(len(places), -1, np.int32)
+    ranges = np.full(len(places), np.inf)
+    # At a silhouette the pixel that a point falls on may show what is behind; then its neighbours tell.
+    for near in (((0, 0),), _NEIGHBOURS):
+        left = np.flatnonzero(source < 0)
+        for index, (capture, seen) in enumerate(zip(loaded, maps, strict=True)):
+            for shift in near:
+                moved = RangeMap(*(np.roll(each, shift, axis=(0, 1)) for each in (seen.ranges, seen.cosines)))
+                nearer = left[_seen_nearer(places[left], ranges[left], capture, moved, tie=False)]
+                local = (places[nearer] - capture.pose[:3, 3]) @ capture.pose[:3, :3]
+                pixels = equirectangular.directions_to_pixels(local, capture.image.shape[1])
+                colours[nearer] = np.rint(equirectangular.sample(capture.image, pixels)).astype(np.uint8)
+                ranges[nearer] = np.linalg.norm(local, axis=1)
+                source[nearer] = index
+    return colours, source
+
+
 def range_map(triangles: np.ndarray, pose: np.ndarray, width: int) -> RangeMap:
     """Where the rays through the pixel centres of a panorama at `pose` first meet (T, 3, 3) `triangles`."""
-    return run_blocking(_cast(triangles, pose, width, 0, 1))
+    return run_blocking(range_map_job(triangles, pose, width))
+
+
+def range_map_job(triangles: np.ndarray, pose: np.ndarray, width: int, index: int = 0, count: int = 1) -> Job[RangeMap]:
+    """`range_map` as a job, the `index`-th of `count` that follow each other."""
+    return _cast(triangles, pose, width, index, count)
 
 
 @contextmanager

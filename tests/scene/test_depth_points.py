@@ -122,7 +122,7 @@ def test_openexr_of_other_kinds_comes_through_the_backend(
     assert done.returncode == 0
     blend.pantheon360.jobs_folder = str(tmp_path / "jobs")
     monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON", raising=False)
-    with pytest.raises(RuntimeError, match="(?s)PIZ.*Backend Python"):
+    with pytest.raises(RuntimeError, match=r"(?s)PIZ.*Backend Python"):
         bpy.ops.pantheon360.import_depth(filepath=str(tmp_path / "depth.exr"), inverse=True)
     assert house("scene.cache").find(blend) is None
     monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", str(python))

@@ -1,0 +1,89 @@
+"""Points from Mesh: modelled or scanned surfaces become points of the 3D cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bpy.props import EnumProperty, FloatProperty, IntProperty
+
+from ..pantheon360_blender.core.errors import CacheError
+from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene import mesh_points
+from ..pantheon360_blender.scene.jobs import JobOperator
+from ..pantheon360_blender.scene.mesh_points import Sampled
+from . import base
+
+
+class PANTHEON360_OT_sample_mesh(JobOperator):
+    """Make cache points of the selected meshes, in the colours of their materials or as the captures see them"""
+
+    bl_idname = "pantheon360.sample_mesh"
+    bl_label = "Points from Mesh"
+    bl_options = {"REGISTER", "UNDO"}
+
+    spacing: FloatProperty(  # type: ignore[valid-type]
+        name="Spacing",
+        description="Between neighbouring points",
+        default=0.02,
+        min=1e-4,
+        soft_max=1.0,
+        precision=3,
+        subtype="DISTANCE",
+        unit="LENGTH",
+    )
+    colours: EnumProperty(  # type: ignore[valid-type]
+        name="Colours",
+        description="Where the points have their colours from",
+        items=[
+            ("AUTO", "Automatic", "The mesh's own where it has a texture or a colour attribute, else the captures'"),
+            ("OWN", "Mesh", "The picture of the base colour, else the colour attribute, else the plain base colour"),
+            ("CAPTURES", "Captures", "As the nearest capture sees them; what none sees has the mesh's own"),
+        ],
+        default="AUTO",
+    )
+    result: EnumProperty(  # type: ignore[valid-type]
+        name="Result",
+        description="What becomes of the points that are there",
+        items=[
+            ("MERGE", "Merge", "The new points are added to those in the 3D cache"),
+            ("REPLACE", "Replace", "The new points replace those in the 3D cache"),
+        ],
+        default="MERGE",
+    )
+    limit: IntProperty(  # type: ignore[valid-type]
+        name="Most Points",
+        description="The spacing grows where there would be more",
+        default=5_000_000,
+        min=1000,
+        soft_max=50_000_000,
+    )
+
+    @classmethod
+    def refusal(cls, context: Any) -> str:
+        if context.mode != "OBJECT":
+            return "Leave Edit Mode first"
+        found = mesh_points.sources(context.scene, context.selected_objects)
+        return "" if found else "Select the meshes to make points of"
+
+    def invoke(self, context: Any, _event: Any) -> set[Any]:
+        return context.window_manager.invoke_props_dialog(self)  # type: ignore[no-any-return]
+
+    def job(self, context: Any) -> Job[Sampled]:
+        found = mesh_points.sources(context.scene, context.selected_objects)
+        if not found:
+            raise CacheError("No mesh is selected.", advice="Select the meshes to make points of.")
+        return mesh_points.sample(
+            context.scene,
+            found,
+            spacing=self.spacing,
+            colours=self.colours,
+            result=self.result,
+            limit=self.limit,
+        )
+
+    def finished(self, _context: Any, result: Sampled) -> None:
+        base.warn(self, *result.notes)
+        self.report({"INFO"}, result.text)
+
+
+register, unregister = base.registration(PANTHEON360_OT_sample_mesh)
