@@ -11,17 +11,22 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import spans
+from . import progress, spans
 from .errors import PointCloudError
+from .morton import BITS, MortonOrder
 from .point_cloud import PointCloud
+from .progress import Job, Progress
 
 _PART = 1 << 21  # pairs of points measured at a time
+_BLOCK = 1 << 15  # points whose neighbours along the curve are measured at a time: they stay in the processor's cache
 _SAMPLE = 4_000
+_BESIDE = 64  # places along the curve, before and after, where the sample's neighbours are looked for first
 _REACH = 6.0  # footprints within which the sample's neighbours are looked for
 _WIDEST = 24.0  # footprints: where half of a cloud is noise, the statistics must not excuse it
 _LEAST_SPREAD = 0.25  # of the logarithm: at the corner of a perfect grid neighbours are twice as far as inside
+_SURELY = np.float32(1 - 1e-5)  # of a squared radius: what is nearer in 32 bits is within it in 64 bits, too
 _COLUMNS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1))
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9))
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 _HEIGHT = 31  # bits of a key that count cells upward
 _TABLE = 22  # bits of the table in which columns of cells are looked up roughly
 
@@ -34,30 +39,47 @@ def floaters(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) ->
     Returns (N,) bool. Not finite points are floaters; in a cloud of no more than `neighbours` points none is.
     Raises PointCloudError where a number makes no sense.
     """
+    return progress.finish(finding(cloud, strictness, neighbours))
+
+
+def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> Job[np.ndarray]:
+    """What `floaters` does, as a job."""
     if not strictness > 0 or neighbours < 1:
         raise PointCloudError(f"Floaters cannot be told by {neighbours} neighbours and {strictness:g} deviations.")
+    yield Progress("Sorting points")
     sound = np.isfinite(cloud.points).all(axis=1)
     result = ~sound
     points = cloud.points[sound]
     if len(points) > neighbours:
-        scale = spacing(cloud.selected(sound))
-        result[sound] = ~crowded(points, scale * usual_distance(points, scale, strictness, neighbours), neighbours)
+        order = MortonOrder.of(points)
+        yield Progress("Measuring usual distances")
+        scale = spacing(cloud.selected(sound), order)
+        radii = scale * usual_distance(points, scale, strictness, neighbours, order)
+        result[sound] = ~(yield from counting(points, radii, neighbours, order))
     return np.asarray(result)
 
 
-def spacing(cloud: PointCloud) -> np.ndarray:
-    """(N,) float32 metres between points of a surface where each lies: footprints; where unknown, one for all."""
+def spacing(cloud: PointCloud, order: MortonOrder | None = None) -> np.ndarray:
+    """(N,) float32 metres between points of a surface where each lies: footprints; where unknown, one for all.
+
+    cloud: finite. order: of its points, where it is known already.
+    """
     known = np.zeros(0, np.float32) if cloud.footprint is None else cloud.footprint
     usable = np.isfinite(known) & (known > 0)
     if not usable.any():
-        return np.full(len(cloud), _mean_spacing(cloud.points), np.float32)
+        return np.full(len(cloud), _mean_spacing(order or MortonOrder.of(cloud.points)), np.float32)
     return np.where(usable, known, np.median(known[usable])).astype(np.float32)
 
 
-def usual_distance(points: np.ndarray, scale: np.ndarray, strictness: float, neighbours: int) -> float:
+def usual_distance(
+    points: np.ndarray, scale: np.ndarray, strictness: float, neighbours: int, order: MortonOrder | None = None
+) -> float:
     """Largest distance to the `neighbours`-th neighbour that is not unusual, as a multiple of `scale`."""
     sample = np.sort(np.random.default_rng(0).permutation(len(points))[:_SAMPLE])
-    ratio = np.sort(_distances(points, sample, scale[sample] * np.float32(_REACH), neighbours) / scale[sample])
+    reach = scale[sample] * np.float32(_REACH)
+    near = _beside(points, sample, neighbours, order or MortonOrder.of(points))
+    radii = np.clip(near, reach / 1024, reach)
+    ratio = np.sort(_distances(points, sample, radii, neighbours) / scale[sample])
     median, upper = ratio[int(0.5 * (len(ratio) - 1))], ratio[int(0.84 * (len(ratio) - 1))]
     if not np.isfinite(median):
         return _WIDEST
@@ -70,70 +92,102 @@ def crowded(points: np.ndarray, radii: np.ndarray, count: int) -> np.ndarray:
 
     points: (N, 3) float32, finite. radii: (N,) metres. Returns (N,) bool.
     """
-    unsettled = _alone(points, radii, count)
-    found = np.full(len(points), count + 1)
-    found[unsettled] = 0
+    return progress.finish(counting(points, radii, count, MortonOrder.of(points)))
+
+
+def counting(points: np.ndarray, radii: np.ndarray, count: int, order: MortonOrder) -> Job[np.ndarray]:
+    """What `crowded` does, as a job, where the order of the points is known."""
+    crowd = np.zeros(len(points), np.bool_)
+    crowd[order.order] = yield from _crowded_beside(points[order.order], radii[order.order], count)
+    unsettled = np.flatnonzero(~crowd)
+    found = np.zeros(len(points), np.intp)
+    done = 0
     for cells, queries in _levels(points, unsettled, radii[unsettled]):
+        of = len(queries)
         for column in _COLUMNS:
-            queries = queries[found[queries] <= count]  # each finds itself, too; most have enough after the first
+            yield Progress("Looking at points that stand alone", done, len(unsettled))
+            queries = queries[found[queries] <= count]  # each finds itself, too
             for run, point in cells.pairs(queries, column):
                 query = queries[run]
                 within = run[_squared(points, query, point) <= radii[query].astype(np.float64) ** 2]
                 if len(within):
                     first, last = within[0], within[-1] + 1
                     found[queries[first:last]] += np.bincount(within - first, minlength=last - first)
-    return np.asarray(found > count)
+        done += of
+    crowd[unsettled] = found[unsettled] > count
+    return crowd
 
 
-def _alone(points: np.ndarray, radii: np.ndarray, count: int) -> np.ndarray:
-    """Points that are not sure to be crowded: fewer than `count` others share a cell no longer than their radius.
+def _crowded_beside(points: np.ndarray, radii: np.ndarray, count: int) -> Job[np.ndarray]:
+    """(N,) bool: points, in the order of the curve, with `count` others within their radius a few places beside them.
 
-    Most points of a surface are settled here by one sort, those where panoramas oversample their poles first of all.
+    On a surface that is nearly all of them: the curve passes through whole patches of it.
     """
-    alone = np.zeros(len(points), np.bool_)
-    octave = np.frexp(np.maximum(radii, np.float32(1e-30)))[1]
-    for each in np.unique(octave):
-        members = np.flatnonzero(octave == each)
-        size = float(np.ldexp(0.5, int(each))) / np.sqrt(3.0)  # the octave's smallest radius is a cell's diagonal
-        _, cell, held = np.unique(_exact_cells(points[members], size), return_inverse=True, return_counts=True)
-        alone[members] = held[cell] <= count
-    return np.flatnonzero(alone)
+    x, y, z = (np.ascontiguousarray(points[:, axis]) for axis in range(3))
+    with np.errstate(over="ignore", under="ignore"):
+        limit = np.minimum(np.asarray(radii, np.float32) ** 2 * _SURELY, np.float32(1e38))
+    limit[limit < 1e-30] = -1  # squares of less may vanish in 32 bits
+    found = np.zeros(len(points), np.uint16)
+    for start in range(0, len(points), _BLOCK):
+        if start % (_BLOCK << 3) == 0:
+            yield Progress("Counting neighbours", start, len(points))
+        for step in range(1, min(max(16, 2 * count), 128, len(points) - 1 - start) + 1):
+            end = min(start + _BLOCK, len(points) - step)
+            here, there = slice(start, end), slice(start + step, end + step)
+            squared = _squares(x[there], x[here]) + _squares(y[there], y[here]) + _squares(z[there], z[here])
+            found[here] += squared <= limit[here]
+            found[there] += squared <= limit[there]
+    return found >= count
 
 
-def _exact_cells(points: np.ndarray, size: float) -> np.ndarray:
-    """(n,) uint64 numbers of cells; two cells of five million share one with a probability below one in a million."""
-    mixed = np.zeros(len(points), np.uint64)
-    for axis in range(3):
-        index = np.clip(np.floor(points[:, axis] / np.float64(size)), -(2.0**62), 2.0**62)
-        mixed += index.astype(np.int64).view(np.uint64) * _MIX[axis]
-    return mixed
+def _squares(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        offset: np.ndarray = one - other
+        offset *= offset
+    return offset
+
+
+def _beside(points: np.ndarray, queries: np.ndarray, nth: int, order: MortonOrder) -> np.ndarray:
+    """(Q,) metres, at least the distance to the nth nearest other point; inf where none is known."""
+    places = np.empty(len(points), np.intp)
+    places[order.order] = np.arange(len(points))
+    steps = np.concatenate([np.arange(-max(_BESIDE, nth), 0), np.arange(1, max(_BESIDE, nth) + 1)])
+    beside = places[queries][:, None] + steps
+    there = (beside >= 0) & (beside < len(points))
+    others = points[order.order[np.where(there, beside, 0)]].astype(np.float64)
+    offset = others - points[queries][:, None]
+    squared = np.where(there, np.einsum("qni,qni->qn", offset, offset), np.inf)
+    return np.asarray(np.sqrt(np.partition(squared, nth - 1, axis=1)[:, nth - 1]) * (1 + 1e-6))
 
 
 def _distances(points: np.ndarray, queries: np.ndarray, radii: np.ndarray, nth: int) -> np.ndarray:
     """(Q,) metres to the nth nearest other point of each queried one; inf where it is further than its radius."""
     result = np.full(len(points), np.inf)
-    reach = np.zeros(len(points), np.float32)
+    reach = np.zeros(len(points))
     reach[queries] = radii
-    for share in (1 / 64, 1 / 16, 1 / 4, 1.0):  # the dense ones are settled among few neighbours
-        open_ = queries[np.isinf(result[queries])]
-        for cells, members in _levels(points, open_, reach[open_] * np.float32(share)):
-            query, squared = _measured(points, cells, members)
-            starts = np.flatnonzero(np.diff(query, prepend=-1))
-            wanted = starts + nth  # the first one is the point itself
-            there = wanted < np.append(starts[1:], len(query))
-            nearest = np.sqrt(squared[wanted[there]])
-            asked = query[starts[there]]
-            near = nearest <= reach[asked] * np.float32(share)
-            result[asked[near]] = nearest[near]
+    # Rounded up to powers of four, a little less so that frexp does not double them: few kinds, and each costs a look
+    # at all points.
+    kinds = 0.999 * np.exp2(2 * np.ceil(np.log2(radii * 1.002) / 2))
+    for cells, members in _levels(points, queries, kinds):
+        query, squared = _measured(points, cells, members, reach)
+        starts = np.flatnonzero(np.diff(query, prepend=-1))
+        wanted = starts + nth  # the first one is the point itself
+        there = wanted < np.append(starts[1:], len(query))
+        result[query[starts[there]]] = np.sqrt(squared[wanted[there]])
     return np.asarray(result[queries])
 
 
-def _measured(points: np.ndarray, cells: _Cells, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Query and squared distance of all pairs around the queries; the queries ascend, and the distances of each."""
+def _measured(
+    points: np.ndarray, cells: _Cells, queries: np.ndarray, reach: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Query and squared distance of all pairs within the queries' reach; queries ascend, and the distances of each."""
     parts = []
     for column in _COLUMNS:
         for run, point in cells.pairs(queries, column):
-            parts.append((queries[run], _squared(points, queries[run], point)))
+            query = queries[run]
+            squared = _squared(points, query, point)
+            near = squared <= reach[query] ** 2
+            parts.append((query[near], squared[near]))
     query, squared = (np.concatenate(each) for each in zip(*parts, strict=True))
     order = np.lexsort((squared, query))
     return query[order], squared[order]
@@ -201,13 +255,13 @@ class _Cells:
         return np.flatnonzero(table[self._column(self._points, (0, 0)) >> np.uint64(64 - _TABLE)])
 
 
-def _mean_spacing(points: np.ndarray) -> float:
-    """Metres between neighbours of a cloud of surfaces: edge of the cells that hold one point in the mean."""
-    low, high = np.percentile(points[:: max(1, len(points) // 100_000)].astype(np.float64), [2, 98], axis=0)
-    size = max(float(np.max(high - low)), 1e-6) / 256
-    for _ in range(8):
-        mean = len(points) / len(np.unique(_exact_cells(points, size)))
-        if 3.0 <= mean <= 6.0:
-            break
-        size *= float(np.clip(np.sqrt(4.0 / mean), 0.1, 4.0)) if mean > 1.01 else 4.0
-    return size / float(np.sqrt(mean))
+def _mean_spacing(order: MortonOrder) -> float:
+    """Metres between neighbours of a cloud of surfaces: half the edge of the cells that hold four points in the mean.
+
+    Such cells lie between two levels of the curve's, where the mean grows by about four from one to the next.
+    """
+    means = np.array([len(order.keys) / order.occupied(level) for level in range(BITS + 1)])
+    if means[0] >= 4:  # finer than the finest cells
+        return float(order.edge / np.sqrt(means[0]))
+    level = np.interp(np.log(4.0), np.log(means), np.arange(BITS + 1))
+    return float(order.edge * 2.0**level / 2)

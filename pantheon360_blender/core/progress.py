@@ -36,6 +36,15 @@ Job = Generator[Progress, None, Result]
 """A long job: yields progress, returns its result, and is cancelled by closing the generator."""
 
 
+def finish(job: Job[Result]) -> Result:
+    """Run a job to its end, without looking at its progress."""
+    try:
+        while True:
+            next(job)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
 class Eta:
     """Seconds left of a phase, from the pace so far."""
 

@@ -1,4 +1,4 @@
-"""Floaters against a brute-force search, and on a cloud as panoramas make them; closed meshes against formulas."""
+"""Floaters against a brute-force search and a k-d tree, and on a cloud as panoramas make them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import connected, containment, outliers, spans
+from pantheon360_blender.core import connected, outliers, spans
 from pantheon360_blender.core.errors import PointCloudError
 from pantheon360_blender.core.point_cloud import PointCloud
 
@@ -52,6 +52,36 @@ def room(generator: np.random.Generator, floaters: float = 0.01) -> tuple[PointC
     lost = generator.random(len(rays)) < floaters
     ranges[lost] *= generator.uniform(0.2, 0.8, lost.sum())
     return cloud(rays * ranges[:, None], footprint), lost
+
+
+@pytest.mark.parametrize(("strictness", "neighbours"), [(1.0, 8), (2.0, 3), (2.0, 40)])
+def test_floaters_are_those_of_a_tree(strictness: float, neighbours: int) -> None:
+    """Against scipy's k-d tree, on a cloud so small that the statistics are those of all its points."""
+    spatial = pytest.importorskip("scipy.spatial")
+    made, _ = room(np.random.default_rng(8), 0.05)
+    nearest = np.argsort(np.linalg.norm(made.points, axis=1))[:3900]
+    made = made.selected(np.random.default_rng(9).permutation(nearest))
+    assert made.footprint is not None
+    nth = spatial.cKDTree(made.points).query(made.points.astype(np.float64), neighbours + 1)[0][:, neighbours]
+    ratio = nth / made.footprint
+    median, upper = np.sort(ratio)[[int(0.5 * (len(ratio) - 1)), int(0.84 * (len(ratio) - 1))]]
+    limit = median * (max(min(upper, 6.0) / median, np.exp(0.25))) ** strictness
+    expected = ratio > min(limit, 24.0)
+    clear = np.abs(ratio / min(limit, 24.0) - 1) > 1e-5
+    found = outliers.floaters(made, strictness, neighbours)
+    np.testing.assert_array_equal(found[clear], expected[clear])
+    assert 0.001 < expected.mean() < 0.5
+
+
+def test_a_stray_cluster_and_a_huge_cloud_around_it() -> None:
+    """Far from everything else, yet dense: what is there is judged as anywhere, and costs the rest no precision."""
+    made, lost = room(np.random.default_rng(5))
+    x, y = np.meshgrid(np.arange(20) * 0.01, np.arange(20) * 0.01)
+    far = np.stack([x.ravel() + 3000, y.ravel(), x.ravel() * 0], axis=1)
+    both = PointCloud.concatenate([made, cloud(far, np.full(400, 0.01))])
+    found = outliers.floaters(both)
+    assert found[-400:].mean() < 0.05, "but for the corners"
+    assert found[:-400][lost].mean() > 0.9
 
 
 def test_floaters_go_and_near_and_far_walls_stay() -> None:
@@ -117,53 +147,3 @@ def test_components_are_those_of_a_walk(count: int, edges: list[tuple[int, int]]
             expected[a] = expected[b] = min(expected[a], expected[b])
     one, other = (np.array([edge[end] for edge in edges], np.intp) for end in (0, 1))
     np.testing.assert_array_equal(connected.components(count, one, other), expected)
-
-
-def sphere(rows: int = 12) -> np.ndarray:
-    """Triangles of a unit sphere's polyhedron, (T, 3, 3), closed."""
-    lat = np.linspace(-np.pi / 2, np.pi / 2, rows + 1)
-    lon = np.linspace(0, 2 * np.pi, 2 * rows + 1)
-    lon[-1] = 0.0
-    place = np.stack(
-        [np.outer(np.cos(lat), np.cos(lon)), np.outer(np.cos(lat), np.sin(lon)), np.outer(np.sin(lat), lon * 0 + 1)], -1
-    )
-    place[0, :, :2] = place[-1, :, :2] = 0
-    a, b, c, d = place[:-1, :-1], place[:-1, 1:], place[1:, 1:], place[1:, :-1]
-    return np.concatenate([np.stack([a, b, c], 2), np.stack([a, c, d], 2)]).reshape(-1, 3, 3)
-
-
-def test_inside_a_sphere_a_hollow_and_a_box() -> None:
-    points = np.random.default_rng(2).uniform(-1.5, 1.5, (20_000, 3)).astype(np.float32)
-    radius = np.linalg.norm(points, axis=1)
-    found = containment.inside(points, sphere(40))
-    clear = np.abs(radius - 1) > 0.005
-    np.testing.assert_array_equal(found[clear], radius[clear] < 1)
-    hollow = containment.inside(points, np.concatenate([sphere(40), sphere(40) * 0.5]))
-    clear &= np.abs(radius - 0.5) > 0.005
-    np.testing.assert_array_equal(hollow[clear], ((radius < 1) & (radius > 0.5))[clear])
-
-
-def test_rays_through_edges_and_corners_are_counted_once() -> None:
-    """Points straight below the corners and edges of a box's triangles, on the ground grid that made them."""
-    corners = np.array([(x, y, z) for x in (0, 1, 2) for y in (0, 1, 2) for z in (0, 2)], np.float64)
-    index = {tuple(corner): corner for corner in corners}
-
-    def quad(*at: tuple[int, int, int]) -> list[list[np.ndarray]]:
-        a, b, c, d = (index[each] for each in at)
-        return [[a, b, c], [a, c, d]]
-
-    faces = []
-    for x, y in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        for z in (0, 2):
-            faces += quad((x, y, z), (x + 1, y, z), (x + 1, y + 1, z), (x, y + 1, z))
-    for t in (0, 1):
-        for side in (0, 2):
-            faces += quad((side, t, 0), (side, t + 1, 0), (side, t + 1, 2), (side, t, 2))
-            faces += quad((t, side, 0), (t + 1, side, 0), (t + 1, side, 2), (t, side, 2))
-    box = np.array(faces)
-    assert containment.edges_are_shared(box) and not containment.edges_are_shared(box[1:])
-    on_lines = np.array([(1, 1, 1), (0.5, 0.5, 1), (1, 0.5, 1), (1.25, 1.25, 1), (1.5, 1, 1)], np.float32)
-    assert containment.inside(on_lines, box).all()
-    assert not containment.inside(on_lines + np.float32((0, 0, 5)), box).any()
-    assert not containment.inside(on_lines - np.float32((0, 0, 5)), box).any()
-    assert not containment.inside(on_lines, np.zeros((0, 3, 3))).any()
