@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import math
 import re
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from typing import Any
 
 import bpy
 
-from ..core import reconstruction_job, spherical_video
-from ..core.errors import FileError, JobError, PantheonError, RenderError
+from ..core import importers, reconstruction_job, spherical_video
+from ..core.depth_image import MEASURES
+from ..core.errors import CaptureError, FileError, JobError, PantheonError, RenderError
+from ..core.importers.imported import UP_AXES
 from ..core.job_folder import JobFolder
 from ..core.progress import Job
 from . import (
@@ -28,6 +31,8 @@ from . import (
     camera_path,
     captures,
     console,
+    depth_points,
+    import_cache,
     projection,
     properties,
     proxy,
@@ -35,6 +40,8 @@ from . import (
     strips,
 )
 from .console import Output
+from .depth_points import DepthPoints
+from .import_cache import Brought
 
 NAME = "pantheon360"
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -67,16 +74,44 @@ def main(arguments: Sequence[str]) -> int:
 # Verbs. Each returns its exit code and what it made.
 
 
-def import_captures(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
-    """Import 360° photographs as captures and save the .blend."""
+def import_files(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Import 360° photographs, points of other programs and depth images, and save the .blend."""
     blend = options.blend
-    photographs = [path.absolute() for path in options.photographs]
+    paths = [path.absolute() for path in options.paths]
+    photographs = [path for path in paths if _is_photograph(path)]
+    sources = [path for path in paths if path not in photographs]
+    depths = [path.absolute() for path in options.depth]
+    if not paths and not depths:
+        output.failed(FileError("Nothing to import was named.", advice="Name photographs, points or --depth images."))
+        return WRONG_USAGE, {}
     scene = _open(blend, options.scene) if blend.exists() else _new_file()
-    made = output.run(captures.import_files(scene, photographs, warn=output.warn))
-    names = [capture.name for capture in made]
+    name, facts = scene.name, dict[str, Any]()
+    made = output.run(captures.import_files(scene, photographs, warn=output.warn)) if photographs else []
+    facts["captures"] = [capture.name for capture in made]
+    result = import_cache.MERGE if options.merge else import_cache.REPLACE
+    if sources:
+        choices = {key: getattr(options, key) for key in ("voxel", "up", "limit", "every")}
+        choices["scale"] = None if depths else options.scale
+        brought = output.run(import_cache.bring_in(camera_path.scene_named(name), sources, result=result, **choices))
+        _tell(output, facts, brought)
+        facts["captures"] += brought.captures
+        result = import_cache.MERGE
+    for capture, path in _with_captures(camera_path.scene_named(name), facts["captures"], depths, options.capture):
+        choices = {"depth_scale": options.scale, "depth_inverse": options.inverse, "depth_measure": options.measure}
+        job = depth_points.bring_in(
+            camera_path.scene_named(name),
+            capture,
+            path,
+            result=result,
+            voxel=options.voxel,
+            limit=options.limit,
+            **choices,
+        )
+        _tell(output, facts, output.run(job))
+        result = import_cache.MERGE
     if options.proxy:
-        proxy.create(scene, captures.in_scene(scene))
-    return OK, {"captures": names, "blend": str(_save(options.save_as or blend))}
+        proxy.create(camera_path.scene_named(name), captures.in_scene(camera_path.scene_named(name)))
+    return OK, {**facts, "blend": str(_save(options.save_as or blend))}
 
 
 def project(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
@@ -167,6 +202,40 @@ def doctor(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 # What verbs share
 
 
+def _is_photograph(path: Path) -> bool:
+    """Whether a path is meant as a capture: what is neither a folder nor a file of points."""
+    return not path.is_dir() and path.suffix.lower() not in import_cache.SUFFIXES
+
+
+def _with_captures(
+    scene: bpy.types.Scene, new: list[str], depths: list[Path], named: list[str]
+) -> list[tuple[bpy.types.Object, Path]]:
+    """Depth images and their captures: those named, else those that came with them, else the scene's by name.
+
+    Raises CaptureError where there are not as many captures as depth images, or one is not there.
+    """
+    there = {obj.name: obj for obj in captures.in_scene(scene)}
+    wanted = named or new or list(there)
+    if missing := [name for name in wanted if name not in there]:
+        raise CaptureError(f"There is no capture {missing[0]}.", advice=f"There are: {', '.join(there) or 'none'}.")
+    if depths and len(wanted) != len(depths):
+        raise CaptureError(
+            f"{len(depths)} depth images cannot belong to {len(wanted)} captures.",
+            advice="Give one for each capture, in the captures' order, or name the captures with --capture.",
+        )
+    return [(there[name], path) for name, path in zip(wanted, depths, strict=False)]
+
+
+def _tell(output: Output, facts: Facts, brought: Brought | DepthPoints) -> None:
+    """Say what came into the cache, and add it to what is said of the whole."""
+    for note in brought.notes:
+        output.warn(note)
+    output.say(brought.text)
+    facts["points"] = facts.get("points", 0) + brought.points
+    if brought.cache is not None:
+        facts["cache"] = brought.cache
+
+
 def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[JobFolder]:
     choices = {name: getattr(options, name, None) for name in ("painter", "seed")}
     root = options.output.absolute() if options.output else None
@@ -181,6 +250,20 @@ def _paint(folder: JobFolder, output: Output) -> None:
     except PantheonError as error:
         advice = f"{error.advice} Finished frames are kept; go on with: run {folder.path}".strip()
         raise type(error)(error.text, advice=advice, code=error.code) from error
+
+
+def _positive(text: str) -> float:
+    value = float(text)  # argparse tells a ValueError in its own words
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
 
 
 def _metres(text: str) -> float:
@@ -272,8 +355,40 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(verb=verb)
         return added
 
-    importing = add("import", import_captures, of_blend, saving)
-    importing.add_argument("photographs", type=Path, nargs="+", metavar="PHOTOGRAPH")
+    importing = add("import", import_files, of_blend, saving)
+    importing.add_argument(
+        "paths",
+        type=Path,
+        nargs="*",
+        metavar="PATH",
+        help="360° photographs; points: PLY, LAS, LAZ, COPC, E57, npz; folders of COLMAP, nerfstudio and ViPE",
+    )
+    importing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")
+    importing.add_argument(
+        "--scale",
+        type=_positive,
+        metavar="METRES",
+        help="of a unit of the file; with --depth, of a step of its values",
+    )
+    importing.add_argument(
+        "--voxel", type=_positive, default=0.0, metavar="METRES", help="keep one point for each cube of this edge"
+    )
+    importing.add_argument(
+        "--limit",
+        type=_count,
+        default=importers.Options.limit,
+        metavar="POINTS",
+        help="thin what has more (%(default)s)",
+    )
+    importing.add_argument("--up", choices=list(UP_AXES), help="the file's axis that points up; by default as it says")
+    importing.add_argument(
+        "--every", type=_count, default=1, metavar="N", help="of a video with depth, each n-th frame"
+    )
+    depth = importing.add_argument_group("depth images", "equirectangular, one for each capture, in their order")
+    depth.add_argument("--depth", type=Path, nargs="+", default=[], metavar="DEPTH", help="16-bit PNG or OpenEXR")
+    depth.add_argument("--capture", nargs="+", default=[], metavar="NAME", help="the captures that they belong to")
+    depth.add_argument("--inverse", action="store_true", help="values are 1 / depth; --scale is then 1 / metres")
+    depth.add_argument("--measure", choices=MEASURES, default="range", help="of a pixel's depth (%(default)s)")
     importing.add_argument("--proxy", action="store_true", help="add ground plane and distant walls to project onto")
     projecting = add("project", project, of_blend, saving)
     projecting.add_argument("--width", type=int, metavar="RAYS", help="around the horizon of each capture")

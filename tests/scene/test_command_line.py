@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plyfile
 import pytest
 
 
@@ -114,9 +116,80 @@ def test_saving_elsewhere_leaves_the_file(
     assert len([obj for obj in bpy.context.scene.objects if obj.pantheon360.is_capture]) == 4
 
 
+def test_points_of_other_programs_come_into_a_new_file(command: Any, house: Any, tmp_path: Path) -> None:
+    """A PLY by plyfile replaces nothing; a COLMAP model as text is merged with it."""
+    import bpy
+
+    vertices = np.zeros(7, [("x", "f4"), ("y", "f4"), ("z", "f4")])
+    vertices["x"] = np.arange(7)
+    plyfile.PlyData([plyfile.PlyElement.describe(vertices, "vertex")], text=True).write(str(tmp_path / "a.ply"))
+    code, out, err = command("import", tmp_path / "new.blend", tmp_path / "a.ply", "--scale", 2, "--json")
+    assert code == 0, err
+    assert (lines(out)[-1]["points"], lines(out)[-1]["captures"]) == (7, [])
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "cameras.txt").write_text("1 EQUIRECTANGULAR 64 32 64 32\n")
+    (model / "images.txt").write_text("1 1 0 0 0 0 0 -3 1 here.png\n\n")
+    (model / "points3D.txt").write_text("1 0 0 5 10 20 30 0.1 1 0\n")
+    house("core.png").write(model / "images" / "here.png", np.zeros((32, 64, 3), np.uint8))
+    code, out, err = command("import", tmp_path / "new.blend", model, "--merge")
+    assert code == 0, err
+    assert "points: 1" in out and "captures: here" in out
+    assert "two points you know" in err
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "new.blend"))
+    cloud = house("scene.cache").stored_points(house("scene.cache").find(bpy.context.scene))
+    np.testing.assert_allclose(cloud.points[:7, 0], 2 * np.arange(7))
+    np.testing.assert_allclose(cloud.points[7:], [[0, 5, 0]], atol=1e-6)
+    assert house("scene.captures").pose(bpy.data.objects["here"])[1, 3] == pytest.approx(3)
+
+
+def test_photographs_with_their_depth(command: Any, house: Any, photographs: list[Path], tmp_path: Path) -> None:
+    """A wall 2 m round the first capture and 4 m round the second one; afterwards the second one's is corrected."""
+    import bpy
+
+    file, depths = tmp_path / "new.blend", [tmp_path / "a.depth.png", tmp_path / "b.depth.png"]
+    for index, path in enumerate(depths):
+        house("core.png").write(path, np.full((32, 64), 2000 * (index + 1), np.uint16))
+    code, out, err = command("import", file, *photographs, "--depth", *depths, "--json")
+    assert code == 0, err
+    told = lines(out)[-1]
+    assert (told["captures"], told["points"]) == (["a", "b"], 2 * 32 * 64)
+    code, _, err = command("import", file, "--depth", depths[1], "--capture", "b", "--merge", "--scale", "0.0005")
+    assert code == 0, err
+    bpy.ops.wm.open_mainfile(filepath=str(file))
+    cloud = house("scene.cache").stored_points(house("scene.cache").find(bpy.context.scene))
+    for index, name in enumerate("ab"):
+        centre = np.array(bpy.data.objects[name].matrix_world.translation)
+        ranges = np.linalg.norm(cloud.points[cloud.source == index] - centre, axis=1)
+        np.testing.assert_allclose(ranges, 2.0, atol=1e-4)
+        assert len(ranges) == 32 * 64
+    code, _, err = command("import", file, "--depth", depths[0])
+    assert code == 1 and "--capture" in err
+    code, _, err = command("import", file, "--depth", depths[0], "--capture", "c")
+    assert code == 1 and "no capture c" in err
+
+
+def test_a_laser_scan_takes_the_backend(
+    command: Any, house: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = Path(__file__).resolve().parents[2] / ".environments" / "backend" / "bin" / "python"
+    if not python.is_file():
+        pytest.skip("needs the backend's environment")
+    written = "import sys, laspy, numpy as np; las = laspy.LasData(laspy.LasHeader(point_format=3, version='1.2')); "
+    written += "las.x, las.y, las.z = np.random.default_rng(0).uniform(0, 4, (3, 5000)); las.write(sys.argv[1])"
+    assert subprocess.run([str(python), "-c", written, str(tmp_path / "scan.las")]).returncode == 0
+    monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", str(python))
+    code, out, err = command("import", tmp_path / "new.blend", tmp_path / "scan.las", "--voxel", 1, "--json")
+    assert code == 0, err
+    assert 60 <= lines(out)[-1]["points"] <= 125
+    assert any("thinned" in line.get("text", "") for line in lines(out) if line["kind"] == "warning")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["import", "{tmp}/new.blend", "{tmp}/none.ply"], "none.ply does not exist"),
+        (["import", "{tmp}/new.blend", "{tmp}"], "no known kind"),
         (["project", "{tmp}/none.blend"], "none.blend does not exist"),
         (["project", "{tmp}/broken.blend"], "broken.blend cannot be opened"),
         (["run", "{tmp}"], "job.json"),
@@ -143,12 +216,25 @@ def test_failures_are_explained_and_exit_with_1(
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["paint"], ["import"], ["geometry", "a.blend", "--frames", "9-1"], ["geometry", "a.blend", "--frames", "x"]],
+    [
+        [],
+        ["paint"],
+        ["import"],
+        ["import", "a.blend", "a.ply", "--voxel", "-1"],
+        ["geometry", "a.blend", "--frames", "9-1"],
+        ["geometry", "a.blend", "--frames", "x"],
+    ],
 )
 def test_wrong_usage_exits_with_2(command: Any, arguments: list[str]) -> None:
     code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert "usage: blender --command pantheon360" in err
+
+
+def test_importing_nothing_is_wrong_usage(command: Any, tmp_path: Path) -> None:
+    code, out, err = command("import", tmp_path / "new.blend")
+    assert (code, out) == (2, "")
+    assert "Nothing to import" in err and not (tmp_path / "new.blend").exists()
 
 
 @pytest.mark.parametrize("verb", [None, "import", "project", "geometry", "generate", "run", "tag", "doctor"])
