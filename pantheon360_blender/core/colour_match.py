@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import progress
 from .connected import components
 from .errors import PointCloudError
+from .progress import Job, Progress
 
 LARGEST = 8.0
 """Gains are held within 1/8...8: three stops."""
@@ -21,6 +23,7 @@ _DARK, _BRIGHT = 0.004, 0.95  # linear light between which a byte of a photograp
 _ROUNDS = 12
 _TYPICAL = 0.1  # of the logarithm: disagreement that noise and gloss explain
 _FEWEST = 20  # voxels that two captures must share
+_SOURCE = 16  # bits of a key that tell sources apart, below those that tell voxels apart
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
 
@@ -47,10 +50,22 @@ def estimate(
     Within a group of captures that overlap, gains leave the mean of the logarithm over the captures as it is.
     Raises PointCloudError where no two captures share enough voxels.
     """
+    return progress.finish(estimating(points, light, source, voxel, white_balance=white_balance))
+
+
+def estimating(
+    points: np.ndarray, light: np.ndarray, source: np.ndarray, voxel: float, *, white_balance: bool = True
+) -> Job[ColourMatch]:
+    """What `estimate` does, as a job."""
     if not voxel > 0:
         raise PointCloudError(f"Captures cannot be compared in voxels of {voxel:g} m.", advice="Choose some metres.")
     count = int(source.max(initial=-1)) + 1
-    place, who, colour = _means(points, light, source, voxel)
+    if count > 1 << _SOURCE:
+        raise PointCloudError(
+            f"There are {count} captures: too many to be matched.", advice="Check the points' source."
+        )
+    place, who, colour = yield from _means(points, light, source, voxel)
+    yield Progress("Comparing captures", 3, 4)
     one, other = _pairs(place)
     known = ((colour > _DARK) & (colour < _BRIGHT)).all(axis=1)
     sound = known[one] & known[other]
@@ -76,16 +91,21 @@ def estimate(
 
 def _means(
     points: np.ndarray, light: np.ndarray, source: np.ndarray, voxel: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Job[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Voxel number, source and mean light (M, 3) of each source in each voxel, sorted by voxel and source."""
+    yield Progress("Comparing captures", 0, 4)
     known = np.flatnonzero((source >= 0) & np.isfinite(points).all(axis=1))
     place = np.zeros(len(known), np.uint64)
     for axis in range(3):
         index = np.clip(np.floor(points[known, axis] / np.float64(voxel)), -(2.0**62), 2.0**62)
         place += index.astype(np.int64).view(np.uint64) * _MIX[axis]
-    order = np.lexsort((source[known], place))
-    place, who = place[order], source[known][order]
-    starts = np.flatnonzero(np.append(True, (np.diff(who) != 0) | (place[1:] != place[:-1]))[: len(place)])
+    key = (place >> np.uint64(_SOURCE) << np.uint64(_SOURCE)) | source[known].astype(np.uint64)
+    yield Progress("Comparing captures", 1, 4)
+    order = np.argsort(key)
+    yield Progress("Comparing captures", 2, 4)
+    key = key[order]
+    place, who = key >> np.uint64(_SOURCE), (key & np.uint64((1 << _SOURCE) - 1)).astype(np.intp)
+    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
     if not len(starts):
         return place, who, np.zeros((0, 3))
     sums = np.add.reduceat(light[known][order].astype(np.float64), starts, axis=0)

@@ -5,13 +5,15 @@ A cloud of any size passes through a `Thinner` in parts, so that memory follows 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from . import progress
 from .errors import PointCloudError
 from .point_cloud import PointCloud
+from .progress import Job, Progress
 
 Keep = Literal["mean", "nearest"]
 """What stands for a voxel: the mean of its points and colours, or the one of its points that is nearest to that."""
@@ -31,10 +33,27 @@ def thin(cloud: PointCloud, size: float, keep: Keep = "mean") -> PointCloud:
     `size`. The order of the cloud stays: a voxel takes the place of its first point. Points that are not finite go.
     Raises PointCloudError where `size` is not positive and finite.
     """
-    thinner = Thinner(max(len(cloud), 1), size, keep)
-    for start in range(0, len(cloud), _PART):
-        thinner.add(cloud.selected(slice(start, start + _PART)))
-    return thinner.cloud()
+    return progress.finish(merging(cloud, size, keep))[0]
+
+
+def merging(cloud: PointCloud, size: float, keep: Keep = "mean") -> Job[tuple[PointCloud, np.ndarray]]:
+    """What `thin` does, as a job.
+
+    Returns the thinned cloud and (V,) indices: for each of its points the one of `cloud` that is nearest to the mean of
+    its voxel, from which it may have whatever a PointCloud does not carry.
+    """
+    _check(size, keep)
+    if not size:
+        raise PointCloudError("Points cannot be thinned by voxels of 0 m.", advice="Give metres.")
+    sound = np.flatnonzero(np.isfinite(cloud.points).all(axis=1))
+    finite = cloud if len(sound) == len(cloud) else cloud.selected(sound)
+    yield Progress("Sorting voxels", 0, 3)
+    voxels = _Voxels.of(finite.points, size)
+    yield Progress("Merging points", 1, 3)
+    weights = np.ones(len(finite), np.float32)
+    nearest = voxels.nearest(finite.points, voxels.means(finite.points, weights))
+    yield Progress("Merging points", 2, 3)
+    return _merged(finite, weights, voxels, nearest if keep == "nearest" else None), sound[nearest]
 
 
 def thin_to(cloud: PointCloud, limit: int, keep: Keep = "mean") -> PointCloud:
@@ -56,8 +75,7 @@ class Thinner:
     def __init__(self, limit: int, size: float = 0.0, keep: Keep = "mean") -> None:
         if limit < 1:
             raise PointCloudError(f"A point cloud cannot be thinned to {limit} points.", advice="Give 1 or more.")
-        if not 0 <= size < np.inf or keep not in ("mean", "nearest"):
-            raise PointCloudError(f"Points cannot be thinned by voxels of {size} m ({keep}).", advice="Give metres.")
+        _check(size, keep)
         self.limit, self.size, self.given = int(limit), float(size), 0
         self._keep = keep
         self._parts: list[PointCloud] = []
@@ -100,12 +118,23 @@ class Thinner:
         cloud, weights = PointCloud.concatenate(self._parts), np.concatenate(self._weights)
         self._parts, self._weights, self._waiting = [], [], 0  # two copies at a time are enough
         self.size = self.size or _first_size(cloud.points, limit)
-        cloud, weights = _merged(cloud, weights, self.size, self._keep)
+        cloud, weights = self._merge(cloud, weights)
         while len(cloud) > limit:
             # A surface fills voxels as the inverse square of their size; never less than a few per cent at a time.
             self.size *= _GROWTH * float(np.sqrt(len(cloud) / limit))
-            cloud, weights = _merged(cloud, weights, self.size, self._keep)
+            cloud, weights = self._merge(cloud, weights)
         self._parts, self._weights = [cloud], [weights]
+
+    def _merge(self, cloud: PointCloud, weights: np.ndarray) -> tuple[PointCloud, np.ndarray]:
+        """One point for each voxel, and how many points it stands for."""
+        voxels = _Voxels.of(cloud.points, self.size)
+        chosen = voxels.nearest(cloud.points, voxels.means(cloud.points, weights)) if self._keep == "nearest" else None
+        return _merged(cloud, weights, voxels, chosen), voxels.sums(weights).astype(np.float32)
+
+
+def _check(size: float, keep: Keep) -> None:
+    if not 0 <= size < np.inf or keep not in ("mean", "nearest"):
+        raise PointCloudError(f"Points cannot be thinned by voxels of {size} m ({keep}).", advice="Give metres.")
 
 
 def _first_size(points: np.ndarray, limit: int) -> float:
@@ -118,57 +147,82 @@ def _first_size(points: np.ndarray, limit: int) -> float:
     return float(max(size, reach * 1e-7, 1e-9))  # float32 tells no more apart
 
 
-def _merged(cloud: PointCloud, weights: np.ndarray, size: float, keep: Keep) -> tuple[PointCloud, np.ndarray]:
-    """One point for each voxel, and how many points it stands for."""
+@dataclass(frozen=True, eq=False)
+class _Voxels:
+    """N points by the V voxels that they lie in, which are counted in the order of their first points.
+
+    number: (N,) of each point's voxel. first: (V,) first point of each. order: (N,) points, voxel by voxel, each
+    voxel's in their order. begins: (V,) where each voxel begins in `order`, ascending; places: (V,) its number.
+    """
+
+    size: float
+    number: np.ndarray
+    first: np.ndarray
+    order: np.ndarray
+    begins: np.ndarray
+    places: np.ndarray
+
+    @staticmethod
+    def of(points: np.ndarray, size: float) -> _Voxels:
+        keys = _keys(points, size)
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+        starts = np.ones(len(ordered), np.bool_)
+        np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
+        first = order[starts]
+        places = np.empty(len(first), np.intp)
+        places[np.argsort(first)] = np.arange(len(first))
+        number = np.empty(len(order), np.intp)
+        number[order] = places[np.cumsum(starts) - 1]
+        return _Voxels(size, number, np.sort(first), order, np.flatnonzero(starts), places)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """(V,) float64 sums of (N,) values."""
+        return np.bincount(self.number, values, minlength=len(self.first))
+
+    def means(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(V,) or (V, k) float64 means of (N,) or (N, k) values."""
+        if values.ndim > 1:
+            return np.stack([self.means(column, weights) for column in values.T], axis=1)
+        return np.asarray(self.sums(values * weights.astype(np.float64)) / self.sums(weights))
+
+    def nearest(self, points: np.ndarray, means: np.ndarray) -> np.ndarray:
+        """(V,) indices of the points nearest to the mean of their voxel, the first of equals."""
+        if not len(points):
+            return np.zeros(0, np.intp)
+        distance = np.zeros(len(points))
+        for axis in range(3):
+            distance += (points[:, axis] - means[self.number, axis]) ** 2
+        distance = distance[self.order]
+        least = np.minimum.reduceat(distance, self.begins)
+        run = np.repeat(np.arange(len(least)), np.diff(self.begins, append=len(points)))
+        equal = np.flatnonzero(distance == least[run])
+        chosen = np.empty(len(least), np.intp)
+        chosen[self.places] = self.order[equal[np.flatnonzero(np.diff(run[equal], prepend=-1))]]
+        return chosen
+
+
+def _merged(cloud: PointCloud, weights: np.ndarray, voxels: _Voxels, chosen: np.ndarray | None) -> PointCloud:
+    """One point for each voxel: those `chosen`, or else the means of all."""
     if not len(cloud):
-        return cloud, weights
-    voxel, first = _numbered(_voxels(cloud.points, size))
-    totals = np.bincount(voxel, weights)
-
-    def mean(column: np.ndarray) -> np.ndarray:
-        return np.asarray(np.bincount(voxel, column * weights.astype(np.float64)) / totals)
-
-    means = np.stack([mean(cloud.points[:, axis]) for axis in range(3)], axis=1)
-    if keep == "nearest":
-        merged = cloud.selected(_nearest(cloud.points, means, voxel))
+        return cloud
+    if chosen is not None:
+        merged = cloud.selected(chosen)
         footprint = merged.footprint
     else:
         merged = PointCloud(
-            means.astype(np.float32),
-            np.stack([np.rint(mean(cloud.colours[:, channel])) for channel in range(3)], axis=1).astype(np.uint8),
-            None if cloud.confidence is None else mean(cloud.confidence).astype(np.float32),
-            None if cloud.source is None else cloud.source[first],
+            voxels.means(cloud.points, weights).astype(np.float32),
+            np.rint(voxels.means(cloud.colours, weights)).astype(np.uint8),
+            None if cloud.confidence is None else voxels.means(cloud.confidence, weights).astype(np.float32),
+            None if cloud.source is None else cloud.source[voxels.first],
         )
-        footprint = None if cloud.footprint is None else mean(cloud.footprint).astype(np.float32)
+        footprint = None if cloud.footprint is None else voxels.means(cloud.footprint, weights).astype(np.float32)
     if footprint is not None:
-        footprint = np.where(footprint > 0, np.maximum(footprint, np.float32(size)), footprint)
-    return replace(merged, footprint=footprint), totals.astype(np.float32)
+        footprint = np.where(footprint > 0, np.maximum(footprint, np.float32(voxels.size)), footprint)
+    return replace(merged, footprint=footprint)
 
 
-def _numbered(voxels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) number of each point's voxel, counted in the order of their first points, and (V,) those first points."""
-    order = np.argsort(voxels, kind="stable")
-    ordered = voxels[order]
-    begins = np.ones(len(ordered), np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
-    first = order[begins]
-    places = np.empty(len(first), np.int64)
-    places[np.argsort(first)] = np.arange(len(first))
-    numbers = np.empty(len(order), np.int64)
-    numbers[order] = places[np.cumsum(begins) - 1]
-    return numbers, np.sort(first)
-
-
-def _nearest(points: np.ndarray, means: np.ndarray, voxel: np.ndarray) -> np.ndarray:
-    """Indices (V,) of the points nearest to the mean of their voxel, the first of equals."""
-    distance = np.zeros(len(points))
-    for axis in range(3):
-        distance += (points[:, axis] - means[voxel, axis]) ** 2
-    order = np.lexsort((distance, voxel))
-    return np.asarray(order[np.searchsorted(voxel[order], np.arange(len(means)))])
-
-
-def _voxels(points: np.ndarray, size: float) -> np.ndarray:
+def _keys(points: np.ndarray, size: float) -> np.ndarray:
     """(N,) uint64 that differ between voxels: three indices, mixed so that a stray point far away costs no resolution.
 
     Two of five million voxels share a number with a probability below one in a million.

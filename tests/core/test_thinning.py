@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import PointCloudError
 from pantheon360_blender.core.point_cloud import PointCloud
-from pantheon360_blender.core.thinning import Thinner, thin, thin_to
+from pantheon360_blender.core.thinning import Thinner, merging, thin, thin_to
 
 
 def a_cloud(count: int, seed: int = 0, extent: float = 4.0) -> PointCloud:
@@ -65,6 +66,19 @@ def test_a_cloud_within_the_limit_is_left_alone() -> None:
     kept = thin_to(cloud, 1000)
     np.testing.assert_array_equal(kept.points, cloud.points)
     np.testing.assert_array_equal(kept.source, cloud.source)
+
+
+def test_each_kept_point_names_the_one_it_may_inherit_from() -> None:
+    cloud = a_cloud(500)
+    cloud.points[7] = np.nan
+    for keep in ("mean", "nearest"):
+        thinned, stands = progress.finish(merging(cloud, 1.5, keep))  # type: ignore[arg-type]
+        assert len(thinned) == len(stands) == len(np.unique(stands)) and 7 not in stands
+        cells = np.floor(cloud.points[stands].astype(np.float64) / 1.5)
+        near = np.floor(thin(cloud, 1.5, "nearest").points.astype(np.float64) / 1.5)
+        np.testing.assert_array_equal(cells, near)
+        if keep == "nearest":
+            np.testing.assert_array_equal(thinned.points, cloud.points[stands])
 
 
 @pytest.mark.parametrize("limit", [1, 10, 999, 5000])
