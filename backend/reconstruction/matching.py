@@ -113,14 +113,20 @@ def look_up(face: np.ndarray, h: np.ndarray, focal: float, step: float, out: np.
 def reference_patch(
     faces: np.ndarray, frame: np.ndarray, focal: float, step: float, values: np.ndarray, weights: np.ndarray
 ) -> float:
-    """Fill the reference's patch: values (COUNT,) with zero weighted mean, weights with sum 1. Returns the variance."""
+    """Fill the reference's patch: values (COUNT,) with zero weighted mean, weights with sum 1. Returns the variance.
+
+    A patch that leaves its face is flat, variance 0: it tells nothing.
+    """
     index = face_of(frame[0, 2], frame[1, 2], frame[2, 2])
     h = np.empty((3, 3), np.float32)
     for r in range(3):
         for c in range(3):
             axis = AXES[index, r]
             h[r, c] = axis[0] * frame[0, c] + axis[1] * frame[1, c] + axis[2] * frame[2, c]
-    look_up(faces[index], h, focal, step, values)
+    if not look_up(faces[index], h, focal, step, values):  # so coarse that the patch is wider than a face's rim
+        values[:] = np.float32(0)
+        weights[:] = np.float32(1) / np.float32(COUNT)
+        return np.float32(0)
     middle = values[COUNT // 2]
     total = np.float32(0)
     mean = np.float32(0)
