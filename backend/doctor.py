@@ -55,7 +55,7 @@ class PainterReport:
 
 @dataclass(frozen=True)
 class StageReport:
-    """Whether a stage of building a 3D cache, or a learned reconstructor, can work here; why not, and how to get it."""
+    """Whether a stage of building a 3D cache, a learned reconstructor or an importer can work here; else how it can."""
 
     name: str
     ready: bool
@@ -90,6 +90,7 @@ class Report:
     disk_free: int | None
     painters: list[PainterReport]
     reconstruction: list[StageReport] = field(default_factory=list)
+    importers: list[StageReport] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
 
 
@@ -123,6 +124,7 @@ def examine() -> Report:
         disk_free=disk,
         painters=painters,
         reconstruction=_reconstruction(),
+        importers=_importers(),
         advice=_advice(painters, device, free, disk),
     )
 
@@ -147,6 +149,9 @@ def as_text(report: Report) -> str:
     if report.reconstruction:
         lines.append("3D cache from captures")
         lines += [f"  {stage.name}: {stage.missing or 'ready'}" for stage in report.reconstruction]
+    if report.importers:
+        lines.append("Files of other programs (PLY, COLMAP, nerfstudio, ViPE, PNG and most OpenEXR need numpy only)")
+        lines += [f"  {kind.name}: {kind.missing or 'ready'}" for kind in report.importers]
     if report.advice:
         lines += ["What to do", *(f"  - {advice}" for advice in report.advice)]
     return "\n".join(lines)
@@ -186,6 +191,19 @@ def _reconstruction() -> list[StageReport]:
         missing = learned.missing()
         stages.append(StageReport(f"{learned.title} ({name})", not missing, missing))
     return stages
+
+
+def _importers() -> list[StageReport]:
+    if importlib.util.find_spec("numpy") is None:
+        return []
+    from .importers import missing
+
+    kinds = []
+    for kind in missing.PACKAGES:
+        lacks = missing.packages(kind)
+        how = _how_to_get(" ".join(f'"{package}"' for package in lacks))
+        kinds.append(StageReport(kind, not lacks, f"lacks {', '.join(lacks)}: {how}" if lacks else ""))
+    return kinds
 
 
 def _version_of(module: str, package: str) -> str | None:

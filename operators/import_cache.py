@@ -69,7 +69,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
         soft_max=50_000_000,
     )
     every: IntProperty(  # type: ignore[valid-type]
-        name="Every n-th Frame",
+        name="Frame Step",
         description="Of a video with depth (ViPE), take every n-th frame",
         default=1,
         min=1,

@@ -1,4 +1,4 @@
-"""Sub-panels beside the main way: editing the 3D cache, levelling and scaling the place, checking the path."""
+"""Sub-panels beside the main way: other sources of the 3D cache, editing it, levelling the place, checking the path."""
 
 from __future__ import annotations
 
@@ -15,6 +15,20 @@ MOST_LISTED = 6
 """Warnings that the panel lists."""
 
 _ICONS = {"leaves": "ERROR", "touches": "MOD_PHYSICS", "fast": "TIME"}
+
+
+class PANTHEON360_PT_cache_sources(SidebarPanel):
+    """Points that come from elsewhere than the captures."""
+
+    bl_label = "Other Sources"
+    bl_idname = "PANTHEON360_PT_cache_sources"
+    bl_parent_id = "PANTHEON360_PT_cache"
+
+    def draw(self, context: Any) -> None:
+        column = property_layout(self.layout).column(align=True)
+        job_button(column, context, "import_cache", icon="IMPORT")
+        job_button(column, context, "import_depth", icon="IMAGE_ZDEPTH")
+        job_button(column, context, "sample_mesh", icon="MESH_DATA")
 
 
 class PANTHEON360_PT_cache_edit(SidebarPanel):
@@ -95,7 +109,7 @@ def _summary(layout: Any, checked: Checked) -> None:
         hint(layout, f"and {len(checked.warnings) - MOST_LISTED} more, marked on the timeline")
 
 
-CLASSES = (PANTHEON360_PT_cache_edit, PANTHEON360_PT_orientation, PANTHEON360_PT_coverage)
+CLASSES = (PANTHEON360_PT_cache_sources, PANTHEON360_PT_cache_edit, PANTHEON360_PT_orientation, PANTHEON360_PT_coverage)
 
 
 def register() -> None:

@@ -1,4 +1,4 @@
-"""Dropping photographs into the 3D viewport imports them as captures."""
+"""Dropping files into the 3D viewport: photographs become captures, points of other programs the 3D cache."""
 
 from __future__ import annotations
 
@@ -18,9 +18,27 @@ class PANTHEON360_FH_captures(bpy.types.FileHandler):
         return context.area is not None and context.area.type == "VIEW_3D"
 
 
+class PANTHEON360_FH_cache(bpy.types.FileHandler):
+    """Offer "Import 3D Cache" when files of points are dropped into a 3D viewport."""
+
+    bl_idname = "PANTHEON360_FH_cache"
+    bl_label = "3D Cache"
+    bl_import_operator = "pantheon360.import_cache"
+    bl_file_extensions = ".ply;.las;.laz;.e57"
+
+    @classmethod
+    def poll_drop(cls, context: bpy.types.Context) -> bool:
+        return context.area is not None and context.area.type == "VIEW_3D"
+
+
+CLASSES = (PANTHEON360_FH_captures, PANTHEON360_FH_cache)
+
+
 def register() -> None:
-    bpy.utils.register_class(PANTHEON360_FH_captures)
+    for handler in CLASSES:
+        bpy.utils.register_class(handler)
 
 
 def unregister() -> None:
-    bpy.utils.unregister_class(PANTHEON360_FH_captures)
+    for handler in reversed(CLASSES):
+        bpy.utils.unregister_class(handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -76,3 +77,15 @@ def test_the_device_is_what_torch_says_even_a_broken_one(torch: str, said: str, 
     command = [sys.executable, "-B", "-m", "backend", "doctor"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert text.returncode == 0 and said in text.stdout
+
+
+def test_importers_are_named_with_what_they_lack(run_backend: Run) -> None:
+    said = run_backend("doctor", "--json")
+    report = json.loads(said.stdout)
+    found = {kind["name"]: kind for kind in report["importers"]}
+    assert {"LAS, LAZ, COPC", "E57"} <= found.keys()
+    for name, module in (("LAS, LAZ, COPC", "laspy"), ("E57", "pye57")):
+        there = importlib.util.find_spec(module) is not None
+        assert found[name]["ready"] == there
+        assert there or f"{module}" in found[name]["missing"]
+    assert "Files of other programs" in run_backend("doctor").stdout

@@ -149,6 +149,32 @@ def test_sub_panels_offer_the_edits_and_tell_what_the_check_found(
     assert draw(room="ui.cache_panel").labels != before
 
 
+def test_points_from_elsewhere_are_offered_where_artists_look(
+    draw: Callable[..., Layout], house: House, blend: Any
+) -> None:
+    import bpy
+
+    wanted = ["pantheon360.import_cache", "pantheon360.import_depth", "pantheon360.sample_mesh"]
+    assert [name for name in draw(room="ui.cache_panel").shown if name in wanted] == wanted
+    layout = Layout()
+    house("ui.file_menu")._draw(SimpleNamespace(layout=layout), bpy.context)
+    assert layout.shown == ["pantheon360.import_captures", "pantheon360.import_cache"]
+    handlers = {handler.bl_idname: handler for handler in bpy.types.FileHandler.__subclasses__()}
+    assert {".ply", ".las", ".laz", ".e57"} <= set(handlers["PANTHEON360_FH_cache"].bl_file_extensions.split(";"))
+    assert handlers["PANTHEON360_FH_cache"].bl_import_operator == "pantheon360.import_cache"
+
+
+def test_the_import_menu_has_our_entries_and_loses_them(house: House, blend: Any) -> None:
+    import bpy
+
+    menu = house("ui.file_menu")
+    drawn = bpy.types.TOPBAR_MT_file_import._dyn_ui_initialize
+    assert menu._draw in drawn()
+    menu.unregister()
+    assert menu._draw not in drawn()
+    menu.register()
+
+
 def test_a_tilted_camera_is_told(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
     import bpy
 
@@ -218,5 +244,5 @@ def test_what_artists_read_follows_blenders_conventions(house: House) -> None:
                 labels.append(each.name)
                 texts.append(each.description)
         assert not [text for text in texts if text.endswith(".")]
-        small = {"a", "as", "in", "onto", "to", "of", "the", "3d", "360°"}
+        small = {"a", "as", "by", "from", "in", "onto", "to", "of", "the", "3d", "360°"}
         assert not [label for label in labels for word in label.split() if word not in small and word[0].islower()]
