@@ -7,8 +7,11 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
+from ..pantheon360_blender.core.colour_match import ColourMatch
 from ..pantheon360_blender.core.errors import CacheError
+from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene import cache_edit
+from ..pantheon360_blender.scene.jobs import JobOperator
 from . import base
 
 
@@ -21,28 +24,63 @@ def _sides() -> Any:
     )
 
 
-class CacheOperator(base.ImmediateOperator):
-    """An operator that edits the active 3D cache, or else the scene's. A subclass defines `edit`."""
+def _cache(context: Any) -> bpy.types.Object:
+    """The active 3D cache, or else the scene's. Raises CacheError where there is none."""
+    obj = cache_edit.chosen(context.scene, context.object)
+    if obj is None:
+        raise CacheError("The scene has no 3D cache.", advice="Build or project one.")
+    return obj
+
+
+def _refusal(context: Any) -> str:
+    obj = cache_edit.chosen(context.scene, context.object)
+    if obj is None:
+        return base.without_cache(context.scene)
+    return "Leave the cache's Edit Mode first" if obj.mode != "OBJECT" else ""
+
+
+class EditOperator(base.ImmediateOperator):
+    """An edit of the cache that is done at once. A subclass defines `edit`."""
 
     @classmethod
     def refusal(cls, context: Any) -> str:
-        obj = cache_edit.chosen(context.scene, context.object)
-        if obj is None:
-            return base.without_cache(context.scene)
-        return "Leave the cache's Edit Mode first" if obj.mode != "OBJECT" else ""
+        return _refusal(context)
 
     def edit(self, context: Any, obj: bpy.types.Object) -> str:
         """Do it, and say what was done. Raises PantheonError."""
         raise NotImplementedError
 
     def act(self, context: Any) -> str:
-        obj = cache_edit.chosen(context.scene, context.object)
-        if obj is None:
-            raise CacheError("The scene has no 3D cache.", advice="Build or project one.")
+        return self.edit(context, _cache(context))
+
+
+class EditJobOperator(JobOperator):
+    """An edit of the cache that takes seconds where it is large. A subclass defines `edit` and may define `done`."""
+
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def refusal(cls, context: Any) -> str:
+        return _refusal(context)
+
+    def edit(self, context: Any, obj: bpy.types.Object) -> Job[Any]:
+        """The job that does it. Raises PantheonError."""
+        raise NotImplementedError
+
+    def done(self, result: Any, obj: bpy.types.Object) -> str:
+        """What was done, by the job's result: how many points were removed."""
+        return _removed(result, obj)
+
+    def job(self, context: Any) -> Job[Any]:
+        obj = _cache(context)
+        self._name = obj.name
         return self.edit(context, obj)
 
+    def finished(self, _context: Any, result: Any) -> None:
+        self.report({"INFO"}, self.done(result, bpy.data.objects[self._name]))
 
-class BoundedOperator(CacheOperator):
+
+class Bounded:
     """An edit by another object, the active one or else one that is selected."""
 
     kinds: frozenset[str] = frozenset()
@@ -50,7 +88,7 @@ class BoundedOperator(CacheOperator):
 
     @classmethod
     def refusal(cls, context: Any) -> str:
-        return super().refusal(context) or ("" if cls.bound(context) else cls.missing)
+        return _refusal(context) or ("" if cls.bound(context) else cls.missing)
 
     @classmethod
     def bound(cls, context: Any) -> bpy.types.Object | None:
@@ -65,7 +103,7 @@ class BoundedOperator(CacheOperator):
         return None
 
 
-class PANTHEON360_OT_threshold_confidence(CacheOperator):
+class PANTHEON360_OT_threshold_confidence(EditOperator):
     """Remove cache points that are less sure than a threshold"""
 
     bl_idname = "pantheon360.threshold_confidence"
@@ -84,7 +122,7 @@ class PANTHEON360_OT_threshold_confidence(CacheOperator):
         return _removed(cache_edit.threshold(obj, self.least), obj)
 
 
-class PANTHEON360_OT_remove_floaters(CacheOperator):
+class PANTHEON360_OT_remove_floaters(EditJobOperator):
     """Remove cache points that stand alone, judged by how dense the points are where they lie"""
 
     bl_idname = "pantheon360.remove_floaters"
@@ -101,11 +139,11 @@ class PANTHEON360_OT_remove_floaters(CacheOperator):
         name="Neighbours", description="How many neighbours a point must have near", default=8, min=1, soft_max=32
     )
 
-    def edit(self, _context: Any, obj: bpy.types.Object) -> str:
-        return _removed(cache_edit.remove_floaters(obj, self.strictness, self.neighbours), obj)
+    def edit(self, _context: Any, obj: bpy.types.Object) -> Job[int]:
+        return cache_edit.remove_floaters(obj, self.strictness, self.neighbours)
 
 
-class PANTHEON360_OT_thin_cache(CacheOperator):
+class PANTHEON360_OT_thin_cache(EditJobOperator):
     """Merge the cache points of each voxel into one"""
 
     bl_idname = "pantheon360.thin_cache"
@@ -126,11 +164,11 @@ class PANTHEON360_OT_thin_cache(CacheOperator):
         default=False,
     )
 
-    def edit(self, _context: Any, obj: bpy.types.Object) -> str:
-        return _removed(cache_edit.thin(obj, self.size, self.nearest), obj)
+    def edit(self, _context: Any, obj: bpy.types.Object) -> Job[int]:
+        return cache_edit.thin(obj, self.size, self.nearest)
 
 
-class PANTHEON360_OT_crop_cache(BoundedOperator):
+class PANTHEON360_OT_crop_cache(Bounded, EditOperator):
     """Remove the cache points outside the active object's bounding box, which may be turned and scaled"""
 
     bl_idname = "pantheon360.crop_cache"
@@ -146,7 +184,7 @@ class PANTHEON360_OT_crop_cache(BoundedOperator):
         return _removed(cache_edit.crop(obj, box, self.side == "INSIDE"), obj)
 
 
-class PANTHEON360_OT_mask_cache(BoundedOperator):
+class PANTHEON360_OT_mask_cache(Bounded, EditJobOperator):
     """Remove the cache points inside, or outside, the active closed mesh"""
 
     bl_idname = "pantheon360.mask_cache"
@@ -156,14 +194,13 @@ class PANTHEON360_OT_mask_cache(BoundedOperator):
 
     side: _sides()  # type: ignore[valid-type]
 
-    def edit(self, context: Any, obj: bpy.types.Object) -> str:
+    def edit(self, context: Any, obj: bpy.types.Object) -> Job[int]:
         by = self.bound(context)
         assert by is not None
-        depsgraph = context.evaluated_depsgraph_get()
-        return _removed(cache_edit.mask(obj, by, depsgraph, self.side == "INSIDE"), obj)
+        return cache_edit.mask(obj, by, context.evaluated_depsgraph_get(), self.side == "INSIDE")
 
 
-class PANTHEON360_OT_match_colours(CacheOperator):
+class PANTHEON360_OT_match_colours(EditJobOperator):
     """Make the captures' exposures and white balances agree where their cache points overlap"""
 
     bl_idname = "pantheon360.match_colours"
@@ -184,14 +221,16 @@ class PANTHEON360_OT_match_colours(CacheOperator):
         default=True,
     )
 
-    def edit(self, _context: Any, obj: bpy.types.Object) -> str:
-        match = cache_edit.match_colours(obj, self.voxel, self.white_balance)
-        matched = int((match.overlaps.sum(axis=1) > 0).sum())
-        factor = match.gains.max() / match.gains.min()
+    def edit(self, _context: Any, obj: bpy.types.Object) -> Job[ColourMatch]:
+        return cache_edit.match_colours(obj, self.voxel, self.white_balance)
+
+    def done(self, result: ColourMatch, _obj: bpy.types.Object) -> str:
+        matched = int((result.overlaps.sum(axis=1) > 0).sum())
+        factor = result.gains.max() / result.gains.min()
         return f"{matched} captures matched; their gains differ by a factor of {factor:.2f} at most"
 
 
-class PANTHEON360_OT_restore_colours(CacheOperator):
+class PANTHEON360_OT_restore_colours(EditOperator):
     """Give the cache points the colours they had before colour match"""
 
     bl_idname = "pantheon360.restore_colours"
@@ -199,7 +238,7 @@ class PANTHEON360_OT_restore_colours(CacheOperator):
 
     @classmethod
     def refusal(cls, context: Any) -> str:
-        reason = super().refusal(context)
+        reason = _refusal(context)
         obj = cache_edit.chosen(context.scene, context.object)
         return reason or ("" if obj and cache_edit.is_matched(obj) else "The cache's colours were not matched")
 

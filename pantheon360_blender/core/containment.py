@@ -46,8 +46,10 @@ def edges_are_shared(triangles: np.ndarray) -> bool:
     if not len(triangles):
         return False
     flat = np.ascontiguousarray(triangles, np.float64).reshape(-1, 3) + 0.0  # no negative zeros
-    places = (flat.view(np.uint64) * _MIX).sum(axis=1, dtype=np.uint64)
-    places ^= places >> np.uint64(29)
+    places = np.zeros(len(flat), np.uint64)
+    for axis in range(3):
+        places = (places ^ flat[:, axis].copy().view(np.uint64)) * _MIX[axis]
+        places ^= places >> np.uint64(32)
     corners = np.unique(places, return_inverse=True)[1].reshape(-1, 3).astype(np.int64)
     edges = np.sort(np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]]), axis=1)
     edges = edges[edges[:, 0] != edges[:, 1]]

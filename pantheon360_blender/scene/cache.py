@@ -11,6 +11,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+from bpy.app.handlers import persistent
 
 from ..core.errors import CacheError
 from ..core.point_cloud import PointCloud
@@ -71,9 +72,14 @@ def fill(obj: bpy.types.Object, cloud: PointCloud) -> None:
     Raises CacheError where the cache is being edited, or is linked from another file.
     """
     refuse_unchangeable(obj)
-    world = np.array(obj.matrix_world, dtype=np.float64)
-    _fill(obj.data, cloud if (world == np.eye(4)).all() else cloud.transformed(np.linalg.inv(world)))
+    _fill(obj.data, to_local(obj, cloud))
     obj.update_tag()
+
+
+def to_local(obj: bpy.types.Object, cloud: PointCloud) -> PointCloud:
+    """A cloud of world coordinates in an object's own."""
+    world = np.array(obj.matrix_world, dtype=np.float64)
+    return cloud if (world == np.eye(4)).all() else cloud.transformed(np.linalg.inv(world))
 
 
 def refuse_unchangeable(obj: bpy.types.Object) -> None:
@@ -157,16 +163,20 @@ def _count(data: Any) -> int:
 
 
 def _read(data: Any) -> PointCloud:
-    """A mesh's vertices or a point cloud's points, local coordinates."""
+    """A mesh's vertices or a point cloud's points, local coordinates, those that are finite."""
+    return read(data).finite()
+
+
+def read(data: Any) -> PointCloud:
+    """All of a mesh's vertices or a point cloud's points, local coordinates."""
     count = _count(data)
-    cloud = PointCloud(
+    return PointCloud(
         points=_values(data, "position", "vector", 3, count, np.float32),
         colours=_colours(data, count),
         confidence=_optional(data, CONFIDENCE, count, np.float32),
         source=_optional(data, SOURCE, count, np.int32),
         footprint=_optional(data, FOOTPRINT, count, np.float32),
     )
-    return cloud.finite()
 
 
 def _values(data: Any, name: str, field: str, width: int, count: int, kind: type) -> np.ndarray:
@@ -203,9 +213,14 @@ def _to_bytes(linear: np.ndarray) -> np.ndarray:
 
 def _fill(mesh: Any, cloud: PointCloud) -> None:
     """Exchange a mesh's geometry for the points of a cloud, local coordinates."""
-    count = len(cloud.points)
     mesh.clear_geometry()
-    mesh.vertices.add(count)
+    mesh.vertices.add(len(cloud))
+    store(mesh, cloud)
+
+
+def store(mesh: Any, cloud: PointCloud) -> None:
+    """Give a mesh's vertices the positions and attributes of as many points, local coordinates; others stay."""
+    count = len(cloud)
     mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.points, np.float32).ravel())
     rgba = np.ones((count, 4), np.float32)
     for channel in range(3):
@@ -224,7 +239,11 @@ def _fill(mesh: Any, cloud: PointCloud) -> None:
 
 
 def _add(mesh: Any, name: str, kind: str, field: str, values: np.ndarray) -> None:
-    mesh.attributes.new(name, kind, "POINT").data.foreach_set(field, values)
+    before = mesh.attributes.get(name)
+    if before is not None and (before.data_type, before.domain) != (kind, "POINT"):
+        mesh.attributes.remove(before)
+        before = None
+    (before or mesh.attributes.new(name, kind, "POINT")).data.foreach_set(field, values)
 
 
 def _new(scene: bpy.types.Scene) -> bpy.types.Object:
@@ -359,9 +378,17 @@ def show_at_most(obj: bpy.types.Object, count: int) -> None:
         versions.set_modifier_input(modifier, socket.identifier, count)
 
 
+@persistent
+def _let_go(scene: bpy.types.Scene, _depsgraph: Any = None) -> None:
+    """Forget a cache that the artist deleted: as its last user, the scene would keep it in every file saved."""
+    obj = of_scene(scene).cache
+    if obj is not None and obj.users <= 1:
+        of_scene(scene).cache = None
+
+
 def register() -> None:
-    """Nothing of this module is registered with Blender."""
+    bpy.app.handlers.depsgraph_update_post.append(_let_go)
 
 
 def unregister() -> None:
-    """Nothing of this module is registered with Blender."""
+    bpy.app.handlers.depsgraph_update_post.remove(_let_go)

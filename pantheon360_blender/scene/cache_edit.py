@@ -1,5 +1,6 @@
 """Edits of the 3D cache: each takes points away, merges them or changes their colours, in the cache's own mesh.
 
+What may take seconds is a job: it reads the points when it is made, and changes the cache in its last step.
 Distances are the world's. What a cache's modifiers do comes after these edits, as with any mesh.
 """
 
@@ -15,6 +16,7 @@ from ..core import colour_match, containment, outliers, thinning
 from ..core.colour_match import ColourMatch
 from ..core.errors import CacheError
 from ..core.point_cloud import PointCloud
+from ..core.progress import Job, Progress
 from . import cache, projection
 from .properties import of_object
 
@@ -24,12 +26,15 @@ GAIN = "colour_gain"
 _FIELDS: dict[str, tuple[str, int, type]] = {
     "FLOAT": ("value", 1, np.float32),
     "INT": ("value", 1, np.int32),
+    "INT8": ("value", 1, np.int8),
+    "INT32_2D": ("value", 2, np.int32),
     "BOOLEAN": ("value", 1, np.bool_),
     "FLOAT2": ("vector", 2, np.float32),
     "FLOAT_VECTOR": ("vector", 3, np.float32),
     "FLOAT_COLOR": ("color", 4, np.float32),
     "BYTE_COLOR": ("color", 4, np.float32),
     "QUATERNION": ("value", 4, np.float32),
+    "FLOAT4X4": ("value", 16, np.float32),
 }
 """Type of attribute -> its field, width and dtype."""
 
@@ -67,23 +72,60 @@ def threshold(obj: bpy.types.Object, least: float) -> int:
     return keep(obj, confidence >= np.float32(least))
 
 
-def remove_floaters(obj: bpy.types.Object, strictness: float = 3.0, neighbours: int = 8) -> int:
+def remove_floaters(obj: bpy.types.Object, strictness: float = 3.0, neighbours: int = 8) -> Job[int]:
     """Remove points that stand alone; see core.outliers. Returns how many."""
     points = _world_points(obj)
     cloud = PointCloud(points, np.zeros((len(points), 3), np.uint8), footprint=_world_footprint(obj))
-    return keep(obj, ~outliers.floaters(cloud, strictness, neighbours))
+    return _keeping(obj, outliers.finding(cloud, strictness, neighbours), False)
 
 
-def thin(obj: bpy.types.Object, size: float, nearest: bool = False) -> int:
-    """Leave one point in each voxel of `size` metres; see core.thinning. Returns how many points were merged away.
+def thin(obj: bpy.types.Object, size: float, nearest: bool = False) -> Job[int]:
+    """Leave one point in each voxel of `size` metres; see core.thinning. Returns how many points went.
 
-    nearest: whether it is one of the points as it was; else their mean.
-    Points keep colour, confidence, source and footprint; the artist's own attributes are lost.
+    nearest: whether it is one of the points as it was; else their mean. The artist's own attributes are those of the
+    point nearest to the mean, whichever stays.
     """
-    cloud = cache.stored_points(obj)
-    thinned = thinning.thin(cloud, size, "nearest" if nearest else "mean")
-    cache.fill(obj, thinned)
-    return len(cloud) - len(thinned)
+    cache.refuse_unchangeable(obj)
+    return _thinning(obj.name, _cloud(obj), size, nearest)
+
+
+def _thinning(name: str, cloud: PointCloud, size: float, nearest: bool) -> Job[int]:
+    merged, stand = yield from thinning.merging(cloud, size, "nearest" if nearest else "mean")
+    yield Progress("Storing points")
+    obj = _still(name, len(cloud))
+    which = np.zeros(len(cloud), np.bool_)
+    which[stand] = True
+    removed = keep(obj, which)
+    local = cache.to_local(obj, merged.selected(np.argsort(stand)))  # in the order of the points that stay
+    mesh: Any = obj.data
+    if not nearest:
+        cache.store(mesh, local)
+    elif local.footprint is not None:  # all else is as it was
+        mesh.attributes[cache.FOOTPRINT].data.foreach_set("value", local.footprint)
+    mesh.update()
+    obj.update_tag()
+    return removed
+
+
+def _keeping(obj: bpy.types.Object, finding: Job[np.ndarray], wanted: bool) -> Job[int]:
+    """Keep the points for which a job says what is wanted. Returns how many were removed."""
+    cache.refuse_unchangeable(obj)
+    return _kept(obj.name, finding, wanted)
+
+
+def _kept(name: str, finding: Job[np.ndarray], wanted: bool) -> Job[int]:
+    found = yield from finding
+    yield Progress("Storing points")
+    return keep(_still(name, len(found)), found == wanted)
+
+
+def _still(name: str, count: int) -> bpy.types.Object:
+    """The cache by name, as a job began with it. Raises CacheError where the artist changed it meanwhile."""
+    obj = bpy.data.objects.get(name)
+    mesh: Any = None if obj is None else obj.data
+    if obj is None or not isinstance(mesh, bpy.types.Mesh) or len(mesh.vertices) != count:
+        raise CacheError(f"{name} was changed or removed while its points were read.", advice="Do it again.")
+    return obj
 
 
 def crop(obj: bpy.types.Object, box: bpy.types.Object, inside: bool = True) -> int:
@@ -106,7 +148,7 @@ def bounds(box: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
     return corners.min(axis=0), corners.max(axis=0)
 
 
-def mask(obj: bpy.types.Object, by: bpy.types.Object, depsgraph: bpy.types.Depsgraph, inside: bool = False) -> int:
+def mask(obj: bpy.types.Object, by: bpy.types.Object, depsgraph: bpy.types.Depsgraph, inside: bool = False) -> Job[int]:
     """Keep the points inside, or outside, a closed mesh as its modifiers leave it. Returns how many were removed.
 
     Raises CacheError where the mesh is open: nothing is inside it.
@@ -117,10 +159,10 @@ def mask(obj: bpy.types.Object, by: bpy.types.Object, depsgraph: bpy.types.Depsg
             f"{by.name} is not closed: what is inside it cannot be told.",
             advice="Fill its holes, or give it thickness with a Solidify modifier.",
         )
-    return keep(obj, containment.inside(_world_points(obj), triangles) == inside)
+    return _keeping(obj, containment.finding(_world_points(obj), triangles), inside)
 
 
-def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool = True) -> ColourMatch:
+def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool = True) -> Job[ColourMatch]:
     """Bring the colours of the cache's captures to agree where they overlap; see core.colour_match.
 
     voxel: metres; 0 is four times the points' spacing. What was done is kept with the points for `restore_colours`.
@@ -129,7 +171,7 @@ def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool
     cache.refuse_unchangeable(obj)
     source = _attribute(obj, cache.SOURCE)
     colours = _attribute(obj, cache.COLOUR)
-    if source is None or colours is None or colours.ndim != 2:
+    if source is None or source.dtype != np.int32 or colours is None or colours.ndim != 2:
         raise CacheError(
             f"The points of {obj.name} do not say which capture they are from.", advice="Build the cache again."
         )
@@ -137,9 +179,15 @@ def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool
     if not voxel:
         cloud = PointCloud(points, np.zeros((len(points), 3), np.uint8), footprint=_world_footprint(obj))
         voxel = 4.0 * float(np.median(outliers.spacing(cloud.finite())))
-    match = colour_match.estimate(points, colours[:, :3], source, voxel, white_balance=white_balance)
+    matching = colour_match.estimating(points, colours[:, :3], source, voxel, white_balance=white_balance)
+    return _matched(obj.name, source, matching)
+
+
+def _matched(name: str, source: np.ndarray, matching: Job[ColourMatch]) -> Job[ColourMatch]:
+    match = yield from matching
+    yield Progress("Storing colours")
     gains = np.concatenate([match.gains, np.ones((1, 3))]).astype(np.float32)  # the last row: unknown, -1
-    _multiply(obj, gains[np.where(source < 0, -1, source)])
+    _multiply(_still(name, len(source)), gains[np.where(source < 0, -1, source)])
     return match
 
 
@@ -173,6 +221,12 @@ def _multiply(obj: bpy.types.Object, gain: np.ndarray) -> None:
     mesh.attributes[GAIN].data.foreach_set("vector", np.asarray(before * gain, np.float32).ravel())
     mesh.update()
     obj.update_tag()
+
+
+def _cloud(obj: bpy.types.Object) -> PointCloud:
+    """All points of a cache's mesh with what a PointCloud carries, those that are not finite too; world."""
+    mesh: Any = obj.data
+    return cache.read(mesh).transformed(np.array(obj.matrix_world, np.float64))
 
 
 def _world_points(obj: bpy.types.Object) -> np.ndarray:

@@ -191,8 +191,12 @@ class JobOperator(bpy.types.Operator):
         _unguard()
 
     def execute(self, context: Any) -> set[Any]:
-        """From a script; or once a file is chosen, where `invoke` opens the file browser."""
-        return self.start(context) if self.options.is_invoke else self._block(context)
+        """From a script; once a file is chosen, where `invoke` opens the file browser; or again, with other values.
+
+        Adjust Last Operation waits for the result, and would take a modal operator for one that failed.
+        """
+        again = self.options.is_repeat or self.options.is_repeat_last
+        return self.start(context) if self.options.is_invoke and not again else self._block(context)
 
     def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:
         return self.start(context)

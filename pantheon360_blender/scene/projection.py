@@ -96,7 +96,7 @@ def project(
     loaded = []
     for done, (name, pose) in enumerate(zip(names, poses, strict=True)):
         yield Progress("Reading captures", done, len(names), text=name)
-        found = captures.load(bpy.data.scenes[scene_name].objects[name], width)
+        found = captures.load(_capture(scene_name, name), width)
         loaded.append(Capture(name, found.image, pose, found.valid))
     maps = []
     for index, capture in enumerate(loaded):
@@ -111,6 +111,15 @@ def project(
             "No ray of any capture meets the geometry.", advice="Place the meshes around the captures' positions."
         )
     return cloud
+
+
+def _capture(scene: str, name: str) -> bpy.types.Object:
+    """A capture of a scene by name. Raises CaptureError where the artist removed or renamed it meanwhile."""
+    there = bpy.data.scenes.get(scene)
+    obj = None if there is None else there.objects.get(name)
+    if obj is None:
+        raise CaptureError(f"The capture {name} is no longer there.", advice="Project the captures again.")
+    return obj
 
 
 def world_triangles(meshes: Sequence[bpy.types.Object], depsgraph: bpy.types.Depsgraph) -> np.ndarray:

@@ -124,3 +124,7 @@ def test_odd_points_and_meshes() -> None:
     assert not containment.inside(points, flat).any()
     assert not containment.inside(points, np.zeros((4, 3, 3))).any()
     assert not containment.edges_are_shared(np.zeros((0, 3, 3)))
+    corners = np.array([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)], np.float64)
+    square = corners[[[0, 1, 2], [0, 2, 3]]]
+    assert not containment.edges_are_shared(square)
+    assert containment.edges_are_shared(np.concatenate([square, square[:, ::-1]])), "two sides of a sheet"

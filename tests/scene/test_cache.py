@@ -143,6 +143,41 @@ def test_a_deleted_cache_is_made_anew(house: House, blend: Any, cloud: Any) -> N
     assert cache.replace(blend, cloud) != old
 
 
+def test_a_deleted_cache_is_not_kept_in_the_file(
+    house: House, blend: Any, cloud: Any, evaluated: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    obj = house("scene.cache").replace(blend, cloud)
+    bpy.context.view_layer.update()
+    assert blend.pantheon360.cache == obj
+    bpy.context.view_layer.objects.active = obj
+    obj.select_set(True)
+    assert bpy.ops.object.delete() == {"FINISHED"}
+    evaluated()
+    assert blend.pantheon360.cache is None
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "without.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "without.blend"))
+    assert not bpy.data.objects
+    assert not any(mesh.users for mesh in bpy.data.meshes), "the next save leaves them out"
+
+
+def test_undo_brings_a_deleted_cache_back(house: House, blend: Any, cloud: Any, evaluated: Any) -> None:
+    import bpy
+
+    obj = house("scene.cache").replace(blend, cloud)
+    bpy.context.view_layer.objects.active = obj
+    obj.select_set(True)
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.object.delete()
+    bpy.ops.ed.undo_push(message="Delete")
+    assert len(evaluated()) == 0
+    bpy.ops.ed.undo()
+    scene = bpy.context.scene
+    _same(evaluated(), cloud)
+    assert scene.pantheon360.cache == house("scene.cache").find(scene) is not None
+
+
 def test_points_that_are_not_finite_are_left_out(
     house: House, blend: Any, cloud: Any, evaluated: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

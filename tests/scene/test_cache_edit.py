@@ -34,6 +34,15 @@ def obj(house: House, blend: Any, cloud: Any) -> Any:
     return house("scene.cache").replace(blend, cloud)
 
 
+def run(job: Any) -> Any:
+    """A job's result."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            return end.value
+
+
 def evaluated(house: House) -> Any:
     import bpy
 
@@ -83,14 +92,14 @@ def test_nothing_left_is_refused_and_changes_nothing(house: House, cloud: Any, o
 def test_floaters_go_whatever_the_scale_of_the_object(house: House, cloud: Any, obj: Any) -> None:
     obj.scale = (5, 5, 5)
     evaluated(house)
-    assert house("scene.cache_edit").remove_floaters(obj) == 3
+    assert run(house("scene.cache_edit").remove_floaters(obj)) == 3
     np.testing.assert_allclose(evaluated(house).points, cloud.points[:-3] * 5, rtol=1e-6)
 
 
 def test_voxels_are_the_worlds(house: House, obj: Any) -> None:
     obj.scale = (10, 10, 10)
     evaluated(house)
-    house("scene.cache_edit").thin(obj, 0.5)
+    run(house("scene.cache_edit").thin(obj, 0.5))
     left = evaluated(house)
     cells = np.unique(np.floor(left.points / 0.5), axis=0)
     assert len(cells) == len(left) and 144 <= len(left) <= 172
@@ -128,7 +137,7 @@ def test_mask_by_a_mesh_with_modifiers(house: House, cloud: Any, obj: Any) -> No
     ball = bpy.context.object
     ball.modifiers.new("finer", "SUBSURF")
     distance = np.linalg.norm(cloud.points - (0.3, 0.3, 0), axis=1)
-    removed = edit.mask(obj, ball, bpy.context.evaluated_depsgraph_get(), inside=False)
+    removed = run(edit.mask(obj, ball, bpy.context.evaluated_depsgraph_get(), inside=False))
     assert (distance < 0.098).sum() <= removed <= (distance < 0.102).sum()
     bpy.ops.mesh.primitive_plane_add()
     with pytest.raises(house("core.errors").CacheError, match="not closed"):
@@ -146,11 +155,11 @@ def test_colours_are_matched_and_given_back(house: House, cloud: Any, obj: Any) 
     )
     cache.fill(obj, changed)
     assert not edit.is_matched(obj)
-    match = edit.match_colours(obj, 0.05)
+    match = run(edit.match_colours(obj, 0.05))
     first, second = evaluated(house).colours[:2].astype(int)
     assert np.abs(first - second).max() <= 1 and match.gains[1, 0] > 1.3
     assert edit.is_matched(obj)
-    edit.match_colours(obj, 0.05)
+    run(edit.match_colours(obj, 0.05))
     edit.threshold(obj, 0.5)
     edit.restore_colours(obj)
     same(evaluated(house), changed.selected(cloud.confidence >= np.float32(0.5)))
@@ -208,3 +217,111 @@ def test_an_edit_is_one_undo_step(house: House, blend: Any, cloud: Any) -> None:
     assert len(evaluated(house)) < len(cloud)
     bpy.ops.ed.undo()
     same(evaluated(house), cloud)
+
+
+KINDS = {
+    "FLOAT": ("value", 1, float),
+    "INT": ("value", 1, int),
+    "INT8": ("value", 1, int),
+    "BOOLEAN": ("value", 1, bool),
+    "FLOAT2": ("vector", 2, float),
+    "FLOAT_VECTOR": ("vector", 3, float),
+    "FLOAT_COLOR": ("color", 4, float),
+    "QUATERNION": ("value", 4, float),
+    "INT32_2D": ("value", 2, int),
+    "FLOAT4X4": ("value", 16, float),
+    "STRING": ("value", 0, str),
+}
+
+
+def add_attributes(mesh: Any) -> dict[str, list[Any]]:
+    """One attribute of every type that an artist may add, of random values; and those, by its name."""
+    generator = np.random.default_rng(11)
+    given = {}
+    for kind, (field, width, made) in KINDS.items():
+        attribute = mesh.attributes.new(f"my {kind}", kind, "POINT")
+        for number, each in enumerate(attribute.data):
+            if made is str:
+                setattr(each, field, f"point {number}".encode())
+                continue
+            drawn = [made(value) for value in generator.uniform(-1, 1, max(width, 1)) * (100 if made is int else 1)]
+            shaped = [drawn[row : row + 4] for row in range(0, 16, 4)] if width == 16 else drawn
+            setattr(each, field, shaped if width > 1 else drawn[0])
+        given[attribute.name] = values_of(mesh, attribute.name)
+    return given
+
+
+def values_of(mesh: Any, name: str) -> list[Any]:
+    attribute = mesh.attributes[name]
+    field, width, _ = KINDS[attribute.data_type]
+    if attribute.data_type == "FLOAT4X4":
+        return [tuple(map(tuple, getattr(each, field))) for each in attribute.data]
+    return [tuple(getattr(each, field)) if width > 1 else getattr(each, field) for each in attribute.data]
+
+
+@pytest.mark.parametrize("nearest", [False, True])
+@pytest.mark.parametrize("edges", [False, True])
+def test_thinned_points_keep_the_artists_attributes(
+    house: House, cloud: Any, obj: Any, nearest: bool, edges: bool
+) -> None:
+    """Those of the point nearest to the mean of each voxel, found here one voxel at a time."""
+    mesh = obj.data
+    given = add_attributes(mesh)
+    if edges:
+        mesh.edges.add(1)
+        mesh.edges.foreach_set("vertices", [0, 1])
+    before = np.array([tuple(vertex.co) for vertex in mesh.vertices])
+    assert run(house("scene.cache_edit").thin(obj, 0.05, nearest)) == len(before) - len(mesh.vertices) > 3000
+    voxels = np.floor(before.astype(np.float32).astype(np.float64) / 0.05).astype(int)
+    left = evaluated(house)
+    chosen = []
+    for voxel in np.unique(voxels, axis=0):
+        members = np.flatnonzero((voxels == voxel).all(axis=1))
+        mean = before[members].mean(axis=0)
+        distance = np.linalg.norm(before[members] - mean, axis=1)
+        chosen.append((members[distance <= distance.min() + 1e-7], mean))
+    assert len(chosen) == len(left) == len(mesh.vertices)
+    kept = {name: values_of(mesh, name) for name in given}
+    for candidates, mean in chosen:
+        places = [before[each] for each in candidates] if nearest else [mean]
+        found = min(np.linalg.norm(left.points - place, axis=1).argmin() for place in places)
+        same_point = [
+            each for each in candidates if all(kept[name][found] == values[each] for name, values in given.items())
+        ]
+        assert same_point, "attributes of no point, or of several mixed"
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_all_kinds_of_attributes_stay_with_their_points(house: House, cloud: Any, obj: Any, texts: bool) -> None:
+    given = add_attributes(obj.data)
+    if not texts:  # which alone cannot be copied as arrays
+        del given["my STRING"]
+        obj.data.attributes.remove(obj.data.attributes["my STRING"])
+    which = cloud.confidence >= np.float32(0.6)
+    house("scene.cache_edit").threshold(obj, 0.6)
+    for name, values in given.items():
+        assert values_of(obj.data, name) == [value for value, stays in zip(values, which, strict=True) if stays], name
+
+
+def test_a_cache_changed_while_its_points_are_read_is_left_alone(house: House, cloud: Any, obj: Any) -> None:
+    import bpy
+
+    edit, errors = house("scene.cache_edit"), house("core.errors")
+    for job in (edit.remove_floaters(obj), edit.thin(obj, 0.05)):
+        next(job)
+        edit.threshold(obj, float(np.sort(obj_confidence(obj))[5]))
+        count = len(obj.data.vertices)
+        with pytest.raises(errors.CacheError, match="changed or removed"):
+            run(job)
+        assert len(obj.data.vertices) == count
+    job = edit.remove_floaters(obj)
+    next(job)
+    bpy.data.objects.remove(obj)
+    with pytest.raises(errors.CacheError, match="changed or removed"):
+        run(job)
+
+
+def obj_confidence(obj: Any) -> np.ndarray:
+    values = np.empty(len(obj.data.vertices), np.float32)
+    obj.data.attributes["confidence"].data.foreach_get("value", values)
+    return values

@@ -233,3 +233,23 @@ def test_the_cache_belongs_to_the_scene_the_job_began_in(house: House, blend: An
     with bpy.context.temp_override(scene=other):
         operator.finished(pressed, bpy.context, cloud)
     assert house("scene.cache").find(blend) is not None and house("scene.cache").find(other) is None
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_capture_that_goes_while_projecting_is_named(
+    house: House, blend: Any, add_capture: Any, renamed: bool
+) -> None:
+    import bpy
+
+    add_capture("photo 0", (0.0, 0.0, 2.0))
+    second = add_capture("photo 1", (0.0, 4.0, 2.0))
+    _floor(blend)
+    job = house("scene.projection").project(blend, bpy.context.evaluated_depsgraph_get())
+    next(job)
+    if renamed:
+        second.name = "another"
+    else:
+        bpy.data.objects.remove(second)
+    with pytest.raises(house("core.errors").CaptureError, match="photo 1 is no longer there"):
+        for _ in job:
+            pass
