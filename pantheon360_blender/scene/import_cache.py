@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..core import exr, importers
+from ..core import exr, importers, spacing
 from ..core.errors import ImageError, PantheonError
 from ..core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError
 from ..core.point_cloud import PointCloud
@@ -84,6 +84,10 @@ def bring_in(
     for path in paths:
         parts.append((yield from read(path, root, limit=limit, **options)))
     imported = joined(parts, limit)
+    if imported.cloud is not None and imported.cloud.footprint is None:
+        yield Progress("Measuring the spacing of points")
+        known = spacing.footprints(imported.cloud.points)
+        imported = replace(imported, cloud=replace(imported.cloud, footprint=known))
     photographs: dict[int, Photograph] = {}
     notes = list(imported.notes)
     try:

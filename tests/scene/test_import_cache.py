@@ -149,6 +149,11 @@ def test_a_ply_becomes_the_cache(house: House, blend: Any, tmp_path: Path) -> No
     cloud = points_of(house, blend)
     np.testing.assert_array_equal(cloud.points, np.column_stack([vertices[name] for name in "xyz"]))
     np.testing.assert_array_equal(cloud.colours, np.column_stack([vertices[n] for n in ("red", "green", "blue")]))
+    # Points without a size would be drawn black, or not at all.
+    bpy.context.view_layer.update()
+    obj = house("scene.cache").find(blend)
+    _, radii = house("scene.cache").shown_points(obj, bpy.context.evaluated_depsgraph_get())
+    assert len(radii) == COUNT and (radii > 0).all()
 
 
 def test_points_are_replaced_or_merged(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
