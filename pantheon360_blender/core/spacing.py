@@ -31,7 +31,7 @@ def footprints(points: np.ndarray) -> np.ndarray:
             break
         size *= float(np.clip(np.sqrt(_WANTED / met), 0.1, 10.0))
     found = size / np.sqrt(count[voxel])
-    return np.minimum(found, _MOST * np.median(found)).astype(np.float32)
+    return np.asarray(np.minimum(found, _MOST * np.median(found)), np.float32)
 
 
 def _voxels(points: np.ndarray, low: np.ndarray, size: float) -> np.ndarray:

@@ -70,6 +70,31 @@ file.close()
 """
 
 
+VIPE_CLIP = """
+import sys, zipfile
+from pathlib import Path
+import cv2
+import numpy as np
+import OpenEXR
+
+root = Path(sys.argv[1])
+for folder in ("pose", "depth", "rgb"):
+    (root / folder).mkdir(parents=True)
+poses = np.tile(np.eye(4, dtype=np.float32), (3, 1, 1))
+poses[:, 2, 3] = 0, 1, 2
+np.savez(root / "pose" / "clip.npz", data=poses, inds=np.arange(3))
+video = cv2.VideoWriter(str(root / "rgb" / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 5, (64, 32))
+with zipfile.ZipFile(root / "depth" / "clip.zip", "w") as archive:
+    for index in range(3):
+        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+        OpenEXR.File(header, {"Z": np.full((32, 64), 4, np.float16)}).write(str(root / "frame.exr"))
+        archive.write(root / "frame.exr", f"{index:05d}.exr")
+        video.write(np.full((32, 64, 3), 60 * (index + 1), np.uint8))
+video.release()
+(root / "frame.exr").unlink()
+"""
+
+
 @pytest.fixture
 def bring(house: House, blend: Any) -> Any:
     """Run the job on the fixture's scene."""
@@ -323,6 +348,27 @@ def test_a_scan_with_a_picture_becomes_a_capture_that_can_be_saved(
     shown = house("scene.captures").load(obj).image
     np.testing.assert_array_equal(shown, house("core.png").read(picture))
     assert Path(obj.pantheon360.source_path).is_relative_to(tmp_path / "jobs")
+
+
+def test_a_vipe_clip_has_the_colours_of_its_video_by_the_backend(
+    house: House, blend: Any, bring: Any, backend: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bpy
+
+    made(backend, VIPE_CLIP, tmp_path / "clip")
+    brought = bring(tmp_path / "clip", every=2)
+    assert brought.captures == ["clip_00000", "clip_00002"]
+    cloud = points_of(house, blend)
+    for index, (y, shade) in enumerate(((0, 60), (2, 180))):
+        mine = cloud.source == index
+        np.testing.assert_allclose(np.linalg.norm(cloud.points[mine] - (0, y, 0), axis=1), 4, rtol=1e-3)
+        np.testing.assert_allclose(cloud.colours[mine], shade, atol=6)
+        shown = house("scene.captures").load(bpy.data.objects[brought.captures[index]]).image
+        np.testing.assert_allclose(shown, shade, atol=6)
+    monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON")
+    brought = bring(tmp_path / "clip", with_captures=False)
+    assert brought.points == 3 * 32 * 64, "its depth needs nothing but Blender"
+    assert any("no colours" in note and "backend" in note for note in brought.notes)
 
 
 def test_closing_the_job_ends_the_backend(house: House, blend: Any, backend: Path, tmp_path: Path) -> None:
