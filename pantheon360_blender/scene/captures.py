@@ -76,6 +76,16 @@ def position(obj: bpy.types.Object) -> geography.Position | None:
     return geography.Position(float(settings.latitude), float(settings.longitude), altitude)
 
 
+def remember_position(obj: bpy.types.Object, place: geography.Position | None) -> None:
+    """Note on a capture where on Earth its photograph was taken; None leaves it as it is."""
+    if place is None:
+        return
+    settings = of_object(obj)
+    settings.has_position = True
+    settings.latitude, settings.longitude = repr(place.latitude), repr(place.longitude)
+    settings.altitude = "" if place.altitude is None else repr(place.altitude)
+
+
 def create(
     scene: bpy.types.Scene,
     name: str,
@@ -170,12 +180,7 @@ def _add(scene: bpy.types.Scene, photograph: Photograph, location: np.ndarray) -
     if metadata:
         settings.pitch = math.radians(metadata.pitch or 0.0)
         settings.roll = math.radians(metadata.roll or 0.0)
-    if photograph.position:
-        settings.has_position = True
-        settings.latitude = repr(photograph.position.latitude)
-        settings.longitude = repr(photograph.position.longitude)
-        altitude = photograph.position.altitude
-        settings.altitude = "" if altitude is None else repr(altitude)
+    remember_position(obj, photograph.position)
     return obj
 
 

@@ -265,7 +265,7 @@ def _place(
     for index, each in enumerate(wanted):
         if not each.panoramic:
             continue
-        obj = _created(scene, each, photographs[index]) if index in photographs else _same(scene, each)
+        obj = _created(scene, each, photographs[index], notes) if index in photographs else _same(scene, each)
         if obj is not None:
             placed[index] = obj.name
     posed = [PosedCapture(placed[index], wanted[index].pose, True, "") for index in placed]
@@ -273,19 +273,21 @@ def _place(
     return placed
 
 
-def _created(scene: bpy.types.Scene, wanted: ImportedCapture, photograph: Photograph) -> bpy.types.Object:
+def _created(
+    scene: bpy.types.Scene, wanted: ImportedCapture, photograph: Photograph, notes: list[str]
+) -> bpy.types.Object:
     """A capture of a photograph; what its metadata says of its levelling is in the pose already."""
     obj = captures.create(scene, wanted.name, bpy.data.images[photograph.image])
     settings = of_object(obj)
     settings.source_path = str(photograph.path)
-    mask = photograph.mask
-    if mask is None and wanted.mask is not None:
+    captures.remember_position(obj, photograph.position)
+    if photograph.mask is not None:
+        settings.mask = bpy.data.images[photograph.mask]
+    elif wanted.mask is not None:
         try:
-            mask = bpy.data.images.load(str(wanted.mask), check_existing=True).name
-        except RuntimeError:
-            mask = None
-    if mask is not None:
-        settings.mask = bpy.data.images[mask]
+            settings.mask = images.from_array(f"{wanted.name} mask", 255 - decoded(wanted.mask))
+        except ImageError as error:
+            notes.append(str(error))
     return obj
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import struct
 import subprocess
@@ -274,6 +275,26 @@ def test_perspective_pictures_become_cameras(house: House, blend: Any, bring: An
     assert (camera.type, tuple(camera.matrix_world.translation)) == ("CAMERA", (0.0, 2.0, 0.0))
     brought = bring(tmp_path, with_captures=False)
     assert (brought.cameras, brought.points) == (0, 2)
+
+
+def test_nerfstudio_brings_captures_whose_black_mask_is_ignored(
+    house: House, blend: Any, bring: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    write_panorama(house, tmp_path / "images" / "a.png")
+    kept = np.full((32, 64), 255, np.uint8)
+    kept[:, :16] = 0
+    house("core.png").write(tmp_path / "masks" / "a.png", kept)
+    turn = [[0, 0, -1, 3], [-1, 0, 0, 4], [0, 1, 0, 5], [0, 0, 0, 1]]
+    frame = {"file_path": "images/a.png", "mask_path": "masks/a.png", "transform_matrix": turn}
+    content = {"camera_model": "EQUIRECTANGULAR", "frames": [frame]}
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    assert bring(tmp_path / "transforms.json").captures == ["a"]
+    loaded = house("scene.captures").load(bpy.data.objects["a"])
+    np.testing.assert_allclose(loaded.pose, turn, atol=1e-6)
+    np.testing.assert_array_equal(loaded.valid, kept > 0)
+    assert house("scene.cache").find(blend) is None, "there were no points in it"
 
 
 def test_undo_takes_the_import_back(house: House, blend: Any, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class ImportedCapture:
     name: as the file calls it. image: where the picture lies, or None where it could not be found.
     pose: (4, 4) float64 camera-to-world, Blender's axes and world, metres where the source has them.
     panoramic: False for perspective pictures, which cannot be captures but tell where the path went.
-    mask: a picture, white = ignore, or None.
+    mask: a picture, black = ignore (as nerfstudio has it; a capture's own mask has it the other way), or None.
     """
 
     name: str
