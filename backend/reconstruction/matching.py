@@ -38,7 +38,8 @@ class Sources(NamedTuple):
     """What the reference is matched against; S sources. All float32 unless said otherwise.
 
     faces: (S, 6, F, F) grey. valid: (S, 6, F, F) bool. rotation: (S, 3, 3), offset: (S, 3): X_source = R X + t.
-    inverse_range: (S, H, W) of the sources' last estimate, 0 where unknown.
+    inverse_range: (S, H, W) of the sources' last estimate, 0 where unknown. geometric: weight of agreement with them.
+    plain: 1 where plain on plain is a match and plain on textured is none, 0 where plain surfaces tell nothing.
     """
 
     faces: np.ndarray
@@ -48,6 +49,7 @@ class Sources(NamedTuple):
     inverse_range: np.ndarray
     focal: np.float32
     geometric: np.float32
+    plain: np.float32
 
 
 @njit(cache=True, fastmath=True, inline="always")
@@ -206,7 +208,7 @@ def plane_cost(
             difference = other[k] - mean
             spread += weights[k] * difference * difference
             common += weights[k] * difference * values[k]
-        cost = np.float32(1) - common / math.sqrt((variance + _NOISE) * (spread + _NOISE))
+        cost = np.float32(1) - (common + sources.plain * _NOISE) / math.sqrt((variance + _NOISE) * (spread + _NOISE))
         cost = min(cost, NO_MATCH)
         if sources.geometric > 0:
             cost += sources.geometric * shift(x, y, z, frame, sources.inverse_range[s], rotation, offset, sources.focal)

@@ -15,19 +15,19 @@ import numpy as np
 from scipy import ndimage
 
 from pantheon360_blender.core import equirectangular
-from pantheon360_blender.core.cameras import invert
 from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.errors import CaptureError
 from pantheon360_blender.core.progress import Job, Progress
 
-from . import planes as surfaces
 from .consistency import confirmations
-from .cube_map import CubeMap, cube_map
 from .depth_map import DepthMap
 from .matching import Sources
+from .place import Place, label
+from .planes import slopes
 from .propagation import judge, propagate
 from .semiglobal import aggregate, sweep
 from .sky import sky_mask
+from .view import View, relative_poses, sources, taken
 
 DEFAULT_CONFIDENCE = 0.5
 """Points below this confidence are left out unless asked for."""
@@ -35,6 +35,8 @@ DEFAULT_CONFIDENCE = 0.5
 _REACH = 0.06
 """Share of the width that a plane grows over a plain surface before it is trusted no more."""
 
+_ENOUGH = 2  # panoramas that agree
+_EVEN = 0.3  # margin of labelling at which the confidence is one half; measured on rendered scenes
 _PATCH_REACH = 4  # pixels from a patch's centre to its side
 _STEP = 0.12  # natural log of range within a patch that makes an edge
 _OWN_TEXTURE = 5.0  # grey levels a pixel
@@ -68,53 +70,6 @@ class _Judgement:
     sure: np.ndarray
 
 
-class _View:
-    """One capture at one width, and its estimate."""
-
-    def __init__(self, colour: np.ndarray, valid: np.ndarray, sky: np.ndarray, pose: np.ndarray) -> None:
-        self.pose = pose
-        self._full = (colour, valid, sky)
-        self.planes = np.zeros((0, 0, 3), np.float32)
-        self.support = np.zeros((0, 0), np.float32)
-
-    def at(self, width: int) -> None:
-        """Go to another width, taking planes along."""
-        colour, valid, sky = self._full
-        self.colour = equirectangular.resize(colour, width)
-        self.valid = equirectangular.resize(valid, width)
-        self.sky = equirectangular.resize(sky, width)
-        self.grey = (self.colour.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.float32)
-        self.active = self.valid & ~self.sky
-        self.cube: CubeMap = cube_map(self.grey, self.valid)
-        self.rays = equirectangular.directions(width)
-        self.costs = np.full(self.active.shape, 2.0, np.float32)
-        if self.planes.size:
-            scale = width // self.planes.shape[1]
-            self.planes = np.ascontiguousarray(self.planes.repeat(scale, axis=0).repeat(scale, axis=1))
-            self._keep_in_front()
-        self.prior = np.zeros((*self.active.shape, 3), np.float32)
-
-    def _keep_in_front(self) -> None:
-        """A plane taken to a neighbouring ray may lie behind it: turn it to face the ray."""
-        rho = self.rho()
-        behind = rho <= 0
-        size = np.linalg.norm(self.planes, axis=-1)
-        self.planes[behind] = (self.rays * np.maximum(size, 1e-6)[..., None])[behind]
-
-    def adopt(self, unsure: np.ndarray) -> None:
-        """Take the prior where it is trusted and nothing better is known."""
-        taken = unsure & (self.support > 0.3)
-        self.planes[taken] = self.prior[taken]
-
-    def rho(self) -> np.ndarray:
-        """Inverse range of the planes, (H, W) float32."""
-        return np.asarray(np.einsum("hwc,hwc->hw", self.planes, self.rays))
-
-    def known_rho(self) -> np.ndarray:
-        """Inverse range where this view is active, 0 elsewhere."""
-        return np.where(self.active, np.maximum(self.rho(), 0), 0).astype(np.float32)
-
-
 def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> Job[list[DepthMap]]:
     """Range and confidence of every capture from all of them; a job.
 
@@ -132,24 +87,39 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
         yield Progress("Preparing captures", index + 1, len(captures))
     neighbours = [_neighbours(positions, index, options.sources) for index in range(len(captures))]
     widths = [width for width in (options.width // 4, options.width // 2, options.width) if width >= 64]
+    place = Place.empty(options.seed)
     for level, width in enumerate(widths):
         yield from _level(views, neighbours, limits, width, level == 0, options)
-    for index, view in enumerate(views):
-        yield Progress("Filling plain surfaces", index, len(views))
-        view.adopt(_offer_planes(view, _judged(views, neighbours[index], index), options))
+        yield from _label(place, views, neighbours, min(width, options.width // 2), 4 if level == 0 else 2)
     maps = []
+    for view in views:
+        view.adopt()
     for index, view in enumerate(views):
         yield Progress("Judging confidence", index, len(views))
         maps.append(_finished(view, _judged(views, neighbours[index], index), len(neighbours[index])))
     return maps
 
 
-def _view(capture: Capture, width: int) -> _View:
+def _label(place: Place, views: list[View], neighbours: list[list[int]], width: int, rounds: int) -> Job[None]:
+    """Label the views with the planes of the place, at `width` or at their own where that is smaller."""
+    yield Progress("Finding surfaces", 0, rounds)
+    for index, view in enumerate(views):
+        judged = _judged(views, neighbours[index], index)
+        view.sure, view.looks = judged.sure, judged.looks
+    full = views[0].active.shape[1]
+    smaller = views if full == width else [view.smaller(width) for view in views]
+    for number in label(place, smaller, neighbours, rounds):
+        yield Progress("Finding surfaces", number + 1, rounds)
+    for view, small in zip(views, smaller, strict=True):
+        view.prior, view.trust = taken(small.prior, full), taken(small.trust, full)
+
+
+def _view(capture: Capture, width: int) -> View:
     colour = equirectangular.resize(capture.image, width)
     valid = np.ones(colour.shape[:2], np.bool_)
     if capture.valid is not None:
         valid = equirectangular.resize(capture.valid, width)
-    return _View(colour, valid, sky_mask(colour) & valid, capture.pose)
+    return View(colour, valid, sky_mask(colour) & valid, capture.pose)
 
 
 def _limits(positions: np.ndarray, options: DenseOptions) -> tuple[float, float]:
@@ -180,21 +150,8 @@ def _neighbours(positions: np.ndarray, index: int, count: int) -> list[int]:
     return order[:count]
 
 
-def _sources(views: list[_View], index: int, others: list[int], geometric: float) -> Sources:
-    relative = [invert(views[other].pose) @ views[index].pose for other in others]
-    return Sources(
-        np.stack([views[other].cube.faces for other in others]),
-        np.stack([views[other].cube.valid for other in others]),
-        np.ascontiguousarray(np.stack([matrix[:3, :3] for matrix in relative]), np.float32),
-        np.ascontiguousarray(np.stack([matrix[:3, 3] for matrix in relative]), np.float32),
-        np.stack([views[other].known_rho() if geometric else np.zeros((1, 1), np.float32) for other in others]),
-        np.float32(views[index].cube.focal),
-        np.float32(geometric),
-    )
-
-
 def _level(
-    views: list[_View],
+    views: list[View],
     neighbours: list[list[int]],
     limits: tuple[float, float],
     width: int,
@@ -209,14 +166,13 @@ def _level(
     if first:
         for index, view in enumerate(views):
             yield Progress("Sweeping", index, len(views))
-            _start(view, _sources(views, index, neighbours[index], 0.0), limits, options)
+            _start(view, sources(views, index, neighbours[index]), limits, options)
     for number in range(rounds):
         geometric = 0.0 if first and number == 0 else 0.2
         for index, view in enumerate(views):
             yield Progress(phase, number * len(views) + index, total)
-            if geometric:
-                _offer_planes(view, _judged(views, neighbours[index], index), options)
-            sources = _sources(views, index, neighbours[index], geometric)
+            against = sources(views, index, neighbours[index], geometric=geometric)
+            prior = view.preferred()
             iterations = 3 if first else (2 if number == 0 else 1)
             for iteration in range(iterations):
                 spread = 0.3 / 2 ** (iteration + 2 * number) / (1 if first else 4)
@@ -224,11 +180,11 @@ def _level(
                     view.cube,
                     view.rays,
                     view.active,
-                    sources,
+                    against,
                     limits,
                     view.planes,
                     view.costs,
-                    view.prior,
+                    prior,
                     stride=2.0,
                     spread=spread,
                     seed=options.seed + 100 * number + iteration + width,
@@ -237,35 +193,35 @@ def _level(
                 yield Progress(phase, number * len(views) + index, total)
 
 
-def _start(view: _View, sources: Sources, limits: tuple[float, float], options: DenseOptions) -> None:
+def _start(view: View, against: Sources, limits: tuple[float, float], options: DenseOptions) -> None:
     spheres = np.linspace(limits[0], limits[1], options.labels).astype(np.float32)
-    costs = sweep(view.cube, view.rays, view.active, sources, spheres, 2.0)
+    costs = sweep(view.cube, view.rays, view.active, against, spheres, 2.0)
     label, _ = aggregate(costs, view.grey)
     rho = np.interp(label, np.arange(options.labels), spheres).astype(np.float32)
     view.planes = np.ascontiguousarray(view.rays * rho[..., None])
 
 
 def _confirmed(
-    views: list[_View], others: list[int], index: int, pixels: float, relative: float
+    views: list[View], others: list[int], index: int, pixels: float, relative: float
 ) -> tuple[np.ndarray, ...]:
     view = views[index]
-    relative_poses = [invert(views[other].pose) @ view.pose for other in others]
+    rotations, offsets = relative_poses(views, index, others)
     return confirmations(
         view.known_rho(),
         view.rays,
         np.stack([views[other].known_rho() for other in others]),
-        np.ascontiguousarray(np.stack([matrix[:3, :3] for matrix in relative_poses])),
-        np.ascontiguousarray(np.stack([matrix[:3, 3] for matrix in relative_poses])),
+        rotations,
+        offsets,
         float(view.cube.focal),
         pixels,
         relative,
     )
 
 
-def _judged(views: list[_View], others: list[int], index: int) -> _Judgement:
+def _judged(views: list[View], others: list[int], index: int) -> _Judgement:
     view = views[index]
     looks, distinct = judge(
-        view.cube, view.rays, view.active, _sources(views, index, others, 0.0), view.planes, stride=2.0, share=0.08
+        view.cube, view.rays, view.active, sources(views, index, others), view.planes, stride=2.0, share=0.08
     )
     agree, deny, parallax = _confirmed(views, others, index, 2.0, 0.05)
     distinct = np.where(_borrowed(view), 0, distinct)
@@ -273,47 +229,20 @@ def _judged(views: list[_View], others: list[int], index: int) -> _Judgement:
     return _Judgement(looks, distinct, agree, deny, parallax, sure)
 
 
-def _borrowed(view: _View) -> np.ndarray:
+def _borrowed(view: View) -> np.ndarray:
     """Plain pixels beside a step in range, (H, W) bool: what their patches match is the edge, not they themselves."""
     logs = np.log(np.maximum(view.known_rho(), 1e-6))
     size = (2 * _PATCH_REACH + 1, 2 * _PATCH_REACH + 1)
     step = ndimage.maximum_filter(logs, size, mode="wrap") - ndimage.minimum_filter(logs, size, mode="wrap")
-    return np.asarray((step > _STEP) & (surfaces.slopes(view.colour, 0.7) < _OWN_TEXTURE))
+    return np.asarray((step > _STEP) & (slopes(view.colour, 0.7) < _OWN_TEXTURE))
 
 
-def _offer_planes(view: _View, judged: _Judgement, options: DenseOptions) -> np.ndarray:
-    """Set the prior of a view, and how far it is to be trusted, from the planes of what others confirm.
-
-    Returns where the looks do not tell the range, (H, W) bool.
-    """
+def _finished(view: View, judged: _Judgement, sources: int) -> DepthMap:
+    """Range, and as confidence how clearly the label won, less where few other panoramas agree and none deny."""
     rho = view.known_rho()
-    planes, labels = surfaces.dominant_planes(rho, judged.sure, view.rays, options.seed)
-    view.prior[:] = 0
-    view.support = np.zeros(rho.shape, np.float32)
-    if len(planes):
-        other_surface = judged.sure & (labels < 0)
-        grown, cost = surfaces.grow(planes, labels, ~view.active | other_surface, view.colour, view.rays)
-        reach = view.active.shape[1] * _REACH
-        grown = np.where(view.active & (cost < reach), grown, -1).astype(np.int32)
-        view.prior[...] = surfaces.with_planes(planes, grown)
-        view.support = np.where(grown >= 0, 0.6 * np.clip(1 - cost / reach, 0, 1), 0).astype(np.float32)
-    regions, count = surfaces.plain_regions(view.colour, view.active)
-    plane, support = surfaces.region_planes(rho, judged.sure, view.rays, regions, count, options.seed)
-    better = (support > 0.5) & ~judged.sure
-    view.prior[better] = plane[better]
-    view.support[better] = support[better]
-    return np.asarray(~judged.sure)
-
-
-def _finished(view: _View, judged: _Judgement, sources: int) -> DepthMap:
-    rho = view.known_rho()
-    seen = np.clip((0.8 - judged.looks) / 0.5, 0, 1) * np.clip(judged.distinct / 0.2, 0, 1)
-    expected = np.einsum("hwc,hwc->hw", view.prior, view.rays)
-    on_plane = (expected > 0) & (np.abs(expected - rho) < 0.02 * expected)
-    grown = np.where(on_plane, view.support, 0)
-    few = 0.8 if sources == 1 else 0.5
-    own = np.select([judged.agree >= 2, judged.agree == 1], [1.0, few], 0.2)
-    confidence = np.maximum(own * seen, own * 0.9 * grown**2) * np.where(judged.deny > judged.agree, 0.4, 1.0)
-    confidence = np.where(view.active & (rho > 0), confidence, 0).astype(np.float32)
+    enough = min(_ENOUGH, sources)
+    weight = np.select([judged.agree >= enough, judged.agree > 0, judged.deny == 0], [1.0, 0.4, 0.15], 0.05)
+    margin = weight * np.where(view.as_labelled(), view.trust, 0)
+    confidence = np.where(view.active & (rho > 0), margin / (margin + _EVEN), 0).astype(np.float32)
     distance = np.where(rho > 0, 1 / np.maximum(rho, 1e-9), np.inf).astype(np.float32)
     return DepthMap(distance, confidence, view.sky)
