@@ -7,6 +7,8 @@ the evaluated object, so that what an artist deletes, moves or adds modifiers to
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import bpy
@@ -21,8 +23,8 @@ from .properties import of_object, of_scene
 NAME = "3D Cache"
 COLOUR, CONFIDENCE, SOURCE, FOOTPRINT = "colour", "confidence", "source", "footprint"
 
-SHOWN = "cache_shown"
-"""Attribute of evaluated points: whether viewports show them; those they do not have no size, and are not drawn."""
+ORDER = "cache_order"
+"""Attribute of evaluated points: the place of each in the cache's own mesh, from 1; 0 for anything else."""
 
 MOST_SHOWN = "Most Points"
 """Input of the node group: how many points viewports show; renders and the geometry pass have all."""
@@ -30,7 +32,8 @@ MOST_SHOWN = "Most Points"
 MARK = "pantheon360_cache"
 """Custom property that tells our node group and material from an artist's of the same name."""
 
-_GROUP = 2  # of the node group: files may carry earlier ones
+_LARGEST_GROWTH = 4.0  # factor on the size of points: more would blur what they show
+_GROUP = 3  # of the node group: files may carry earlier ones
 
 MOST_SHOWN_DEFAULT = 1_000_000
 
@@ -106,22 +109,25 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     Visible means: for the depsgraph's viewport or render. Instances of a cache count as well.
     Returns world coordinates, footprints in metres; empty where there is no cache.
     """
-    clouds = []
+    parts: list[tuple[tuple[int, bytes], PointCloud, np.ndarray | None]] = []
     # Each component of a cache is an instance of its own: its mesh, its point cloud, what its nodes instanced.
     for instance in depsgraph.object_instances:
         obj: Any = instance.object
         if of_object(obj.original).is_cache and instance.show_self and obj.type in ("MESH", "POINTCLOUD"):
             matrix = np.array(instance.matrix_world, dtype=np.float64)
-            clouds += [_read(obj.data).transformed(matrix)] if _count(obj.data) else []
-    return PointCloud.concatenate(clouds)
+            if _count(obj.data):
+                cloud, order = _ordered(obj.data)
+                parts.append(((obj.original.session_uid, matrix.tobytes()), cloud.transformed(matrix), order))
+    grouped = (list(group) for _, group in groupby(parts, lambda part: part[0]))
+    return PointCloud.concatenate([_in_order([part[1:] for part in group]) for group in grouped])
 
 
 def from_object(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """The points of one object of a depsgraph, marked as a cache or not, in world coordinates."""
     evaluated: Any = obj.evaluated_get(depsgraph)
     geometry = evaluated.evaluated_geometry()
-    parts = [_read(data) for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
-    return PointCloud.concatenate(parts).transformed(np.array(evaluated.matrix_world, dtype=np.float64))
+    parts = [_ordered(data) for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
+    return _in_order(parts).transformed(np.array(evaluated.matrix_world, dtype=np.float64))
 
 
 def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[PointCloud, np.ndarray]:
@@ -132,30 +138,38 @@ def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple
     evaluated: Any = obj.evaluated_get(depsgraph)
     geometry = evaluated.evaluated_geometry()
     parts = [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
+    parts = [data for data in parts if data != geometry.mesh or ORDER not in data.attributes]
     radii = np.concatenate([*(_radii(data) for data in parts), np.empty(0, np.float32)])
-    shown = np.concatenate([*(_shown(data) for data in parts), np.empty(0, np.bool_)])
-    cloud = PointCloud.concatenate([_read(data) for data in parts])
-    return (cloud, radii) if shown.all() else (cloud.selected(shown), radii[shown])
+    return PointCloud.concatenate([_read(data) for data in parts]), radii
 
 
 def _radii(data: Any) -> np.ndarray:
     """(N,) float32; 0 for a mesh's vertices, which have none. Not finite points are left out as _read does."""
     count = _count(data)
     radii = _optional(data, "radius", count, np.float32)
-    return np.asarray((np.zeros(count, np.float32) if radii is None else radii)[_sound(data, count)])
+    sound = np.isfinite(_values(data, "position", "vector", 3, count, np.float32)).all(axis=1)
+    return np.asarray((np.zeros(count, np.float32) if radii is None else radii)[sound])
 
 
-def _shown(data: Any) -> np.ndarray:
-    """(N,) bool: what our node group does not hold back, of the finite points."""
-    count = _count(data)
-    attribute = data.attributes.get(SHOWN)
-    if attribute is None or attribute.data_type != "BOOLEAN" or attribute.domain != "POINT":
-        return np.ones(int(np.count_nonzero(_sound(data, count))), np.bool_)
-    return np.asarray(_values(data, SHOWN, "value", 1, count, np.bool_)[_sound(data, count)])
+def _ordered(data: Any) -> tuple[PointCloud, np.ndarray | None]:
+    """The finite points of a mesh or point cloud, local coordinates, and their places in the cache's own mesh.
+
+    The latter are None where our node group did not number them.
+    """
+    cloud, order = read(data), _optional(data, ORDER, _count(data), np.int32)
+    if order is None:
+        return cloud.finite(), None
+    sound = np.isfinite(cloud.points).all(axis=1) & (order > 0)
+    return (cloud, order) if sound.all() else (cloud.selected(sound), order[sound])
 
 
-def _sound(data: Any, count: int) -> np.ndarray:
-    return np.asarray(np.isfinite(_values(data, "position", "vector", 3, count, np.float32)).all(axis=1))
+def _in_order(parts: Sequence[tuple[PointCloud, np.ndarray | None]]) -> PointCloud:
+    """One cloud of a cache's shown and held back points, as they are in its mesh: what is shown changes no frame."""
+    cloud = PointCloud.concatenate([part for part, _ in parts])
+    orders = [order for _, order in parts if order is not None]
+    if len(parts) < 2 or len(orders) < len(parts):
+        return cloud
+    return cloud.selected(np.argsort(np.concatenate(orders), kind="stable"))
 
 
 def _count(data: Any) -> int:
@@ -309,57 +323,104 @@ def _node_group(material: bpy.types.Material) -> Any:
     links.new(footprint.outputs["Attribute"], half_diagonal.inputs[0])
     links.new(half_diagonal.outputs[0], scaled.inputs[0])
     links.new(entry.outputs["Point Size"], scaled.inputs[1])
-    held = nodes.new("ShaderNodeMath")
-    held.operation = "MULTIPLY"
-    marked, shown = _marked(made, entry)
-    links.new(scaled.outputs[0], held.inputs[0])
-    links.new(shown, held.inputs[1])
-    links.new(held.outputs[0], points.inputs["Radius"])
-    links.new(marked.outputs["Geometry"], points.inputs["Mesh"])
+    shown, held, growth = _parted(made, entry)
+    grown = nodes.new("ShaderNodeMath")
+    grown.operation = "MULTIPLY"
+    links.new(scaled.outputs[0], grown.inputs[0])
+    links.new(growth, grown.inputs[1])
+    links.new(grown.outputs[0], points.inputs["Radius"])
+    links.new(shown, points.inputs["Mesh"])
     links.new(points.outputs["Points"], shade.inputs["Geometry"])
-    links.new(shade.outputs["Geometry"], result.inputs["Geometry"])
+    both = nodes.new("GeometryNodeJoinGeometry")
+    links.new(shade.outputs["Geometry"], both.inputs["Geometry"])
+    links.new(held, both.inputs["Geometry"])
+    links.new(both.outputs["Geometry"], result.inputs["Geometry"])
     for column, row in enumerate(
-        ((footprint,), (half_diagonal, entry), (scaled,), (held,), (points,), (shade,), (result,))
+        ((footprint,), (half_diagonal, entry), (scaled,), (grown,), (points,), (shade,), (both,), (result,))
     ):
         for line, node in enumerate(row):
             node.location = (200 * column, -150 * line)
     return made
 
 
-def _marked(group: Any, entry: Any) -> tuple[Any, Any]:
-    """The geometry with SHOWN as an attribute, and the socket that says so: 1 for points that viewports show, else 0.
+def _parted(group: Any, entry: Any) -> tuple[Any, Any, Any]:
+    """Sockets of the geometry that is shown, of what viewports hold back, and of the factor on the size of the former.
+
+    Each point is numbered by ORDER. Those shown grow as their number shrinks, so that surfaces stay closed.
 
     Where the cache has more points than are to be shown, each is shown by a chance drawn from its index. The chance is
-    three deviations below the share wanted, so that not more are shown. Renders show all. All points stay in the
-    geometry, in their order, for the geometry pass to read.
+    three deviations below the share wanted, so that not more are shown. Renders show all. What is held back stays in
+    the geometry as bare vertices, for the geometry pass to read. Viewports draw the vertices of a mesh that has no
+    edges, so that it gets one, of no length, whose ends are numbered 0.
     """
-    nodes, links = group.nodes, group.links
+    links = group.links
+    graph = _Graph(group)
+    number = graph.node("FunctionNodeIntegerMath", operation="ADD")  # floats cannot count beyond 16 million
+    number.inputs[1].default_value = 1
+    links.new(graph.out("GeometryNodeInputIndex"), number.inputs[0])
+    numbered = graph.node("GeometryNodeStoreNamedAttribute", data_type="INT", domain="POINT")
+    numbered.inputs["Name"].default_value = ORDER
+    links.new(entry.outputs["Geometry"], numbered.inputs["Geometry"])
+    links.new(number.outputs[0], numbered.inputs["Value"])
+    size = graph.node("GeometryNodeAttributeDomainSize")
+    links.new(entry.outputs["Geometry"], size.inputs["Geometry"])
+    most, count = entry.outputs[MOST_SHOWN], size.outputs["Point Count"]
+    wanted = graph.math("SUBTRACT", most, graph.math("MULTIPLY", graph.math("SQRT", most), 3.0))
+    limited = graph.math("MULTIPLY", graph.math("GREATER_THAN", count, most), graph.out("GeometryNodeIsViewport"))
+    drawn = graph.math(
+        "LESS_THAN", graph.out("FunctionNodeRandomValue", data_type="FLOAT"), graph.math("DIVIDE", wanted, count)
+    )
+    parted = graph.node("GeometryNodeSeparateGeometry", domain="POINT")
+    links.new(numbered.outputs["Geometry"], parted.inputs["Geometry"])
+    links.new(graph.math("MAXIMUM", drawn, graph.math("SUBTRACT", 1.0, limited)), parted.inputs["Selection"])
+    place = graph.node("GeometryNodeSampleIndex", data_type="FLOAT_VECTOR", domain="POINT")
+    links.new(entry.outputs["Geometry"], place.inputs["Geometry"])
+    links.new(graph.out("GeometryNodeInputPosition"), graph.enabled(place.inputs, "Value"))
+    edge = graph.node("GeometryNodeMeshLine", mode="OFFSET")
+    edge.inputs["Count"].default_value = 2
+    edge.inputs["Offset"].default_value = (0.0, 0.0, 0.0)
+    links.new(graph.enabled(place.outputs, "Value"), edge.inputs["Start Location"])
+    with_edge = graph.node("GeometryNodeJoinGeometry")
+    links.new(edge.outputs["Mesh"], with_edge.inputs["Geometry"])
+    links.new(parted.outputs["Inverted"], with_edge.inputs["Geometry"])
+    held = graph.node("GeometryNodeSwitch", input_type="GEOMETRY")
+    links.new(limited, held.inputs["Switch"])
+    links.new(with_edge.outputs["Geometry"], held.inputs["True"])
+    thinned = graph.math("SQRT", graph.math("DIVIDE", count, graph.math("MAXIMUM", most, 1.0)))
+    growth = graph.math("ADD", 1.0, graph.math("MULTIPLY", limited, graph.math("SUBTRACT", thinned, 1.0)))
+    return parted.outputs["Selection"], held.outputs["Output"], graph.math("MINIMUM", growth, _LARGEST_GROWTH)
 
-    def math(operation: str, *inputs: Any) -> Any:
-        node = nodes.new("ShaderNodeMath")
-        node.operation = operation
-        for socket, value in zip(node.inputs, inputs, strict=False):
+
+class _Graph:
+    """Short hands for building a node group."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+
+    def node(self, kind: str, **settings: Any) -> Any:
+        made = self._group.nodes.new(kind)
+        for name, value in settings.items():
+            setattr(made, name, value)
+        return made
+
+    def out(self, kind: str, **settings: Any) -> Any:
+        """The first output of a new node that its settings leave."""
+        return self.enabled(self.node(kind, **settings).outputs)
+
+    def math(self, operation: str, *inputs: Any) -> Any:
+        """The output of a new Math node; inputs are sockets or numbers."""
+        made = self.node("ShaderNodeMath", operation=operation)
+        for socket, value in zip(made.inputs, inputs, strict=False):
             if isinstance(value, (int, float)):
                 socket.default_value = value
             else:
-                links.new(value, socket)
-        return node.outputs[0]
+                self._group.links.new(value, socket)
+        return made.outputs[0]
 
-    size = nodes.new("GeometryNodeAttributeDomainSize")
-    links.new(entry.outputs["Geometry"], size.inputs["Geometry"])
-    most, count = entry.outputs[MOST_SHOWN], size.outputs["Point Count"]
-    chance = math("DIVIDE", math("SUBTRACT", most, math("MULTIPLY", math("SQRT", most), 3.0)), count)
-    drawn = nodes.new("FunctionNodeRandomValue")
-    drawn.data_type = "FLOAT"
-    number = next(socket for socket in drawn.outputs if socket.enabled)
-    limited = math("MULTIPLY", math("GREATER_THAN", count, most), nodes.new("GeometryNodeIsViewport").outputs[0])
-    shown = math("MAXIMUM", math("LESS_THAN", number, chance), math("SUBTRACT", 1.0, limited))
-    marked = nodes.new("GeometryNodeStoreNamedAttribute")
-    marked.data_type, marked.domain = "BOOLEAN", "POINT"
-    marked.inputs["Name"].default_value = SHOWN
-    links.new(entry.outputs["Geometry"], marked.inputs["Geometry"])
-    links.new(shown, marked.inputs["Value"])
-    return marked, shown
+    @staticmethod
+    def enabled(sockets: Any, name: str = "") -> Any:
+        """Nodes have sockets of one name for every type of data: the one that is in use."""
+        return next(socket for socket in sockets if socket.enabled and name in ("", socket.name))
 
 
 def show_at_most(obj: bpy.types.Object, count: int) -> None:

@@ -177,7 +177,8 @@ def test_viewports_show_a_share_and_the_geometry_pass_has_all(house: House, clou
         depsgraph = bpy.context.evaluated_depsgraph_get()
         shown, radii = shown_points(obj, depsgraph)
         assert least <= len(shown) == len(radii) <= most or least == len(shown)
-        assert len(shown) == 0 or radii.min() > 0
+        growth = min((len(cloud) / most) ** 0.5, 4.0) if 0 < most < len(cloud) else 1.0
+        np.testing.assert_allclose(radii, 0.01 / 2**0.5 * growth, rtol=1e-5, err_msg="surfaces stay closed")
         same(house("scene.cache").from_object(obj, depsgraph), cloud)
     assert len(obj.data.vertices) == len(cloud)
 
