@@ -20,6 +20,8 @@ Keep = Literal["mean", "nearest"]
 
 _PART = 1 << 21  # points merged together where the size of the voxels is given
 _FULL = 0.75  # share of the limit that may be left after thinning, so that the next time is many points away
+_COUNTED = 16  # every so many voxels are counted, by their mixed numbers, to find a size without merging for each
+_COUNTABLE = 100_000
 _GROWTH = 1.05  # on top of what the count of voxels asks for: surfaces are rough
 _LARGEST_INDEX = 2.0**62
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)  # odd, far from each other
@@ -117,11 +119,10 @@ class Thinner:
     def _compact(self, limit: int) -> None:
         cloud, weights = PointCloud.concatenate(self._parts), np.concatenate(self._weights)
         self._parts, self._weights, self._waiting = [], [], 0  # two copies at a time are enough
-        self.size = self.size or _first_size(cloud.points, limit)
+        self.size = _fitting(cloud.points, self.size or _first_size(cloud.points, limit), limit)
         cloud, weights = self._merge(cloud, weights)
         while len(cloud) > limit:
-            # A surface fills voxels as the inverse square of their size; never less than a few per cent at a time.
-            self.size *= _GROWTH * float(np.sqrt(len(cloud) / limit))
+            self.size = _larger(self.size, len(cloud), limit)
             cloud, weights = self._merge(cloud, weights)
         self._parts, self._weights = [cloud], [weights]
 
@@ -145,6 +146,25 @@ def _first_size(points: np.ndarray, limit: int) -> float:
     size = 0.9 * np.sqrt(area / limit)
     reach = float(np.abs(points).max())
     return float(max(size, reach * 1e-7, 1e-9))  # float32 tells no more apart
+
+
+def _fitting(points: np.ndarray, size: float, limit: int) -> float:
+    """A size of voxels, from `size` upwards, of which about `limit` at most are filled: counted by a share of them.
+
+    A limit too small to be told by that share is left to the merging itself.
+    """
+    while len(points) > limit >= _COUNTABLE:
+        keys = _keys(points, size)
+        filled = _COUNTED * len(np.unique(keys[keys < np.uint64(2**64 // _COUNTED)]))
+        if filled <= limit:
+            break
+        size = _larger(size, filled, limit)
+    return size
+
+
+def _larger(size: float, filled: int, limit: int) -> float:
+    """A surface fills voxels as the inverse square of their size; never less than a few per cent at a time."""
+    return size * _GROWTH * float(np.sqrt(filled / limit))
 
 
 @dataclass(frozen=True, eq=False)

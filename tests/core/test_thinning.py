@@ -95,6 +95,18 @@ def test_the_limit_holds_and_is_used(limit: int) -> None:
     assert limit < 100 or len(np.unique(cells, axis=0)) == 9, "a part of the plane is gone"
 
 
+def test_a_large_clouds_limit_holds_and_is_used() -> None:
+    """So many points that the size of the voxels is found before any of them are merged: a sphere, and a flat floor."""
+    directions = np.random.default_rng(2).normal(size=(400_000, 3))
+    sphere = 5 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    for points in (sphere, sphere * (1, 1, 0)):
+        cloud = PointCloud(points.astype(np.float32), np.zeros((len(points), 3), np.uint8))
+        thinner = Thinner(150_000)
+        thinner.add(cloud)
+        assert 100_000 < len(thinner.cloud()) <= 150_000
+        assert len(thinner.cloud()) == len(thin(cloud, thinner.size)), "by one grid of the size it says"
+
+
 def test_a_stray_point_far_away_costs_the_others_no_resolution() -> None:
     cloud = a_cloud(20_000)
     stray = PointCloud(np.array([[1e9, -1e9, 1e9]], np.float32), np.zeros((1, 3), np.uint8))
