@@ -26,7 +26,7 @@ MOST_REPORTED = 5
 
 
 class PANTHEON360_OT_check_coverage(JobOperator):
-    """Find where the camera's path leaves the 3D cache as it is at this frame, touches it or moves too fast, and mark it"""
+    """Mark where the camera's path leaves the 3D cache, as it is at this frame, touches it or moves too fast"""
 
     bl_idname = "pantheon360.check_coverage"
     bl_label = "Check Coverage"

@@ -7,9 +7,12 @@ nearest neighbours a few places before and after themselves.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from . import spans
 
 BITS = 21
 """Of each coordinate: three of them fill a number of 64 bits."""
@@ -25,28 +28,64 @@ class MortonOrder:
     """The order of N points along the curve.
 
     order: (N,) intp, the points' indices as the curve meets them. keys: (N,) uint64, ascending: the finest cell of
-    each. edge: metres, of the finest cells. A few stray points outside the bounds are taken to the nearest cell.
+    each. edge: metres, of the finest cells; low: (3,) float64, the corner where they begin. A few stray points outside
+    the bounds are taken to the nearest cell.
     """
 
     order: np.ndarray
     keys: np.ndarray
     edge: float
+    low: np.ndarray
 
     @staticmethod
     def of(points: np.ndarray) -> MortonOrder:
         """Sort (N, 3) finite points; equal cells keep the points' order."""
         low, edge = _bounds(points)
-        keys = np.zeros(len(points), np.uint64)
-        for axis in range(3):
-            cell = np.clip((points[:, axis] - low[axis]) / edge, 0, (1 << BITS) - 1)
-            keys |= _spread(cell.astype(np.uint64)) << np.uint64(axis)
+        keys = _interleaved([_cells(points[:, axis], low[axis], edge) for axis in range(3)])
         order = np.argsort(keys, kind="stable")
-        return MortonOrder(order, keys[order], edge)
+        return MortonOrder(order, keys[order], edge, low)
 
     def occupied(self, level: int) -> int:
         """How many cells of 2**level finest edges hold any point."""
         cells = self.keys >> np.uint64(3 * level)
         return min(len(cells), 1) + int(np.count_nonzero(cells[1:] != cells[:-1]))
+
+    def around(self, centres: np.ndarray, radii: np.ndarray, at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of a ball and a point that lies in one of the eight or fewer cells that the ball touches.
+
+        centres: (Q, 3), radii: (Q,) metres. at_once: about how many pairs a part holds. Yields (indices of balls,
+        indices of points), (n,) each: all points within the balls are among them, and others.
+        """
+        reach = np.asarray(radii, np.float64) * (1 + 1e-6) + 1e-6 * self.edge
+        level = np.clip(np.ceil(np.log2(2 * reach / self.edge)), 0, BITS).astype(np.uint64)
+        columns = np.asarray(centres, np.float64).T
+        first, last = (
+            [_cells(columns[axis] + way * reach, self.low[axis], self.edge) >> level for axis in range(3)]
+            for way in (-1, 1)
+        )
+        up = np.uint64(3) * level
+        for corner in range(8):
+            high = [bool(corner >> axis & 1) for axis in range(3)]
+            asked = np.ones(len(reach), np.bool_)
+            for axis in range(3):
+                asked &= (last[axis] > first[axis]) | ~np.bool_(high[axis])
+            ball = np.flatnonzero(asked)
+            cell = _interleaved([(last if high[axis] else first)[axis][ball] for axis in range(3)])
+            start = np.searchsorted(self.keys, cell << up[ball])
+            end = np.searchsorted(self.keys, (cell + np.uint64(1)) << up[ball])
+            for run, place in spans.expand(start, end - start, at_once):
+                yield ball[run], self.order[place]
+
+
+def _cells(values: np.ndarray, low: float, edge: float) -> np.ndarray:
+    """(n,) uint64 finest cells along an axis."""
+    return np.clip((values.astype(np.float64) - low) / edge, 0, (1 << BITS) - 1).astype(np.uint64)
+
+
+def _interleaved(cells: Sequence[np.ndarray]) -> np.ndarray:
+    """(n,) uint64 keys of cells along three axes."""
+    x, y, z = (_spread(each) for each in cells)
+    return np.asarray(x | (y << np.uint64(1)) | (z << np.uint64(2)))
 
 
 def _bounds(points: np.ndarray) -> tuple[np.ndarray, float]:

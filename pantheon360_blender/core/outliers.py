@@ -49,11 +49,11 @@ def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> 
     yield Progress("Sorting points")
     sound = np.isfinite(cloud.points).all(axis=1)
     result = ~sound
-    points = cloud.points[sound]
+    points = cloud.points if sound.all() else cloud.points[sound]
     if len(points) > neighbours:
         order = MortonOrder.of(points)
         yield Progress("Measuring usual distances")
-        scale = spacing(cloud.selected(sound), order)
+        scale = spacing(cloud if len(points) == len(cloud) else cloud.selected(sound), order)
         radii = scale * usual_distance(points, scale, strictness, neighbours, order)
         result[sound] = ~(yield from counting(points, radii, neighbours, order))
     return np.asarray(result)
@@ -75,11 +75,11 @@ def usual_distance(
     points: np.ndarray, scale: np.ndarray, strictness: float, neighbours: int, order: MortonOrder | None = None
 ) -> float:
     """Largest distance to the `neighbours`-th neighbour that is not unusual, as a multiple of `scale`."""
-    sample = np.sort(np.random.default_rng(0).permutation(len(points))[:_SAMPLE])
-    reach = scale[sample] * np.float32(_REACH)
-    near = _beside(points, sample, neighbours, order or MortonOrder.of(points))
-    radii = np.clip(near, reach / 1024, reach)
-    ratio = np.sort(_distances(points, sample, radii, neighbours) / scale[sample])
+    order = order or MortonOrder.of(points)
+    sample = np.sort(np.random.default_rng(0).choice(len(points), min(_SAMPLE, len(points)), replace=False))
+    reach = scale[sample] * np.float64(_REACH)
+    radii = np.minimum(_beside(points, sample, neighbours, order), reach)
+    ratio = np.sort(_distances(points, sample, radii, neighbours, order) / scale[sample])
     median, upper = ratio[int(0.5 * (len(ratio) - 1))], ratio[int(0.84 * (len(ratio) - 1))]
     if not np.isfinite(median):
         return _WIDEST
@@ -101,11 +101,12 @@ def counting(points: np.ndarray, radii: np.ndarray, count: int, order: MortonOrd
     crowd[order.order] = yield from _crowded_beside(points[order.order], radii[order.order], count)
     unsettled = np.flatnonzero(~crowd)
     found = np.zeros(len(points), np.intp)
+    steps = len(np.unique(_octaves(radii[unsettled]))) * len(_COLUMNS)
     done = 0
     for cells, queries in _levels(points, unsettled, radii[unsettled]):
-        of = len(queries)
         for column in _COLUMNS:
-            yield Progress("Looking at points that stand alone", done, len(unsettled))
+            yield Progress("Looking at points that stand alone", done, steps)
+            done += 1
             queries = queries[found[queries] <= count]  # each finds itself, too
             for run, point in cells.pairs(queries, column):
                 query = queries[run]
@@ -113,7 +114,6 @@ def counting(points: np.ndarray, radii: np.ndarray, count: int, order: MortonOrd
                 if len(within):
                     first, last = within[0], within[-1] + 1
                     found[queries[first:last]] += np.bincount(within - first, minlength=last - first)
-        done += of
     crowd[unsettled] = found[unsettled] > count
     return crowd
 
@@ -160,37 +160,23 @@ def _beside(points: np.ndarray, queries: np.ndarray, nth: int, order: MortonOrde
     return np.asarray(np.sqrt(np.partition(squared, nth - 1, axis=1)[:, nth - 1]) * (1 + 1e-6))
 
 
-def _distances(points: np.ndarray, queries: np.ndarray, radii: np.ndarray, nth: int) -> np.ndarray:
+def _distances(points: np.ndarray, queries: np.ndarray, radii: np.ndarray, nth: int, order: MortonOrder) -> np.ndarray:
     """(Q,) metres to the nth nearest other point of each queried one; inf where it is further than its radius."""
-    result = np.full(len(points), np.inf)
-    reach = np.zeros(len(points))
-    reach[queries] = radii
-    # Rounded up to powers of four, a little less so that frexp does not double them: few kinds, and each costs a look
-    # at all points.
-    kinds = 0.999 * np.exp2(2 * np.ceil(np.log2(radii * 1.002) / 2))
-    for cells, members in _levels(points, queries, kinds):
-        query, squared = _measured(points, cells, members, reach)
-        starts = np.flatnonzero(np.diff(query, prepend=-1))
-        wanted = starts + nth  # the first one is the point itself
-        there = wanted < np.append(starts[1:], len(query))
-        result[query[starts[there]]] = np.sqrt(squared[wanted[there]])
-    return np.asarray(result[queries])
-
-
-def _measured(
-    points: np.ndarray, cells: _Cells, queries: np.ndarray, reach: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Query and squared distance of all pairs within the queries' reach; queries ascend, and the distances of each."""
-    parts = []
-    for column in _COLUMNS:
-        for run, point in cells.pairs(queries, column):
-            query = queries[run]
-            squared = _squared(points, query, point)
-            near = squared <= reach[query] ** 2
-            parts.append((query[near], squared[near]))
-    query, squared = (np.concatenate(each) for each in zip(*parts, strict=True))
-    order = np.lexsort((squared, query))
-    return query[order], squared[order]
+    asked, squares = [np.zeros(0, np.intp)], [np.zeros(0)]
+    for ball, point in order.around(points[queries], radii, _PART):
+        squared = _squared(points, queries[ball], point)
+        near = squared <= radii[ball] ** 2
+        asked.append(ball[near])
+        squares.append(squared[near])
+    query, squared = np.concatenate(asked), np.concatenate(squares)
+    ascending = np.lexsort((squared, query))
+    query, squared = query[ascending], squared[ascending]
+    starts = np.flatnonzero(np.diff(query, prepend=-1))
+    wanted = starts + nth  # the first one is the point itself
+    there = wanted < np.append(starts[1:], len(query))
+    result = np.full(len(queries), np.inf)
+    result[query[starts[there]]] = np.sqrt(squared[wanted[there]])
+    return result
 
 
 def _squared(points: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -200,11 +186,16 @@ def _squared(points: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarr
 
 def _levels(points: np.ndarray, queries: np.ndarray, radii: np.ndarray) -> Iterator[tuple[_Cells, np.ndarray]]:
     """Cells at least as wide as a radius, and the queried points that are looked up in them, by octaves of radii."""
-    octave = np.frexp(np.maximum(radii, np.float32(1e-30)))[1]
+    octave = _octaves(radii)
     for each in np.unique(octave):
         members = queries[octave == each]
         cells = _Cells(points, members, float(np.ldexp(1.0, int(each))))
         yield cells, cells.sorted(members)
+
+
+def _octaves(radii: np.ndarray) -> np.ndarray:
+    """(n,) exponents of the powers of two above radii."""
+    return np.asarray(np.frexp(np.maximum(radii, np.float32(1e-30)))[1])
 
 
 class _Cells:

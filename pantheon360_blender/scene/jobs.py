@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 
 TICK = 0.05
 """Seconds of work between two redraws: the interface stays alive, and little is lost on the way in and out."""
+LONGEST_TICK = 0.5
+"""Seconds of work between two redraws where redrawing takes as long: else it would take most of the job's time."""
 INTERVAL = 0.02
 """Seconds between two ticks, and of sleep where a job waits."""
 
@@ -53,6 +55,7 @@ class Session:
         self.cancelled_by = ""
         self._job = job
         self._eta = Eta()
+        self._rested = time.monotonic()
         self._manager = context.window_manager
         self._workspace = context.workspace
         self._timer = self._manager.event_timer_add(INTERVAL, window=context.window)
@@ -65,11 +68,13 @@ class Session:
 
         Raises StopIteration with the result at the end, and whatever the job raises.
         """
-        deadline = time.monotonic() + TICK
+        now = time.monotonic()
+        deadline = now + min(max(TICK, now - self._rested), LONGEST_TICK)
         while True:
             step = next(self._job)
             if step.waiting or time.monotonic() >= deadline:
                 self._show(step, running=True)
+                self._rested = time.monotonic()
                 return step
 
     def end(self, reason: str = "") -> None:

@@ -38,3 +38,19 @@ def test_neighbours_along_the_curve_are_neighbours_in_space() -> None:
 def test_no_points_and_equal_points() -> None:
     assert len(MortonOrder.of(np.zeros((0, 3), np.float32)).order) == 0
     np.testing.assert_array_equal(MortonOrder.of(np.ones((5, 3), np.float32)).order, np.arange(5))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 300), st.floats(1e-6, 50.0))
+def test_all_points_in_balls_are_found_once(seed: int, count: int, reach: float) -> None:
+    generator = np.random.default_rng(seed)
+    spread = generator.choice([1e-3, 1.0, 1e4], (count, 1), p=[0.3, 0.65, 0.05])
+    points = (generator.normal(size=(count, 3)) * spread).astype(np.float32)
+    points[generator.integers(0, count, 3)] = points[0]
+    centres = np.concatenate([points[:40], generator.normal(size=(10, 3)) * 3])
+    radii = reach * generator.uniform(0, 2, len(centres))
+    parts = list(MortonOrder.of(points).around(centres, radii, 100))
+    pairs = [(int(ball), int(point)) for balls, found in parts for ball, point in zip(balls, found, strict=True)]
+    assert len(pairs) == len(set(pairs))
+    apart = np.linalg.norm(centres[:, None].astype(np.float64) - points[None], axis=2)
+    wanted = {(int(ball), int(point)) for ball, point in np.argwhere(apart <= radii[:, None])}
+    assert wanted <= set(pairs)
