@@ -108,7 +108,8 @@ def decide(
     latitude = np.cos((0.5 - (np.arange(len(colour)) + 0.5) / len(colour)) * np.pi).astype(np.float32)
     right = right * np.minimum(1.0 / latitude, 6.0).astype(np.float32)[:, None]
     logs = np.log(np.maximum(inverse_ranges, 1e-6)).astype(np.float32)
-    return _passed(costs.astype(np.float32), logs, right.astype(np.float32), down, iterations)
+    chosen, margin = _passed(costs.astype(np.float32), logs, right.astype(np.float32), down, iterations)
+    return np.asarray(chosen), np.asarray(margin)
 
 
 def _weights(edges: np.ndarray) -> np.ndarray:

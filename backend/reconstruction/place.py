@@ -108,13 +108,11 @@ def label(place: Place, views: Sequence[View], neighbours: Sequence[Sequence[int
 def _nearby(labelled: _Labelled, width: int) -> np.ndarray:
     """Which planes won within some pixels of each, (width / 2, width, P) bool."""
     scale = width // labelled.chosen.shape[1]
-    near = [
-        ndimage.maximum_filter(labelled.chosen == number, 2 * _NEARBY + 1, mode=("nearest", "wrap"))
-        for number in range(len(labelled.planes))
-    ]
-    if not near:
-        return np.zeros((width // 2, width, 0), np.bool_)
-    return np.stack(near, axis=-1).repeat(scale, axis=0).repeat(scale, axis=1)
+    near = np.zeros((*labelled.chosen.shape, len(labelled.planes)), np.bool_)
+    for number in range(len(labelled.planes)):
+        won = labelled.chosen == number
+        near[..., number] = ndimage.maximum_filter(won, 2 * _NEARBY + 1, mode=("nearest", "wrap"))
+    return near.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _propose(place: Place, seen: Evidence, positions: np.ndarray, random: np.random.Generator, *, edges: bool) -> None:

@@ -36,7 +36,8 @@ _REACH = 0.06
 """Share of the width that a plane grows over a plain surface before it is trusted no more."""
 
 _ENOUGH = 2  # panoramas that agree
-_EVEN = 0.3  # margin of labelling at which the confidence is one half; measured on rendered scenes
+_EVEN = 0.25  # margin of labelling at which the confidence is one half; measured on rendered scenes
+_SURE = 0.2  # margin that a pixel has by its own looks where these tell its range and others confirm it
 _PATCH_REACH = 4  # pixels from a patch's centre to its side
 _STEP = 0.12  # natural log of range within a patch that makes an edge
 _OWN_TEXTURE = 5.0  # grey levels a pixel
@@ -242,7 +243,7 @@ def _finished(view: View, judged: _Judgement, sources: int) -> DepthMap:
     rho = view.known_rho()
     enough = min(_ENOUGH, sources)
     weight = np.select([judged.agree >= enough, judged.agree > 0, judged.deny == 0], [1.0, 0.4, 0.15], 0.05)
-    margin = weight * np.where(view.as_labelled(), view.trust, 0)
+    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(judged.sure, _SURE, 0)
     confidence = np.where(view.active & (rho > 0), margin / (margin + _EVEN), 0).astype(np.float32)
     distance = np.where(rho > 0, 1 / np.maximum(rho, 1e-9), np.inf).astype(np.float32)
     return DepthMap(distance, confidence, view.sky)
