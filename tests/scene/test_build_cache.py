@@ -226,6 +226,32 @@ def test_merging_keeps_what_is_there_and_replacing_does_not(house: House, run: A
     assert len(cache.stored_points(cache.find(street)).points) == 10
 
 
+def test_one_undo_takes_back_poses_and_points_and_redo_brings_them_again(house: House, run: Any, street: Any) -> None:
+    import bpy
+
+    def state() -> tuple[Any, int]:
+        bpy.context.view_layer.update()
+        obj = house("scene.cache").find(bpy.context.scene)
+        places = np.array([[*capture(name).matrix_world] for name in "AB"])
+        return places, len(obj.data.vertices) if obj else 0
+
+    bpy.context.preferences.edit.use_global_undo = True
+    before = state()
+    folder = run(house("scene.build_cache").prepare(street))
+    bpy.ops.ed.undo_push(message="before")
+    answered(house, folder)
+    house("scene.build_cache").deliver(street, folder)
+    bpy.ops.ed.undo_push(message="Build 3D Cache")  # what the interface pushes when the job is done
+    after = state()
+    assert np.abs(after[0] - before[0]).max() > 0.1 and after[1] == 10
+    bpy.ops.ed.undo()
+    np.testing.assert_array_equal(state()[0], before[0])
+    assert state()[1] == before[1] == 0
+    bpy.ops.ed.redo()
+    np.testing.assert_allclose(state()[0], after[0], atol=1e-6)
+    assert state()[1] == 10
+
+
 def test_sources_follow_captures_that_came_meanwhile(house: House, run: Any, street: Any) -> None:
     folder = run(house("scene.build_cache").prepare(street))
     answered(house, folder)
