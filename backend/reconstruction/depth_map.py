@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pantheon360_blender.core import files, npz
+from pantheon360_blender.core import equirectangular, files, npz
+
+_SMOOTH = 1.15
+"""Ratio of ranges between neighbours above which there is an edge."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,32 @@ class DepthMap:
     range: np.ndarray
     confidence: np.ndarray
     sky: np.ndarray
+
+
+def enlarged(depth: DepthMap, scale: int) -> DepthMap:
+    """A map `scale` times as wide: surfaces go on smoothly between its pixels, edges stay where they are."""
+    if scale == 1:
+        return depth
+    inverse = np.where(np.isfinite(depth.range) & (depth.range > 0), 1 / np.maximum(depth.range, 1e-9), 0)
+    nearest = _repeated(inverse, scale)
+    rows, columns = np.indices(nearest.shape, dtype=np.float32)
+    between = equirectangular.sample(inverse.astype(np.float32), np.stack([columns + 0.5, rows + 0.5], -1) / scale)
+    around = _neighbourhood(inverse)
+    smooth = _repeated((around.min(axis=0) > 0) & (around.max(axis=0) < _SMOOTH * around.min(axis=0)), scale)
+    inverse = np.where(smooth, between, nearest)
+    ranges = np.where(inverse > 0, 1 / np.maximum(inverse, 1e-9), np.inf).astype(np.float32)
+    return DepthMap(ranges, _repeated(depth.confidence, scale), _repeated(depth.sky, scale))
+
+
+def _repeated(values: np.ndarray, scale: int) -> np.ndarray:
+    return values.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _neighbourhood(values: np.ndarray) -> np.ndarray:
+    """Each pixel of (H, W) and the eight around it, (9, H, W), over the seam and the poles."""
+    half = values.shape[1] // 2
+    tall = np.concatenate([np.roll(values[:1], half, axis=1), values, np.roll(values[-1:], half, axis=1)])
+    return np.stack([np.roll(tall, u, axis=1)[1 + v : 1 + v + len(values)] for v in (-1, 0, 1) for u in (-1, 0, 1)])
 
 
 def write(path: Path, depth: DepthMap) -> None:

@@ -15,7 +15,7 @@ from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Job, Progress
 
-from .depth_map import DepthMap
+from .depth_map import DepthMap, enlarged
 
 _SAME = 0.06
 """Relative difference of range within which two captures see the same surface."""
@@ -28,14 +28,23 @@ _SPREAD = 0.75
 
 
 def fuse(
-    captures: Sequence[Capture], maps: Sequence[DepthMap | None], confidence: float, *, nearest_only: bool = True
+    captures: Sequence[Capture],
+    maps: Sequence[DepthMap | None],
+    confidence: float,
+    *,
+    nearest_only: bool = True,
+    finer: int = 1,
 ) -> Job[PointCloud]:
     """The points of all range maps that are confident enough.
 
     captures: N, with their poses in the world. maps: of each, or None where it has none; all of one size.
     confidence: 0 to 1, points below it are left out. nearest_only: whether a surface is kept of its nearest capture.
+    finer: points along each side of a pixel of the maps, where the capture's image has as many pixels.
     Returns world coordinates; source is the index into `captures`, footprint the metres a pixel covers.
     """
+    maps = [
+        None if each is None else _detailed(each, capture, finer) for each, capture in zip(maps, captures, strict=True)
+    ]
     kept = [None if each is None else _kept(each, confidence) for each in maps]
     clouds = []
     for index, (capture, each) in enumerate(zip(captures, maps, strict=True)):
@@ -65,6 +74,10 @@ def fuse(
         )
     yield Progress("Fusing points", len(captures), len(captures))
     return PointCloud.concatenate(clouds)
+
+
+def _detailed(each: DepthMap, capture: Capture, finer: int) -> DepthMap:
+    return enlarged(each, max(1, min(finer, capture.image.shape[1] // each.range.shape[1])))
 
 
 def _kept(each: DepthMap, confidence: float) -> np.ndarray:

@@ -34,6 +34,9 @@ PACKAGES = {
 }
 """Stage -> module that is imported and package that is installed."""
 
+_FINER = 2
+"""Points along a side of a pixel of the range maps: photographs show more than ranges can be told at."""
+
 
 def run(folder: JobFolder) -> progress.Job[None]:
     """Do what is missing of a job: `poses.json`, `depth/*.npz`, `cache.npz` and `report.json`.
@@ -273,7 +276,7 @@ def _cloud(
     else:
         from .fusion import fuse
 
-        cloud = yield from fuse(captures, maps, settings.confidence, nearest_only=settings.nearest_only)
+        cloud = yield from fuse(captures, maps, settings.confidence, nearest_only=settings.nearest_only, finer=_FINER)
     if not len(cloud):
         raise CaptureError(
             f"No point of these captures has a confidence of {settings.confidence:g} or more.",

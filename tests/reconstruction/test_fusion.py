@@ -127,3 +127,33 @@ def test_a_map_survives_its_file_and_a_damaged_one_is_not_there(tmp_path: Path) 
     np.savez(path, range=depth.range, confidence=depth.confidence[:-1], sky=depth.sky)
     assert depth_map.read(path) is None
     assert depth_map.read(tmp_path / "nowhere.npz") is None
+
+
+def test_more_points_than_pixels_lie_on_the_same_surface_in_the_colours_of_the_photograph() -> None:
+    stripes = np.zeros((WIDTH, 2 * WIDTH, 3), np.uint8)
+    stripes[:, ::2] = 255  # finer than a pixel of the maps
+    fine = [Capture(name, stripes, pose) for name, pose in PLACES.items()]
+    maps = [depth_of(each) for each in captures()]
+    for capture, depth in zip(fine, maps, strict=True):
+        large = depth_map.enlarged(depth, 2)
+        error = np.abs(large.range / sphere_range(capture.pose, 2 * WIDTH) - 1)
+        assert np.percentile(error, 99) < 2e-3 < np.abs(depth.range.repeat(2, 0).repeat(2, 1) / large.range - 1).max()
+    steps = fusion.fuse(fine, maps, 0.5, nearest_only=False, finer=2)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(steps)
+    cloud: PointCloud = end.value.value
+    assert len(cloud) > 3.5 * len(fused(list(maps), nearest_only=False))
+    assert set(np.unique(cloud.colours)) == {0, 255}
+    np.testing.assert_allclose(np.linalg.norm(cloud.points, axis=1), RADIUS, rtol=5e-3)
+
+
+def test_edges_stay_where_they_are_when_a_map_is_enlarged() -> None:
+    ranges = np.full((8, 16), 2.0, np.float32)
+    ranges[:, 5:9] = 9.0
+    ranges[3, 12] = np.inf
+    depth = DepthMap(ranges, np.ones(ranges.shape, np.float32), ~np.isfinite(ranges))
+    large = depth_map.enlarged(depth, 3)
+    assert large.range.shape == large.sky.shape == large.confidence.shape == (24, 48)
+    np.testing.assert_array_equal(large.range, ranges.repeat(3, 0).repeat(3, 1))
+    np.testing.assert_array_equal(large.sky, depth.sky.repeat(3, 0).repeat(3, 1))
