@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--cache",
         choices=("proxy", "reconstruction"),
-        default="proxy",
+        default="reconstruction",
         help="where the 3D cache comes from: two captures projected onto a proxy, or five captures alone",
     )
     reconstruct = parser.parse_args(arguments).cache == "reconstruction"

@@ -20,7 +20,7 @@ FRAMES = 49
 FPS = 12
 WIDTH = 1024
 PROJECTION_WIDTH = 2048
-CONFIDENCE = 0.25
+CONFIDENCE = 0.3
 """Below the default: a plain road that the captures cannot be sure of looks better there than not."""
 
 LEVELLING = {"street-2.jpg": (32.2, -3.5, -0.5), "street-3.jpg": (30.3, 0.9, 0.9)}
