@@ -211,20 +211,26 @@ def street_captures(paths: Sequence[Path]) -> tuple[list[Any], list[Any], np.nda
 
 
 def leave_one_out(others: Sequence[Any], maps: Sequence[Any], held_back: Any, target: Path) -> tuple[float, float]:
-    """PSNR on covered valid pixels and coverage in %. The picture: the capture above, the cache from its pose below."""
+    """PSNR on covered valid pixels and coverage in %.
+
+    The picture: the capture; the cache of the others from its pose; the cache from between the first two captures.
+    """
     from PIL import Image
 
     equirectangular = house("pantheon360_blender.core.equirectangular")
     default = house("backend.reconstruction.sweep").DEFAULT_CONFIDENCE
-    cloud = house("backend.reconstruction.fusion").fuse(others, maps, default)
+    cloud = run(house("backend.reconstruction.fusion").fuse(others, maps, default, finer=2))
     splatting = house("pantheon360_blender.core.splatting")
     seen = splatting.splat_footprints(cloud.points, cloud.colours, cloud.footprint, held_back.pose, WIDTH)
+    between = held_back.pose.copy()
+    between[:3, 3] = (others[0].pose[:3, 3] + others[1].pose[:3, 3]) / 2
+    passed = splatting.splat_footprints(cloud.points, cloud.colours, cloud.footprint, between, WIDTH)
     true = equirectangular.resize(held_back.image, WIDTH)
     valid = equirectangular.resize(held_back.valid, WIDTH)
     judged_pixels = seen.coverage & valid
     error = (seen.colour[judged_pixels].astype(float) - true[judged_pixels]) ** 2
     target.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.concatenate([true, seen.colour])).save(target)
+    Image.fromarray(np.concatenate([true, seen.colour, passed.colour])).save(target)
     return float(10.0 * np.log10(255.0**2 / error.mean())), float(100.0 * judged_pixels.sum() / valid.sum())
 
 
