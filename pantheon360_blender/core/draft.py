@@ -1,8 +1,9 @@
 """The draft painter: a full panorama from a geometry frame and the captures, with no model and no randomness.
 
 Pixels a point covers keep its colour. The others show the captures as if they were infinitely far away (only rotated),
-which is exact for the sky. What no capture shows, such as the ground under the photographer, is filled from around, and
-so are pinholes in surfaces, where the capture at infinity would show the surface in the wrong place.
+which is exact for the sky. A capture does so only in directions in which it sees nothing that the frame shows elsewhere:
+what is near stands somewhere else from here. What no capture shows, such as the ground under the photographer, is
+filled from around, and so are pinholes in surfaces.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .splatting import GeometryFrame
 _BORDER = 1 / 128  # share of the width over which a capture fades out beside what is not valid
 _FALLBACK = 1.0  # metres: nearer differences of distance hardly matter to what stands in for an invalid part
 _PINHOLE = 2  # pixels: reach of the neighbourhood that tells a pinhole from open sky
+_NEAR_WIDTH = 512  # pixels of the maps of what is near
+_PARALLAX = np.radians(1.0)  # between camera and capture, from which on a thing stands elsewhere
 _POWER = 3  # of the inverse distance that weighs captures
 _LEAST = 1e-6  # weight below which a pull-push pixel knows nothing
 
@@ -61,7 +64,7 @@ class DraftPainter:
         if frame.coverage.all():
             return frame.colour.copy()
         holes = np.flatnonzero(~frame.coverage)
-        colour, weight = self._at_infinity(pose, holes)
+        colour, weight = self._at_infinity(pose, holes, _Surroundings.of(frame, pose))
         weight *= 1.0 - _enclosure(frame.coverage)[holes]
         painted = frame.colour.reshape(-1, 3).astype(np.float32)
         known = np.ones(len(painted), np.float32)
@@ -74,7 +77,9 @@ class DraftPainter:
         result[holes] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
         return result.reshape(frame.colour.shape)
 
-    def _at_infinity(self, pose: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _at_infinity(
+        self, pose: np.ndarray, pixels: np.ndarray, surroundings: _Surroundings
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Colours (n, 3) and how far they are to be trusted (n,) in 0...1, of the captures in some pixels' directions.
 
         Each capture paints by its weight times its validity. What that leaves open, the others fill whose weight alone
@@ -89,6 +94,7 @@ class DraftPainter:
         behind, behind_weight, most = np.zeros_like(colour), np.zeros_like(trust), np.zeros_like(trust)
         for sky, weight, fallback in zip(self._skies, near, mild, strict=True):
             seen, valid = sky.seen(looking, pose)
+            valid = valid * sky.seen_far(looking, pose, surroundings)
             colour += seen * (valid * np.float32(weight))[:, None]
             trust += valid * np.float32(weight)
             behind += seen * (valid * np.float32(fallback))[:, None]
@@ -97,6 +103,35 @@ class DraftPainter:
         behind /= np.maximum(behind_weight, np.float32(_LEAST))[:, None]
         colour += behind * (1.0 - trust)[:, None]
         return colour, most
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """What a frame shows: points (n, 3) float32 in the world, and unit directions (n, 3) to them from its camera."""
+
+    points: np.ndarray
+    directions: np.ndarray
+
+    @staticmethod
+    def of(frame: GeometryFrame, pose: np.ndarray) -> _Surroundings:
+        step = max(1, frame.depth.shape[1] // _NEAR_WIDTH)
+        depth = frame.depth[step // 2 :: step, step // 2 :: step]
+        rays = equirectangular.directions(frame.depth.shape[1])[step // 2 :: step, step // 2 :: step]
+        known = np.isfinite(depth) & (depth > 0)
+        directions = rays[known] @ pose[:3, :3].T.astype(np.float32)
+        return _Surroundings(directions * depth[known, None] + pose[:3, 3].astype(np.float32), directions)
+
+    def elsewhere(self, pose: np.ndarray) -> np.ndarray:
+        """Where a capture at `pose` sees them in clearly other directions, (H, W) float32: 1 there, 0 elsewhere."""
+        near = np.zeros((_NEAR_WIDTH // 4, _NEAR_WIDTH // 2), np.float32)
+        outward = self.points - pose[:3, 3].astype(np.float32)
+        distance = np.linalg.norm(outward, axis=1)
+        moved = (distance > 0) & ((outward * self.directions).sum(axis=1) < np.cos(_PARALLAX) * distance)
+        seen = outward[moved] @ pose[:3, :3].astype(np.float32)
+        pixels = equirectangular.directions_to_pixels(seen, near.shape[1])
+        rows = np.clip(pixels[:, 1].astype(np.intp), 0, len(near) - 1)
+        near[rows, pixels[:, 0].astype(np.intp) % near.shape[1]] = 1.0
+        return np.asarray(np.minimum(9.0 * _box_mean(near, 1), 1.0))
 
 
 @dataclass(frozen=True)
@@ -114,6 +149,15 @@ class _Sky:
         if capture.valid is not None:
             texels[..., 3] = _softened(capture.valid, image.shape[1])
         return _Sky(texels, capture.pose)
+
+    def seen_far(self, looking: np.ndarray, pose: np.ndarray, surroundings: _Surroundings) -> np.ndarray:
+        """How far directions (n, 3) of a camera at `pose` show the capture nothing near, (n,) in 0...1."""
+        near = surroundings.elsewhere(self.pose)
+        if not near.any():
+            return np.ones(len(looking), np.float32)
+        turn = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
+        pixels = equirectangular.directions_to_pixels(looking @ turn.T, near.shape[1])
+        return np.asarray(1.0 - np.clip(equirectangular.sample(near, pixels), 0.0, 1.0))
 
     def seen(self, looking: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Colours (n, 3) and validity (n,) in directions (n, 3) of a camera at `pose`."""

@@ -211,3 +211,35 @@ def test_a_pose_or_frame_that_cannot_be_is_refused() -> None:
 def test_a_capture_stands_somewhere_and_looks_somewhere(wrong: np.ndarray) -> None:
     with pytest.raises(CaptureError, match="Capture house"):
         Capture("house", np.zeros((2, 4, 3), np.uint8), wrong)
+
+
+def test_what_is_near_shows_no_ghosts_where_the_captures_saw_it() -> None:
+    """A red ball before a blue sky; a camera between two captures sees it once."""
+
+    def seen_from(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ball = pose[:3, :3].T @ (np.array([0.0, 0.0, -5.0]) - pose[:3, 3])
+        along = equirectangular.directions(WIDTH) @ ball
+        inside = along**2 - ball @ ball + 1.0
+        hit = (along > 0) & (inside > 0)
+        return hit, np.where(hit, along - np.sqrt(np.maximum(inside, 0)), np.inf)
+
+    def photograph(pose: np.ndarray) -> np.ndarray:
+        return np.where(seen_from(pose)[0][..., None], [220, 20, 20], [40, 90, 220]).astype(np.uint8)
+
+    captures = [Capture(name, photograph(at(x)), at(x)) for name, x in (("left", -2.0), ("right", 2.0))]
+    middle = at(0.0)
+    covered, depth = seen_from(middle)
+    frame = GeometryFrame(
+        photograph(middle) * covered[..., None].astype(np.uint8),
+        depth.astype(np.float32),
+        covered,
+        np.where(covered, 0, -1).astype(np.int32),
+    )
+    red = paint(frame, middle, captures)[..., 0] > 80
+    rim = np.zeros_like(covered)
+    for down in range(-3, 4):
+        for right in range(-3, 4):
+            rim |= np.roll(covered, (down, right), axis=(0, 1))
+    assert red[covered].all()
+    assert not red[~rim].any()
+    np.testing.assert_array_equal(paint(nothing(), at(-2.0), captures), captures[0].image)
