@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from pantheon360_blender.core.errors import reason
 
-from . import model_folder
+from . import libraries, lora, model_folder
 from .errors import ModelError
 from .model_card import ModelCard
 from .model_folder import ModelFolder
@@ -36,7 +36,7 @@ class Components:
 
     unet, vae, image_encoder: networks in evaluation mode without gradients. scheduler: has set_timesteps, timesteps,
     init_noise_sigma, scale_model_input and step; solvers of higher order remember steps, so that each pass of a
-    fusion needs its own (`scheduler_of`). card: what the model is.
+    fusion needs its own (`scheduler_of`). card: what the model is. loras: what is added to the U-Net, in order.
     """
 
     unet: UNetSpatioTemporalConditionModel
@@ -44,6 +44,12 @@ class Components:
     image_encoder: CLIPVisionModelWithProjection
     scheduler: Any
     card: ModelCard
+    loras: list[lora.AppliedLora] = field(default_factory=list)
+
+    def unload_loras(self) -> None:
+        """Give the U-Net its own weights back."""
+        while self.loras:
+            self.loras.pop().remove()
 
 
 def load(
@@ -59,12 +65,14 @@ def load(
     loras: (safetensors file in diffusers' format for the U-Net, strength), applied in turn.
     Raises ModelError.
     """
+    changes = [(lora.read(path), strength) for path, strength in loras]
     unet = _network(UNetSpatioTemporalConditionModel, "unet", folder, dtype)
+    applied = [lora.apply(unet, change, strength) for change, strength in changes]
     vae = _network(AutoencoderKLTemporalDecoder, "vae", folder, dtype)
     image_encoder = _network(CLIPVisionModelWithProjection, "image_encoder", folder, dtype)
     for network in (unet, vae, image_encoder):
         network.to(device)
-    return Components(unet, vae, image_encoder, scheduler_of(folder, scheduler), folder.card)
+    return Components(unet, vae, image_encoder, scheduler_of(folder, scheduler), folder.card, applied)
 
 
 def scheduler_of(folder: ModelFolder, name: str = "euler") -> Any:
@@ -89,15 +97,14 @@ def scheduler_of(folder: ModelFolder, name: str = "euler") -> Any:
 def _network(kind: Any, part: str, folder: ModelFolder, dtype: torch.dtype) -> Any:
     place = folder.parts[part]
     try:
-        network = kind.from_pretrained(
-            str(place),
-            dtype=dtype,
-            variant=model_folder.variant(part, place),
-            use_safetensors=True,
-            local_files_only=True,
-        )
-    except ModelError:
-        raise
+        with libraries.quiet():
+            network = kind.from_pretrained(
+                str(place),
+                dtype=dtype,
+                variant=model_folder.variant(part, place),
+                use_safetensors=True,
+                local_files_only=True,
+            )
     except Exception as error:
         raise ModelError(f"{place} cannot be loaded: {reason(error)}", advice="Get the folder again.") from error
     return network.eval().requires_grad_(False)

@@ -14,7 +14,7 @@ import torch
 
 from pantheon360_blender.core import files
 
-from . import architecture, model_card
+from . import architecture, libraries, model_card
 from .errors import ModelError
 from .model_card import ModelCard
 
@@ -165,7 +165,7 @@ def make(folder: Path, *, size: str = "tiny", seed: int = 0, shards: str | None 
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        with files.explained(folder):
+        with files.explained(folder), libraries.quiet():
             _write(scratch, made, size, seed, shards)
             scratch.chmod(0o755)
             os.replace(scratch, folder)
