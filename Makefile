@@ -1,11 +1,11 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-reconstruction test check package benchmark evaluate-cache clean
+.PHONY: help demo demo-proxy test check package benchmark evaluate-cache clean
 
 help:
-	@echo "make demo       two real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
-	@echo "make demo-reconstruction  the same with a cache built from five captures alone: minutes, and half a GB of packages"
+	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
+	@echo "make demo-proxy the same quickly: two panoramas projected onto a ground plane and walls"
 	@echo "make test       style, types, layers and the test suite in Blender 4.5, 5.0 and 5.2"
 	@echo "make package    out/pantheon360-VERSION.zip, checked by Blender's validator"
 	@echo "make benchmark  out/benchmark.json and a table"
@@ -15,8 +15,8 @@ help:
 demo:
 	$(PYTHON) scripts/demo.py
 
-demo-reconstruction:
-	$(PYTHON) scripts/demo.py --cache reconstruction
+demo-proxy:
+	$(PYTHON) scripts/demo.py --cache proxy
 
 test:
 	$(PYTHON) scripts/test.py
