@@ -7,7 +7,7 @@ the evaluated object, so that what an artist deletes, moves or adds modifiers to
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -33,7 +33,7 @@ MARK = "pantheon360_cache"
 """Custom property that tells our node group and material from an artist's of the same name."""
 
 _LARGEST_GROWTH = 4.0  # factor on the size of points: more would blur what they show
-_GROUP = 3  # of the node group: files may carry earlier ones
+_GROUP = 4  # of the node group: files may carry earlier ones
 
 MOST_SHOWN_DEFAULT = 1_000_000
 
@@ -125,8 +125,7 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
 def from_object(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """The points of one object of a depsgraph, marked as a cache or not, in world coordinates."""
     evaluated: Any = obj.evaluated_get(depsgraph)
-    geometry = evaluated.evaluated_geometry()
-    parts = [_ordered(data) for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
+    parts = [_ordered(data) for data in _components(evaluated.evaluated_geometry(), held_back=True)]
     return _in_order(parts).transformed(np.array(evaluated.matrix_world, dtype=np.float64))
 
 
@@ -136,11 +135,21 @@ def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple
     Points that our node group holds back, for there are more than the cache shows, are not among them.
     """
     evaluated: Any = obj.evaluated_get(depsgraph)
-    geometry = evaluated.evaluated_geometry()
-    parts = [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and _count(data)]
-    parts = [data for data in parts if data != geometry.mesh or ORDER not in data.attributes]
+    geometry = evaluated.evaluated_geometry()  # its parts live as long as it does
+    parts = list(_components(geometry, held_back=False))
     radii = np.concatenate([*(_radii(data) for data in parts), np.empty(0, np.float32)])
     return PointCloud.concatenate([_read(data) for data in parts]), radii
+
+
+def _components(geometry: Any, *, held_back: bool) -> Iterator[Any]:
+    """The mesh and the point cloud of evaluated geometry that hold points; or also those that viewports hold back."""
+    sets = [geometry]
+    if held_back:
+        sets += [each for each in geometry.instance_references() if isinstance(each, bpy.types.GeometrySet)]
+    for each in sets:
+        for data in (each.mesh, each.pointcloud):
+            if data is not None and _count(data) and (each is geometry or ORDER in data.attributes):
+                yield data
 
 
 def _radii(data: Any) -> np.ndarray:
@@ -350,8 +359,10 @@ def _parted(group: Any, entry: Any) -> tuple[Any, Any, Any]:
 
     Where the cache has more points than are to be shown, each is shown by a chance drawn from its index. The chance is
     three deviations below the share wanted, so that not more are shown. Renders show all. What is held back stays in
-    the geometry as bare vertices, for the geometry pass to read. Viewports draw the vertices of a mesh that has no
-    edges, so that it gets one, of no length, whose ends are numbered 0.
+    the geometry as bare vertices, for the geometry pass to read: as an instance, which modifiers after this one leave
+    alone as they do the points, and which Blender refuses to apply, where it would keep these vertices and drop the
+    points. Viewports draw the vertices of a mesh that has no edges, so that it gets one, of no length, whose ends are
+    numbered 0.
     """
     links = group.links
     graph = _Graph(group)
@@ -383,9 +394,11 @@ def _parted(group: Any, entry: Any) -> tuple[Any, Any, Any]:
     with_edge = graph.node("GeometryNodeJoinGeometry")
     links.new(edge.outputs["Mesh"], with_edge.inputs["Geometry"])
     links.new(parted.outputs["Inverted"], with_edge.inputs["Geometry"])
+    instance = graph.node("GeometryNodeGeometryToInstance")
+    links.new(with_edge.outputs["Geometry"], instance.inputs["Geometry"])
     held = graph.node("GeometryNodeSwitch", input_type="GEOMETRY")
     links.new(limited, held.inputs["Switch"])
-    links.new(with_edge.outputs["Geometry"], held.inputs["True"])
+    links.new(instance.outputs["Instances"], held.inputs["True"])
     thinned = graph.math("SQRT", graph.math("DIVIDE", count, graph.math("MAXIMUM", most, 1.0)))
     growth = graph.math("ADD", 1.0, graph.math("MULTIPLY", limited, graph.math("SUBTRACT", thinned, 1.0)))
     return parted.outputs["Selection"], held.outputs["Output"], graph.math("MINIMUM", growth, _LARGEST_GROWTH)

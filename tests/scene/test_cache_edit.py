@@ -183,6 +183,27 @@ def test_viewports_show_a_share_and_the_geometry_pass_has_all(house: House, clou
     assert len(obj.data.vertices) == len(cloud)
 
 
+def test_the_modifier_cannot_be_applied_where_that_would_drop_points(
+    house: House, blend: Any, cloud: Any, obj: Any
+) -> None:
+    """Blender keeps the mesh of what it applies, and drops point clouds without a word."""
+    import bpy
+
+    for most in (10_000, 1000):
+        obj.pantheon360.most_shown = most
+        bpy.context.view_layer.objects.active = obj
+        with pytest.raises(RuntimeError, match="does not contain a mesh"):
+            bpy.ops.object.modifier_apply(modifier="Points")
+        same(house("scene.cache").stored_points(obj), cloud)
+
+
+def test_modifiers_after_it_treat_shown_and_held_back_points_alike(house: House, cloud: Any, obj: Any) -> None:
+    obj.pantheon360.most_shown = 1000
+    moved = obj.modifiers.new("mine", "DISPLACE")
+    moved.direction, moved.mid_level, moved.strength = "Z", 0.0, 5.0
+    same(evaluated(house), cloud)
+
+
 def test_each_edit_is_an_operator_that_says_why_it_cannot(house: House, blend: Any, cloud: Any) -> None:
     import bpy
 
