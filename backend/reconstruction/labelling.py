@@ -31,7 +31,7 @@ _LEAST_WEIGHT = np.float32(0.04)
 _DIFFERENT = np.float32(0.06)  # natural log of range that makes another answer
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True, parallel=True)
 def objections(
     faces: np.ndarray,
     focal: float,
@@ -75,7 +75,7 @@ def objections(
     return out
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _denials(rho: float, ray: np.ndarray, sources: Sources, seen: np.ndarray) -> int:
     """How many sources surely look through the point at inverse range rho."""
     height, width = seen.shape[1:]
@@ -116,7 +116,7 @@ def _weights(edges: np.ndarray) -> np.ndarray:
     return np.maximum(1 / (1 + (edges / _EDGE) ** 2), _LEAST_WEIGHT).astype(np.float32)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _sort(order: np.ndarray, logs: np.ndarray) -> None:
     """Put labels in order of their depth; quick where `order` is already nearly right."""
     for i in range(1, len(order)):
@@ -128,7 +128,7 @@ def _sort(order: np.ndarray, logs: np.ndarray) -> None:
         order[k] = label
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _send(
     belief: np.ndarray, back: np.ndarray, logs: np.ndarray, order: np.ndarray, weight: float, out: np.ndarray
 ) -> None:
@@ -160,7 +160,7 @@ def _send(
         out[a] = min(out[a] - least, highest)
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _passed(
     costs: np.ndarray, logs: np.ndarray, right: np.ndarray, down: np.ndarray, iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:

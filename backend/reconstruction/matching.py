@@ -52,7 +52,7 @@ class Sources(NamedTuple):
     plain: np.float32
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@njit(cache=True, inline="always")
 def face_of(x: float, y: float, z: float) -> int:
     """Index of the cube face which a direction meets."""
     ax, ay, az = abs(x), abs(y), abs(z)
@@ -63,7 +63,7 @@ def face_of(x: float, y: float, z: float) -> int:
     return 4 if y > 0 else 5
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def tangent(ray: np.ndarray, frame: np.ndarray) -> None:
     """Fill `frame` (3, 3) with columns right, down, `ray`: an orthonormal frame of the tangent plane."""
     x, y, z = ray[0], ray[1], ray[2]
@@ -80,7 +80,7 @@ def tangent(ray: np.ndarray, frame: np.ndarray) -> None:
     frame[0, 2], frame[1, 2], frame[2, 2] = x, y, z
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def look_up(face: np.ndarray, h: np.ndarray, focal: float, step: float, out: np.ndarray) -> bool:
     """Sample a face at the patch grid through homography h (3, 3); False where the patch leaves the face."""
     size = face.shape[0]
@@ -111,7 +111,7 @@ def look_up(face: np.ndarray, h: np.ndarray, focal: float, step: float, out: np.
     return True
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def reference_patch(
     faces: np.ndarray, frame: np.ndarray, focal: float, step: float, values: np.ndarray, weights: np.ndarray
 ) -> float:
@@ -149,7 +149,7 @@ def reference_patch(
     return variance
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def plane_cost(
     m0: float,
     m1: float,
@@ -229,7 +229,7 @@ def plane_cost(
     return (np.float32(1) - _AGREEMENT) * weighted / total + _AGREEMENT * mean_cost / np.float32(used)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def shift(
     x: float,
     y: float,

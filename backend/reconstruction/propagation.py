@@ -8,6 +8,7 @@ Consistency Guided Multi-View Stereo", CVPR 2019). Stretches along u grow toward
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -43,11 +44,11 @@ def propagate(
     fresh: True where `costs` are of another resolution, another set of sources, or none, and are to be computed first.
     """
     arguments = (cube.faces, np.float32(cube.focal), rays, active, sources)
-    least, most = np.float32(limits[0]), np.float32(limits[1])
+    between = (np.float32(limits[0]), np.float32(limits[1]))
     if fresh:
         _evaluate(*arguments, planes, costs, prior, stride)
     for colour in (0, 1):
-        _spread(*arguments, least, most, planes, costs, prior, stride, np.float32(spread), seed, colour)
+        _spread(*arguments, between, planes, costs, prior, stride, np.float32(spread), seed, colour)
 
 
 def judge(
@@ -69,7 +70,56 @@ def judge(
     return _judge(cube.faces, np.float32(cube.focal), rays, active, sources, planes, stride, np.float32(share))
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+class _Bench(NamedTuple):
+    """What a thread works on and with: the patch of its pixel, see `matching`, and scratch for plane_cost."""
+
+    frame: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray
+    h: np.ndarray
+    other: np.ndarray
+    costs: np.ndarray
+
+
+@njit(cache=True)
+def _bench(sources: Sources) -> _Bench:
+    return _Bench(
+        np.empty((3, 3), np.float32),
+        np.empty(COUNT, np.float32),
+        np.empty(COUNT, np.float32),
+        np.empty((3, 3), np.float32),
+        np.empty(COUNT, np.float32),
+        np.empty(sources.offset.shape[0], np.float32),
+    )
+
+
+@njit(cache=True)
+def _lay(bench: _Bench, faces: np.ndarray, focal: float, ray: np.ndarray, step: float) -> float:
+    """Put the patch around `ray` on the bench; its variance."""
+    tangent(ray, bench.frame)
+    return reference_patch(faces, bench.frame, focal, step, bench.values, bench.weights)
+
+
+@njit(cache=True)
+def _cost(m0: float, m1: float, m2: float, variance: float, sources: Sources, step: float, bench: _Bench) -> float:
+    """Cost of plane m for the patch on the bench."""
+    return plane_cost(
+        m0,
+        m1,
+        m2,
+        bench.frame,
+        bench.values,
+        bench.weights,
+        variance,
+        sources,
+        step,
+        bench.h,
+        bench.other,
+        bench.costs,
+    )
+
+
+@njit(cache=True, parallel=True)
 def _judge(
     faces: np.ndarray,
     focal: float,
@@ -85,21 +135,16 @@ def _judge(
     distinct = np.zeros((height, width), np.float32)
     step = np.float32(stride / focal)
     for v in prange(height):
-        frame, h = np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
-        values, weights, other = np.empty(COUNT, np.float32), np.empty(COUNT, np.float32), np.empty(COUNT, np.float32)
-        scratch = np.empty(sources.offset.shape[0], np.float32)
+        bench = _bench(sources)
         for u in range(width):
             if not active[v, u]:
                 continue
-            tangent(rays[v, u], frame)
-            variance = reference_patch(faces, frame, focal, step, values, weights)
+            variance = _lay(bench, faces, focal, rays[v, u], step)
             m = planes[v, u]
             least = np.float32(9)
             for trial in range(3):
                 f = np.float32(1) if trial == 0 else (np.float32(1) + share if trial == 1 else 1 / (1 + share))
-                cost = plane_cost(
-                    m[0] * f, m[1] * f, m[2] * f, frame, values, weights, variance, sources, step, h, other, scratch
-                )
+                cost = _cost(m[0] * f, m[1] * f, m[2] * f, variance, sources, step, bench)
                 if trial == 0:
                     looks[v, u] = cost
                 else:
@@ -108,7 +153,7 @@ def _judge(
     return looks, distinct
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _with_prior(cost: float, m: np.ndarray, prior: np.ndarray, ray: np.ndarray, variance: float) -> float:
     expected = prior[0] * ray[0] + prior[1] * ray[1] + prior[2] * ray[2]
     if expected <= 0:
@@ -119,7 +164,7 @@ def _with_prior(cost: float, m: np.ndarray, prior: np.ndarray, ray: np.ndarray, 
     return cost + (np.float32(0.08) + np.float32(0.4) * plain) * away
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True, parallel=True)
 def _evaluate(
     faces: np.ndarray,
     focal: float,
@@ -134,20 +179,17 @@ def _evaluate(
     height, width = active.shape
     step = np.float32(stride / focal)
     for v in prange(height):
-        frame, h = np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
-        values, weights, other = np.empty(COUNT, np.float32), np.empty(COUNT, np.float32), np.empty(COUNT, np.float32)
-        scratch = np.empty(sources.offset.shape[0], np.float32)
+        bench = _bench(sources)
         for u in range(width):
             if not active[v, u]:
                 continue
-            tangent(rays[v, u], frame)
-            variance = reference_patch(faces, frame, focal, step, values, weights)
+            variance = _lay(bench, faces, focal, rays[v, u], step)
             m = planes[v, u]
-            cost = plane_cost(m[0], m[1], m[2], frame, values, weights, variance, sources, step, h, other, scratch)
+            cost = _cost(m[0], m[1], m[2], variance, sources, step, bench)
             costs[v, u] = _with_prior(cost, m, prior[v, u], rays[v, u], variance)
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _random(state: np.ndarray) -> float:
     """Uniform in -1..1; xorshift, one state a row, so that results do not depend on threads."""
     x = state[0]
@@ -158,15 +200,65 @@ def _random(state: np.ndarray) -> float:
     return np.float32(np.float64(x) / 2147483648.0 - 1.0)
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True)
+def _best_along(
+    costs: np.ndarray, active: np.ndarray, v: int, u: int, direction: int, far: bool, narrow: float
+) -> tuple[int, int]:
+    """The pixel of least cost on a near or a far stretch to the right, left, below or above; (-1, -1) for none."""
+    height, width = active.shape
+    chosen_v, chosen_u, chosen = -1, -1, np.float32(1e9)
+    for k in range(len(_NEAR) if far else 0, len(_REACH) if far else len(_NEAR)):
+        reach = _REACH[k]
+        nv, nu = v, u
+        if direction < 2:
+            wide = (int(reach * narrow) // 2) * 2 + 1
+            nu = (u + wide) % width if direction == 0 else (u - wide) % width
+        else:
+            nv = v + reach if direction == 2 else v - reach
+        if nv < 0 or nv >= height or not active[nv, nu]:
+            continue
+        if costs[nv, nu] < chosen:
+            chosen_v, chosen_u, chosen = nv, nu, costs[nv, nu]
+    return chosen_v, chosen_u
+
+
+@njit(cache=True)
+def _perturbed(
+    m: np.ndarray, ray: np.ndarray, trial: int, spread: float, most: float, state: np.ndarray, candidate: np.ndarray
+) -> bool:
+    """Fill `candidate` with a plane near `m`: of another range (trial 0), normal (1), or both; False where too steep.
+
+    most: largest inverse range.
+    """
+    rho = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
+    size = math.sqrt(m[0] * m[0] + m[1] * m[1] + m[2] * m[2])
+    shrink = spread if trial < 3 else spread * np.float32(0.2)
+    n0, n1, n2 = m[0] / size, m[1] / size, m[2] / size
+    if trial != 0:
+        turn = np.float32(2) * shrink if trial < 3 else shrink
+        n0 += turn * _random(state)
+        n1 += turn * _random(state)
+        n2 += turn * _random(state)
+    if trial != 1:
+        rho *= np.float32(1) + shrink * _random(state)
+        rho += np.float32(0.02) * shrink * most * _random(state)
+    along = n0 * ray[0] + n1 * ray[1] + n2 * ray[2]
+    length = math.sqrt(n0 * n0 + n1 * n1 + n2 * n2)
+    if along < _STEEPEST * length:
+        return False
+    scale = rho / along
+    candidate[0], candidate[1], candidate[2] = n0 * scale, n1 * scale, n2 * scale
+    return True
+
+
+@njit(cache=True, parallel=True)
 def _spread(
     faces: np.ndarray,
     focal: float,
     rays: np.ndarray,
     active: np.ndarray,
     sources: Sources,
-    least: float,
-    most: float,
+    limits: tuple[float, float],
     planes: np.ndarray,
     costs: np.ndarray,
     prior: np.ndarray,
@@ -177,12 +269,9 @@ def _spread(
 ) -> None:
     height, width = active.shape
     step = np.float32(stride / focal)
-    near = len(_NEAR)
     for row in prange(height):
         v = np.int64(row)  # numba counts prange unsigned, which turns differences into floats
-        frame, h = np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
-        values, weights, other = np.empty(COUNT, np.float32), np.empty(COUNT, np.float32), np.empty(COUNT, np.float32)
-        scratch = np.empty(sources.offset.shape[0], np.float32)
+        bench = _bench(sources)
         candidate = np.empty(3, np.float32)
         state = np.empty(1, np.uint32)
         state[0] = np.uint32((seed * 7919 + v * 104729 + colour * 1299709) % 4294967291 + 1)
@@ -192,142 +281,48 @@ def _spread(
         for u in range((v + colour) % 2, width, 2):
             if not active[v, u]:
                 continue
-            ray = rays[v, u]
-            tangent(ray, frame)
-            variance = reference_patch(faces, frame, focal, step, values, weights)
+            ray, m, preferred = rays[v, u], planes[v, u], prior[v, u]
+            variance = _lay(bench, faces, focal, ray, step)
             best = costs[v, u]
-            m = planes[v, u]
-            for direction in range(4):
-                for far in range(2):
-                    chosen_v, chosen_u, chosen = -1, -1, np.float32(1e9)
-                    for k in range(near * far, near if far == 0 else len(_REACH)):
-                        reach = _REACH[k]
-                        nv, nu = v, u
-                        if direction < 2:
-                            wide = (int(reach * narrow) // 2) * 2 + 1
-                            nu = (u + wide) % width if direction == 0 else (u - wide) % width
-                        else:
-                            nv = v + reach if direction == 2 else v - reach
-                        if nv < 0 or nv >= height or not active[nv, nu]:
-                            continue
-                        if costs[nv, nu] < chosen:
-                            chosen_v, chosen_u, chosen = nv, nu, costs[nv, nu]
-                    if chosen_v < 0:
-                        continue
-                    for c in range(3):
-                        candidate[c] = planes[chosen_v, chosen_u, c]
-                    best = _tried(
-                        candidate,
-                        m,
-                        best,
-                        ray,
-                        frame,
-                        values,
-                        weights,
-                        variance,
-                        sources,
-                        step,
-                        h,
-                        other,
-                        scratch,
-                        prior[v, u],
-                        least,
-                        most,
-                    )
-            if prior[v, u, 0] != 0 or prior[v, u, 1] != 0 or prior[v, u, 2] != 0:
-                for c in range(3):
-                    candidate[c] = prior[v, u, c]
-                best = _tried(
-                    candidate,
-                    m,
-                    best,
-                    ray,
-                    frame,
-                    values,
-                    weights,
-                    variance,
-                    sources,
-                    step,
-                    h,
-                    other,
-                    scratch,
-                    prior[v, u],
-                    least,
-                    most,
-                )
+            for stretch in range(8):
+                nv, nu = _best_along(costs, active, v, u, stretch // 2, stretch % 2 == 1, narrow)
+                if nv >= 0:
+                    candidate[:] = planes[nv, nu]
+                    best = _tried(candidate, m, best, ray, preferred, variance, sources, step, limits, bench)
+            if preferred[0] != 0 or preferred[1] != 0 or preferred[2] != 0:
+                candidate[:] = preferred
+                best = _tried(candidate, m, best, ray, preferred, variance, sources, step, limits, bench)
             for trial in range(4):
-                rho = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
-                size = math.sqrt(m[0] * m[0] + m[1] * m[1] + m[2] * m[2])
-                shrink = spread if trial < 3 else spread * np.float32(0.2)
-                n0, n1, n2 = m[0] / size, m[1] / size, m[2] / size
-                if trial != 0:
-                    turn = np.float32(2) * shrink if trial < 3 else shrink
-                    n0 += turn * _random(state)
-                    n1 += turn * _random(state)
-                    n2 += turn * _random(state)
-                if trial != 1:
-                    rho *= np.float32(1) + shrink * _random(state)
-                    rho += np.float32(0.02) * shrink * most * _random(state)
-                along = n0 * ray[0] + n1 * ray[1] + n2 * ray[2]
-                length = math.sqrt(n0 * n0 + n1 * n1 + n2 * n2)
-                if along < _STEEPEST * length:
-                    continue
-                scale = rho / along
-                candidate[0], candidate[1], candidate[2] = n0 * scale, n1 * scale, n2 * scale
-                best = _tried(
-                    candidate,
-                    m,
-                    best,
-                    ray,
-                    frame,
-                    values,
-                    weights,
-                    variance,
-                    sources,
-                    step,
-                    h,
-                    other,
-                    scratch,
-                    prior[v, u],
-                    least,
-                    most,
-                )
+                if _perturbed(m, ray, trial, spread, limits[1], state, candidate):
+                    best = _tried(candidate, m, best, ray, preferred, variance, sources, step, limits, bench)
             costs[v, u] = best
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _tried(
     candidate: np.ndarray,
     m: np.ndarray,
     best: float,
     ray: np.ndarray,
-    frame: np.ndarray,
-    values: np.ndarray,
-    weights: np.ndarray,
+    prior: np.ndarray,
     variance: float,
     sources: Sources,
     step: float,
-    h: np.ndarray,
-    other: np.ndarray,
-    scratch: np.ndarray,
-    prior: np.ndarray,
-    least: float,
-    most: float,
+    limits: tuple[float, float],
+    bench: _Bench,
 ) -> float:
     """Put `candidate` into `m` where it is better than `best`; the cost of what `m` holds then."""
     rho = candidate[0] * ray[0] + candidate[1] * ray[1] + candidate[2] * ray[2]
     size = math.sqrt(candidate[0] ** 2 + candidate[1] ** 2 + candidate[2] ** 2)
-    if rho < least or rho > most or rho < _STEEPEST * size:
+    if rho < limits[0] or rho > limits[1] or rho < _STEEPEST * size:
         return best
     apart = (candidate[0] - m[0]) ** 2 + (candidate[1] - m[1]) ** 2 + (candidate[2] - m[2]) ** 2
     now = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
     if apart < np.float32(1e-4) * size * size and abs(rho - now) < np.float32(5e-4) * rho:
         return best  # the same plane, as nearly as matters
-    cost = plane_cost(
-        candidate[0], candidate[1], candidate[2], frame, values, weights, variance, sources, step, h, other, scratch
-    )
+    cost = _cost(candidate[0], candidate[1], candidate[2], variance, sources, step, bench)
     cost = _with_prior(cost, candidate, prior, ray, variance)
     if cost < best:
-        m[0], m[1], m[2] = candidate[0], candidate[1], candidate[2]
+        m[:] = candidate
         return cost
     return best

@@ -38,7 +38,7 @@ def aggregate(costs: np.ndarray, grey: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return _parabola(total)
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True, parallel=True)
 def _sweep(
     faces: np.ndarray,
     focal: float,
@@ -81,7 +81,7 @@ def _sweep(
     return out
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def _pass_on(previous: np.ndarray, cost: np.ndarray, edge: float, current: np.ndarray, total: np.ndarray) -> None:
     """One step of a path: `current` from `previous`, both (D,), added to `total`."""
     labels = len(cost)
@@ -99,7 +99,7 @@ def _pass_on(previous: np.ndarray, cost: np.ndarray, edge: float, current: np.nd
         total[d] += current[d]
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True, parallel=True)
 def _along_rows(costs: np.ndarray, grey: np.ndarray, right: int, total: np.ndarray) -> None:
     height, width, labels = costs.shape
     for v in prange(height):
@@ -113,7 +113,7 @@ def _along_rows(costs: np.ndarray, grey: np.ndarray, right: int, total: np.ndarr
             before = 1 - before
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True, parallel=True)
 def _along_columns(costs: np.ndarray, grey: np.ndarray, down: int, right: int, total: np.ndarray) -> None:
     height, width, labels = costs.shape
     path = np.zeros((2, width, labels), np.float32)
@@ -127,7 +127,7 @@ def _along_columns(costs: np.ndarray, grey: np.ndarray, down: int, right: int, t
             _pass_on(path[before, earlier], costs[v, u], edge, path[1 - before, u], total[v, u])
 
 
-@njit(cache=True, parallel=True, fastmath=True)
+@njit(cache=True, parallel=True)
 def _parabola(total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     height, width, labels = total.shape
     label = np.empty((height, width), np.float32)
