@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +88,14 @@ class PointCloud:
         """The points without NaN and infinity in their position; itself where there are none."""
         sound = np.isfinite(self.points).all(axis=1)
         return self if sound.all() else self.selected(sound)
+
+    def renumbered(self, numbers: Sequence[int]) -> PointCloud:
+        """The points with sources by another numbering: of each old number the new one; -1 for all that have none."""
+        if self.source is None:
+            return self
+        places = np.array([*numbers, -1], np.int32)
+        known = (self.source >= 0) & (self.source < len(numbers))
+        return replace(self, source=places[np.where(known, self.source, len(numbers))])
 
     def transformed(self, matrix: np.ndarray) -> PointCloud:
         """The points moved by an affine (4, 4) `matrix`; footprints grow with the cube root of its volume.

@@ -23,7 +23,19 @@ from ..core.job_folder import JobFolder
 from ..core.point_cloud import PointCloud
 from ..core.progress import Job, Progress
 from ..core.reconstruction_job import PosedCapture, ReconstructionSettings
-from . import backend_process, cache, camera_path, captures, images, preferences, properties, shot, software, strips
+from . import (
+    backend_process,
+    cache,
+    cache_merge,
+    camera_path,
+    captures,
+    images,
+    preferences,
+    properties,
+    shot,
+    software,
+    strips,
+)
 
 FEATURE_WIDTH = 3072
 """Pixels across at which captures are handed to the pose solver; finer ones gain nothing."""
@@ -259,10 +271,8 @@ def deliver(scene: bpy.types.Scene, folder: JobFolder) -> Built:
     report = results.read_report(folder.path)
     cloud = _by_scene_order(scene, PointCloud.load(folder.path / results.CACHE_FILE), posed)
     points = len(cloud)
-    found = cache.find(scene)
-    if properties.of_scene(scene).reconstruction_cache == "MERGE" and found is not None:
-        cloud = PointCloud.concatenate([cache.stored_points(found), cloud])
-    obj = cache.replace(scene, cloud)
+    merging = properties.of_scene(scene).reconstruction_cache == "MERGE"
+    obj = (cache_merge.merge if merging else cache.replace)(scene, cloud)
     obj[REPORT] = report["text"]
     obj[FOLDER] = strips.relative_path(folder.path)
     notes = [str(note) for note in solution.get("notes", [])]
@@ -306,9 +316,5 @@ def place(scene: bpy.types.Scene, posed: Sequence[PosedCapture]) -> list[str]:
 
 def _by_scene_order(scene: bpy.types.Scene, cloud: PointCloud, posed: Sequence[PosedCapture]) -> PointCloud:
     """Sources by the captures' present order in the scene: some may have come or gone while the backend worked."""
-    if cloud.source is None:
-        return cloud
     order = {obj.name: index for index, obj in enumerate(captures.in_scene(scene))}
-    places = np.array([*(order.get(one.name, -1) for one in posed), -1], dtype=np.int32)
-    known = np.where((cloud.source >= 0) & (cloud.source < len(posed)), cloud.source, len(posed))
-    return PointCloud(cloud.points, cloud.colours, cloud.confidence, places[known], cloud.footprint)
+    return cloud.renumbered([order.get(one.name, -1) for one in posed])

@@ -17,7 +17,7 @@ from bpy.app.handlers import persistent
 
 from ..core.errors import CacheError
 from ..core.point_cloud import PointCloud
-from . import images, versions
+from . import captures, images, versions
 from .properties import of_object, of_scene
 
 NAME = "3D Cache"
@@ -25,6 +25,9 @@ COLOUR, CONFIDENCE, SOURCE, FOOTPRINT = "colour", "confidence", "source", "footp
 
 ORDER = "cache_order"
 """Attribute of evaluated points: the place of each in the cache's own mesh, from 1; 0 for anything else."""
+
+CAPTURES = "pantheon360_captures"
+"""Custom property of a cache object: names, one a line, of the captures that the `source` of its points counts."""
 
 MOST_SHOWN = "Most Points"
 """Input of the node group: how many points viewports show; renders and the geometry pass have all."""
@@ -56,6 +59,7 @@ def find(scene: bpy.types.Scene) -> bpy.types.Object | None:
 def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     """Put a point cloud (world coordinates) into the scene's cache; the object is made where there is none.
 
+    Its sources count the scene's captures in their present order, which is noted on the object.
     The object, its transform, its parent and its modifiers stay; its vertices and their attributes are exchanged.
     Points that are not finite are left out with a warning in the log.
     Raises CacheError where the cache is being edited, or is linked from another file.
@@ -66,6 +70,7 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     obj = find(scene) or _new(scene)
     fill(obj, finite)
     of_scene(scene).cache = obj
+    obj[CAPTURES] = "\n".join(each.name for each in captures.in_scene(scene))
     return obj
 
 
@@ -75,6 +80,8 @@ def fill(obj: bpy.types.Object, cloud: PointCloud) -> None:
     Raises CacheError where the cache is being edited, or is linked from another file.
     """
     refuse_unchangeable(obj)
+    if obj.data.shape_keys:  # type: ignore[union-attr]
+        obj.shape_key_clear()  # of other points: Blender would stretch them over the new ones
     _fill(obj.data, to_local(obj, cloud))
     obj.update_tag()
 
@@ -145,7 +152,7 @@ def _components(geometry: Any, *, held_back: bool) -> Iterator[Any]:
     """The mesh and the point cloud of evaluated geometry that hold points; or also those that viewports hold back."""
     sets = [geometry]
     if held_back:
-        sets += [each for each in geometry.instance_references() if isinstance(each, bpy.types.GeometrySet)]
+        sets += [each for each in geometry.instance_references() if isinstance(each, type(geometry))]
     for each in sets:
         for data in (each.mesh, each.pointcloud):
             if data is not None and _count(data) and (each is geometry or ORDER in data.attributes):

@@ -194,7 +194,7 @@ def _matched(name: str, source: np.ndarray, matching: Job[ColourMatch]) -> Job[C
 def restore_colours(obj: bpy.types.Object) -> None:
     """Take back what colour match did to the points. Raises CacheError where it did nothing."""
     cache.refuse_unchangeable(obj)
-    gain = _attribute(obj, GAIN)
+    gain = _gain(obj)
     if gain is None:
         raise CacheError(f"The colours of {obj.name} were not matched.")
     _multiply(obj, 1.0 / gain)
@@ -211,7 +211,7 @@ def is_matched(obj: bpy.types.Object) -> bool:
 def _multiply(obj: bpy.types.Object, gain: np.ndarray) -> None:
     """Multiply the light of the points by (N, 3) factors, and note them."""
     mesh: Any = obj.data
-    colours, before = _attribute(obj, cache.COLOUR), _attribute(obj, GAIN)
+    colours, before = _attribute(obj, cache.COLOUR), _gain(obj)
     assert colours is not None
     colours[:, :3] *= gain
     mesh.attributes[cache.COLOUR].data.foreach_set("color", colours.ravel())
@@ -221,6 +221,12 @@ def _multiply(obj: bpy.types.Object, gain: np.ndarray) -> None:
     mesh.attributes[GAIN].data.foreach_set("vector", np.asarray(before * gain, np.float32).ravel())
     mesh.update()
     obj.update_tag()
+
+
+def _gain(obj: bpy.types.Object) -> np.ndarray | None:
+    """(N, 3) float32 factors by which the points' colours were matched; 1 for points that were merged in since."""
+    gain = _attribute(obj, GAIN)
+    return None if gain is None else np.where(gain > 0, gain, np.float32(1))
 
 
 def _cloud(obj: bpy.types.Object) -> PointCloud:

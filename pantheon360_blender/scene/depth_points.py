@@ -17,7 +17,7 @@ from ..core.importers import MissingLibraryError, Options, depth
 from ..core.point_cloud import PointCloud
 from ..core.progress import Job, Progress
 from ..core.thinning import thin
-from . import backend_import, cache, camera_path, captures, shot
+from . import backend_import, cache, cache_edit, cache_merge, camera_path, captures, shot
 from .import_cache import MERGE, REPLACE
 from .properties import of_object
 
@@ -87,7 +87,7 @@ def bring_in(
         )
     yield Progress("Bringing the points into the scene", 2, 3)
     scene = camera_path.scene_named(name)
-    obj = cache.replace(scene, PointCloud.concatenate([*_kept(scene, index, result), cloud]))
+    obj = _exchange(scene, cloud, index) if result == MERGE else cache.replace(scene, cloud)
     near, far = (float(value) for value in np.percentile(ranges[np.isfinite(ranges)], (2, 98)))
     text = f"{len(cloud):,} points of {capture_name}, most of them {near:.3g} to {far:.3g} m away"
     return DepthPoints(obj.name, len(cloud), notes, text)
@@ -110,10 +110,16 @@ def _at_most(ranges: np.ndarray, limit: int, notes: list[str]) -> np.ndarray:
     return np.ascontiguousarray(ranges[places[:height, None], places[None, :]])
 
 
-def _kept(scene: bpy.types.Scene, index: int, result: str) -> list[PointCloud]:
-    """The points that stay in the cache."""
+def _exchange(scene: bpy.types.Scene, cloud: PointCloud, index: int) -> bpy.types.Object:
+    """Merge a cloud with the scene's cache, from which the points of one capture go."""
     found = cache.find(scene)
-    if result != MERGE or found is None:
-        return []
-    old = cache.stored_points(found)
-    return [old if old.source is None else old.selected(old.source != index)]
+    if found is None:
+        return cache.replace(scene, cloud)
+    cache.refuse_unchangeable(found)
+    cache_merge.renumber(scene, found)
+    source = cache.read(found.data).source
+    if source is not None and (source == index).all():
+        return cache.replace(scene, cloud)
+    if source is not None:
+        cache_edit.keep(found, source != index)
+    return cache_merge.merge(scene, cloud)

@@ -13,7 +13,7 @@ from ..core.errors import CacheError
 from ..core.importers import Options
 from ..core.point_cloud import PointCloud
 from ..core.progress import Job, Progress
-from . import cache, camera_path, captures, mesh_surface, preview_sphere, projection
+from . import cache, cache_merge, camera_path, captures, mesh_surface, preview_sphere, projection
 from .import_cache import MERGE, REPLACE
 from .mesh_surface import Surface
 from .properties import of_object, of_scene
@@ -90,9 +90,7 @@ def sample(
         cloud = yield from _as_seen(name, cloud, wanted, corners)
     yield Progress("Bringing the points into the scene")
     scene = camera_path.scene_named(name)
-    old = cache.find(scene)
-    kept = [cache.stored_points(old)] if result == MERGE and old is not None else []
-    obj = cache.replace(scene, PointCloud.concatenate([*kept, cloud]))
+    obj = (cache_merge.merge if result == MERGE else cache.replace)(scene, cloud)
     return Sampled(obj.name, len(cloud), notes, _told(cloud, len(objects)))
 
 

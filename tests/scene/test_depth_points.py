@@ -151,6 +151,24 @@ def test_trying_another_scale_exchanges_this_captures_points_alone(
     assert len(points_of(house, blend)) == count - 2
 
 
+def test_points_of_another_capture_stay_though_captures_came_since(
+    house: House, blend: Any, capture: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    image = capture.pantheon360.image
+    house("scene.captures").create(blend, f"{capture.name} two", image, (5.0, 0.0, 10.0))
+    cloud = house("core.point_cloud").PointCloud
+    theirs = cloud(np.full((3, 3), 9, np.float32), np.zeros((3, 3), np.uint8), source=np.ones(3, np.int32))
+    house("scene.cache").replace(blend, theirs)
+    between = house("scene.captures").create(blend, f"{capture.name} between", image, (0.0, 0.0, 10.0))
+    bpy.context.view_layer.objects.active = between
+    Image.fromarray(np.rint(room() * 1000).astype(np.uint16)).save(tmp_path / "d.png")
+    assert bpy.ops.pantheon360.import_depth(filepath=str(tmp_path / "d.png")) == {"FINISHED"}
+    found = points_of(house, blend)
+    assert sorted(set(found.source)) == [1, 2] and (found.points[found.source == 2] == 9).all()
+
+
 def test_what_the_capture_ignores_gives_no_points(house: House, blend: Any, capture: Any, tmp_path: Path) -> None:
     import bpy
 
