@@ -1,4 +1,4 @@
-"""`python -m backend serve | run FOLDER | doctor`: the only way in, for Blender and for people."""
+"""`python -m backend serve | run FOLDER | models ... | doctor`: the only way in, for Blender and for people."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ if sys.version_info < (3, 11):  # noqa: UP036
 
 import argparse
 
+from .diffusion import commands as models
+
 
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
@@ -18,11 +20,12 @@ def arguments() -> argparse.ArgumentParser:
         description="Paint or reconstruct what Pantheon360 for Blender prepares as job folders.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 130 cancelled.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="serve | run | doctor")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="serve | run | models | doctor")
     verbs.add_parser("serve", help="answer Blender's messages on stdin and stdout until stdin ends")
     run = verbs.add_parser("run", help="do the job in a folder; a half-finished one goes on where it stopped")
     run.add_argument("folder", help="a folder with a job.json")
     run.add_argument("--json", action="store_true", help="print one JSON object a line instead of text")
+    models.add_to(verbs)
     doctor = verbs.add_parser("doctor", help="say what this Python can do, what is missing and how to get it")
     doctor.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
@@ -35,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
         from . import doctor
 
         return doctor.main(as_json=chosen.json)
+    if chosen.verb == "models":
+        return models.main(chosen)
     if chosen.verb == "serve":
         from . import service
 

@@ -40,7 +40,7 @@ class ModelFolder:
 
     def config(self, part: str) -> dict[str, Any]:
         """The configuration of a part. Raises ModelError."""
-        return _config(part, self.parts[part])
+        return read_config(part, self.parts[part])
 
     @property
     def bytes(self) -> int:
@@ -64,8 +64,8 @@ def open(path: Path | str) -> ModelFolder:
     for part in PARTS:
         if not parts[part].is_dir():
             raise _lacks(path, part, parts)
-    configs = {part: _config(part, parts[part]) for part in PARTS}
-    card = model_card.read(path) or _inferred(path, configs["unet"])
+    configs = {part: read_config(part, parts[part]) for part in PARTS}
+    card = model_card.read(path) or inferred(path, configs["unet"])
     architecture.check(configs, card, path)
     for part in WEIGHTS:
         _check_weights(part, parts[part], configs[part])
@@ -140,7 +140,8 @@ def _check_weights(part: str, folder: Path, config: dict[str, Any]) -> None:
         raise ModelError(f"{folder} has weights its config.json knows nothing of: {_listed(unknown)}.", advice=advice)
 
 
-def _config(part: str, folder: Path) -> dict[str, Any]:
+def read_config(part: str, folder: Path) -> dict[str, Any]:
+    """The configuration of a part in its folder. Raises ModelError."""
     path = folder / ("scheduler_config.json" if part == "scheduler" else "config.json")
     if not path.is_file():
         raise ModelError(f"{folder} lacks {path.name}.", advice="Get the model's folder again, complete.")
@@ -178,8 +179,11 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / name for name in sorted(names)]
 
 
-def _inferred(path: Path, unet: dict[str, Any]) -> ModelCard:
-    """What a folder without a card is: by the length of clips its U-Net was made for, and Argus by its name."""
+def inferred(path: Path, unet: dict[str, Any]) -> ModelCard:
+    """What a folder without a card is: by the length of clips its U-Net was made for, and Argus by its name.
+
+    unet: the U-Net's configuration. Raises ModelError where that does not tell what its input is.
+    """
     channels = unet.get("in_channels", 8)
     if channels != 8:
         raise ModelError(
@@ -194,15 +198,20 @@ def _inferred(path: Path, unet: dict[str, Any]) -> ModelCard:
     return preset(kind, path.name, frames=frames)
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "argus": {"width": 1024, "height": 512, "source": "https://red-fairy.github.io/argus"},
+    "svd": {"width": 1024, "height": 576, "licence": "Stability AI Community License"},
+    "svd-xt": {"width": 1024, "height": 576, "licence": "Stability AI Community License"},
+}
+"""Kinds of models that bring no card -> what is known of them."""
+
+
 def preset(kind: str, name: str, *, frames: int | None = None) -> ModelCard:
-    """The card of a model of a known kind that has none of its own."""
-    facts: dict[str, dict[str, Any]] = {
-        "argus": {"width": 1024, "height": 512, "source": "https://red-fairy.github.io/argus", "guidance": 3.0},
-        "svd": {"width": 1024, "height": 576, "licence": "Stability AI Community License", "guidance": 3.0},
-        "svd-xt": {"width": 1024, "height": 576, "licence": "Stability AI Community License", "guidance": 3.0},
-    }
+    """The card of a model of a known kind that has none of its own. Raises ModelError."""
+    if kind not in PRESETS:
+        raise ModelError(f"{kind!r} is no kind of model.", advice=f"Choose one of: {', '.join(PRESETS)}.")
     frames = frames or (14 if kind == "svd" else 25)
-    return ModelCard(name=name, kind=kind, frames=frames, inferred=True, **facts[kind])
+    return ModelCard(name=name, kind=kind, frames=frames, inferred=True, **PRESETS[kind])
 
 
 def _lacks(path: Path, part: str, parts: Mapping[str, Path]) -> ModelError:

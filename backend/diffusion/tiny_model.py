@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,26 +10,8 @@ import torch
 
 from pantheon360_blender.core import files
 
-from . import architecture, libraries, model_card
-from .errors import ModelError
+from . import architecture, libraries, model_card, new_folder, noise_schedule
 from .model_card import ModelCard
-
-SCHEDULER: dict[str, Any] = {
-    "_class_name": "EulerDiscreteScheduler",
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "prediction_type": "v_prediction",
-    "interpolation_type": "linear",
-    "use_karras_sigmas": True,
-    "sigma_min": 0.002,
-    "sigma_max": 700.0,
-    "timestep_spacing": "leading",
-    "timestep_type": "continuous",
-    "steps_offset": 1,
-}
-"""Stable Video Diffusion's noise schedule."""
 
 _BLOCKS = {
     "down_block_types": [*["CrossAttnDownBlockSpatioTemporal"] * 3, "DownBlockSpatioTemporal"],
@@ -140,7 +118,7 @@ def configs(card: ModelCard, size: str = "tiny") -> dict[str, dict[str, Any]]:
             "image_size": architecture.IMAGE_SIZE,
             **SIZES[size]["image_encoder"],
         },
-        "scheduler": SCHEDULER,
+        "scheduler": noise_schedule.SVD,
     }
 
 
@@ -157,21 +135,10 @@ def make(folder: Path, *, size: str = "tiny", seed: int = 0, shards: str | None 
     size: a key of SIZES. shards: largest file, as in "200KB"; None for one file a part. changes: fields of the card.
     Raises ModelError where something is there already, FileError where it cannot be written.
     """
-    folder = Path(folder).expanduser().absolute()
-    if folder.exists():
-        raise ModelError(f"{folder} is there already.", advice="Choose another place or remove it.")
     made = card(size, **changes)
-    with files.explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        with files.explained(folder), libraries.quiet():
-            _write(scratch, made, size, seed, shards)
-            scratch.chmod(0o755)
-            os.replace(scratch, folder)
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(scratch, ignore_errors=True)
+    folder = Path(folder).expanduser().absolute()
+    with new_folder.filling(folder) as scratch, files.explained(folder), libraries.quiet():
+        _write(scratch, made, size, seed, shards)
     return made
 
 
@@ -180,7 +147,7 @@ def _write(folder: Path, made: ModelCard, size: str, seed: int, shards: str | No
     for offset, part in enumerate(("unet", "vae", "image_encoder")):
         options = {"max_shard_size": shards} if shards else {}
         network(part, described[part], seed + offset).save_pretrained(folder / part, **options)
-    files.write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    files.write_json(folder / "scheduler" / "scheduler_config.json", noise_schedule.SVD)
     files.write_json(folder / "feature_extractor" / "preprocessor_config.json", _FEATURES)
     index = {
         "_class_name": "StableVideoDiffusionPipeline",
