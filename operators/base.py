@@ -70,8 +70,9 @@ class FilesOperator(JobOperator, ImportHelper):  # type: ignore[misc]
 
     def paths(self) -> list[Path]:
         """The files chosen, or else what is named in the browser's field: a folder, perhaps."""
-        named = [Path(self.directory) / file.name for file in self.files if file.name]
-        chosen = str(getattr(self, "filepath", ""))  # ImportHelper's
+        folder = bpy.path.abspath(self.directory)  # a script may write paths from the .blend's folder on, "//"
+        named = [Path(folder) / file.name for file in self.files if file.name]
+        chosen = bpy.path.abspath(str(getattr(self, "filepath", "")))  # ImportHelper's
         return named or ([Path(chosen)] if chosen else [])
 
 

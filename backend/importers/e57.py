@@ -22,6 +22,7 @@ from pantheon360_blender.core.importers.imported import (
     Options,
     Source,
     SourceError,
+    field_of_view,
 )
 from pantheon360_blender.core.progress import Job, Progress
 
@@ -163,12 +164,22 @@ def _captures(root: Any, path: Path, options: Options, gathering: Gathering) -> 
             pose[:3, :3] = pose[:3, :3] @ _FROM_SPHERE
         kind = "sphericalRepresentation" if panoramic else "pinholeRepresentation"
         place = _extracted(node[kind], path, index, options)
-        captures.append(ImportedCapture(name, place, gathering.pose(pose, name), panoramic))
+        angle = None if panoramic else _field_of_view(node[kind])
+        captures.append(ImportedCapture(name, place, gathering.pose(pose, name), panoramic, field_of_view=angle))
     if captures and options.pictures is None:
         gathering.notes.append(f"{len(captures)} pictures lie inside the file: name a folder to take them out.")
     if flat := sum(not capture.panoramic for capture in captures):
         gathering.notes.append(f"{flat} of {len(captures)} pictures are perspective: their poses came, no captures.")
     return captures
+
+
+def _field_of_view(pinhole: Any) -> float | None:
+    """Angle across a pinhole picture: its focal length and the width of its pixels are in metres."""
+    names = ("imageWidth", "pixelWidth", "focalLength")
+    if not all(pinhole.isDefined(name) for name in names):
+        return None
+    width, pixel, focal = (float(pinhole[name].value()) for name in names)
+    return field_of_view(width * pixel, focal)
 
 
 def _extracted(picture: Any, path: Path, index: int, options: Options) -> Path | None:

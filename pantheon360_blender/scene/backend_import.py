@@ -25,27 +25,33 @@ _CHOOSE_PYTHON = (
 )
 
 
-def read(path: Path, root: Path, **options: Any) -> Job[Imported]:
+def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[Imported]:
     """Read a file or folder of another program in the backend.
 
-    root: folder that gets one of its own for pictures that lie inside the file; without any, nothing stays.
+    root: folder that gets one of its own for pictures that lie inside the file; without any, nothing stays. It is added
+    to `extracted`: pictures in it, in a folder below it, are the caller's to keep or remove; perspective ones, of which
+    nothing is made, are not named.
     options: those fields of importers.Options that a command line can tell.
     Closing the generator ends the process. Raises MissingLibraryError where the backend's Python lacks a library, with
     the way to get it; SourceError with the importer's own explanation; BackendError where there is no backend.
     """
-    imported, _ = yield from _handed_over(path, root, options, import_folder.read)
-    return imported
+    folder = JobFolder.new(root, f"{path.stem}-import").path
+    extracted.append(folder)
+    imported, _ = yield from _handed_over(path, folder, options, import_folder.read)
+    named = (each.image is None or each.panoramic or folder not in each.image.parents for each in imported.captures)
+    kept = [each if keep else replace(each, image=None) for each, keep in zip(imported.captures, named, strict=True)]
+    return replace(imported, captures=tuple(kept))
 
 
 def read_range(path: Path, root: Path, **options: Any) -> Job[tuple[Any, list[str]]]:
     """Range of a depth image, (H, 2 H) float32 metres, and notes on it; otherwise as `read`."""
-    return (yield from _handed_over(path, root, {**options, "range_only": True}, import_folder.read_range))
+    folder = JobFolder.new(root, f"{path.stem}-import").path
+    return (yield from _handed_over(path, folder, {**options, "range_only": True}, import_folder.read_range))
 
 
 def _handed_over(
-    path: Path, root: Path, options: dict[str, Any], reader: Callable[[Path], Result]
+    path: Path, folder: Path, options: dict[str, Any], reader: Callable[[Path], Result]
 ) -> Job[tuple[Result, list[str]]]:
-    folder = JobFolder.new(root, f"{path.stem}-import").path
     try:
         notes = yield from _run([str(path), str(folder), "--json", *_arguments(options)], path.name)
         return reader(folder), notes
@@ -102,8 +108,12 @@ def _arguments(options: dict[str, Any]) -> list[str]:
         flag = f"--{name.replace('_', '-')}"
         if value is None or value is False:
             continue
-        values = [] if value is True else list(value) if isinstance(value, (tuple, list)) else [value]
-        arguments += [flag, *map(_text, values)]
+        if value is True:
+            arguments.append(flag)
+        elif isinstance(value, (tuple, list)):
+            arguments += [flag, *map(_text, value)]
+        else:
+            arguments.append(f"{flag}={_text(value)}")  # in one word: argparse takes a "-z" alone for an option
     return arguments
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,18 @@ from ..core.point_cloud import PointCloud
 from ..core.progress import Job, Progress
 from ..core.reconstruction_job import PosedCapture
 from ..core.thinning import thin_to
-from . import backend_import, build_cache, cache, camera_path, capture_files, captures, images, preferences, shot
+from . import (
+    backend_import,
+    build_cache,
+    cache,
+    cache_merge,
+    camera_path,
+    capture_files,
+    captures,
+    images,
+    preferences,
+    shot,
+)
 from .capture_files import Photograph
 from .properties import of_object
 
@@ -30,6 +44,12 @@ REPLACE, MERGE = "REPLACE", "MERGE"
 
 OFFSET = "pantheon360_offset"
 """Custom property of a cache object: metres (x, y, z) to add to its points to get the surveyed coordinates."""
+
+PICTURE = "pantheon360_picture"
+"""Custom property of an imported camera: the picture that was taken from where it stands."""
+
+TOGETHER = 10_000.0
+"""Metres: of two files no further apart, one that lay near the origin and one that did not share their coordinates."""
 
 POSES = "Imported Poses"
 """Collection of the cameras that stand where perspective pictures were taken."""
@@ -78,12 +98,17 @@ def bring_in(
     name, root = scene.name, shot.jobs_root(scene)
     if not paths:
         raise SourceError("No file was chosen.", advice=f"Choose {', '.join(SUFFIXES)}, or a folder.")
-    if (found := cache.find(scene)) is not None:
-        cache.refuse_unchangeable(found)
-    parts = []
-    for path in paths:
-        parts.append((yield from read(path, root, limit=limit, **options)))
-    imported = joined(parts, limit)
+    _refuse_unchangeable(scene)
+    extracted: list[Path] = []
+    try:
+        imported = yield from _read_all(paths, root, extracted, limit, options)
+        return (yield from _brought(name, imported, result, with_captures, _names(paths)))
+    finally:
+        _forget_extracted(extracted)
+
+
+def _brought(scene_name: str, imported: Imported, result: str, with_captures: bool, what: str) -> Job[Brought]:
+    """Bring what was read into the scene; all that changes it is done at once."""
     if imported.cloud is not None and imported.cloud.footprint is None:
         yield Progress("Measuring the spacing of points")
         known = spacing.footprints(imported.cloud.points)
@@ -92,20 +117,49 @@ def bring_in(
     notes = list(imported.notes)
     try:
         if with_captures:
-            yield from _read_pictures(name, imported.captures, photographs, notes)
-        yield Progress("Bringing the points into the scene")
-        scene = camera_path.scene_named(name)
-        if not with_captures:
+            yield from _read_pictures(scene_name, imported.captures, photographs, notes)
+        else:
             imported = _without_captures(imported)
-        return _deliver(scene, replace(imported, notes=tuple(notes)), photographs, result, _names(paths))
+        yield Progress("Bringing the points into the scene")
+        scene = camera_path.scene_named(scene_name)
+        return _deliver(scene, replace(imported, notes=tuple(notes)), photographs, result, what)
     finally:
         capture_files.forget_unused(photographs.values())
 
 
-def read(path: Path, root: Path, **options: Any) -> Job[Imported]:
+def _refuse_unchangeable(scene: bpy.types.Scene) -> None:
+    if (found := cache.find(scene)) is not None:
+        cache.refuse_unchangeable(found)
+
+
+def _read_all(
+    paths: Sequence[Path], root: Path, extracted: list[Path], limit: int, options: dict[str, Any]
+) -> Job[Imported]:
+    """All files as one import; however many there are, a few times `limit` points are held."""
+    parts: list[Imported] = []
+    given = 0
+    for path in paths:
+        parts.append((yield from read(path, root, extracted, limit=limit, **options)))
+        given += _count(parts[-1])
+        if sum(map(_count, parts)) > 2 * limit:
+            yield Progress("Joining files", text=path.name)
+            parts = [joined(parts, limit)]
+    imported = joined(parts, limit)
+    if given > _count(imported):
+        note = f"{given:,} points of {len(paths)} files were thinned to {_count(imported):,} by voxels."
+        imported = replace(imported, notes=(*imported.notes, note))
+    return imported
+
+
+def _count(imported: Imported) -> int:
+    return 0 if imported.cloud is None else len(imported.cloud)
+
+
+def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[Imported]:
     """Read a file or folder here, or in the backend where it takes a library or a video is to be decoded.
 
-    root: folder for pictures that lie inside a file. Raises as `bring_in` does.
+    root: folder for pictures that lie inside a file; the folder made there is added to `extracted`. Raises as
+    `bring_in` does.
     """
     _refuse_pictures(path)
     try:
@@ -114,7 +168,7 @@ def read(path: Path, root: Path, **options: Any) -> Job[Imported]:
             return (yield from steps)
     except (MissingLibraryError, exr.UnsupportedExrError):
         yield Progress("Starting the backend", text=path.name)
-    return (yield from backend_import.read(path, root, **options))
+    return (yield from backend_import.read(path, root, extracted, **options))
 
 
 def decoded(path: Path) -> np.ndarray:
@@ -133,7 +187,7 @@ def decoded(path: Path) -> np.ndarray:
 
 
 def joined(parts: Sequence[Imported], limit: int) -> Imported:
-    """Several imports as one, in the coordinates of the first one that was moved to the origin.
+    """Several imports as one, in the coordinates of the first one that was moved to the origin, thinned to `limit`.
 
     Raises PointCloudError where `limit` makes no sense.
     """
@@ -151,19 +205,21 @@ def joined(parts: Sequence[Imported], limit: int) -> Imported:
         captures += part.captures
         notes += [note for note in part.notes if note not in notes]
     cloud = PointCloud.concatenate(clouds) if clouds else None
-    if cloud is not None and len(cloud) > limit:
-        given, cloud = len(cloud), thin_to(cloud, limit)
-        notes.append(f"{given:,} points of {len(parts)} files were thinned to {len(cloud):,} by voxels.")
+    if cloud is not None:
+        cloud = thin_to(cloud, limit)
     return Imported(cloud, tuple(captures), tuple(notes), offset)
 
 
 def _at_offset(imported: Imported, offset: np.ndarray) -> Imported:
-    """An import that was moved to the origin by its own offset, moved by another one instead."""
-    if not imported.offset.any() or not offset.any():
-        return imported
+    """An import that was moved to the origin by its own offset, moved by another one instead.
+
+    One of the two may have been near enough to stay where it was. Where they are far apart, nothing tells that their
+    coordinates are the same, and both stay near the origin.
+    """
     shift = np.eye(4)
     shift[:3, 3] = imported.offset - offset
-    if not shift[:3, 3].any():
+    surveyed = imported.offset.any() and offset.any()
+    if not shift[:3, 3].any() or not (surveyed or np.abs(shift[:3, 3]).max() <= TOGETHER):
         return imported
     cloud = None if imported.cloud is None else imported.cloud.transformed(shift)
     moved = tuple(replace(each, pose=shift @ each.pose) for each in imported.captures)
@@ -202,7 +258,8 @@ def _read_pictures(
 
 
 def _same(scene: bpy.types.Scene, wanted: ImportedCapture) -> bpy.types.Object | None:
-    """The capture that shows the same photograph: by its file, or by its name where the picture was not found."""
+    """The capture that shows the same photograph: by its file, of which this may be a copy, or by its name where the
+    picture was not found."""
     for obj in captures.in_scene(scene):
         settings = of_object(obj)
         known = [bpy.path.abspath(text) for text in (settings.source_path, settings.image.filepath) if text]
@@ -214,10 +271,23 @@ def _same(scene: bpy.types.Scene, wanted: ImportedCapture) -> bpy.types.Object |
 
 
 def _is_same_file(one: Path, other: Path) -> bool:
+    """A picture inside a scan lies in another file whenever it is taken out."""
     try:
-        return one.samefile(other)
+        return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
     except (OSError, ValueError):
         return False
+
+
+def _forget_extracted(folders: Sequence[Path]) -> None:
+    """Remove pictures that were taken out of a file, but those that captures show."""
+    shown = {os.path.realpath(bpy.path.abspath(image.filepath)) for image in bpy.data.images if image.filepath}
+    for folder in folders:
+        for picture in sorted(folder.glob("*/*")):
+            if os.path.realpath(picture) not in shown:
+                picture.unlink(missing_ok=True)
+        for empty in (*folder.glob("*"), folder):
+            with suppress(OSError):
+                empty.rmdir()
 
 
 # Into the scene
@@ -226,35 +296,27 @@ def _is_same_file(one: Path, other: Path) -> bool:
 def _deliver(
     scene: bpy.types.Scene, imported: Imported, photographs: dict[int, Photograph], result: str, what: str
 ) -> Brought:
+    _refuse_unchangeable(scene)  # before anything changes: the artist may have begun to edit it meanwhile
     notes = list(imported.notes)
     found = cache.find(scene)
-    old = cache.stored_points(found) if found is not None and (result == MERGE or imported.cloud is None) else None
-    if found is not None and old is not None and len(old) and imported.offset.any() and found.get(OFFSET):
+    if found is not None:
+        cache_merge.note_captures(scene, found)
+    merging = result == MERGE and found is not None and len(found.data.vertices) > 0  # type: ignore[union-attr]
+    if merging and found is not None and found.get(OFFSET) is not None:
         imported = _at_offset(imported, np.array(found[OFFSET], dtype=np.float64))
-    before = [obj.name for obj in captures.in_scene(scene)]
     placed = _place(scene, imported.captures, photographs, notes)
-    cameras = _add_cameras(scene, imported.captures)
-    order = {obj.name: index for index, obj in enumerate(captures.in_scene(scene))}
-    clouds = []
-    if old is not None and len(old):
-        clouds.append(_renumbered(old, [order.get(name, -1) for name in before]))
-    points = 0
-    if imported.cloud is not None:
-        numbers = [order.get(placed.get(index, ""), -1) for index in range(len(imported.captures))]
-        clouds.append(_renumbered(imported.cloud, numbers))
-        points = len(imported.cloud)
-    text = _told(points, len(placed), cameras, what)
+    cameras = _place_cameras(scene, imported.captures, what)
+    text = _told(_count(imported), len(placed), cameras, what)
     name = None
-    if clouds:
-        obj = cache.replace(scene, PointCloud.concatenate(clouds))
-        name = obj.name
-        if points:
-            obj[build_cache.REPORT] = "\n".join([text, *notes])
-        if imported.offset.any():
+    if imported.cloud is not None:
+        order = {obj.name: index for index, obj in enumerate(captures.in_scene(scene))}
+        numbers = [order.get(placed.get(index, ""), -1) for index in range(len(imported.captures))]
+        obj = (cache_merge.merge if merging else cache.replace)(scene, imported.cloud.renumbered(numbers))
+        obj[build_cache.REPORT] = "\n".join([text, *notes])
+        if not merging or imported.offset.any():
             obj[OFFSET] = imported.offset.tolist()
-        elif result == REPLACE and points and obj.get(OFFSET):
-            del obj[OFFSET]
-    return Brought(name, points, sorted(placed.values()), cameras, notes, text)
+        name = obj.name
+    return Brought(name, _count(imported), sorted(placed.values()), cameras, notes, text)
 
 
 def _place(
@@ -291,28 +353,40 @@ def _created(
     return obj
 
 
-def _add_cameras(scene: bpy.types.Scene, wanted: Sequence[ImportedCapture]) -> int:
-    """Stand a camera where each perspective picture was taken; they share their lens, which nobody told."""
+def _place_cameras(scene: bpy.types.Scene, wanted: Sequence[ImportedCapture], what: str) -> int:
+    """Stand a camera where each perspective picture was taken; one that is there from an earlier import is moved."""
     flat = [each for each in wanted if not each.panoramic]
     if not flat:
         return 0
-    lens = bpy.data.cameras.new("Imported Picture")
-    lens.display_size = 0.2
     collection = captures.collection_of(scene, POSES)
+    there: dict[Any, list[bpy.types.Object]] = {}
+    for obj in collection.objects:
+        if obj.type == "CAMERA":
+            there.setdefault(obj.get(PICTURE), []).append(obj)
+    lenses: dict[float | None, bpy.types.Camera] = {}
     for each in flat:
-        obj = bpy.data.objects.new(each.name, lens)
+        angle = None if each.field_of_view is None else round(each.field_of_view, 6)
+        lens = lenses.get(angle) or lenses.setdefault(angle, _lens(angle))
+        picture = str(each.image or f"{each.name} of {what}")
+        if there.get(picture):
+            obj = there[picture].pop(0)
+        else:
+            obj = bpy.data.objects.new(each.name, lens)
+            obj[PICTURE] = picture
+            collection.objects.link(obj)
+        obj.data = lens
         obj.matrix_world = Matrix(each.pose.tolist())
-        collection.objects.link(obj)
     return len(flat)
 
 
-def _renumbered(cloud: PointCloud, numbers: Sequence[int]) -> PointCloud:
-    """Sources by the captures' present order; numbers: of each old number the new one, -1 for none."""
-    if cloud.source is None:
-        return cloud
-    places = np.array([*numbers, -1], dtype=np.int32)
-    known = np.where((cloud.source >= 0) & (cloud.source < len(numbers)), cloud.source, len(numbers))
-    return replace(cloud, source=places[known])
+def _lens(angle: float | None) -> bpy.types.Camera:
+    """A camera that sees `angle` radians across; as Blender makes it where that is not known."""
+    lens = bpy.data.cameras.new("Imported Picture")
+    lens.display_size = 0.2
+    if angle is not None:
+        lens.sensor_fit = "HORIZONTAL"
+        lens.angle = angle
+    return lens
 
 
 def _told(points: int, placed: int, cameras: int, what: str) -> str:

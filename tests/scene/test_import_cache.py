@@ -277,6 +277,20 @@ def test_perspective_pictures_become_cameras(house: House, blend: Any, bring: An
     assert (brought.cameras, brought.points) == (0, 2)
 
 
+def test_cameras_see_as_far_across_as_the_pictures_and_are_moved_when_imported_again(
+    house: House, blend: Any, bring: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    write_colmap(tmp_path, ["a.jpg", "b.jpg"], model=1)  # 64 pixels wide, a focal length of 50
+    bring(tmp_path)
+    assert bpy.data.objects["a"].data.angle_x == pytest.approx(2 * np.arctan(32 / 50), abs=1e-5)
+    bpy.data.objects["b"].location = (9, 9, 9)
+    assert bring(tmp_path).cameras == 2
+    assert sorted(obj.name for obj in blend.objects if obj.type == "CAMERA") == ["a", "b"]
+    assert tuple(bpy.data.objects["b"].matrix_world.translation) == (0.0, 2.0, 0.0)
+
+
 def test_nerfstudio_brings_captures_whose_black_mask_is_ignored(
     house: House, blend: Any, bring: Any, tmp_path: Path
 ) -> None:
@@ -310,6 +324,60 @@ def test_undo_takes_the_import_back(house: House, blend: Any, tmp_path: Path) ->
     bpy.ops.ed.undo()
     assert captures_of(bpy.context.scene) == []
     assert house("scene.cache").find(bpy.context.scene) is None
+
+
+def test_a_path_from_the_blends_folder_on(house: House, blend: Any, tmp_path: Path) -> None:
+    import bpy
+
+    write_ply(tmp_path / "room.ply", 10)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert bpy.ops.pantheon360.import_cache(filepath="//room.ply") == {"FINISHED"}
+    folder = {"directory": "//", "files": [{"name": "room.ply"}]}
+    assert bpy.ops.pantheon360.import_cache(result="MERGE", **folder) == {"FINISHED"}
+    assert len(points_of(house, bpy.context.scene)) == 20
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(("first", "second"), [(900.0, 1100.0), (1100.0, 900.0), (0.0, 500_000.0)])
+def test_tiles_keep_their_places(
+    house: House, blend: Any, bring: Any, tmp_path: Path, first: float, second: float, at_once: bool
+) -> None:
+    """One may lie just too far from the origin to stay there, the next not. What is far off is of another place."""
+    for name, place in (("one", first), ("two", second)):
+        vertices = write_ply(tmp_path / f"{name}.ply", 50)
+        vertices["x"] += np.float32(place)
+        plyfile.PlyData([plyfile.PlyElement.describe(vertices, "vertex")]).write(str(tmp_path / f"{name}.ply"))
+    if at_once:
+        bring(tmp_path / "one.ply", tmp_path / "two.ply")
+    else:
+        bring(tmp_path / "one.ply")
+        bring(tmp_path / "two.ply", result="MERGE")
+    points = points_of(house, blend).points
+    apart = second - first if abs(second - first) < 10_000 else 0.0
+    np.testing.assert_allclose(points[50:] - points[:50], np.tile([apart, 0, 0], (50, 1)), atol=0.05)
+    assert np.abs(points).max() < 1200
+
+
+def test_poses_alone_leave_the_points_as_they_are(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
+    write_ply(tmp_path / "room.ply", 30)
+    bring(tmp_path / "room.ply")
+    obj = house("scene.cache").find(blend)
+    obj.data.attributes.new("mine", "FLOAT", "POINT")
+    write_colmap(tmp_path / "model", ["a.png"])
+    (tmp_path / "model" / "points3D.bin").unlink()
+    write_panorama(house, tmp_path / "model" / "images" / "a.png")
+    brought = bring(tmp_path / "model")
+    assert (brought.cache, brought.points, brought.captures) == (None, 0, ["a"])
+    assert "mine" in obj.data.attributes and len(obj.data.vertices) == 30
+
+
+def test_many_files_pass_through_bounded_memory(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{index}.ply" for index in range(6)]
+    for path in paths:
+        write_ply(path, 900)
+    brought = bring(*paths, limit=1000)
+    assert 300 < brought.points <= 1000
+    assert any("5,400 points of 6 files were thinned" in note for note in brought.notes)
 
 
 def test_cancelled_nothing_is_left(house: House, blend: Any, tmp_path: Path) -> None:
@@ -369,6 +437,31 @@ def test_a_scan_with_a_picture_becomes_a_capture_that_can_be_saved(
     shown = house("scene.captures").load(obj).image
     np.testing.assert_array_equal(shown, house("core.png").read(picture))
     assert Path(obj.pantheon360.source_path).is_relative_to(tmp_path / "jobs")
+
+
+def test_a_scan_imported_again_moves_its_captures_and_leaves_no_litter(
+    house: House, blend: Any, bring: Any, backend: Path, tmp_path: Path
+) -> None:
+    picture = write_panorama(house, tmp_path / "picture.png")
+    made(backend, SCAN_WITH_PICTURE, tmp_path / "scan.e57", picture)
+    assert bring(tmp_path / "scan.e57", with_captures=False).captures == []
+    assert not list((tmp_path / "jobs").iterdir())
+    assert bring(tmp_path / "scan.e57").captures == ["station"]
+    kept = sorted((tmp_path / "jobs").rglob("*.png"))
+    assert len(kept) == 1
+    assert bring(tmp_path / "scan.e57").captures == ["station"]
+    assert captures_of(blend) == ["station"]
+    assert sorted((tmp_path / "jobs").rglob("*")) == sorted({kept[0].parent.parent, kept[0].parent, *kept})
+
+
+def test_the_up_axis_reaches_the_backend(house: House, blend: Any, bring: Any, backend: Path, tmp_path: Path) -> None:
+    made(backend, LASER_SCAN, tmp_path / "scan.las", 100, 0)
+    heights = []
+    for up in ("z", "-z"):
+        bring(tmp_path / "scan.las", up=up)
+        offset = house("scene.cache").find(blend)["pantheon360_offset"]
+        heights.append(points_of(house, blend).points[:, 2] + offset[2])
+    np.testing.assert_allclose(heights[1], -heights[0], atol=1e-3)
 
 
 def test_a_vipe_clip_has_the_colours_of_its_video_by_the_backend(
@@ -481,3 +574,23 @@ def test_a_cache_being_edited_is_left_alone(house: House, blend: Any, bring: Any
     with pytest.raises(house("core.errors").CacheError, match="is being edited"):
         bring(tmp_path / "one.ply")
     bpy.ops.object.mode_set(mode="OBJECT")
+
+
+def test_a_cache_that_is_edited_meanwhile_is_left_alone_with_all_else(
+    house: House, blend: Any, bring: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    write_ply(tmp_path / "room.ply")
+    bring(tmp_path / "room.ply")
+    write_colmap(tmp_path / "model", ["a.png"])
+    write_panorama(house, tmp_path / "model" / "images" / "a.png")
+    job = house("scene.import_cache").bring_in(blend, [tmp_path / "model"])
+    next(job)
+    bpy.context.view_layer.objects.active = house("scene.cache").find(blend)
+    bpy.ops.object.mode_set(mode="EDIT")
+    with pytest.raises(house("core.errors").CacheError, match="being edited"):
+        house("scene.jobs").run_blocking(job)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert captures_of(blend) == [] and not bpy.data.images
+    assert len(points_of(house, blend)) == COUNT

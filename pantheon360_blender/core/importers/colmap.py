@@ -17,7 +17,7 @@ import numpy as np
 from .. import cameras
 from ..errors import PoseError
 from ..progress import Job, Progress
-from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError
+from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError, field_of_view
 from .transforms import picture_at
 
 _MODELS = (
@@ -29,12 +29,26 @@ _MODELS = (
 """Names of camera models and how many parameters they have, by their number in binary files."""
 _PANORAMIC = ("EQUIRECTANGULAR", "SPHERICAL")
 
+_NO_PINHOLE = ("FISHEYE", "FOV", "EUCM")
+"""In names of models whose focal length does not tell the field of view as that of a pinhole camera does."""
+
 _FOLDERS = ("", "sparse/0", "sparse", "0", "colmap/sparse/0")
 _LONGEST_LINE = 1 << 26
 _LONGEST_NAME = 4096
 _BLOCK = 1 << 24  # bytes of points looked at together
 _POINT = struct.Struct("<Q3d3BdQ")
 _BROKEN = "Export the model again, all of its files."
+
+
+@dataclass(frozen=True)
+class _Camera:
+    model: str
+    field_of_view: float | None
+
+    @staticmethod
+    def of(model: str, width: float, focal: float) -> _Camera:
+        known = model not in _PANORAMIC and not any(part in model for part in _NO_PINHOLE)
+        return _Camera(model, field_of_view(width, focal) if known else None)
 
 
 @dataclass(frozen=True)
@@ -58,10 +72,10 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     if folder is None:
         raise SourceError(f"{path} is no COLMAP model.", advice=_BROKEN)
     suffix = _kind(folder)
-    models = _camera_models(folder / f"cameras{suffix}")
+    cameras_by_number = _cameras(folder / f"cameras{suffix}")
     yield Progress("Reading poses", 1, 3)
     images = sorted(_images(folder / f"images{suffix}"), key=lambda image: image.name)
-    if unknown := [image.name for image in images if image.camera not in models]:
+    if unknown := [image.name for image in images if image.camera not in cameras_by_number]:
         raise SourceError(f"{folder}: the camera of {unknown[0]} is missing.", advice=_BROKEN)
     gathering = Gathering(path, options, default_up=None)
     poses = np.array([image.pose for image in images]).reshape(-1, 4, 4)
@@ -69,7 +83,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     gathering.settle(poses[:, :3, 3])
     if options.scale is None:
         gathering.notes.append("A COLMAP model has no metres of its own: set the scale by two points you know.")
-    captures = [_capture(image, models[image.camera], folder, gathering) for image in images]
+    captures = [_capture(image, cameras_by_number[image.camera], folder, gathering) for image in images]
     flat = sum(not capture.panoramic for capture in captures)
     if flat:
         gathering.notes.append(
@@ -86,12 +100,16 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     return gathering.finish(captures)
 
 
-def _capture(image: _Image, model: str, folder: Path, gathering: Gathering) -> ImportedCapture:
+def _capture(image: _Image, camera: _Camera, folder: Path, gathering: Gathering) -> ImportedCapture:
     place = None
     for root in (folder, *list(folder.resolve().parents)[:3]):
         place = place or picture_at(root / "images", image.name)
     return ImportedCapture(
-        Path(image.name).stem or image.name, place, gathering.pose(image.pose, image.name), model in _PANORAMIC
+        Path(image.name).stem or image.name,
+        place,
+        gathering.pose(image.pose, image.name),
+        camera.model in _PANORAMIC,
+        field_of_view=camera.field_of_view,
     )
 
 
@@ -118,19 +136,25 @@ def _pose(quaternion: list[float], translation: list[float], name: str, file: Pa
     return cameras.opencv_to_blender(cameras.invert(pose))
 
 
-def _camera_models(file: Path) -> dict[int, str]:
+def _cameras(file: Path) -> dict[int, _Camera]:
+    """Cameras by their number. The first parameter of every perspective model is its focal length along the width."""
     if file.suffix == ".txt":
-        return {_whole(row[0], file): row[1] for row in _rows(file, 3)}
-    models = {}
+        return {_whole(row[0], file): _text_camera(row, file) for row in _rows(file, 3)}
+    found = {}
     with open(file, "rb") as stream:
         for _ in range(_count(stream, file, 24)):
-            number, kind = struct.unpack("<Ii16x", _exactly(stream, 24, file))
+            number, kind, width, _ = struct.unpack("<IiQQ", _exactly(stream, 24, file))
             if not 0 <= kind < len(_MODELS):
                 raise SourceError(f"{file} has a camera of unknown model {kind}.", advice="Export the model as text.")
             name, parameters = _MODELS[kind]
-            _exactly(stream, 8 * parameters, file)
-            models[number] = name
-    return models
+            (focal,) = struct.unpack_from("<d", _exactly(stream, 8 * parameters, file))
+            found[number] = _Camera.of(name, width, focal)
+    return found
+
+
+def _text_camera(row: list[str], file: Path) -> _Camera:
+    width, focal = (_number(each, file) for each in (row[2], row[4])) if len(row) > 4 else (0.0, 0.0)
+    return _Camera.of(row[1], width, focal)
 
 
 def _images(file: Path) -> Iterator[_Image]:

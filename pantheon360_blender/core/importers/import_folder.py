@@ -37,6 +37,7 @@ def write(imported: Imported, folder: Path) -> None:
                 "image": None if capture.image is None else str(capture.image),
                 "mask": None if capture.mask is None else str(capture.mask),
                 "panoramic": capture.panoramic,
+                "field_of_view": capture.field_of_view,
                 "pose": capture.pose.tolist(),
             }
             for capture in imported.captures
@@ -88,4 +89,6 @@ def read_range(folder: Path) -> np.ndarray:
 
 def _capture(each: dict[str, Any]) -> ImportedCapture:
     image, mask = (None if each[name] is None else Path(each[name]) for name in ("image", "mask"))
-    return ImportedCapture(str(each["name"]), image, check_pose(np.array(each["pose"])), bool(each["panoramic"]), mask)
+    angle = None if each["field_of_view"] is None else float(each["field_of_view"])
+    pose = check_pose(np.array(each["pose"]))
+    return ImportedCapture(str(each["name"]), image, pose, bool(each["panoramic"]), mask, angle)

@@ -6,6 +6,7 @@ therefore moved to the origin before it is rounded, and the offset is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ FAR = 1000.0
 """Metres from the origin beyond which an axis is re-centred."""
 _ROUND = 100.0  # metres: offsets that a person can remember
 _NO_COLOUR = 255
+_NARROWEST, _WIDEST = 0.007, 3.0  # radians across a perspective picture that Blender's cameras know
 _BALANCED = 0.3  # length of the mean of unit vectors below which cameras do not agree about up
 
 UP_AXES: dict[str, np.ndarray] = {
@@ -55,6 +57,7 @@ class ImportedCapture:
     pose: (4, 4) float64 camera-to-world, Blender's axes and world, metres where the source has them.
     panoramic: False for perspective pictures, which cannot be captures but tell where the path went.
     mask: a picture, black = ignore (as nerfstudio has it; a capture's own mask has it the other way), or None.
+    field_of_view: angle in radians that a perspective picture sees across its width; None where that is not told.
     """
 
     name: str
@@ -62,6 +65,7 @@ class ImportedCapture:
     pose: np.ndarray
     panoramic: bool = True
     mask: Path | None = None
+    field_of_view: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +82,15 @@ class Imported:
     captures: tuple[ImportedCapture, ...] = ()
     notes: tuple[str, ...] = ()
     offset: np.ndarray = field(default_factory=lambda: np.zeros(3))
+
+
+def field_of_view(width: float, focal: float) -> float | None:
+    """Angle in radians across a perspective picture by its width and focal length, both in pixels or both in metres.
+
+    None where they are no sensible numbers.
+    """
+    angle = 2 * math.atan2(width, 2 * focal) if 0 < width < math.inf and 0 < focal < math.inf else 0.0
+    return angle if _NARROWEST <= angle <= _WIDEST else None
 
 
 def png_picture(path: Path) -> np.ndarray:

@@ -8,6 +8,7 @@ Sources: nerfstudio documentation, "Data conventions"; instant-ngp, docs/nerf_da
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..point_cloud import PointCloud
 from ..progress import Job, Progress
-from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError
+from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError, field_of_view
 
 _LARGEST = 1 << 28  # bytes: half a million frames
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
@@ -101,7 +102,22 @@ def _capture(
         gathering.pose(pose, named),
         model in _PANORAMIC,
         picture_at(file.parent, mask) if isinstance(mask, str) else None,
+        None if model in _PANORAMIC or "FISHEYE" in model else _field_of_view(content | frame),
     )
+
+
+def _field_of_view(intrinsics: dict[str, Any]) -> float | None:
+    """Angle across the picture by its focal length in pixels, else as instant-ngp states the angle itself."""
+    width, focal, angle = (_number(intrinsics.get(name)) for name in ("w", "fl_x", "camera_angle_x"))
+    return field_of_view(width, focal) or field_of_view(2 * math.tan(angle / 2), 1.0)
+
+
+def _number(value: Any) -> float:
+    """A number of a JSON file; 0 where there is none."""
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
+    except OverflowError:
+        return 0.0
 
 
 def picture_at(folder: Path, name: str) -> Path | None:
