@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +50,21 @@ def shapes(part: str, config: dict[str, Any], folder: Path) -> Shapes:
 
     Raises ModelError where no network can be made of it.
     """
-    import torch
-
     try:
-        with torch.device("meta"):
-            network = empty(part, config)
-        return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        return dict(_shapes(part, json.dumps(config, sort_keys=True)))
     except Exception as error:
         raise ModelError(
             f"{folder / 'config.json'} describes no network: {str(error)[:300]}", advice="Get the file again."
         ) from error
+
+
+@lru_cache(maxsize=32)
+def _shapes(part: str, config: str) -> Shapes:
+    import torch
+
+    with torch.device("meta"):
+        network = empty(part, json.loads(config))
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def empty(part: str, config: dict[str, Any]) -> Any:

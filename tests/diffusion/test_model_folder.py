@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import struct
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,7 @@ pytest.importorskip("diffusers", reason="needs diffusers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from backend.diffusion import loading, model_card, model_folder, tensor_file, tiny_model  # noqa: E402
+from backend.diffusion import architecture, loading, model_card, model_folder, schedulers, tensor_file, tiny_model  # noqa: E402
 from backend.diffusion.errors import ModelError  # noqa: E402
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -132,16 +134,37 @@ def test_extra_input_channels_that_the_card_declares(tmp_path: Path, extras: tup
 
 def test_a_full_size_model_is_described_as_svd_is() -> None:
     """Parameters of Stable Video Diffusion XT, counted from its published networks."""
-    import math
-
-    from backend.diffusion import architecture
-
     configs = tiny_model.configs(tiny_model.card("full"), "full")
     counted = {
         part: sum(math.prod(shape) for shape in architecture.shapes(part, configs[part], Path(part)).values())
-        for part in ("unet", "vae", "image_encoder")
+        for part in model_folder.WEIGHTS
     }
     assert counted == {"unet": 1_524_623_082, "vae": 97_742_847, "image_encoder": 632_076_800}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its files have no holes")
+def test_a_full_size_folder_opens_without_reading_its_nine_gigabytes(tmp_path: Path) -> None:
+    card = tiny_model.card("full")
+    for part, config in tiny_model.configs(card, "full").items():
+        (tmp_path / part).mkdir()
+        name = "scheduler_config.json" if part == "scheduler" else "config.json"
+        (tmp_path / part / name).write_text(json.dumps(config))
+        if part not in model_folder.WEIGHTS:
+            continue
+        header: dict[str, Any] = {}
+        end = 0
+        for tensor, shape in architecture.shapes(part, config, tmp_path / part).items():
+            start, end = end, end + 4 * math.prod(shape)
+            header[tensor] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+        written = with_header(json.dumps(header).encode())
+        with open(tmp_path / part / f"{model_folder.WEIGHTS[part]}.safetensors", "wb") as file:
+            file.write(written)
+            file.truncate(len(written) + end)
+    tracemalloc.start()
+    folder = model_folder.open(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert folder.card.kind == "svd-xt" and folder.bytes > 9_000_000_000 and peak < 50 << 20
 
 
 # Folders without a card ---------------------------------------------------------------------------------------------
@@ -431,25 +454,40 @@ def test_damaged_cards_are_refused(model: Callable[..., Path], changes: dict[str
 # Schedulers ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_scheduler_finds_the_picture_of_a_perfect_model(tiny: Path) -> None:
+@pytest.mark.parametrize("steps", [1, 2, 10, 25])
+@pytest.mark.parametrize("name", schedulers.SCHEDULERS)
+def test_every_scheduler_finds_the_picture_of_a_perfect_model(tiny: Path, name: str, steps: int) -> None:
     """A network that always knows the picture: v = (x / (s^2+1) - x0) * sqrt(s^2+1) / s gives x0 exactly."""
-    folder = model_folder.open(tiny)
+    scheduler = loading.scheduler_of(model_folder.open(tiny), name)
+    scheduler.set_timesteps(steps)
+    assert len(scheduler.timesteps) == steps and scheduler.sigmas[0] == pytest.approx(700, rel=1e-4)
     picture = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    for name in loading.SCHEDULERS:
-        scheduler = loading.scheduler_of(folder, name)
-        scheduler.set_timesteps(8)
-        noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(1))
-        latents = noise * scheduler.init_noise_sigma
-        for step, time in enumerate(scheduler.timesteps):
-            sigma = scheduler.sigmas[step]
-            seen = scheduler.scale_model_input(latents, time)
-            torch.testing.assert_close(seen, latents / (sigma**2 + 1) ** 0.5)
-            velocity = (latents / (sigma**2 + 1) - picture) * (sigma**2 + 1) ** 0.5 / sigma
-            latents = scheduler.step(velocity, time, latents).prev_sample
-        torch.testing.assert_close(latents, picture, atol=1e-2, rtol=0)
+    latents = torch.randn(picture.shape, generator=torch.Generator().manual_seed(1)) * scheduler.init_noise_sigma
+    for step, time in enumerate(scheduler.timesteps):
+        sigma = scheduler.sigmas[step]
+        assert time == pytest.approx(0.25 * float(sigma.log()), abs=1e-5)
+        seen = scheduler.scale_model_input(latents, time)
+        torch.testing.assert_close(seen, latents / (sigma**2 + 1) ** 0.5)
+        velocity = (latents / (sigma**2 + 1) - picture) * (sigma**2 + 1) ** 0.5 / sigma
+        latents = scheduler.step(velocity, time, latents).prev_sample
+    torch.testing.assert_close(latents, picture, atol=1e-2, rtol=0)
+
+
+def test_ten_aligned_steps_are_the_published_ones() -> None:
+    published = [700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034]
+    assert schedulers.aligned_sigmas(10) == pytest.approx(published)
+    twenty = schedulers.aligned_sigmas(19)
+    assert twenty[::2] == pytest.approx(published) and sorted(twenty, reverse=True) == twenty
 
 
 def test_an_unknown_scheduler_is_refused(tiny: Path) -> None:
     with pytest.raises(ModelError, match="ddim") as refused:
         loading.load(model_folder.open(tiny), scheduler="ddim")
     assert "euler" in refused.value.advice
+
+
+def test_a_scheduler_configuration_that_makes_none(model: Callable[..., Path]) -> None:
+    path = model()
+    edit(path / "scheduler" / "scheduler_config.json", beta_schedule="sunny")
+    with pytest.raises(ModelError, match="scheduler"):
+        loading.load(model_folder.open(path))
