@@ -19,7 +19,7 @@ from scipy import ndimage
 from .matching import COUNT, Sources, plane_cost, reference_patch, tangent
 
 EXCLUDED = np.float32(50.0)
-"""Unary cost of a plane that lies behind the pixel's ray or is met at a grazing angle."""
+"""Unary cost of a plane that may not compete, that the pixel's ray meets at a grazing angle, or behind the camera."""
 
 _GRAZING = np.float32(0.03)
 _DENIED = np.float32(0.6)  # cost of a panorama that surely looks through the point
@@ -45,8 +45,9 @@ def objections(
 ) -> np.ndarray:
     """What the other panoramas have against each plane at each pixel, (H, W, P) float32; 0 where inactive.
 
-    seen: (S, H, W) inverse range of what each source surely sees, 0 where it is not sure. planes: (P, 3).
-    allowed: (H, W, P) bool, where a plane competes at all.
+    faces, focal: the pixels' own cube map. rays: (H, W, 3); active: (H, W) bool. sources: S of them.
+    seen: (S, H, W) inverse range of what each source surely sees, 0 where it is not sure. planes: (P, 3) float32, see
+    `matching`. allowed: (H, W, P) bool, where a plane competes at all. stride: pixels between samples of a patch.
     """
     height, width = active.shape
     count = len(planes)
@@ -99,20 +100,23 @@ def decide(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The label of each pixel, and how much worse the best answer of another depth is.
 
-    costs, inverse_ranges: (H, W, L) float32. colour: (H, W, 3) uint8.
-    Returns (H, W) int32 and (H, W) float32 in units of cost.
+    costs, inverse_ranges: (H, W, L) float32, unary cost and the depth of each label at each pixel; what is not in front
+    of the camera counts as very far. colour: (H, W, 3) uint8; the image wraps in u. iterations: passes there and back.
+    Returns (H, W) int32 and (H, W) float32 in units of cost, about EXCLUDED where no other depth competes.
     """
     calm = ndimage.gaussian_filter(colour.astype(np.float32), (0.7, 0.7, 0), mode=("nearest", "wrap", "nearest"))
     right = _weights(np.abs(np.roll(calm, -1, axis=1) - calm).max(axis=-1))
     down = _weights(np.abs(np.roll(calm, -1, axis=0) - calm).max(axis=-1))
     latitude = np.cos((0.5 - (np.arange(len(colour)) + 0.5) / len(colour)) * np.pi).astype(np.float32)
     right = right * np.minimum(1.0 / latitude, 6.0).astype(np.float32)[:, None]
-    logs = np.log(np.maximum(inverse_ranges, 1e-6)).astype(np.float32)
-    chosen, margin = _passed(costs.astype(np.float32), logs, right.astype(np.float32), down, iterations)
+    logs = np.maximum(inverse_ranges, np.float32(1e-6))
+    np.log(logs, out=logs)
+    chosen, margin = _passed(costs.astype(np.float32, copy=False), logs, right, down, iterations)
     return np.asarray(chosen), np.asarray(margin)
 
 
 def _weights(edges: np.ndarray) -> np.ndarray:
+    """What a step costs across edges of so many grey levels, as a share."""
     return np.maximum(1 / (1 + (edges / _EDGE) ** 2), _LEAST_WEIGHT).astype(np.float32)
 
 
@@ -132,9 +136,11 @@ def _sort(order: np.ndarray, logs: np.ndarray) -> None:
 def _send(
     belief: np.ndarray, back: np.ndarray, logs: np.ndarray, order: np.ndarray, weight: float, out: np.ndarray
 ) -> None:
-    """One message: `out` (L,) from a pixel's `belief`, without half of what came `back` the same way.
+    """One message: `out` (L,) from half of a pixel's `belief`, less what came `back` the other way.
 
-    Steps cost linearly up to a limit, so that two passes over the labels in order of depth find the best of all pairs
+    For each label it is the least, over the sender's labels, of that and of the cost of the step between the two at the
+    sender's depths `logs`; less the least of all. Half, as two chains of messages, a row and a column, meet in a pixel.
+    Steps cost linearly up to a limit, so that two passes over the labels in `order` of depth find the best of all pairs
     (Felzenszwalb and Huttenlocher, "Efficient Belief Propagation for Early Vision", IJCV 2006).
     """
     labels = len(belief)
@@ -164,6 +170,7 @@ def _send(
 def _passed(
     costs: np.ndarray, logs: np.ndarray, right: np.ndarray, down: np.ndarray, iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
+    """decide() for `logs` (H, W, L) of inverse ranges and weights (H, W) of steps to the right and down."""
     height, width, labels = costs.shape
     messages = np.zeros((4, height, width, labels), np.float32)  # from the left, right, above, below
     belief = np.empty(labels, np.float32)

@@ -7,14 +7,15 @@ the tops of the walls propose the ceiling.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from .labelling import decide, objections
+from .labelling import EXCLUDED, decide, objections
 from .plane_hypotheses import (
     Evidence,
     distinct,
@@ -40,11 +41,14 @@ _HIGHEST = 0.3  # cosine of the latitude from which on pixels are too narrow to 
 _CERTAIN = 0.2  # margin
 _SMALL = 256  # pixels, width
 _NEARBY = 4  # pixels of the small width
+_MEMORY = 2 << 30  # bytes for the views that are labelled at once; one always is
+_BYTES = 36  # of a label at a pixel: costs, depths, messages
 
 
 @dataclass(eq=False)
 class Place:
-    """planes: (P, 4) in the world, n . X = d. seed: of the random trials. edges: of colour, on what was labelled."""
+    """planes: (P, 4) in the world, see `plane_hypotheses`. seed: of the random trials. edges: of colour, on what was
+    labelled last, None before."""
 
     planes: np.ndarray
     seed: int
@@ -58,7 +62,10 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class _Labelled:
-    """chosen: (H, W) index of a plane of the place, or how many there are for a pixel's own. rho, margin: (H, W)."""
+    """chosen: (H, W) index of a plane of the place, or how many there are for a pixel's own. rho, margin: (H, W).
+
+    planes: (P, 3) float32, those of the place in the camera's frame.
+    """
 
     chosen: np.ndarray
     rho: np.ndarray
@@ -67,8 +74,10 @@ class _Labelled:
 
 
 def label(place: Place, views: Sequence[View], neighbours: Sequence[Sequence[int]], rounds: int) -> Iterator[int]:
-    """Set the prior and the trust of every view, and improve the place; yields after each round.
+    """Set the prior and the trust of every view, and improve the place; yields after each round, from 0 on.
 
+    views: all of one width, with estimates that are judged (looks, sure). neighbours: of each, the views that it is
+    matched against. rounds: at least one.
     Planes are proposed and tried at a small width; at the views' own only those compete that won nearby.
     """
     random = np.random.default_rng(place.seed)
@@ -76,8 +85,8 @@ def label(place: Place, views: Sequence[View], neighbours: Sequence[Sequence[int
     small = list(views) if width <= _SMALL else [view.smaller(_SMALL) for view in views]
     positions = np.array([view.pose[:3, 3] for view in views])
     for view in views:
-        planes, _ = dominant_planes(view.known_rho(), view.sure & view.active, view.rays, place.seed)
-        place.planes = merged(into_world(planes[:_LARGEST_COUNT], view.pose), place.planes, positions)
+        planes = dominant_planes(view.known_rho(), view.sure & view.active, view.rays, _LARGEST_COUNT, place.seed)
+        place.planes = merged(into_world(planes, view.pose), place.planes, positions)
     sure = evidence(views, [view.sure & view.active for view in views], [view.known_rho() for view in views])
     fitting = sure.one_a_cell(random)
     seen = [sure] if place.edges is None else [sure, place.edges]
@@ -95,7 +104,7 @@ def label(place: Place, views: Sequence[View], neighbours: Sequence[Sequence[int
     labelled = _labelled(place, small, neighbours, None)
     if width > _SMALL:
         coarse = labelled
-        labelled = _labelled(place, views, neighbours, [_nearby(each, width) for each in coarse])
+        labelled = _labelled(place, views, neighbours, coarse)
         for each, rough in zip(labelled, coarse, strict=True):
             np.minimum(each.margin, taken(rough.margin, width), out=each.margin)  # against all the planes
     place.edges = _edges(views, labelled)
@@ -107,12 +116,11 @@ def label(place: Place, views: Sequence[View], neighbours: Sequence[Sequence[int
 
 def _nearby(labelled: _Labelled, width: int) -> np.ndarray:
     """Which planes won within some pixels of each, (width / 2, width, P) bool."""
-    scale = width // labelled.chosen.shape[1]
     near = np.zeros((*labelled.chosen.shape, len(labelled.planes)), np.bool_)
     for number in range(len(labelled.planes)):
         won = labelled.chosen == number
         near[..., number] = ndimage.maximum_filter(won, 2 * _NEARBY + 1, mode=("nearest", "wrap"))
-    return near.repeat(scale, axis=0).repeat(scale, axis=1)
+    return taken(near, width)
 
 
 def _propose(place: Place, seen: Evidence, positions: np.ndarray, random: np.random.Generator, *, edges: bool) -> None:
@@ -125,40 +133,44 @@ def _propose(place: Place, seen: Evidence, positions: np.ndarray, random: np.ran
 
 
 def _labelled(
-    place: Place,
-    views: Sequence[View],
-    neighbours: Sequence[Sequence[int]],
-    allowed: Sequence[np.ndarray] | None,
+    place: Place, views: Sequence[View], neighbours: Sequence[Sequence[int]], coarse: Sequence[_Labelled] | None
 ) -> list[_Labelled]:
-    """allowed: (H, W, P) bool each, which planes compete at a pixel; None for all."""
+    """coarse: of a smaller width; only planes that won nearby there compete. None: all do."""
     seen = [np.where(view.sure, view.known_rho(), 0).astype(np.float32) for view in views]
-    problems = []
-    for index, view in enumerate(views):
-        others = neighbours[index]
-        planes = into_camera(place.planes, view.pose)
-        costs = objections(
-            view.cube.faces,
-            np.float32(view.cube.focal),
-            view.rays,
-            view.active,
-            sources(views, index, others, plain=1.0),
-            np.stack([seen[other] for other in others]),
-            planes,
-            np.ones((*view.active.shape, len(planes)), np.bool_) if allowed is None else allowed[index],
-            2.0,
-        )
-        own = np.where(view.sure, _SURE_OWN, 0.5 * np.minimum(view.looks, 1) + _UNSURE_OWN)
-        rho = np.concatenate([view.rays @ planes.T, view.rho()[..., None]], axis=-1).astype(np.float32)
-        problems.append((np.concatenate([costs, own[..., None].astype(np.float32)], axis=-1), rho, view, planes))
+    size = _BYTES * views[0].active.size * (len(place.planes) + 1)
+    at_once = int(np.clip(_MEMORY // size, 1, os.cpu_count() or 1))
+    solved: list[Future[_Labelled]] = []
+    with ThreadPoolExecutor(at_once) as pool:
+        for index, view in enumerate(views):
+            others = neighbours[index]
+            planes = into_camera(place.planes, view.pose)
+            everywhere = np.ones((*view.active.shape, len(planes)), np.bool_)
+            costs = objections(
+                view.cube.faces,
+                np.float32(view.cube.focal),
+                view.rays,
+                view.active,
+                sources(views, index, others, plain=1.0),
+                np.stack([seen[other] for other in others]),
+                planes,
+                everywhere if coarse is None else _nearby(coarse[index], view.active.shape[1]),
+                2.0,
+            )
+            if index >= at_once:
+                solved[index - at_once].result()
+            solved.append(pool.submit(_solved, view, planes, costs))
+    return [each.result() for each in solved]
 
-    def solved(problem: tuple[np.ndarray, np.ndarray, View, np.ndarray]) -> _Labelled:
-        costs, rho, view, planes = problem
-        chosen, margin = decide(costs, rho, view.colour)
-        picked = np.take_along_axis(rho, chosen[..., None], axis=-1)[..., 0]
-        return _Labelled(chosen, np.where(view.active, np.maximum(picked, 0), 0), margin, planes)
 
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(solved, problems))
+def _solved(view: View, planes: np.ndarray, costs: np.ndarray) -> _Labelled:
+    """One view's labels: planes (P, 3) at costs (H, W, P), or a pixel's own estimate."""
+    own = np.where(view.sure, _SURE_OWN, 0.5 * np.minimum(view.looks, 1) + _UNSURE_OWN)[..., None]
+    rho = np.concatenate([view.rays @ planes.T, view.rho()[..., None]], axis=-1).astype(np.float32, copy=False)
+    chosen, margin = decide(np.concatenate([costs, own.astype(np.float32)], axis=-1), rho, view.colour)
+    alone = margin > EXCLUDED / 2  # nothing else competes: one's own estimate is as good as its looks
+    margin = np.where(alone, np.maximum(_UNSURE_OWN - own[..., 0], 0), margin)
+    picked = np.take_along_axis(rho, chosen[..., None], axis=-1)[..., 0]
+    return _Labelled(chosen, np.where(view.active, np.maximum(picked, 0), 0), margin, planes)
 
 
 def _shares(place: Place, views: Sequence[View], labelled: Sequence[_Labelled]) -> np.ndarray:
@@ -187,7 +199,7 @@ def _edges(views: Sequence[View], labelled: Sequence[_Labelled]) -> Evidence:
 
 
 def _crests(colour: np.ndarray) -> np.ndarray:
-    """Grey levels a pixel on the crests of edges of colour, 0 beside them, (H, W)."""
+    """Steepness of colour (H, W, 3), grey levels a pixel, on the crests of its edges, 0 beside them, (H, W)."""
     calm = ndimage.gaussian_filter(colour.astype(np.float32), (0.7, 0.7, 0), mode=("nearest", "wrap", "nearest"))
     across = np.abs(np.roll(calm, -1, axis=1) - np.roll(calm, 1, axis=1)).max(axis=-1) / 2
     along = np.abs(np.gradient(calm, axis=0)).max(axis=-1)
@@ -198,5 +210,5 @@ def _crests(colour: np.ndarray) -> np.ndarray:
 
 
 def _narrowing(image: np.ndarray) -> np.ndarray:
-    """How narrow pixels of each row are, (H,)."""
+    """Width of the pixels of each row of an (H, W) image as a share of those at the equator, (H,)."""
     return np.asarray(np.cos((0.5 - (np.arange(len(image)) + 0.5) / len(image)) * np.pi))

@@ -1,5 +1,6 @@
 """The planes that a place may consist of, in the world: fitted to what is seen, level, and upright.
 
+A plane is n . X = d with the unit normal n, stored as (n, d); which way n points says nothing.
 What people build stands upright. A level plane needs one height, an upright one two numbers, so that the edge of a
 plain wall, which fixes no plane by itself, is enough to propose one.
 """
@@ -66,13 +67,13 @@ def seen_by(
         size = max(mask.shape[1] // _CELLS, 1)
         cells = (number * len(mask) + rows // size) * mask.shape[1] + columns // size
         turn = np.arctan2(outward[:, 1], outward[:, 0]) / (2 * np.pi)
-        sectors = number * _SECTORS + (turn * _SECTORS).astype(np.int64) % _SECTORS
+        sectors = number * _SECTORS + np.floor(turn * _SECTORS).astype(np.int64) % _SECTORS
         parts.append((outward + pose[:3, 3], ranges, cells, sectors))
     return Evidence(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def level_planes(seen: Evidence, most: int, random: np.random.Generator) -> np.ndarray:
-    """Planes (P, 4) at heights where something is seen in many directions."""
+    """Planes (P, 4) at heights where something is seen in many directions; at `most` so many."""
     found: list[np.ndarray] = []
     while len(found) < most and len(seen.points) >= 50:
         heights = seen.points[:, 2]
@@ -90,12 +91,12 @@ def level_planes(seen: Evidence, most: int, random: np.random.Generator) -> np.n
 
 
 def _sectors(seen: Evidence, mask: np.ndarray) -> int:
-    """How many directions hold at least three of the points."""
+    """How many sectors hold at least three of the points of a mask (N,) bool."""
     return int((np.bincount(seen.sectors[mask]) >= 3).sum())
 
 
 def upright_planes(seen: Evidence, most: int, random: np.random.Generator) -> np.ndarray:
-    """Vertical planes (P, 4) on which something is seen in several parts of the images."""
+    """Vertical planes (P, 4) on which something is seen in several parts of the images; at `most` so many."""
     found: list[np.ndarray] = []
     while len(found) < most and len(seen.points) >= 30:
         line = _line(seen, random)
@@ -111,7 +112,7 @@ def upright_planes(seen: Evidence, most: int, random: np.random.Generator) -> np
 
 
 def _line(seen: Evidence, random: np.random.Generator) -> np.ndarray | None:
-    """The line on the map that most points lie on: unit normal and offset, (3,)."""
+    """The line on the map that most points lie on: unit normal and offset, (3,); None where they lie on none."""
     plan = seen.points[:, :2]
     few = random.choice(len(plan), min(_LARGEST_SAMPLE, len(plan)), replace=False)
     start, end = plan[random.choice(few, (2, _TRIALS))]
@@ -133,11 +134,14 @@ def _line(seen: Evidence, random: np.random.Generator) -> np.ndarray | None:
         middle = np.average(plan[near], axis=0, weights=weight**2)
         normal = np.linalg.svd((plan[near] - middle) * weight[:, None], full_matrices=False)[2][1]
         offset = normal @ middle
-    return np.array([normal[0], normal[1], offset])
+    return np.append(normal, offset)
 
 
 def fitted(planes: np.ndarray, seen: Evidence) -> np.ndarray:
-    """Planes (P, 4) moved to the evidence on them; they tilt by little where it covers little."""
+    """Planes (P, 4) moved to the evidence on them; they tilt by little where it covers little.
+
+    Least squares of distances over the noise of ranges; a tilt, about the middle of the evidence, has a normal prior.
+    """
     return np.array([_fitted(plane, seen) for plane in planes]).reshape(-1, 4)
 
 
@@ -164,7 +168,7 @@ def into_camera(planes: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """Planes (P, 4) of the world, n . X = d, as (P, 3) float32 planes m . X = 1 of a camera."""
     offset = planes[:, 3] - planes[:, :3] @ pose[:3, 3]
     offset = np.where(np.abs(offset) < 1e-6, 1e-6, offset)
-    return ((planes[:, :3] @ pose[:3, :3]) / offset[:, None]).astype(np.float32)
+    return np.asarray((planes[:, :3] @ pose[:3, :3]) / offset[:, None], np.float32)
 
 
 def into_world(planes: np.ndarray, pose: np.ndarray) -> np.ndarray:
@@ -184,16 +188,17 @@ def merged(
 ) -> np.ndarray:
     """`planes` (P, 4) and those of `more` (Q, 4) that are not nearly one of them, as seen from positions (V, 3).
 
-    angle: cosine between normals, offset: share of the distance, within which planes are the same.
+    angle: cosine between normals, offset: share of the distance from the nearest position, within which planes are the
+    same.
     """
     for plane in more:
-        if len(planes):
-            cosine = planes[:, :3] @ plane[:3]
-            apart = np.abs(planes[:, 3] * np.sign(cosine) - plane[3])
-            nearest = np.abs(positions @ plane[:3] - plane[3]).min()
-            if ((np.abs(cosine) > angle) & (apart < offset * nearest + 1e-6)).any():
-                continue
-        planes = np.concatenate([planes, plane[None]])
+        distances = positions @ plane[:3] - plane[3]
+        nearest = int(np.argmin(np.abs(distances)))
+        cosine = planes[:, :3] @ plane[:3]
+        theirs = (planes[:, :3] @ positions[nearest] - planes[:, 3]) * np.sign(cosine)
+        apart = np.abs(theirs - distances[nearest])
+        if not ((np.abs(cosine) > angle) & (apart < offset * np.abs(distances[nearest]) + 1e-6)).any():
+            planes = np.concatenate([planes, plane[None]])
     return planes
 
 

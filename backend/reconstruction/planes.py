@@ -16,7 +16,7 @@ _WINDOW = 7
 _INLIER = 0.02  # relative inverse range
 _NORMAL = math.cos(math.radians(25.0))
 _TRIALS = 64
-_LARGEST_COUNT = 32
+_SMALLEST_SHARE = 0.003  # of the sphere that makes a plane worth keeping
 
 
 @njit(cache=True, parallel=True)
@@ -64,27 +64,23 @@ def local_planes(rho: np.ndarray, known: np.ndarray, rays: np.ndarray) -> np.nda
     return out
 
 
-def dominant_planes(
-    rho: np.ndarray, known: np.ndarray, rays: np.ndarray, seed: int, least: float = 0.003
-) -> tuple[np.ndarray, np.ndarray]:
-    """The largest planes of a range map, by repeated random sampling of local planes.
+def dominant_planes(rho: np.ndarray, known: np.ndarray, rays: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """The largest planes m of a range map, at `most` so many, by repeated random sampling of local planes.
 
-    rho, known, rays as in local_planes. least: smallest share of the sphere that makes a plane worth keeping.
-    Returns planes (P, 3) float64 and the plane of each pixel (H, W) int32, -1 for none.
+    rho, known, rays as in local_planes. Returns (P, 3) float64, roughly from the largest to the smallest.
     """
     height = len(rho)
     local = local_planes(rho, known, rays)
     latitude = np.cos((0.5 - (np.arange(height) + 0.5) / height) * np.pi)
     area = np.broadcast_to(latitude[:, None], rho.shape)
     pixels = np.flatnonzero((local != 0).any(axis=-1))
-    labels = np.full(rho.size, -1, np.int32)
     flat_rays = rays.reshape(-1, 3).astype(np.float64)
     flat_rho, flat_local, flat_area = rho.ravel(), local.reshape(-1, 3).astype(np.float64), area.ravel()
     normals = flat_local / np.maximum(np.linalg.norm(flat_local, axis=1, keepdims=True), 1e-12)
     random = np.random.default_rng(seed)
     planes: list[np.ndarray] = []
     total = area.sum()
-    while len(pixels) and len(planes) < _LARGEST_COUNT:
+    while len(pixels) and len(planes) < most:
         thin = random.choice(pixels, min(len(pixels), 6000), replace=False)
         trials = random.choice(thin, min(_TRIALS, len(thin)), p=flat_area[thin] / flat_area[thin].sum())
         predicted = flat_rays[thin] @ flat_local[trials].T
@@ -100,16 +96,18 @@ def dominant_planes(
                 break
             weight = np.sqrt(flat_area[inliers]) / flat_rho[inliers]
             plane = np.linalg.lstsq(flat_rays[inliers] * weight[:, None], flat_rho[inliers] * weight, rcond=None)[0]
-        if len(inliers) < 30 or flat_area[inliers].sum() < least * total:
+        if len(inliers) < 30 or flat_area[inliers].sum() < _SMALLEST_SHARE * total:
             break
-        labels[inliers] = len(planes)
         planes.append(plane)
         pixels = np.setdiff1d(pixels, inliers, assume_unique=True)
-    return np.array(planes).reshape(-1, 3), labels.reshape(rho.shape)
+    return np.array(planes).reshape(-1, 3)
 
 
 def slopes(colour: np.ndarray, blur: float) -> np.ndarray:
-    """Steepest change of colour, grey levels a pixel of the equator, (H, W) float32, after a blur of so many pixels."""
+    """Steepest change of colour (H, W, 3) uint8, grey levels a pixel of the equator, (H, W) float32.
+
+    blur: standard deviation in pixels.
+    """
     calm = ndimage.gaussian_filter(colour.astype(np.float32), (blur, blur, 0), mode=("nearest", "wrap", "nearest"))
     narrow = 1 / np.maximum(np.cos((0.5 - (np.arange(len(colour)) + 0.5) / len(colour)) * np.pi), 0.05)
     across = (np.roll(calm, -1, axis=1) - np.roll(calm, 1, axis=1)) / 2

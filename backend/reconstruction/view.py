@@ -13,23 +13,23 @@ from .cube_map import CubeMap, cube_map
 from .matching import Sources
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-_TRUSTED = 0.3
-"""Margin of a labelled plane from which propagation prefers it."""
-
-
+_TRUSTED = 0.3  # margin of a labelled plane from which propagation prefers it
 _ON_PLANE = 0.02  # relative inverse range
 
 
 class View:
-    """One capture at one width, and its estimate.
+    """One capture at one width, and its estimate. It has no width, and nothing but its pose, before at() gives it one.
 
-    pose: (4, 4) camera-to-world. planes: (H, W, 3) float32, the plane each pixel's surface lies on (see `matching`).
-    prior, trust: the plane of the place that each pixel was last labelled with, (H, W, 3), 0 for none, and the margin
-    of that decision, (H, W). looks: (H, W), photometric cost of the estimate. sure: (H, W) bool,
-    where others confirm it. active: (H, W) bool, neither masked nor sky.
+    pose: (4, 4) camera-to-world. colour: (H, W, 3) uint8. grey: (H, W) float32, 0..255, and cube, its cube map.
+    valid, sky: (H, W) bool; active: valid and not sky. rays: (H, W, 3) float32.
+    planes: (H, W, 3) float32, the plane each pixel's surface lies on (see `matching`), and costs: (H, W) float32, what
+    propagation last found it to cost. prior, trust: the plane of the place that each pixel was last labelled with,
+    (H, W, 3) float32, 0 where it kept its own, and the margin of that decision, (H, W) float32. looks: (H, W) float32,
+    photometric cost of the estimate, 0 is perfect. sure: (H, W) bool, where looks tell the range and others confirm it.
     """
 
     def __init__(self, colour: np.ndarray, valid: np.ndarray, sky: np.ndarray, pose: np.ndarray) -> None:
+        """colour (H, W, 3) uint8, valid and sky (H, W) bool at the largest width that is wanted."""
         self.pose = pose
         self._full = (colour, valid, sky)
         self.planes = np.zeros((0, 0, 3), np.float32)
@@ -39,7 +39,7 @@ class View:
         self.sure = np.zeros((0, 0), np.bool_)
 
     def at(self, width: int) -> None:
-        """Go to another width, taking the estimate along."""
+        """Go to another width, even, taking the estimate along; costs are to be computed again."""
         self._draw(width)
         if not self.planes.size:
             self.prior = np.zeros((*self.active.shape, 3), np.float32)
@@ -101,12 +101,14 @@ class View:
 
 
 def taken(values: np.ndarray, width: int) -> np.ndarray:
-    """(H, W, ...) values at another width that is a multiple or a fraction of theirs, by picking."""
-    if width >= values.shape[1]:
-        scale = width // values.shape[1]
-        return np.ascontiguousarray(values.repeat(scale, axis=0).repeat(scale, axis=1))
-    step = values.shape[1] // width
-    return np.ascontiguousarray(values[step // 2 :: step, step // 2 :: step])
+    """(H, W, ...) values at another width, a copy; each pixel takes what its centre lies on."""
+    rows, columns = _picked(values.shape[0], width // 2), _picked(values.shape[1], width)
+    return np.ascontiguousarray(values[rows[:, None], columns])
+
+
+def _picked(given: int, wanted: int) -> np.ndarray:
+    """Of `given` pixels in a row those that the centres of `wanted` pixels lie on, (wanted,) int64."""
+    return np.asarray((2 * np.arange(wanted) + 1) * given // (2 * wanted))
 
 
 def relative_poses(views: Sequence[View], index: int, others: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
