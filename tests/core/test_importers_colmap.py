@@ -95,6 +95,8 @@ class Model:
         order = sorted(range(4), key=lambda index: self.names[index])
         assert [capture.name for capture in imported.captures] == ["a", "b", "d", "e"]
         assert [capture.panoramic for capture in imported.captures] == [True, True, True, False]
+        assert [capture.field_of_view for capture in imported.captures[:3]] == [None] * 3
+        assert imported.captures[3].field_of_view == pytest.approx(2 * np.arctan(320 / 500))
         for capture, index in zip(imported.captures, order, strict=True):
             centre = self.centres[index][[0, 2, 1]] * (1, 1, -1)
             np.testing.assert_allclose(capture.pose[:3, 3] + imported.offset, centre, atol=1e-9)
@@ -202,6 +204,15 @@ def test_a_count_that_lies_costs_no_memory(tmp_path: Path, name: str) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "camera", ["OPENCV_FISHEYE 640 480 500 500 320 240 0 0 0 0", "PINHOLE 640 480 0 0 320 240", "PINHOLE 640 480"]
+)
+def test_no_field_of_view_is_told_where_there_is_none(tmp_path: Path, camera: str) -> None:
+    Model().write_text(tmp_path)
+    (tmp_path / "cameras.txt").write_text(f"1 {camera}\n2 {camera}\n")
+    assert {capture.field_of_view for capture in run(open_source(tmp_path)).captures} == {None}
 
 
 def test_a_track_that_lies_about_its_length_is_refused(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_options_have_defaults_that_work() -> None:
 def test_an_import_travels_as_a_folder(tmp_path: Path) -> None:
     pose = np.eye(4)
     pose[:3, 3] = [0.1, 2.0, 1e-7]
-    captures = (ImportedCapture("a", tmp_path / "ä.png", pose), ImportedCapture("b", None, np.eye(4), False))
+    captures = (ImportedCapture("a", tmp_path / "ä.png", pose), ImportedCapture("b", None, np.eye(4), False, None, 0.7))
     given = Imported(a_cloud(), captures, ("a note",), np.array([5e5, 5.4e6, 0.1]))
     import_folder.write(given, tmp_path / "new")
     read = import_folder.read(tmp_path / "new")
@@ -175,6 +175,7 @@ def test_an_import_travels_as_a_folder(tmp_path: Path) -> None:
     for ours, theirs in zip(read.captures, captures, strict=True):
         assert (ours.name, ours.image, ours.panoramic, ours.mask) == (theirs.name, theirs.image, theirs.panoramic, None)
         np.testing.assert_array_equal(ours.pose, theirs.pose)
+        assert ours.field_of_view == theirs.field_of_view
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1, "points": 3}', '{"schema": 1'])

@@ -60,6 +60,24 @@ def test_poses_and_points_stay_in_their_world_with_z_up(tmp_path: Path, as_folde
     assert any("metres" in note for note in imported.notes)
 
 
+@pytest.mark.parametrize(
+    ("intrinsics", "angle"),
+    [
+        ({"fl_x": 500.0}, 1.570796),
+        ({"camera_angle_x": 0.9}, 0.9),
+        ({"fl_x": 0, "camera_angle_x": 0.9}, 0.9),
+        ({"fl_x": float("nan")}, None),
+        ({"fl_x": 10**400, "camera_angle_x": "wide"}, None),
+        ({"fl_x": 500.0, "w": -3}, None),
+        ({}, None),
+    ],
+)
+def test_the_field_of_view_is_told(tmp_path: Path, intrinsics: dict[str, Any], angle: float | None) -> None:
+    first, second = run(open_source(write(tmp_path, **intrinsics))).captures
+    assert first.field_of_view is None
+    assert second.field_of_view == (None if angle is None else pytest.approx(angle, abs=1e-6))
+
+
 def test_points_and_poses_are_scaled_and_moved_together(tmp_path: Path) -> None:
     far = POSE.copy()
     far[:3, 3] += 200_000

@@ -41,18 +41,22 @@ def scan(seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def write(
-    path: Path, *scans: dict[str, np.ndarray], place: np.ndarray = PLACE, picture: np.ndarray | None = None
+    path: Path,
+    *scans: dict[str, np.ndarray],
+    place: np.ndarray = PLACE,
+    picture: np.ndarray | None = None,
+    flat: bool = False,
 ) -> Path:
     file = pye57.E57(str(path), "w")
     for each in scans:
         file.write_scan_raw(each, rotation=TURN, translation=place, name="a scan")
     if picture is not None:
-        add_picture(file.image_file, file.root["images2D"], png.encode(picture))
+        add_picture(file.image_file, file.root["images2D"], png.encode(picture), flat)
     file.close()
     return path
 
 
-def add_picture(file: Any, images: Any, data: bytes) -> None:
+def add_picture(file: Any, images: Any, data: bytes, flat: bool) -> None:
     def numbers(**values: float) -> Any:
         node = libe57.StructureNode(file)
         for name, value in values.items():
@@ -71,9 +75,12 @@ def add_picture(file: Any, images: Any, data: bytes) -> None:
     sphere.set("pngImage", blob)
     sphere.set("imageWidth", libe57.IntegerNode(file, 16))
     sphere.set("imageHeight", libe57.IntegerNode(file, 8))
-    sphere.set("pixelWidth", libe57.FloatNode(file, 2 * np.pi / 16))
-    sphere.set("pixelHeight", libe57.FloatNode(file, np.pi / 8))
-    image.set("sphericalRepresentation", sphere)
+    width, height = (0.002, 0.002) if flat else (2 * np.pi / 16, np.pi / 8)
+    sphere.set("pixelWidth", libe57.FloatNode(file, width))
+    sphere.set("pixelHeight", libe57.FloatNode(file, height))
+    if flat:
+        sphere.set("focalLength", libe57.FloatNode(file, 0.016))
+    image.set("pinholeRepresentation" if flat else "sphericalRepresentation", sphere)
     images.append(image)
     blob.write(np.frombuffer(data, np.uint8).copy(), 0, len(data))
 
@@ -132,6 +139,16 @@ def test_panoramas_become_captures(tmp_path: Path) -> None:
     np.testing.assert_allclose(-capture.pose[:3, 2], ahead, atol=1e-12)
     np.testing.assert_allclose(capture.pose[:3, 1], (0, 0, 1), atol=1e-12)
     np.testing.assert_allclose(capture.pose[:3, 0], (ahead[1], -ahead[0], 0), atol=1e-12)
+
+
+def test_perspective_pictures_tell_their_field_of_view(tmp_path: Path) -> None:
+    """16 pixels of 2 mm, 16 mm behind the lens."""
+    picture = np.zeros((8, 16, 3), np.uint8)
+    (capture,) = run(open_source(write(tmp_path / "a.e57", scan(), picture=picture, flat=True))).captures
+    assert not capture.panoramic
+    assert capture.field_of_view == pytest.approx(np.pi / 2)
+    ahead = -cameras.matrix_from_quaternion(TURN)[:, 2]
+    np.testing.assert_allclose(-capture.pose[:3, 2], ahead, atol=1e-12)
 
 
 def test_large_scans_are_thinned_to_the_limit(tmp_path: Path) -> None:

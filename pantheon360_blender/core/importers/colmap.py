@@ -36,6 +36,7 @@ _FOLDERS = ("", "sparse/0", "sparse", "0", "colmap/sparse/0")
 _LONGEST_LINE = 1 << 26
 _LONGEST_NAME = 4096
 _BLOCK = 1 << 24  # bytes of points looked at together
+_LONGEST_RECORD = 1 << 27  # bytes: a point that sixteen million pictures see
 _POINT = struct.Struct("<Q3d3BdQ")
 _BROKEN = "Export the model again, all of its files."
 
@@ -200,7 +201,7 @@ def _binary_points(file: Path) -> Iterator[tuple[_Points, int, int]]:
             block = kept + stream.read(_BLOCK)
             starts, end = _starts(block, count - done)
             if not starts:
-                if len(block) == len(kept) or len(block) > 1 << 30:
+                if len(block) == len(kept) or len(block) > _LONGEST_RECORD:
                     raise _short(file)
                 kept = block
                 continue

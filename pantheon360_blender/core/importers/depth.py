@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from .unprojection import add_depth
 _EYE_HEIGHT = 2.0  # metres: a camera on a pole or a raised tripod
 _MARKS = ("_depth", "-depth", ".depth", "_range", "_d", "depth_", "depth")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".exr")
+_LARGEST = 1 << 31  # bytes: floats of 16384 x 8192 pixels with colours
 _AGAIN = "Export the depth pass again."
 
 
@@ -70,6 +72,8 @@ def _read(path: Path, options: Options) -> Job[Imported]:
 
 def _values(path: Path, options: Options) -> np.ndarray:
     with open(path, "rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) > _LARGEST:
+            raise SourceError(f"{path} is {size:,} bytes large: no depth image is.", advice="Choose another file.")
         data = file.read()
     if data.startswith(exr.MAGIC):
         return depth_image.depth_channel(options.decoders.exr(data, str(path)), str(path))
