@@ -18,20 +18,18 @@ def confirmations(
     focal: float,
     pixels: float,
     relative: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Compare a range map with the maps of S other panoramas.
 
     inverse_range: (H, W), 0 where unknown. rays: (H, W, 3). others: (S, H, W) inverse ranges. rotations (S, 3, 3),
     offsets (S, 3): X_other = R X + t. focal: pixels per radian.
     A point is confirmed by a panorama whose own point there lies within `relative` of its range and, carried back,
     within `pixels`. It is denied where the panorama looks through it: its own point lies clearly behind.
-    Returns (H, W) each: how many confirm (int32), how many deny (int32), and the largest angle in radians between the
-    rays of the reference and of a confirming panorama (float32).
+    Returns how many confirm and how many deny, (H, W) int32 each.
     """
     height, width = inverse_range.shape
     agree = np.zeros((height, width), np.int32)
     deny = np.zeros((height, width), np.int32)
-    parallax = np.zeros((height, width), np.float32)
     for v in prange(height):
         for u in range(width):
             rho = inverse_range[v, u]
@@ -77,12 +75,6 @@ def confirmations(
                             found = True
                 if found:
                     agree[v, u] += 1
-                    cosine = (
-                        (rotation[0, 0] * ray[0] + rotation[0, 1] * ray[1] + rotation[0, 2] * ray[2]) * x
-                        + (rotation[1, 0] * ray[0] + rotation[1, 1] * ray[1] + rotation[1, 2] * ray[2]) * y
-                        + (rotation[2, 0] * ray[0] + rotation[2, 1] * ray[1] + rotation[2, 2] * ray[2]) * z
-                    )
-                    parallax[v, u] = max(parallax[v, u], np.float32(math.acos(min(max(cosine, -1.0), 1.0))))
                 elif seen_behind:
                     deny[v, u] += 1
-    return agree, deny, parallax
+    return agree, deny

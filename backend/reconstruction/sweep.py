@@ -36,6 +36,7 @@ _REACH = 0.06
 """Share of the width that a plane grows over a plain surface before it is trusted no more."""
 
 _ENOUGH = 2  # panoramas that agree
+_DISTINCT, _ALIKE = 0.12, 0.5  # photometric cost that other ranges add, and that a sure one has, at the least and most
 _EVEN = 0.25  # margin of labelling at which the confidence is one half; measured on rendered scenes
 _SURE = 0.2  # margin that a pixel has by its own looks where these tell its range and others confirm it
 _PATCH_REACH = 4  # pixels from a patch's centre to its side
@@ -64,10 +65,8 @@ class _Judgement:
     """What is known of a view's estimate, (H, W) each: see judge() and confirmations(). sure: seen and confirmed."""
 
     looks: np.ndarray
-    distinct: np.ndarray
     agree: np.ndarray
     deny: np.ndarray
-    parallax: np.ndarray
     sure: np.ndarray
 
 
@@ -224,10 +223,10 @@ def _judged(views: list[View], others: list[int], index: int) -> _Judgement:
     looks, distinct = judge(
         view.cube, view.rays, view.active, sources(views, index, others), view.planes, stride=2.0, share=0.08
     )
-    agree, deny, parallax = _confirmed(views, others, index, 2.0, 0.05)
+    agree, deny = _confirmed(views, others, index, 2.0, 0.05)
     distinct = np.where(_borrowed(view), 0, distinct)
-    sure = (agree >= min(2, len(others))) & (distinct > 0.12) & (looks < 0.5)
-    return _Judgement(looks, distinct, agree, deny, parallax, sure)
+    sure = (agree >= min(_ENOUGH, len(others))) & (distinct > _DISTINCT) & (looks < _ALIKE)
+    return _Judgement(looks, agree, deny, sure)
 
 
 def _borrowed(view: View) -> np.ndarray:
