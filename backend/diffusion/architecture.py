@@ -24,8 +24,8 @@ IMAGE_SIZE = 224
 """Side of the pictures that CLIP sees: SVD's pipeline knows no other."""
 
 _LIMITS = {
-    "in_channels": 256, "out_channels": 256, "latent_channels": 64, "block_out_channels": 8192, "layers_per_block": 16,
-    "cross_attention_dim": 8192, "num_attention_heads": 256, "transformer_layers_per_block": 32,
+    "in_channels": 256, "out_channels": 256, "latent_channels": 64, "block_out_channels": 8192, "layers_per_block": 8,
+    "cross_attention_dim": 8192, "num_attention_heads": 256, "transformer_layers_per_block": 8,
     "addition_time_embed_dim": 8192, "projection_class_embeddings_input_dim": 65536,
     "hidden_size": 16384, "intermediate_size": 65536, "num_hidden_layers": 256, "patch_size": 224,
     "projection_dim": 16384, "num_channels": 16,
@@ -117,8 +117,8 @@ def _mismatch(configs: Mapping[str, dict[str, Any]], card: ModelCard) -> str | N
         return f"has a U-Net with {unet.get('in_channels', 8)} input channels; its card declares {listed}"
     if unet.get("out_channels", 4) != latents or card.channels["noise"] != latents:
         return f"has a U-Net that does not paint the {latents} latent channels of its VAE"
-    if unet.get("cross_attention_dim", 1024) != clip.get("projection_dim", 512):
-        tokens, width = unet.get("cross_attention_dim", 1024), clip.get("projection_dim", 512)
+    tokens, width = unet.get("cross_attention_dim", 1024), clip.get("projection_dim", 512)
+    if any(count != width for count in (tokens if isinstance(tokens, list) else [tokens])):
         return f"has a U-Net for image tokens of {tokens} numbers; its CLIP makes {width}"
     time_ids = 3 * unet.get("addition_time_embed_dim", 256)
     if unet.get("projection_class_embeddings_input_dim", 768) != time_ids:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -236,10 +237,12 @@ def _unpickled(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _restricted(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError:  # files of the oldest format cannot be mapped
-        return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickle's protocol: what cannot be read raises
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # files of the oldest format cannot be mapped
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _shapes(names: list[str], fetch: Fetch) -> tensor_file.Shapes:

@@ -49,8 +49,8 @@ class ModelFolder:
         return sum(file.stat().st_size for file in files)
 
 
-def open(path: Path | str) -> ModelFolder:
-    """Open a model's folder.
+def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
+    """Open a model's folder. name: what to call it where it has no card; by default as its folder is.
 
     Every file must be there and safe; shapes in the weights' headers must be those of the configurations. Reads no
     weights. Raises ModelError, which says what to do.
@@ -65,7 +65,7 @@ def open(path: Path | str) -> ModelFolder:
         if not parts[part].is_dir():
             raise _lacks(path, part, parts)
     configs = {part: read_config(part, parts[part]) for part in PARTS}
-    card = model_card.read(path) or inferred(path, configs["unet"])
+    card = model_card.read(path) or inferred(path, configs["unet"], name or path.name)
     architecture.check(configs, card, path)
     for part in WEIGHTS:
         _check_weights(part, parts[part], configs[part])
@@ -109,7 +109,7 @@ def weight_files(part: str, folder: Path) -> list[Path]:
 
 def variant(part: str, folder: Path) -> str | None:
     """The variant to load a part by: None, or "fp16" where only half precision is there."""
-    return "fp16" if ".fp16." in weight_files(part, folder)[0].name.replace("fp16-", "fp16.") else None
+    return "fp16" if ".fp16" in weight_files(part, folder)[0].name else None
 
 
 def shapes(part: str, folder: Path) -> tensor_file.Shapes:
@@ -179,7 +179,7 @@ def _shards(index: Path) -> list[Path]:
     return [index.parent / name for name in sorted(names)]
 
 
-def inferred(path: Path, unet: dict[str, Any]) -> ModelCard:
+def inferred(path: Path, unet: dict[str, Any], name: str) -> ModelCard:
     """What a folder without a card is: by the length of clips its U-Net was made for, and Argus by its name.
 
     unet: the U-Net's configuration. Raises ModelError where that does not tell what its input is.
@@ -193,9 +193,9 @@ def inferred(path: Path, unet: dict[str, Any]) -> ModelCard:
     frames = unet.get("num_frames", 25)
     if not json_values.is_integer(frames) or not 1 <= frames <= 1000:
         raise ModelError(f"{path} has a U-Net for {frames!r} frames.", advice="Get its config.json again.")
-    origin = f"{path.name} {unet.get('_name_or_path', '')}".lower()
+    origin = f"{name} {unet.get('_name_or_path', '')}".lower()
     kind = "argus" if "argus" in origin else "svd" if frames == 14 else "svd-xt"
-    return preset(kind, path.name, frames=frames)
+    return preset(kind, name, frames=frames)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -75,7 +75,8 @@ def find(model: str | Path) -> ModelFolder:
             advice=f"There are: {known}. Get one with: python -m backend models add FOLDER_OR_HUB_ID",
             code="no-model",
         )
-    return model_folder.open(located(str(model), download=False))
+    place = located(str(model), download=False)
+    return model_folder.open(place, name=_name_of(str(model)))
 
 
 def located(source: str, *, download: bool, half: bool = False) -> Path:
@@ -141,7 +142,7 @@ def add(
         parts = {**find_parts(base, download=download, half=half), "unet": parts["unet"]}
     with new_folder.filling(target) as scratch:
         yield from _fill(scratch, parts, copy)
-        model_card.write(scratch, _card(place, scratch, name, alone, kind, licence))
+        model_card.write(scratch, _card(source, place, scratch, name, alone, kind, licence))
         yield Progress("Checking it")
         _check(scratch, place)
     return _entry(target)
@@ -197,7 +198,7 @@ def _fill(scratch: Path, parts: Mapping[str, Path], copy: bool) -> Job[None]:
 
 
 def _card(
-    place: Path, scratch: Path, name: str, alone: bool, kind: str | None, licence: str | None
+    source: str, place: Path, scratch: Path, name: str, alone: bool, kind: str | None, licence: str | None
 ) -> model_card.ModelCard:
     """The model's own card, else what is told or can be inferred."""
     card = model_card.read(place)
@@ -205,7 +206,8 @@ def _card(
         if kind is not None and kind != card.kind:
             raise ModelError(f"{place} says itself that it is of kind {card.kind}.", advice="Leave --kind away.")
         return card if licence is None else replace(card, licence=licence)
-    inferred = model_folder.inferred(place, model_folder.read_config("unet", model_folder.places(scratch)["unet"]))
+    unet = model_folder.read_config("unet", model_folder.places(scratch)["unet"])
+    inferred = model_folder.inferred(place, unet, f"{name} {_name_of(source)}")
     kind = kind or ("argus" if alone else inferred.kind)
     card = replace(model_folder.preset(kind, name, frames=inferred.frames), inferred=True)
     return replace(card, licence=licence) if licence else card

@@ -97,9 +97,23 @@ def test_making_a_model_leaves_the_random_numbers_of_others_alone(tmp_path: Path
 def test_sharded_weights_are_the_same_weights(tiny: Path, tmp_path: Path) -> None:
     tiny_model.make(tmp_path / "sharded", shards="500KB")
     assert len(list((tmp_path / "sharded" / "unet").glob("*.safetensors"))) > 2
-    whole, sharded = (loading.load(model_folder.open(path)) for path in (tiny, tmp_path / "sharded"))
-    for name, tensor in whole.unet.state_dict().items():
-        assert torch.equal(tensor, sharded.unet.state_dict()[name])
+    both = (loading.load(model_folder.open(path)) for path in (tiny, tmp_path / "sharded"))
+    whole, sharded = (loaded.unet.state_dict() for loaded in both)
+    assert whole.keys() == sharded.keys() and all(torch.equal(whole[name], sharded[name]) for name in whole)
+
+
+def test_shards_of_half_precision_are_found(tiny: Path, model: Callable[..., Path]) -> None:
+    """As the libraries themselves write them."""
+    path = model()
+    loaded = loading.load(model_folder.open(tiny), dtype=torch.float16)
+    for part in ("unet", "image_encoder"):
+        for file in (path / part).iterdir():
+            file.unlink()
+        getattr(loaded, part).save_pretrained(path / part, variant="fp16", max_shard_size="500KB")
+        assert len(list((path / part).glob("*.fp16*.safetensors"))) > 1 or part == "image_encoder"
+    again = loading.load(model_folder.open(path), dtype=torch.float16)
+    first, second = loaded.unet.state_dict(), again.unet.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_half_precision_alone_will_do(model: Callable[..., Path]) -> None:

@@ -171,6 +171,17 @@ def test_a_hub_id_that_was_downloaded_before_is_found_offline(tiny: Path, tmp_pa
     assert model_store.find("panoramas").bytes > 0
 
 
+def test_a_hub_model_without_a_card_is_called_by_its_id(model: Callable[..., Path], tmp_path: Path) -> None:
+    path = model()
+    (path / model_card.FILE).unlink()
+    in_hub_cache(tmp_path / "hub", "someone/argus-360", path)
+    card = model_store.find("someone/argus-360").card
+    assert (card.name, card.kind) == ("argus-360", "argus")
+    finish(model_store.add("someone/argus-360", name="mine"))
+    card = model_store.find("mine").card
+    assert (card.name, card.kind) == ("mine", "argus")
+
+
 def test_a_download_asks_for_safetensors_and_configurations_only(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fnmatch import fnmatch
 
@@ -272,6 +283,15 @@ def test_as_a_process_it_prints_what_it_means_and_nothing_of_the_libraries(store
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1 and str(store / "tiny") in done.stdout
+
+
+def test_help_imports_no_learning_stack() -> None:
+    code = (
+        "import sys; from backend.__main__ import arguments; arguments().format_help();"
+        "sys.exit(str({'torch', 'diffusers', 'transformers', 'numpy'} & set(sys.modules) or '') or 0)"
+    )
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_cards_of_the_store_can_be_edited_by_hand(tiny: Path, store: Path) -> None:
