@@ -14,7 +14,7 @@ import time
 import check
 import environments
 
-SUITES = {**dict.fromkeys(environments.BLENDERS, "tests"), "backend": "tests/reconstruction"}
+SUITES = {**dict.fromkeys(environments.BLENDERS, ("tests",)), "backend": ("tests/reconstruction", "tests/diffusion")}
 """Environment -> the tests it runs: what needs numba, torch and the like runs in the backend's, without Blender."""
 
 
@@ -44,7 +44,7 @@ def _suite(name: str, options: list[str]) -> str:
         return f"skipped: {str(reason).splitlines()[0]}"
     print(f"\n[test] the suite in {name}", flush=True)
     started = time.monotonic()
-    command = [str(python), "-B", "-m", "pytest", "-q", *(options or [SUITES[name]])]
+    command = [str(python), "-B", "-m", "pytest", "-q", *(options or SUITES[name])]
     code = subprocess.run(command, cwd=environments.ROOT).returncode
     return f"{_verdict(code)} in {time.monotonic() - started:.0f} s"
 

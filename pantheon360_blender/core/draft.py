@@ -124,7 +124,7 @@ class _Surroundings:
     def elsewhere(self, pose: np.ndarray) -> np.ndarray:
         """Where a capture at `pose` sees them in clearly other directions, (H, W) float32: 1 there, 0 elsewhere."""
         near = np.zeros((_NEAR_WIDTH // 4, _NEAR_WIDTH // 2), np.float32)
-        outward = self.points - pose[:3, 3].astype(np.float32)
+        outward: np.ndarray = self.points - pose[:3, 3].astype(np.float32)
         distance = np.linalg.norm(outward, axis=1)
         moved = (distance > 0) & ((outward * self.directions).sum(axis=1) < np.cos(_PARALLAX) * distance)
         seen = outward[moved] @ pose[:3, :3].astype(np.float32)
