@@ -234,7 +234,7 @@ class _Cells:
     def _column(self, points: np.ndarray, column: tuple[int, int]) -> np.ndarray:
         mixed = np.zeros(len(points), np.uint64)
         for axis in range(2):
-            index = np.clip(np.floor(points[:, axis] / np.float64(self._size)), -(2.0**62), 2.0**62)
+            index = np.clip(np.floor(np.divide(points[:, axis], self._size, dtype=np.float64)), -(2.0**62), 2.0**62)
             mixed += (index.astype(np.int64) + column[axis]).view(np.uint64) * _MIX[axis]
         return mixed
 

@@ -38,6 +38,6 @@ def _voxels(points: np.ndarray, low: np.ndarray, size: float) -> np.ndarray:
     """(N,) int64 number of the voxel of each point; what lies far out shares those at the rim."""
     key = np.zeros(len(points), np.int64)
     for axis in range(3):
-        index = np.floor((points[:, axis] - low[axis]) / size) + (_LARGEST_INDEX + 1) // 2
+        index = np.floor(np.subtract(points[:, axis], low[axis], dtype=np.float64) / size) + (_LARGEST_INDEX + 1) // 2
         key = (key << 21) | np.clip(index, 0, _LARGEST_INDEX).astype(np.int64)
     return key

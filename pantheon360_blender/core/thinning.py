@@ -140,11 +140,11 @@ def _check(size: float, keep: Keep) -> None:
 
 def _first_size(points: np.ndarray, limit: int) -> float:
     """Edge of the voxels to begin with, in metres: on the small side, for points that lie on one plane."""
-    low, high = np.percentile(points[:: max(1, len(points) // 100_000)], [2, 98], axis=0)
-    extent = np.sort((high - low).astype(np.float64))[::-1]
+    low, high = np.percentile(points[:: max(1, len(points) // 100_000)].astype(np.float64), [2, 98], axis=0)
+    extent = np.sort(high - low)[::-1]
     area = max(extent[0] * extent[1], (extent[0] * 1e-3) ** 2)
     size = 0.9 * np.sqrt(area / limit)
-    reach = float(np.abs(points).max())
+    reach = float(np.abs([low, high]).max())  # of most points: one that went astray does not blur the rest
     return float(max(size, reach * 1e-7, 1e-9))  # float32 tells no more apart
 
 
@@ -249,7 +249,7 @@ def _keys(points: np.ndarray, size: float) -> np.ndarray:
     """
     mixed = np.zeros(len(points), np.uint64)
     for axis in range(3):
-        index = np.floor(points[:, axis] / np.float64(size))
+        index = np.floor(np.divide(points[:, axis], size, dtype=np.float64))
         np.clip(index, -_LARGEST_INDEX, _LARGEST_INDEX, out=index)
         mixed += index.astype(np.int64).view(np.uint64) * _MIX[axis]
     return mixed

@@ -117,6 +117,14 @@ def test_a_stray_point_far_away_costs_the_others_no_resolution() -> None:
     assert np.abs(kept.points).max() > 9e8
 
 
+@pytest.mark.parametrize("stray", [1e9, 3e38])
+def test_a_stray_point_does_not_coarsen_what_is_thinned_to_a_limit(stray: float) -> None:
+    points = np.random.default_rng(2).uniform(-1, 1, (4000, 3)).astype(np.float32)
+    points[:2, 0] = stray, -stray
+    thinned = thin_to(PointCloud(points, np.zeros((4000, 3), np.uint8)), 1000)
+    assert 500 < len(thinned) <= 1000
+
+
 def test_points_that_are_not_finite_are_left_out() -> None:
     points = np.array([[0, 0, 0], [np.nan, 0, 0], [0, np.inf, 0], [5, 5, 5]], np.float32)
     kept = thin(PointCloud(points, np.zeros((4, 3), np.uint8)), 1.0)
