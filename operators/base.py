@@ -16,7 +16,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.scene import cache, captures
-from ..pantheon360_blender.scene.jobs import JobOperator
+from ..pantheon360_blender.scene.jobs import NOTHING_CHANGED, JobOperator
 
 
 class ImmediateOperator(bpy.types.Operator):
@@ -57,6 +57,7 @@ class FilesOperator(JobOperator, ImportHelper):  # type: ignore[misc]
     A subclass gives `filter_glob`, a hidden StringProperty, and reads `paths` in its `job`.
     """
 
+    left = NOTHING_CHANGED
     files: CollectionProperty(  # type: ignore[valid-type]
         type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"}
     )

@@ -11,7 +11,7 @@ from ..pantheon360_blender.core.colour_match import ColourMatch
 from ..pantheon360_blender.core.errors import CacheError
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene import cache_edit
-from ..pantheon360_blender.scene.jobs import JobOperator
+from ..pantheon360_blender.scene.jobs import NOTHING_CHANGED, JobOperator
 from . import base
 
 
@@ -58,6 +58,7 @@ class EditJobOperator(JobOperator):
     """An edit of the cache that takes seconds where it is large. A subclass defines `edit` and may define `done`."""
 
     bl_options = {"REGISTER", "UNDO"}
+    left = NOTHING_CHANGED
 
     @classmethod
     def refusal(cls, context: Any) -> str:

@@ -9,7 +9,7 @@ from bpy.props import EnumProperty, FloatProperty, IntProperty
 from ..pantheon360_blender.core.errors import CacheError
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene import mesh_points
-from ..pantheon360_blender.scene.jobs import JobOperator
+from ..pantheon360_blender.scene.jobs import NOTHING_CHANGED, JobOperator
 from ..pantheon360_blender.scene.mesh_points import Sampled
 from . import base
 
@@ -20,6 +20,7 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
     bl_idname = "pantheon360.sample_mesh"
     bl_label = "Points from Mesh"
     bl_options = {"REGISTER", "UNDO"}
+    left = NOTHING_CHANGED
 
     spacing: FloatProperty(  # type: ignore[valid-type]
         name="Spacing",

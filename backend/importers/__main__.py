@@ -29,7 +29,7 @@ def arguments() -> argparse.ArgumentParser:
         "--limit", type=int, default=Options.limit, help="points above which it is thinned (%(default)s)"
     )
     parser.add_argument("--voxel", type=float, default=0.0, help="thin by voxels of this edge in metres")
-    parser.add_argument("--up", choices=list(UP_AXES), help="the file's axis that points up")
+    parser.add_argument("--up", choices=list(UP_AXES), help="the file's axis that points up, as --up=-y")
     parser.add_argument("--scale", type=float, help="metres of a unit of the file's coordinates")
     parser.add_argument("--offset", type=float, nargs=3, metavar=("X", "Y", "Z"), help="metres to take off")
     parser.add_argument("--image", type=Path, help="the panorama of a depth image")

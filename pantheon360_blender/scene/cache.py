@@ -472,4 +472,5 @@ def register() -> None:
 
 
 def unregister() -> None:
-    bpy.app.handlers.depsgraph_update_post.remove(_let_go)
+    if _let_go in bpy.app.handlers.depsgraph_update_post:  # other add-ons clear these lists
+        bpy.app.handlers.depsgraph_update_post.remove(_let_go)

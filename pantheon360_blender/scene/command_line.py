@@ -380,7 +380,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="POINTS",
         help="thin what has more (%(default)s)",
     )
-    importing.add_argument("--up", choices=list(UP_AXES), help="the file's axis that points up; by default as it says")
+    importing.add_argument(
+        "--up", choices=list(UP_AXES), help="the file's axis that points up, as --up=-y; by default as it says"
+    )
     importing.add_argument(
         "--every", type=_count, default=1, metavar="N", help="of a video with depth, each n-th frame"
     )

@@ -112,6 +112,9 @@ def _redraw(area: bpy.types.Area, *, whole: bool) -> None:
             region.tag_redraw()
 
 
+NOTHING_CHANGED = "Nothing was changed."
+"""What a cancelled job leaves behind that changes the scene in its last step alone."""
+
 _running: list[Session] = []
 """Sessions whose timers Blender holds: they must be ended before the add-on goes, or Blender hangs when it quits."""
 
@@ -166,6 +169,8 @@ class JobOperator(bpy.types.Operator):
     bl_options = {"REGISTER"}
     changes_data = True
     """Whether there is anything in the .blend to undo."""
+    left = "What is finished is kept."
+    """What a cancelled job leaves behind, as a sentence."""
     _session: Session | None = None
 
     @classmethod
@@ -237,7 +242,7 @@ class JobOperator(bpy.types.Operator):
             return {"CANCELLED"}
         if event.type == "ESC" and event.value == "PRESS":
             session.end("Esc was pressed")
-            self.report({"INFO"}, f"{self.bl_label} was cancelled. What is finished is kept.")
+            self.report({"INFO"}, f"{self.bl_label} was cancelled. {self.left}")
             return {"CANCELLED"}
         # A render reads the scene in a thread of its own: a job that steps through frames meanwhile would crash it.
         if event.type != "TIMER" or _rendering():
