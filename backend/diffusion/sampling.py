@@ -1,0 +1,182 @@
+"""Painting a clip: Stable Video Diffusion over panoramas that know their geometry and their anchors.
+
+Latents are (F, 4, h, w) float32 in the clip's time; P passes over them are (P, F, 4, h, w), each in its own time.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from pantheon360_blender.core.progress import Job, Progress
+
+from . import anchors, autoencoder, conditioning, noise, panorama
+from .anchors import Clip, Pass
+from .errors import ModelError
+from .options import Recipe
+
+Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""A U-Net over N clips: inputs (N, F, C, h, w), timestep (), tokens (N, K, D), time ids (N, 3) -> (N, F, 4, h, w)."""
+
+
+@dataclass(frozen=True)
+class Portions:
+    """How much is worked on at a time. Fewer take less memory; only `decoded` changes what is painted.
+
+    evaluations: of the U-Net, of up to four a step (two passes, each with and without conditions); None for all.
+    encoded, decoded: frames the VAE takes; None for all. context: see autoencoder.decode.
+    """
+
+    evaluations: int | None = None
+    encoded: int = 1
+    decoded: int | None = None
+    context: int = 0
+
+
+@dataclass(frozen=True)
+class Step(Progress):
+    """A denoising step that is done. clean: the latents as the model believes them to be without noise."""
+
+    clean: torch.Tensor | None = None
+
+
+def paint(
+    model: Any, clip: Clip, recipe: Recipe, *, device: torch.device | str = "cpu", portions: Portions | None = None
+) -> Job[np.ndarray]:
+    """Paint a clip; (F, H, W, 3) uint8 sRGB.
+
+    model: loading.Components on `device`.
+    Raises ModelError where the model's numbers overflow.
+    """
+    portions = portions or Portions()
+
+    # 1. What the model sees: geometry with the anchors in it, encoded, and the anchors' CLIP tokens
+    passes = yield from anchors.prepare(
+        model, clip, recipe.configuration, recipe.handling, device=device, chunk=portions.encoded
+    )
+
+    # 2. The noise that the path has at these frames
+    shape = (model.card.channels["noise"], *passes[0].condition.shape[-2:])
+    start = noise.frames(recipe.seed, len(clip), shape, first=clip.first).to(device)
+
+    # 3. Denoising
+    with ExitStack() as stack:
+        if recipe.handling.circular:
+            stack.enter_context(panorama.circular_convolutions(model.unet))
+        predict = predictor(model.unet, portions.evaluations)
+        latents = yield from denoise(predict, model.scheduler, passes, start, recipe)
+
+    # 4. Pixels
+    frames = yield from autoencoder.decode(
+        model.vae, latents, recipe.handling, device=device, chunk=portions.decoded, context=portions.context
+    )
+    return autoencoder.images_of(frames)
+
+
+@torch.no_grad()
+def denoise(
+    predict: Predict, scheduler: Any, passes: Sequence[Pass], start: torch.Tensor, recipe: Recipe
+) -> Job[torch.Tensor]:
+    """Latents of the clip from noise.
+
+    start: (F, 4, h, w) float32, normal noise.
+    Yields a Step after each step. Raises ModelError where numbers overflow.
+    """
+    scheduler = copy.deepcopy(scheduler)  # a scheduler counts its steps
+    scheduler.set_timesteps(recipe.steps, device=start.device)
+    evaluations = Evaluations.of(passes, recipe)
+    latents = start * scheduler.init_noise_sigma
+    total = len(scheduler.timesteps)
+    yield Progress("Denoising", 0, total)
+    for step, timestep in enumerate(scheduler.timesteps):
+        turn = panorama.columns_of_step(recipe.handling.roll, step, latents.shape[-1], recipe.seed)
+        views = anchors.in_pass_time(latents, passes)
+        velocity = evaluations.velocity(predict, scheduler.scale_model_input(views, timestep), timestep, turn)
+        clean = without_noise(views, velocity, scheduler.sigmas[step])
+        views = scheduler.step(velocity, timestep, views).prev_sample
+        latents = anchors.fused(views, passes, recipe.weighting)
+        _check(latents, step)
+        yield Step("Denoising", step + 1, total, clean=anchors.fused(clean, passes, recipe.weighting))
+    return latents
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluations:
+    """What the U-Net is asked in each step: the passes without conditions, where there is guidance, and with them.
+
+    conditions: (N, F, C, h, w). tokens: (N, K, D). time_ids: (N, 3).
+    guidance: (F, 1, 1, 1) in the passes' own time, or None where there is none.
+    """
+
+    conditions: torch.Tensor
+    tokens: torch.Tensor
+    time_ids: torch.Tensor
+    guidance: torch.Tensor | None
+
+    @classmethod
+    def of(cls, passes: Sequence[Pass], recipe: Recipe) -> Evaluations:
+        conditions = torch.stack([each.condition for each in passes])
+        tokens = torch.stack([each.tokens for each in passes])
+        guidance = None
+        if max(recipe.guidance) > 1:
+            guidance = torch.linspace(*recipe.guidance, conditions.shape[1]).view(-1, 1, 1, 1).to(conditions.device)
+            conditions = torch.cat([torch.zeros_like(conditions), conditions])
+            tokens = torch.cat([torch.zeros_like(tokens), tokens])
+        time_ids = conditioning.time_ids(recipe.fps, recipe.motion_bucket, recipe.noise_aug)
+        return cls(conditions, tokens, time_ids.to(conditions.device).expand(len(conditions), -1), guidance)
+
+    def velocity(self, predict: Predict, views: torch.Tensor, timestep: torch.Tensor, turn: int) -> torch.Tensor:
+        """The guided v-prediction (P, F, 4, h, w) float32 for the passes' scaled latents.
+
+        turn: columns the panorama is turned by while the U-Net looks at it.
+        """
+        noisy = views if self.guidance is None else torch.cat([views, views])
+        inputs = panorama.turned(torch.cat([noisy, self.conditions], dim=2), turn)
+        predicted = panorama.turned(predict(inputs, timestep, self.tokens, self.time_ids), -turn)
+        if self.guidance is None:
+            return predicted
+        unconditional, conditional = predicted.chunk(2)
+        return unconditional + self.guidance * (conditional - unconditional)
+
+
+def predictor(unet: Any, at_once: int | None = None) -> Predict:
+    """Ask a U-Net, `at_once` clips at a time (None: all), in its own precision."""
+
+    def predict(
+        inputs: torch.Tensor, timestep: torch.Tensor, tokens: torch.Tensor, time_ids: torch.Tensor
+    ) -> torch.Tensor:
+        size = at_once or len(inputs)
+        parts = zip(inputs.split(size), tokens.split(size), time_ids.split(size), strict=True)
+        predicted = [
+            unet(
+                noisy.to(unet.dtype),
+                timestep,
+                encoder_hidden_states=told.to(unet.dtype),
+                added_time_ids=numbers,
+                return_dict=False,
+            )[0]
+            for noisy, told, numbers in parts
+        ]
+        return torch.cat(predicted).float()
+
+    return predict
+
+
+def without_noise(latents: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """What v-prediction takes for the latents without their noise of standard deviation sigma."""
+    return velocity * (-sigma / (sigma**2 + 1) ** 0.5) + latents / (sigma**2 + 1)
+
+
+def _check(latents: torch.Tensor, step: int) -> None:
+    if not torch.isfinite(latents).all():
+        raise ModelError(
+            f"The model's numbers overflowed in step {step + 1}: its latents are not finite.",
+            advice="Paint in full precision (float32), with less guidance, and without LoRA files.",
+            code="not-finite",
+        )
