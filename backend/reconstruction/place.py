@@ -163,12 +163,15 @@ def _labelled(
 
 
 def _solved(view: View, planes: np.ndarray, costs: np.ndarray, all_compete: bool) -> _Labelled:
-    """One view's labels: planes (P, 3) at costs (H, W, P), or a pixel's own estimate."""
+    """One view's labels: planes (P, 3) at costs (H, W, P), or a pixel's own estimate.
+
+    all_compete: False where `costs` exclude planes that might win.
+    """
     own = np.where(view.sure, _SURE_OWN, 0.5 * np.minimum(view.looks, 1) + _UNSURE_OWN)[..., None]
     rho = np.concatenate([view.rays @ planes.T, view.rho()[..., None]], axis=-1).astype(np.float32, copy=False)
     chosen, margin = decide(np.concatenate([costs, own.astype(np.float32)], axis=-1), rho, view.colour)
     if all_compete:
-        alone = margin > EXCLUDED / 2  # there is no other plane: one's own estimate is as good as its looks
+        alone = (costs >= EXCLUDED).all(axis=-1)  # no plane is there: an estimate is as good as its looks
         margin = np.where(alone, np.maximum(_UNSURE_OWN - own[..., 0], 0), margin)
     picked = np.take_along_axis(rho, chosen[..., None], axis=-1)[..., 0]
     return _Labelled(chosen, np.where(view.active, np.maximum(picked, 0), 0), margin, planes)
