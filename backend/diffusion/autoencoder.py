@@ -17,6 +17,9 @@ from pantheon360_blender.core.progress import Job, Progress
 from . import panorama
 from .options import Handling
 
+_ENCODER_REACH = 4
+"""How many times the decoder's padding the encoder gets: its edges reach further, most of its layers being coarse."""
+
 
 def factor(vae: Any) -> int:
     """Pixels across for one latent."""
@@ -42,13 +45,13 @@ def encode(
 
     chunk: frames at a time; the encoder looks at each frame alone, so that it changes memory only.
     """
-    columns = handling.columns * factor(vae)
+    columns = _ENCODER_REACH * handling.columns
     parts = []
     with _across_the_seam(vae, handling), _precise(vae):
         for first in range(0, len(video), chunk):
             yield Progress("Encoding", first, len(video))
-            frames = panorama.padded(video[first : first + chunk].to(device, vae.dtype), columns)
-            parts.append(panorama.cropped(vae.encode(frames).latent_dist.mode(), handling.columns).float())
+            frames = panorama.padded(video[first : first + chunk].to(device, vae.dtype), columns * factor(vae))
+            parts.append(panorama.cropped(vae.encode(frames).latent_dist.mode(), columns).float())
     yield Progress("Encoding", len(video), len(video))
     return torch.cat(parts)
 

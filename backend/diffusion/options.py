@@ -25,7 +25,8 @@ class Handling:
     """How the seam is handled (panorama.py).
 
     roll: turn of the panorama between steps: "none", "quarter" of the width (Argus), "random" (PanoWan).
-    padding: latent columns from beyond the seam on either side of what the VAE gets; unused where `circular`.
+    padding: latent columns from beyond the seam on either side of what the VAE decodes, and more of what it encodes;
+    unused where `circular`.
     circular: whether convolutions wrap.
     """
 
@@ -35,7 +36,7 @@ class Handling:
 
     @property
     def columns(self) -> int:
-        """Latent columns the VAE is to be given on either side."""
+        """Latent columns the VAE's decoder is to be given on either side."""
         return 0 if self.circular else self.padding
 
 

@@ -1,0 +1,352 @@
+"""Painting against stock diffusers, and what must hold of panoramas, noise, portions and broken numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the backend environment has torch")
+diffusers = pytest.importorskip("diffusers", reason="the backend environment has diffusers")
+transformers = pytest.importorskip("transformers", reason="the backend environment has transformers")
+
+from PIL import Image
+
+from backend.diffusion import anchors, autoencoder, conditioning, noise, panorama, sampling, schedulers, tiny_model
+from backend.diffusion.anchors import Clip, Pass
+from backend.diffusion.errors import ModelError
+from backend.diffusion.options import OFF, Handling, Recipe
+from pantheon360_blender.core.progress import finish
+
+WHOLE = Handling(roll="none", padding=0, circular=True)
+TURNING = Handling(roll="quarter", padding=0, circular=True)
+
+
+# Stock diffusers
+
+
+def other_model() -> Any:
+    """Networks of another shape than the tiny model's: fewer levels, more layers, a VAE of stride 4."""
+    card = tiny_model.card("tiny")
+    parts = tiny_model.configs(card)
+    parts["unet"] |= {
+        "down_block_types": ["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"],
+        "up_block_types": ["UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"],
+        "block_out_channels": [32, 64],
+        "num_attention_heads": [4, 2],
+        "layers_per_block": 2,
+        "cross_attention_dim": 48,
+    }
+    parts["vae"] |= {"block_out_channels": [32, 32, 64], "down_block_types": ["DownEncoderBlock2D"] * 3}
+    parts["image_encoder"] |= {"projection_dim": 48, "patch_size": 56}
+    networks = {name: tiny_model.network(name, parts[name], 9) for name in ("unet", "vae", "image_encoder")}
+    return SimpleNamespace(**networks, scheduler=schedulers.scheduler("euler", parts["scheduler"]), card=card)
+
+
+@pytest.mark.parametrize(
+    ("other", "frames", "guidance", "noise_aug", "chunk"),
+    [(False, 4, (3.0, 3.0), 0.0, None), (True, 5, (1.0, 2.5), 0.02, 2)],
+    ids=["tiny", "other"],
+)
+def test_equals_stock_diffusers(
+    components: Any,
+    panoramas: Callable[..., np.ndarray],
+    other: bool,
+    frames: int,
+    guidance: tuple[float, float],
+    noise_aug: float,
+    chunk: int | None,
+) -> None:
+    """A still image as geometry, one token, no panoramic handling: latents and frames are those of the pipeline."""
+    model = other_model() if other else components
+    picture = panoramas(3, 1, 128)[0]
+    start = noise.frames(5, frames, (4, 64 // autoencoder.factor(model.vae), 128 // autoencoder.factor(model.vae)))
+
+    last: dict[str, Any] = {}
+    pipeline = diffusers.StableVideoDiffusionPipeline(
+        model.vae, model.image_encoder, model.unet, schedulers.scheduler("euler", dict(model.scheduler.config)), clip()
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    stock = pipeline(
+        Image.fromarray(picture),
+        height=64,
+        width=128,
+        num_frames=frames,
+        num_inference_steps=4,
+        min_guidance_scale=guidance[0],
+        max_guidance_scale=guidance[1],
+        noise_aug_strength=noise_aug,
+        decode_chunk_size=chunk,
+        generator=torch.Generator().manual_seed(2),
+        latents=start[None],
+        output_type="pt",
+        callback_on_step_end=lambda pipeline, step, timestep, values: last.update(values) or {},
+    ).frames[0]
+
+    still = autoencoder.video_of(np.stack([picture] * frames))
+    still = still + noise_aug * torch.randn(still[:1].shape, generator=torch.Generator().manual_seed(2))
+    condition = finish(autoencoder.encode(model.vae, still, OFF))
+    told = Pass(condition, conditioning.tokens(model.image_encoder, picture[None]))
+    recipe = Recipe(steps=4, guidance=guidance, noise_aug=noise_aug, handling=OFF)
+    ours = finish(sampling.denoise(sampling.predictor(model.unet), model.scheduler, [told], start, recipe))
+    video = finish(autoencoder.decode(model.vae, ours, OFF, chunk=chunk))
+
+    assert difference(ours, last["latents"][0]) <= 1e-5
+    assert difference((video / 2 + 0.5).clamp(0, 1), stock) <= 1e-5
+    without = finish(
+        sampling.denoise(
+            sampling.predictor(model.unet),
+            model.scheduler,
+            [replace(told, tokens=torch.zeros_like(told.tokens))],
+            start,
+            recipe,
+        )
+    )
+    assert difference(without, ours) > 1e-4, "the token does not matter, so that its being right proves nothing"
+
+
+def clip() -> Any:
+    return transformers.CLIPImageProcessor(
+        image_mean=list(conditioning.CLIP_MEAN), image_std=list(conditioning.CLIP_DEVIATION)
+    )
+
+
+# Panoramas
+
+
+def test_turning_the_panorama_turns_the_painting(components: Any, geometry: Callable[..., Any], panoramas: Any) -> None:
+    """Anchor, geometry and noise turned by the strides of VAE and U-Net together (64 pixels).
+
+    Exact but for the crops' colours: they are rounded to 8 bits, and half a turn of the grid rounds some otherwise.
+    """
+    start, frames = panoramas(1, 1)[0], geometry(2, 3)
+    turned = [replace(frame, colour=np.roll(frame.colour, 64, axis=1)) for frame in frames]
+    clips = Clip(frames, start=start), Clip(turned, start=np.roll(start, 64, axis=1))
+    noises = [noise.frames(4, 3, (4, 16, 32))]
+    noises.append(panorama.turned(noises[0], 8))
+
+    def turning_error(handling: Handling) -> float:
+        recipe = Recipe(steps=2, handling=handling)
+        videos = [video(components, clip, recipe, start) for clip, start in zip(clips, noises, strict=True)]
+        return difference(panorama.turned(videos[0], 64), videos[1])
+
+    assert turning_error(TURNING) < 1e-3
+    assert turning_error(OFF) > 0.1
+
+
+@pytest.mark.parametrize("roll", ["none", "quarter", "random"])
+def test_turning_for_the_unet_alone_changes_nothing_where_it_commutes(components: Any, roll: Any) -> None:
+    """With circular convolutions and turns by its stride the U-Net sees the same panorama from elsewhere."""
+    told, start = random_pass(3, 32), noise.frames(0, 3, (4, 8, 32))
+    recipe = Recipe(steps=3, handling=replace(WHOLE, roll=roll))
+    with panorama.circular_convolutions(components.unet):
+        still = denoised(components, [told], start, replace(recipe, handling=WHOLE))
+        turning = denoised(components, [told], start, recipe)
+    assert (difference(still, turning) < 1e-5) == (roll != "random")
+    assert difference(still, turning) < 5
+
+
+def test_there_is_no_seam(components: Any, geometry: Callable[..., Any], panoramas: Any) -> None:
+    """Steps across the seam are as large as steps elsewhere between the decoder's blocks; without handling not."""
+
+    def ratio(handling: Handling) -> float:
+        painted = []
+        for seed in range(3):
+            clip = Clip(geometry(seed, 8), start=panoramas(seed + 9, 1)[0])
+            painted.append(finish(sampling.paint(components, clip, Recipe(steps=1, handling=handling, seed=seed))))
+        return panorama.seam_ratio(np.concatenate(painted), stride=8)
+
+    assert ratio(TURNING) == pytest.approx(1, abs=0.05)
+    assert ratio(OFF) != pytest.approx(1, abs=0.2)
+
+
+# Guidance, noise, portions
+
+
+def test_guidance_of_one_asks_once(components: Any) -> None:
+    """As the published formula has it: unconditional + 1 * (conditional - unconditional)."""
+    asked: list[int] = []
+    predict = sampling.predictor(components.unet)
+
+    def counted(inputs: Any, *others: Any) -> Any:
+        asked.append(len(inputs))
+        return predict(inputs, *others)
+
+    told, start = random_pass(3, 16), noise.frames(0, 3, (4, 8, 16))
+    recipe = Recipe(steps=2, guidance=(1, 1), handling=OFF)
+    once = finish(sampling.denoise(counted, components.scheduler, [told], start, recipe))
+    assert asked == [1, 1]
+    nearly = finish(
+        sampling.denoise(counted, components.scheduler, [told], start, replace(recipe, guidance=(1, 1 + 1e-6)))
+    )
+    assert asked == [1, 1, 2, 2]
+    assert difference(once, nearly) < 1e-3
+    assert difference(once, denoised(components, [told], start, replace(recipe, guidance=(3, 3)))) > 1e-2
+
+
+def test_guidance_rises_along_a_pass(components: Any) -> None:
+    """The first frame is guided as its end says, so is the last: here against constant guidance, frame by frame."""
+    told, start = random_pass(3, 16), noise.frames(0, 3, (4, 8, 16))
+    ramped, low, high = (
+        denoised(components, [told], start, Recipe(steps=1, guidance=guidance, handling=OFF))
+        for guidance in ((2.0, 6.0), (2.0, 2.0), (6.0, 6.0))
+    )
+    assert torch.equal(ramped[0], low[0]) and torch.equal(ramped[2], high[2])
+    assert difference(ramped[1], (low[1] + high[1]) / 2) < 1e-4 * float(high.abs().max())
+
+
+def test_a_longer_clip_begins_with_the_same_noise() -> None:
+    long = noise.frames(2**64 - 1, 7, (4, 8, 16))
+    assert torch.equal(noise.frames(2**64 - 1, 3, (4, 8, 16)), long[:3])
+    assert torch.equal(noise.frames(2**64 - 1, 4, (4, 8, 16), first=3), long[3:])
+    assert difference(noise.frames(2**64 - 1 - 2**32, 7, (4, 8, 16)), long) > 1, "half of the seed is not used"
+    many = noise.frames(0, 60, (4, 16, 32)).flatten(1)
+    assert abs(float(many.mean())) < 0.01 and abs(float(many.std()) - 1) < 0.01
+    assert float((torch.corrcoef(many) - torch.eye(60)).abs().max()) < 0.15, "frames repeat one another"
+
+
+def test_the_same_seed_gives_the_same_bytes(components: Any, geometry: Callable[..., Any], panoramas: Any) -> None:
+    clip = Clip(geometry(0, 3, 128), start=panoramas(1, 1, 128)[0])
+    recipe = Recipe(steps=2, handling=Handling(roll="random"), seed=2**63 + 5)
+    painted = [finish(sampling.paint(components, clip, recipe)) for _ in range(2)]
+    assert painted[0].tobytes() == painted[1].tobytes()
+    assert painted[0].shape == (3, 64, 128, 3) and painted[0].dtype == np.uint8
+    other = finish(sampling.paint(components, clip, replace(recipe, seed=5)))
+    assert np.abs(other.astype(int) - painted[0]).mean() > 1
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_evaluations_in_turn_give_what_all_together_give(components: Any, at_once: int) -> None:
+    passes = [random_pass(3, 16), random_pass(3, 16, seed=6, backwards=True)]
+    start = noise.frames(1, 3, (4, 8, 16))
+    together = denoised(components, passes, start, Recipe(steps=3, handling=OFF))
+    in_turn = denoised(components, passes, start, Recipe(steps=3, handling=OFF), at_once)
+    assert difference(together, in_turn) < 1e-5
+
+
+def test_frames_encoded_together_and_decoded_with_context(components: Any) -> None:
+    """Chunks of the encoder change nothing; chunks of the decoder do, and less the more context they have."""
+    film = autoencoder.video_of(np.random.default_rng(0).integers(0, 256, (5, 32, 64, 3), dtype=np.uint8))
+    alone, together = (finish(autoencoder.encode(components.vae, film, WHOLE, chunk=chunk)) for chunk in (1, 5))
+    assert difference(alone, together) < 1e-5
+    latents = noise.frames(0, 6, (4, 4, 8))
+    whole = finish(autoencoder.decode(components.vae, latents, WHOLE))
+    errors = [
+        difference(finish(autoencoder.decode(components.vae, latents, WHOLE, chunk=2, context=context)), whole)
+        for context in (0, 2, 4)
+    ]
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 1e-5
+
+
+def test_the_encoder_works_in_full_precision(components: Any) -> None:
+    """In half precision SVD's encoder overflows; its decoder stays as it is loaded."""
+    half = tiny_model.network("vae", tiny_model.configs(components.card)["vae"]).to(torch.float16)
+    video = autoencoder.video_of(np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), dtype=np.uint8))
+    dtypes = []
+    half.encoder.register_forward_pre_hook(lambda module, inputs: dtypes.append(inputs[0].dtype))
+    encoded = finish(autoencoder.encode(half, video, WHOLE))
+    assert set(dtypes) == {torch.float32} and half.dtype == torch.float16 and encoded.dtype == torch.float32
+
+
+def test_paints_in_other_precision(components: Any, geometry: Callable[..., Any], panoramas: Any) -> None:
+    """bfloat16 networks: the same picture but for their rounding. Latents stay float32."""
+    card = components.card
+    parts = tiny_model.configs(card)
+    networks = {
+        name: tiny_model.network(name, parts[name], offset).to(torch.bfloat16)
+        for offset, name in enumerate(("unet", "vae", "image_encoder"))
+    }
+    model = SimpleNamespace(**networks, scheduler=components.scheduler, card=card)
+    clip = Clip(geometry(0, 2, 128), start=panoramas(1, 1, 128)[0])
+    coarse, fine = (finish(sampling.paint(each, clip, Recipe(steps=2))).astype(int) for each in (model, components))
+    assert 0 < np.abs(coarse - fine).mean() < 3
+
+
+@pytest.mark.parametrize("name", schedulers.SCHEDULERS)
+def test_every_scheduler_paints_what_the_model_believes(components: Any, name: str) -> None:
+    """A model that always sees the same picture behind the noise: every way of stepping ends there."""
+    picture = noise.frames(8, 3, (4, 8, 16))
+    scheduler = schedulers.scheduler(name, dict(components.scheduler.config))
+
+    def certain(inputs: Any, timestep: Any, tokens: Any, numbers: Any) -> Any:
+        """The v-prediction of `picture`: the input is x / sqrt(s^2 + 1), the timestep log(s) / 4."""
+        sigma = float(torch.exp(4 * timestep.double()))
+        x = inputs[:, :, :4].double() * (sigma**2 + 1) ** 0.5
+        return ((x / (sigma**2 + 1) - picture) * (sigma**2 + 1) ** 0.5 / sigma).float()
+
+    recipe, start = Recipe(steps=7, handling=OFF), noise.frames(0, 3, (4, 8, 16))
+    steps = list(sampling.denoise(certain, scheduler, [random_pass(3, 16)], start, recipe))
+    believed = [step.clean for step in steps if isinstance(step, sampling.Step)]
+    assert len(believed) == 7
+    assert max(difference(clean, picture) for clean in believed) < 5e-3
+    painted = finish(sampling.denoise(certain, scheduler, [random_pass(3, 16)], start, recipe))
+    assert difference(painted, picture) < 1e-2
+
+
+# What goes wrong
+
+
+def test_numbers_that_overflow_are_told(components: Any) -> None:
+    def broken(inputs: Any, *others: Any) -> Any:
+        return inputs[:, :, :4] * float("inf")
+
+    job = sampling.denoise(broken, components.scheduler, [random_pass(2, 8)], noise.frames(0, 2, (4, 8, 8)), Recipe())
+    with pytest.raises(ModelError, match="not finite") as caught:
+        finish(job)
+    assert caught.value.code == "not-finite"
+
+
+def test_cancelled_between_two_steps(components: Any, geometry: Callable[..., Any], panoramas: Any) -> None:
+    """Nothing more is computed, and the model is as it was."""
+    job = sampling.paint(components, Clip(geometry(0, 2, 128), start=panoramas(1, 1, 128)[0]), Recipe(steps=50))
+    seen = next(step for step in job if isinstance(step, sampling.Step))
+    assert (seen.step, seen.of, seen.phase) == (1, 50, "Denoising")
+    changed = [part for part in components.unet.modules() if "_conv_forward" in vars(part)]
+    job.close()
+    assert changed and not any("_conv_forward" in vars(part) for part in components.unet.modules())
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def test_gradients_are_untouched_while_a_step_is_awaited(components: Any) -> None:
+    """The generator turns gradients off for itself alone, not for whoever drives it."""
+    job = sampling.denoise(
+        sampling.predictor(components.unet),
+        components.scheduler,
+        [random_pass(2, 8)],
+        noise.frames(0, 2, (4, 8, 8)),
+        Recipe(),
+    )
+    next(job)
+    next(job)
+    assert torch.is_grad_enabled()
+    job.close()
+
+
+def random_pass(frames: int, columns: int, seed: int = 3, backwards: bool = False) -> Pass:
+    generator = torch.Generator().manual_seed(seed)
+    condition = torch.randn(frames, 4, 8, columns, generator=generator)
+    return Pass(condition, torch.randn(8, 32, generator=generator), backwards)
+
+
+def denoised(components: Any, passes: list[Pass], start: Any, recipe: Recipe, at_once: int | None = None) -> Any:
+    predict = sampling.predictor(components.unet, at_once)
+    return finish(sampling.denoise(predict, components.scheduler, passes, start, recipe))
+
+
+def video(components: Any, clip: Clip, recipe: Recipe, start: Any) -> Any:
+    """As sampling.paint, with other noise and without rounding."""
+    passes = finish(anchors.prepare(components, clip, recipe.configuration, recipe.handling))
+    if recipe.handling.circular:
+        with panorama.circular_convolutions(components.unet):
+            latents = denoised(components, list(passes), start, recipe)
+    else:
+        latents = denoised(components, list(passes), start, recipe)
+    return finish(autoencoder.decode(components.vae, latents, recipe.handling))
+
+
+def difference(a: Any, b: Any) -> float:
+    return float((a - b).abs().max())
