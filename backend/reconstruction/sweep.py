@@ -1,9 +1,9 @@
-"""Dense range maps of posed panoramas, without a model: sweep, propagate, agree, grow planes.
+"""Dense range maps of posed panoramas, without a model: sweep, propagate, agree, label.
 
 From coarse to fine: at the coarsest width spheres round each capture are swept and aggregated semi-globally; planes
-then propagate at each width, first by their looks alone, then also by agreement with the other captures' maps. Between
-widths the range that the captures confirm is fitted by the place's large planes, which grow over plain surfaces and are
-offered to propagation as a prior.
+then propagate at each width, first by their looks alone, then also by agreement with the other captures' maps. After
+each width the large planes of the place compete for its pixels; those that win are offered to the next as a prior, and
+at last fill what looks alone do not tell.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ from .view import View, relative_poses, sources, taken
 
 DEFAULT_CONFIDENCE = 0.5
 """Points below this confidence are left out unless asked for."""
-
-_REACH = 0.06
-"""Share of the width that a plane grows over a plain surface before it is trusted no more."""
 
 _ENOUGH = 2  # panoramas that agree
 _DISTINCT, _ALIKE = 0.12, 0.5  # photometric cost that other ranges add, and that a sure one has, at the least and most
