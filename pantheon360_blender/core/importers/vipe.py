@@ -2,8 +2,8 @@
 
 A folder holds pose/NAME.npz (data (N, 4, 4) camera-to-world with OpenCV's axes, inds (N,)), depth/NAME.zip of %05d.exr
 with half-float ranges in Z, mask/NAME.zip of %05d.png with instances (0 is background), rgb/NAME.mp4, and
-intrinsics/NAME_camera.txt with the kind of camera. Its SLAM map is a pickle and is never opened; the same arrays saved
-by numpy beside it (NAME_slam_map.npz: dense_disp_xyz, dense_disp_rgb) are read.
+intrinsics/NAME_camera.txt with the kind of camera. Its SLAM map vipe/NAME_slam_map.pt (dense_disp_xyz, dense_disp_rgb)
+is read without being unpickled; the same arrays saved by numpy (NAME_slam_map.npz) are read as well.
 Source: ViPE, vipe/utils/io.py and its README.
 """
 
@@ -21,8 +21,11 @@ import numpy as np
 from .. import cameras, depth_image, npz, png
 from ..errors import ImageError
 from ..progress import Job, Progress
+from . import torch_archive
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError
 from .unprojection import add_depth
+
+_OWN_ARRAYS = "Save its dense_disp_xyz and dense_disp_rgb by numpy.savez as NAME_slam_map.npz beside it."
 
 _EXPANSION = 1040  # deflate cannot make more bytes than this from one
 _LARGEST_MEMBER = 1 << 28  # bytes: a frame of 8192 x 4096 floats and its mask
@@ -171,20 +174,16 @@ def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _add_slam_map(clip: _Clip, gathering: Gathering) -> Job[None]:
-    place = clip.slam_map(".npz")
-    if not place.is_file():
-        if clip.slam_map(".pt").is_file():
-            gathering.notes.append(
-                "The SLAM map (.pt) was not opened: such files can run programs. To bring it in, save its "
-                f"dense_disp_xyz and dense_disp_rgb by numpy.savez as {place.name} beside it."
-            )
+    place = next((clip.slam_map(suffix) for suffix in (".npz", ".pt") if clip.slam_map(suffix).is_file()), None)
+    if place is None:
         return
     try:
-        with zipfile.ZipFile(place) as archive:
-            points = npz.read(archive, "dense_disp_xyz", _LARGEST_ARRAY)
-            colours = npz.read(archive, "dense_disp_rgb", _LARGEST_ARRAY)
+        points, colours = _slam_arrays(place)
     except npz.DAMAGED as error:
-        raise SourceError(f"{place} cannot be read: {error}.", advice="Save it again.") from error
+        if place.suffix == ".npz":
+            raise SourceError(f"{place} cannot be read: {error}.", advice="Save it again.") from error
+        gathering.notes.append(f"The SLAM map {place.name} was not read: {error}. {_OWN_ARRAYS}")
+        return
     if points.ndim != 2 or points.shape[1] != 3 or colours.shape != points.shape or points.dtype.kind != "f":
         raise SourceError(f"{place} holds {points.shape} points and {colours.shape} colours.", advice="Save it again.")
     for start in range(0, len(points), _BLOCK):
@@ -195,6 +194,17 @@ def _add_slam_map(clip: _Clip, gathering: Gathering) -> Job[None]:
             points[start : start + _BLOCK], shades.astype(np.uint8), source=np.full(len(shades), -1, np.int32)
         )
         yield Progress("Reading the SLAM map", start, len(points))
+
+
+def _slam_arrays(place: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Points and colours of a SLAM map as they are stored. Raises one of npz.DAMAGED."""
+    names = ("dense_disp_xyz", "dense_disp_rgb")
+    if place.suffix == ".pt":
+        held = torch_archive.read(place, names, _LARGEST_ARRAY)
+        return held[names[0]], held[names[1]]
+    with zipfile.ZipFile(place) as archive:
+        points, colours = (npz.read(archive, name, _LARGEST_ARRAY) for name in names)
+    return points, colours
 
 
 def _panoramic(clip: _Clip, gathering: Gathering) -> bool:
