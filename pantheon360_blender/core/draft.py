@@ -1,9 +1,9 @@
 """The draft painter: a full panorama from a geometry frame and the captures, with no model and no randomness.
 
 Pixels a point covers keep its colour. The others show the captures as if they were infinitely far away (only rotated),
-which is exact for the sky. A capture does so only in directions in which it sees nothing that the frame shows elsewhere:
-what is near stands somewhere else from here. What no capture shows, such as the ground under the photographer, is
-filled from around, and so are pinholes in surfaces.
+which is exact for the sky. A capture does so only in directions in which it sees nothing that the frame shows
+elsewhere: what is near stands somewhere else from here. What no capture shows, such as the ground under the
+photographer, is filled from around, and so are pinholes in surfaces.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _described(program: bytes) -> Any:
     """What a pickle program would make, with tensors described and everything else that it names refused."""
     stack: list[Any] = []
     marks: list[int] = []
-    kept: dict[int, Any] = {}
+    kept: dict[Any, Any] = {}
 
     def above_mark() -> list[Any]:
         start = marks.pop()
