@@ -14,7 +14,7 @@ import torch
 
 from pantheon360_blender.core.progress import Job, Progress
 
-from . import panorama
+from . import libraries, panorama
 from .options import Handling
 
 _ENCODER_REACH = 4
@@ -103,8 +103,10 @@ def _precise(vae: Any) -> Iterator[None]:
     if dtype != torch.float16 or not vae.config.force_upcast:
         yield
         return
-    vae.to(dtype=torch.float32)
+    with libraries.quiet():
+        vae.to(dtype=torch.float32)
     try:
         yield
     finally:
-        vae.to(dtype=dtype)
+        with libraries.quiet():
+            vae.to(dtype=dtype)

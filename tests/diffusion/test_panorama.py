@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the backend environment has torch")
+pytest.importorskip("torch", reason="the backend environment has torch")
 pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 
-from backend.diffusion import autoencoder, panorama
+import torch
+
+from backend.diffusion import autoencoder, panorama, tiny_model
 from backend.diffusion.options import OFF, Handling
 from pantheon360_blender.core.progress import finish
 
@@ -67,6 +70,21 @@ def test_models_are_as_they_were_afterwards(components: Any, nested: bool) -> No
         assert difference(velocity(components, inputs), before) > 1e-3, "the outer context ended too early"
         raise RuntimeError("stop")
     assert torch.equal(velocity(components, inputs), before)
+
+
+def test_convolutions_wrap_while_weights_are_offloaded() -> None:
+    """Sequential offload replaces what modules call; the seam is closed all the same, and stays theirs afterwards."""
+    accelerate = pytest.importorskip("accelerate", reason="the backend environment has accelerate")
+    unet = tiny_model.network("unet", tiny_model.configs(tiny_model.card())["unet"])
+    model, inputs = SimpleNamespace(unet=unet), noise(1, 2, 8, 8, 8)
+    with panorama.circular_convolutions(unet):
+        resident = velocity(model, inputs)
+        accelerate.cpu_offload(unet, execution_device=torch.device("cpu"))
+    assert next(unet.parameters()).device.type == "meta"
+    open_seam = velocity(model, inputs)
+    with panorama.circular_convolutions(unet):
+        assert torch.equal(velocity(model, inputs), resident)
+    assert torch.equal(velocity(model, inputs), open_seam) and difference(open_seam, resident) > 1e-3
 
 
 @pytest.mark.parametrize(("handling", "commutes"), [(CIRCULAR, True), (OFF, False)])

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the backend environment has torch")
-diffusers = pytest.importorskip("diffusers", reason="the backend environment has diffusers")
-transformers = pytest.importorskip("transformers", reason="the backend environment has transformers")
+pytest.importorskip("torch", reason="the backend environment has torch")
+pytest.importorskip("diffusers", reason="the backend environment has diffusers")
+pytest.importorskip("transformers", reason="the backend environment has transformers")
 
+import diffusers
+import torch
+import transformers
 from PIL import Image
 
 from backend.diffusion import anchors, autoencoder, conditioning, noise, panorama, sampling, schedulers, tiny_model
@@ -130,11 +133,11 @@ def test_turning_the_panorama_turns_the_painting(components: Any, geometry: Call
     noises.append(panorama.turned(noises[0], 8))
 
     def turning_error(handling: Handling) -> float:
-        recipe = Recipe(steps=2, handling=handling)
+        recipe = Recipe(steps=3, handling=handling)
         videos = [video(components, clip, recipe, start) for clip, start in zip(clips, noises, strict=True)]
         return difference(panorama.turned(videos[0], 64), videos[1])
 
-    assert turning_error(TURNING) < 1e-3
+    assert turning_error(TURNING) < 1e-4
     assert turning_error(OFF) > 0.1
 
 
@@ -153,15 +156,15 @@ def test_turning_for_the_unet_alone_changes_nothing_where_it_commutes(components
 def test_there_is_no_seam(components: Any, geometry: Callable[..., Any], panoramas: Any) -> None:
     """Steps across the seam are as large as steps elsewhere between the decoder's blocks; without handling not."""
 
-    def ratio(handling: Handling) -> float:
+    def ratio(handling: Handling, clips: int) -> float:
         painted = []
-        for seed in range(3):
-            clip = Clip(geometry(seed, 8), start=panoramas(seed + 9, 1)[0])
-            painted.append(finish(sampling.paint(components, clip, Recipe(steps=1, handling=handling, seed=seed))))
+        for seed in range(clips):
+            clip = Clip(geometry(seed, 8, 128), start=panoramas(seed + 20, 1, 128)[0])
+            painted.append(finish(sampling.paint(components, clip, Recipe(steps=3, handling=handling, seed=seed))))
         return panorama.seam_ratio(np.concatenate(painted), stride=8)
 
-    assert ratio(TURNING) == pytest.approx(1, abs=0.05)
-    assert ratio(OFF) != pytest.approx(1, abs=0.2)
+    assert ratio(TURNING, 8) == pytest.approx(1, abs=0.05)
+    assert ratio(OFF, 2) != pytest.approx(1, abs=0.2)
 
 
 # Guidance, noise, portions
@@ -225,7 +228,7 @@ def test_evaluations_in_turn_give_what_all_together_give(components: Any, at_onc
     start = noise.frames(1, 3, (4, 8, 16))
     together = denoised(components, passes, start, Recipe(steps=3, handling=OFF))
     in_turn = denoised(components, passes, start, Recipe(steps=3, handling=OFF), at_once)
-    assert difference(together, in_turn) < 1e-5
+    assert difference(together, in_turn) < 5e-5
 
 
 def test_frames_encoded_together_and_decoded_with_context(components: Any) -> None:

@@ -1,0 +1,73 @@
+"""Settings of the painter: what an artist chose, what the model chooses, and what nobody can mean."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from backend.diffusion.model_card import ModelCard
+from backend.diffusion.options import USUAL_STEPS, Handling, PaintOptions
+from pantheon360_blender.core.errors import JobError
+
+CARD = ModelCard(
+    "Street", "pantheon360", 1024, 512, 25, fps=8, motion_bucket=90, noise_aug=0.1, anchors=2, guidance=2.5
+)
+
+
+def test_the_model_decides_what_the_artist_does_not() -> None:
+    recipe = PaintOptions().recipe(CARD, seed=11)
+    assert (recipe.fps, recipe.motion_bucket, recipe.noise_aug, recipe.guidance) == (8, 90, 0.1, (2.5, 2.5))
+    assert (recipe.steps, recipe.configuration, recipe.weighting, recipe.seed) == (25, "dual+fusion", "equal", 11)
+    assert recipe.handling == Handling("quarter", 2, circular=True)
+    alone = ModelCard("Street", "svd-xt", 1024, 576, 25)
+    assert PaintOptions().recipe(alone, seed=0).configuration == "single+fusion"
+
+
+def test_the_artist_decides_against_the_model() -> None:
+    record = {
+        "scheduler": "euler-aligned", "guidance": 1, "guidance_start": 2.0, "fps": 12, "motion_bucket": 3,
+        "noise_aug": 0, "anchors": "dual", "weighting": "linear", "roll": "random", "padding": 0, "circular": False,
+    }  # fmt: skip
+    recipe = PaintOptions.from_json(json.loads(json.dumps(record))).recipe(CARD, seed=0)
+    assert recipe.steps == USUAL_STEPS["euler-aligned"] and recipe.guidance == (2, 1)
+    assert (recipe.fps, recipe.motion_bucket, recipe.noise_aug) == (12, 3, 0)
+    assert (recipe.configuration, recipe.weighting) == ("dual", "linear")
+    assert recipe.handling == Handling("random", 0, circular=False)
+    assert PaintOptions.from_json({"steps": 4}).recipe(CARD, seed=0).steps == 4
+
+
+def test_settings_survive_the_job() -> None:
+    chosen = PaintOptions(model="street", steps=8, loras=[{"file": "rain.safetensors", "strength": 0.5}])
+    assert PaintOptions.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
+    assert PaintOptions.from_json({}) == PaintOptions()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", 3), ("scheduler", "heun"), ("steps", 0), ("steps", 2.5), ("steps", True), ("guidance", "3"),
+        ("guidance", 0.5), ("guidance_start", 1000), ("fps", 0), ("motion_bucket", -1), ("noise_aug", 11),
+        ("anchors", "both"), ("anchors", None), ("weighting", "cubic"), ("roll", 4), ("padding", -1), ("padding", 2.0),
+        ("circular", 1), ("loras", {}), ("loras", ["rain"]), ("loras", [{"file": "rain", "strength": "much"}]),
+        ("loras", [{"file": "", "strength": 1}]), ("loras", [{"file": "rain"}]), ("stepz", 3),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_named(name: str, value: Any) -> None:
+    with pytest.raises(JobError, match=name):
+        PaintOptions.from_json({name: value})
+
+
+@pytest.mark.parametrize("record", [None, [], "steps", {"guidance": float("nan")}])
+def test_what_is_no_object_of_settings(record: Any) -> None:
+    with pytest.raises(JobError, match="no settings"):
+        PaintOptions.from_json(record)
+
+
+def test_every_scheduler_has_usual_steps() -> None:
+    pytest.importorskip("torch", reason="the backend environment has torch")
+    pytest.importorskip("diffusers", reason="the backend environment has diffusers")
+    from backend.diffusion.schedulers import SCHEDULERS
+
+    assert USUAL_STEPS.keys() == SCHEDULERS.keys()
