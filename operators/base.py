@@ -16,25 +16,13 @@ from bpy_extras.io_utils import ImportHelper
 
 from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.scene import cache, captures
-from ..pantheon360_blender.scene.jobs import NOTHING_CHANGED, JobOperator
+from ..pantheon360_blender.scene.jobs import NOTHING_CHANGED, JobOperator, RefusingOperator
 
 
-class ImmediateOperator(bpy.types.Operator):
+class ImmediateOperator(RefusingOperator):
     """An operator that is done at once, in one undoable step. A subclass defines `act` and may define `refusal`."""
 
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        reason = cls.refusal(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
-
-    @classmethod
-    def refusal(cls, _context: Any) -> str:
-        """Why it cannot be done now, as the tooltip of the grey button says it; empty where it can."""
-        return ""
 
     def act(self, context: Any) -> str:
         """Do it, and say what was done; empty says nothing. Raises PantheonError."""

@@ -238,7 +238,8 @@ def leave_one_out(others: Sequence[Any], maps: Sequence[Any], held_back: Any, ta
 
     equirectangular = house("pantheon360_blender.core.equirectangular")
     default = house("backend.reconstruction.sweep").DEFAULT_CONFIDENCE
-    cloud = run(house("backend.reconstruction.fusion").fuse(others, maps, default, finer=2))
+    finer = house("backend.reconstruction.reconstruct").FINER
+    cloud = run(house("backend.reconstruction.fusion").fuse(others, maps, default, finer=finer))
     splatting = house("pantheon360_blender.core.splatting")
     seen = splatting.splat_footprints(cloud.points, cloud.colours, cloud.footprint, held_back.pose, WIDTH)
     between = held_back.pose.copy()

@@ -14,8 +14,8 @@ import math
 
 import numpy as np
 from numba import njit, prange
-from scipy import ndimage
 
+from .edges import calmed, row_widths
 from .matching import COUNT, Sources, plane_cost, reference_patch, tangent
 
 EXCLUDED = np.float32(50.0)
@@ -104,11 +104,11 @@ def decide(
     of the camera counts as very far. colour: (H, W, 3) uint8; the image wraps in u. iterations: passes there and back.
     Returns (H, W) int32 and (H, W) float32 in units of cost, about EXCLUDED where no other depth competes.
     """
-    calm = ndimage.gaussian_filter(colour.astype(np.float32), (0.7, 0.7, 0), mode=("nearest", "wrap", "nearest"))
+    calm = calmed(colour, 0.7)
     right = _weights(np.abs(np.roll(calm, -1, axis=1) - calm).max(axis=-1))
     down = _weights(np.abs(np.roll(calm, -1, axis=0) - calm).max(axis=-1))
-    latitude = np.cos((0.5 - (np.arange(len(colour)) + 0.5) / len(colour)) * np.pi).astype(np.float32)
-    right = right * np.minimum(1.0 / latitude, 6.0).astype(np.float32)[:, None]
+    narrow = row_widths(len(colour)).astype(np.float32)
+    right = right * np.minimum(1.0 / narrow, 6.0).astype(np.float32)[:, None]
     logs = np.maximum(inverse_ranges, np.float32(1e-6))
     np.log(logs, out=logs)
     chosen, margin = _passed(costs.astype(np.float32, copy=False), logs, right, down, iterations)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from .edges import crests, row_widths
 from .labelling import EXCLUDED, decide, objections
 from .plane_hypotheses import (
     Evidence,
@@ -181,7 +182,7 @@ def _shares(place: Place, views: Sequence[View], labelled: Sequence[_Labelled]) 
     """Share of the sphere that took each plane, (P,), mean of the views."""
     used = np.zeros(len(place.planes) + 1)
     for view, each in zip(views, labelled, strict=True):
-        area = np.broadcast_to(_narrowing(each.rho)[:, None], each.rho.shape)
+        area = np.broadcast_to(row_widths(len(each.rho))[:, None], each.rho.shape)
         used += np.bincount(each.chosen.ravel(), (area * view.active / area.sum()).ravel(), len(used))
     return used[:-1] / len(views)
 
@@ -195,24 +196,8 @@ def _edges(views: Sequence[View], labelled: Sequence[_Labelled]) -> Evidence:
     """Edges of colour on what was labelled."""
     masks = []
     for view, each in zip(views, labelled, strict=True):
-        slope = _crests(view.colour)
-        wide = _narrowing(slope)[:, None] > _HIGHEST
+        slope = crests(view.colour, 0.7)
+        wide = row_widths(len(slope))[:, None] > _HIGHEST
         certain = (each.margin > _CERTAIN) & (each.chosen < len(each.planes))
         masks.append((slope > _EDGE) & wide & certain & view.active)
     return evidence(views, masks, [each.rho for each in labelled])
-
-
-def _crests(colour: np.ndarray) -> np.ndarray:
-    """Steepness of colour (H, W, 3), grey levels a pixel, on the crests of its edges, 0 beside them, (H, W)."""
-    calm = ndimage.gaussian_filter(colour.astype(np.float32), (0.7, 0.7, 0), mode=("nearest", "wrap", "nearest"))
-    across = np.abs(np.roll(calm, -1, axis=1) - np.roll(calm, 1, axis=1)).max(axis=-1) / 2
-    along = np.abs(np.gradient(calm, axis=0)).max(axis=-1)
-    slope = np.hypot(across, along)
-    beside = np.maximum(np.roll(slope, 1, axis=1), np.roll(slope, -1, axis=1))
-    above = np.maximum(np.roll(slope, 1, axis=0), np.roll(slope, -1, axis=0))
-    return np.where(slope >= np.where(along > across, above, beside), slope, 0)
-
-
-def _narrowing(image: np.ndarray) -> np.ndarray:
-    """Width of the pixels of each row of an (H, W) image as a share of those at the equator, (H,)."""
-    return np.asarray(np.cos((0.5 - (np.arange(len(image)) + 0.5) / len(image)) * np.pi))

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 from numba import njit, prange
-from scipy import ndimage
+
+from .edges import row_widths
 
 _WINDOW = 7
 _INLIER = 0.02  # relative inverse range
@@ -71,8 +72,7 @@ def dominant_planes(rho: np.ndarray, known: np.ndarray, rays: np.ndarray, most: 
     """
     height = len(rho)
     local = local_planes(rho, known, rays)
-    latitude = np.cos((0.5 - (np.arange(height) + 0.5) / height) * np.pi)
-    area = np.broadcast_to(latitude[:, None], rho.shape)
+    area = np.broadcast_to(row_widths(height)[:, None], rho.shape)
     pixels = np.flatnonzero((local != 0).any(axis=-1))
     flat_rays = rays.reshape(-1, 3).astype(np.float64)
     flat_rho, flat_local, flat_area = rho.ravel(), local.reshape(-1, 3).astype(np.float64), area.ravel()
@@ -101,15 +101,3 @@ def dominant_planes(rho: np.ndarray, known: np.ndarray, rays: np.ndarray, most: 
         planes.append(plane)
         pixels = np.setdiff1d(pixels, inliers, assume_unique=True)
     return np.array(planes).reshape(-1, 3)
-
-
-def slopes(colour: np.ndarray, blur: float) -> np.ndarray:
-    """Steepest change of colour (H, W, 3) uint8, grey levels a pixel of the equator, (H, W) float32.
-
-    blur: standard deviation in pixels.
-    """
-    calm = ndimage.gaussian_filter(colour.astype(np.float32), (blur, blur, 0), mode=("nearest", "wrap", "nearest"))
-    narrow = 1 / np.maximum(np.cos((0.5 - (np.arange(len(colour)) + 0.5) / len(colour)) * np.pi), 0.05)
-    across = (np.roll(calm, -1, axis=1) - np.roll(calm, 1, axis=1)) / 2
-    across *= np.minimum(narrow, 4)[:, None, None]
-    return np.asarray(np.hypot(across, np.gradient(calm, axis=0)).max(axis=-1))

@@ -34,7 +34,7 @@ PACKAGES = {
 }
 """Stage -> module that is imported and package that is installed."""
 
-_FINER = 2
+FINER = 2
 """Points along a side of a pixel of the range maps: photographs show more than ranges can be told at."""
 
 
@@ -276,7 +276,7 @@ def _cloud(
     else:
         from .fusion import fuse
 
-        cloud = yield from fuse(captures, maps, settings.confidence, nearest_only=settings.nearest_only, finer=_FINER)
+        cloud = yield from fuse(captures, maps, settings.confidence, nearest_only=settings.nearest_only, finer=FINER)
     if not len(cloud):
         raise CaptureError(
             f"No point of these captures has a confidence of {settings.confidence:g} or more.",

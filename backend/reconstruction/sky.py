@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from .edges import calmed, gradients
+
 _LOWEST = 0.56  # share of the height below which no sky is looked for: a level capture's horizon is at one half
 _BLUE = 14.0  # grey levels by which a clear sky's blue exceeds its red
 _DARKEST_BLUE, _DARKEST_CLOUD = 70.0, 120.0
@@ -32,7 +34,7 @@ def sky_mask(image: np.ndarray, depth: np.ndarray | None = None) -> np.ndarray:
     image: (H, W, 3) uint8 sRGB, W = 2 H. depth: (H, W) float range in metres, inf or NaN where unknown, or None.
     Returns (H, W) bool; all False indoors.
     """
-    calm = ndimage.gaussian_filter(image.astype(np.float32), (0.8, 0.8, 0), mode=("nearest", "wrap", "nearest"))
+    calm = calmed(image, 0.8)
     upper = np.arange(len(image))[:, None] < _LOWEST * len(image)
     blue, cloud = _blue(calm) & upper, _cloud(calm) & upper
     if depth is not None:
@@ -40,7 +42,7 @@ def sky_mask(image: np.ndarray, depth: np.ndarray | None = None) -> np.ndarray:
         blue, cloud = blue & ~near, cloud & ~near
     bright = calm[..., 2] > _DARKEST_SHARE * np.percentile(calm[..., 2][: len(image) // 4], 25)
     blue, cloud = blue & bright, cloud & bright
-    slope = _gradient(calm)
+    slope = gradients(calm)
     soft = slope.max(axis=-1) < _SOFT_CLOUD
     deep = calm[..., 2] - calm[..., 0] > _DEEP_BLUE
     passable = (blue & (soft | deep) & (slope[..., 2] < _SOFT)) | (cloud & soft)
@@ -62,11 +64,6 @@ def _cloud(calm: np.ndarray) -> np.ndarray:
     neutral = (red - bluest < _WARMEST_CLOUD) & (green > np.minimum(red, bluest) - _PURPLE)
     least = calm.min(axis=-1)
     return np.asarray((least > _DARKEST_CLOUD) & neutral | (least > _SUN))
-
-
-def _gradient(calm: np.ndarray) -> np.ndarray:
-    across = (np.roll(calm, -1, axis=1) - np.roll(calm, 1, axis=1)) / 2
-    return np.asarray(np.hypot(across, np.gradient(calm, axis=0)))
 
 
 def _from_top(passable: np.ndarray) -> np.ndarray:

@@ -21,9 +21,9 @@ from pantheon360_blender.core.progress import Job, Progress
 
 from .consistency import confirmations
 from .depth_map import DepthMap
+from .edges import slopes
 from .matching import Sources
 from .place import Place, label
-from .planes import slopes
 from .propagation import judge, propagate
 from .semiglobal import aggregate, sweep
 from .sky import sky_mask

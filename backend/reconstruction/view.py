@@ -15,6 +15,7 @@ from .matching import Sources
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _TRUSTED = 0.3  # margin of a labelled plane from which propagation prefers it
 _ON_PLANE = 0.02  # relative inverse range
+_CARRIED = ("planes", "prior", "trust", "looks", "sure")  # what is known of pixels, at every width
 
 
 class View:
@@ -47,7 +48,7 @@ class View:
             self.looks = np.ones(self.active.shape, np.float32)
             self.sure = np.zeros(self.active.shape, np.bool_)
             return
-        for name in ("planes", "prior", "trust", "looks", "sure"):
+        for name in _CARRIED:
             setattr(self, name, taken(getattr(self, name), width))
         self._keep_in_front()
 
@@ -65,8 +66,8 @@ class View:
     def smaller(self, width: int) -> View:
         """A copy at a smaller width; each of its pixels keeps the estimate of one of the pixels it covers."""
         other = View(*self._full, self.pose)
-        other.planes, other.prior, other.trust = self.planes, self.prior, self.trust
-        other.looks, other.sure = self.looks, self.sure
+        for name in _CARRIED:
+            setattr(other, name, getattr(self, name))
         other.at(width)
         return other
 

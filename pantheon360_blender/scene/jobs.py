@@ -159,7 +159,28 @@ def _rendering() -> bool:
     return bool(app.is_job_running("RENDER"))
 
 
-class JobOperator(bpy.types.Operator):
+class RefusingOperator(bpy.types.Operator):
+    """An operator whose grey button says why it cannot be pressed. A subclass may define `refusal`."""
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        reason = cls.obstacle(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    @classmethod
+    def obstacle(cls, context: Any) -> str:
+        """What stands in the way; empty where nothing does."""
+        return cls.refusal(context)
+
+    @classmethod
+    def refusal(cls, _context: Any) -> str:
+        """Why the work cannot begin now, as the tooltip of the grey button says it; empty where it can."""
+        return ""
+
+
+class JobOperator(RefusingOperator):
     """An operator whose work is a long job.
 
     A subclass defines `job` and may define `refusal` and `finished`. From a button it runs modally, with progress and
@@ -174,16 +195,8 @@ class JobOperator(bpy.types.Operator):
     _session: Session | None = None
 
     @classmethod
-    def poll(cls, context: Any) -> bool:
-        reason = f"{running()} is still running" if running() else cls.refusal(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
-
-    @classmethod
-    def refusal(cls, _context: Any) -> str:
-        """Why the work cannot begin now, as the tooltip of the grey button says it; empty where it can."""
-        return ""
+    def obstacle(cls, context: Any) -> str:
+        return f"{running()} is still running" if running() else super().obstacle(context)
 
     def job(self, context: Any) -> progress.Job[Any]:
         """The work: a generator of Progress. Raises PantheonError."""
