@@ -6,6 +6,7 @@ from . import (
     build_cache,
     check_coverage,
     edit_cache,
+    edit_loras,
     generate,
     import_cache,
     import_captures,
@@ -34,6 +35,7 @@ MODULES = (
     check_coverage,
     render_geometry,
     set_up_rendering,
+    edit_loras,
     generate,
     tag_360,
 )

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import cache, shot
+from ..pantheon360_blender.scene import cache, painters, shot
 from ..pantheon360_blender.scene.jobs import JobOperator
 from . import base
 
@@ -21,7 +21,7 @@ class PANTHEON360_OT_generate(JobOperator):
 
     @classmethod
     def refusal(cls, context: Any) -> str:
-        return missing(context.scene)
+        return missing(context.scene) or painters.refusal(context.scene)
 
     def job(self, context: Any) -> Job[Any]:
         return shot.generate(context.scene)
@@ -56,7 +56,7 @@ def missing(scene: bpy.types.Scene) -> str:
         return "Project the captures onto geometry first"
     if scene.camera is None:
         return "Add a camera, or set the path's ends to captures"
-    return ""
+    return painters.unset(scene)
 
 
 CLASSES = (PANTHEON360_OT_generate, PANTHEON360_OT_resume)

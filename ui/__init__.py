@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import cache_overlay, cache_panel, coverage_plot, drag_and_drop, file_menu, panel
+from . import cache_overlay, cache_panel, coverage_plot, drag_and_drop, file_menu, painter_panel, panel
 
-MODULES = (panel, cache_panel, drag_and_drop, file_menu, cache_overlay, coverage_plot)
+MODULES = (panel, cache_panel, painter_panel, drag_and_drop, file_menu, cache_overlay, coverage_plot)
 
 
 def register() -> None:

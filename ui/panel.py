@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.scene import cache, camera_path, captures, jobs, projection, shot, versions
+from ..pantheon360_blender.scene import (
+    cache,
+    camera_path,
+    captures,
+    diffusion,
+    jobs,
+    models,
+    projection,
+    render_engine,
+    shot,
+    versions,
+)
 from ..pantheon360_blender.scene.properties import of_object
+
+HINT_WIDTH = 34
+"""Characters of a line of small text that a sidebar of usual width holds."""
 
 
 class SidebarPanel(bpy.types.Panel):
@@ -150,6 +165,8 @@ class PANTHEON360_PT_generate(SidebarPanel):
         layout = property_layout(self.layout)
         settings = context.scene.pantheon360
         layout.prop(settings, "painter")
+        if settings.painter == "DIFFUSION":
+            _diffusion(layout, settings)
         layout.prop(settings, "seed")
         layout.prop(settings, "strip_source")
         layout.prop(settings, "jobs_folder", placeholder="Beside the saved file")
@@ -158,6 +175,51 @@ class PANTHEON360_PT_generate(SidebarPanel):
             job_button(layout, context, "resume", icon="FRAME_NEXT")
         layout.separator()
         job_button(layout, context, "tag_360", icon="FILE_MOVIE")
+
+
+def _diffusion(layout: Any, settings: Any) -> None:
+    """What is set of the diffusion painter each time."""
+    chosen = settings.diffusion
+    layout.prop(chosen, "model", placeholder="Name or folder")
+    _model(layout, diffusion.model_of(chosen), render_engine.even_width(settings.width))
+    layout.prop(chosen, "steps")
+    layout.prop(chosen, "guidance")
+    if chosen.steps < diffusion.OWN["steps"] or chosen.guidance < diffusion.OWN["guidance"]:
+        hint(layout, "0 leaves it to the model")
+    layout.prop(chosen, "anchors")
+
+
+def _model(layout: Any, name: str, width: int) -> None:
+    """What the named model is, or how to get one. width: of the shot's panoramas."""
+    model = models.find(name)
+    if model is None:
+        hint(layout, *_not_found(name))
+    elif model.card is None:
+        hint(layout, "It has no model card: its size and", "licence are told when it paints")
+    else:
+        _card(layout, model.card, width)
+
+
+def _not_found(name: str) -> tuple[str, str]:
+    if models.is_hub_id(name):
+        return "Used where it was downloaded", "from the Hugging Face hub before"
+    known = "Choose a model, or add one:" if models.stored() else "There are no models yet; add one:"
+    return f"There is no model {name}; add it:" if name else known, f"{models.HOW_TO_ADD} ..."
+
+
+def _card(layout: Any, card: models.Card, width: int) -> None:
+    facts = layout.column(align=True)
+    facts.label(text=card.label, icon="CHECKMARK" if card.trained else "ERROR")
+    facts.label(text=f"{card.width} x {card.width // 2}, {card.frames} frames", icon="BLANK1")
+    facts.label(text=f"Licence: {card.licence}", icon="BLANK1")
+    hint(layout, *textwrap.wrap(card.capability, HINT_WIDTH))
+    if card.width != width:
+        resized = "enlarged" if width > card.width else "reduced"
+        hint(layout, f"Paints {card.width} x {card.width // 2}; frames are", f"{resized} to {width} x {width // 2}")
+
+
+_MADE_FROM = (("Painter", "painter"), ("Model licence", "licence"), ("Seed", "seed"), ("Job", "folder"))
+"""What the sequencer tells of a strip: title, and key of its custom property after "pantheon360_"."""
 
 
 class PANTHEON360_PT_sequencer(bpy.types.Panel):
@@ -174,8 +236,9 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
         strip = versions.active_strip(context)
         if strip is not None and "pantheon360_folder" in strip:
             column = layout.column(align=True)
-            for title, key in (("Painter", "painter"), ("Seed", "seed"), ("Job", "folder")):
-                column.label(text=f"{title}: {strip[f'pantheon360_{key}']}")
+            for title, key in _MADE_FROM:
+                if f"pantheon360_{key}" in strip:
+                    column.label(text=f"{title}: {strip[f'pantheon360_{key}']}")
         elif strip is None:
             hint(layout, "Select a strip to see", "what it was made from")
         button = job_button(layout, context, "tag_360", icon="FILE_MOVIE")

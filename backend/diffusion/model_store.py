@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import files, model_places
 from pantheon360_blender.core.errors import PantheonError, reason
 from pantheon360_blender.core.progress import Job, Progress
 
@@ -34,18 +34,7 @@ class Entry:
 
 def root(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
     """The store's folder: PANTHEON360_MODELS, or the person's data folder of the system. It may not exist yet."""
-    stated = environment.get("PANTHEON360_MODELS")
-    if stated:
-        return Path(stated).expanduser().absolute()
-    home = Path.home()
-    if platform == "win32":
-        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        stated = environment.get("XDG_DATA_HOME", "")  # only absolute ones count, says the specification
-        base = Path(stated) if stated.startswith("/") else home / ".local" / "share"
-    return base / "pantheon360" / "models"
+    return model_places.root(environment, platform)
 
 
 def entries() -> list[Entry]:

@@ -16,6 +16,11 @@ Weighting = Literal["equal", "linear"]
 Roll = Literal["none", "quarter", "random"]
 AUTO = "auto"
 
+MEMORY_LEVELS = ("all", "pairs", "single", "offload", "chunked", "sequential")
+"""How much is on the device at a time, from the fastest to the most frugal (memory_plan.py)."""
+DEVICES = ("cuda", "mps", "cpu")
+PRECISIONS = ("float32", "float16", "bfloat16")
+
 USUAL_STEPS = {"euler": 25, "euler-aligned": 10, "dpm++2m": 13}
 """Way to step (schedulers.SCHEDULERS) -> how many steps it usually takes."""
 
@@ -65,6 +70,12 @@ class Recipe:
     handling: Handling = field(default_factory=Handling)
     seed: int = 0
 
+    @property
+    def most_evaluations(self) -> int:
+        """Evaluations of the U-Net that a step takes at most."""
+        passes = 2 if self.configuration.endswith("+fusion") else 1
+        return passes * (2 if max(self.guidance) > 1 else 1)
+
 
 @dataclass(frozen=True)
 class PaintOptions:
@@ -75,6 +86,11 @@ class PaintOptions:
     loras: [{"file": path of a safetensors file, "strength": number}], applied in turn.
     guidance_start: guidance at the frame a pass begins with, if it is not to be `guidance` everywhere.
     anchors: "auto", or a configuration, for clips with an anchor at both ends.
+    every: paint every so manieth frame of the path; those between are warped from their neighbours.
+    clip: frames that are painted together. overlap: frames by which a clip that does not begin at a capture begins
+    before the end of the one before it.
+    memory: "auto", or one of MEMORY_LEVELS. device, precision: "auto", or one of DEVICES, PRECISIONS.
+    save_seen: keep what the model sees as videos in the job folder. compile: let torch compile the U-Net first.
     The others: see Recipe and Handling.
     """
 
@@ -92,9 +108,17 @@ class PaintOptions:
     roll: Roll = "quarter"
     padding: int = 2
     circular: bool = True
+    every: int = 1
+    clip: int | None = None
+    overlap: int = 5
+    memory: str = AUTO
+    device: str = AUTO
+    precision: str = AUTO
+    save_seen: bool = False
+    compile: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The object that stands under `settings` in `job.json`."""
+        """The object that stands under `settings`, `diffusion` in `job.json`."""
         return asdict(self)
 
     @classmethod
@@ -161,6 +185,10 @@ def _number(least: float, most: float) -> Callable[[Any], str | None]:
     return lambda value: None if is_number(value) and least <= value <= most else wanted
 
 
+def _switch(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "is neither true nor false"
+
+
 def _or_none(validator: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
     return lambda value: None if value is None else validator(value)
 
@@ -190,5 +218,13 @@ _VALIDATORS: dict[str, Callable[[Any], str | None]] = {
     "weighting": _one_of(*get_args(Weighting)),
     "roll": _one_of(*get_args(Roll)),
     "padding": _whole(0, 64),
-    "circular": lambda value: None if isinstance(value, bool) else "is neither true nor false",
+    "circular": _switch,
+    "every": _whole(1, 1000),
+    "clip": _or_none(_whole(2, 1000)),
+    "overlap": _whole(1, 1000),
+    "memory": _one_of(AUTO, *MEMORY_LEVELS),
+    "device": _one_of(AUTO, *DEVICES),
+    "precision": _one_of(AUTO, *PRECISIONS),
+    "save_seen": _switch,
+    "compile": _switch,
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import json
 import math
 import re
 import subprocess
@@ -32,6 +33,7 @@ from . import (
     captures,
     console,
     depth_points,
+    diffusion,
     import_cache,
     projection,
     properties,
@@ -237,7 +239,7 @@ def _tell(output: Output, facts: Facts, brought: Brought | DepthPoints) -> None:
 
 
 def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[JobFolder]:
-    choices = {name: getattr(options, name, None) for name in ("painter", "seed")}
+    choices = {name: getattr(options, name, None) for name in ("painter", "seed", "settings")}
     root = options.output.absolute() if options.output else None
     if options.width:
         properties.of_scene(scene).width = options.width
@@ -257,6 +259,31 @@ def _positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not more than 0")
     return value
+
+
+def _model(text: str) -> tuple[str, Any]:
+    return _setting(f"model={json.dumps(text)}")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A setting of the diffusion painter written as KEY=VALUE; a value that is no JSON is a text."""
+    name, equals, written = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as in steps=10")
+    try:
+        value = json.loads(written)
+    except (ValueError, RecursionError):
+        value = written
+    if problem := diffusion.setting_error(name.strip(), value):
+        raise argparse.ArgumentTypeError(problem)
+    return name.strip(), value
+
+
+class _Settings(argparse.Action):
+    """Collects what sets one setting each; the last one of a name counts."""
+
+    def __call__(self, _parser: Any, options: argparse.Namespace, values: Any, _option: str | None = None) -> None:
+        setattr(options, self.dest, {**(getattr(options, self.dest) or {}), values[0]: values[1]})
 
 
 def _count(text: str) -> int:
@@ -410,6 +437,18 @@ def _parser() -> argparse.ArgumentParser:
     generating = add("generate", generate, of_blend, saving, shooting)
     generating.add_argument("--seed", help="64-bit number; by default the scene's")
     generating.add_argument("--painter", help="by default the scene's")
+    painting = generating.add_argument_group("diffusion painter", "its settings; by default the scene's")
+    painting.add_argument(
+        "--model", dest="settings", action=_Settings, type=_model, metavar="NAME", help="name, folder or hub id"
+    )
+    painting.add_argument(
+        "--set",
+        dest="settings",
+        action=_Settings,
+        type=_setting,
+        metavar="KEY=VALUE",
+        help="any setting, as steps=10, scheduler=euler-aligned, clip=null (the model's own); may be repeated",
+    )
     generating.add_argument("--strip", choices=["FRAMES", "VIDEO"], help="by default the scene's")
     generating.add_argument("--no-save", action="store_true", help="leave the .blend as it is")
     running = add("run", run)

@@ -14,6 +14,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from . import diffusion, painters
+
 # Blender evaluates the annotations below; a type checker cannot, hence the ignores.
 
 
@@ -185,14 +187,13 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     painter: EnumProperty(  # type: ignore[valid-type]
         name="Painter",
         description="What turns the geometry pass into photographic frames",
-        items=[
-            (
-                "DRAFT",
-                "Draft",
-                "Cache points over the captures at infinity, holes filled; needs no model and no download",
-            ),
-        ],
+        items=painters.ITEMS,
         default="DRAFT",
+    )
+    diffusion: PointerProperty(  # type: ignore[valid-type]
+        name="Diffusion",
+        description="Settings of the diffusion painter",
+        type=diffusion.PANTHEON360_PG_diffusion,
     )
     seed: StringProperty(  # type: ignore[valid-type]
         name="Seed",
@@ -349,8 +350,13 @@ GROUPS: tuple[tuple[Any, Any], ...] = (
 )
 """Which group hangs on which Blender type, always under NAME."""
 
+NESTED = diffusion.CLASSES
+"""Groups that are parts of those; registered before them."""
+
 
 def register() -> None:
+    for part in NESTED:
+        bpy.utils.register_class(part)
     for owner, group in GROUPS:
         bpy.utils.register_class(group)
         setattr(owner, NAME, PointerProperty(type=group))  # type: ignore[func-returns-value]
@@ -360,3 +366,5 @@ def unregister() -> None:
     for owner, group in reversed(GROUPS):
         delattr(owner, NAME)
         bpy.utils.unregister_class(group)
+    for part in reversed(NESTED):
+        bpy.utils.unregister_class(part)

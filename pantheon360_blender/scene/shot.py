@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..core.job_folder import Anchor, JobFolder
 from ..core.job_folder import Job as JobDescription
 from ..core.point_cloud import PointCloud
 from ..core.progress import Job, Progress
-from . import backend_process, camera_path, preferences, properties, render_engine, software, strips
+from . import backend_process, camera_path, painters, preferences, properties, render_engine, software, strips
 
 ANCHOR_DISTANCE = 0.01
 """Metres within which a camera stands at a capture, so that its frame is known to look like it."""
@@ -84,23 +84,26 @@ def prepare(
     root: Path | None = None,
     painter: str | None = None,
     seed: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Job[JobFolder]:
     """Write a job folder: camera path, captures, geometry and footprint frames, anchors, settings, versions, hashes.
 
     frames: Blender's frame numbers; None takes the scene's range and the shot's frame step.
     root: folder in which the job's own new folder is made; None takes the scene's (`jobs_root`).
-    painter, seed: None takes the scene's settings.
+    painter, seed: None takes the scene's settings. settings: of the painter, before the scene's (painters.settings).
     The cache is read anew for each frame only where it differs between them. A folder that is not completed, for
     it failed or was cancelled, is removed again.
     Returns the sealed folder. Raises RenderError without camera or with an empty range, CaptureError without
-    captures, CacheError without points, FileError where the folder cannot be written.
+    captures, CacheError without points, JobError where the painter's settings are not usable, FileError where the
+    folder cannot be written.
     """
     name = scene.name
-    settings = properties.of_scene(scene)
-    numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene, settings.frame_step)
-    width, near = render_engine.even_width(settings.width), float(settings.near)
-    painter = (painter or str(settings.painter)).lower()
-    seed = str(settings.seed).strip() if seed is None else seed
+    chosen = properties.of_scene(scene)
+    numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene, chosen.frame_step)
+    width, near = render_engine.even_width(chosen.width), float(chosen.near)
+    painter = (painter or str(chosen.painter)).lower()
+    seed = str(chosen.seed).strip() if seed is None else seed
+    painting = painters.settings(scene, painter, settings)
     yield Progress("Reading captures")
     loaded = render_engine.loaded_captures(camera_path.evaluated(scene))
     poses, cloud = yield from _survey(camera_path.scene_named(name), numbers)
@@ -123,7 +126,7 @@ def prepare(
                 captures=entries,
                 anchors=anchors(numbers, poses, loaded),
                 painter=painter,
-                settings={"near": near},
+                settings={"near": near, **painting},
                 seed=seed,
                 software=software.versions(),
             )

@@ -18,7 +18,7 @@ from ..core.errors import RenderError
 from ..core.job_folder import Job as JobDescription
 from ..core.job_folder import JobFolder
 from ..core.progress import Job, Progress
-from . import camera_path, properties, versions, video
+from . import camera_path, painting, properties, versions, video
 
 RESULTS = "Pantheon360 Results"
 CHANNELS = 128
@@ -107,34 +107,41 @@ def provenance(folder: JobFolder) -> dict[str, Any]:
     The job's folder is relative to the .blend where both lie on one drive, so that they can be moved together.
     """
     job = folder.job
-    return {
-        "pantheon360_job": json.dumps(
-            {
-                "id": job.id,
-                "name": job.name,
-                "folder": relative_path(folder.path),
-                "projection": "equirectangular",
-                "width": job.width,
-                "fps": job.fps,
-                "frames": list(job.frames),
-                "painter": job.painter,
-                "settings": job.settings,
-                "seed": job.seed,
-                "captures": [
-                    {"name": entry["name"], "pose": np.asarray(entry["pose"], dtype=np.float64).tolist()}
-                    for entry in job.captures
-                ],
-                "anchors": job.anchors,
-                "cameras_sha256": cameras_hash(job.cameras),
-                "inputs": job.inputs,
-                "software": job.software,
-            },
-            ensure_ascii=False,
-        ),
+    record = painting.read(folder)
+    values = {
+        "pantheon360_job": json.dumps(_history(folder, record), ensure_ascii=False),
         "pantheon360_folder": relative_path(folder.path),
-        "pantheon360_painter": job.painter,
+        "pantheon360_painter": f"{job.painter}: {painting.label(record)}" if record else job.painter,
+        "pantheon360_licence": painting.licence(record) if record else "",
         "pantheon360_seed": job.seed,
         "spherical": "equirectangular",
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def _history(folder: JobFolder, record: dict[str, Any] | None) -> dict[str, Any]:
+    """record: what painted it, where that was written (painting.read)."""
+    job = folder.job
+    return {
+        "id": job.id,
+        "name": job.name,
+        "folder": relative_path(folder.path),
+        "projection": "equirectangular",
+        "width": job.width,
+        "fps": job.fps,
+        "frames": list(job.frames),
+        "painter": job.painter,
+        "settings": job.settings,
+        **({"painting": record} if record else {}),
+        "seed": job.seed,
+        "captures": [
+            {"name": entry["name"], "pose": np.asarray(entry["pose"], dtype=np.float64).tolist()}
+            for entry in job.captures
+        ],
+        "anchors": job.anchors,
+        "cameras_sha256": cameras_hash(job.cameras),
+        "inputs": job.inputs,
+        "software": job.software,
     }
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+
+from backend.diffusion import model_card
+from backend.diffusion.model_card import ModelCard
 
 House = Callable[[str], ModuleType]
 
@@ -110,9 +114,66 @@ def test_a_new_file_says_where_to_begin(draw: Callable[..., Layout]) -> None:
 
 def test_every_setting_has_its_place(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
     shown = set(draw().shown)
-    settings = {each.identifier for each in blend.pantheon360.bl_rna.properties} - {"rna_type", "name", "cache"}
+    parts = {"rna_type", "name", "cache", "diffusion"}
+    settings = {each.identifier for each in blend.pantheon360.bl_rna.properties} - parts
     assert settings <= shown
     assert {"image", "mask", "nadir", "yaw", "pitch", "roll", "show_preview"} <= shown
+
+
+def test_every_setting_of_the_diffusion_painter_has_its_place_once_it_is_chosen(
+    draw: Callable[..., Layout], blend: Any
+) -> None:
+    import bpy
+
+    chosen = blend.pantheon360.diffusion
+    settings = {each.identifier for each in chosen.bl_rna.properties} - {"rna_type", "name", "loras"}
+    assert settings.isdisjoint(draw().shown + draw(room="ui.painter_panel").shown)
+    blend.pantheon360.painter = "DIFFUSION"
+    bpy.ops.pantheon360.add_lora()
+    basic, advanced = draw().shown, draw(room="ui.painter_panel").shown
+    assert {"model", "steps", "guidance", "anchors"} <= set(basic)
+    assert basic.index("painter") < basic.index("model") < basic.index("pantheon360.generate")
+    assert settings | {"file", "strength", "pantheon360.remove_lora"} <= set(basic + advanced)
+    assert settings.isdisjoint(set(basic) & set(advanced)), "a setting stands in one place"
+
+
+@pytest.mark.parametrize(
+    ("model", "width", "told", "not_told"),
+    [
+        ("", 1024, ["There are no models yet; add one:", "python -m backend models add ..."], []),
+        ("nobody", 1024, ["There is no model nobody; add it:", "python -m backend models add ..."], []),
+        ("owner/model", 1024, ["from the Hugging Face hub before"], ["python -m backend models add ..."]),
+        (
+            "tiny", 1024,
+            ["Tiny (untrained)", "256 x 128, 8 frames", "Licence: CC0-1.0", "Paints 256 x 128; frames are",
+             "enlarged to 1024 x 512"],
+            ["python -m backend models add ..."],
+        ),
+        ("tiny", 64, ["reduced to 64 x 32"], []),
+        ("tiny", 256, ["Tiny (untrained)"], ["Paints 256 x 128; frames are"]),
+        ("plain", 256, ["It has no model card: its size and"], ["python -m backend models add ..."]),
+    ],
+)  # fmt: skip
+def test_the_panel_says_what_the_model_is_or_how_to_get_one(
+    draw: Callable[..., Layout],
+    blend: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    width: int,
+    told: list[str],
+    not_told: list[str],
+) -> None:
+    monkeypatch.setenv("PANTHEON360_MODELS", str(tmp_path))
+    if model in ("tiny", "plain"):
+        (tmp_path / model).mkdir()
+    if model == "tiny":
+        card = ModelCard("Tiny", "untrained", 256, 128, 8, licence="CC0-1.0", trained=False)
+        model_card.write(tmp_path / model, card)
+    settings = blend.pantheon360
+    settings.painter, settings.width, settings.diffusion.model = "DIFFUSION", width, model
+    labels = set(draw().labels)
+    assert set(told) <= labels and labels.isdisjoint(not_told)
 
 
 def test_photographs_can_be_shown_in_solid_shading(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
@@ -224,7 +285,10 @@ def test_the_sequencer_tells_what_made_a_strip_and_tags_its_file(
 
     strip = Strip(pantheon360_painter="draft", pantheon360_seed="7", pantheon360_folder="//jobs/x")
     layout = draw("SEQUENCE_EDITOR", **{"active_strip": strip, "active_sequence_strip": strip})
-    assert {"Painter: draft", "Seed: 7", "Job: //jobs/x"} <= set(layout.labels)
+    assert layout.labels == ["Painter: draft", "Seed: 7", "Job: //jobs/x"]
+    strip |= {"pantheon360_painter": "diffusion: Tiny (untrained)", "pantheon360_licence": "CC0-1.0"}
+    layout = draw("SEQUENCE_EDITOR", **{"active_strip": strip, "active_sequence_strip": strip})
+    assert {"Painter: diffusion: Tiny (untrained)", "Model licence: CC0-1.0"} <= set(layout.labels)
     assert layout.shown == ["pantheon360.tag_360"]
     assert "Select a strip to see" in draw("SEQUENCE_EDITOR").labels
 
@@ -235,7 +299,8 @@ def test_what_artists_read_follows_blenders_conventions(house: House) -> None:
 
     operators = [getattr(bpy.types, name) for name in dir(bpy.types) if name.startswith("PANTHEON360_OT_")]
     assert len(operators) >= 9
-    groups = [group for _, group in house("scene.properties").GROUPS]
+    properties = house("scene.properties")
+    groups = [*(group for _, group in properties.GROUPS), *properties.NESTED]
     for owner in (*operators, *groups, house("scene.preferences").PANTHEON360_AP_preferences):
         texts = [owner.bl_rna.description] if owner in operators else []
         labels = [owner.bl_label] if owner in operators else []

@@ -89,6 +89,56 @@ def test_json_is_all_that_stdout_gets(command: Any, shot_file: Path, tmp_path: P
     assert "blend" not in told[-1]
 
 
+def test_the_diffusion_painters_settings_go_into_the_job(
+    command: Any, house: Any, shot_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the scene's, which stay; a folder is found from the working folder. Painting itself is the backend's."""
+    import bpy
+
+    monkeypatch.setenv("PANTHEON360_MODELS", str(tmp_path / "store"))
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    bpy.context.scene.pantheon360.diffusion.guidance = 2.5
+    bpy.context.scene.pantheon360.diffusion.clip = 9
+    bpy.ops.wm.save_mainfile()
+    painted: list[Any] = []
+
+    def paint(folder: Any, _python: Any) -> Any:
+        painted.append(folder.job)
+        for frame in folder.job.frames:
+            folder.write_frame(frame, np.zeros((32, 64, 3), np.uint8))
+        return
+        yield
+
+    monkeypatch.setattr(house("scene.backend_process"), "paint", paint)
+    chosen = ["--painter", "diffusion", "--model", "./mine", "--set", "steps=10", "--set", "scheduler=euler-aligned"]
+    lora = '--set=loras=[{"file": "rain.safetensors", "strength": 0.5}]'
+    code, _, err = command("generate", shot_file, *chosen, "--set", "steps=12", "--set", "clip=null", lora)
+    assert code == 0, err
+    found = painted[0].settings["diffusion"]
+    assert (painted[0].painter, found["model"], found["guidance"]) == ("diffusion", str(tmp_path / "mine"), 2.5)
+    assert (found["steps"], found["scheduler"], "clip" in found) == (12, "euler-aligned", False)
+    assert found["loras"] == [{"file": str(tmp_path / "rain.safetensors"), "strength": 0.5}]
+    bpy.ops.wm.open_mainfile(filepath=str(shot_file))
+    assert bpy.context.scene.pantheon360.painter == "DRAFT" and bpy.context.scene.pantheon360.diffusion.steps == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--set", "stepz=3"], "there is no setting 'stepz'; there are: model, steps"),
+        (["--set", "steps=0"], "steps is not a whole number from 1 to 1000"),
+        (["--set", "roll=half"], "roll is not one of: none, quarter, random"),
+        (["--set", "steps"], "'steps' is not KEY=VALUE"),
+        (["--set", "circular=yes"], "circular is neither true nor false"),
+    ],
+)
+def test_wrong_settings_are_wrong_usage(command: Any, shot_file: Path, arguments: list[str], told: str) -> None:
+    code, out, err = command("generate", shot_file, "--painter", "diffusion", *arguments)
+    assert (code, out) == (2, "")
+    assert told in err
+
+
 def test_geometry_then_run_elsewhere(command: Any, house: Any, shot_file: Path, tmp_path: Path) -> None:
     code, out, err = command("geometry", shot_file, "--output", tmp_path / "out", "--frames", "2-3", "--json")
     assert code == 0, err
@@ -196,6 +246,8 @@ def test_a_laser_scan_takes_the_backend(
         (["tag", "{tmp}/none.mp4"], "none.mp4"),
         (["geometry", "{shot}", "--scene", "Nowhere"], "no scene Nowhere"),
         (["generate", "{shot}", "--seed", "x"], "seed"),
+        (["generate", "{shot}", "--painter", "diffusion"], "no model"),
+        (["generate", "{shot}", "--set", "steps=3"], "the painter is draft"),
         (["import", "{tmp}/new.blend", "{tmp}/none.jpg"], "none.jpg"),
     ],
 )

@@ -17,6 +17,9 @@ def test_a_scene_starts_with_the_settings_of_a_shot(house: House, blend: Any) ->
     assert (settings.width, settings.projection_width, settings.frame_step) == (1024, 1024, 1)
     assert settings.nearest_capture_only and settings.cache is None
     assert settings.painter == "DRAFT" and settings.strip_source == "FRAMES"
+    chosen = settings.diffusion
+    assert chosen.circular and (chosen.roll, chosen.padding, chosen.weighting) == ("QUARTER", 2, "EQUAL")
+    assert (chosen.anchors, chosen.every, chosen.model) == ("AUTO", 1, "")
 
 
 def test_seeds_keep_their_64_bits(house: House, blend: Any) -> None:

@@ -132,6 +132,68 @@ def test_the_strip_knows_its_history(house: Any, run: Any, shot_scene: Any, fold
     assert {entry["path"] for entry in history["inputs"]} >= {"captures/A.png", "geometry/000001.png"}
 
 
+PAINTED = {
+    "model": {"label": "Tiny (untrained)", "kind": "untrained", "licence": "CC0-1.0", "trained": False},
+    "device": "CPU, 2 cores",
+    "segments": {"1": {"seconds": 3.5}},
+}
+
+
+def test_the_strip_says_what_model_painted_it(house: Any, folder: Any) -> None:
+    record = house("scene.painting").FILE
+    (folder.path / record).write_text(json.dumps(PAINTED), "utf-8")
+    found = house("scene.strips").provenance(folder)
+    assert found["pantheon360_painter"] == "draft: Tiny (untrained)"
+    assert found["pantheon360_licence"] == "CC0-1.0"
+    assert json.loads(found["pantheon360_job"])["painting"] == PAINTED
+
+
+def test_an_untrained_model_is_never_shown_as_another(house: Any, folder: Any) -> None:
+    painting = house("scene.painting")
+    for label in ("Tiny", "Tiny\n" + "x" * 500):
+        record = {"model": {"label": label, "trained": False}}
+        (folder.path / painting.FILE).write_text(json.dumps(record), "utf-8")
+        shown = house("scene.strips").provenance(folder)["pantheon360_painter"]
+        assert shown.endswith(" (untrained)") and "\n" not in shown and len(shown) < 200
+    assert "pantheon360_licence" not in house("scene.strips").provenance(folder)
+
+
+def test_a_long_record_leaves_its_segments_to_the_folder(house: Any, folder: Any) -> None:
+    segments = {str(index): {"seconds": 1.0} for index in range(20_000)}
+    (folder.path / house("scene.painting").FILE).write_text(json.dumps(PAINTED | {"segments": segments}), "utf-8")
+    carried = json.loads(house("scene.strips").provenance(folder)["pantheon360_job"])["painting"]
+    assert carried == {key: value for key, value in PAINTED.items() if key != "segments"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"[]", b"{", b"\xff", b"[" * 100_000, b"{}", b'{"model": {"label": " "}}', b'{"model": "Tiny"}',
+        b'{"model": {"label": "Tiny"}, "seconds": NaN}', b'{"model": {"label": "\\ud800"}}',
+        b'{"model": {"label": "Tiny", "trained": "no"}}', b'{"model": {"label": "Tiny", "licence": 3}}',
+        b'{"model": {"label": "' + b"x" * (1 << 19) + b'"}}', b" " * (17 << 20),
+    ],
+)  # fmt: skip
+def test_a_damaged_record_of_painting_is_left_out(house: Any, folder: Any, content: bytes) -> None:
+    (folder.path / house("scene.painting").FILE).write_bytes(content)
+    found = house("scene.strips").provenance(folder)
+    assert found["pantheon360_painter"] == "draft"
+    assert "pantheon360_licence" not in found and "painting" not in json.loads(found["pantheon360_job"])
+
+
+def test_the_record_is_the_one_the_backend_writes(house: Any, folder: Any) -> None:
+    """Read back as the backend's own class wrote it."""
+    from backend.diffusion import painting_record
+    from backend.diffusion.memory_plan import Plan
+
+    record = painting_record.PaintingRecord(folder.path)
+    record.entries["model"] = PAINTED["model"]
+    record.use(Plan(), "CPU, 2 cores", "float32")
+    record.segment(0, {"seconds": 3.5})
+    record.write()
+    assert house("scene.painting").read(folder) == record.entries
+
+
 @pytest.mark.parametrize("source", ["FRAMES", "VIDEO"])
 def test_the_blend_and_its_jobs_can_be_moved_together(
     house: Any, run: Any, shot_scene: Any, tmp_path: Path, source: str

@@ -1,0 +1,40 @@
+"""The diffusion painter's list of LoRAs: one more, one less."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bpy.props import IntProperty
+
+from . import base
+
+
+class PANTHEON360_OT_add_lora(base.ImmediateOperator):
+    """Add a LoRA to the diffusion painter's model"""
+
+    bl_idname = "pantheon360.add_lora"
+    bl_label = "Add LoRA"
+
+    def act(self, context: Any) -> str:
+        context.scene.pantheon360.diffusion.loras.add()
+        return ""
+
+
+class PANTHEON360_OT_remove_lora(base.ImmediateOperator):
+    """Take this LoRA off the diffusion painter's model; its file stays"""
+
+    bl_idname = "pantheon360.remove_lora"
+    bl_label = "Remove LoRA"
+
+    index: IntProperty(name="Index", description="Place in the list", default=0, min=0)  # type: ignore[valid-type]
+
+    @classmethod
+    def refusal(cls, context: Any) -> str:
+        return "" if context.scene.pantheon360.diffusion.loras else "There is no LoRA"
+
+    def act(self, context: Any) -> str:
+        context.scene.pantheon360.diffusion.loras.remove(self.index)
+        return ""
+
+
+register, unregister = base.registration(PANTHEON360_OT_add_lora, PANTHEON360_OT_remove_lora)

@@ -1,0 +1,27 @@
+"""Where a person's painter models are, for both processes: the backend keeps them there, Blender lists them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def root(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """The store's folder: PANTHEON360_MODELS, or the person's data folder of the system. It may not exist yet.
+
+    Source: XDG Base Directory Specification, "Environment variables".
+    """
+    stated = environment.get("PANTHEON360_MODELS")
+    if stated:
+        return Path(stated).expanduser().absolute()
+    home = Path.home()
+    if platform == "win32":
+        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        stated = environment.get("XDG_DATA_HOME", "")  # only absolute ones count, says the specification
+        base = Path(stated) if stated.startswith("/") else home / ".local" / "share"
+    return base / "pantheon360" / "models"
