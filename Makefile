@@ -1,7 +1,7 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-proxy test check package benchmark evaluate-cache clean
+.PHONY: help demo demo-proxy test check package benchmark benchmark-painter check-painter evaluate-cache clean
 
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
@@ -9,6 +9,8 @@ help:
 	@echo "make test       style, types, layers and the test suite in Blender 4.5, 5.0 and 5.2"
 	@echo "make package    out/pantheon360-VERSION.zip, checked by Blender's validator"
 	@echo "make benchmark  out/benchmark.json and a table"
+	@echo "make benchmark-painter  the diffusion painter on this computer's GPU -> out/benchmark-painter.json and a table"
+	@echo "make check-painter  the diffusion painter's proofs -> out/painter.json"
 	@echo "make evaluate-cache  reconstruction against rendered truth and on a real street -> out/cache.json and pictures"
 	@echo "make clean      remove out/ (environments and downloads stay)"
 
@@ -29,6 +31,12 @@ package:
 
 benchmark:
 	$(PYTHON) scripts/benchmark.py
+
+benchmark-painter:
+	$(PYTHON) scripts/benchmark_painter.py
+
+check-painter:
+	$(PYTHON) scripts/check_painter.py
 
 evaluate-cache:
 	$(PYTHON) scripts/evaluate_cache.py

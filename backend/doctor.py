@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .device import system_memory
+
 PROBE_TIMEOUT = 180.0
 """Seconds torch may take to import from a cold disk."""
 LITTLE_DISK = 2 << 30
@@ -107,7 +109,7 @@ def examine() -> Report:
 
     painters = _painters()
     device = _device()
-    total, free = _memory()
+    total, free = system_memory()
     folder, disk = _disk()
     ready = any(painter.name == "draft" and painter.ready for painter in painters)
     return Report(
@@ -239,35 +241,6 @@ def _device() -> Device:
         said = [line for line in asked.stderr.splitlines() if line.strip()]
         reason = said[-1].strip() if said else f"exit code {asked.returncode}"
     return Device("cpu", "CPU", note=f"torch is installed but cannot be loaded: {reason}")
-
-
-def _memory() -> tuple[int | None, int | None]:
-    """Total and free memory; None where the system does not tell."""
-    if sys.platform == "win32":
-        return _memory_of_windows()
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        total = page * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return None, None
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return total, int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return total, None
-
-
-def _memory_of_windows() -> tuple[int | None, int | None]:
-    """MEMORYSTATUSEX of GlobalMemoryStatusEx (sysinfoapi.h)."""
-    import ctypes
-
-    status = (ctypes.c_ulonglong * 8)()
-    ctypes.cast(status, ctypes.POINTER(ctypes.c_ulong))[0] = ctypes.sizeof(status)
-    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined]
-        return None, None
-    return int(status[1]), int(status[2])
 
 
 def _disk() -> tuple[str, int | None]:

@@ -20,6 +20,10 @@ FRAMES = 49
 FPS = 12
 WIDTH = 1024
 PROJECTION_WIDTH = 2048
+MOMENTS = [1 + round(index * (FRAMES - 1) / 4) for index in range(5)]
+"""Frames that contact sheets show."""
+DIFFUSION_STEPS, DIFFUSION_EVERY = 8, 7
+"""Eight of the path's frames are painted by diffusion, the others warped between them."""
 CONFIDENCE = 0.3
 """Below the default: a plain road that the captures cannot be sure of looks better there than not."""
 
@@ -73,6 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--source", default="")
     parser.add_argument("--backend-python", type=Path, help="reconstruct the cache with it instead of a proxy")
+    parser.add_argument("--model", type=Path, help="an untrained model to paint the path with, beside the draft")
     parser.add_argument("photographs", nargs="*", type=Path)
     return parser.parse_args()
 
@@ -97,6 +102,10 @@ def _shoot(arguments: argparse.Namespace) -> int:
     video = watch.run("Encode and tag the MP4", lambda: encode(extension, folder, out / "fly-through.mp4"))
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "street.blend"))
     watch.run("Contact sheet", lambda: contact_sheet(folder, out / "contact-sheet.png"))
+    if arguments.model:
+        painted = watch.run("Painting by diffusion, untrained", lambda: paint_by_diffusion(scene, arguments.model, out))
+        bpy.ops.wm.save_as_mainfile(filepath=str(out / "street.blend"))
+        watch.run("Its contact sheet", lambda: diffusion_sheet(painted, out / "diffusion-untrained.png"))
     write_summary(out, watch, scene, folder, video, arguments.source)
     return 0
 
@@ -233,6 +242,28 @@ def animate_camera(scene: Any) -> None:
     scene.frame_set(scene.frame_start)
 
 
+def paint_by_diffusion(scene: Any, model: Path, out: Path) -> Path:
+    """The same path painted with a model, as a second strip; returns the job's folder."""
+    settings = scene.pantheon360
+    settings.painter = "DIFFUSION"
+    settings.diffusion.model = str(model)
+    settings.diffusion.steps = DIFFUSION_STEPS
+    settings.diffusion.every = DIFFUSION_EVERY
+    blender().ops.pantheon360.generate()
+    return newest_job(out / "jobs")
+
+
+def diffusion_sheet(folder: Path, target: Path) -> None:
+    """What the model saw beside what it painted, at moments of the path, named as what it is."""
+    label = json.loads((folder / "painting.json").read_text("utf-8"))["model"]["label"]
+    rows = []
+    for moment in MOMENTS:
+        name = f"{moment:06d}.png"
+        text = f"diffusion, {label}: random weights paint noise, frame {moment}"
+        rows.append([(f"geometry pass, frame {moment}", folder / "geometry" / name), (text, folder / "frames" / name)])
+    sheet_of(rows, target)
+
+
 def newest_job(jobs: Path) -> Path:
     return max((path.parent for path in jobs.glob("*/job.json")), key=lambda folder: folder.stat().st_mtime)
 
@@ -249,19 +280,23 @@ def encode(extension: Any, folder: Path, target: Path) -> Path:
 
 def contact_sheet(folder: Path, target: Path) -> None:
     """Captures on top; below, geometry pass and painted frame side by side at five moments of the path."""
-    from PIL import Image, ImageDraw
-
-    cell, gap, line = (640, 320), 8, 20
-    moments = [1 + round(index * (FRAMES - 1) / 4) for index in range(5)]
     used = [picture for picture in sorted(folder.glob("captures/*.png")) if not picture.stem.endswith(".mask")]
     used = [picture for picture in used if picture.stem in (START, END)] or used
     rows = [[(f"capture {picture.stem}", picture) for picture in used]]
-    for moment in moments:
+    for moment in MOMENTS:
         name = f"{moment:06d}.png"
         painted = folder / "frames" / name
         rows.append(
             [(f"geometry pass, frame {moment}", folder / "geometry" / name), (f"painted, frame {moment}", painted)]
         )
+    sheet_of(rows, target)
+
+
+def sheet_of(rows: list[list[tuple[str, Path]]], target: Path) -> None:
+    """Rows of two pictures, each under its text."""
+    from PIL import Image, ImageDraw
+
+    cell, gap, line = (640, 320), 8, 20
     sheet = Image.new("RGB", (2 * cell[0] + 3 * gap, len(rows) * (cell[1] + line + gap) + gap), "#202020")
     draw = ImageDraw.Draw(sheet)
     for row, cells in enumerate(rows):

@@ -52,6 +52,8 @@ BACKEND = (
     "transformers==5.23.0",
     "diffusers==0.42.1",
     "accelerate==1.15.0",
+    "imageio==2.38.1",
+    "imageio-ffmpeg==0.8.1",
     "safetensors==0.8.0",
     "huggingface-hub==2.4.0",
 )

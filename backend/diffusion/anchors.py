@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,8 +22,11 @@ from torch.nn import functional
 from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.splatting import GeometryFrame
 
-from . import autoencoder, conditioning
+from . import autoencoder
 from .options import Configuration, Handling, Weighting
+
+if TYPE_CHECKING:
+    from .execution import Execution
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +36,15 @@ class Clip:
     geometry: what the camera sees of the points, frame by frame.
     start, end: (H, W, 3) uint8 panoramas known to be seen at the first and at the last frame, in the camera's
     orientation there (conditioning.anchor_frame, or frames painted before), or None.
+    look: (H, W, 3) uint8 panorama that tells CLIP what the place looks like where a pass begins at no anchor; without
+    one it is told by the geometry, which has holes.
     first: number of the first frame along the path; the noise goes by it.
     """
 
     geometry: Sequence[GeometryFrame]
     start: np.ndarray | None = None
     end: np.ndarray | None = None
+    look: np.ndarray | None = None
     first: int = 0
 
     def __len__(self) -> int:
@@ -98,31 +104,29 @@ def video(clip: Clip, sight: Sight) -> np.ndarray:
     return np.stack([_picture(clip, number) for number in sight.pictures])
 
 
-def prepare(
-    model: Any,
-    clip: Clip,
-    configuration: Configuration,
-    handling: Handling,
-    *,
-    device: torch.device | str = "cpu",
-    chunk: int = 1,
-) -> Job[tuple[Pass, ...]]:
-    """The clip's passes, ready for the U-Net; each picture is encoded once.
+def seen(clip: Clip, configuration: Configuration) -> list[np.ndarray]:
+    """What the model sees in each pass of a clip, as `video`."""
+    return [video(clip, sight) for sight in _sights_of(clip, configuration)]
 
-    model: loading.Components. chunk: pictures the VAE encodes at a time.
-    """
-    seen = sights(configuration, len(clip), start=clip.start is not None, end=clip.end is not None)
-    pictures = sorted({number for sight in seen for number in sight.pictures})
+
+def _sights_of(clip: Clip, configuration: Configuration) -> tuple[Sight, ...]:
+    return sights(configuration, len(clip), start=clip.start is not None, end=clip.end is not None)
+
+
+def prepare(
+    execution: Execution, clip: Clip, configuration: Configuration, handling: Handling
+) -> Job[tuple[Pass, ...]]:
+    """The clip's passes, ready for the U-Net; each picture is encoded once."""
+    looks = _sights_of(clip, configuration)
+    pictures = sorted({number for sight in looks for number in sight.pictures})
     frames = autoencoder.video_of(np.stack([_picture(clip, number) for number in pictures]))
-    latents = yield from autoencoder.encode(model.vae, frames, handling, device=device, chunk=chunk)
+    latents = yield from execution.encode(frames, handling)
     passes = []
-    for index, sight in enumerate(seen):
-        yield Progress("Looking at anchors", index, len(seen))
+    for index, sight in enumerate(looks):
+        yield Progress("Looking at anchors", index, len(looks))
         order = torch.tensor([pictures.index(number) for number in sight.pictures], device=latents.device)
-        channels = [latents[order], *_extras(model.card.extras, clip, sight, latents)]
-        start = _picture(clip, sight.pictures[0])
-        tokens = conditioning.horizon_tokens(model.image_encoder, start, device=device)
-        passes.append(Pass(torch.cat(channels, dim=1), tokens, sight.backwards))
+        channels = [latents[order], *_extras(execution.model.card.extras, clip, sight, latents)]
+        passes.append(Pass(torch.cat(channels, dim=1), execution.tokens(_look(clip, sight)), sight.backwards))
     return tuple(passes)
 
 
@@ -154,6 +158,12 @@ def _picture(clip: Clip, number: int) -> np.ndarray:
     if picture is None:
         raise ValueError("a pass sees an anchor that the clip does not have")
     return picture
+
+
+def _look(clip: Clip, sight: Sight) -> np.ndarray:
+    """What a pass is told of by CLIP: the anchor it begins at, or else what looks like it."""
+    begins = sight.pictures[0]
+    return clip.look if begins >= 0 and clip.look is not None else _picture(clip, begins)
 
 
 def _extras(names: Sequence[str], clip: Clip, sight: Sight, latents: torch.Tensor) -> list[torch.Tensor]:

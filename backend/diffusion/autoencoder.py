@@ -6,7 +6,7 @@ Videos are (F, 3, H, W) float32 in [-1, 1], latents (F, 4, H / factor, W / facto
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 
 from pantheon360_blender.core.progress import Job, Progress
 
-from . import libraries, panorama
+from . import banded_decoder, libraries, panorama
 from .options import Handling
 
 _ENCODER_REACH = 4
@@ -65,19 +65,21 @@ def decode(
     device: torch.device | str = "cpu",
     chunk: int | None = None,
     context: int = 0,
+    banded: bool = False,
 ) -> Job[torch.Tensor]:
     """The video of denoised latents; on the CPU, for it is large.
 
     chunk: frames at a time, None for all. The decoder looks at neighbouring frames: chunks without context, as
     diffusers has them, can be told apart in the video; whole clips are best.
     context: frames decoded before and after each chunk besides, and thrown away.
+    banded: in a third of the memory, see banded_decoder.
     """
     total = len(latents)
     chunk = chunk or total
     columns = handling.columns * factor(vae)
     scaled = 1 / vae.config.scaling_factor * panorama.padded(latents, handling.columns)
     parts = []
-    with _across_the_seam(vae, handling):
+    with _across_the_seam(vae, handling), banded_decoder.banded(vae) if banded else nullcontext():
         for first in range(0, total, chunk):
             yield Progress("Decoding", first, total)
             last = min(first + chunk, total)

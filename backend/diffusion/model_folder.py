@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ HARMLESS = (".position_ids",)
 """Ends of tensors' names that older files carry and nobody needs."""
 
 _LARGEST_JSON = 1 << 20
+_SAMPLES, _BLOCK = 64, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,29 @@ class ModelFolder:
         """Size of the weights that are loaded."""
         files = (file for part in WEIGHTS for file in weight_files(part, self.parts[part]))
         return sum(file.stat().st_size for file in files)
+
+
+def fingerprint(folder: ModelFolder) -> str:
+    """SHA-256 that tells a model from others: of its configurations, of the headers of its weights, and of samples of
+    their numbers, since reading gigabytes at each start would take too long. Raises ModelError.
+    """
+    digest = hashlib.sha256()
+    for part in PARTS:
+        digest.update(json.dumps(folder.config(part), sort_keys=True).encode())
+    for part in WEIGHTS:
+        for file in weight_files(part, folder.parts[part]):
+            _sample(file, digest)
+    return digest.hexdigest()
+
+
+def _sample(file: Path, digest: hashlib._Hash) -> None:
+    """Feed a file's size, its first block and others spread over it to a digest."""
+    size = file.stat().st_size
+    digest.update(str(size).encode())
+    with builtins.open(file, "rb") as opened:
+        for index in range(_SAMPLES):
+            opened.seek(index * max(size - _BLOCK, 0) // (_SAMPLES - 1))
+            digest.update(opened.read(_BLOCK))
 
 
 def open(path: Path | str, *, name: str | None = None) -> ModelFolder:

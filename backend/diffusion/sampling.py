@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,62 +21,45 @@ from .anchors import Clip, Pass
 from .errors import ModelError
 from .options import Recipe
 
+if TYPE_CHECKING:
+    from .execution import Execution
+
 Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """A U-Net over N clips: inputs (N, F, C, h, w), timestep (), tokens (N, K, D), time ids (N, 3) -> (N, F, 4, h, w)."""
-
-
-@dataclass(frozen=True)
-class Portions:
-    """How much is worked on at a time. Fewer take less memory; only `decoded` changes what is painted.
-
-    evaluations: of the U-Net, of up to four a step (two passes, each with and without conditions); None for all.
-    encoded, decoded: frames the VAE takes; None for all. context: see autoencoder.decode.
-    """
-
-    evaluations: int | None = None
-    encoded: int = 1
-    decoded: int | None = None
-    context: int = 0
 
 
 @dataclass(frozen=True)
 class Step(Progress):
     """A denoising step that is done. clean: the latents as the model believes them to be without noise."""
 
-    clean: torch.Tensor | None = None
+    clean: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-def paint(
-    model: Any, clip: Clip, recipe: Recipe, *, device: torch.device | str = "cpu", portions: Portions | None = None
-) -> Job[np.ndarray]:
+def paint(execution: Execution, clip: Clip, recipe: Recipe) -> Job[np.ndarray]:
     """Paint a clip; (F, H, W, 3) uint8 sRGB.
 
-    model: loading.Components on `device`.
     Raises ModelError where the model's numbers overflow.
     """
-    portions = portions or Portions()
+    passes = yield from anchors.prepare(execution, clip, recipe.configuration, recipe.handling)
+    latents = yield from paint_latents(execution, clip, passes, recipe)
+    return autoencoder.images_of((yield from execution.decode(latents, recipe.handling)))
 
-    # 1. What the model sees: geometry with the anchors in it, encoded, and the anchors' CLIP tokens
-    passes = yield from anchors.prepare(
-        model, clip, recipe.configuration, recipe.handling, device=device, chunk=portions.encoded
-    )
 
-    # 2. The noise that the path has at these frames
-    shape = (model.card.channels["noise"], *passes[0].condition.shape[-2:])
-    start = noise.frames(recipe.seed, len(clip), shape, first=clip.first).to(device)
+def paint_latents(execution: Execution, clip: Clip, passes: Sequence[Pass], recipe: Recipe) -> Job[torch.Tensor]:
+    """Latents of a clip, (F, 4, h, w) float32 on the device. passes: what `anchors.prepare` made of the clip.
 
-    # 3. Denoising
+    Raises ModelError where the model's numbers overflow.
+    """
+    # 1. The noise that the path has at these frames
+    unet, card = execution.model.unet, execution.model.card
+    shape = (card.channels["noise"], *passes[0].condition.shape[-2:])
+    start = noise.frames(recipe.seed, len(clip), shape, first=clip.first).to(execution.device)
+
+    # 2. Denoising, with a U-Net that sees across the seam
     with ExitStack() as stack:
         if recipe.handling.circular:
-            stack.enter_context(panorama.circular_convolutions(model.unet))
-        predict = predictor(model.unet, portions.evaluations)
-        latents = yield from denoise(predict, model.scheduler, passes, start, recipe)
-
-    # 4. Pixels
-    frames = yield from autoencoder.decode(
-        model.vae, latents, recipe.handling, device=device, chunk=portions.decoded, context=portions.context
-    )
-    return autoencoder.images_of(frames)
+            stack.enter_context(panorama.circular_convolutions(unet))
+        return (yield from denoise(execution.predict, execution.model.scheduler, passes, start, recipe))
 
 
 @torch.no_grad()

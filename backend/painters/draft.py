@@ -6,7 +6,6 @@ from pantheon360_blender.core import progress
 from pantheon360_blender.core.draft import DraftPainter
 from pantheon360_blender.core.job_folder import JobFolder
 from pantheon360_blender.core.progress import Progress
-from pantheon360_blender.core.splatting import GeometryFrame
 
 from . import Description, Requirement
 
@@ -39,19 +38,12 @@ class Draft:
             if frame in finished:
                 continue
             yield Progress("Painting", len(finished), total, text=f"frame {frame}")
-            image = painter.paint(_geometry(folder, frame), job.camera(frame))
+            image = painter.paint(folder.read_surfaces(frame), job.camera(frame))
             folder.write_frame(frame, image)
             finished.add(frame)
             if index % max(1, total // PREVIEWS) == 0 or len(finished) == total:
                 folder.write_preview(image)
         yield Progress("Painting", total, total)
-
-
-def _geometry(folder: JobFolder, frame: int) -> GeometryFrame:
-    """Footprint splats where the folder has them: they leave fewer holes than one pixel a point."""
-    if folder.footprint_file(frame).exists():
-        return folder.read_geometry("footprint", frame)
-    return folder.read_geometry("geometry", frame)
 
 
 PAINTER = Draft()

@@ -204,6 +204,12 @@ class JobFolder:
             source=np.full((height, width), -1, dtype=np.int32),
         )
 
+    def read_surfaces(self, frame: int) -> GeometryFrame:
+        """What is known of a frame's surfaces, as `read_geometry`: footprint splats, which leave fewer holes than one
+        pixel a point, where the folder has them.
+        """
+        return self.read_geometry("footprint" if self.footprint_file(frame).exists() else "geometry", frame)
+
     def write_capture(self, capture: Capture) -> CaptureEntry:
         """Put a capture into the folder and return its entry for `job.captures`. Raises FileError."""
         stem = self._unused_stem(_file_name(capture.name))

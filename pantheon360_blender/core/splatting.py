@@ -17,6 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from .cameras import check_pose
+from .equirectangular import directions
 from .errors import PointCloudError, RenderError
 
 _BLOCK = 1 << 15  # points; a block's temporaries stay in a core's second-level cache
@@ -79,6 +80,21 @@ def splat(
     camera = _Camera.of(pose, width, near)
     keys = _keys(len(points), camera, threads, lambda worker, first, last: worker.splat(points[first:last], first))
     return _resolved(keys, colours, width, threads)
+
+
+def resized(frame: GeometryFrame, width: int) -> GeometryFrame:
+    """The frame as it is `width` pixels wide: each of its points falls into one pixel, and the nearest wins.
+
+    Raises RenderError where the width is odd or too small.
+    """
+    if frame.depth.shape[1] == width:
+        return frame
+    seen = np.flatnonzero(frame.coverage & np.isfinite(frame.depth))
+    rays = directions(frame.depth.shape[1]).reshape(-1, 3)[seen]
+    points = rays * frame.depth.reshape(-1, 1)[seen]
+    small = splat(points, frame.colour.reshape(-1, 3)[seen], np.eye(4), width)
+    source = np.where(small.coverage, frame.source.reshape(-1)[seen][small.source], -1) if len(seen) else small.source
+    return GeometryFrame(small.colour, small.depth, small.coverage, source.astype(np.int32))
 
 
 def splat_footprints(

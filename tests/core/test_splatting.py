@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pantheon360_blender.core import equirectangular
 from pantheon360_blender.core.errors import PointCloudError, PoseError, RenderError
-from pantheon360_blender.core.splatting import GeometryFrame, splat, splat_footprints
+from pantheon360_blender.core.splatting import GeometryFrame, resized, splat, splat_footprints
 
 WIDTH = 256
 HEIGHT = WIDTH // 2
@@ -369,3 +369,31 @@ def test_a_panorama_made_of_footprints_is_as_sharp_as_its_points() -> None:
     frame = splat_footprints(points, colours, footprint, np.eye(4), width)
     assert np.array_equal(frame.colour.reshape(-1, 3), colours)
     assert np.array_equal(frame.source.reshape(-1), np.arange(len(points)))
+
+
+@pytest.mark.parametrize("width", [WIDTH // 4, WIDTH // 2, 2 * WIDTH, 192])
+def test_a_resized_frame_shows_the_nearest_of_what_falls_into_a_pixel(width: int) -> None:
+    """Against going through the covered pixels one by one."""
+    rng = np.random.default_rng(4)
+    frame = splat(*random_cloud(rng, 3000), random_pose(rng), WIDTH)
+    found = resized(frame, width)
+    depth = np.full((width // 2, width), np.inf, np.float32)
+    source = np.full(depth.shape, -1)
+    for row, column in np.argwhere(frame.coverage):
+        place = int((row + 0.5) * width / WIDTH), int((column + 0.5) * width / WIDTH)
+        if frame.depth[row, column] < depth[place]:
+            depth[place], source[place] = frame.depth[row, column], frame.source[row, column]
+    agree = found.source == source  # centres that fall on a border of pixels may be rounded either way
+    assert agree.mean() > (0.999 if width < WIDTH else 0.9)
+    assert np.allclose(found.depth[agree], depth[agree], rtol=1e-5)
+    assert np.array_equal(found.coverage, found.source >= 0) and np.array_equal(found.colour[~found.coverage].sum(), 0)
+    if width > WIDTH:
+        assert found.coverage.sum() == frame.coverage.sum(), "every point keeps a pixel of its own"
+
+
+def test_a_frame_of_the_wanted_width_stays_as_it_is() -> None:
+    rng = np.random.default_rng(5)
+    frame = splat(*random_cloud(rng, 500), random_pose(rng), WIDTH)
+    assert same(resized(frame, WIDTH), frame)
+    nothing = resized(splat(*random_cloud(rng, 0), np.eye(4), WIDTH), 64)
+    assert not nothing.coverage.any() and nothing.depth.shape == (32, 64)

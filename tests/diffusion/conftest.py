@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pantheon360_blender.core.splatting import GeometryFrame
+from pantheon360_blender.core.capture import Capture
+from pantheon360_blender.core.job_folder import Anchor, Job, JobFolder
+from pantheon360_blender.core.splatting import GeometryFrame, splat
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,3 +81,66 @@ def geometry(panoramas: Callable[..., np.ndarray]) -> Callable[..., list[Geometr
         return frames
 
     return make
+
+
+@pytest.fixture(scope="session")
+def smaller(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model for clips of four frames, 128 x 64. To be read only."""
+    from backend.diffusion import tiny_model
+
+    folder = tmp_path_factory.mktemp("models") / "smaller"
+    tiny_model.make(folder, width=128, height=64, frames=4)
+    return folder
+
+
+Shot = Callable[..., JobFolder]
+
+
+@pytest.fixture
+def shot(tmp_path: Path, smaller: Path, panoramas: Callable[..., np.ndarray]) -> Shot:
+    """shot(frames, anchors=(0,), width=128, distance=2.0, **settings): a sealed job folder for the smaller model.
+
+    A camera walks so many metres along X through a cloud of points and turns on the way; at each of `anchors`,
+    positions along the path, it stands on a capture of its own, which is turned by another angle.
+    """
+    places = itertools.count()
+
+    def make(
+        frames: int, anchors: tuple[int, ...] = (0,), width: int = 128, distance: float = 2.0, **settings: Any
+    ) -> JobFolder:
+        random = np.random.default_rng(7)
+        points = random.normal(size=(6000, 3)).astype(np.float32) * 3
+        colours = random.integers(0, 256, (6000, 3), dtype=np.uint8)
+        cameras = np.stack([turned(0.1 * index) for index in range(frames)])
+        cameras[:, 0, 3] = np.linspace(0, distance, frames)
+        folder = JobFolder.new(tmp_path / str(next(places)), "Shot")
+        captures = []
+        for number, image in zip(anchors, panoramas(5, max(anchors, default=0) + 1)[list(anchors)], strict=True):
+            pose = turned(0.7)
+            pose[:3, 3] = cameras[number, :3, 3]
+            captures.append(folder.write_capture(Capture(f"at {number}", image, pose)))
+        for index in range(frames):
+            folder.write_geometry("geometry", index + 1, splat(points, colours, cameras[index], width))
+        folder.seal(
+            Job(
+                name="Shot",
+                width=width,
+                fps=24,
+                frames=list(range(1, frames + 1)),
+                cameras=cameras,
+                captures=captures,
+                anchors=[Anchor(frame=number + 1, capture=f"at {number}") for number in anchors],
+                painter="diffusion",
+                seed="18446744073709551615",
+                settings={"near": 0.05, "diffusion": {"model": str(smaller), "steps": 2, **settings}},
+            )
+        )
+        return folder
+
+    return make
+
+
+def turned(angle: float) -> np.ndarray:
+    """A level camera at the origin, turned to the left by an angle in radians; (4, 4) camera-to-world."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, 0, sine, 0], [sine, 0, -cosine, 0], [0, 1, 0, 0], [0, 0, 0, 1]])

@@ -18,6 +18,7 @@ import torch
 
 from backend.diffusion import anchors, autoencoder, conditioning, noise, sampling
 from backend.diffusion.anchors import END, START, Clip, Pass, Sight
+from backend.diffusion.execution import Execution
 from backend.diffusion.options import OFF, Configuration, Recipe
 from pantheon360_blender.core.progress import finish
 
@@ -40,7 +41,7 @@ def difference(a: Any, b: Any) -> float:
 
 
 def latents(components: Any, clip: Clip, recipe: Recipe, start: Any, at_once: int | None = 1) -> Any:
-    passes = finish(anchors.prepare(components, clip, recipe.configuration, recipe.handling))
+    passes = finish(anchors.prepare(Execution(components), clip, recipe.configuration, recipe.handling))
     predict = sampling.predictor(components.unet, at_once)
     return finish(sampling.denoise(predict, components.scheduler, passes, start, recipe))
 
@@ -80,7 +81,7 @@ def test_passes_hold_the_latents_of_what_they_see(components: Any, clip: Clip) -
     encoded: list[int] = []
     hook = components.vae.encoder.register_forward_pre_hook(lambda module, given: encoded.append(len(given[0])))
     try:
-        passes = finish(anchors.prepare(components, clip, "single+fusion", OFF))
+        passes = finish(anchors.prepare(Execution(components), clip, "single+fusion", OFF))
     finally:
         hook.remove()
     assert sum(encoded) == 5 + 2, "four ends and three frames between them"
@@ -95,13 +96,19 @@ def test_passes_hold_the_latents_of_what_they_see(components: Any, clip: Clip) -
 @pytest.mark.parametrize("weighting", ["equal", "linear"])
 @pytest.mark.parametrize("configuration", ["single+fusion", "dual+fusion"])
 def test_swapping_the_anchors_and_reversing_time_reverses_the_result(
-    components: Any, clip: Clip, configuration: Configuration, weighting: Any
+    components: Any,
+    clip: Clip,
+    configuration: Configuration,
+    weighting: Any,
+    record_property: Callable[..., None],
 ) -> None:
     start = noise.frames(1, 5, SHAPE)
     recipe = Recipe(steps=3, guidance=(2, 4), configuration=configuration, weighting=weighting)
     there = latents(components, clip, recipe, start)
     back = latents(components, reversed_clip(clip), recipe, start.flip(0))
-    assert difference(there, back.flip(0)) < 1e-5
+    reversal = difference(there, back.flip(0))
+    record_property("fusion_reversal_difference", reversal)
+    assert reversal < 1e-5
     assert difference(there, back) > 0.1
 
 
@@ -128,7 +135,7 @@ def test_symmetric_clips_make_both_passes_agree(components: Any, clip: Clip, con
     symmetric = Clip(there_and_back, start=clip.start, end=clip.start)
     start = noise.frames(2, 3, SHAPE)[[0, 1, 2, 1, 0]]
     recipe = Recipe(steps=3, configuration=configuration)
-    passes = finish(anchors.prepare(components, symmetric, configuration, recipe.handling))
+    passes = finish(anchors.prepare(Execution(components), symmetric, configuration, recipe.handling))
     assert difference(passes[0].condition, passes[1].condition) < 1e-6
     predicted: list[Any] = []
     predict = sampling.predictor(components.unet, 1)
@@ -146,7 +153,7 @@ def test_single_without_fusion_is_the_plain_sampler(components: Any, clip: Clip)
     """Against the formulas of the method: x0 = v (-s / sqrt(s^2 + 1)) + x / (s^2 + 1), and one Euler step."""
     recipe = Recipe(steps=5, configuration="single", handling=OFF)
     start = noise.frames(1, 5, SHAPE)
-    (told,) = finish(anchors.prepare(components, clip, "single", OFF))
+    (told,) = finish(anchors.prepare(Execution(components), clip, "single", OFF))
     ramp = np.linspace(700 ** (1 / 7), 0.002 ** (1 / 7), 5) ** 7
     sigmas = [float(sigma) for sigma in np.float32([*ramp, 0])]
     x = start.double() * (sigmas[0] ** 2 + 1) ** 0.5
@@ -186,7 +193,7 @@ def test_channels_that_a_model_declares(components: Any, clip: Clip) -> None:
     """Coverage and range follow the geometry in the pass's own time; anchors cover everything."""
     card = replace(components.card, conditioning=("noise:4", "geometry:4", "depth:1", "coverage:1"))
     model = SimpleNamespace(vae=components.vae, image_encoder=components.image_encoder, card=card)
-    ahead, back = finish(anchors.prepare(model, clip, "single+fusion", OFF))
+    ahead, back = finish(anchors.prepare(Execution(model), clip, "single+fusion", OFF))
     assert ahead.condition.shape == back.condition.shape == (5, 6, 8, 16)
     blocks = clip.geometry[2].coverage.reshape(8, 8, 16, 8).mean(axis=(1, 3))
     nearness = (1 / (1 + clip.geometry[2].depth)).reshape(8, 8, 16, 8).mean(axis=(1, 3))

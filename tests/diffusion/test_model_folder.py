@@ -86,6 +86,27 @@ def test_the_same_seed_makes_the_same_model(tiny: Path, tmp_path: Path) -> None:
     assert (tmp_path / "other" / UNET).read_bytes() != (tiny / UNET).read_bytes()
 
 
+def test_a_fingerprint_tells_models_apart_and_not_copies(
+    tiny: Path, model: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Another seed, another setting, one changed number: another model. A copy elsewhere is the same."""
+    first = model_folder.fingerprint(model_folder.open(tiny))
+    assert first == model_folder.fingerprint(model_folder.open(model("copy")))
+    tiny_model.make(tmp_path / "other", seed=1)
+    changed = model("changed")
+    scheduler = json.loads((changed / "scheduler" / "scheduler_config.json").read_text())
+    (changed / "scheduler" / "scheduler_config.json").unlink()
+    (changed / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler | {"sigma_max": 500.0}))
+    last = model("last")
+    weights = last / "vae" / "diffusion_pytorch_model.safetensors"
+    numbers = bytearray(weights.read_bytes())
+    numbers[-1] ^= 1
+    weights.unlink()
+    weights.write_bytes(numbers)
+    others = {model_folder.fingerprint(model_folder.open(folder)) for folder in (tmp_path / "other", changed, last)}
+    assert len(others) == 3 and first not in others
+
+
 def test_making_a_model_leaves_the_random_numbers_of_others_alone(tmp_path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pantheon360_blender.core.errors import PantheonError, reason
+
+from ... import device
 
 if TYPE_CHECKING:
     import torch
@@ -80,21 +81,11 @@ class Device:
 
     def free_gb(self) -> float:
         """Memory that may be taken, GB (10^9 bytes)."""
-        import torch
-
-        if self.kind == "cuda":
-            return float(torch.cuda.mem_get_info()[0]) / 1e9
-        try:
-            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-        except (ValueError, OSError, AttributeError):
-            return 8.0
+        return device.free_memory(self.kind) / 1e9
 
     def free(self) -> None:
         """Give memory of past computations back to the device."""
-        import torch
-
-        if self.kind == "cuda":
-            torch.cuda.empty_cache()
+        device.give_back(self.kind)
 
 
 def choose(options: dict[str, Any]) -> Device:
@@ -102,21 +93,7 @@ def choose(options: dict[str, Any]) -> Device:
 
     Raises PantheonError where it is not there.
     """
-    import torch
-
-    kind = str(options.get("device") or "auto")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind == "auto":
-        kind = next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there.get(kind):
-        raise PantheonError(f"There is no device {kind!r} here.", advice="Choose auto, or install torch for it.")
-    dtype = str(options.get("dtype") or "auto")
-    if dtype == "auto":
-        dtype = "float32"  # half precision is slower than single on a processor, and incomplete on Apple's
-        if kind == "cuda":
-            dtype = "bfloat16" if torch.cuda.get_device_capability()[0] >= 8 else "float16"
-    if dtype not in ("float32", "bfloat16", "float16"):
-        raise PantheonError(f"{dtype!r} is no precision.", advice="Choose auto, float32, bfloat16 or float16.")
+    kind, dtype = device.choose(str(options.get("device") or "auto"), str(options.get("dtype") or "auto"))
     return Device(kind, dtype)
 
 

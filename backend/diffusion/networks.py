@@ -1,0 +1,113 @@
+"""A job's networks: planned for and loaded when they are first needed, and what they take written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from pantheon360_blender.core.progress import Job, Progress
+
+from .. import device as devices
+from . import loading, memory_need, memory_plan
+from .execution import Execution
+from .memory_plan import Plan
+from .model_folder import WEIGHTS, ModelFolder
+from .options import AUTO, PaintOptions, Recipe
+from .painting_record import PaintingRecord
+
+
+class Networks:
+    """The networks that paint one job.
+
+    width: of the panoramas, pixels. frames: of the longest clip. log: is told the plan. warn: is told what the artist
+    should know.
+    """
+
+    def __init__(
+        self,
+        model: ModelFolder,
+        options: PaintOptions,
+        recipe: Recipe,
+        record: PaintingRecord,
+        *,
+        width: int,
+        frames: int,
+        log: Callable[[str], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._model, self._options, self._recipe, self._record = model, options, recipe, record
+        self._width, self._frames = width, frames
+        self._log, self._warn = log, warn
+        self._execution: Execution | None = None
+
+    def ready(self) -> Job[Execution]:
+        """The networks, ready to run. Raises PantheonError where there is no such device, or a file is damaged."""
+        if self._execution is None:
+            kind, precision = devices.choose(self._options.device, self._options.precision, half="float16")
+            plan = yield from self._plan(kind, precision)
+            yield Progress("Loading the model", text=self._model.card.label)
+            self._execution = Execution(self._loaded(kind, precision), plan, device=kind, lowered=self._lowered)
+        return self._execution
+
+    def measure(self) -> None:
+        """Note in the record how much memory was taken so far."""
+        if self._execution is not None:
+            self._record.peak(devices.peak_memory(self._execution.device.type))
+
+    def close(self) -> None:
+        """Let go of the networks."""
+        if self._execution is not None:
+            self._execution.release()
+            self._execution = None
+
+    def _plan(self, kind: str, precision: str) -> Job[Plan]:
+        """How to use the memory there is, told before it is used."""
+        yield Progress("Planning memory")
+        plan = self._earlier_plan(kind) or self._best_plan(kind, precision)
+        self._record.use(plan, devices.name(kind), precision)
+        self._record.write()
+        self._log(f"memory: {plan}; {devices.name(kind)}, {precision}")
+        free = devices.free_memory(kind)
+        if plan.need > free:
+            self._warn(f"Painting may take {plan.need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free.")
+        if plan.decoding.frames is not None:
+            self._warn(f"Memory is short: {plan.decoding}, which may show in the video.")
+        yield Progress(f"Memory: {plan}")
+        return plan
+
+    def _earlier_plan(self, kind: str) -> Plan | None:
+        """The plan the job was begun with on such a device: the rest is to be painted alike."""
+        return self._record.plan(kind) if self._options.memory == AUTO else None
+
+    def _best_plan(self, kind: str, precision: str) -> Plan:
+        configs = {part: self._model.config(part) for part in WEIGHTS}
+        dtype, handling = getattr(torch, precision), self._recipe.handling
+        return memory_plan.choose(
+            memory_need.need(configs, self._model.card, self._width, self._frames, dtype, handling),
+            kind,
+            devices.budget(kind),
+            evaluations=self._recipe.most_evaluations,
+            frames=self._frames,
+            level=self._options.memory,
+        )
+
+    def _loaded(self, kind: str, precision: str) -> loading.Components:
+        loras = [(Path(entry["file"]), float(entry["strength"])) for entry in self._options.loras]
+        model = loading.load(
+            self._model, dtype=getattr(torch, precision), loras=loras, scheduler=self._options.scheduler
+        )
+        if kind == "cuda":
+            model.unet.to(memory_format=torch.channels_last)
+            torch.cuda.reset_peak_memory_stats()
+        if self._options.compile:
+            model.unet.compile()
+        return model
+
+    def _lowered(self, plan: Plan, stage: str) -> None:
+        self._record.ran_out(stage)
+        self._record.use(plan, self._record.entries["device"], self._record.entries["precision"])
+        self._record.write()
+        self._log(f"memory ran out in {stage}; now: {plan}")
+        self._warn(f"Memory ran out in {stage}: going on with {plan}.")

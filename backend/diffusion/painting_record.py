@@ -1,0 +1,113 @@
+"""What painted a shot: `painting.json` in the job folder, for people, for the strip and for going on later."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pantheon360_blender.core import files
+from pantheon360_blender.core.errors import JobError
+
+from .memory_plan import DECODINGS, LEVELS, Plan
+from .model_card import ModelCard
+from .options import PaintOptions, Recipe
+
+FILE = "painting.json"
+_LARGEST = 16 << 20
+_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
+
+
+class PaintingRecord:
+    """The record of a job folder; what was written before is kept."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path / FILE
+        self.entries: dict[str, Any] = _read(self._file)
+
+    def describe(self, card: ModelCard, fingerprint: str, options: PaintOptions, recipe: Recipe, size: int) -> None:
+        """Say what paints. size: width of the panoramas it paints, pixels.
+
+        Raises JobError where another model painted a part of the job already.
+        """
+        earlier = self.entries.get("model")
+        if isinstance(earlier, dict) and earlier.get("fingerprint") != fingerprint:
+            raise JobError(
+                f"{self._file.parent} was begun with another model, {earlier.get('label')}; now {options.model} is "
+                f"{card.label}.",
+                advice="Go on with that model, or generate the shot again.",
+                code="model-changed",
+            )
+        self.entries["model"] = {
+            "label": card.label,
+            "kind": card.kind,
+            "trained": card.trained,
+            "capability": card.capability,
+            "licence": card.licence,
+            "source": card.source,
+            "native": [card.width, card.height],
+            "fingerprint": fingerprint,
+        }
+        self.entries["painted_size"] = [size, size // 2]
+        self.entries["settings"] = options.to_json()
+        self.entries["recipe"] = asdict(recipe) | {"seed": str(recipe.seed)}
+        self.entries["software"] = {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+    def plan(self, device: str) -> Plan | None:
+        """The plan a part of the job was painted by on such a device, so that the rest is painted alike."""
+        memory = self.entries.get("memory")
+        if not isinstance(memory, dict) or memory.get("device") != device or memory.get("level") not in LEVELS:
+            return None
+        decodings = [each for each in DECODINGS if asdict(each) == memory.get("decoding")]
+        return Plan(LEVELS[memory["level"]], decodings[0], device) if decodings else None
+
+    def use(self, plan: Plan, device: str, precision: str) -> None:
+        """Say how memory is used. device: its name for people."""
+        memory = self.entries.setdefault("memory", {})
+        memory |= {
+            "device": plan.device,
+            "level": plan.level.name,
+            "decoding": asdict(plan.decoding),
+        }
+        if plan.need:
+            memory |= {"need_bytes": plan.need, "budget_bytes": plan.free}
+        self.entries |= {"device": device, "precision": precision}
+
+    def ran_out(self, stage: str) -> None:
+        """Memory ran out in a stage, and painting went on more frugally."""
+        self.entries["memory"].setdefault("ran_out_in", []).append(stage)
+
+    def peak(self, count: int) -> None:
+        """The most memory that was taken at once so far, bytes."""
+        memory = self.entries["memory"]
+        memory["peak_bytes"] = max(count, memory.get("peak_bytes", 0))
+
+    def segment(self, index: int, entry: Mapping[str, Any]) -> None:
+        """Say how a segment was painted. index: from 0."""
+        segments = self.entries.setdefault("segments", {})
+        segments[str(index + 1)] = dict(entry)
+        self.entries["seconds"] = round(sum(each["seconds"] for each in segments.values()), 3)
+
+    def warn(self, text: str) -> None:
+        """Keep what the artist was told."""
+        warnings = self.entries.setdefault("warnings", [])
+        if text not in warnings:
+            warnings.append(text)
+
+    def write(self) -> None:
+        """Write it. Raises FileError."""
+        files.write_json(self._file, self.entries)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The record; an empty one where there is none or it is damaged: what is finished is judged by other files."""
+    try:
+        if file.stat().st_size > _LARGEST:
+            return {}
+        value = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,86 @@
+"""Which frames of a path are painted, and in which clips.
+
+Frames are numbered along the path from 0. An anchor is a frame at which the camera stands on a capture, so that the
+frame is known to look like it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_SHORTEST = 3
+"""A clip that ends early at an anchor has at least this part of a whole one (1 / 3): short ones are painted badly."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames that are painted together, as positions in the list of painted frames.
+
+    first, last: inclusive. starts_at_anchor, ends_at_anchor: whether those frames are known.
+    overlap: how many of its frames, from the first, the segment before it has too; 0 for the first segment.
+    """
+
+    first: int
+    last: int
+    starts_at_anchor: bool
+    ends_at_anchor: bool
+    overlap: int = 0
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+
+def painted_frames(count: int, every: int, anchors: Collection[int]) -> list[int]:
+    """Frames of a path of `count` that are painted where every so manieth one is.
+
+    The first and the last frame are among them, and all anchors; up to an anchor the steps are evened out.
+    """
+    chosen = {0, count - 1}
+    stops = sorted({0, *anchors})
+    for start, stop in pairwise(stops):
+        steps = -(-(stop - start) // every)
+        chosen.update(start + round(index * (stop - start) / steps) for index in range(steps + 1))
+    chosen.update(range(stops[-1], count, every))
+    return sorted(chosen)
+
+
+def segments(count: int, anchors: Collection[int], length: int, overlap: int) -> list[Segment]:
+    """Cut `count` painted frames into clips of at most `length` (2 or more).
+
+    anchors: positions of painted frames that are known. A clip ends at the first anchor within its length that does
+    not make it very short, and the next one begins there. Where there is none, the clip has its whole length and the
+    next one begins so that it shares `overlap` frames (fewer than `length`) with it; earlier still where it would be
+    shorter than a whole clip otherwise, for an anchor or the path ends it.
+    A path that goes on longer is cut in the same way up to its last clips.
+    """
+    overlap = min(overlap, length - 1)
+    found: list[Segment] = []
+    first, shared = 0, 0
+    while True:
+        last = _end(first, count, anchors, length)
+        if found and first not in anchors:
+            first = max(min(first, last - length + 1), found[-1].first + 1)
+            shared = found[-1].last - first + 1
+        found.append(Segment(first, last, first in anchors, last in anchors and last > first, shared))
+        if last == count - 1:
+            return found
+        shared = 1 if last in anchors else overlap
+        first = last - shared + 1
+
+
+def _end(first: int, count: int, anchors: Collection[int], length: int) -> int:
+    """The last frame of the clip that begins at `first`."""
+    furthest = min(first + length, count) - 1
+    shortest = max(1, length // _SHORTEST)
+    for frame in range(first + 1, furthest + 1):
+        if frame in anchors and frame - first >= shortest:
+            return frame
+    return furthest
+
+
+def owned(parts: Sequence[Segment], index: int) -> range:
+    """Painted frames that come from a segment: those it shares with the next one come from that."""
+    after = parts[index + 1].first if index + 1 < len(parts) else parts[index].last + 1
+    return range(parts[index].first, after)

@@ -1,0 +1,333 @@
+"""Shots of any length through the diffusion painter: what is kept, gone on with, told, and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the backend environment has torch")
+pytest.importorskip("diffusers", reason="the backend environment has diffusers")
+pytest.importorskip("transformers", reason="the backend environment has transformers")
+
+import safetensors.torch
+import torch
+
+from backend import runner
+from backend.diffusion import anchors, autoencoder, model_folder, sampling, tiny_model
+from backend.diffusion.execution import Execution
+from backend.diffusion.loading import load
+from backend.diffusion.memory_plan import LEVELS, Plan
+from backend.diffusion.options import PaintOptions
+from backend.diffusion.trajectory import Trajectory
+from pantheon360_blender.core import equirectangular, png
+from pantheon360_blender.core.errors import FileError, JobError, PantheonError
+from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.progress import Progress, finish
+
+ROOT = Path(__file__).resolve().parents[2]
+Shot = Callable[..., JobFolder]
+
+
+def frames(folder: JobFolder) -> list[bytes]:
+    return [folder.frame_file(frame).read_bytes() for frame in folder.job.frames]
+
+
+def copy_of(folder: JobFolder, place: Path) -> JobFolder:
+    """The job as it was before it was painted."""
+    return JobFolder.open(Path(shutil.copytree(folder.path, place)))
+
+
+def painted(folder: JobFolder) -> JobFolder:
+    finish(runner.run(folder.path))
+    return folder
+
+
+def record(folder: JobFolder) -> Any:
+    return json.loads((folder.path / "painting.json").read_text("utf-8"))
+
+
+# What is painted
+
+
+def test_the_first_clip_is_the_one_painted_alone(shot: Shot, smaller: Path) -> None:
+    """Of a path of three clips the first has the very latents and frames of a clip without the others."""
+    folder = shot(9, overlap=1)
+    model = model_folder.open(smaller)
+    trajectory = Trajectory(folder, 128, clip=4, overlap=1)
+    assert [(part.first, part.last) for part in trajectory.segments] == [(0, 3), (3, 6), (5, 8)]
+    recipe = PaintOptions.from_json(folder.job.settings["diffusion"]).recipe(model.card, int(folder.job.seed))
+    execution = Execution(load(model), Plan(LEVELS["all"]))
+    alone = finish(sampling.paint(execution, trajectory.clip(trajectory.segments[0]), recipe))
+    painted(folder)
+    for index in range(3):  # the fourth belongs to the second clip
+        assert np.array_equal(png.read(folder.frame_file(index + 1)), alone[index])
+    assert not np.array_equal(png.read(folder.frame_file(5)), png.read(folder.frame_file(1)))
+
+
+def test_a_clip_goes_on_from_what_was_painted(shot: Shot, smaller: Path) -> None:
+    """Where no capture is, a clip begins with the frame that the one before painted there, and fades over from it."""
+    folder = painted(shot(6, overlap=3))
+    trajectory = Trajectory(folder, 128, clip=4, overlap=3)
+    assert [(part.first, part.last, part.overlap) for part in trajectory.segments] == [(0, 3, 0), (1, 4, 3), (2, 5, 3)]
+    execution = Execution(load(model_folder.open(smaller)), Plan(LEVELS["all"]))
+    recipe = PaintOptions(steps=2).recipe(execution.model.card, int(folder.job.seed))
+    first, second = stored(folder, 0), stored(folder, 1)
+    decoded = autoencoder.images_of(finish(execution.decode(first["latents"], recipe.handling)))
+    assert np.array_equal(first["handover"], decoded[1])
+
+    clip = trajectory.clip(trajectory.segments[1], decoded[1])
+    passes = finish(anchors.prepare(execution, clip, recipe.configuration, recipe.handling))
+    latents = finish(sampling.paint_latents(execution, clip, passes, recipe))
+    shares = torch.tensor([1, 2 / 3, 1 / 3]).view(3, 1, 1, 1)
+    expected = torch.cat([shares * first["latents"][1:] + (1 - shares) * latents[:3], latents[3:]])
+    assert torch.allclose(second["latents"], expected, atol=1e-5)
+
+
+def stored(folder: JobFolder, index: int) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(folder.path / "segments" / f"{index + 1:04d}.safetensors")
+
+
+def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Shot) -> None:
+    folder = shot(7, anchors=(0, 3, 6))
+    trajectory = Trajectory(folder, 128, clip=4)
+    clips = [trajectory.clip(segment) for segment in trajectory.segments]
+    assert [len(clip) for clip in clips] == [4, 4] and clips[1].first == 3
+    assert clips[0].end is not None and np.array_equal(clips[0].end, clips[1].start)
+    painted(folder)
+    assert torch.equal(stored(folder, 0)["latents"][-1], stored(folder, 1)["latents"][0]), "the shared frame is one"
+    assert [entry["passes"] for entry in record(folder)["segments"].values()] == [2, 2]
+
+
+def test_without_a_capture_the_nearest_tells_what_the_place_looks_like(shot: Shot) -> None:
+    trajectory = Trajectory(shot(8, anchors=(4,)), 128, clip=8)
+    clip = trajectory.clip(trajectory.segments[0])
+    assert clip.start is None and clip.end is not None and clip.look is not None
+    assert (clip.look > 0).mean() > 0.9 > 0.5 > (clip.geometry[0].colour > 0).mean()
+
+
+def test_frames_between_painted_ones_are_warped(shot: Shot) -> None:
+    """A camera that turns on the spot: between panoramas of one place the place itself is seen, turned."""
+    folder = painted(shot(7, anchors=(0, 6), every=2, distance=0.0))
+    assert record(folder)["segments"]["1"]["painted"] == 4
+    waves = np.sin(np.linspace(0, 2 * np.pi, 128, endpoint=False)[None, :, None] + np.arange(3))
+    place = (127 + 100 * waves * np.sin(np.linspace(0, np.pi, 64))[:, None, None]).astype(np.uint8)
+
+    def seen(index: int) -> np.ndarray:
+        return equirectangular.rotate(place, folder.job.cameras[index][:3, :3])
+
+    for index in (0, 2, 4, 6):
+        folder.write_frame(index + 1, seen(index))
+    for index in (1, 3, 5):
+        folder.frame_file(index + 1).unlink()
+    painted(folder)
+    for index in (1, 3, 5):
+        image = png.read(folder.frame_file(index + 1))
+        assert difference(image, seen(index)) < 1 < difference(image, seen(index + 1))
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(int) - other).mean())
+
+
+def test_another_width_is_said_plainly(shot: Shot) -> None:
+    """The model paints at its own size; frames have the shot's."""
+    large, native = painted(shot(3, width=256)), painted(shot(3))
+    assert png.read(large.frame_file(1)).shape == (128, 256, 3)
+    assert any("128 x 64" in text and "enlarged to 256 x 128" in text for text in record(large)["warnings"])
+    assert not any("enlarged" in text for text in record(native)["warnings"])
+
+
+def test_a_path_of_one_frame(shot: Shot) -> None:
+    assert png.read(painted(shot(1)).frame_file(1)).std() > 1
+
+
+# What is kept
+
+
+def test_what_is_finished_is_not_painted_again(shot: Shot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost frame is decoded from its clip's latents; a lost clip is painted again alike. Same bytes."""
+    folder = painted(shot(7, overlap=1))
+    undisturbed = frames(folder)
+    asked = []
+    denoise = sampling.denoise
+    monkeypatch.setattr(sampling, "denoise", lambda *arguments: asked.append(1) or denoise(*arguments))
+    folder.frame_file(2).unlink()
+    folder.frame_file(6).write_bytes(b"damaged")
+    assert frames(painted(folder)) == undisturbed and not asked
+    (folder.path / "segments" / "0002.safetensors").write_bytes(b"damaged")
+    folder.frame_file(5).unlink()
+    assert frames(painted(folder)) == undisturbed and len(asked) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_killed_at_random_moments_it_ends_as_if_undisturbed(
+    shot: Shot, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    folder = shot(7, anchors=(0, 4), overlap=1)
+    killed = copy_of(folder, tmp_path / "killed")
+    moments = random.Random(3)
+    command = [sys.executable, "-B", "-m", "backend", "run", str(killed.path)]
+    kills = 0
+    for _ in range(3):
+        child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert child.stdout is not None
+        while (line := child.stdout.readline()) and not line.startswith(("Denoising", "Decoding", "Writing")):
+            pass
+        time.sleep(moments.uniform(0, 1))
+        kills += child.poll() is None
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    assert kills
+    identical = frames(painted(killed)) == frames(painted(folder))
+    record_property("resume_identical", identical)
+    assert identical
+
+
+def test_cancelled_within_one_step_and_gone_on_with(shot: Shot, tmp_path: Path) -> None:
+    folder = shot(7, overlap=1, steps=3)
+    cancelled = copy_of(folder, tmp_path / "cancelled")
+    job = runner.run(cancelled.path)
+    seen: list[Progress] = []
+    for step in job:
+        seen.append(step)
+        if step.phase.startswith("Denoising, clip 2 of 2") and step.step == 1:
+            break
+    job.close()
+    assert cancelled.state().status == "cancelled" and cancelled.finished_frames() == [1, 2, 3]
+    assert frames(painted(cancelled)) == frames(painted(folder))
+    assert record(cancelled)["segments"].keys() == {"1", "2"}
+
+
+def test_progress_names_phase_step_and_clip(shot: Shot) -> None:
+    steps = list(runner.run(shot(7, overlap=1).path))
+    phases = list(dict.fromkeys(step.phase for step in steps))
+    stages = ("Encoding", "Looking at anchors", "Denoising", "Decoding", "Writing frames")
+    named = [phase for phase in phases if phase.startswith(stages)]
+    assert named == [f"{stage}, clip {clip} of 2" for clip in (1, 2) for stage in stages]
+    denoising = [(step.step, step.of) for step in steps if step.phase == "Denoising, clip 2 of 2"]
+    assert denoising == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_a_preview_is_there_before_the_first_frame(shot: Shot) -> None:
+    """A colour map learned from the clip itself: the start anchor's patches can be told in what is denoised of it."""
+    folder = shot(3, steps=4)
+    seen = []
+    for step in runner.run(folder.path):
+        if isinstance(step, sampling.Step):
+            seen.append(folder.preview_file.read_bytes() if folder.preview_file.exists() else b"")
+            assert not folder.finished_frames()
+    assert len(set(seen)) == 4 and seen[0]
+    assert png.read(folder.preview_file).shape[1] >= 128
+
+
+# What is told
+
+
+def test_the_record_says_what_painted(shot: Shot) -> None:
+    folder = painted(shot(3, guidance=1))
+    found = record(folder)
+    assert found["model"]["label"] == "Tiny (untrained)" and found["model"]["native"] == [128, 64]
+    assert found["recipe"]["guidance"] == [1, 1] and found["recipe"]["seed"] == str(2**64 - 1)
+    assert found["memory"]["level"] == "all" and found["memory"]["peak_bytes"] > 1e6
+    assert found["memory"]["need_bytes"] > 1e6 and found["precision"] == "float32"
+    assert any("untrained" in text.lower() for text in found["warnings"])
+    assert found["seconds"] > 0 and found["software"]["torch"] == torch.__version__
+    assert any("memory: all" in line for line in folder.log_file.read_text().splitlines())
+
+
+def test_what_the_model_sees_is_saved_as_videos(shot: Shot) -> None:
+    import av
+
+    folder = painted(shot(4, anchors=(0, 3), save_seen=True))
+    trajectory = Trajectory(folder, 128, clip=4)
+    clip = trajectory.clip(trajectory.segments[0])
+    for name, picture in (("0001.mp4", clip.start), ("0001-2.mp4", clip.end)):
+        with av.open(str(folder.path / "seen" / name)) as video:
+            shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+        assert len(shown) == 4 and shown[0].shape == (64, 128, 3)
+        assert picture is not None and difference(shown[0], picture) < 12, "chroma is halved, nothing else is lost"
+
+
+def test_a_trained_model_of_the_native_size_needs_no_warning(shot: Shot, tmp_path: Path) -> None:
+    tiny_model.make(tmp_path / "good", width=128, height=64, frames=4, kind="pantheon360", trained=True, capability="")
+    folder = painted(shot(2, model=str(tmp_path / "good")))
+    assert record(folder).get("warnings", []) == []
+
+
+# What is refused
+
+
+def test_another_model_does_not_go_on_with_a_job(shot: Shot, smaller: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(smaller, tmp_path / "model"))
+    folder = painted(shot(7, overlap=1, model=str(model)))
+    shutil.rmtree(model)
+    tiny_model.make(model, width=128, height=64, frames=4, seed=8)
+    folder.frame_file(7).unlink()
+    before = frames_there(folder)
+    with pytest.raises(JobError, match="begun with another model") as refused:
+        painted(folder)
+    assert refused.value.code == "model-changed" and frames_there(folder) == before
+
+
+def frames_there(folder: JobFolder) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((folder.path / "frames").iterdir())]
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "text"),
+    [
+        ({"model": ""}, "no-model", "names no model"),
+        ({"model": "nowhere"}, "no-model", "nowhere"),
+        ({"stepz": 3}, "job", "stepz"),
+        ({"device": "cuda"}, "no-device", "cuda"),
+        ({"loras": [{"file": "/nowhere/rain.safetensors", "strength": 1}]}, "file", "rain.safetensors"),
+    ],
+)
+def test_impossible_settings_are_named(shot: Shot, settings: Any, code: str, text: str) -> None:
+    if code == "no-device" and torch.cuda.is_available():
+        pytest.skip("this computer has the device")
+    folder = shot(2, **settings)
+    with pytest.raises(PantheonError, match=text) as refused:
+        painted(folder)
+    assert refused.value.code == code and folder.state().status == "failed"
+
+
+def test_numbers_that_overflow_are_explained(shot: Shot, smaller: Path, tmp_path: Path) -> None:
+    """Weights so large that the U-Net answers infinity: an error, and not a frame of noise."""
+    model = Path(shutil.copytree(smaller, tmp_path / "model"))
+    file = model / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = safetensors.torch.load_file(file)
+    weights["conv_out.weight"] = torch.full_like(weights["conv_out.weight"], 3e38)
+    safetensors.torch.save_file(weights, file)
+    folder = shot(2, model=str(model))
+    with pytest.raises(PantheonError, match="not finite") as refused:
+        painted(folder)
+    assert refused.value.code == "not-finite" and not folder.finished_frames()
+
+
+def test_output_that_cannot_be_written(shot: Shot) -> None:
+    folder = shot(2)
+    (folder.path / "segments").write_text("in the way")
+    with pytest.raises(FileError, match="segments"):
+        painted(folder)
+
+
+def test_a_damaged_model_is_named(shot: Shot, smaller: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(smaller, tmp_path / "model"))
+    file = model / "vae" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(PantheonError, match=r"vae.*truncated|truncated"):
+        painted(shot(2, model=str(model)))

@@ -1,0 +1,68 @@
+"""Painted segments on disk: what comes back, and what counts as not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the backend environment has torch")
+pytest.importorskip("safetensors", reason="the backend environment has safetensors")
+
+import torch
+
+from backend.diffusion.segment_store import PaintedSegment, SegmentStore, cross_faded
+from pantheon360_blender.core.errors import FileError
+
+LATENTS = torch.randn(3, 4, 2, 4, generator=torch.Generator().manual_seed(0))
+PICTURE = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
+
+
+def test_a_segment_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    store = SegmentStore(tmp_path)
+    store.write(0, "key", PaintedSegment(LATENTS, PICTURE))
+    store.write(1, "other", PaintedSegment(LATENTS.flip(0)))
+    first, second = store.read(0, "key"), store.read(1, "other")
+    assert first is not None and torch.equal(first.latents, LATENTS)
+    assert first.handover is not None and np.array_equal(first.handover, PICTURE)
+    assert second is not None and torch.equal(second.latents, LATENTS.flip(0)) and second.handover is None
+
+
+def test_what_was_made_of_something_else_is_not_there(tmp_path: Path) -> None:
+    store = SegmentStore(tmp_path)
+    store.write(0, "key", PaintedSegment(LATENTS))
+    assert store.read(0, "another") is None and store.read(1, "key") is None
+
+
+@pytest.mark.parametrize("keep", [0, 7, 40, -1])
+def test_damaged_files_are_not_there(tmp_path: Path, keep: int) -> None:
+    store = SegmentStore(tmp_path)
+    store.write(0, "key", PaintedSegment(LATENTS))
+    store.file(0).write_bytes(store.file(0).read_bytes()[:keep])
+    assert store.read(0, "key") is None
+    store.write(0, "key", PaintedSegment(torch.full_like(LATENTS, float("nan"))))
+    assert store.read(0, "key") is None
+
+
+def test_what_cannot_be_written_is_named_and_nothing_half_is_left(tmp_path: Path) -> None:
+    store = SegmentStore(tmp_path)
+    store.file(0).parent.write_text("in the way")
+    with pytest.raises(FileError, match="segments"):
+        store.write(0, "key", PaintedSegment(LATENTS))
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    store = SegmentStore(tmp_path)
+    store.write(0, "key", PaintedSegment(LATENTS))
+    (store.file(0).parent / ".0002.safetensors.abc.part").write_bytes(b"half")
+    store.remove_leftovers()
+    assert [path.name for path in store.file(0).parent.iterdir()] == ["0001.safetensors"]
+
+
+def test_a_fade_begins_with_the_earlier_and_ends_before_the_later() -> None:
+    """Over four frames: all of the earlier one's, then three quarters, a half, a quarter."""
+    before, after = torch.full((6, 1, 1, 1), 8.0), torch.zeros(7, 1, 1, 1)
+    assert cross_faded(before, after, 4).flatten().tolist() == [8, 6, 4, 2, 0, 0, 0]
+    assert cross_faded(before, after, 1).flatten().tolist() == [8, 0, 0, 0, 0, 0, 0]
+    assert torch.equal(cross_faded(before, after, 0), after)

@@ -1,0 +1,92 @@
+"""How a path is cut into clips: what must hold of every path, and cases worked out by hand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.diffusion.timeline import Segment, owned, painted_frames, segments
+
+
+@st.composite
+def paths(draw: st.DrawFn) -> tuple[int, set[int], int, int]:
+    """Number of frames, anchors, length of a clip, overlap."""
+    count = draw(st.integers(1, 120))
+    anchors = draw(st.sets(st.integers(0, count - 1), max_size=12))
+    return count, anchors, draw(st.integers(2, 30)), draw(st.integers(1, 10))
+
+
+@given(paths())
+def test_every_frame_comes_from_one_clip(path: tuple[int, set[int], int, int]) -> None:
+    count, anchors, length, overlap = path
+    parts = segments(count, anchors, length, overlap)
+    frames = [frame for index in range(len(parts)) for frame in owned(parts, index)]
+    assert frames == list(range(count))
+    assert all(owned(parts, index) for index in range(len(parts))), "a clip that nothing comes from is painted in vain"
+    assert all(1 <= len(part) <= length for part in parts)
+
+
+@given(paths())
+def test_clips_hang_together(path: tuple[int, set[int], int, int]) -> None:
+    """Each begins within the one before, at an anchor it ends at or sharing what was asked for."""
+    count, anchors, length, overlap = path
+    parts = segments(count, anchors, length, overlap)
+    for part in parts:
+        assert part.starts_at_anchor == (part.first in anchors)
+        assert part.ends_at_anchor == (part.last in anchors and len(part) > 1)
+    for before, after in pairwise(parts):
+        assert before.first < after.first <= before.last < after.last
+        assert after.overlap == before.last - after.first + 1
+        if after.starts_at_anchor and after.overlap == 1:
+            assert before.ends_at_anchor
+        else:
+            assert after.overlap >= min(overlap, length - 1, len(before) - 1)
+
+
+@given(paths(), st.integers(1, 60))
+def test_a_longer_path_begins_alike(path: tuple[int, set[int], int, int], more: int) -> None:
+    """What was painted of a path is painted alike when the artist makes it longer, but for its last two clips."""
+    count, anchors, length, overlap = path
+    parts, longer = segments(count, anchors, length, overlap), segments(count + more, anchors, length, overlap)
+    assert longer[: len(parts) - 2] == parts[: len(parts) - 2] if len(parts) > 2 else True
+
+
+def test_five_captures_and_a_hundred_frames_are_four_clips() -> None:
+    """The paper's long path."""
+    parts = segments(97, {0, 24, 48, 72, 96}, 25, 5)
+    assert [(part.first, part.last) for part in parts] == [(0, 24), (24, 48), (48, 72), (72, 96)]
+    assert all(part.starts_at_anchor and part.ends_at_anchor for part in parts)
+    assert [part.overlap for part in parts] == [0, 1, 1, 1]
+
+
+def test_a_clip_is_cut_at_a_capture_unless_that_is_near() -> None:
+    assert segments(20, {0, 9}, 20, 3)[0] == Segment(0, 9, True, True)
+    assert segments(20, {0, 3}, 20, 3) == [Segment(0, 19, True, False)]
+
+
+def test_without_captures_whole_clips_overlap() -> None:
+    parts = segments(60, (), 25, 5)
+    assert [(part.first, part.last, part.overlap) for part in parts] == [(0, 24, 0), (20, 44, 5), (35, 59, 10)]
+
+
+def test_the_clip_before_a_capture_is_whole() -> None:
+    parts = segments(40, {0, 29}, 25, 5)
+    assert [(part.first, part.last, part.overlap) for part in parts] == [(0, 24, 0), (5, 29, 20), (29, 39, 1)]
+
+
+@given(st.integers(1, 200), st.integers(1, 12), st.data())
+def test_painted_frames_hold_ends_and_captures_and_are_close(count: int, every: int, data: st.DataObject) -> None:
+    anchors = data.draw(st.sets(st.integers(0, count - 1), max_size=6))
+    painted = painted_frames(count, every, anchors)
+    assert {0, count - 1} | anchors <= set(painted)
+    assert painted == sorted(set(painted))
+    assert all(last - first <= every for first, last in pairwise(painted))
+    assert len(painted) <= -(-count // every) + len(anchors) + 1
+
+
+def test_steps_are_even_between_captures() -> None:
+    assert painted_frames(11, 4, {0, 10}) == [0, 3, 7, 10]
+    assert painted_frames(11, 4, {0}) == [0, 4, 8, 10]
+    assert painted_frames(5, 1, ()) == [0, 1, 2, 3, 4]
