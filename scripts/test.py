@@ -14,8 +14,9 @@ import time
 import check
 import environments
 
-SUITES = {**dict.fromkeys(environments.BLENDERS, ("tests",)), "backend": ("tests/reconstruction", "tests/diffusion")}
-"""Environment -> the tests it runs: what needs numba, torch and the like runs in the backend's, without Blender."""
+SUITES = {"backend": ("tests/reconstruction", "tests/diffusion"), **dict.fromkeys(environments.BLENDERS, ("tests",))}
+"""Environment -> the tests it runs. What needs numba, torch and the like runs in the backend's, without Blender; it
+comes first, since the Blenders' end-to-end tests paint with it."""
 
 
 def main(arguments: list[str]) -> int:

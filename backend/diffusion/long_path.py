@@ -96,6 +96,8 @@ class Painting:
         segments = self._trajectory.segments
         before: PaintedSegment | None = None
         with _threads(self._model.bytes), closing(self._networks):
+            if self._frames.missing(0) or self._frames.unfinished_after(0):
+                yield from self._networks.ready()
             for index, segment in enumerate(segments):
                 painted = self._store.read(index, self._keys[index])
                 missing = self._frames.missing(index)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import numpy as np
 
 from pantheon360_blender.core import equirectangular, png
@@ -40,33 +42,37 @@ class ShotFrames:
 
         Raises FileError where they cannot be written, JobError where geometry is missing.
         """
-        trajectory = self._trajectory
-        missing = set(self.missing(index))
-        owned = timeline.owned(trajectory.segments, index)
-        for count, position in enumerate(owned):
-            yield Progress("Writing frames", count, len(owned))
-            if trajectory.painted[position] in missing:
-                picture = images[position - trajectory.segments[index].first]
-                self._folder.write_frame(
-                    trajectory.frame(position), equirectangular.resize(picture, self._folder.job.width)
-                )
-            if position:
-                yield from self._write_between(position - 1, position, missing)
-        self._folder.write_preview(images[owned[-1] - trajectory.segments[index].first])
+        trajectory, missing = self._trajectory, self.missing(index)
+        first = trajectory.segments[index].first
+        pair: tuple[int, Pair] | None = None
+        for count, frame in enumerate(self._painted_first(missing)):
+            yield Progress("Writing frames", count, len(missing))
+            after = bisect_left(trajectory.painted, frame)
+            if trajectory.painted[after] == frame:
+                image = equirectangular.resize(images[after - first], self._folder.job.width)
+            else:
+                if pair is None or pair[0] != after:
+                    pair = after, self._pair(after)
+                image = self._between(pair[1], after, frame)
+            self._folder.write_frame(trajectory.frames[frame], image)
+        yield Progress("Writing frames", len(missing), len(missing))
+        self._folder.write_preview(images[timeline.owned(trajectory.segments, index)[-1] - first])
 
-    def _write_between(self, first: int, last: int, missing: set[int]) -> Job[None]:
-        """Warp the frames between two neighbouring painted ones."""
-        start, stop = (self._trajectory.painted[position] for position in (first, last))
-        wanted = [position for position in range(start + 1, stop) if position in missing]
-        if not wanted:
-            return
-        pair = Pair(self._view(start), self._view(stop))
-        for position in wanted:
-            frame = self._trajectory.frames[position]
-            yield Progress("Frames in between", position - start - 1, stop - start - 1)
-            depth = self._folder.read_surfaces(frame).depth
-            camera = self._folder.job.camera(frame)
-            self._folder.write_frame(frame, pair.frame(depth, camera, (position - start) / (stop - start)))
+    def _painted_first(self, frames: list[int]) -> list[int]:
+        """Positions along the path, those of painted frames first: the others are made of them."""
+        painted = set(self._trajectory.painted)
+        return sorted(frames, key=lambda frame: (frame not in painted, frame))
+
+    def _pair(self, after: int) -> Pair:
+        """A painted frame and the one before it. after: its position among painted frames."""
+        return Pair(*(self._view(frame) for frame in self._trajectory.painted[after - 1 : after + 1]))
+
+    def _between(self, pair: Pair, after: int, frame: int) -> np.ndarray:
+        """The frame at a position along the path, between two painted ones."""
+        start, stop = self._trajectory.painted[after - 1 : after + 1]
+        number = self._trajectory.frames[frame]
+        depth = self._folder.read_surfaces(number).depth
+        return pair.frame(depth, self._folder.job.camera(number), (frame - start) / (stop - start))
 
     def _view(self, position: int) -> View:
         """A painted frame as it is on disk: the same whether it was painted now or in an earlier run."""

@@ -6,7 +6,7 @@ frame is known to look like it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,6 +30,34 @@ class Segment:
 
     def __len__(self) -> int:
         return self.last - self.first + 1
+
+
+def without_rests(standing: Mapping[int, str], count: int, length: int) -> dict[int, str]:
+    """Frames at which a camera stands on captures, without those of a rest: only its ends, or one where it is short.
+
+    A path that eases in and out stands on its captures for some frames. standing: frame -> capture. count: of the
+    path's frames. length: frames from which on a rest has two ends; of a shorter one the path's own end is kept, or
+    else its middle.
+    """
+    kept: dict[int, str] = {}
+    for run in _runs(standing):
+        if run[-1] - run[0] >= length:
+            ends = [run[0], run[-1]]
+        else:
+            ends = [end for end in (0, count - 1) if end in run] or [run[len(run) // 2]]
+        kept.update((frame, standing[frame]) for frame in ends)
+    return kept
+
+
+def _runs(standing: Mapping[int, str]) -> list[list[int]]:
+    """Frames that follow one another on the same capture."""
+    runs: list[list[int]] = []
+    for frame in sorted(standing):
+        if runs and frame - runs[-1][-1] == 1 and standing[frame] == standing[runs[-1][-1]]:
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+    return runs
 
 
 def painted_frames(count: int, every: int, anchors: Collection[int]) -> list[int]:
@@ -70,10 +98,15 @@ def segments(count: int, anchors: Collection[int], length: int, overlap: int) ->
         first = last - shared + 1
 
 
+def shortest_clip(length: int) -> int:
+    """Frames from one anchor to another that make a clip of their own, where whole ones have `length`."""
+    return max(1, length // _SHORTEST)
+
+
 def _end(first: int, count: int, anchors: Collection[int], length: int) -> int:
     """The last frame of the clip that begins at `first`."""
     furthest = min(first + length, count) - 1
-    shortest = max(1, length // _SHORTEST)
+    shortest = shortest_clip(length)
     for frame in range(first + 1, furthest + 1):
         if frame in anchors and frame - first >= shortest:
             return frame

@@ -29,6 +29,8 @@ class Trajectory:
         self._captures = {entry["name"]: entry for entry in folder.job.captures}
         self._loaded: dict[str, Capture] = {}
         standing = {self.frames.index(anchor["frame"]): anchor["capture"] for anchor in folder.job.anchors}
+        rest = every * timeline.shortest_clip(clip)
+        standing = timeline.without_rests(standing, len(self.frames), rest)
         self.painted = timeline.painted_frames(len(self.frames), every, standing)
         self._anchors = {self.painted.index(frame): capture for frame, capture in standing.items()}
         self.segments = timeline.segments(len(self.painted), self._anchors, clip, overlap)

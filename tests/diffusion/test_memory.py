@@ -132,15 +132,18 @@ def test_unet_takes_what_was_estimated(components: Any, clips: int, handling: Ha
 
 @torch.no_grad()
 @pytest.mark.parametrize("handling", [OFF, CIRCULAR, Handling("none", 2, False)], ids=["flat", "circular", "padded"])
-def test_vae_takes_what_was_estimated(components: Any, handling: Handling, two_threads: None) -> None:
+def test_vae_takes_what_was_estimated(handling: Handling, two_threads: None) -> None:
+    """Its last level is half as wide as those below, as in the full size: there the seam costs most."""
+    config = {**CONFIGS["vae"], "block_out_channels": [32, 64, 64, 64]}
+    vae = tiny_model.network("vae", config).requires_grad_(False)
     frames, height, width = 2, 48, 8  # large enough for oneDNN to take the convolutions over time
     video = torch.zeros(()).expand(frames, 3, 8 * height, 8 * width)
     latents = torch.zeros(frames, 4, height, width)
     given = {"frames": frames, "dtype": torch.float32, "handling": handling}
-    encoding = memory.encode_peak(CONFIGS["vae"], height=8 * height, width=8 * width, **given)
-    decoding = memory.decode_peak(CONFIGS["vae"], height=height, width=width, **given)
-    encoded = profiled(lambda: finish(autoencoder.encode(components.vae, video, handling, chunk=frames)))
-    decoded = profiled(lambda: finish(autoencoder.decode(components.vae, latents, handling)))
+    encoding = memory.encode_peak(config, height=8 * height, width=8 * width, **given)
+    decoding = memory.decode_peak(config, height=height, width=width, **given)
+    encoded = profiled(lambda: finish(autoencoder.encode(vae, video, handling, chunk=frames)))
+    decoded = profiled(lambda: finish(autoencoder.decode(vae, latents, handling)))
     assert encoding == pytest.approx(encoded, rel=0.05)
     assert decoding == pytest.approx(decoded, rel=0.05)
 

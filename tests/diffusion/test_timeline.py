@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.diffusion.timeline import Segment, owned, painted_frames, segments
+from backend.diffusion.timeline import Segment, owned, painted_frames, segments, without_rests
 
 
 @st.composite
@@ -90,3 +90,14 @@ def test_steps_are_even_between_captures() -> None:
     assert painted_frames(11, 4, {0, 10}) == [0, 3, 7, 10]
     assert painted_frames(11, 4, {0}) == [0, 4, 8, 10]
     assert painted_frames(5, 1, ()) == [0, 1, 2, 3, 4]
+
+
+def test_a_camera_that_eases_in_and_out_stands_on_each_capture_once() -> None:
+    standing = dict.fromkeys((0, 1, 2), "a") | dict.fromkeys((20, 21, 22), "b") | dict.fromkeys((47, 48), "c")
+    assert without_rests(standing, 49, 8) == {0: "a", 21: "b", 48: "c"}
+
+
+def test_of_a_long_rest_both_ends_are_kept() -> None:
+    assert without_rests(dict.fromkeys(range(10, 31), "a"), 49, 8) == {10: "a", 30: "a"}
+    assert without_rests({3: "a", 4: "b", 5: "b"}, 49, 8) == {3: "a", 5: "b"}
+    assert without_rests(dict.fromkeys(range(5), "a"), 5, 8) == {0: "a", 4: "a"}, "a path that never leaves"
