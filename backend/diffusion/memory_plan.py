@@ -79,7 +79,7 @@ class Plan:
     """How a clip is painted.
 
     level: while denoising. decoding: afterwards. device: "cuda", "mps" or "cpu".
-    need: bytes it is estimated to take at most, 0 where nobody estimated; free: bytes that were free.
+    need: bytes it is estimated to take at most, 0 where nobody estimated; free: bytes it may take.
     """
 
     level: Level = LEVELS["all"]
@@ -97,11 +97,11 @@ class Plan:
             smaller = decodings_of(frames)
             smaller = smaller[smaller.index(self.decoding) + 1 :] if self.decoding in smaller else ()
             if smaller:
-                return replace(self, decoding=smaller[0])
+                return replace(self, decoding=smaller[0], need=0)
         below = levels_below(self.level, self.device)
         if stage != "denoising":  # only more room helps them
             below = [level for level in below if level.residence != self.level.residence]
-        return replace(self, level=below[0]) if below else None
+        return replace(self, level=below[0], need=0) if below else None
 
     def __str__(self) -> str:
         need = f"; about {_size(self.need)} of {_size(self.free)}" if self.need else ""
