@@ -78,6 +78,11 @@ def empty(part: str, config: dict[str, Any]) -> Any:
     return getattr(diffusers, CLASSES[part]).from_config(config)
 
 
+def _blocks(config: Mapping[str, Any], usual: int) -> Any:
+    """Channels of a network's levels, from the finest to the coarsest. usual: how many it has if it does not say."""
+    return config.get("block_out_channels") or [0] * usual
+
+
 def _class_error(part: str, config: dict[str, Any]) -> str | None:
     if part == "image_encoder":
         found = config.get("architectures") or [CLASSES[part]]
@@ -120,6 +125,9 @@ def _mismatch(configs: Mapping[str, dict[str, Any]], card: ModelCard) -> str | N
     tokens, width = unet.get("cross_attention_dim", 1024), clip.get("projection_dim", 512)
     if any(count != width for count in (tokens if isinstance(tokens, list) else [tokens])):
         return f"has a U-Net for image tokens of {tokens} numbers; its CLIP makes {width}"
+    stride = 2 ** (len(_blocks(vae, 1)) + len(_blocks(unet, 4)) - 2)
+    if card.width % (2 * stride):
+        return f"paints panoramas {card.width} wide; its networks need a multiple of {2 * stride} pixels"
     time_ids = 3 * unet.get("addition_time_embed_dim", 256)
     if unet.get("projection_class_embeddings_input_dim", 768) != time_ids:
         return "has a U-Net for another number of time ids than SVD's three (fps, motion, noise)"

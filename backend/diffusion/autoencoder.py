@@ -14,7 +14,7 @@ import torch
 
 from pantheon360_blender.core.progress import Job, Progress
 
-from . import banded_decoder, libraries, panorama
+from . import banded_decoder, libraries, overflow, panorama
 from .options import Handling
 
 _ENCODER_REACH = 4
@@ -73,6 +73,7 @@ def decode(
     diffusers has them, can be told apart in the video; whole clips are best.
     context: frames decoded before and after each chunk besides, and thrown away.
     banded: in a third of the memory, see banded_decoder.
+    Raises ModelError where numbers overflow.
     """
     total = len(latents)
     chunk = chunk or total
@@ -86,6 +87,7 @@ def decode(
             before, after = max(0, first - context), min(total, last + context)
             frames = vae.decode(scaled[before:after].to(device, vae.dtype), num_frames=after - before).sample
             parts.append(panorama.cropped(frames[first - before : last - before], columns).float().cpu())
+            overflow.check(parts[-1], "decoding")
     yield Progress("Decoding", total, total)
     return torch.cat(parts)
 
@@ -105,9 +107,9 @@ def _precise(vae: Any) -> Iterator[None]:
     if dtype != torch.float16 or not vae.config.force_upcast:
         yield
         return
-    with libraries.quiet():
-        vae.to(dtype=torch.float32)
     try:
+        with libraries.quiet():
+            vae.to(dtype=torch.float32)  # memory may run out half-way
         yield
     finally:
         with libraries.quiet():

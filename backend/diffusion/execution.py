@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from accelerate.hooks import remove_hook_from_module
 
-from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.errors import PantheonError, reason
 from pantheon360_blender.core.progress import Job, Progress
 
 from .. import device as devices
@@ -31,7 +31,7 @@ class Execution:
 
     model: loading.Components; the networks may lie anywhere, and lie in the computer's memory after `release`.
     plan: how to work; by default everything at once. Grows more frugal where memory runs out.
-    lowered: is told the new plan and what ran out of memory, each time.
+    lowered: is told the new plan and what ran out of memory, each time. warn: is told what else people should know.
     """
 
     def __init__(
@@ -41,12 +41,20 @@ class Execution:
         *,
         device: torch.device | str = "cpu",
         lowered: Callable[[Plan, str], None] = lambda plan, stage: None,
+        warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.model = model
         self.plan = plan or Plan(device=torch.device(device).type)
         self.device = torch.device(device)
         self._lowered = lowered
+        self._warn = warn
         self._streamed = False
+        self._compiled = False
+
+    def compile(self) -> None:
+        """Have the U-Net compiled when it is first asked; where it cannot be, it goes on as it is."""
+        self.model.unet.compile()
+        self._compiled = True
 
     # What a clip needs of the networks
 
@@ -60,7 +68,21 @@ class Execution:
             with feed_forward.chunked(unet, level.chunked):
                 return sampling.predictor(unet, level.evaluations)(inputs, timestep, tokens, time_ids)
 
+        if not self._compiled:
+            return self._surviving("denoising", asked)
+        try:
+            return self._surviving("denoising", asked)
+        except PantheonError:
+            raise
+        except Exception as error:
+            self._warn(f"The U-Net cannot be compiled here, and goes on uncompiled: {reason(error)}")
+        self._uncompile()
         return self._surviving("denoising", asked)
+
+    def _uncompile(self) -> None:
+        if self._compiled:
+            self.model.unet._compiled_call_impl = None
+            self._compiled = False
 
     def encode(self, video: torch.Tensor, handling: Handling) -> Job[torch.Tensor]:
         """Condition latents of a video, see autoencoder.encode; on the device."""
@@ -120,6 +142,7 @@ class Execution:
     def _stream(self) -> None:
         """Have the U-Net's weights come to the device layer by layer."""
         if not self._streamed:
+            self._uncompile()
             self.model.unet.to("cpu")
             accelerate.cpu_offload(self.model.unet, execution_device=self.device)
             self._streamed = True

@@ -68,7 +68,7 @@ class Painting:
         self._model = model_store.find(self._options.model)
         card = self._model.card
         self._recipe = self._options.recipe(card, int(folder.job.seed))
-        length = self._options.clip or card.frames
+        length = max(2, self._options.clip or card.frames)
         self._trajectory = Trajectory(
             folder, card.width, clip=length, overlap=self._options.overlap, every=self._options.every
         )
@@ -85,6 +85,7 @@ class Painting:
             self._record,
             width=card.width,
             frames=max(len(segment) for segment in self._trajectory.segments),
+            lead=CONTEXT if len(self._trajectory.segments) > 1 else 0,
             log=folder.log,
             warn=self._warn,
         )
@@ -101,10 +102,13 @@ class Painting:
             for index, segment in enumerate(segments):
                 painted = self._store.read(index, self._keys[index])
                 missing = self._frames.missing(index)
+                images: np.ndarray | None = None
                 if painted is None and (missing or self._frames.unfinished_after(index)):
-                    painted = yield from _numbered(self._denoised(index, segment, before), index, len(segments))
+                    denoising = self._denoised(index, segment, before)
+                    painted, images = yield from _numbered(denoising, index, len(segments))
                 if painted is not None and missing:
-                    images = yield from _numbered(self._decoded(segment, painted, before), index, len(segments))
+                    if images is None:
+                        images = yield from _numbered(self._decoded(segment, painted, before), index, len(segments))
                     yield from _numbered(self._frames.write(index, images), index, len(segments))
                 before = painted
             self._networks.measure()
@@ -112,11 +116,13 @@ class Painting:
 
     # A segment
 
-    def _denoised(self, index: int, segment: Segment, before: PaintedSegment | None) -> Job[PaintedSegment]:
-        """Paint a segment's latents and keep them on disk."""
+    def _denoised(
+        self, index: int, segment: Segment, before: PaintedSegment | None
+    ) -> Job[tuple[PaintedSegment, np.ndarray | None]]:
+        """Paint a segment's latents and keep them on disk; and its frames, where the next segment needs one."""
         execution = yield from self._networks.ready()
         started = time.monotonic()
-        clip = self._trajectory.clip(segment, before.handover if before is not None else None)
+        clip = yield from self._trajectory.clip(segment, before.handover if before is not None else None)
         passes = yield from anchors.prepare(execution, clip, self._recipe.configuration, self._recipe.handling)
         seen = anchors.seen(clip, self._recipe.configuration)
         if self._options.save_seen:
@@ -125,14 +131,14 @@ class Painting:
         latents = latents.cpu()
         if before is not None:
             latents = segment_store.cross_faded(before.latents, latents, segment.overlap)
-        painted = PaintedSegment(latents)
+        painted, images = PaintedSegment(latents), None
         if self._hands_over(index):
             images = yield from self._decoded(segment, painted, before)
             following = self._trajectory.segments[index + 1]
             painted = PaintedSegment(latents, images[following.first - segment.first])
         self._store.write(index, self._keys[index], painted)
         self._note(index, segment, len(passes), time.monotonic() - started)
-        return painted
+        return painted, images
 
     def _previewed(
         self, execution: Execution, clip: Clip, passes: tuple[Pass, ...], seen: np.ndarray
@@ -217,17 +223,20 @@ class Painting:
             "loras": [[_digest(entry["file"]), entry["strength"]] for entry in self._options.loras],
             "recipe": asdict(self._recipe),
         }
-        keys: list[str] = []
+        keys = [_key(decided)]
         for segment in self._trajectory.segments:
             frames = [self._trajectory.frame(position) for position in range(segment.first, segment.last + 1)]
-            decided |= {"segment": asdict(segment), "frames": frames, "before": keys[-1:]}
-            keys.append(hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest())
-        return keys
+            keys.append(_key([keys[-1], asdict(segment), frames]))
+        return keys[1:]
+
+
+def _key(decided: Any) -> str:
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: str) -> str:
     try:
-        return files.sha256(Path(path))
+        return files.sha256(Path(path).expanduser())
     except OSError as error:
         raise FileError(
             f"{path} cannot be read: {error.strerror or error}.", advice="Choose the LoRA file again."

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pantheon360_blender.core.progress import Job, Progress
+
 from .options import AUTO
 
 Residence = Literal["resident", "offload", "sequential"]
@@ -94,13 +96,13 @@ class Plan:
         frames: how many the stage worked on.
         """
         if stage == "decoding":
-            smaller = decodings_of(frames)
-            smaller = smaller[smaller.index(self.decoding) + 1 :] if self.decoding in smaller else ()
+            later = DECODINGS[DECODINGS.index(self.decoding) + 1 :]
+            smaller = [decoding for decoding in later if decoding in decodings_of(frames)]
             if smaller:
                 return replace(self, decoding=smaller[0], need=0)
         below = levels_below(self.level, self.device)
-        if stage != "denoising":  # only more room helps them
-            below = [level for level in below if level.residence != self.level.residence]
+        if stage != "denoising":  # only more room helps them, and a processor has none
+            below = [level for level in below if level.residence != self.level.residence and self.device == "cuda"]
         return replace(self, level=below[0], need=0) if below else None
 
     def __str__(self) -> str:
@@ -134,6 +136,11 @@ class Need:
             self._with("vae", plan, self.decoding(plan.decoding.together(frames), plan.decoding.banded)),
         )
 
+    def of_weights(self, plan: Plan) -> int:
+        """Bytes that a plan takes at least."""
+        streamed = plan.level.residence == "sequential" and plan.device == "cuda"
+        return self.streamed if streamed else self._with("unet", plan, 0)
+
     def _while_denoising(self, plan: Plan, evaluations: int) -> int:
         at_once = min(plan.level.evaluations or evaluations, evaluations)
         activations = self.denoising(at_once, plan.level.chunked)
@@ -159,11 +166,11 @@ def levels_below(level: Level, device: str) -> list[Level]:
     return [LEVELS[name] for name in below if device == "cuda" or name in _ON_PROCESSOR]
 
 
-def choose(need: Need, device: str, free: int, *, evaluations: int, frames: int, level: str = AUTO) -> Plan:
+def choose(need: Need, device: str, free: int, *, evaluations: int, frames: int, level: str = AUTO) -> Job[Plan]:
     """The fastest plan that fits into the memory that is free, or the most frugal one where none does.
 
-    Decoding whole clips counts for more than speed: portions can show. level: one of LEVELS that the artist
-    chose, or "auto".
+    Decoding whole clips counts for more than speed: portions can show. frames: that are decoded together at most.
+    level: one of LEVELS that the artist chose, or "auto".
     """
     levels = [LEVELS[level]] if level != AUTO else _levels_of(device, evaluations)
     decodings = decodings_of(frames)
@@ -175,9 +182,19 @@ def choose(need: Need, device: str, free: int, *, evaluations: int, frames: int,
         for decoding in decodings
         if decoding.frames == portion
     ]
-    told = (replace(plan, need=need.of(plan, evaluations, frames)) for plan in plans)
-    fitting = next((plan for plan in told if plan.need <= (1 - SPARE) * free), None)
-    return fitting or replace(plans[-1], need=need.of(plans[-1], evaluations, frames))
+    for index, plan in enumerate(plans):
+        yield Progress("Planning memory", index, len(plans), text=plan.level.name)
+        last = plan is plans[-1]
+        if last or need.of_weights(plan) <= (1 - SPARE) * free:  # estimates of the rest take seconds
+            plan = replace(plan, need=need.of(plan, evaluations, frames))
+            if last or fits(plan):
+                return plan
+    raise AssertionError("there is always a plan")
+
+
+def fits(plan: Plan) -> bool:
+    """Whether a plan's need fits into its free memory, some of it left alone."""
+    return plan.need <= (1 - SPARE) * plan.free
 
 
 def _levels_of(device: str, evaluations: int) -> list[Level]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,8 +22,8 @@ from .painting_record import PaintingRecord
 class Networks:
     """The networks that paint one job.
 
-    width: of the panoramas, pixels. frames: of the longest clip. log: is told the plan. warn: is told what the artist
-    should know.
+    width: of the panoramas, pixels. frames: of the longest clip. lead: frames decoded before a clip besides.
+    log: is told the plan. warn: is told what the artist should know.
     """
 
     def __init__(
@@ -34,11 +35,12 @@ class Networks:
         *,
         width: int,
         frames: int,
+        lead: int,
         log: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> None:
         self._model, self._options, self._recipe, self._record = model, options, recipe, record
-        self._width, self._frames = width, frames
+        self._width, self._frames, self._lead = width, frames, lead
         self._log, self._warn = log, warn
         self._execution: Execution | None = None
 
@@ -48,7 +50,11 @@ class Networks:
             kind, precision = devices.choose(self._options.device, self._options.precision, half="float16")
             plan = yield from self._plan(kind, precision)
             yield Progress("Loading the model", text=self._model.card.label)
-            self._execution = Execution(self._loaded(kind, precision), plan, device=kind, lowered=self._lowered)
+            self._execution = Execution(
+                self._loaded(kind, precision), plan, device=kind, lowered=self._lowered, warn=self._warn
+            )
+            if self._options.compile:
+                self._compiled(self._execution)
         return self._execution
 
     def measure(self) -> None:
@@ -65,7 +71,7 @@ class Networks:
     def _plan(self, kind: str, precision: str) -> Job[Plan]:
         """How to use the memory there is, told before it is used."""
         yield Progress("Planning memory")
-        plan = self._earlier_plan(kind) or self._best_plan(kind, precision)
+        plan = yield from self._chosen(kind, precision)
         self._record.use(plan, devices.name(kind), precision)
         self._record.write()
         self._log(f"memory: {plan}; {devices.name(kind)}, {precision}")
@@ -77,20 +83,21 @@ class Networks:
         yield Progress(f"Memory: {plan}")
         return plan
 
-    def _earlier_plan(self, kind: str) -> Plan | None:
-        """The plan the job was begun with on such a device: the rest is to be painted alike."""
-        return self._record.plan(kind) if self._options.memory == AUTO else None
-
-    def _best_plan(self, kind: str, precision: str) -> Plan:
+    def _chosen(self, kind: str, precision: str) -> Job[Plan]:
+        """The plan the job was begun with here, where it still fits: the rest is to be painted alike. Else the best."""
         configs = {part: self._model.config(part) for part in WEIGHTS}
         dtype, handling = getattr(torch, precision), self._recipe.handling
-        return memory_plan.choose(
-            memory_need.need(configs, self._model.card, self._width, self._frames, dtype, handling),
-            kind,
-            devices.budget(kind),
-            evaluations=self._recipe.most_evaluations,
-            frames=self._frames,
-            level=self._options.memory,
+        need = memory_need.need(configs, self._model.card, self._width, self._frames, dtype, handling)
+        evaluations, decoded, budget = self._recipe.most_evaluations, self._frames + self._lead, devices.budget(kind)
+        earlier = self._record.plan(kind, devices.name(kind)) if self._options.memory == AUTO else None
+        if earlier is not None:
+            earlier = replace(earlier, need=need.of(earlier, evaluations, decoded), free=budget)
+            if memory_plan.fits(earlier):
+                return earlier
+        return (
+            yield from memory_plan.choose(
+                need, kind, budget, evaluations=evaluations, frames=decoded, level=self._options.memory
+            )
         )
 
     def _loaded(self, kind: str, precision: str) -> loading.Components:
@@ -101,9 +108,17 @@ class Networks:
         if kind == "cuda":
             model.unet.to(memory_format=torch.channels_last)
             torch.cuda.reset_peak_memory_stats()
-        if self._options.compile:
-            model.unet.compile()
+        elif precision != "float32":
+            self._warn(f"{precision} is slow on {devices.name(kind)}; float32 is not.")
         return model
+
+    def _compiled(self, execution: Execution) -> None:
+        """Have the U-Net compiled at its first step."""
+        if execution.plan.level.residence == "sequential":
+            self._warn("The U-Net is not compiled: at this level of memory its layers are not there together.")
+            return
+        self._warn("The U-Net is compiled: the first step takes minutes.")
+        execution.compile()
 
     def _lowered(self, plan: Plan, stage: str) -> None:
         self._record.ran_out(stage)

@@ -56,13 +56,18 @@ class PaintingRecord:
         self.entries["recipe"] = asdict(recipe) | {"seed": str(recipe.seed)}
         self.entries["software"] = {name: importlib.metadata.version(name) for name in _PACKAGES}
 
-    def plan(self, device: str) -> Plan | None:
-        """The plan a part of the job was painted by on such a device, so that the rest is painted alike."""
+    def plan(self, kind: str, device: str) -> Plan | None:
+        """The plan a part of the job was painted by on this device, so that the rest is painted alike.
+
+        kind: "cuda", "mps" or "cpu"; device: its name for people.
+        """
         memory = self.entries.get("memory")
-        if not isinstance(memory, dict) or memory.get("device") != device or memory.get("level") not in LEVELS:
+        if not isinstance(memory, dict) or memory.get("level") not in LEVELS:
+            return None
+        if (memory.get("device"), self.entries.get("device")) != (kind, device):
             return None
         decodings = [each for each in DECODINGS if asdict(each) == memory.get("decoding")]
-        return Plan(LEVELS[memory["level"]], decodings[0], device) if decodings else None
+        return Plan(LEVELS[memory["level"]], decodings[0], kind) if decodings else None
 
     def use(self, plan: Plan, device: str, precision: str) -> None:
         """Say how memory is used. device: its name for people."""
@@ -110,4 +115,18 @@ def _read(file: Path) -> dict[str, Any]:
         value = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) and _fits_together(value) else {}
+
+
+def _fits_together(value: dict[str, Any]) -> bool:
+    """Whether what is added to has the types it was written with."""
+    types = {"model": dict, "memory": dict, "segments": dict, "warnings": list}
+    segments = value.get("segments")
+    timed = isinstance(segments, dict) and all(_is_timed(entry) for entry in segments.values())
+    return all(isinstance(value.get(name, kind()), kind) for name, kind in types.items()) and (
+        segments is None or timed
+    )
+
+
+def _is_timed(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("seconds"), int | float)

@@ -16,9 +16,8 @@ import torch
 
 from pantheon360_blender.core.progress import Job, Progress
 
-from . import anchors, autoencoder, conditioning, noise, panorama
+from . import anchors, autoencoder, conditioning, noise, overflow, panorama
 from .anchors import Clip, Pass
-from .errors import ModelError
 from .options import Recipe
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def denoise(
         clean = without_noise(views, velocity, scheduler.sigmas[step])
         views = scheduler.step(velocity, timestep, views).prev_sample
         latents = anchors.fused(views, passes, recipe.weighting)
-        _check(latents, step)
+        overflow.check(latents, f"step {step + 1}")
         yield Step("Denoising", step + 1, total, clean=anchors.fused(clean, passes, recipe.weighting))
     return latents
 
@@ -154,12 +153,3 @@ def predictor(unet: Any, at_once: int | None = None) -> Predict:
 def without_noise(latents: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
     """What v-prediction takes for the latents without their noise of standard deviation sigma."""
     return velocity * (-sigma / (sigma**2 + 1) ** 0.5) + latents / (sigma**2 + 1)
-
-
-def _check(latents: torch.Tensor, step: int) -> None:
-    if not torch.isfinite(latents).all():
-        raise ModelError(
-            f"The model's numbers overflowed in step {step + 1}: its latents are not finite.",
-            advice="Paint in full precision (float32), with less guidance, and without LoRA files.",
-            code="not-finite",
-        )

@@ -32,20 +32,23 @@ class Segment:
         return self.last - self.first + 1
 
 
-def without_rests(standing: Mapping[int, str], count: int, length: int) -> dict[int, str]:
-    """Frames at which a camera stands on captures, without those of a rest: only its ends, or one where it is short.
+def without_rests(standing: Mapping[int, str], count: int, shortest: int, longest: int) -> dict[int, str]:
+    """Frames at which a camera stands on captures, of a rest only as many as clips need.
 
-    A path that eases in and out stands on its captures for some frames. standing: frame -> capture. count: of the
-    path's frames. length: frames from which on a rest has two ends; of a shorter one the path's own end is kept, or
-    else its middle.
+    A path that eases in and out stands on its captures for some frames, and one that looks around for many.
+    standing: frame -> capture. count: of the path's frames. shortest, longest: frames from the beginning of a clip to
+    its end. Of a rest that is shorter the path's own end is kept, or else its middle; of others both ends, and so many
+    between that each clip can begin and end at one.
     """
     kept: dict[int, str] = {}
     for run in _runs(standing):
-        if run[-1] - run[0] >= length:
-            ends = [run[0], run[-1]]
+        first, last = run[0], run[-1]
+        if last - first >= shortest:
+            steps = -(-(last - first) // longest)
+            frames = [first + round(index * (last - first) / steps) for index in range(steps + 1)]
         else:
-            ends = [end for end in (0, count - 1) if end in run] or [run[len(run) // 2]]
-        kept.update((frame, standing[frame]) for frame in ends)
+            frames = [end for end in (0, count - 1) if end in run] or [run[len(run) // 2]]
+        kept.update((frame, standing[frame]) for frame in frames)
     return kept
 
 
@@ -81,8 +84,10 @@ def segments(count: int, anchors: Collection[int], length: int, overlap: int) ->
     not make it very short, and the next one begins there. Where there is none, the clip has its whole length and the
     next one begins so that it shares `overlap` frames (fewer than `length`) with it; earlier still where it would be
     shorter than a whole clip otherwise, for an anchor or the path ends it.
-    A path that goes on longer is cut in the same way up to its last clips.
+    A path that goes on longer is cut in the same way up to its last clips. Raises ValueError where `length` is below 2.
     """
+    if length < 2:
+        raise ValueError(f"a path cannot be cut into clips of {length} frames: 2 or more can follow one another")
     overlap = min(overlap, length - 1)
     found: list[Segment] = []
     first, shared = 0, 0

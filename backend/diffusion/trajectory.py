@@ -7,6 +7,7 @@ import numpy as np
 from pantheon360_blender.core import splatting
 from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.splatting import GeometryFrame
 
 from . import conditioning, timeline
@@ -29,8 +30,9 @@ class Trajectory:
         self._captures = {entry["name"]: entry for entry in folder.job.captures}
         self._loaded: dict[str, Capture] = {}
         standing = {self.frames.index(anchor["frame"]): anchor["capture"] for anchor in folder.job.anchors}
-        rest = every * timeline.shortest_clip(clip)
-        standing = timeline.without_rests(standing, len(self.frames), rest)
+        standing = timeline.without_rests(
+            standing, len(self.frames), every * timeline.shortest_clip(clip), every * (clip - 1)
+        )
         self.painted = timeline.painted_frames(len(self.frames), every, standing)
         self._anchors = {self.painted.index(frame): capture for frame, capture in standing.items()}
         self.segments = timeline.segments(len(self.painted), self._anchors, clip, overlap)
@@ -43,13 +45,16 @@ class Trajectory:
         """What the camera sees of the points there, at the painted width. Raises JobError."""
         return splatting.resized(self.folder.read_geometry("geometry", self.frame(position)), self.width)
 
-    def clip(self, segment: Segment, start: np.ndarray | None = None) -> Clip:
+    def clip(self, segment: Segment, start: np.ndarray | None = None) -> Job[Clip]:
         """What is known of a segment's frames.
 
         start: (H, W, 3) uint8, the segment's first frame where it was painted before; captures come first.
         Raises JobError.
         """
-        geometry = [self.geometry(position) for position in range(segment.first, segment.last + 1)]
+        geometry: list[GeometryFrame] = []
+        for position in range(segment.first, segment.last + 1):
+            yield Progress("Reading the geometry", len(geometry), len(segment))
+            geometry.append(self.geometry(position))
         if segment.starts_at_anchor:
             start = self._anchor(segment.first, geometry[0])
         return Clip(

@@ -16,11 +16,11 @@ pytest.importorskip("transformers", reason="the backend environment has transfor
 
 import torch
 
-from backend.diffusion import autoencoder, banded_decoder, noise, sampling
+from backend.diffusion import autoencoder, banded_decoder, memory_plan, noise, sampling, tiny_model
 from backend.diffusion.anchors import Clip
 from backend.diffusion.execution import Execution, out_of_memory
 from backend.diffusion.loading import load
-from backend.diffusion.memory_plan import DECODINGS, LEVELS, Decoding, Need, Plan, choose
+from backend.diffusion.memory_plan import DECODINGS, LEVELS, Decoding, Need, Plan
 from backend.diffusion.model_folder import open as open_model
 from backend.diffusion.options import MEMORY_LEVELS, Recipe
 from pantheon360_blender.core.errors import PantheonError
@@ -211,6 +211,28 @@ def test_encoders_need_room_more_than_portions(
     assert difference(images, reference) <= 1
 
 
+def test_an_encoder_that_cannot_be_converted_is_as_it_was(clip: Clip) -> None:
+    """SVD's encoder is taken to full precision first: where memory runs out half-way through, there is a way back."""
+    vae = tiny_model.network("vae", tiny_model.configs(tiny_model.card())["vae"]).to(torch.float16)
+    video = autoencoder.video_of(np.zeros((2, 32, 64, 3), np.uint8))
+    whole = finish(autoencoder.encode(vae, video, RECIPE.handling))
+    convert, calls = vae.to, []
+
+    def scarce(*arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            vae.encoder.to(torch.float32)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return convert(*arguments, **named)
+
+    vae.to = scarce
+    with pytest.raises(torch.OutOfMemoryError):
+        finish(autoencoder.encode(vae, video, RECIPE.handling))
+    del vae.to
+    assert {weight.dtype for weight in vae.parameters()} == {torch.float16}
+    assert torch.equal(finish(autoencoder.encode(vae, video, RECIPE.handling)), whole)
+
+
 def test_when_nothing_helps_it_says_what_would(model: Any, clip: Clip) -> None:
     with Scarce(model.unet, "forward", most=0), pytest.raises(PantheonError, match="most frugal") as refused:
         finish(sampling.paint(Execution(model, Plan(LEVELS["all"], device="cuda")), clip, RECIPE))
@@ -228,6 +250,10 @@ def test_other_errors_are_not_taken_for_it(model: Any, clip: Clip) -> None:
 # Plans
 
 GB = 10**9
+
+
+def choose(*arguments: Any, **named: Any) -> Plan:
+    return finish(memory_plan.choose(*arguments, **named))
 
 
 def need(**changes: Any) -> Need:
@@ -296,3 +322,17 @@ def test_plans_get_more_frugal_until_there_is_nothing_left() -> None:
         following.append(plan)
     assert [plan.decoding for plan in following[: len(DECODINGS)]] == list(DECODINGS)
     assert [plan.level.residence for plan in following[len(DECODINGS) :]] == ["offload", "sequential"]
+
+
+def test_short_clips_are_decoded_in_portions_as_short() -> None:
+    plan = Plan(LEVELS["sequential"], Decoding(4, banded=True), "cuda").lower("decoding", frames=3)
+    assert plan is not None and plan.decoding == Decoding(2, banded=True)
+    assert Plan(LEVELS["all"], Decoding(1, banded=True), "cpu").lower("decoding", frames=3) is None
+
+
+def test_plans_that_cannot_fit_are_not_estimated() -> None:
+    """Their weights alone are too many; an estimate of a full-size U-Net takes seconds."""
+    asked: list[tuple[int, bool]] = []
+    counted = need(denoising=lambda clips, chunked: asked.append((clips, chunked)) or 0, decoding=lambda *_: 0)
+    assert choose(counted, "cuda", 5 * GB, evaluations=4, frames=25).level.name == "offload"
+    assert asked == [(1, False)]

@@ -69,7 +69,7 @@ def test_the_first_clip_is_the_one_painted_alone(shot: Shot, smaller: Path) -> N
     assert [(part.first, part.last) for part in trajectory.segments] == [(0, 3), (3, 6), (5, 8)]
     recipe = PaintOptions.from_json(folder.job.settings["diffusion"]).recipe(model.card, int(folder.job.seed))
     execution = Execution(load(model), Plan(LEVELS["all"]))
-    alone = finish(sampling.paint(execution, trajectory.clip(trajectory.segments[0]), recipe))
+    alone = finish(sampling.paint(execution, finish(trajectory.clip(trajectory.segments[0])), recipe))
     painted(folder)
     for index in range(3):  # the fourth belongs to the second clip
         assert np.array_equal(png.read(folder.frame_file(index + 1)), alone[index])
@@ -87,7 +87,7 @@ def test_a_clip_goes_on_from_what_was_painted(shot: Shot, smaller: Path) -> None
     decoded = autoencoder.images_of(finish(execution.decode(first["latents"], recipe.handling)))
     assert np.array_equal(first["handover"], decoded[1])
 
-    clip = trajectory.clip(trajectory.segments[1], decoded[1])
+    clip = finish(trajectory.clip(trajectory.segments[1], decoded[1]))
     passes = finish(anchors.prepare(execution, clip, recipe.configuration, recipe.handling))
     latents = finish(sampling.paint_latents(execution, clip, passes, recipe))
     shares = torch.tensor([1, 2 / 3, 1 / 3]).view(3, 1, 1, 1)
@@ -102,7 +102,7 @@ def stored(folder: JobFolder, index: int) -> dict[str, torch.Tensor]:
 def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Shot) -> None:
     folder = shot(7, anchors=(0, 3, 6))
     trajectory = Trajectory(folder, 128, clip=4)
-    clips = [trajectory.clip(segment) for segment in trajectory.segments]
+    clips = [finish(trajectory.clip(segment)) for segment in trajectory.segments]
     assert [len(clip) for clip in clips] == [4, 4] and clips[1].first == 3
     assert clips[0].end is not None and np.array_equal(clips[0].end, clips[1].start)
     painted(folder)
@@ -112,7 +112,7 @@ def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Sh
 
 def test_without_a_capture_the_nearest_tells_what_the_place_looks_like(shot: Shot) -> None:
     trajectory = Trajectory(shot(8, anchors=(4,)), 128, clip=8)
-    clip = trajectory.clip(trajectory.segments[0])
+    clip = finish(trajectory.clip(trajectory.segments[0]))
     assert clip.start is None and clip.end is not None and clip.look is not None
     assert (clip.look > 0).mean() > 0.9 > 0.5 > (clip.geometry[0].colour > 0).mean()
 
@@ -151,6 +151,19 @@ def test_another_width_is_said_plainly(shot: Shot) -> None:
 
 def test_a_path_of_one_frame(shot: Shot) -> None:
     assert png.read(painted(shot(1)).frame_file(1)).std() > 1
+
+
+def test_decoding_happens_once_a_clip(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the next clip begins with a frame of it."""
+    decoded: list[int] = []
+    decode = autoencoder.decode
+    monkeypatch.setattr(
+        autoencoder, "decode", lambda vae, latents, *rest, **named: (
+            decoded.append(len(latents)) or decode(vae, latents, *rest, **named)
+        )
+    )  # fmt: skip
+    painted(shot(9, overlap=1))
+    assert decoded == [4, 4 + 2, 4 + 2], "the decoder sees the last two frames of the clip before"
 
 
 # What is kept
@@ -214,15 +227,15 @@ def test_cancelled_within_one_step_and_gone_on_with(shot: Shot, tmp_path: Path) 
 def test_progress_names_phase_step_and_clip(shot: Shot) -> None:
     steps = list(runner.run(shot(7, overlap=1).path))
     phases = list(dict.fromkeys(step.phase for step in steps))
-    stages = ("Encoding", "Looking at anchors", "Denoising", "Decoding", "Writing frames")
+    stages = ("Reading the geometry", "Encoding", "Looking at anchors", "Denoising", "Decoding", "Writing frames")
     named = [phase for phase in phases if phase.startswith(stages)]
     assert named == [f"{stage}, clip {clip} of 2" for clip in (1, 2) for stage in stages]
     denoising = [(step.step, step.of) for step in steps if step.phase == "Denoising, clip 2 of 2"]
     assert denoising == [(0, 2), (1, 2), (2, 2)]
 
 
-def test_a_preview_is_there_before_the_first_frame(shot: Shot) -> None:
-    """A colour map learned from the clip itself: the start anchor's patches can be told in what is denoised of it."""
+def test_previews_change_while_a_clip_is_denoised(shot: Shot) -> None:
+    """One after each of few steps, all before the first frame is finished."""
     folder = shot(3, steps=4)
     seen = []
     for step in runner.run(folder.path):
@@ -231,6 +244,30 @@ def test_a_preview_is_there_before_the_first_frame(shot: Shot) -> None:
             assert not folder.finished_frames()
     assert len(set(seen)) == 4 and seen[0]
     assert png.read(folder.preview_file).shape[1] >= 128
+
+
+def test_a_resumed_job_is_painted_by_the_plan_it_was_begun_with(shot: Shot) -> None:
+    """Here that of a run that had less memory. It is estimated anew, and told."""
+    folder = painted(shot(3))
+    entries = record(folder)
+    entries["memory"] |= {"level": "single", "decoding": {"frames": 2, "banded": True}}
+    (folder.path / "painting.json").write_text(json.dumps(entries), "utf-8")
+    folder.frame_file(2).unlink()
+    painted(folder)
+    assert record(folder)["memory"]["level"] == "single" and record(folder)["memory"]["decoding"]["frames"] == 2
+    assert [line for line in folder.log_file.read_text().splitlines() if "memory: single" in line and "GB" in line]
+    entries["device"] = "another card"
+    (folder.path / "painting.json").write_text(json.dumps(entries), "utf-8")
+    folder.frame_file(2).unlink()
+    painted(folder)
+    assert record(folder)["memory"]["level"] == "all"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"memory": []}', '{"segments": {"1": 3}}', '{"model": "x"}', "{" * 10_000])
+def test_a_damaged_record_loses_nothing_else(shot: Shot, text: str) -> None:
+    folder = shot(2)
+    (folder.path / "painting.json").write_text(text, "utf-8")
+    assert record(painted(folder))["model"]["label"] == "Tiny (untrained)"
 
 
 # What is told
@@ -253,7 +290,7 @@ def test_what_the_model_sees_is_saved_as_videos(shot: Shot) -> None:
 
     folder = painted(shot(4, anchors=(0, 3), save_seen=True))
     trajectory = Trajectory(folder, 128, clip=4)
-    clip = trajectory.clip(trajectory.segments[0])
+    clip = finish(trajectory.clip(trajectory.segments[0]))
     for name, picture in (("0001.mp4", clip.start), ("0001-2.mp4", clip.end)):
         with av.open(str(folder.path / "seen" / name)) as video:
             shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
@@ -265,6 +302,29 @@ def test_a_trained_model_of_the_native_size_needs_no_warning(shot: Shot, tmp_pat
     tiny_model.make(tmp_path / "good", width=128, height=64, frames=4, kind="pantheon360", trained=True, capability="")
     folder = painted(shot(2, model=str(tmp_path / "good")))
     assert record(folder).get("warnings", []) == []
+
+
+def test_half_precision_on_a_processor_paints_and_warns(shot: Shot) -> None:
+    folder, whole = painted(shot(2, precision="bfloat16", steps=1)), painted(shot(2, steps=1))
+    assert any("bfloat16 is slow" in text for text in record(folder)["warnings"])
+    images = [png.read(each.frame_file(2)) for each in (folder, whole)]
+    assert 0 < difference(*images) < 10
+
+
+def test_where_the_unet_cannot_be_compiled_it_goes_on(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer without a compiler: a warning, and the very frames of an uncompiled run."""
+    plain = painted(shot(2, steps=1))
+
+    def broken(network: torch.nn.Module) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError("InvalidCxxCompiler: no compiler was found")
+
+        network._compiled_call_impl = fail
+
+    monkeypatch.setattr(torch.nn.Module, "compile", broken)
+    folder = painted(shot(2, steps=1, compile=True))
+    assert any("cannot be compiled here" in text for text in record(folder)["warnings"])
+    assert frames(folder) == frames(plain)
 
 
 # What is refused
@@ -305,15 +365,22 @@ def test_impossible_settings_are_named(shot: Shot, settings: Any, code: str, tex
     assert refused.value.code == code and folder.state().status == "failed"
 
 
-def test_numbers_that_overflow_are_explained(shot: Shot, smaller: Path, tmp_path: Path) -> None:
-    """Weights so large that the U-Net answers infinity: an error, and not a frame of noise."""
+@pytest.mark.parametrize(
+    ("part", "name", "stage"),
+    [("unet", "conv_out.weight", "step 1"), ("vae", "decoder.conv_out.weight", "decoding"),
+     ("vae", "encoder.conv_out.weight", "step 1")],
+)  # fmt: skip
+def test_numbers_that_overflow_are_explained(
+    part: str, name: str, stage: str, shot: Shot, smaller: Path, tmp_path: Path
+) -> None:
+    """Weights so large that a network answers infinity: an error, and not a frame of black or noise."""
     model = Path(shutil.copytree(smaller, tmp_path / "model"))
-    file = model / "unet" / "diffusion_pytorch_model.safetensors"
+    file = model / part / "diffusion_pytorch_model.safetensors"
     weights = safetensors.torch.load_file(file)
-    weights["conv_out.weight"] = torch.full_like(weights["conv_out.weight"], 3e38)
+    weights[name] = torch.full_like(weights[name], 3e38)
     safetensors.torch.save_file(weights, file)
     folder = shot(2, model=str(model))
-    with pytest.raises(PantheonError, match="not finite") as refused:
+    with pytest.raises(PantheonError, match=f"{stage}.*not finite") as refused:
         painted(folder)
     assert refused.value.code == "not-finite" and not folder.finished_frames()
 

@@ -107,6 +107,12 @@ def test_a_fingerprint_tells_models_apart_and_not_copies(
     assert len(others) == 3 and first not in others
 
 
+def test_a_width_that_the_networks_cannot_halve_is_refused(tmp_path: Path) -> None:
+    tiny_model.make(tmp_path / "odd", width=200, height=100)
+    with pytest.raises(ModelError, match=r"200 wide.*multiple of 128"):
+        model_folder.open(tmp_path / "odd")
+
+
 def test_making_a_model_leaves_the_random_numbers_of_others_alone(tmp_path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
