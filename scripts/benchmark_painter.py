@@ -164,7 +164,12 @@ class Bench:
         decoded = 8
 
         def paint() -> Any:
-            steps = []
+            steps: list[float] = []
+
+            def note(*_: Any) -> dict[str, Any]:
+                steps.append(time.monotonic())
+                return {}
+
             pipeline(
                 start,
                 height=self.card.width // 2,
@@ -172,7 +177,7 @@ class Bench:
                 num_frames=self.card.frames,
                 num_inference_steps=self.steps,
                 decode_chunk_size=decoded,
-                callback_on_step_end=lambda *arguments: steps.append(time.monotonic()) or {},
+                callback_on_step_end=note,
                 generator=torch.Generator().manual_seed(0),
             )
             yield from (Tick(moment) for moment in steps)
