@@ -32,6 +32,8 @@ _LIMITS = {
 }  # fmt: skip
 """Largest sensible numbers in configurations: a hostile one must not keep the computer busy for an hour."""
 _MOST_BLOCKS = 8
+_USUAL_LEVELS = {"vae": 1, "unet": 4}
+"""Levels of a network whose configuration does not say, as diffusers has them."""
 
 
 def check(configs: Mapping[str, dict[str, Any]], card: ModelCard, path: Path) -> None:
@@ -78,9 +80,10 @@ def empty(part: str, config: dict[str, Any]) -> Any:
     return getattr(diffusers, CLASSES[part]).from_config(config)
 
 
-def _blocks(config: Mapping[str, Any], usual: int) -> Any:
-    """Channels of a network's levels, from the finest to the coarsest. usual: how many it has if it does not say."""
-    return config.get("block_out_channels") or [0] * usual
+def stride(part: str, config: Mapping[str, Any]) -> int:
+    """Pixels, or latents, across for one at the coarsest level of "vae" or "unet"."""
+    channels = config.get("block_out_channels")
+    return int(2 ** (len(channels) if channels else _USUAL_LEVELS[part]) // 2)
 
 
 def _class_error(part: str, config: dict[str, Any]) -> str | None:
@@ -125,9 +128,9 @@ def _mismatch(configs: Mapping[str, dict[str, Any]], card: ModelCard) -> str | N
     tokens, width = unet.get("cross_attention_dim", 1024), clip.get("projection_dim", 512)
     if any(count != width for count in (tokens if isinstance(tokens, list) else [tokens])):
         return f"has a U-Net for image tokens of {tokens} numbers; its CLIP makes {width}"
-    stride = 2 ** (len(_blocks(vae, 1)) + len(_blocks(unet, 4)) - 2)
-    if card.width % (2 * stride):
-        return f"paints panoramas {card.width} wide; its networks need a multiple of {2 * stride} pixels"
+    multiple = 2 * stride("vae", vae) * stride("unet", unet)  # the height is half the width
+    if card.width % multiple:
+        return f"paints panoramas {card.width} wide; its networks need a multiple of {multiple} pixels"
     time_ids = 3 * unet.get("addition_time_embed_dim", 256)
     if unet.get("projection_class_embeddings_input_dim", 768) != time_ids:
         return "has a U-Net for another number of time ids than SVD's three (fps, motion, noise)"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.progress import Job, Result
 
+from . import quiet_imports
+
 if TYPE_CHECKING:
     from .model_store import Entry
 
@@ -52,9 +54,7 @@ def add_to(verbs: Any) -> None:
 
 def main(chosen: argparse.Namespace) -> int:
     """Run a command and return its exit code: 0 done, 1 failed, 130 cancelled."""
-    # Read when the libraries are imported: what they warn of at import is nothing a person can act on here.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    quiet_imports.ask()
     try:
         _require_packages()
         return int(_ACTIONS[chosen.action](chosen))

@@ -15,7 +15,7 @@ import torch
 from accelerate.hooks import remove_hook_from_module
 
 from pantheon360_blender.core.errors import PantheonError, reason
-from pantheon360_blender.core.progress import Job, Progress
+from pantheon360_blender.core.progress import Job, Progress, finish
 
 from .. import device as devices
 from . import autoencoder, conditioning, feed_forward, sampling
@@ -159,12 +159,7 @@ class Execution:
             return work()
             yield  # a job that is done at its first step
 
-        job = self._surviving_job(stage, at_once)
-        try:
-            while True:
-                next(job)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+        return finish(self._surviving_job(stage, at_once))
 
     def _surviving_job(self, stage: str, work: Callable[[], Job[Result]], frames: int = 1) -> Job[Result]:
         while True:

@@ -297,11 +297,7 @@ def _box_sum(image: np.ndarray, reach: int) -> np.ndarray:
 
 def _padded(image: np.ndarray, reach: int) -> np.ndarray:
     """(H, W) with `reach` more pixels on each side, from beyond the seam and the poles."""
-    height, width = image.shape
-    rows = np.arange(-reach, height + reach) % (2 * height)
-    beyond = rows >= height
-    over = image[np.where(beyond, 2 * height - 1 - rows, rows)]
-    over[beyond] = np.roll(over[beyond], width // 2, axis=1)
+    over = equirectangular.rows_over_poles(image, -reach, len(image) + reach)
     return np.pad(over, ((0, 0), (reach, reach)), mode="wrap")
 
 

@@ -17,7 +17,7 @@ import torch
 from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import FileError, JobError
 from pantheon360_blender.core.job_folder import JobFolder
-from pantheon360_blender.core.progress import Job, Progress, Result
+from pantheon360_blender.core.progress import Job, Progress, Result, retold
 
 from ..painters import Notice
 from . import anchors, autoencoder, model_folder, model_store, sampling, seen_video, segment_store
@@ -73,7 +73,7 @@ class Painting:
             folder, card.width, clip=length, overlap=self._options.overlap, every=self._options.every
         )
         fingerprint = model_folder.fingerprint(self._model)
-        self._record = PaintingRecord(folder.path)
+        self._record = PaintingRecord(folder)
         self._record.describe(card, fingerprint, self._options, self._recipe, card.width)
         self._keys = self._segment_keys(fingerprint)
         self._store = SegmentStore(folder.path)
@@ -147,16 +147,13 @@ class Painting:
         channels = execution.model.card.channels["noise"]
         preview = LatentPreview.learned(passes[0].condition[:, :channels], seen)
         scale = execution.model.vae.config.scaling_factor
-        job = sampling.paint_latents(execution, clip, passes, self._recipe)
-        with closing(job):
-            try:
-                while True:
-                    step = next(job)
-                    if isinstance(step, sampling.Step) and step.step % max(1, step.of // PREVIEWS) == 0:
-                        self._folder.write_preview(preview.picture(step.clean[len(clip) // 2] / scale))
-                    yield step
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+
+        def shown(step: Progress) -> Iterator[Progress]:
+            if isinstance(step, sampling.Step) and step.step % max(1, step.of // PREVIEWS) == 0:
+                self._folder.write_preview(preview.picture(step.clean[len(clip) // 2] / scale))
+            yield step
+
+        return (yield from retold(sampling.paint_latents(execution, clip, passes, self._recipe), shown))
 
     def _hands_over(self, index: int) -> bool:
         """Whether the next segment begins with what this one paints."""
@@ -245,26 +242,19 @@ def _digest(path: str) -> str:
 
 def _numbered(job: Job[Result], index: int, total: int) -> Job[Result]:
     """A segment's job, its phases named after it where there are several."""
-    with closing(job):
-        try:
-            while True:
-                step = next(job)
-                yield replace(step, phase=f"{step.phase}, clip {index + 1} of {total}") if total > 1 else step
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+    named = f", clip {index + 1} of {total}" if total > 1 else ""
+    return retold(job, lambda step: (replace(step, phase=step.phase + named),))
 
 
 def _with_notices(job: Job[Result], warnings: list[str]) -> Job[Result]:
     """The job, and with its next step whatever there is to tell."""
-    with closing(job):
-        try:
-            while True:
-                step = next(job)
-                while warnings:
-                    yield Notice(step.phase, step.step, step.of, warning=warnings.pop(0))
-                yield step
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+
+    def told(step: Progress) -> Iterator[Progress]:
+        while warnings:
+            yield Notice(step.phase, step.step, step.of, warning=warnings.pop(0))
+        yield step
+
+    return retold(job, told)
 
 
 @contextmanager

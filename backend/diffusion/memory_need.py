@@ -32,7 +32,7 @@ def need(
     configs: of "unet", "vae" and "image_encoder". dtype: of the weights. Raises ModelError.
     """
     unet, vae, clip = configs["unet"], configs["vae"], configs["image_encoder"]
-    stride = 2 ** (len(vae["block_out_channels"]) - 1)
+    stride = architecture.stride("vae", vae)
     size = {"height": width // 2 // stride, "width": width // stride}
 
     def denoising(clips: int, chunked: bool) -> int:

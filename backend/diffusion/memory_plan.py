@@ -137,16 +137,13 @@ class Need:
         )
 
     def of_weights(self, plan: Plan) -> int:
-        """Bytes that a plan takes at least."""
+        """Bytes that a plan takes while denoising before the U-Net computes anything."""
         streamed = plan.level.residence == "sequential" and plan.device == "cuda"
-        return self.streamed if streamed else self._with("unet", plan, 0)
+        return self.held + self.streamed if streamed else self._with("unet", plan, 0)
 
     def _while_denoising(self, plan: Plan, evaluations: int) -> int:
         at_once = min(plan.level.evaluations or evaluations, evaluations)
-        activations = self.denoising(at_once, plan.level.chunked)
-        if plan.level.residence == "sequential" and plan.device == "cuda":
-            return self.held + self.streamed + activations
-        return self._with("unet", plan, activations)
+        return self.of_weights(plan) + self.denoising(at_once, plan.level.chunked)
 
     def _with(self, part: str, plan: Plan, activations: int) -> int:
         """Besides activations, the weights of a part or of all: a processor has no other memory to put them."""
@@ -185,7 +182,7 @@ def choose(need: Need, device: str, free: int, *, evaluations: int, frames: int,
     for index, plan in enumerate(plans):
         yield Progress("Planning memory", index, len(plans), text=plan.level.name)
         last = plan is plans[-1]
-        if last or need.of_weights(plan) <= (1 - SPARE) * free:  # estimates of the rest take seconds
+        if last or fits(replace(plan, need=need.of_weights(plan))):  # estimates of the rest take seconds
             plan = replace(plan, need=need.of(plan, evaluations, frames))
             if last or fits(plan):
                 return plan

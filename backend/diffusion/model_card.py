@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pantheon360_blender.core import files, json_values
+from pantheon360_blender.core.model_places import CARD
 
 from .errors import ModelError
 
-FILE = "pantheon360.json"
+FILE = CARD
 SCHEMA = 1
 LARGEST_FILE = 1 << 20
 

@@ -12,14 +12,12 @@ from pathlib import Path
 
 from pantheon360_blender.core import files, model_places
 from pantheon360_blender.core.errors import PantheonError, reason
+from pantheon360_blender.core.model_places import is_hub_id, is_name
 from pantheon360_blender.core.progress import Job, Progress
 
 from . import model_card, model_folder, new_folder
 from .errors import ModelError
 from .model_folder import ModelFolder
-
-_NAME = re.compile(r"[\w][\w.+-]{0,63}")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,9 @@ def find(model: str | Path) -> ModelFolder:
     Raises ModelError.
     """
     stored = root() / str(model)
-    if _NAME.fullmatch(str(model)) and stored.is_dir():
+    if is_name(str(model)) and stored.is_dir():
         return model_folder.open(stored)
-    if not Path(model).expanduser().is_dir() and _NAME.fullmatch(str(model)):
+    if not Path(model).expanduser().is_dir() and is_name(str(model)):
         known = ", ".join(entry.name for entry in entries()) or "none yet"
         raise ModelError(
             f"There is no model called {str(model)!r}.",
@@ -77,7 +75,7 @@ def located(source: str, *, download: bool, half: bool = False) -> Path:
     path = Path(source).expanduser()
     if path.is_dir():
         return path.absolute()
-    if not _HUB_ID.fullmatch(source):
+    if not is_hub_id(source):
         raise ModelError(f"There is no model folder {source}.", advice="Name a folder, or a hub id as in OWNER/MODEL.")
     try:
         from huggingface_hub import snapshot_download
@@ -111,7 +109,7 @@ def add(
     Raises ModelError, FileError; the store is then as it was.
     """
     name = name or _name_of(source)
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ModelError(f"{name!r} cannot be a model's name.", advice="Use letters, digits, dots and dashes.")
     target = root() / name
     if target.exists():
@@ -139,7 +137,7 @@ def add(
 
 def find_parts(model: str, *, download: bool, half: bool) -> Mapping[str, Path]:
     """Where the parts of a model lie that others are built on. Raises ModelError."""
-    if (root() / model).is_dir() and _NAME.fullmatch(model):
+    if (root() / model).is_dir() and is_name(model):
         return model_folder.open(root() / model).parts
     return model_folder.open(located(model, download=download, half=half)).parts
 

@@ -9,6 +9,8 @@ from typing import Any, Literal, cast, get_args
 from pantheon360_blender.core.errors import JobError
 from pantheon360_blender.core.json_values import is_integer, is_number, is_unicode, object_error
 
+from ..device import KINDS as DEVICES
+from ..device import PRECISIONS
 from .model_card import ModelCard
 
 Configuration = Literal["single", "single+fusion", "dual", "dual+fusion"]
@@ -18,8 +20,6 @@ AUTO = "auto"
 
 MEMORY_LEVELS = ("all", "pairs", "single", "offload", "chunked", "sequential")
 """How much is on the device at a time, from the fastest to the most frugal (memory_plan.py)."""
-DEVICES = ("cuda", "mps", "cpu")
-PRECISIONS = ("float32", "float16", "bfloat16")
 
 USUAL_STEPS = {"euler": 25, "euler-aligned": 10, "dpm++2m": 13}
 """Way to step (schedulers.SCHEDULERS) -> how many steps it usually takes."""

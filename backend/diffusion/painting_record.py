@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import files, json_values
 from pantheon360_blender.core.errors import JobError
+from pantheon360_blender.core.job_folder import JobFolder
 
 from .memory_plan import DECODINGS, LEVELS, Plan
 from .model_card import ModelCard
 from .options import PaintOptions, Recipe
 
-FILE = "painting.json"
 _LARGEST = 16 << 20
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
 
@@ -24,8 +23,8 @@ _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", 
 class PaintingRecord:
     """The record of a job folder; what was written before is kept."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path / FILE
+    def __init__(self, folder: JobFolder) -> None:
+        self._file = folder.painting_file
         self.entries: dict[str, Any] = _read(self._file)
 
     def describe(self, card: ModelCard, fingerprint: str, options: PaintOptions, recipe: Recipe, size: int) -> None:
@@ -109,12 +108,7 @@ class PaintingRecord:
 
 def _read(file: Path) -> dict[str, Any]:
     """The record; an empty one where there is none or it is damaged: what is finished is judged by other files."""
-    try:
-        if file.stat().st_size > _LARGEST:
-            return {}
-        value = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    value = json_values.read(file, _LARGEST)
     return value if isinstance(value, dict) and _fits_together(value) else {}
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 
 from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError
 from pantheon360_blender.core.job_folder import JobFolder
 
+from ..diffusion import quiet_imports
 from . import Description, Requirement
 
 
@@ -41,9 +41,7 @@ class Diffusion:
                 code="missing-package",
             )
         yield progress.Progress("Starting torch")
-        # Read when the libraries are imported: what they warn of at import is nothing a person can act on here.
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+        quiet_imports.ask()
         from ..diffusion import long_path
 
         yield from long_path.paint(folder)

@@ -163,7 +163,7 @@ def resize(image: np.ndarray, width: int) -> np.ndarray:
     out = np.empty((height, width, *image.shape[2:]), image.dtype)
     planes = image.reshape(given // 2, given, -1)
     for first, last, start, weights in rows.bands:
-        band = _rows_over_poles(planes, start, start + weights.shape[1]).astype(precision)
+        band = rows_over_poles(planes, start, start + weights.shape[1]).astype(precision)
         thin = (weights @ band.reshape(len(band), -1)).reshape(last - first, given, -1)
         block = out[first:last]
         block[...] = _as_type(columns.along_rows(thin).reshape(block.shape), image.dtype)
@@ -277,8 +277,8 @@ class _Filter:
         return np.asarray(out.reshape(count, channels, -1).transpose(0, 2, 1))
 
 
-def _rows_over_poles(image: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Rows start to stop of (H, W, C), going on over the poles on the opposite meridian."""
+def rows_over_poles(image: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Rows `start` to `stop` of (H, W) or (H, W, C), going on over the poles on the opposite meridian."""
     height = len(image)
     if start >= 0 and stop <= height:
         return image[start:stop]

@@ -7,6 +7,7 @@
         footprint/...        the same with footprint splats, for drafts
         frames/000001.png    the result
         preview.png          a glimpse of the newest result
+        painting.json        which model painted it, and how; of painters with a model
         state.json, log.txt  how far it is, and what happened
 
 Every path in it is relative: the folder can be moved to another machine and run there. Files are written to a
@@ -161,6 +162,11 @@ class JobFolder:
     @property
     def preview_file(self) -> Path:
         return self.path / "preview.png"
+
+    @property
+    def painting_file(self) -> Path:
+        """What painted it: a record that painters with a model write."""
+        return self.path / "painting.json"
 
     @property
     def log_file(self) -> Path:

@@ -1,9 +1,10 @@
-"""What counts as a number, a whole number or a text in the JSON files of this project."""
+"""What counts as a number, a whole number or a text in the JSON files of this project, and how such a file is read."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -37,3 +38,11 @@ def object_error(value: Any) -> str | None:
     except (TypeError, ValueError, RecursionError) as error:
         return f"holds what JSON cannot: {error}"
     return None
+
+
+def read(path: Path, largest: int) -> Any:
+    """The value in a JSON file of at most `largest` bytes; None where there is none, or none that can be read."""
+    try:
+        return json.loads(path.read_text("utf-8")) if path.stat().st_size <= largest else None
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+CARD = "pantheon360.json"
+"""The file in a model's folder that says what it was trained for."""
+
+_NAME = re.compile(r"[\w][\w.+-]{0,63}")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may be a model's name in the store."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text may be a model's id on the Hugging Face hub, as in OWNER/MODEL."""
+    return _HUB_ID.fullmatch(text) is not None
 
 
 def root(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -43,6 +44,16 @@ def finish(job: Job[Result]) -> Result:
             next(job)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+
+
+def retold(job: Job[Result], tell: Callable[[Progress], Iterable[Progress]]) -> Job[Result]:
+    """The job with each of its steps replaced by what `tell` makes of it; closing this closes the job."""
+    with closing(job):
+        try:
+            while True:
+                yield from tell(next(job))
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
 class Eta:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core import json_values, model_places
+from ..core.model_places import CARD
+from ..core.model_places import is_hub_id as is_hub_id
 
-CARD = "pantheon360.json"
 HOW_TO_ADD = "python -m backend models add"
 
 _LARGEST_CARD = 1 << 20
-_NAME = re.compile(r"[\w][\w.+-]{0,63}")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -72,13 +69,8 @@ def resolved(text: str) -> str:
     return str(folder) if folder is not None else text
 
 
-def is_hub_id(text: str) -> bool:
-    """Whether a text may be a model's id on the Hugging Face hub, as in OWNER/MODEL."""
-    return _HUB_ID.fullmatch(text) is not None
-
-
 def _stored(text: str) -> Path | None:
-    path = model_places.root() / text if _NAME.fullmatch(text) else None
+    path = model_places.root() / text if model_places.is_name(text) else None
     return path if path is not None and path.is_dir() else None
 
 
@@ -103,13 +95,9 @@ def _card(path: Path) -> Card | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _read(path: Path, _changed: int, size: int) -> Card | None:
+def _read(path: Path, _changed: int, _size: int) -> Card | None:
     """Panels ask at every redraw: a card is read again only where its file has changed."""
-    try:
-        value = json.loads(path.read_text("utf-8")) if size <= _LARGEST_CARD else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    return _checked(value)
+    return _checked(json_values.read(path, _LARGEST_CARD))
 
 
 def _checked(value: Any) -> Card | None:

@@ -8,8 +8,6 @@ from typing import Any
 from ..core import json_values
 from ..core.job_folder import JobFolder
 
-FILE = "painting.json"
-
 _LARGEST_FILE = 16 << 20
 _LARGEST_CARRIED = 1 << 18
 _LONGEST_LINE = 120
@@ -20,13 +18,7 @@ def read(folder: JobFolder) -> dict[str, Any] | None:
 
     It has an object "model" with a text "label". How each segment was painted is left out where there are too many.
     """
-    path = folder.path / FILE
-    value: Any = None
-    try:
-        if path.stat().st_size <= _LARGEST_FILE:
-            value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
+    value = json_values.read(folder.painting_file, _LARGEST_FILE)
     if _record_error(value) is not None:
         return None
     whole, short = value, {name: entry for name, entry in value.items() if name != "segments"}

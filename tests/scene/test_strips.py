@@ -140,8 +140,7 @@ PAINTED = {
 
 
 def test_the_strip_says_what_model_painted_it(house: Any, folder: Any) -> None:
-    record = house("scene.painting").FILE
-    (folder.path / record).write_text(json.dumps(PAINTED), "utf-8")
+    folder.painting_file.write_text(json.dumps(PAINTED), "utf-8")
     found = house("scene.strips").provenance(folder)
     assert found["pantheon360_painter"] == "draft: Tiny (untrained)"
     assert found["pantheon360_licence"] == "CC0-1.0"
@@ -149,10 +148,9 @@ def test_the_strip_says_what_model_painted_it(house: Any, folder: Any) -> None:
 
 
 def test_an_untrained_model_is_never_shown_as_another(house: Any, folder: Any) -> None:
-    painting = house("scene.painting")
     for label in ("Tiny", "Tiny\n" + "x" * 500):
         record = {"model": {"label": label, "trained": False}}
-        (folder.path / painting.FILE).write_text(json.dumps(record), "utf-8")
+        folder.painting_file.write_text(json.dumps(record), "utf-8")
         shown = house("scene.strips").provenance(folder)["pantheon360_painter"]
         assert shown.endswith(" (untrained)") and "\n" not in shown and len(shown) < 200
     assert "pantheon360_licence" not in house("scene.strips").provenance(folder)
@@ -160,7 +158,7 @@ def test_an_untrained_model_is_never_shown_as_another(house: Any, folder: Any) -
 
 def test_a_long_record_leaves_its_segments_to_the_folder(house: Any, folder: Any) -> None:
     segments = {str(index): {"seconds": 1.0} for index in range(20_000)}
-    (folder.path / house("scene.painting").FILE).write_text(json.dumps(PAINTED | {"segments": segments}), "utf-8")
+    folder.painting_file.write_text(json.dumps(PAINTED | {"segments": segments}), "utf-8")
     carried = json.loads(house("scene.strips").provenance(folder)["pantheon360_job"])["painting"]
     assert carried == {key: value for key, value in PAINTED.items() if key != "segments"}
 
@@ -175,7 +173,7 @@ def test_a_long_record_leaves_its_segments_to_the_folder(house: Any, folder: Any
     ],
 )  # fmt: skip
 def test_a_damaged_record_of_painting_is_left_out(house: Any, folder: Any, content: bytes) -> None:
-    (folder.path / house("scene.painting").FILE).write_bytes(content)
+    folder.painting_file.write_bytes(content)
     found = house("scene.strips").provenance(folder)
     assert found["pantheon360_painter"] == "draft"
     assert "pantheon360_licence" not in found and "painting" not in json.loads(found["pantheon360_job"])
@@ -186,7 +184,7 @@ def test_the_record_is_the_one_the_backend_writes(house: Any, folder: Any) -> No
     from backend.diffusion import painting_record
     from backend.diffusion.memory_plan import Plan
 
-    record = painting_record.PaintingRecord(folder.path)
+    record = painting_record.PaintingRecord(folder)
     record.entries["model"] = PAINTED["model"]
     record.use(Plan(), "CPU, 2 cores", "float32")
     record.segment(0, {"seconds": 3.5})
