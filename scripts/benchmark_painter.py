@@ -114,8 +114,6 @@ class Bench:
             scheduler=house("backend.diffusion.schedulers").scheduler("euler", self.scheduler),
             card=self.card,
         )
-        if self.kind == "cuda":
-            model.unet.to(memory_format=house("torch").channels_last)
         options = house("backend.diffusion.options")
         execution = house("backend.diffusion.execution").Execution(model, self.plan(level), device=self.kind)
         if compiled:

@@ -106,7 +106,6 @@ class Networks:
             self._model, dtype=getattr(torch, precision), loras=loras, scheduler=self._options.scheduler
         )
         if kind == "cuda":
-            model.unet.to(memory_format=torch.channels_last)
             torch.cuda.reset_peak_memory_stats()
         elif precision != "float32":
             self._warn(f"{precision} is slow on {devices.name(kind)}; float32 is not.")
