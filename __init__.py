@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from . import operators, ui
+from .cli import command_line
 from .pantheon360_blender import scene
 
-ROOMS = (scene, operators, ui)
+ROOMS = (scene, operators, ui, command_line)
 
 
 def register() -> None:

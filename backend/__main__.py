@@ -10,7 +10,7 @@ if sys.version_info < (3, 11):  # noqa: UP036
 
 import argparse
 
-from .diffusion import commands as models
+from .diffusion.models import commands as models
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -10,15 +10,14 @@ import sys
 from pathlib import Path
 
 from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.jobs.paint_settings import DEVICES, PRECISIONS
 
-KINDS = ("cuda", "mps", "cpu")
-PRECISIONS = ("float32", "bfloat16", "float16")
 UNKNOWN_FREE = 8_000_000_000
 """Bytes taken for free where the system does not tell."""
 
 
 def choose(kind: str = "auto", precision: str = "auto", *, half: str | None = None) -> tuple[str, str]:
-    """A kind of KINDS and a precision of PRECISIONS, as asked or the best there are.
+    """A kind of DEVICES and a precision of PRECISIONS, as asked or the best there are.
 
     half: the precision to take where half precision pays; by default bfloat16 where the device has it.
     Raises PantheonError.
@@ -27,7 +26,7 @@ def choose(kind: str = "auto", precision: str = "auto", *, half: str | None = No
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if kind == "auto":
-        kind = next(name for name in KINDS if there[name])
+        kind = next(name for name in DEVICES if there[name])
     if not there.get(kind):
         raise PantheonError(
             f"There is no device {kind!r} here.", advice="Choose auto, or install torch for it.", code="no-device"

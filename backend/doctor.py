@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pantheon360_blender.core.version import version
+
 from .device import system_memory
 
 PROBE_TIMEOUT = 180.0
@@ -105,7 +107,6 @@ def main(*, as_json: bool) -> int:
 
 def examine() -> Report:
     """Look at this computer and this Python."""
-    from .service import version
 
     painters = _painters()
     device = _device()

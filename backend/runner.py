@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError, FileError, PantheonError, reason
-from pantheon360_blender.core.job import RECONSTRUCT
-from pantheon360_blender.core.job_folder import JobFolder, Status, now
+from pantheon360_blender.core.jobs.job import RECONSTRUCT
+from pantheon360_blender.core.jobs.job_folder import JobFolder, Status, now
 from pantheon360_blender.core.progress import Progress
 
 from . import painters
@@ -56,7 +56,7 @@ def _finished(folder: JobFolder) -> progress.Job[list[int]]:
         if folder.is_finished(frame):
             finished.append(frame)
         elif folder.frame_file(frame).exists():
-            yield painters.Notice(
+            yield Progress(
                 "Looking for finished frames",
                 index,
                 len(frames),

@@ -5,25 +5,20 @@ from __future__ import annotations
 import importlib.util
 import os
 import queue
-import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from pantheon360_blender.core import messages
 from pantheon360_blender.core.errors import MessageError, PantheonError, reason
-from pantheon360_blender.core.messages import Message
-from pantheon360_blender.core.progress import Eta, Progress
+from pantheon360_blender.core.jobs import messages
+from pantheon360_blender.core.jobs.messages import Message
+from pantheon360_blender.core.version import version
+
+from .reporting import Answers, Heartbeat, Reporter, claim_stdin, claim_stdout, missing_numpy
 
 LAST_STEP = 1.0
 """Seconds the step in progress may take to finish when stdin ends; after that the process goes without it."""
-PROGRESS_INTERVAL = 0.1
-"""Seconds between two progress messages of a phase."""
-HEARTBEAT = 2.0
-"""Seconds of silence within a step after which its progress is told again."""
-_STDIN, _STDERR, _STDOUT = 0, 2, 1
 
 
 def main() -> int:
@@ -33,49 +28,6 @@ def main() -> int:
         answers.send(missing_numpy())
         return 1
     return Service(claim_stdin(), answers).serve()
-
-
-def missing_numpy(job: str = "") -> messages.Error:
-    """What to say where not even the draft painter can work."""
-    return messages.Error("missing-package", f"{sys.executable} has no numpy.", "Install numpy into it.", job)
-
-
-def claim_stdin() -> int:
-    """Keep stdin for the protocol: whatever a painter or a program it starts reads from stdin finds nothing there.
-
-    Returns a descriptor of the real stdin.
-    """
-    protocol = os.dup(_STDIN)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, _STDIN)
-    os.close(nothing)
-    return protocol
-
-
-def claim_stdout() -> int:
-    """Keep stdout for the protocol: everything that prints, in Python or in a library, goes to stderr from now on.
-
-    Returns a descriptor of the real stdout.
-    """
-    protocol = os.dup(_STDOUT)
-    os.dup2(_STDERR, _STDOUT)
-    sys.stdout = sys.stderr
-    return protocol
-
-
-class Answers:
-    """The way out: whole lines from any thread."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._lock = threading.Lock()
-
-    def send(self, message: Message) -> None:
-        """Write a message. Raises BrokenPipeError where nobody listens any more."""
-        line = messages.encode(message)
-        with self._lock:
-            while line:
-                line = line[os.write(self._descriptor, line) :]
 
 
 class Service:
@@ -200,74 +152,6 @@ class Service:
                 steps.close()
 
 
-class Heartbeat:
-    """Tells the last progress again while a step takes long, so that whoever listens knows it is being worked on."""
-
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
-        self._changed = threading.Condition()
-        self._last: messages.ProgressMessage | None = None
-        self._told = 0.0
-        self._ended = False
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """No beat comes after this: the job's last answer is the last."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
-        self._thread.join()
-
-    def send(self, message: Message) -> None:
-        """Send a message of the job. Raises BrokenPipeError where nobody listens any more."""
-        with self._changed:
-            self._answers.send(message)
-            self._told = time.monotonic()
-            if isinstance(message, messages.ProgressMessage):
-                self._last = message
-
-    def _beat(self) -> None:
-        with self._changed:
-            while not self._changed.wait_for(lambda: self._ended, HEARTBEAT / 4):
-                if self._last is not None and time.monotonic() - self._told >= HEARTBEAT:
-                    try:
-                        self._answers.send(self._last)
-                    except OSError:
-                        return  # the job itself will meet it
-                    self._told = time.monotonic()
-
-
-class Reporter:
-    """What is worth telling of a job's steps: progress at a readable pace, warnings, new previews."""
-
-    def __init__(self, job: str, preview: Path) -> None:
-        self._job = job
-        self._eta = Eta()
-        self._phase = ""
-        self._told = 0.0
-        self._preview = preview
-        self._shown = _changed(preview)
-
-    def messages(self, step: Progress) -> Iterator[Message]:
-        """The messages of one step, none to three."""
-        warning = getattr(step, "warning", "")
-        if warning:
-            yield messages.Warning_(warning, self._job)
-        eta = self._eta.seconds(step)
-        now = time.monotonic()
-        if step.phase != self._phase or now - self._told >= PROGRESS_INTERVAL or (step.of and step.step >= step.of):
-            self._phase, self._told = step.phase, now
-            yield messages.ProgressMessage(self._job, step.phase, step.step, step.of, eta, step.text)
-        shown = _changed(self._preview)
-        if shown != self._shown:
-            self._shown = shown
-            yield messages.Preview(str(self._preview), self._job)
-
-
 def lines(descriptor: int) -> Iterator[bytes | None]:
     """Lines of a descriptor without their newline; None for one longer than LINE_LIMIT, which is skipped.
 
@@ -286,24 +170,6 @@ def lines(descriptor: int) -> Iterator[bytes | None]:
         yield None if skipping else held
 
 
-def version() -> str:
-    """The extension's version, from the manifest beside this package; "unknown" where there is none."""
-    import tomllib
-
-    try:
-        manifest = (Path(__file__).resolve().parent.parent / "blender_manifest.toml").read_text("utf-8")
-        return str(tomllib.loads(manifest)["version"])
-    except (OSError, KeyError, tomllib.TOMLDecodeError):
-        return "unknown"
-
-
 def _device() -> str:
     """What can be said without importing torch, which takes seconds."""
     return f"CPU, {os.cpu_count() or 1} cores"
-
-
-def _changed(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None

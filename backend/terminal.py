@@ -12,11 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol, TextIO
 
-from pantheon360_blender.core import duration, messages
 from pantheon360_blender.core.errors import PantheonError
-from pantheon360_blender.core.messages import Message
+from pantheon360_blender.core.jobs import duration, messages
+from pantheon360_blender.core.jobs.messages import Message
 
-from .service import Answers, Reporter, claim_stdout, missing_numpy
+from .reporting import Answers, Reporter, claim_stdout, missing_numpy
 
 DONE, FAILED, CANCELLED = 0, 1, 130
 """Exit codes; 130 is what shells give for Ctrl-C, and argparse gives 2 for a wrong command line."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import build_cache
-from ..pantheon360_blender.scene.build_cache import Built
-from ..pantheon360_blender.scene.jobs import JobOperator
+from ..pantheon360_blender.scene.sources import reconstruct
+from ..pantheon360_blender.scene.sources.reconstruct import Built
 from . import base
+from .base import JobOperator
 
 
 class PANTHEON360_OT_build_cache(JobOperator):
@@ -20,10 +20,10 @@ class PANTHEON360_OT_build_cache(JobOperator):
 
     @classmethod
     def refusal(cls, context: Any) -> str:
-        return build_cache.refusal(context.scene)
+        return reconstruct.refusal(context.scene)
 
     def job(self, context: Any) -> Job[Built]:
-        return build_cache.build(context.scene)
+        return reconstruct.build(context.scene)
 
     def finished(self, _context: Any, result: Built) -> None:
         base.warn(self, *(f"{name} was not posed: {reason}" for name, reason in result.left.items()), *result.notes)

@@ -8,12 +8,13 @@ from typing import Any
 import bpy
 from bpy.props import FloatProperty, IntProperty
 
-from ..pantheon360_blender.core.coverage import Limits
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import camera_path, coverage_check
-from ..pantheon360_blender.scene.coverage_check import Checked
-from ..pantheon360_blender.scene.jobs import JobOperator
+from ..pantheon360_blender.core.render.coverage import Limits
+from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.camera import camera_path, coverage_check
+from ..pantheon360_blender.scene.camera.coverage_check import Checked
 from . import base
+from .base import JobOperator
 
 
 def _refusal(scene: bpy.types.Scene) -> str:
@@ -70,7 +71,7 @@ class PANTHEON360_OT_check_coverage(JobOperator):
         return coverage_check.check(context.scene, camera_path.frame_numbers(context.scene, self.step), limits)
 
     def finished(self, _context: Any, result: Checked) -> None:
-        scene = camera_path.scene_named(self._scene)
+        scene = access.scene_named(self._scene)
         coverage_check.store(scene, result)
         coverage_check.mark(scene, result)
         base.warn(self, *(f"Frames {each.first}-{each.last}: {each.text}" for each in result.warnings[:MOST_REPORTED]))

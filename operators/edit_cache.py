@@ -7,12 +7,13 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
-from ..pantheon360_blender.core.colour_match import ColourMatch
 from ..pantheon360_blender.core.errors import CacheError
+from ..pantheon360_blender.core.points.colour_match import ColourMatch
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import cache_edit
-from ..pantheon360_blender.scene.jobs import NOTHING_CHANGED, JobOperator
+from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED
+from ..pantheon360_blender.scene.cache import cache_edit
 from . import base
+from .base import JobOperator
 
 
 def _sides() -> Any:

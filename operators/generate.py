@@ -7,9 +7,10 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import cache, painters, shot
-from ..pantheon360_blender.scene.jobs import JobOperator
+from ..pantheon360_blender.scene.cache import cache_objects
+from ..pantheon360_blender.scene.shot import painters, shot
 from . import base
+from .base import JobOperator
 
 
 class PANTHEON360_OT_generate(JobOperator):
@@ -52,7 +53,7 @@ def missing(scene: bpy.types.Scene) -> str:
     """What a shot still lacks, in the order of the work; empty where nothing is."""
     if reason := base.without_captures(scene):
         return reason
-    if cache.find(scene) is None:
+    if cache_objects.find(scene) is None:
         return "Project the captures onto geometry first"
     if scene.camera is None:
         return "Add a camera, or set the path's ends to captures"

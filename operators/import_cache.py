@@ -7,25 +7,26 @@ from typing import Any
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import cache, import_cache
-from ..pantheon360_blender.scene.import_cache import Brought
+from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
+from ..pantheon360_blender.scene.sources import import_files
+from ..pantheon360_blender.scene.sources.import_files import Brought
 from . import base
 
 RESULTS = [
-    (import_cache.REPLACE, "Replace", "The new points replace those in the 3D cache"),
-    (import_cache.MERGE, "Merge", "The new points are added to those in the 3D cache"),
+    (cache_merge.REPLACE, "Replace", "The new points replace those in the 3D cache"),
+    (cache_merge.MERGE, "Merge", "The new points are added to those in the 3D cache"),
 ]
 
 
 class PANTHEON360_OT_import_cache(base.FilesOperator):
-    """Import points, and 360° photographs with their poses, of other programs: PLY, LAS, LAZ, COPC, E57, COLMAP, nerfstudio, ViPE"""  # noqa: E501 - a tooltip
+    """Import points, and 360° photographs with their poses, of other programs: PLY, LAS, LAZ, COPC, E57, COLMAP, nerfstudio, ViPE"""  # noqa: E501
 
     bl_idname = "pantheon360.import_cache"
     bl_label = "Import 3D Cache"
     bl_options = {"REGISTER", "UNDO"}
 
     filter_glob: StringProperty(  # type: ignore[valid-type]
-        default=";".join(f"*{suffix}" for suffix in import_cache.SUFFIXES), options={"HIDDEN"}
+        default=";".join(f"*{suffix}" for suffix in import_files.SUFFIXES), options={"HIDDEN"}
     )
     result: EnumProperty(  # type: ignore[valid-type]
         name="Result", description="What becomes of the points that are there", items=RESULTS, default="REPLACE"
@@ -78,7 +79,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
 
     def invoke(self, context: Any, event: Any) -> set[Any]:  # type: ignore[override]
         dropped = bool(self.directory and self.files)
-        if dropped and cache.find(context.scene) is not None:
+        if dropped and cache_objects.find(context.scene) is not None:
             return context.window_manager.invoke_props_dialog(self)  # type: ignore[no-any-return]
         return super().invoke(context, event)
 
@@ -90,7 +91,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
             layout.prop(self, name)
 
     def job(self, context: Any) -> Job[Brought]:
-        return import_cache.bring_in(
+        return import_files.bring_in(
             context.scene,
             self.paths(),
             result=self.result,

@@ -8,7 +8,7 @@ import bpy
 from bpy.props import StringProperty
 
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import captures
+from ..pantheon360_blender.scene.captures import capture_objects
 from . import base
 
 PATTERNS = "*.jpg;*.jpeg;*.png;*.tif;*.tiff;*.exr;*.hdr;*.webp"
@@ -25,7 +25,7 @@ class PANTHEON360_OT_import_captures(base.FilesOperator):
 
     def job(self, context: Any) -> Job[list[bpy.types.Object]]:
         self._warnings: list[str] = []
-        return captures.import_files(context.scene, self.paths(), self._warnings.append)
+        return capture_objects.import_files(context.scene, self.paths(), self._warnings.append)
 
     def finished(self, context: Any, result: list[bpy.types.Object]) -> None:
         base.warn(self, *self._warnings)

@@ -8,8 +8,8 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from ..pantheon360_blender.core.errors import CaptureError
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import depth_points
-from ..pantheon360_blender.scene.depth_points import DepthPoints
+from ..pantheon360_blender.scene.sources import depth_points
+from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
 from . import base
 
 

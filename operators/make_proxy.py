@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..pantheon360_blender.scene import proxy
+from ..pantheon360_blender.scene.sources import proxy
 from . import base
 
 

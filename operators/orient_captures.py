@@ -9,7 +9,7 @@ import bpy
 from bpy.props import FloatProperty
 
 from ..pantheon360_blender.core.errors import PantheonError
-from ..pantheon360_blender.scene import orientation
+from ..pantheon360_blender.scene.captures import orientation
 from . import base
 
 

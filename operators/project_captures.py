@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..pantheon360_blender.core.point_cloud import PointCloud
+from ..pantheon360_blender.core.points.point_cloud import PointCloud
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import cache, camera_path, projection
-from ..pantheon360_blender.scene.jobs import JobOperator
+from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.cache import cache_objects
+from ..pantheon360_blender.scene.sources import projection
 from . import base
+from .base import JobOperator
 
 
 class PANTHEON360_OT_project_captures(JobOperator):
@@ -32,7 +34,7 @@ class PANTHEON360_OT_project_captures(JobOperator):
         return projection.project(context.scene, context.evaluated_depsgraph_get())
 
     def finished(self, _context: Any, result: PointCloud) -> None:
-        obj = cache.replace(camera_path.scene_named(self._scene), result)
+        obj = cache_objects.replace(access.scene_named(self._scene), result)
         self.report({"INFO"}, f"{len(result):,} points in {obj.name}")
 
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from bpy.props import BoolProperty
 
-from ..pantheon360_blender.core.job_folder import JobFolder
+from ..pantheon360_blender.core.jobs.job_folder import JobFolder
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import camera_path, render_engine, shot
-from ..pantheon360_blender.scene.jobs import JobOperator
+from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.render import render_engine
+from ..pantheon360_blender.scene.shot import shot
 from . import base
+from .base import JobOperator
 from .generate import missing
 
 
@@ -38,7 +40,7 @@ class PANTHEON360_OT_render_geometry(JobOperator):
         return shot.prepare(context.scene)
 
     def finished(self, _context: Any, result: JobFolder) -> None:
-        shot.remember(camera_path.scene_named(self._scene), result)
+        shot.remember(access.scene_named(self._scene), result)
         self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
 
 

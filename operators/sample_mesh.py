@@ -8,10 +8,11 @@ from bpy.props import EnumProperty, FloatProperty, IntProperty
 
 from ..pantheon360_blender.core.errors import CacheError
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene import mesh_points
-from ..pantheon360_blender.scene.jobs import NOTHING_CHANGED, JobOperator
-from ..pantheon360_blender.scene.mesh_points import Sampled
+from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED
+from ..pantheon360_blender.scene.sources import mesh_points
+from ..pantheon360_blender.scene.sources.mesh_points import Sampled
 from . import base
+from .base import JobOperator
 
 
 class PANTHEON360_OT_sample_mesh(JobOperator):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..pantheon360_blender.scene import path_ends
+from ..pantheon360_blender.scene.camera import path_ends
 from . import base
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..pantheon360_blender.scene import render_engine
+from ..pantheon360_blender.scene.render import render_engine
 from . import base
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from ..pantheon360_blender.core import spherical_video
+from ..pantheon360_blender.core.formats import spherical_video
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene.jobs import JobOperator
 from . import base
+from .base import JobOperator
 
 
 class PANTHEON360_OT_tag_360(JobOperator):

@@ -48,13 +48,13 @@ def points_into_blender() -> float:
     """Seconds from arrays to a cache object in the scene."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     random = np.random.default_rng(0)
-    cloud = room("core.point_cloud").PointCloud(
+    cloud = room("core.points.point_cloud").PointCloud(
         points=random.normal(size=(POINTS, 3)).astype(np.float32),
         colours=random.integers(0, 256, (POINTS, 3), dtype=np.uint8),
         footprint=np.full(POINTS, 0.01, np.float32),
     )
     started = time.perf_counter()
-    room("scene.cache").replace(bpy.context.scene, cloud)
+    room("scene.cache.cache_objects").replace(bpy.context.scene, cloud)
     return time.perf_counter() - started
 
 
@@ -63,7 +63,7 @@ def import_and_project() -> dict[str, float]:
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     random = np.random.default_rng(1)
     with tempfile.TemporaryDirectory() as folder:
-        png = room("core.png")
+        png = room("core.formats.png")
         for index in range(2):
             coarse = random.integers(0, 256, (90, 180, 3), dtype=np.uint8)
             png.write(Path(folder) / f"capture-{index}.png", coarse.repeat(32, axis=0).repeat(32, axis=1))

@@ -67,7 +67,7 @@ def measure(python: Path) -> Any:
 def figures(levels: list[str] | None, compiled: bool) -> dict[str, Any]:
     """Everything that is measured, by name; sizes in bytes, times in seconds."""
     torch, device = house("torch"), house("backend.device")
-    plans = house("backend.diffusion.memory_plan")
+    plans = house("backend.diffusion.execution.memory_plan")
     kind, precision = device.choose(half="float16")
     size = "full" if kind == "cuda" else "tiny"
     bench = Bench(kind, getattr(torch, precision), size, STEPS if kind == "cuda" else TINY_STEPS)
@@ -95,7 +95,7 @@ class Bench:
 
     def __init__(self, kind: str, dtype: Any, size: str, steps: int) -> None:
         self.kind, self.dtype, self.size, self.steps = kind, dtype, size, steps
-        tiny_model = house("backend.diffusion.tiny_model")
+        tiny_model = house("backend.diffusion.models.tiny_model")
         self.card = tiny_model.card(size)
         parts = tiny_model.configs(self.card, size)
         torch = house("torch")
@@ -109,19 +109,21 @@ class Bench:
 
     def ours(self, level: str, anchors: int, *, compiled: bool = False) -> dict[str, Any]:
         """A clip at a level of memory, painted twice: the second counts."""
-        model = house("backend.diffusion.loading").Components(
+        model = house("backend.diffusion.models.loading").Components(
             **self.networks,
-            scheduler=house("backend.diffusion.schedulers").scheduler("euler", self.scheduler),
+            scheduler=house("backend.diffusion.networks.schedulers").scheduler("euler", self.scheduler),
             card=self.card,
         )
-        options = house("backend.diffusion.options")
-        execution = house("backend.diffusion.execution").Execution(model, self.plan(level), device=self.kind)
+        options = house("pantheon360_blender.core.jobs.paint_settings")
+        execution = house("backend.diffusion.execution.execution").Execution(model, self.plan(level), device=self.kind)
         if compiled:
             execution.compile()
         recipe = options.Recipe(steps=self.steps)
         clip = self.clip(anchors)
         need = self.estimate(level, anchors)
-        runs = [self._timed(lambda: house("backend.diffusion.sampling").paint(execution, clip, recipe)) for _ in "12"]
+        runs = [
+            self._timed(lambda: house("backend.diffusion.clip.sampling").paint(execution, clip, recipe)) for _ in "12"
+        ]
         execution.release()
         return {
             "level": level,
@@ -134,14 +136,14 @@ class Bench:
 
     def plan(self, level: str) -> Any:
         """A level of memory; below the first the decoder works in bands."""
-        plans = house("backend.diffusion.memory_plan")
+        plans = house("backend.diffusion.execution.memory_plan")
         return plans.Plan(plans.LEVELS[level], plans.Decoding(banded=level != "all"), self.kind)
 
     def estimate(self, level: str, anchors: int) -> int:
         """Bytes that the plan of a level expects to need."""
-        memory_need = house("backend.diffusion.memory_need")
-        handling = house("backend.diffusion.options").Handling()
-        configs = house("backend.diffusion.tiny_model").configs(self.card, self.size)
+        memory_need = house("backend.diffusion.execution.memory_need")
+        handling = house("pantheon360_blender.core.jobs.paint_settings").Handling()
+        configs = house("backend.diffusion.models.tiny_model").configs(self.card, self.size)
         need = memory_need.need(configs, self.card, self.card.width, self.card.frames, self.dtype, handling)
         return int(need.of(self.plan(level), evaluations=2 * anchors, frames=self.card.frames))
 
@@ -154,7 +156,7 @@ class Bench:
             self.networks["vae"].to(self.kind),
             self.networks["image_encoder"].to(self.kind),
             self.networks["unet"].to(self.kind),
-            house("backend.diffusion.schedulers").scheduler("euler", self.scheduler),
+            house("backend.diffusion.networks.schedulers").scheduler("euler", self.scheduler),
             processor,
         )
         pipeline.set_progress_bar_config(disable=True)
@@ -185,7 +187,7 @@ class Bench:
     def clip(self, anchors: int) -> Any:
         """Random pictures: a third of the pixels is covered, as by points."""
         random = np.random.default_rng(0)
-        splatting = house("pantheon360_blender.core.splatting")
+        splatting = house("pantheon360_blender.core.render.splatting")
         shape = (self.card.width // 2, self.card.width)
         frames = []
         for _ in range(self.card.frames):
@@ -194,7 +196,7 @@ class Bench:
             depth = np.where(coverage, 3.0, np.inf).astype(np.float32)
             frames.append(splatting.GeometryFrame(colour, depth, coverage, np.full(shape, -1, np.int32)))
         ends = random.integers(0, 256, (2, *shape, 3), dtype=np.uint8)
-        return house("backend.diffusion.anchors").Clip(frames, start=ends[0], end=ends[1] if anchors == 2 else None)
+        return house("backend.diffusion.clip.passes").Clip(frames, start=ends[0], end=ends[1] if anchors == 2 else None)
 
     def _timed(self, job: Callable[[], Any]) -> dict[str, Any]:
         torch = house("torch")

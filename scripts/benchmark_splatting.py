@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pantheon360_blender.core.splatting import splat
+from pantheon360_blender.core.render.splatting import splat
 
 COUNTS = (100_000, 1_000_000, 5_000_000)
 WIDTH = 1024

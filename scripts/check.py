@@ -15,7 +15,7 @@ from pathlib import Path
 import environments
 
 ROOT = environments.ROOT
-EXTENSION_PARTS = ("__init__.py", "pantheon360_blender", "operators", "ui")
+EXTENSION_PARTS = ("__init__.py", "pantheon360_blender", "operators", "ui", "cli")
 
 
 def main() -> int:

@@ -90,19 +90,21 @@ def against_truth(name: str, paths: Sequence[str]) -> tuple[dict[str, float], li
     for path in map(Path, paths):
         with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
             truths.append(Truth(stored["range"], stored["pose"]))
-        image = house("pantheon360_blender.core.png").read(path)
-        captures.append(house("pantheon360_blender.core.capture").Capture(path.stem, image, levelled(truths[-1].pose)))
+        image = house("pantheon360_blender.core.formats.png").read(path)
+        captures.append(
+            house("pantheon360_blender.core.panorama.capture").Capture(path.stem, image, levelled(truths[-1].pose))
+        )
     started = time.monotonic()
-    poses = house("backend.reconstruction.poses")
+    poses = house("backend.reconstruction.poses.poses")
     baseline = float(np.linalg.norm(truths[1].pose[:3, 3] - truths[0].pose[:3, 3]))
     options = poses.PoseOptions(distance=(captures[0].name, captures[1].name, baseline))
     solution = run(poses.solve_poses(captures, None, options))
     placed, error = aligned(solution.poses, np.array([truth.pose for truth in truths]))
     posed = [replace(capture, pose=pose) for capture, pose in zip(captures, placed, strict=True)]
-    maps = run(house("backend.reconstruction.sweep").dense(posed))
+    maps = run(house("backend.reconstruction.dense.sweep").dense(posed))
     seconds = time.monotonic() - started
     curve = [(level, *judged(maps, truths, level)[:2]) for level in LEVELS]
-    default = house("backend.reconstruction.sweep").DEFAULT_CONFIDENCE
+    default = house("backend.reconstruction.dense.sweep").DEFAULT_CONFIDENCE
     complete, false, median = judged(maps, truths, default)
     figures = {
         "registered": int(solution.registered.sum()),
@@ -128,7 +130,7 @@ def levelled(pose: np.ndarray) -> np.ndarray:
 
 def aligned(found: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, float]:
     """Found poses moved onto the true ones by one similarity, and the largest position error in % of the baseline."""
-    fit = house("pantheon360_blender.core.registration").pose_similarity(found, true)
+    fit = house("backend.reconstruction.registration").pose_similarity(found, true)
     placed = np.array(found, dtype=np.float64)
     placed[:, :3, :3] = fit.rotation @ found[:, :3, :3]
     placed[:, :3, 3] = fit.scale * found[:, :3, 3] @ fit.rotation.T + fit.translation
@@ -173,10 +175,10 @@ def on_the_street(paths: Sequence[Path]) -> dict[str, Any]:
     print("[evaluate-cache] the real street", flush=True)
     captures, priors, positions = street_captures(paths)
     started = time.monotonic()
-    solution = run(house("backend.reconstruction.poses").solve_poses(captures, priors))
+    solution = run(house("backend.reconstruction.poses.poses").solve_poses(captures, priors))
     posed = [replace(capture, pose=pose) for capture, pose in zip(captures, solution.poses, strict=True)]
     others = [capture for index, capture in enumerate(posed) if index != HELD_BACK]
-    maps = run(house("backend.reconstruction.sweep").dense(others))
+    maps = run(house("backend.reconstruction.dense.sweep").dense(others))
     seconds = time.monotonic() - started
     steps = np.linalg.norm(np.diff(solution.poses[:, :3, 3], axis=0), axis=1)
     by_gps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
@@ -212,9 +214,9 @@ def street_captures(paths: Sequence[Path]) -> tuple[list[Any], list[Any], np.nda
     """Captures without the photographer, what their GPS says as priors, and GPS positions (N, 3) in metres."""
     from PIL import Image
 
-    metadata = [house("pantheon360_blender.core.panorama_metadata").read(path) for path in paths]
-    geography, cameras = house("pantheon360_blender.core.geography"), house("pantheon360_blender.core.cameras")
-    prior = house("backend.reconstruction.pose_priors").PosePrior
+    metadata = [house("pantheon360_blender.core.formats.panorama_metadata").read(path) for path in paths]
+    geography, cameras = house("pantheon360_blender.core.geography"), house("pantheon360_blender.core.panorama.cameras")
+    prior = house("backend.reconstruction.poses.pose_priors").PosePrior
     captures, priors, positions = [], [], []
     for path, told in zip(paths, metadata, strict=True):
         position = np.array(geography.local_metres(told.position, metadata[0].position))
@@ -223,7 +225,7 @@ def street_captures(paths: Sequence[Path]) -> tuple[list[Any], list[Any], np.nda
         image = np.asarray(Image.open(path).convert("RGB"))
         valid = np.ones(image.shape[:2], np.bool_)
         valid[round((1.0 - NADIR) * len(valid)) :] = False
-        captures.append(house("pantheon360_blender.core.capture").Capture(path.stem, image, pose, valid))
+        captures.append(house("pantheon360_blender.core.panorama.capture").Capture(path.stem, image, pose, valid))
         priors.append(prior(position=position, heading=told.heading))
         positions.append(position)
     return captures, priors, np.array(positions)
@@ -236,11 +238,11 @@ def leave_one_out(others: Sequence[Any], maps: Sequence[Any], held_back: Any, ta
     """
     from PIL import Image
 
-    equirectangular = house("pantheon360_blender.core.equirectangular")
-    default = house("backend.reconstruction.sweep").DEFAULT_CONFIDENCE
+    equirectangular = house("pantheon360_blender.core.panorama.equirectangular")
+    default = house("backend.reconstruction.dense.sweep").DEFAULT_CONFIDENCE
     finer = house("backend.reconstruction.reconstruct").FINER
     cloud = run(house("backend.reconstruction.fusion").fuse(others, maps, default, finer=finer))
-    splatting = house("pantheon360_blender.core.splatting")
+    splatting = house("pantheon360_blender.core.render.splatting")
     seen = splatting.splat_footprints(cloud.points, cloud.colours, cloud.footprint, held_back.pose, WIDTH)
     between = held_back.pose.copy()
     between[:3, 3] = (others[0].pose[:3, 3] + others[1].pose[:3, 3]) / 2

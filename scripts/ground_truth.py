@@ -235,8 +235,8 @@ def clouds() -> None:
 def render(name: str, stands: Sequence[Stand]) -> None:
     """Render every stand: colour with Cycles' usual filter and light, range through the pixel centres."""
     sys.path.insert(0, str(ROOT))
-    cameras = importlib.import_module("pantheon360_blender.core.cameras")
-    png = importlib.import_module("pantheon360_blender.core.png")
+    cameras = importlib.import_module("pantheon360_blender.core.panorama.cameras")
+    png = importlib.import_module("pantheon360_blender.core.formats.png")
     folder = CACHE / name
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 import environments
 
 ROOT = environments.ROOT
-ROOMS = {"operators", "ui", "backend", "pantheon360_blender"}
+ROOMS = {"operators", "ui", "cli", "backend", "pantheon360_blender"}
 FILES = {"__init__.py", "blender_manifest.toml", "LICENSE", "README.md"}
 
 

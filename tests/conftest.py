@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-import backend  # noqa: E402, F401 - before pytest takes that name for the folder tests/backend
+import backend  # noqa: E402, F401
 
 # A busy machine must not fail a property by being slow.
 settings.register_profile("untimed", deadline=None)
@@ -56,7 +56,7 @@ def house(extension: ModuleType) -> Callable[[str], ModuleType]:
     """Import a room of the enabled extension: house("scene.captures"), house("operators.generate")."""
 
     def room(name: str) -> ModuleType:
-        inside = name if name.startswith(("operators", "ui")) else f"pantheon360_blender.{name}"
+        inside = name if name.startswith(("operators", "ui", "cli")) else f"pantheon360_blender.{name}"
         return importlib.import_module(f"{extension.__name__}.{inside}")
 
     return room

@@ -15,9 +15,9 @@ import gpu
 import numpy as np
 from mathutils import Matrix, Vector
 
-from ..pantheon360_blender.core.point_cloud import PointCloud
-from ..pantheon360_blender.scene import cache
-from ..pantheon360_blender.scene.properties import of_object
+from ..pantheon360_blender.core.points.point_cloud import PointCloud
+from ..pantheon360_blender.scene.app.access import of_object
+from ..pantheon360_blender.scene.cache import cache_objects
 
 _VERTEX = """
 void main()
@@ -105,7 +105,7 @@ def _batch(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Any:
         _overlay.batches = {}
     key = obj.session_uid
     if key not in _overlay.batches:
-        _overlay.batches[key] = _new_batch(*cache.shown_points(obj, depsgraph))
+        _overlay.batches[key] = _new_batch(*cache_objects.shown_points(obj, depsgraph))
     return _overlay.batches[key]
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.scene import cache_edit, coverage_check
-from ..pantheon360_blender.scene.coverage_check import Checked
-from ..pantheon360_blender.scene.properties import of_object, of_window_manager
+from ..pantheon360_blender.scene.app.access import of_object, of_window_manager
+from ..pantheon360_blender.scene.cache import cache_edit
+from ..pantheon360_blender.scene.camera import coverage_check
+from ..pantheon360_blender.scene.camera.coverage_check import Checked
 from .panel import SidebarPanel, hint, job_button, property_layout
 
 MOST_LISTED = 6

@@ -12,9 +12,9 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
-from ..pantheon360_blender.scene import coverage_check
-from ..pantheon360_blender.scene.coverage_check import Checked
-from ..pantheon360_blender.scene.properties import of_window_manager
+from ..pantheon360_blender.scene.app.access import of_window_manager
+from ..pantheon360_blender.scene.camera import coverage_check
+from ..pantheon360_blender.scene.camera.coverage_check import Checked
 
 Colour = tuple[float, float, float, float]
 

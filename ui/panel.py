@@ -8,19 +8,15 @@ from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.scene import (
-    cache,
-    camera_path,
-    captures,
-    diffusion,
-    jobs,
-    models,
-    projection,
-    render_engine,
-    shot,
-    versions,
-)
-from ..pantheon360_blender.scene.properties import of_object
+from ..pantheon360_blender.core.jobs import model_places
+from ..pantheon360_blender.scene.app import jobs, versions
+from ..pantheon360_blender.scene.app.access import of_object
+from ..pantheon360_blender.scene.cache import cache_objects
+from ..pantheon360_blender.scene.camera import camera_path
+from ..pantheon360_blender.scene.captures import capture_objects
+from ..pantheon360_blender.scene.render import geometry_pass
+from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot
+from ..pantheon360_blender.scene.sources import projection
 
 HINT_WIDTH = 34
 """Characters of a line of small text that a sidebar of usual width holds."""
@@ -41,7 +37,7 @@ class PANTHEON360_PT_captures(SidebarPanel):
 
     def draw(self, context: Any) -> None:
         layout = property_layout(self.layout)
-        found = captures.in_scene(context.scene)
+        found = capture_objects.in_scene(context.scene)
         layout.prop(context.scene.pantheon360, "eye_height")
         job_button(layout, context, "import_captures", icon="IMPORT")
         if not found:
@@ -103,7 +99,7 @@ class PANTHEON360_PT_cache(SidebarPanel):
         if context.object is not None and context.object.type == "MESH" and not context.object.pantheon360.is_cache:
             layout.prop(context.object.pantheon360, "is_geometry", text="Use Active Mesh")
         meshes = len(projection.geometry_in(context.scene))
-        found = cache.find(context.scene)
+        found = cache_objects.find(context.scene)
         if meshes:
             counted = "1 mesh" if meshes == 1 else f"{meshes} meshes"
             layout.label(text=f"{counted} to project onto", icon="OUTLINER_OB_MESH")
@@ -134,7 +130,7 @@ class PANTHEON360_PT_path(SidebarPanel):
         layout.prop(settings, "match_orientation")
         layout.operator("pantheon360.set_path_ends", icon="KEYFRAME_HLT")
         tilt = camera_path.tilt(scene.camera) if scene.camera is not None else 0.0
-        if tilt > math.radians(1) and captures.in_scene(scene):
+        if tilt > math.radians(1) and capture_objects.in_scene(scene):
             hint(
                 layout,
                 f"The camera is tilted by {math.degrees(tilt):.0f}°:",
@@ -181,10 +177,10 @@ def _diffusion(layout: Any, settings: Any) -> None:
     """What is set of the diffusion painter each time."""
     chosen = settings.diffusion
     layout.prop(chosen, "model", placeholder="Name or folder")
-    _model(layout, diffusion.model_of(chosen), render_engine.even_width(settings.width))
+    _model(layout, diffusion_settings.model_of(chosen), geometry_pass.even_width(settings.width))
     layout.prop(chosen, "steps")
     layout.prop(chosen, "guidance")
-    if chosen.steps < diffusion.OWN["steps"] or chosen.guidance < diffusion.OWN["guidance"]:
+    if chosen.steps < diffusion_settings.OWN["steps"] or chosen.guidance < diffusion_settings.OWN["guidance"]:
         hint(layout, "0 leaves it to the model")
     layout.prop(chosen, "anchors")
 
@@ -201,7 +197,7 @@ def _model(layout: Any, name: str, width: int) -> None:
 
 
 def _not_found(name: str) -> tuple[str, str]:
-    if models.is_hub_id(name):
+    if model_places.is_hub_id(name):
         return "Used where it was downloaded", "from the Hugging Face hub before"
     known = "Choose a model, or add one:" if models.stored() else "There are no models yet; add one:"
     return f"There is no model {name}; add it:" if name else known, f"{models.HOW_TO_ADD} ..."

@@ -7,13 +7,15 @@ import os
 import sys
 from pathlib import Path
 
-from backend import terminal
-from backend.importers import decoders, open_source
-from backend.service import Answers, Reporter, claim_stdout, version
-from pantheon360_blender.core import messages
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.importers import Imported, depth, import_folder
 from pantheon360_blender.core.importers.imported import UP_AXES, Options
+from pantheon360_blender.core.jobs import messages
+from pantheon360_blender.core.version import version
+
+from .. import terminal
+from ..reporting import Answers, Reporter, claim_stdout
+from . import decoders, open_source
 
 
 def arguments() -> argparse.ArgumentParser:

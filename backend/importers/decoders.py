@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pantheon360_blender.core import exr, files
+from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import FileError, ImageError
+from pantheon360_blender.core.formats import exr
 from pantheon360_blender.core.importers import Decoders
 from pantheon360_blender.core.importers.imported import as_colours, png_picture
 

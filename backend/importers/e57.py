@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pantheon360_blender.core import cameras, files
+from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import PoseError
 from pantheon360_blender.core.importers.imported import (
     Gathering,
@@ -24,6 +24,7 @@ from pantheon360_blender.core.importers.imported import (
     SourceError,
     field_of_view,
 )
+from pantheon360_blender.core.panorama import cameras
 from pantheon360_blender.core.progress import Job, Progress
 
 from . import missing

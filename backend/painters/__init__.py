@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError
-from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import JobFolder
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,6 @@ class Description:
     label: str
     summary: str
     needs: tuple[Requirement, ...]
-
-
-@dataclass(frozen=True)
-class Notice(progress.Progress):
-    """A step at which the artist should be told something; the job goes on."""
-
-    warning: str = ""
 
 
 class Painter(Protocol):

@@ -7,7 +7,7 @@ import sys
 
 from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError
-from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import JobFolder
 
 from ..diffusion import quiet_imports
 from . import Description, Requirement
@@ -42,7 +42,7 @@ class Diffusion:
             )
         yield progress.Progress("Starting torch")
         quiet_imports.ask()
-        from ..diffusion import long_path
+        from ..diffusion.shot import long_path
 
         yield from long_path.paint(folder)
 

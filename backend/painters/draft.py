@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pantheon360_blender.core import progress
-from pantheon360_blender.core.draft import DraftPainter
-from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import JobFolder
 from pantheon360_blender.core.progress import Progress
+from pantheon360_blender.core.render.draft import DraftPainter
 
 from . import Description, Requirement
 

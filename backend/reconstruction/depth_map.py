@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pantheon360_blender.core import equirectangular, files, npz
+from pantheon360_blender.core import files
+from pantheon360_blender.core.formats import npz
+from pantheon360_blender.core.panorama import equirectangular
 
 _SMOOTH = 1.15
 """Ratio of ranges between neighbours above which there is an edge."""

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pantheon360_blender.core import equirectangular, equirectangular_depth
-from pantheon360_blender.core.capture import Capture
-from pantheon360_blender.core.point_cloud import PointCloud
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points import equirectangular_depth
+from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Job, Progress
 
 from .depth_map import DepthMap, enlarged

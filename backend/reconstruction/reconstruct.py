@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from pantheon360_blender.core import files, progress
-from pantheon360_blender.core import reconstruction_job as results
-from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.errors import BackendError, CaptureError, JobError, PointCloudError
-from pantheon360_blender.core.job_folder import JobFolder
-from pantheon360_blender.core.point_cloud import PointCloud
+from pantheon360_blender.core.jobs import reconstruct_settings as results
+from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Progress
-from pantheon360_blender.core.reconstruction_job import PosedCapture, ReconstructionSettings
 
 from . import depth_map, report
 from .depth_map import DepthMap
@@ -152,8 +152,8 @@ def _pose(
 def _solve(
     folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
 ) -> progress.Job[tuple[list[PosedCapture], dict[str, Any]]]:
-    from .pose_priors import PosePrior
-    from .poses import PoseOptions, solve_poses
+    from .poses.pose_priors import PosePrior
+    from .poses.poses import PoseOptions, solve_poses
 
     distance = settings.distance
     options = PoseOptions(
@@ -203,7 +203,7 @@ def _dense(
             made, notes = yield from _by_reconstructor(folder, settings, seen)
             solution["notes"] = [*solution.get("notes", []), *notes]
         else:
-            from .sweep import DenseOptions, dense
+            from .dense.sweep import DenseOptions, dense
 
             made = [*(yield from dense(seen, DenseOptions(width=settings.width)))]
         stored = dict(zip(which, made, strict=True))
@@ -247,7 +247,7 @@ def _by_model(
 def _reconstruction(
     folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture], poses: str
 ) -> progress.Job[Any]:
-    from pantheon360_blender.core.rig import LAYOUTS, Rig
+    from .rig import LAYOUTS, Rig
 
     own = dict(settings.options)
     name = own.pop("layout", "horizon")

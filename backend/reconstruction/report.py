@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pantheon360_blender.core import reconstruction_job as job
-from pantheon360_blender.core.capture import Capture
-from pantheon360_blender.core.point_cloud import PointCloud
-from pantheon360_blender.core.reconstruction_job import PosedCapture, ReconstructionSettings
+from pantheon360_blender.core.jobs import reconstruct_settings as job
+from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points.point_cloud import PointCloud
 
 from .depth_map import DepthMap
 

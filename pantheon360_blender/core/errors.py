@@ -95,3 +95,9 @@ class RenderError(PantheonError):
     """A frame cannot be rendered as asked."""
 
     code = "render"
+
+
+class ModelError(PantheonError):
+    """A model's folder is missing, incomplete, damaged, unsafe or of a kind that cannot paint."""
+
+    code = "model"

@@ -19,6 +19,8 @@ class Progress:
     step, of: steps finished and steps in all; of is 0 while the total is unknown.
     waiting: True where nothing happened since the last step, so that a blocking driver may sleep.
     text: a detail worth showing ("frame 12"), or empty.
+    warning: what the artist should know from now on, or empty; the job goes on.
+    preview: path of a picture of the result so far that has just been written, or empty.
     """
 
     phase: str
@@ -26,6 +28,8 @@ class Progress:
     of: int = 0
     waiting: bool = False
     text: str = ""
+    warning: str = ""
+    preview: str = ""
 
     @property
     def fraction(self) -> float:
@@ -37,7 +41,7 @@ Job = Generator[Progress, None, Result]
 """A long job: yields progress, returns its result, and is cancelled by closing the generator."""
 
 
-def finish(job: Job[Result]) -> Result:
+def run_to_end(job: Job[Result]) -> Result:
     """Run a job to its end, without looking at its progress."""
     try:
         while True:
@@ -46,8 +50,8 @@ def finish(job: Job[Result]) -> Result:
         return end.value  # type: ignore[no-any-return]
 
 
-def retold(job: Job[Result], tell: Callable[[Progress], Iterable[Progress]]) -> Job[Result]:
-    """The job with each of its steps replaced by what `tell` makes of it; closing this closes the job."""
+def map_progress(job: Job[Result], tell: Callable[[Progress], Iterable[Progress]]) -> Job[Result]:
+    """The job with each of its steps replaced by what `tell` makes of it. Closing this closes the job."""
     with closing(job):
         try:
             while True:

@@ -1,10 +1,14 @@
-"""Everything that touches Blender's data and is neither button nor panel."""
+"""Everything that touches Blender's data and is neither button nor panel. Folders follow the way of the data."""
 
 from __future__ import annotations
 
-from . import backend_process, cache, captures, command_line, preferences, properties, render_engine
+from . import properties
+from .app import backend_process, preferences
+from .cache import cache_objects
+from .captures import capture_objects
+from .render import render_engine
 
-MODULES = (preferences, properties, captures, cache, render_engine, backend_process, command_line)
+MODULES = (preferences, properties, capture_objects, cache_objects, render_engine, backend_process)
 """Registered in this order, unregistered in reverse."""
 
 

@@ -14,7 +14,11 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import diffusion, painters
+from .app.access import of_object
+from .cache import display
+from .captures import capture_objects
+from .shot import diffusion_settings, painters
+from .sources import reconstructors
 
 # Blender evaluates the annotations below; a type checker cannot, hence the ignores.
 
@@ -24,10 +28,8 @@ def _is_capture(_group: PANTHEON360_PG_scene, obj: bpy.types.Object) -> bool:
 
 
 def _show_preview_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
-    from . import captures  # captures reads these properties: imported late to break the circle
-
     if group.is_capture:
-        captures.update_preview(group.id_data)  # type: ignore[arg-type]
+        capture_objects.update_preview(group.id_data)  # type: ignore[arg-type]
 
 
 def _levelling_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
@@ -36,14 +38,10 @@ def _levelling_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context
 
 
 def _most_shown_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
-    from . import cache  # cache reads these properties: imported late to break the circle
-
-    cache.show_at_most(group.id_data, group.most_shown)  # type: ignore[arg-type]
+    display.show_at_most(group.id_data, group.most_shown)  # type: ignore[arg-type]
 
 
 def _dense_methods(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | None) -> list[tuple[Any, ...]]:
-    from . import reconstructors  # read once, and only where somebody asks
-
     return reconstructors.items()
 
 
@@ -193,7 +191,7 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     diffusion: PointerProperty(  # type: ignore[valid-type]
         name="Diffusion",
         description="Settings of the diffusion painter",
-        type=diffusion.PANTHEON360_PG_diffusion,
+        type=diffusion_settings.PANTHEON360_PG_diffusion,
     )
     seed: StringProperty(  # type: ignore[valid-type]
         name="Seed",
@@ -326,21 +324,6 @@ class PANTHEON360_PG_window_manager(bpy.types.PropertyGroup):
     )
 
 
-def of_scene(scene: bpy.types.Scene) -> Any:
-    """The scene's PANTHEON360_PG_scene, for type checkers that do not know properties added at run time."""
-    return scene.pantheon360  # type: ignore[attr-defined]
-
-
-def of_object(obj: bpy.types.Object) -> Any:
-    """The object's PANTHEON360_PG_object."""
-    return obj.pantheon360  # type: ignore[attr-defined]
-
-
-def of_window_manager(window_manager: bpy.types.WindowManager) -> Any:
-    """The window manager's PANTHEON360_PG_window_manager."""
-    return window_manager.pantheon360  # type: ignore[attr-defined]
-
-
 NAME = "pantheon360"
 
 GROUPS: tuple[tuple[Any, Any], ...] = (
@@ -350,7 +333,7 @@ GROUPS: tuple[tuple[Any, Any], ...] = (
 )
 """Which group hangs on which Blender type, always under NAME."""
 
-NESTED = diffusion.CLASSES
+NESTED = diffusion_settings.CLASSES
 """Groups that are parts of those; registered before them."""
 
 

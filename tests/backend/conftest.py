@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pantheon360_blender.core import messages
-from pantheon360_blender.core.capture import Capture
-from pantheon360_blender.core.job_folder import Job, JobFolder
-from pantheon360_blender.core.splatting import splat
+from pantheon360_blender.core.jobs import messages
+from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.render.splatting import splat
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 30.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import JobFolder
 
 Shot = Callable[..., JobFolder]
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pantheon360_blender.core import equirectangular, reconstruction_job
-from pantheon360_blender.core.capture import Capture
-from pantheon360_blender.core.job_folder import Job, JobFolder
-from pantheon360_blender.core.point_cloud import PointCloud
-from pantheon360_blender.core.reconstruction_job import PosedCapture
+from pantheon360_blender.core.jobs import reconstruct_settings
+from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points.point_cloud import PointCloud
 
 RADIUS = 5.0
 WIDTH = 128
@@ -70,7 +71,7 @@ def place_job(tmp_path: Path) -> Callable[..., JobFolder]:
 def with_stages(folder: JobFolder) -> JobFolder:
     """As an earlier run leaves it that was ended before the points were written."""
     posed = [PosedCapture(name, pose, True) for name, pose in PLACES.items()]
-    reconstruction_job.write_poses(
+    reconstruct_settings.write_poses(
         folder.path, posed, {"method": "solve", "scale_from": "gps", "notes": ["Mind the gap."]}
     )
     (folder.path / "depth").mkdir()
@@ -127,7 +128,7 @@ def test_finished_stages_become_a_cloud_without_their_packages(
     cloud = PointCloud.load(folder.path / "cache.npz")
     np.testing.assert_allclose(np.linalg.norm(cloud.points, axis=1), RADIUS, rtol=1e-4)
     assert folder.state().status == "done"
-    report = reconstruction_job.read_report(folder.path)
+    report = reconstruct_settings.read_report(folder.path)
     assert report["points"] == len(cloud) and report["posed"] == 2
     assert report["steps_metres"] == [pytest.approx(np.hypot(3.0, 0.5), abs=1e-3)]
     assert "GPS" in report["text"] and "Mind the gap." in report["text"]

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pantheon360_blender.core.draft import DraftPainter
-from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.render.draft import DraftPainter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

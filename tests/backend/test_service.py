@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pantheon360_blender.core import messages
-from pantheon360_blender.core.job_folder import JobFolder
+from pantheon360_blender.core.jobs import messages
+from pantheon360_blender.core.jobs.job_folder import JobFolder
 
 Shot = Callable[..., JobFolder]
 Serve = Callable[[], Any]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pantheon360_blender.core import cameras
 from pantheon360_blender.core.errors import PoseError
+from pantheon360_blender.core.panorama import cameras
 
 ANGLES = st.floats(-360, 360)
 NUMBERS = st.floats(-10, 10)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import colour_match
 from pantheon360_blender.core.errors import PointCloudError
+from pantheon360_blender.core.points import colour_match
 
 
 def scene(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import coverage, equirectangular
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.render import coverage
 
 
 def cap(width: int, towards: tuple[float, float, float], angle: float) -> np.ndarray:

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pantheon360_blender.core import equirectangular
-from pantheon360_blender.core.capture import Capture
-from pantheon360_blender.core.draft import DraftPainter, paint, pull_push
 from pantheon360_blender.core.errors import CaptureError, PoseError, RenderError
-from pantheon360_blender.core.splatting import GeometryFrame, splat, splat_footprints
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.render.draft import DraftPainter, paint, pull_push
+from pantheon360_blender.core.render.splatting import GeometryFrame, splat, splat_footprints
 
 WIDTH = 128
 HEIGHT = WIDTH // 2

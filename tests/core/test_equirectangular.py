@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from pantheon360_blender.core import cameras
-from pantheon360_blender.core import equirectangular as eq
 from pantheon360_blender.core.errors import ImageError, PoseError
+from pantheon360_blender.core.panorama import cameras
+from pantheon360_blender.core.panorama import equirectangular as eq
 
 WIDTHS = st.integers(1, 64).map(lambda half: 2 * half)
 ANGLES = st.floats(-np.pi, np.pi)

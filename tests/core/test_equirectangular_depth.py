@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pantheon360_blender.core import equirectangular as eq
-from pantheon360_blender.core import equirectangular_depth as ed
-from pantheon360_blender.core.cameras import rotation_from_angles
-from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.errors import ImageError
-from pantheon360_blender.core.splatting import splat_footprints
+from pantheon360_blender.core.panorama import equirectangular as eq
+from pantheon360_blender.core.panorama.cameras import rotation_from_angles
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points import equirectangular_depth as ed
+from pantheon360_blender.core.render.splatting import splat_footprints
 
 WIDTH = 256
 HALF_ROOM = np.array([3.0, 1.5, 2.0])

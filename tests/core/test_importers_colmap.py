@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pantheon360_blender.core import cameras
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.importers import Imported, SourceError, open_source
-from pantheon360_blender.core.progress import finish
+from pantheon360_blender.core.panorama import cameras
+from pantheon360_blender.core.progress import run_to_end
 
 EQUIRECTANGULAR, PINHOLE = 17, 1
 COUNT = 120
@@ -113,7 +113,7 @@ def test_poses_points_colours_and_tracks_come_in(
     write: Callable[[Model, Path], None], tmp_path: Path, below: str
 ) -> None:
     write(Model(), tmp_path / below)
-    imported = finish(open_source(tmp_path))
+    imported = run_to_end(open_source(tmp_path))
     Model().check(imported)
     assert not imported.offset.any()
 
@@ -121,13 +121,13 @@ def test_poses_points_colours_and_tracks_come_in(
 def test_a_file_of_the_model_stands_for_its_folder(write: Callable[[Model, Path], None], tmp_path: Path) -> None:
     write(Model(), tmp_path)
     file = next(tmp_path.glob("points3D.*"))
-    Model().check(finish(open_source(file)))
+    Model().check(run_to_end(open_source(file)))
 
 
 def test_a_georeferenced_model_keeps_its_millimetres(write: Callable[[Model, Path], None], tmp_path: Path) -> None:
     model = Model(far=5_400_000.0)
     write(model, tmp_path)
-    imported = finish(open_source(tmp_path))
+    imported = run_to_end(open_source(tmp_path))
     model.check(imported)
     assert imported.offset.any() and imported.cloud is not None
     assert np.abs(imported.cloud.points).max() < 200
@@ -136,7 +136,7 @@ def test_a_georeferenced_model_keeps_its_millimetres(write: Callable[[Model, Pat
 
 def test_the_up_axis_and_the_scale_can_be_stated(write: Callable[[Model, Path], None], tmp_path: Path) -> None:
     write(Model(), tmp_path)
-    imported = finish(open_source(tmp_path, up="z", scale=2.0))
+    imported = run_to_end(open_source(tmp_path, up="z", scale=2.0))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.points, Model().points * 2, atol=1e-5)
     by_name = {capture.name: capture.pose for capture in imported.captures}
@@ -152,7 +152,7 @@ def test_pictures_are_found_beside_the_model_and_nowhere_else(tmp_path: Path) ->
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"picture")
     (tmp_path / "secret.png").write_bytes(b"secret")
-    imported = finish(open_source(tmp_path / "project"))
+    imported = run_to_end(open_source(tmp_path / "project"))
     found = {capture.name: capture.image for capture in imported.captures}
     assert found["a"] == tmp_path / "project/images/a.png"
     assert found["d"] == tmp_path / "project/images/c/d.png"
@@ -171,10 +171,10 @@ def test_any_cut_is_refused_or_leaves_whole_records(
         file.write_bytes(data[:length])
         if file.suffix == ".bin":
             with pytest.raises(PantheonError, match=name):
-                finish(open_source(tmp_path))
+                run_to_end(open_source(tmp_path))
         else:  # a text file that ends early may still be a whole one
             try:
-                finish(open_source(tmp_path))
+                run_to_end(open_source(tmp_path))
             except PantheonError as error:
                 assert name in str(error) or "camera" in str(error)
 
@@ -182,7 +182,7 @@ def test_any_cut_is_refused_or_leaves_whole_records(
 def test_the_wrong_byte_order_is_named(tmp_path: Path) -> None:
     Model().write_binary(tmp_path, ">")
     with pytest.raises(SourceError, match="little-endian"):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["cameras", "images", "points3D"])
@@ -192,7 +192,7 @@ def test_a_count_that_lies_costs_no_memory(tmp_path: Path, name: str) -> None:
     file.write_bytes(struct.pack("<Q", 1 << 40) + file.read_bytes()[8:])
     tracemalloc.start()
     with pytest.raises(SourceError, match="cut short"):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5_000_000
@@ -204,7 +204,7 @@ def test_a_count_that_lies_costs_no_memory(tmp_path: Path, name: str) -> None:
 def test_no_field_of_view_is_told_where_there_is_none(tmp_path: Path, camera: str) -> None:
     Model().write_text(tmp_path)
     (tmp_path / "cameras.txt").write_text(f"1 {camera}\n2 {camera}\n")
-    assert {capture.field_of_view for capture in finish(open_source(tmp_path)).captures} == {None}
+    assert {capture.field_of_view for capture in run_to_end(open_source(tmp_path)).captures} == {None}
 
 
 def test_a_track_that_lies_about_its_length_is_refused(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_track_that_lies_about_its_length_is_refused(tmp_path: Path) -> None:
     data[8 + 43 : 8 + 51] = struct.pack("<Q", 1 << 60)
     file.write_bytes(data)
     with pytest.raises(SourceError, match="cut short"):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))
 
 
 @pytest.mark.parametrize("flips", range(8))
@@ -229,7 +229,7 @@ def test_damaged_bytes_give_an_error_or_points_and_nothing_else(tmp_path: Path, 
                 broken[place] = random.integers(256)
             file.write_bytes(broken)
             with contextlib.suppress(PantheonError):
-                finish(open_source(tmp_path))
+                run_to_end(open_source(tmp_path))
         file.write_bytes(data)
 
 
@@ -239,20 +239,20 @@ def test_poses_that_are_not_numbers_are_refused(write: Callable[[Model, Path], N
     model.translation = lambda index: np.zeros(3)  # type: ignore[method-assign]
     write(model, tmp_path)
     with pytest.raises(SourceError, match=r"d\.png is damaged"):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))
 
 
 def test_points_that_are_not_numbers_are_left_out(write: Callable[[Model, Path], None], tmp_path: Path) -> None:
     model = Model()
     model.points[5] = np.nan
     write(model, tmp_path)
-    imported = finish(open_source(tmp_path))
+    imported = run_to_end(open_source(tmp_path))
     assert imported.cloud is not None and len(imported.cloud) == COUNT - 1
     assert any("1 points without a finite position" in note for note in imported.notes)
 
 
 def test_a_model_larger_than_the_limit_is_thinned_and_says_so(tmp_path: Path) -> None:
     Model().write_binary(tmp_path)
-    imported = finish(open_source(tmp_path, limit=60))
+    imported = run_to_end(open_source(tmp_path, limit=60))
     assert imported.cloud is not None and 15 <= len(imported.cloud) <= 60
     assert any("120 points were thinned" in note for note in imported.notes)

@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import cameras, depth_image, equirectangular, exr, png
 from pantheon360_blender.core.errors import ImageError, PantheonError
+from pantheon360_blender.core.formats import exr, png
 from pantheon360_blender.core.importers import Imported, SourceError, open_source
-from pantheon360_blender.core.progress import finish
+from pantheon360_blender.core.panorama import cameras, depth_image, equirectangular
+from pantheon360_blender.core.progress import run_to_end
 
 WIDTH = 128
 HALF = np.array([2.0, 3.0, 1.5])
@@ -119,7 +120,7 @@ def test_a_room_comes_back_from_every_kind_of_depth(tmp_path: Path, kind: str) -
     else:
         place = tmp_path / "room_depth.exr"
         place.write_bytes(pack_exr({"Z": ranges}, kind="<f2" if kind == "exr half" else "<f4"))
-    imported = finish(open_source(place, **options))
+    imported = run_to_end(open_source(place, **options))
     check(imported, tolerance)
     assert imported.captures[0].image == tmp_path / "room.png"
 
@@ -127,7 +128,7 @@ def test_a_room_comes_back_from_every_kind_of_depth(tmp_path: Path, kind: str) -
 def test_a_pose_places_the_points(tmp_path: Path) -> None:
     png.write(tmp_path / "d.png", np.full((8, 16), 2000, np.uint16))
     pose = cameras.pose_matrix(cameras.rotation_from_heading(90.0, 10.0), np.array([5.0, 6.0, 7.0]))
-    imported = finish(open_source(tmp_path / "d.png", pose=pose))
+    imported = run_to_end(open_source(tmp_path / "d.png", pose=pose))
     assert imported.cloud is not None
     np.testing.assert_allclose(np.linalg.norm(imported.cloud.points - (5, 6, 7), axis=1), 2.0, rtol=1e-6)
     rays = equirectangular.directions(16).reshape(-1, 3) @ pose[:3, :3].T
@@ -139,7 +140,7 @@ def test_a_pose_places_the_points(tmp_path: Path) -> None:
 def test_a_picture_of_another_size_is_resized(tmp_path: Path) -> None:
     png.write(tmp_path / "d.png", np.full((8, 16), 2000, np.uint16))
     png.write(tmp_path / "pano.png", np.full((32, 64, 3), (10, 200, 30), np.uint8))
-    imported = finish(open_source(tmp_path / "d.png", image=tmp_path / "pano.png"))
+    imported = run_to_end(open_source(tmp_path / "d.png", image=tmp_path / "pano.png"))
     assert imported.cloud is not None
     np.testing.assert_array_equal(np.unique(imported.cloud.colours, axis=0), [[10, 200, 30]])
 
@@ -160,7 +161,7 @@ def test_points_between_a_foreground_and_what_is_behind_it_are_left_out(tmp_path
     values[10:20, 20:30] = 2000
     values[10:20, 30] = 5000  # a blended pixel
     png.write(tmp_path / "d.png", values)
-    imported = finish(open_source(tmp_path / "d.png"))
+    imported = run_to_end(open_source(tmp_path / "d.png"))
     assert imported.cloud is not None
     distance = np.linalg.norm(imported.cloud.points - (0, 0, 2), axis=1)
     assert (np.minimum(np.abs(distance - 9), np.abs(distance - 2)) < 1e-4).all()
@@ -231,20 +232,20 @@ def test_colours_are_no_depth(tmp_path: Path) -> None:
         depth_image.depth_channel(channels, "a.exr")
     png.write(tmp_path / "panorama.png", picture())
     with pytest.raises(ImageError, match="colours"):
-        finish(open_source(tmp_path / "panorama.png"))
+        run_to_end(open_source(tmp_path / "panorama.png"))
 
 
 def test_grey_saved_as_colour_is_depth(tmp_path: Path) -> None:
     png.write(tmp_path / "d.png", np.full((8, 16, 3), 2000, np.uint16))
-    imported = finish(open_source(tmp_path / "d.png"))
+    imported = run_to_end(open_source(tmp_path / "d.png"))
     assert imported.cloud is not None and len(imported.cloud) == 128
 
 
 def test_eight_bits_need_a_scale(tmp_path: Path) -> None:
     png.write(tmp_path / "d.png", np.full((8, 16), 50, np.uint8))
     with pytest.raises(SourceError, match="8 bits"):
-        finish(open_source(tmp_path / "d.png"))
-    imported = finish(open_source(tmp_path / "d.png", depth_scale=0.1))
+        run_to_end(open_source(tmp_path / "d.png"))
+    imported = run_to_end(open_source(tmp_path / "d.png", depth_scale=0.1))
     assert imported.cloud is not None
     np.testing.assert_allclose(np.linalg.norm(imported.cloud.points - (0, 0, 2), axis=1), 5.0, rtol=1e-5)
 
@@ -253,7 +254,7 @@ def test_eight_bits_need_a_scale(tmp_path: Path) -> None:
 def test_images_that_hold_no_panorama_are_refused(tmp_path: Path, values: np.ndarray) -> None:
     png.write(tmp_path / "d.png", values.astype(np.uint16))
     with pytest.raises(PantheonError, match=r"d\.png"):
-        finish(open_source(tmp_path / "d.png"))
+        run_to_end(open_source(tmp_path / "d.png"))
 
 
 def test_cut_pngs_are_refused(tmp_path: Path) -> None:
@@ -262,4 +263,4 @@ def test_cut_pngs_are_refused(tmp_path: Path) -> None:
     for length in range(8, len(data), 5):
         (tmp_path / "d.png").write_bytes(data[:length])
         with pytest.raises(PantheonError):
-            finish(open_source(tmp_path / "d.png"))
+            run_to_end(open_source(tmp_path / "d.png"))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pantheon360_blender.core import ply
 from pantheon360_blender.core.errors import FileError, PantheonError
+from pantheon360_blender.core.formats import ply
 from pantheon360_blender.core.importers import (
     Imported,
     ImportedCapture,
@@ -20,8 +20,8 @@ from pantheon360_blender.core.importers import (
     source_of,
 )
 from pantheon360_blender.core.importers.imported import UP_AXES
-from pantheon360_blender.core.point_cloud import PointCloud
-from pantheon360_blender.core.progress import finish
+from pantheon360_blender.core.points.point_cloud import PointCloud
+from pantheon360_blender.core.progress import run_to_end
 
 
 def a_cloud(count: int = 1000) -> PointCloud:
@@ -39,7 +39,7 @@ def a_cloud(count: int = 1000) -> PointCloud:
 def test_point_clouds_come_in_as_they_are(tmp_path: Path, suffix: str) -> None:
     cloud = a_cloud()
     cloud.save(tmp_path / f"a{suffix}")
-    imported = finish(open_source(tmp_path / f"a{suffix}"))
+    imported = run_to_end(open_source(tmp_path / f"a{suffix}"))
     assert imported.cloud is not None and not imported.notes and not imported.captures
     for name in ("points", "colours", "confidence", "source", "footprint"):
         np.testing.assert_array_equal(getattr(imported.cloud, name), getattr(cloud, name))
@@ -49,7 +49,7 @@ def test_a_survey_in_doubles_keeps_its_millimetres(tmp_path: Path) -> None:
     local = np.random.default_rng(0).uniform(0, 50, (500, 3))
     points = np.add(local, (500_000, 5_400_000, 420))
     ply.write(tmp_path / "utm.ply", {axis: points[:, index] for index, axis in enumerate("xyz")})
-    imported = finish(open_source(tmp_path / "utm.ply"))
+    imported = run_to_end(open_source(tmp_path / "utm.ply"))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.points + imported.offset, points, atol=1e-5)
     assert imported.offset[2] == 0 and np.abs(imported.cloud.points[:, :2]).max() < 200
@@ -58,8 +58,8 @@ def test_a_survey_in_doubles_keeps_its_millimetres(tmp_path: Path) -> None:
 def test_tiles_stay_together_by_one_offset(tmp_path: Path) -> None:
     for name, east in (("a", 500_000.0), ("b", 500_400.0)):
         ply.write(tmp_path / f"{name}.ply", {"x": np.full(9, east), "y": np.full(9, 7e6), "z": np.zeros(9)})
-    first = finish(open_source(tmp_path / "a.ply"))
-    second = finish(open_source(tmp_path / "b.ply", offset=first.offset))
+    first = run_to_end(open_source(tmp_path / "a.ply"))
+    second = run_to_end(open_source(tmp_path / "b.ply", offset=first.offset))
     assert first.cloud is not None and second.cloud is not None
     np.testing.assert_allclose(second.cloud.points[0] - first.cloud.points[0], (400, 0, 0), atol=1e-3)
 
@@ -68,7 +68,7 @@ def test_far_points_that_go_astray_do_not_move_the_rest(tmp_path: Path) -> None:
     cloud = a_cloud()
     cloud.points[:3] = 1e7
     cloud.save(tmp_path / "a.ply")
-    assert not finish(open_source(tmp_path / "a.ply")).offset.any()
+    assert not run_to_end(open_source(tmp_path / "a.ply")).offset.any()
 
 
 @pytest.mark.parametrize("up", UP_AXES)
@@ -79,7 +79,7 @@ def test_the_stated_axis_points_up_and_nothing_is_mirrored(tmp_path: Path, up: s
     assert np.linalg.det(UP_AXES[up]) == pytest.approx(1)
     cloud = a_cloud()
     cloud.save(tmp_path / "a.ply")
-    imported = finish(open_source(tmp_path / "a.ply", up=up))
+    imported = run_to_end(open_source(tmp_path / "a.ply", up=up))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.points[:, 2], cloud.points @ axis, atol=1e-6)
     assert (up == "z") == (not imported.notes)
@@ -87,7 +87,7 @@ def test_the_stated_axis_points_up_and_nothing_is_mirrored(tmp_path: Path, up: s
 
 def test_voxels_can_be_asked_for(tmp_path: Path) -> None:
     a_cloud().save(tmp_path / "a.ply")
-    imported = finish(open_source(tmp_path / "a.ply", voxel=3.0))
+    imported = run_to_end(open_source(tmp_path / "a.ply", voxel=3.0))
     assert imported.cloud is not None and len(imported.cloud) == 8
     assert any("1,000 points were thinned to 8 by voxels of 3 m" in note for note in imported.notes)
 
@@ -95,25 +95,25 @@ def test_voxels_can_be_asked_for(tmp_path: Path) -> None:
 def test_what_is_unknown_is_told_what_is_known(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(SourceError) as refusal:
-        finish(open_source(tmp_path / "notes.txt"))
+        run_to_end(open_source(tmp_path / "notes.txt"))
     for kind in ("PLY", "COLMAP", "nerfstudio", "ViPE", "depth"):
         assert kind in str(refusal.value)
     with pytest.raises(SourceError, match="no known kind"):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))
 
 
 @pytest.mark.parametrize(("start", "what"), [(b"LASF", "LAS"), (b"ASTM-E57", "E57")])
 def test_what_needs_the_backend_says_so(tmp_path: Path, start: bytes, what: str) -> None:
     (tmp_path / "scan").write_bytes(start + bytes(1000))
     with pytest.raises(SourceError, match=f"{what}.*backend"):
-        finish(open_source(tmp_path / "scan"))
+        run_to_end(open_source(tmp_path / "scan"))
 
 
 def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.ply").touch()
     for path in (tmp_path / "missing.ply", tmp_path / "empty.ply", Path("a\0b")):
         with pytest.raises(FileError):
-            finish(open_source(path))
+            run_to_end(open_source(path))
 
 
 def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:
@@ -130,14 +130,14 @@ def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:
 def test_options_that_make_no_sense_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     a_cloud().save(tmp_path / "a.ply")
     with pytest.raises(PantheonError):
-        finish(open_source(tmp_path / "a.ply", **options))
+        run_to_end(open_source(tmp_path / "a.ply", **options))
 
 
 @pytest.mark.parametrize("values", [np.zeros(0), np.full(3, np.nan)])
 def test_a_source_without_points_is_refused(tmp_path: Path, values: np.ndarray) -> None:
     ply.write(tmp_path / "a.ply", dict.fromkeys("xyz", values))
     with pytest.raises(SourceError, match="holds no points"):
-        finish(open_source(tmp_path / "a.ply"))
+        run_to_end(open_source(tmp_path / "a.ply"))
 
 
 def test_closing_the_job_stops_it(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pantheon360_blender.core import cameras
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.importers import SourceError, open_source
-from pantheon360_blender.core.progress import finish
+from pantheon360_blender.core.panorama import cameras
+from pantheon360_blender.core.progress import run_to_end
 
 POSE = cameras.pose_matrix(cameras.rotation_from_heading(30.0), np.array([1.0, 2.0, 3.0]))
 
@@ -41,7 +41,7 @@ def test_poses_and_points_stay_in_their_world_with_z_up(tmp_path: Path, as_folde
     (tmp_path / "images").mkdir()
     (tmp_path / "images/frame_00001.png").write_bytes(b"1")
     (tmp_path / "images/frame_00002.jpg").write_bytes(b"2")
-    imported = finish(open_source(tmp_path if as_folder else file))
+    imported = run_to_end(open_source(tmp_path if as_folder else file))
     first, second = imported.captures
     np.testing.assert_allclose(first.pose, POSE, atol=1e-12)
     assert (first.name, first.image, first.panoramic) == ("frame_00001", tmp_path / "images/frame_00001.png", True)
@@ -65,7 +65,7 @@ def test_poses_and_points_stay_in_their_world_with_z_up(tmp_path: Path, as_folde
     ],
 )
 def test_the_field_of_view_is_told(tmp_path: Path, intrinsics: dict[str, Any], angle: float | None) -> None:
-    first, second = finish(open_source(write(tmp_path, **intrinsics))).captures
+    first, second = run_to_end(open_source(write(tmp_path, **intrinsics))).captures
     assert first.field_of_view is None
     assert second.field_of_view == (None if angle is None else pytest.approx(angle, abs=1e-6))
 
@@ -74,7 +74,7 @@ def test_points_and_poses_are_scaled_and_moved_together(tmp_path: Path) -> None:
     far = POSE.copy()
     far[:3, 3] += 200_000
     file = write(tmp_path, frames=[{"file_path": "a.png", "transform_matrix": far.tolist()}])
-    imported = finish(open_source(file, scale=0.5))
+    imported = run_to_end(open_source(file, scale=0.5))
     np.testing.assert_allclose(imported.captures[0].pose[:3, 3] + imported.offset, far[:3, 3] / 2)
     assert np.abs(imported.captures[0].pose[:3, 3]).max() < 100
     assert imported.cloud is None
@@ -82,7 +82,7 @@ def test_points_and_poses_are_scaled_and_moved_together(tmp_path: Path) -> None:
 
 def test_three_rows_and_few_digits_are_a_pose(tmp_path: Path) -> None:
     file = write(tmp_path, frames=[{"file_path": "a.png", "transform_matrix": np.round(POSE[:3], 3).tolist()}])
-    np.testing.assert_allclose(finish(open_source(file)).captures[0].pose, POSE, atol=2e-3)
+    np.testing.assert_allclose(run_to_end(open_source(file)).captures[0].pose, POSE, atol=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -93,20 +93,20 @@ def test_three_rows_and_few_digits_are_a_pose(tmp_path: Path) -> None:
 def test_poses_that_no_camera_can_have_are_refused(tmp_path: Path, matrix: Any) -> None:
     file = write(tmp_path, frames=[{"file_path": "a.png", "transform_matrix": matrix}])
     with pytest.raises(SourceError, match=r"transforms\.json"):
-        finish(open_source(file))
+        run_to_end(open_source(file))
 
 
 @pytest.mark.parametrize("frames", [None, [], {}, 5, [3], ["a"]])
 def test_a_file_without_frames_is_refused(tmp_path: Path, frames: Any) -> None:
     with pytest.raises(SourceError):
-        finish(open_source(write(tmp_path, frames=frames)))
+        run_to_end(open_source(write(tmp_path, frames=frames)))
 
 
 @pytest.mark.parametrize("text", ['{"frames": [', "{" + '"a":[' * 100_000, '{"frames"\0}', "{}", '{"a": NaN}'])
 def test_broken_json_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "transforms.json").write_text(text)
     with pytest.raises(PantheonError):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))
 
 
 def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path: Path) -> N
         for name in ("../secret.png", str(tmp_path / "secret.png"), "a\0b", "x" * 5000, 7)
     ]
     file = write(tmp_path / "inside", frames=frames, ply_file_path="../secret.ply")
-    imported = finish(open_source(file))
+    imported = run_to_end(open_source(file))
     assert [capture.image for capture in imported.captures] == [None] * 5
     assert imported.cloud is None
     assert any("points were not found" in note for note in imported.notes)

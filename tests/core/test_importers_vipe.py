@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pantheon360_blender.core import equirectangular, png
 from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.importers import Decoders, SourceError, open_source
-from pantheon360_blender.core.progress import finish
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.progress import run_to_end
 
 WIDTH, FRAMES = 64, 3
 RADIUS = 4.0
@@ -70,7 +71,7 @@ def write(root: Path, name: str = "clip") -> np.ndarray:
 
 def test_a_clip_becomes_points_in_their_colours_round_its_poses(tmp_path: Path) -> None:
     write(tmp_path)
-    imported = finish(open_source(tmp_path, decoders=Decoders(video=video)))
+    imported = run_to_end(open_source(tmp_path, decoders=Decoders(video=video)))
     assert imported.cloud is not None and imported.cloud.source is not None
     assert len(imported.cloud) == FRAMES * WIDTH * WIDTH // 2
     for index, capture in enumerate(imported.captures):
@@ -88,7 +89,7 @@ def test_masked_pixels_are_left_out_where_they_are(tmp_path: Path) -> None:
     mask = np.zeros((WIDTH // 2, WIDTH), np.uint8)
     mask[10:14, 40:48] = 3  # below the right half's middle: to the right of +Y, about level
     archive(tmp_path / "mask/clip.zip", {"00001.png": png.encode(mask)})
-    imported = finish(open_source(tmp_path / "pose/clip.npz"))
+    imported = run_to_end(open_source(tmp_path / "pose/clip.npz"))
     assert imported.cloud is not None and imported.cloud.source is not None
     assert FRAMES * WIDTH * WIDTH // 2 - 80 < len(imported.cloud) <= FRAMES * WIDTH * WIDTH // 2 - 32
     ours = imported.cloud.points[imported.cloud.source == 1] - (0, 1, 0)
@@ -101,7 +102,7 @@ def test_masked_pixels_are_left_out_where_they_are(tmp_path: Path) -> None:
 
 def test_frames_can_be_skipped_and_pictures_taken_out(tmp_path: Path) -> None:
     write(tmp_path)
-    imported = finish(open_source(tmp_path, every=2, pictures=tmp_path / "out", decoders=Decoders(video=video)))
+    imported = run_to_end(open_source(tmp_path, every=2, pictures=tmp_path / "out", decoders=Decoders(video=video)))
     assert [capture.name for capture in imported.captures] == ["clip_00000", "clip_00002"]
     for capture, index in zip(imported.captures, (0, 2), strict=True):
         assert capture.image is not None
@@ -113,7 +114,7 @@ def test_the_slam_map_is_never_unpickled(tmp_path: Path) -> None:
     (tmp_path / "vipe").mkdir()
     trap = tmp_path / "sprung"
     (tmp_path / "vipe/clip_slam_map.pt").write_bytes(f"cos\nmkdir\n(V{trap}\ntR.".encode())
-    imported = finish(open_source(tmp_path))
+    imported = run_to_end(open_source(tmp_path))
     assert not trap.exists()
     assert any("clip_slam_map.pt was not read" in note and "numpy.savez" in note for note in imported.notes)
     points = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
@@ -121,7 +122,7 @@ def test_the_slam_map_is_never_unpickled(tmp_path: Path) -> None:
         tmp_path / "vipe/clip_slam_map.npz", dense_disp_xyz=points, dense_disp_rgb=np.array([[0, 0.5, 1], [1, 1, 1.0]])
     )
     (tmp_path / "depth/clip.zip").unlink()
-    imported = finish(open_source(tmp_path))
+    imported = run_to_end(open_source(tmp_path))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.points, [[1, 3, -2], [4, 6, -5]])
     np.testing.assert_array_equal(imported.cloud.colours, [[0, 128, 255], [255, 255, 255]])
@@ -131,7 +132,7 @@ def test_perspective_clips_give_poses_alone(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "intrinsics").mkdir()
     (tmp_path / "intrinsics/clip_camera.txt").write_text("0: PINHOLE\n1: PINHOLE\n")
-    imported = finish(open_source(tmp_path))
+    imported = run_to_end(open_source(tmp_path))
     assert imported.cloud is None and [capture.panoramic for capture in imported.captures] == [False] * 3
 
 
@@ -139,8 +140,8 @@ def test_several_clips_ask_for_one(tmp_path: Path) -> None:
     write(tmp_path, "first")
     write(tmp_path, "second")
     with pytest.raises(SourceError, match="first, second"):
-        finish(open_source(tmp_path))
-    assert len(finish(open_source(tmp_path / "pose/second.npz")).captures) == FRAMES
+        run_to_end(open_source(tmp_path))
+    assert len(run_to_end(open_source(tmp_path / "pose/second.npz")).captures) == FRAMES
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_poses_that_are_none_are_refused(tmp_path: Path, arrays: dict[str, np.nd
     write(tmp_path)
     np.savez(tmp_path / "pose/clip.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(PantheonError):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))
 
 
 @pytest.mark.parametrize("file", ["pose/clip.npz", "depth/clip.zip", "mask/clip.zip"])
@@ -171,13 +172,13 @@ def test_cut_and_damaged_archives_are_refused_or_read(tmp_path: Path, file: str)
     for _ in range(12):
         (tmp_path / file).write_bytes(data[: random.integers(1, len(data))])
         with pytest.raises(PantheonError):
-            finish(open_source(tmp_path))
+            run_to_end(open_source(tmp_path))
         broken = bytearray(data)
         for place in random.integers(0, len(data), 4):
             broken[place] = random.integers(256)
         (tmp_path / file).write_bytes(broken)
         try:
-            finish(open_source(tmp_path))
+            run_to_end(open_source(tmp_path))
         except PantheonError as error:
             assert str(tmp_path) in str(error)
 
@@ -192,11 +193,11 @@ def test_members_that_swell_are_refused(tmp_path: Path) -> None:
     data[at + 24 : at + 28] = struct.pack("<I", 0xF0000000)  # the size it claims to have unpacked
     (tmp_path / "depth/clip.zip").write_bytes(data)
     with pytest.raises(PantheonError, match=r"bytes large|cannot be read"):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))
 
 
 def test_masks_and_depth_of_different_sizes_are_refused(tmp_path: Path) -> None:
     write(tmp_path)
     archive(tmp_path / "mask/clip.zip", {"00000.png": png.encode(np.ones((4, 8), np.uint8))})
     with pytest.raises(PantheonError, match="pixels"):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.errors import FileError, JobError
-from pantheon360_blender.core.job import FIELDS
-from pantheon360_blender.core.job_folder import Job, JobFolder
-from pantheon360_blender.core.splatting import GeometryFrame
+from pantheon360_blender.core.jobs.job import FIELDS
+from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.render.splatting import GeometryFrame
 
 WIDTH = 32
 SIZE = (WIDTH // 2, WIDTH)

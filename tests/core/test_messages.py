@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import messages
 from pantheon360_blender.core.errors import MessageError
+from pantheon360_blender.core.jobs import messages
 
 VALUES = {
     str: st.text(),

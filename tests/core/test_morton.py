@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon360_blender.core.morton import BITS, MortonOrder
+from pantheon360_blender.core.points.morton import BITS, MortonOrder
 
 
 @given(st.integers(0, 10_000), st.integers(1, 400))

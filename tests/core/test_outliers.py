@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import connected, outliers, spans
 from pantheon360_blender.core.errors import PointCloudError
-from pantheon360_blender.core.point_cloud import PointCloud
+from pantheon360_blender.core.points import connected, outliers, spans
+from pantheon360_blender.core.points.point_cloud import PointCloud
 
 
 def cloud(points: np.ndarray, footprint: np.ndarray | None = None) -> PointCloud:

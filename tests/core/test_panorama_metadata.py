@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import panorama_metadata
 from pantheon360_blender.core.errors import FileError, ImageError, MetadataError, PantheonError
-from pantheon360_blender.core.panorama_metadata import PanoramaMetadata
+from pantheon360_blender.core.formats import panorama_metadata
+from pantheon360_blender.core.formats.panorama_metadata import PanoramaMetadata
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow to make pictures")
 PngImagePlugin = pytest.importorskip("PIL.PngImagePlugin")

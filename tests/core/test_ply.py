@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pantheon360_blender.core import ply
 from pantheon360_blender.core.errors import PointCloudError
+from pantheon360_blender.core.formats import ply
 
 plyfile = pytest.importorskip("plyfile")
 

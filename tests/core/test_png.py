@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from pantheon360_blender.core import png
 from pantheon360_blender.core.errors import FileError, ImageError
+from pantheon360_blender.core.formats import png
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
     lambda size: st.sampled_from([size, (*size, 2), (*size, 3), (*size, 4)])

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pantheon360_blender.core import ply
 from pantheon360_blender.core.errors import FileError, PointCloudError
-from pantheon360_blender.core.point_cloud import PointCloud
+from pantheon360_blender.core.formats import ply
+from pantheon360_blender.core.points.point_cloud import PointCloud
 
 OPTIONAL = ("confidence", "source", "footprint")
 FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pantheon360_blender.core import reconstruction_job as results
-from pantheon360_blender.core.capture import Capture
 from pantheon360_blender.core.errors import JobError
-from pantheon360_blender.core.job_folder import Job, JobFolder
-from pantheon360_blender.core.reconstruction_job import PosedCapture, ReconstructionSettings
+from pantheon360_blender.core.jobs import reconstruct_settings as results
+from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
+from pantheon360_blender.core.panorama.capture import Capture
 
 
 def sealed(root: Path, settings: dict[str, Any] | None = None, **fields: Any) -> JobFolder:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import registration, rig
-from pantheon360_blender.core.cameras import blender_to_opencv, rotation_from_angles
+from backend.reconstruction import registration, rig
+from backend.reconstruction.registration import Similarity
 from pantheon360_blender.core.errors import PoseError
-from pantheon360_blender.core.registration import Similarity
+from pantheon360_blender.core.panorama.cameras import blender_to_opencv, rotation_from_angles
 
 
 def random_rotation(random: np.random.Generator) -> np.ndarray:

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import equirectangular, rig
-from pantheon360_blender.core.cameras import pose_matrix, rotation_from_angles, rotation_from_heading
-from pantheon360_blender.core.capture import Capture
+from backend.reconstruction import rig
+from backend.reconstruction.rig import LAYOUTS, Layout, Rig
 from pantheon360_blender.core.errors import PoseError
-from pantheon360_blender.core.rig import LAYOUTS, Layout, Rig
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_angles, rotation_from_heading
+from pantheon360_blender.core.panorama.capture import Capture
 
 WIDTH = 256
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pantheon360_blender.core.spacing import footprints
+from pantheon360_blender.core.points.spacing import footprints
 
 
 def grid(spacing: float, side: float, at: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:

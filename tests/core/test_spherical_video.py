@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import mp4, spherical_video
 from pantheon360_blender.core.errors import FileError, MetadataError, PantheonError
-from pantheon360_blender.core.mp4 import Box, Span
-from pantheon360_blender.core.spherical_video import SphericalMetadata
+from pantheon360_blender.core.formats import mp4, spherical_video
+from pantheon360_blender.core.formats.mp4 import Box, Span
+from pantheon360_blender.core.formats.spherical_video import SphericalMetadata
 
 needs_ffmpeg = pytest.mark.skipif(
     shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None, reason="ffmpeg and ffprobe are not installed"

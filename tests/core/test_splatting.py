@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantheon360_blender.core import equirectangular
 from pantheon360_blender.core.errors import PointCloudError, PoseError, RenderError
-from pantheon360_blender.core.splatting import GeometryFrame, resized, splat, splat_footprints
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.render.splatting import GeometryFrame, resized, splat, splat_footprints
 
 WIDTH = 256
 HEIGHT = WIDTH // 2

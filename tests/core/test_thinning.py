@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import PointCloudError
-from pantheon360_blender.core.point_cloud import PointCloud
-from pantheon360_blender.core.thinning import Thinner, merging, thin, thin_to
+from pantheon360_blender.core.points.point_cloud import PointCloud
+from pantheon360_blender.core.points.thinning import Thinner, merging, thin, thin_to
 
 
 def a_cloud(count: int, seed: int = 0, extent: float = 4.0) -> PointCloud:
@@ -72,7 +72,7 @@ def test_each_kept_point_names_the_one_it_may_inherit_from() -> None:
     cloud = a_cloud(500)
     cloud.points[7] = np.nan
     for keep in ("mean", "nearest"):
-        thinned, stands = progress.finish(merging(cloud, 1.5, keep))  # type: ignore[arg-type]
+        thinned, stands = progress.run_to_end(merging(cloud, 1.5, keep))  # type: ignore[arg-type]
         assert len(thinned) == len(stands) == len(np.unique(stands)) and 7 not in stands
         cells = np.floor(cloud.points[stands].astype(np.float64) / 1.5)
         near = np.floor(thin(cloud, 1.5, "nearest").points.astype(np.float64) / 1.5)

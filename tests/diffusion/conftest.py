@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pantheon360_blender.core.capture import Capture
-from pantheon360_blender.core.job_folder import Anchor, Job, JobFolder
-from pantheon360_blender.core.splatting import GeometryFrame, splat
+from pantheon360_blender.core.jobs.job_folder import Anchor, Job, JobFolder
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.render.splatting import GeometryFrame, splat
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,7 +30,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model's folder. To be read only; `model` gives copies."""
-    from backend.diffusion import tiny_model
+    from backend.diffusion.models import tiny_model
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tiny_model.make(folder)
@@ -50,7 +50,7 @@ def model(tiny: Path, tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def components(tiny: Path) -> Any:
     """The tiny model in memory. To be changed by nobody."""
-    from backend.diffusion import loading, model_folder
+    from backend.diffusion.models import loading, model_folder
 
     return loading.load(model_folder.open(tiny))
 
@@ -86,7 +86,7 @@ def geometry(panoramas: Callable[..., np.ndarray]) -> Callable[..., list[Geometr
 @pytest.fixture(scope="session")
 def smaller(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model for clips of four frames, 128 x 64. To be read only."""
-    from backend.diffusion import tiny_model
+    from backend.diffusion.models import tiny_model
 
     folder = tmp_path_factory.mktemp("models") / "smaller"
     tiny_model.make(folder, width=128, height=64, frames=4)

@@ -11,16 +11,31 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from backend.diffusion.execution import execution
+
 pytest.importorskip("torch", reason="the backend environment has torch")
 pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 
 import torch
 
-from backend.diffusion import anchors, autoencoder, conditioning, noise, sampling
-from backend.diffusion.anchors import END, START, Clip, Pass, Sight
-from backend.diffusion.execution import Execution
-from backend.diffusion.options import OFF, Configuration, Recipe
-from pantheon360_blender.core.progress import finish
+from backend.diffusion.clip import sampling
+from backend.diffusion.clip.passes import (
+    END,
+    START,
+    Clip,
+    Pass,
+    PassInputs,
+    fuse_passes,
+    fusion_weights,
+    pass_inputs,
+    pass_video,
+    prepare_passes,
+    to_pass_order,
+)
+from backend.diffusion.execution.execution import Execution
+from backend.diffusion.networks import autoencoder, conditioning, noise
+from pantheon360_blender.core.jobs.paint_settings import OFF, Configuration, Recipe
+from pantheon360_blender.core.progress import run_to_end
 
 CONFIGURATIONS: tuple[Configuration, ...] = get_args(Configuration)
 SHAPE = (4, 8, 16)
@@ -41,34 +56,34 @@ def difference(a: Any, b: Any) -> float:
 
 
 def latents(components: Any, clip: Clip, recipe: Recipe, start: Any, at_once: int | None = 1) -> Any:
-    passes = finish(anchors.prepare(Execution(components), clip, recipe.configuration, recipe.handling))
-    predict = sampling.predictor(components.unet, at_once)
-    return finish(sampling.denoise(predict, components.scheduler, passes, start, recipe))
+    passes = run_to_end(prepare_passes(Execution(components), clip, recipe.configuration, recipe.handling))
+    predict = execution.predictor(components.unet, at_once)
+    return run_to_end(sampling.denoise(predict, components.scheduler, passes, start, recipe))
 
 
 def test_what_the_passes_of_each_configuration_see() -> None:
-    def seen(configuration: Configuration) -> tuple[Sight, ...]:
-        return anchors.sights(configuration, 4, start=True, end=True)
+    def seen(configuration: Configuration) -> tuple[PassInputs, ...]:
+        return pass_inputs(configuration, 4, start=True, end=True)
 
-    assert seen("single") == (Sight((START, 1, 2, 3)),)
-    assert seen("single+fusion") == (Sight((START, 1, 2, 3)), Sight((END, 2, 1, 0), backwards=True))
-    assert seen("dual") == (Sight((START, 1, 2, END)),)
-    assert seen("dual+fusion") == (Sight((START, 1, 2, END)), Sight((END, 2, 1, START), backwards=True))
+    assert seen("single") == (PassInputs((START, 1, 2, 3)),)
+    assert seen("single+fusion") == (PassInputs((START, 1, 2, 3)), PassInputs((END, 2, 1, 0), backwards=True))
+    assert seen("dual") == (PassInputs((START, 1, 2, END)),)
+    assert seen("dual+fusion") == (PassInputs((START, 1, 2, END)), PassInputs((END, 2, 1, START), backwards=True))
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_clips_with_fewer_anchors_have_one_pass(configuration: Configuration) -> None:
     """It begins at the anchor there is."""
-    assert anchors.sights(configuration, 3, start=True, end=False) == (Sight((START, 1, 2)),)
-    assert anchors.sights(configuration, 3, start=False, end=True) == (Sight((END, 1, 0), backwards=True),)
-    assert anchors.sights(configuration, 3, start=False, end=False) == (Sight((0, 1, 2)),)
-    assert anchors.sights(configuration, 1, start=True, end=True) == (Sight((START,)),)
-    assert anchors.sights(configuration, 2, start=True, end=True)[0].pictures[0] == START
+    assert pass_inputs(configuration, 3, start=True, end=False) == (PassInputs((START, 1, 2)),)
+    assert pass_inputs(configuration, 3, start=False, end=True) == (PassInputs((END, 1, 0), backwards=True),)
+    assert pass_inputs(configuration, 3, start=False, end=False) == (PassInputs((0, 1, 2)),)
+    assert pass_inputs(configuration, 1, start=True, end=True) == (PassInputs((START,)),)
+    assert pass_inputs(configuration, 2, start=True, end=True)[0].pictures[0] == START
 
 
 def test_the_model_sees_black_where_nothing_is_and_whole_anchors(clip: Clip) -> None:
-    forward, backward = anchors.sights("single+fusion", 5, start=True, end=True)
-    ahead, back = anchors.video(clip, forward), anchors.video(clip, backward)
+    forward, backward = pass_inputs("single+fusion", 5, start=True, end=True)
+    ahead, back = pass_video(clip, forward), pass_video(clip, backward)
     assert clip.start is not None and clip.end is not None
     assert np.array_equal(ahead[0], clip.start) and np.array_equal(back[0], clip.end)
     assert np.array_equal(ahead[1:], [frame.colour for frame in clip.geometry[1:]])
@@ -81,13 +96,13 @@ def test_passes_hold_the_latents_of_what_they_see(components: Any, clip: Clip) -
     encoded: list[int] = []
     hook = components.vae.encoder.register_forward_pre_hook(lambda module, given: encoded.append(len(given[0])))
     try:
-        passes = finish(anchors.prepare(Execution(components), clip, "single+fusion", OFF))
+        passes = run_to_end(prepare_passes(Execution(components), clip, "single+fusion", OFF))
     finally:
         hook.remove()
     assert sum(encoded) == 5 + 2, "four ends and three frames between them"
-    for each, sight in zip(passes, anchors.sights("single+fusion", 5, start=True, end=True), strict=True):
-        seen = anchors.video(clip, sight)
-        expected = finish(autoencoder.encode(components.vae, autoencoder.video_of(seen), OFF))
+    for each, sight in zip(passes, pass_inputs("single+fusion", 5, start=True, end=True), strict=True):
+        seen = pass_video(clip, sight)
+        expected = run_to_end(autoencoder.encode(components.vae, autoencoder.video_of(seen), OFF))
         assert difference(each.condition, expected) < 1e-5
         assert difference(each.tokens, conditioning.horizon_tokens(components.image_encoder, seen[0])) < 1e-5
         assert each.backwards == sight.backwards
@@ -135,16 +150,16 @@ def test_symmetric_clips_make_both_passes_agree(components: Any, clip: Clip, con
     symmetric = Clip(there_and_back, start=clip.start, end=clip.start)
     start = noise.frames(2, 3, SHAPE)[[0, 1, 2, 1, 0]]
     recipe = Recipe(steps=3, configuration=configuration)
-    passes = finish(anchors.prepare(Execution(components), symmetric, configuration, recipe.handling))
+    passes = run_to_end(prepare_passes(Execution(components), symmetric, configuration, recipe.handling))
     assert difference(passes[0].condition, passes[1].condition) < 1e-6
     predicted: list[Any] = []
-    predict = sampling.predictor(components.unet, 1)
+    predict = execution.predictor(components.unet, 1)
 
     def watched(*given: Any) -> Any:
         predicted.append(predict(*given))
         return predicted[-1]
 
-    painted = finish(sampling.denoise(watched, components.scheduler, passes, start, recipe))
+    painted = run_to_end(sampling.denoise(watched, components.scheduler, passes, start, recipe))
     assert all(difference(each[[0, 2]], each[[1, 3]]) < 1e-5 for each in predicted)
     assert difference(painted, painted.flip(0)) < 1e-5
 
@@ -153,7 +168,7 @@ def test_single_without_fusion_is_the_plain_sampler(components: Any, clip: Clip)
     """Against the formulas of the method: x0 = v (-s / sqrt(s^2 + 1)) + x / (s^2 + 1), and one Euler step."""
     recipe = Recipe(steps=5, configuration="single", handling=OFF)
     start = noise.frames(1, 5, SHAPE)
-    (told,) = finish(anchors.prepare(Execution(components), clip, "single", OFF))
+    (told,) = run_to_end(prepare_passes(Execution(components), clip, "single", OFF))
     ramp = np.linspace(700 ** (1 / 7), 0.002 ** (1 / 7), 5) ** 7
     sigmas = [float(sigma) for sigma in np.float32([*ramp, 0])]
     x = start.double() * (sigmas[0] ** 2 + 1) ** 0.5
@@ -175,25 +190,25 @@ def test_single_without_fusion_is_the_plain_sampler(components: Any, clip: Clip)
 
 
 def test_shares_of_the_two_passes() -> None:
-    assert anchors.forward_share("equal", 3).tolist() == [0.5, 0.5, 0.5]
-    assert anchors.forward_share("linear", 5).tolist() == [1, 0.75, 0.5, 0.25, 0]
+    assert fusion_weights("equal", 3).tolist() == [0.5, 0.5, 0.5]
+    assert fusion_weights("linear", 5).tolist() == [1, 0.75, 0.5, 0.25, 0]
     there, back = (
         Pass(torch.zeros(3, 4, 1, 1), torch.zeros(1, 1)),
         Pass(torch.zeros(3, 4, 1, 1), torch.zeros(1, 1), True),
     )
     ahead = torch.tensor([0.0, 1, 2]).view(3, 1, 1, 1)
     views = torch.stack([ahead, ahead + 10])
-    assert anchors.fused(views, [there, back], "equal").flatten().tolist() == [6, 6, 6]
-    assert anchors.fused(views, [there, back], "linear").flatten().tolist() == [0, 6, 10]
-    assert anchors.fused(views[1:], [back], "equal").flatten().tolist() == [12, 11, 10]
-    assert anchors.in_pass_time(ahead, [there, back]).flatten().tolist() == [0, 1, 2, 2, 1, 0]
+    assert fuse_passes(views, [there, back], "equal").flatten().tolist() == [6, 6, 6]
+    assert fuse_passes(views, [there, back], "linear").flatten().tolist() == [0, 6, 10]
+    assert fuse_passes(views[1:], [back], "equal").flatten().tolist() == [12, 11, 10]
+    assert to_pass_order(ahead, [there, back]).flatten().tolist() == [0, 1, 2, 2, 1, 0]
 
 
 def test_channels_that_a_model_declares(components: Any, clip: Clip) -> None:
     """Coverage and range follow the geometry in the pass's own time; anchors cover everything."""
     card = replace(components.card, conditioning=("noise:4", "geometry:4", "depth:1", "coverage:1"))
     model = SimpleNamespace(vae=components.vae, image_encoder=components.image_encoder, card=card)
-    ahead, back = finish(anchors.prepare(Execution(model), clip, "single+fusion", OFF))
+    ahead, back = run_to_end(prepare_passes(Execution(model), clip, "single+fusion", OFF))
     assert ahead.condition.shape == back.condition.shape == (5, 6, 8, 16)
     blocks = clip.geometry[2].coverage.reshape(8, 8, 16, 8).mean(axis=(1, 3))
     nearness = (1 / (1 + clip.geometry[2].depth)).reshape(8, 8, 16, 8).mean(axis=(1, 3))

@@ -18,11 +18,11 @@ import transformers
 from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as stock
 from PIL import Image
 
-from backend.diffusion import conditioning
-from backend.diffusion.autoencoder import images_of, video_of
-from pantheon360_blender.core import equirectangular
-from pantheon360_blender.core.cameras import rotation_from_heading
-from pantheon360_blender.core.capture import Capture
+from backend.diffusion.networks import conditioning
+from backend.diffusion.networks.autoencoder import images_of, video_of
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.cameras import rotation_from_heading
+from pantheon360_blender.core.panorama.capture import Capture
 
 
 @pytest.mark.parametrize("size", [(300, 500), (224, 224), (100, 260), (576, 1024), (225, 1000)])

@@ -18,9 +18,9 @@ pytest.importorskip("diffusers", reason="needs diffusers")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from backend.__main__ import main  # noqa: E402
-from backend.diffusion import architecture, convert, loading, model_folder, published_names, tiny_model  # noqa: E402
-from backend.diffusion.errors import ModelError  # noqa: E402
-from pantheon360_blender.core.progress import finish  # noqa: E402
+from backend.diffusion.models import architecture, convert, loading, model_folder, published_names, tiny_model  # noqa: E402
+from pantheon360_blender.core.errors import ModelError  # noqa: E402
+from pantheon360_blender.core.progress import run_to_end  # noqa: E402
 
 STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "image_encoder": "model"}
 
@@ -53,7 +53,7 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 def test_pickled_folders_keep_every_number(pickled: Path, tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="pickle"):
         model_folder.open(pickled)
-    converted = finish(convert.convert(pickled, tmp_path / "safe"))
+    converted = run_to_end(convert.convert(pickled, tmp_path / "safe"))
     assert converted.card == model_folder.open(tiny).card
     assert not [file for file in converted.path.rglob("*") if file.suffix == ".bin"]
     assert same(weights(tmp_path / "safe"), weights(tiny))
@@ -61,14 +61,14 @@ def test_pickled_folders_keep_every_number(pickled: Path, tiny: Path, tmp_path: 
 
 def test_large_parts_become_shards(pickled: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "SHARD", 1_000_000)
-    finish(convert.convert(pickled, tmp_path / "safe"))
+    run_to_end(convert.convert(pickled, tmp_path / "safe"))
     shards = list((tmp_path / "safe" / "unet").glob("*-of-*.safetensors"))
     assert len(shards) > 3 and all(shard.stat().st_size < 1_500_000 for shard in shards)
     assert same(weights(tmp_path / "safe"), weights(tiny))
 
 
 def test_half_precision_halves(pickled: Path, tiny: Path, tmp_path: Path) -> None:
-    small = finish(convert.convert(pickled, tmp_path / "safe", half=True))
+    small = run_to_end(convert.convert(pickled, tmp_path / "safe", half=True))
     assert small.bytes < 0.55 * model_folder.open(tiny).bytes
 
 
@@ -82,14 +82,14 @@ def test_pickled_shards_are_read(pickled: Path, tiny: Path, tmp_path: Path) -> N
         weight_map.update(dict.fromkeys(names, f"part-{index}.bin"))
     index_file = pickled / "unet" / "diffusion_pytorch_model.bin.index.json"
     index_file.write_text(json.dumps({"weight_map": weight_map}))
-    finish(convert.convert(pickled, tmp_path / "safe"))
+    run_to_end(convert.convert(pickled, tmp_path / "safe"))
     assert same(weights(tmp_path / "safe"), weights(tiny))
 
 
 def test_tensors_under_state_dict_and_of_the_oldest_format(pickled: Path, tiny: Path, tmp_path: Path) -> None:
     file = pickled / "vae" / "diffusion_pytorch_model.bin"
     torch.save({"state_dict": torch.load(file, weights_only=True)}, file, _use_new_zipfile_serialization=False)
-    finish(convert.convert(pickled, tmp_path / "safe"))
+    run_to_end(convert.convert(pickled, tmp_path / "safe"))
     assert same(weights(tmp_path / "safe"), weights(tiny))
 
 
@@ -104,7 +104,7 @@ def test_pickles_that_would_run_code_are_refused_and_do_not_run(
     else:
         torch.save({"conv_in.weight": RunsCode()}, file, _use_new_zipfile_serialization=how == "torch")
     with pytest.raises(ModelError) as refused:
-        finish(convert.convert(pickled, tmp_path / "safe"))
+        run_to_end(convert.convert(pickled, tmp_path / "safe"))
     assert refused.value.code == "pickle" and file.name in refused.value.text
     assert not (tmp_path / "executed").exists() and not (tmp_path / "safe").exists()
 
@@ -113,20 +113,20 @@ def test_pickles_that_would_run_code_are_refused_and_do_not_run(
 def test_damaged_pickles(pickled: Path, tmp_path: Path, content: bytes) -> None:
     (pickled / "unet" / "diffusion_pytorch_model.bin").write_bytes(content)
     with pytest.raises(ModelError, match=r"diffusion_pytorch_model\.bin"):
-        finish(convert.convert(pickled, tmp_path / "safe"))
+        run_to_end(convert.convert(pickled, tmp_path / "safe"))
     assert [path.name for path in tmp_path.iterdir() if "safe" in path.name] == []
 
 
 def test_what_cannot_be_converted(tmp_path: Path, tiny: Path) -> None:
     with pytest.raises(ModelError, match="no"):
-        finish(convert.convert(tmp_path / "nowhere", tmp_path / "safe"))
+        run_to_end(convert.convert(tmp_path / "nowhere", tmp_path / "safe"))
     with pytest.raises(ModelError, match="already"):
-        finish(convert.convert(tiny, tmp_path))
+        run_to_end(convert.convert(tiny, tmp_path))
     with pytest.raises(ModelError, match="lacks"):
-        finish(convert.convert(tmp_path, tmp_path / "safe"))
+        run_to_end(convert.convert(tmp_path, tmp_path / "safe"))
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="no Stable Video Diffusion"):
-        finish(convert.convert(tmp_path / "other.safetensors", tmp_path / "safe"))
+        run_to_end(convert.convert(tmp_path / "other.safetensors", tmp_path / "safe"))
 
 
 # Single files -------------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_single_files_become_the_networks_they_were(
         torch.save({"state_dict": tensors, "global_step": 7}, tmp_path / name)
     else:
         save_file(tensors, tmp_path / name)
-    folder = finish(convert.convert(tmp_path / name, tmp_path / "folder"))
+    folder = run_to_end(convert.convert(tmp_path / name, tmp_path / "folder"))
     assert (folder.card.kind, folder.card.frames) == (kind, frames)
     loaded = loading.load(folder)
     for part, network in networks.items():
@@ -308,7 +308,7 @@ def test_a_single_file_that_lacks_a_tensor(networks: dict[str, Any], tmp_path: P
     del tensors["first_stage_model.decoder.up.0.block.0.time_stack.in_layers.0.bias"]
     save_file(tensors, tmp_path / "svd.safetensors")
     with pytest.raises(ModelError, match="time_stack"):
-        finish(convert.convert(tmp_path / "svd.safetensors", tmp_path / "folder"))
+        run_to_end(convert.convert(tmp_path / "svd.safetensors", tmp_path / "folder"))
     assert not (tmp_path / "folder").exists()
 
 

@@ -16,15 +16,18 @@ pytest.importorskip("transformers", reason="the backend environment has transfor
 
 import torch
 
-from backend.diffusion import autoencoder, banded_decoder, memory_plan, noise, sampling, tiny_model
-from backend.diffusion.anchors import Clip
-from backend.diffusion.execution import Execution, out_of_memory
-from backend.diffusion.loading import load
-from backend.diffusion.memory_plan import DECODINGS, LEVELS, Decoding, Need, Plan
-from backend.diffusion.model_folder import open as open_model
-from backend.diffusion.options import MEMORY_LEVELS, Recipe
+from backend.diffusion.clip import sampling
+from backend.diffusion.clip.passes import Clip
+from backend.diffusion.execution import memory_plan
+from backend.diffusion.execution.execution import Execution, out_of_memory
+from backend.diffusion.execution.memory_plan import DECODINGS, LEVELS, Decoding, Need, Plan
+from backend.diffusion.models import tiny_model
+from backend.diffusion.models.loading import load
+from backend.diffusion.models.model_folder import open as open_model
+from backend.diffusion.networks import autoencoder, banded_decoder, noise
 from pantheon360_blender.core.errors import PantheonError
-from pantheon360_blender.core.progress import finish
+from pantheon360_blender.core.jobs.paint_settings import MEMORY_LEVELS, Recipe
+from pantheon360_blender.core.progress import run_to_end
 
 RECIPE = Recipe(steps=2)
 
@@ -44,7 +47,7 @@ def clip(geometry: Callable[..., Any], panoramas: Callable[..., np.ndarray]) -> 
 def reference(model: Any, geometry: Callable[..., Any], panoramas: Callable[..., np.ndarray]) -> np.ndarray:
     """What `clip` becomes with everything at once."""
     start, end = panoramas(1, 2, 128)
-    return finish(sampling.paint(Execution(model), Clip(geometry(2, 4, 128), start=start, end=end), RECIPE))
+    return run_to_end(sampling.paint(Execution(model), Clip(geometry(2, 4, 128), start=start, end=end), RECIPE))
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> int:
@@ -59,7 +62,7 @@ def test_every_level_paints_the_same(name: str, model: Any, clip: Clip, referenc
     """Up to rounding: at most one grey level. Afterwards the networks are whole and in the computer's memory."""
     weights = {key: value.clone() for key, value in model.unet.state_dict().items()}
     execution = Execution(model, Plan(LEVELS[name]))
-    assert difference(finish(sampling.paint(execution, clip, RECIPE)), reference) <= 1
+    assert difference(run_to_end(sampling.paint(execution, clip, RECIPE)), reference) <= 1
     execution.release()
     found = model.unet.state_dict()
     assert all(torch.equal(found[key], value) for key, value in weights.items())
@@ -84,7 +87,7 @@ def test_levels_do_what_they_say(model: Any, clip: Clip, monkeypatch: pytest.Mon
                 lambda module, inputs: absent.append(model.unet.conv_in.weight.is_meta)
             ),
         ]
-        finish(sampling.paint(execution, clip, replace(RECIPE, steps=1)))
+        run_to_end(sampling.paint(execution, clip, replace(RECIPE, steps=1)))
         execution.release()
         for hook in hooks:
             hook.remove()
@@ -115,7 +118,7 @@ def test_a_decoder_that_works_in_bands_gives_the_same_frames(
     """Bands of a row and portions of a frame, the smallest there are."""
     monkeypatch.setattr(banded_decoder, "_BAND", 1)
     execution = Execution(model, Plan(LEVELS["all"], Decoding(banded=True)))
-    assert difference(finish(sampling.paint(execution, clip, RECIPE)), reference) <= 1
+    assert difference(run_to_end(sampling.paint(execution, clip, RECIPE)), reference) <= 1
     assert not any("forward" in vars(module) for module in model.vae.modules())
 
 
@@ -152,7 +155,7 @@ def test_denoising_goes_on_where_memory_ran_out(model: Any, clip: Clip, referenc
         model, Plan(LEVELS["all"], device="cuda"), lowered=lambda plan, stage: told.append((plan.level.name, stage))
     )
     with Scarce(model.unet, "forward", most=1) as unet:
-        images = finish(sampling.paint(execution, clip, RECIPE))
+        images = run_to_end(sampling.paint(execution, clip, RECIPE))
     assert unet.asked == [4, 2, 1, 1, 1, 1, 1, 1, 1, 1]
     assert told == [("pairs", "denoising"), ("single", "denoising")] and execution.plan.level.name == "single"
     assert difference(images, reference) <= 1
@@ -172,7 +175,7 @@ def test_memory_that_runs_out_in_the_last_step_costs_that_step_alone(
 
     model.unet.forward = scarce
     try:
-        images = finish(sampling.paint(execution, clip, RECIPE))
+        images = run_to_end(sampling.paint(execution, clip, RECIPE))
     finally:
         del model.unet.forward
         execution.release()
@@ -185,20 +188,22 @@ def test_decoding_in_smaller_portions(model: Any) -> None:
     without.
     """
     latents = noise.frames(3, 8, (4, 8, 16))
-    whole = autoencoder.images_of(finish(Execution(model).decode(latents, RECIPE.handling)))
+    whole = autoencoder.images_of(run_to_end(Execution(model).decode(latents, RECIPE.handling)))
     execution = Execution(model, Plan(LEVELS["all"], device="cuda"))
     with Scarce(model.vae, "decode", most=5) as vae:
-        images = autoencoder.images_of(finish(execution.decode(latents, RECIPE.handling)))
+        images = autoencoder.images_of(run_to_end(execution.decode(latents, RECIPE.handling)))
     assert vae.asked == [8, 8, 6, 4, 6, 3, 4, 5, 5, 5, 5, 4, 3]
     assert execution.plan.decoding == Decoding(1, banded=True)
     assert execution.plan.level.name == "all", "only the decoder was short of memory"
-    without = autoencoder.images_of(finish(autoencoder.decode(model.vae, latents, RECIPE.handling, chunk=1, context=0)))
+    without = autoencoder.images_of(
+        run_to_end(autoencoder.decode(model.vae, latents, RECIPE.handling, chunk=1, context=0))
+    )
     ours, theirs = (float(np.abs(each.astype(int) - whole).mean()) for each in (images, without))
     assert 0 < ours < 2 and ours < theirs / 2
 
 
 @pytest.mark.parametrize(
-    ("part", "method", "stage"), [("vae", "encode", "encoding"), ("image_encoder", "forward", "looking at anchors")]
+    ("part", "method", "stage"), [("vae", "encode", "encoding"), ("image_encoder", "forward", "encoding anchors")]
 )
 def test_encoders_need_room_more_than_portions(
     part: str, method: str, stage: str, model: Any, clip: Clip, reference: np.ndarray
@@ -206,7 +211,7 @@ def test_encoders_need_room_more_than_portions(
     told: list[str] = []
     execution = Execution(model, Plan(LEVELS["all"], device="cuda"), lowered=lambda plan, stage: told.append(stage))
     with Scarce(getattr(model, part), method, most=0, times=1):
-        images = finish(sampling.paint(execution, clip, RECIPE))
+        images = run_to_end(sampling.paint(execution, clip, RECIPE))
     assert told == [stage] and execution.plan.level.residence == "offload"
     assert difference(images, reference) <= 1
 
@@ -215,7 +220,7 @@ def test_an_encoder_that_cannot_be_converted_is_as_it_was(clip: Clip) -> None:
     """SVD's encoder is taken to full precision first: where memory runs out half-way through, there is a way back."""
     vae = tiny_model.network("vae", tiny_model.configs(tiny_model.card())["vae"]).to(torch.float16)
     video = autoencoder.video_of(np.zeros((2, 32, 64, 3), np.uint8))
-    whole = finish(autoencoder.encode(vae, video, RECIPE.handling))
+    whole = run_to_end(autoencoder.encode(vae, video, RECIPE.handling))
     convert, calls = vae.to, []
 
     def scarce(*arguments: Any, **named: Any) -> Any:
@@ -227,15 +232,15 @@ def test_an_encoder_that_cannot_be_converted_is_as_it_was(clip: Clip) -> None:
 
     vae.to = scarce
     with pytest.raises(torch.OutOfMemoryError):
-        finish(autoencoder.encode(vae, video, RECIPE.handling))
+        run_to_end(autoencoder.encode(vae, video, RECIPE.handling))
     del vae.to
     assert {weight.dtype for weight in vae.parameters()} == {torch.float16}
-    assert torch.equal(finish(autoencoder.encode(vae, video, RECIPE.handling)), whole)
+    assert torch.equal(run_to_end(autoencoder.encode(vae, video, RECIPE.handling)), whole)
 
 
 def test_when_nothing_helps_it_says_what_would(model: Any, clip: Clip) -> None:
     with Scarce(model.unet, "forward", most=0), pytest.raises(PantheonError, match="most frugal") as refused:
-        finish(sampling.paint(Execution(model, Plan(LEVELS["all"], device="cuda")), clip, RECIPE))
+        run_to_end(sampling.paint(Execution(model, Plan(LEVELS["all"], device="cuda")), clip, RECIPE))
     assert refused.value.code == "out-of-memory" and "clip" in refused.value.advice
 
 
@@ -253,7 +258,7 @@ GB = 10**9
 
 
 def choose(*arguments: Any, **named: Any) -> Plan:
-    return finish(memory_plan.choose(*arguments, **named))
+    return run_to_end(memory_plan.choose(*arguments, **named))
 
 
 def need(**changes: Any) -> Need:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.diffusion.in_between import Pair, View, between
-from pantheon360_blender.core import equirectangular
-from pantheon360_blender.core.cameras import interpolate, pose_matrix, rotation_from_heading
+from backend.diffusion.shot.in_between import Pair, View, between
 from pantheon360_blender.core.errors import PoseError
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.cameras import interpolate, pose_matrix, rotation_from_heading
 
 WIDTH = 256
 SHAPE = (WIDTH // 2, WIDTH)

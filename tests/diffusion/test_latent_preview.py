@@ -10,7 +10,7 @@ pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 
 import torch
 
-from backend.diffusion.latent_preview import WIDTH, LatentPreview
+from backend.diffusion.clip.latent_preview import WIDTH, LatentPreview
 
 
 def patches(seed: int) -> np.ndarray:

@@ -25,16 +25,20 @@ import safetensors.torch
 import torch
 
 from backend import runner
-from backend.diffusion import anchors, autoencoder, model_folder, sampling, tiny_model
-from backend.diffusion.execution import Execution
-from backend.diffusion.loading import load
-from backend.diffusion.memory_plan import LEVELS, Plan
-from backend.diffusion.options import PaintOptions
-from backend.diffusion.trajectory import Trajectory
-from pantheon360_blender.core import equirectangular, png
+from backend.diffusion.clip import sampling
+from backend.diffusion.clip.passes import prepare_passes
+from backend.diffusion.execution.execution import Execution
+from backend.diffusion.execution.memory_plan import LEVELS, Plan
+from backend.diffusion.models import model_folder, tiny_model
+from backend.diffusion.models.loading import load
+from backend.diffusion.networks import autoencoder
+from backend.diffusion.shot.trajectory import Trajectory
 from pantheon360_blender.core.errors import FileError, JobError, PantheonError
-from pantheon360_blender.core.job_folder import JobFolder
-from pantheon360_blender.core.progress import Progress, finish
+from pantheon360_blender.core.formats import png
+from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.paint_settings import PaintOptions
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.progress import Progress, run_to_end
 
 ROOT = Path(__file__).resolve().parents[2]
 Shot = Callable[..., JobFolder]
@@ -50,7 +54,7 @@ def copy_of(folder: JobFolder, place: Path) -> JobFolder:
 
 
 def painted(folder: JobFolder) -> JobFolder:
-    finish(runner.run(folder.path))
+    run_to_end(runner.run(folder.path))
     return folder
 
 
@@ -69,7 +73,7 @@ def test_the_first_clip_is_the_one_painted_alone(shot: Shot, smaller: Path) -> N
     assert [(part.first, part.last) for part in trajectory.segments] == [(0, 3), (3, 6), (5, 8)]
     recipe = PaintOptions.from_json(folder.job.settings["diffusion"]).recipe(model.card, int(folder.job.seed))
     execution = Execution(load(model), Plan(LEVELS["all"]))
-    alone = finish(sampling.paint(execution, finish(trajectory.clip(trajectory.segments[0])), recipe))
+    alone = run_to_end(sampling.paint(execution, run_to_end(trajectory.clip(trajectory.segments[0])), recipe))
     painted(folder)
     for index in range(3):  # the fourth belongs to the second clip
         assert np.array_equal(png.read(folder.frame_file(index + 1)), alone[index])
@@ -84,12 +88,12 @@ def test_a_clip_goes_on_from_what_was_painted(shot: Shot, smaller: Path) -> None
     execution = Execution(load(model_folder.open(smaller)), Plan(LEVELS["all"]))
     recipe = PaintOptions(steps=2).recipe(execution.model.card, int(folder.job.seed))
     first, second = stored(folder, 0), stored(folder, 1)
-    decoded = autoencoder.images_of(finish(execution.decode(first["latents"], recipe.handling)))
+    decoded = autoencoder.images_of(run_to_end(execution.decode(first["latents"], recipe.handling)))
     assert np.array_equal(first["handover"], decoded[1])
 
-    clip = finish(trajectory.clip(trajectory.segments[1], decoded[1]))
-    passes = finish(anchors.prepare(execution, clip, recipe.configuration, recipe.handling))
-    latents = finish(sampling.paint_latents(execution, clip, passes, recipe))
+    clip = run_to_end(trajectory.clip(trajectory.segments[1], decoded[1]))
+    passes = run_to_end(prepare_passes(execution, clip, recipe.configuration, recipe.handling))
+    latents = run_to_end(sampling.paint_latents(execution, clip, passes, recipe))
     shares = torch.tensor([1, 2 / 3, 1 / 3]).view(3, 1, 1, 1)
     expected = torch.cat([shares * first["latents"][1:] + (1 - shares) * latents[:3], latents[3:]])
     assert torch.allclose(second["latents"], expected, atol=1e-5)
@@ -102,7 +106,7 @@ def stored(folder: JobFolder, index: int) -> dict[str, torch.Tensor]:
 def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Shot) -> None:
     folder = shot(7, anchors=(0, 3, 6))
     trajectory = Trajectory(folder, 128, clip=4)
-    clips = [finish(trajectory.clip(segment)) for segment in trajectory.segments]
+    clips = [run_to_end(trajectory.clip(segment)) for segment in trajectory.segments]
     assert [len(clip) for clip in clips] == [4, 4] and clips[1].first == 3
     assert clips[0].end is not None and np.array_equal(clips[0].end, clips[1].start)
     painted(folder)
@@ -112,9 +116,9 @@ def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Sh
 
 def test_without_a_capture_the_nearest_tells_what_the_place_looks_like(shot: Shot) -> None:
     trajectory = Trajectory(shot(8, anchors=(4,)), 128, clip=8)
-    clip = finish(trajectory.clip(trajectory.segments[0]))
-    assert clip.start is None and clip.end is not None and clip.look is not None
-    assert (clip.look > 0).mean() > 0.9 > 0.5 > (clip.geometry[0].colour > 0).mean()
+    clip = run_to_end(trajectory.clip(trajectory.segments[0]))
+    assert clip.start is None and clip.end is not None and clip.clip_image is not None
+    assert (clip.clip_image > 0).mean() > 0.9 > 0.5 > (clip.geometry[0].colour > 0).mean()
 
 
 def test_frames_between_painted_ones_are_warped(shot: Shot) -> None:
@@ -227,7 +231,7 @@ def test_cancelled_within_one_step_and_gone_on_with(shot: Shot, tmp_path: Path) 
 def test_progress_names_phase_step_and_clip(shot: Shot) -> None:
     steps = list(runner.run(shot(7, overlap=1).path))
     phases = list(dict.fromkeys(step.phase for step in steps))
-    stages = ("Reading the geometry", "Encoding", "Looking at anchors", "Denoising", "Decoding", "Writing frames")
+    stages = ("Reading the geometry", "Encoding", "Encoding anchors", "Denoising", "Decoding", "Writing frames")
     named = [phase for phase in phases if phase.startswith(stages)]
     assert named == [f"{stage}, clip {clip} of 2" for clip in (1, 2) for stage in stages]
     denoising = [(step.step, step.of) for step in steps if step.phase == "Denoising, clip 2 of 2"]
@@ -290,7 +294,7 @@ def test_what_the_model_sees_is_saved_as_videos(shot: Shot) -> None:
 
     folder = painted(shot(4, anchors=(0, 3), save_seen=True))
     trajectory = Trajectory(folder, 128, clip=4)
-    clip = finish(trajectory.clip(trajectory.segments[0]))
+    clip = run_to_end(trajectory.clip(trajectory.segments[0]))
     for name, picture in (("0001.mp4", clip.start), ("0001-2.mp4", clip.end)):
         with av.open(str(folder.path / "seen" / name)) as video:
             shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]

@@ -15,8 +15,8 @@ pytest.importorskip("diffusers", reason="needs diffusers")
 
 from safetensors.torch import save_file  # noqa: E402
 
-from backend.diffusion import loading, lora, model_folder  # noqa: E402
-from backend.diffusion.errors import ModelError  # noqa: E402
+from backend.diffusion.models import loading, lora, model_folder  # noqa: E402
+from pantheon360_blender.core.errors import ModelError  # noqa: E402
 
 TO_Q = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 TO_OUT = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from backend.diffusion.execution import execution
+
 pytest.importorskip("torch", reason="the backend environment has torch")
 pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 
@@ -15,9 +17,11 @@ import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from backend.diffusion import autoencoder, feed_forward, memory, panorama, sampling, tiny_model
-from backend.diffusion.options import OFF, Handling
-from pantheon360_blender.core.progress import finish
+from backend.diffusion.execution import dry_run
+from backend.diffusion.models import tiny_model
+from backend.diffusion.networks import autoencoder, feed_forward, panorama
+from pantheon360_blender.core.jobs.paint_settings import OFF, Handling
+from pantheon360_blender.core.progress import run_to_end
 
 CONFIGS = tiny_model.configs(tiny_model.card())
 CIRCULAR = Handling(roll="none", padding=0, circular=True)
@@ -85,7 +89,7 @@ def reused(x: Any) -> Any:
 def test_peak_is_what_one_counts_by_hand(work: Work, tensors: float) -> None:
     for device in ("cpu", "meta"):
         x = torch.ones(COUNT, device=device)
-        assert memory.peak(lambda x=x: work(x)) == tensors * BYTES
+        assert dry_run.peak(lambda x=x: work(x)) == tensors * BYTES
     x = torch.ones(COUNT)
     assert profiled(lambda: work(x)) == pytest.approx(tensors * BYTES, abs=64)
 
@@ -95,7 +99,7 @@ def test_peak_is_what_one_counts_by_hand(work: Work, tensors: float) -> None:
 def test_convolutions_work_on_copies(channels: tuple[int, int]) -> None:
     image, weight = torch.ones(2, channels[0], 64, 64), torch.ones(channels[1], channels[0], 3, 3)
     blank = image.to("meta"), weight.to("meta")
-    found = memory.peak(lambda: functional.conv2d(*blank, padding=1))
+    found = dry_run.peak(lambda: functional.conv2d(*blank, padding=1))
     assert found == profiled(lambda: functional.conv2d(image, weight, padding=1))
 
 
@@ -104,7 +108,7 @@ def test_convolutions_work_on_copies(channels: tuple[int, int]) -> None:
 def test_attention_never_has_all_its_scores(queries: int) -> None:
     query = torch.ones(4, queries, 8, 16).transpose(1, 2)
     blank = query.to("meta")
-    found = memory.peak(lambda: functional.scaled_dot_product_attention(blank, blank, value=blank))
+    found = dry_run.peak(lambda: functional.scaled_dot_product_attention(blank, blank, value=blank))
     assert found == pytest.approx(query.nbytes, rel=0.1)
     measured = profiled(lambda: functional.scaled_dot_product_attention(query, query, value=query))
     assert measured < 2 * query.nbytes < 4 * 8 * queries**2 * query.itemsize, "torch's own is not fused here"
@@ -117,10 +121,10 @@ def test_unet_takes_what_was_estimated(components: Any, clips: int, handling: Ha
     told = torch.zeros(clips, 8, 32), torch.zeros(clips, 3)
 
     def predict() -> Any:
-        return sampling.predictor(components.unet)(torch.zeros(clips, 4, 8, 8, 16), torch.zeros(()), *told)
+        return execution.predictor(components.unet)(torch.zeros(clips, 4, 8, 8, 16), torch.zeros(()), *told)
 
     for chunked in (True, False):
-        estimate = memory.unet_peak(CONFIGS["unet"], **{**SHAPE, "clips": clips}, handling=handling, chunked=chunked)
+        estimate = dry_run.unet_peak(CONFIGS["unet"], **{**SHAPE, "clips": clips}, handling=handling, chunked=chunked)
         with panorama.circular_convolutions(*[components.unet] if handling.circular else []):
             if chunked:
                 with feed_forward.chunked(components.unet):
@@ -140,10 +144,10 @@ def test_vae_takes_what_was_estimated(handling: Handling, two_threads: None) -> 
     video = torch.zeros(()).expand(frames, 3, 8 * height, 8 * width)
     latents = torch.zeros(frames, 4, height, width)
     given = {"frames": frames, "dtype": torch.float32, "handling": handling}
-    encoding = memory.encode_peak(config, height=8 * height, width=8 * width, **given)
-    decoding = memory.decode_peak(config, height=height, width=width, **given)
-    encoded = profiled(lambda: finish(autoencoder.encode(vae, video, handling, chunk=frames)))
-    decoded = profiled(lambda: finish(autoencoder.decode(vae, latents, handling)))
+    encoding = dry_run.encode_peak(config, height=8 * height, width=8 * width, **given)
+    decoding = dry_run.decode_peak(config, height=height, width=width, **given)
+    encoded = profiled(lambda: run_to_end(autoencoder.encode(vae, video, handling, chunk=frames)))
+    decoded = profiled(lambda: run_to_end(autoencoder.decode(vae, latents, handling)))
     assert encoding == pytest.approx(encoded, rel=0.05)
     assert decoding == pytest.approx(decoded, rel=0.05)
 
@@ -151,10 +155,10 @@ def test_vae_takes_what_was_estimated(handling: Handling, two_threads: None) -> 
 @pytest.mark.parametrize("larger", ["clips", "frames", "height", "width"])
 def test_twice_as_much_takes_twice_as_much(larger: str) -> None:
     twice = {**SHAPE, larger: 2 * SHAPE[larger]}
-    assert 1.8 < memory.unet_peak(CONFIGS["unet"], **twice) / memory.unet_peak(CONFIGS["unet"], **SHAPE) < 2.4
+    assert 1.8 < dry_run.unet_peak(CONFIGS["unet"], **twice) / dry_run.unet_peak(CONFIGS["unet"], **SHAPE) < 2.4
     if larger == "clips":
         return
-    for estimate in (memory.encode_peak, memory.decode_peak):
+    for estimate in (dry_run.encode_peak, dry_run.decode_peak):
         small, large = ({**shape, "height": 8 * shape["height"]} for shape in (SHAPE, twice))
         del small["clips"], large["clips"]
         assert estimate(CONFIGS["vae"], **large) == pytest.approx(2 * estimate(CONFIGS["vae"], **small), rel=0.05)
@@ -162,10 +166,12 @@ def test_twice_as_much_takes_twice_as_much(larger: str) -> None:
 
 def test_half_precision_takes_half() -> None:
     half = {**SHAPE, "dtype": torch.float16}
-    whole, halved = (memory.unet_peak(CONFIGS["unet"], **shape) for shape in (SHAPE, half))
+    whole, halved = (dry_run.unet_peak(CONFIGS["unet"], **shape) for shape in (SHAPE, half))
     assert halved == pytest.approx(whole / 2, rel=0.05)
     del half["clips"]
-    whole, halved = (memory.decode_peak(CONFIGS["vae"], **{**half, "dtype": d}) for d in (torch.float32, torch.float16))
+    whole, halved = (
+        dry_run.decode_peak(CONFIGS["vae"], **{**half, "dtype": d}) for d in (torch.float32, torch.float16)
+    )
     assert halved == pytest.approx(whole / 2, rel=0.05)
 
 
@@ -173,36 +179,36 @@ def test_encoder_that_must_not_be_in_half_precision_takes_as_much_as_in_full() -
     """And its weights in full precision besides (autoencoder.encode)."""
     shape = {name: value for name, value in SHAPE.items() if name not in ("clips", "dtype")}
     kept = {**CONFIGS["vae"], "force_upcast": False}
-    full = memory.encode_peak(CONFIGS["vae"], **shape, dtype=torch.float32)
-    converted = full + memory.weights("vae", CONFIGS["vae"], torch.float32)
-    assert memory.encode_peak(CONFIGS["vae"], **shape, dtype=torch.float16) == converted
-    assert memory.encode_peak(kept, **shape, dtype=torch.float16) < 0.6 * full
+    full = dry_run.encode_peak(CONFIGS["vae"], **shape, dtype=torch.float32)
+    converted = full + dry_run.weights("vae", CONFIGS["vae"], torch.float32)
+    assert dry_run.encode_peak(CONFIGS["vae"], **shape, dtype=torch.float16) == converted
+    assert dry_run.encode_peak(kept, **shape, dtype=torch.float16) < 0.6 * full
 
 
 def test_chunks_take_less_and_predict_the_same(components: Any) -> None:
     noise = torch.randn(1, 4, 8, 8, 16, generator=torch.Generator().manual_seed(1))
     given = (noise, torch.tensor(0.5), torch.zeros(1, 8, 32), torch.zeros(1, 3))
-    predict = sampling.predictor(components.unet)
+    predict = execution.predictor(components.unet)
     with torch.no_grad():
         whole = predict(*given)
-        taken = memory.peak(lambda: predict(*given))
+        taken = dry_run.peak(lambda: predict(*given))
         with feed_forward.chunked(components.unet):
             assert torch.allclose(predict(*given), whole, atol=1e-5)
-            assert memory.peak(lambda: predict(*given)) < 0.8 * taken
-        assert memory.peak(lambda: predict(*given)) == taken
+            assert dry_run.peak(lambda: predict(*given)) < 0.8 * taken
+        assert dry_run.peak(lambda: predict(*given)) == taken
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "image_encoder"])
 def test_weights_take_what_is_loaded(components: Any, part: str) -> None:
     loaded = sum(weight.nbytes for weight in getattr(components, part).parameters())
-    assert memory.weights(part, CONFIGS[part], torch.float32) == loaded
-    assert memory.weights(part, CONFIGS[part], torch.float16) == loaded / 2
+    assert dry_run.weights(part, CONFIGS[part], torch.float32) == loaded
+    assert dry_run.weights(part, CONFIGS[part], torch.float16) == loaded / 2
 
 
 def test_weights_of_full_size_are_those_that_stability_published() -> None:
     """SVD-XT's U-Net in half precision is a file of 3.05 GB."""
     card = tiny_model.card("full", conditioning=("noise:4", "geometry:4"))
-    published = memory.weights("unet", tiny_model.configs(card, "full")["unet"], torch.float16)
+    published = dry_run.weights("unet", tiny_model.configs(card, "full")["unet"], torch.float16)
     assert published == pytest.approx(3.05e9, rel=0.002)
 
 
@@ -212,9 +218,9 @@ def tensors_alive() -> int:
 
 
 def test_nothing_is_left_behind() -> None:
-    memory.unet_peak(CONFIGS["unet"], **{**SHAPE, "width": 40})  # the network is kept
+    dry_run.unet_peak(CONFIGS["unet"], **{**SHAPE, "width": 40})  # the network is kept
     before = tensors_alive()
-    memory.unet_peak(CONFIGS["unet"], **{**SHAPE, "width": 24}, chunked=True)
+    dry_run.unet_peak(CONFIGS["unet"], **{**SHAPE, "width": 24}, chunked=True)
     assert tensors_alive() == before
 
 
@@ -223,7 +229,7 @@ def test_work_that_fails_leaves_torch_as_it_was() -> None:
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        memory.peak(fail)
+        dry_run.peak(fail)
     query = torch.ones(1, 2, 8, 16, device="meta")
     bare = functional.scaled_dot_product_attention(query, query, query)
     assert bare.is_contiguous() and torch.utils._python_dispatch._get_current_dispatch_mode() is None

@@ -20,8 +20,10 @@ pytest.importorskip("diffusers", reason="needs diffusers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from backend.diffusion import architecture, loading, model_card, model_folder, schedulers, tensor_file, tiny_model  # noqa: E402
-from backend.diffusion.errors import ModelError  # noqa: E402
+from backend.diffusion.models import architecture, loading, model_folder, tensor_file, tiny_model  # noqa: E402
+from backend.diffusion.networks import schedulers  # noqa: E402
+from pantheon360_blender.core.errors import ModelError  # noqa: E402
+from pantheon360_blender.core.jobs import model_card  # noqa: E402
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 VAE = "vae/diffusion_pytorch_model.safetensors"

@@ -19,9 +19,10 @@ pytest.importorskip("diffusers", reason="needs diffusers")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from backend.__main__ import main  # noqa: E402
-from backend.diffusion import loading, model_card, model_folder, model_store  # noqa: E402
-from backend.diffusion.errors import ModelError  # noqa: E402
-from pantheon360_blender.core.progress import finish  # noqa: E402
+from backend.diffusion.models import loading, model_folder, model_store  # noqa: E402
+from pantheon360_blender.core.errors import ModelError  # noqa: E402
+from pantheon360_blender.core.jobs import model_card  # noqa: E402
+from pantheon360_blender.core.progress import run_to_end  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -70,7 +71,7 @@ def test_where_models_are(platform: str, environment: dict[str, str], expected: 
 
 @pytest.mark.parametrize("copy", [False, True])
 def test_an_added_model_is_found_by_its_name_and_loads(tiny: Path, store: Path, copy: bool) -> None:
-    entry = finish(model_store.add(str(tiny), name="mine", copy=copy))
+    entry = run_to_end(model_store.add(str(tiny), name="mine", copy=copy))
     assert entry.folder is not None and [found.name for found in model_store.entries()] == ["mine"]
     assert (store / "mine" / UNET).exists() == copy
     loaded = loading.load(model_store.find("mine"))
@@ -80,8 +81,8 @@ def test_an_added_model_is_found_by_its_name_and_loads(tiny: Path, store: Path, 
 
 def test_a_copy_outlives_its_source_and_a_link_says_what_happened(model: Callable[..., Path]) -> None:
     source = model()
-    finish(model_store.add(str(source), name="copied", copy=True))
-    finish(model_store.add(str(source), name="linked"))
+    run_to_end(model_store.add(str(source), name="copied", copy=True))
+    run_to_end(model_store.add(str(source), name="linked"))
     shutil.rmtree(source)
     copied, linked = model_store.entries()
     assert copied.folder is not None
@@ -92,9 +93,9 @@ def test_a_copy_outlives_its_source_and_a_link_says_what_happened(model: Callabl
 
 def test_a_unet_alone_takes_the_rest_of_its_base(unet_alone: Path, tiny: Path) -> None:
     with pytest.raises(ModelError, match="alone") as refused:
-        finish(model_store.add(str(unet_alone)))
+        run_to_end(model_store.add(str(unet_alone)))
     assert "--base" in refused.value.advice
-    finish(model_store.add(str(unet_alone), base=str(tiny)))
+    run_to_end(model_store.add(str(unet_alone), base=str(tiny)))
     folder = model_store.find("panoramic")
     assert folder.card.kind == "argus" and folder.card.trained and "Argus" in folder.card.capability
     loaded = loading.load(folder)
@@ -106,8 +107,8 @@ def test_a_unet_alone_takes_the_rest_of_its_base(unet_alone: Path, tiny: Path) -
 
 
 def test_the_folder_of_the_unet_itself_will_do_and_a_kind_can_be_told(unet_alone: Path, tiny: Path) -> None:
-    finish(model_store.add(str(tiny), name="base"))
-    finish(model_store.add(str(unet_alone / "unet"), name="tuned", base="base", kind="svd-xt", licence="CC0"))
+    run_to_end(model_store.add(str(tiny), name="base"))
+    run_to_end(model_store.add(str(unet_alone / "unet"), name="tuned", base="base", kind="svd-xt", licence="CC0"))
     card = model_store.find("tuned").card
     assert (card.kind, card.licence) == ("svd-xt", "CC0")
 
@@ -118,7 +119,7 @@ def test_a_unet_of_another_shape_than_its_base_is_refused_and_nothing_is_left(
     config = json.loads((unet_alone / "unet" / "config.json").read_text())
     (unet_alone / "unet" / "config.json").write_text(json.dumps({**config, "cross_attention_dim": 64}))
     with pytest.raises(ModelError, match="panoramic"):
-        finish(model_store.add(str(unet_alone), base=str(tiny)))
+        run_to_end(model_store.add(str(unet_alone), base=str(tiny)))
     assert list(store.iterdir()) == []
 
 
@@ -136,16 +137,16 @@ def test_names_that_are_none(tiny: Path, tmp_path: Path, name: str) -> None:
     before = sorted(tmp_path.iterdir())
     if name:
         with pytest.raises(ModelError):
-            finish(model_store.add(str(tiny), name=name))
+            run_to_end(model_store.add(str(tiny), name=name))
     with pytest.raises(ModelError):
         model_store.find(name or "nothing")
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_name_is_given_once(tiny: Path) -> None:
-    finish(model_store.add(str(tiny), name="mine"))
+    run_to_end(model_store.add(str(tiny), name="mine"))
     with pytest.raises(ModelError, match="already"):
-        finish(model_store.add(str(tiny), name="mine"))
+        run_to_end(model_store.add(str(tiny), name="mine"))
 
 
 # The hub ------------------------------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ def test_a_hub_id_offline_says_how_to_download_it(monkeypatch: pytest.MonkeyPatc
         raise AssertionError("went to the network")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    for look in (model_store.find, lambda model: finish(model_store.add(model))):
+    for look in (model_store.find, lambda model: run_to_end(model_store.add(model))):
         with pytest.raises(ModelError, match="not on this computer") as refused:
             look("stabilityai/stable-video-diffusion-img2vid-xt")
         assert "--download" in refused.value.advice
@@ -167,7 +168,7 @@ def test_a_hub_id_offline_says_how_to_download_it(monkeypatch: pytest.MonkeyPatc
 def test_a_hub_id_that_was_downloaded_before_is_found_offline(tiny: Path, tmp_path: Path) -> None:
     in_hub_cache(tmp_path / "hub", "someone/panoramas", tiny)
     assert model_store.find("someone/panoramas").card.kind == "untrained"
-    finish(model_store.add("someone/panoramas"))
+    run_to_end(model_store.add("someone/panoramas"))
     assert model_store.find("panoramas").bytes > 0
 
 
@@ -177,7 +178,7 @@ def test_a_hub_model_without_a_card_is_called_by_its_id(model: Callable[..., Pat
     in_hub_cache(tmp_path / "hub", "someone/argus-360", path)
     card = model_store.find("someone/argus-360").card
     assert (card.name, card.kind) == ("argus-360", "argus")
-    finish(model_store.add("someone/argus-360", name="mine"))
+    run_to_end(model_store.add("someone/argus-360", name="mine"))
     card = model_store.find("mine").card
     assert (card.name, card.kind) == ("mine", "argus")
 
@@ -192,7 +193,7 @@ def test_a_download_asks_for_safetensors_and_configurations_only(tiny: Path, mon
         return str(tiny)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", pretend)
-    finish(model_store.add("someone/panoramas", download=True))
+    run_to_end(model_store.add("someone/panoramas", download=True))
     assert asked["local_files_only"] is False
     published = [
         "model_index.json", "svd_xt.safetensors", "svd_xt_image_decoder.safetensors", "unet/config.json",
@@ -212,7 +213,7 @@ def test_a_failed_download_says_why(monkeypatch: pytest.MonkeyPatch, failure: st
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
     with pytest.raises(ModelError, match=says) as refused:
-        finish(model_store.add("someone/panoramas", download=True))
+        run_to_end(model_store.add("someone/panoramas", download=True))
     assert refused.value.advice
 
 
@@ -295,7 +296,7 @@ def test_help_imports_no_learning_stack() -> None:
 
 
 def test_cards_of_the_store_can_be_edited_by_hand(tiny: Path, store: Path) -> None:
-    finish(model_store.add(str(tiny), name="mine"))
+    run_to_end(model_store.add(str(tiny), name="mine"))
     value = json.loads((store / "mine" / model_card.FILE).read_text())
     (store / "mine" / model_card.FILE).write_text(json.dumps({**value, "guidance": 4.5}))
     assert model_store.find("mine").card.guidance == 4.5

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from backend.diffusion.model_card import ModelCard
-from backend.diffusion.options import USUAL_STEPS, Handling, PaintOptions
 from pantheon360_blender.core.errors import JobError
+from pantheon360_blender.core.jobs.model_card import ModelCard
+from pantheon360_blender.core.jobs.paint_settings import USUAL_STEPS, Handling, PaintOptions
 
 CARD = ModelCard(
     "Street", "pantheon360", 1024, 512, 25, fps=8, motion_bucket=90, noise_aug=0.1, anchors=2, guidance=2.5
@@ -68,6 +68,6 @@ def test_what_is_no_object_of_settings(record: Any) -> None:
 def test_every_scheduler_has_usual_steps() -> None:
     pytest.importorskip("torch", reason="the backend environment has torch")
     pytest.importorskip("diffusers", reason="the backend environment has diffusers")
-    from backend.diffusion.schedulers import SCHEDULERS
+    from backend.diffusion.networks.schedulers import SCHEDULERS
 
     assert USUAL_STEPS.keys() == SCHEDULERS.keys()

@@ -14,9 +14,10 @@ pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 
 import torch
 
-from backend.diffusion import autoencoder, panorama, tiny_model
-from backend.diffusion.options import OFF, Handling
-from pantheon360_blender.core.progress import finish
+from backend.diffusion.models import tiny_model
+from backend.diffusion.networks import autoencoder, panorama
+from pantheon360_blender.core.jobs.paint_settings import OFF, Handling
+from pantheon360_blender.core.progress import run_to_end
 
 CIRCULAR = Handling(roll="none", padding=0, circular=True)
 
@@ -90,8 +91,8 @@ def test_convolutions_wrap_while_weights_are_offloaded() -> None:
 @pytest.mark.parametrize(("handling", "commutes"), [(CIRCULAR, True), (OFF, False)])
 def test_vae_commutes_with_turning(components: Any, handling: Handling, commutes: bool) -> None:
     video, latents = noise(2, 3, 32, 64).clamp(-1, 1), noise(2, 4, 4, 8)
-    coded = [finish(autoencoder.encode(components.vae, panorama.turned(video, t), handling)) for t in (0, 24)]
-    drawn = [finish(autoencoder.decode(components.vae, panorama.turned(latents, t), handling)) for t in (0, 3)]
+    coded = [run_to_end(autoencoder.encode(components.vae, panorama.turned(video, t), handling)) for t in (0, 24)]
+    drawn = [run_to_end(autoencoder.decode(components.vae, panorama.turned(latents, t), handling)) for t in (0, 3)]
     worst = max(difference(panorama.turned(coded[0], 3), coded[1]), difference(panorama.turned(drawn[0], 24), drawn[1]))
     assert worst < 1e-5 if commutes else worst > 1e-2
 
@@ -103,7 +104,7 @@ def test_padding_comes_near_to_circular_convolutions(components: Any, direction:
     edge = 4 if direction == "decode" else 1
 
     def painted(handling: Handling) -> Any:
-        return finish(getattr(autoencoder, direction)(components.vae, given, handling))
+        return run_to_end(getattr(autoencoder, direction)(components.vae, given, handling))
 
     def seam_error(columns: int) -> float:
         error = (painted(Handling("none", columns, circular=False)) - painted(CIRCULAR)).abs()

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backend.diffusion.execution import execution
+
 pytest.importorskip("torch", reason="the backend environment has torch")
 pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 pytest.importorskip("transformers", reason="the backend environment has transformers")
@@ -19,12 +21,14 @@ import torch
 import transformers
 from PIL import Image
 
-from backend.diffusion import anchors, autoencoder, conditioning, noise, panorama, sampling, schedulers, tiny_model
-from backend.diffusion.anchors import Clip, Pass
-from backend.diffusion.errors import ModelError
-from backend.diffusion.execution import Execution
-from backend.diffusion.options import OFF, Handling, Recipe
-from pantheon360_blender.core.progress import finish
+from backend.diffusion.clip import sampling
+from backend.diffusion.clip.passes import Clip, Pass, prepare_passes
+from backend.diffusion.execution.execution import Execution
+from backend.diffusion.models import tiny_model
+from backend.diffusion.networks import autoencoder, conditioning, noise, panorama, schedulers
+from pantheon360_blender.core.errors import ModelError
+from pantheon360_blender.core.jobs.paint_settings import OFF, Handling, Recipe
+from pantheon360_blender.core.progress import run_to_end
 
 WHOLE = Handling(roll="none", padding=0, circular=True)
 TURNING = Handling(roll="quarter", padding=0, circular=True)
@@ -94,18 +98,18 @@ def test_equals_stock_diffusers(
 
     still = autoencoder.video_of(np.stack([picture] * frames))
     still = still + noise_aug * torch.randn(still[:1].shape, generator=torch.Generator().manual_seed(2))
-    condition = finish(autoencoder.encode(model.vae, still, OFF))
+    condition = run_to_end(autoencoder.encode(model.vae, still, OFF))
     told = Pass(condition, conditioning.tokens(model.image_encoder, picture[None]))
     recipe = Recipe(steps=4, guidance=guidance, noise_aug=noise_aug, handling=OFF)
-    ours = finish(sampling.denoise(sampling.predictor(model.unet), model.scheduler, [told], start, recipe))
-    video = finish(autoencoder.decode(model.vae, ours, OFF, chunk=chunk))
+    ours = run_to_end(sampling.denoise(execution.predictor(model.unet), model.scheduler, [told], start, recipe))
+    video = run_to_end(autoencoder.decode(model.vae, ours, OFF, chunk=chunk))
 
     in_latents, in_frames = difference(ours, last["latents"][0]), difference((video / 2 + 0.5).clamp(0, 1), stock)
     record_property("stock_max_abs_difference", max(in_latents, in_frames))
     assert in_latents <= 1e-5 and in_frames <= 1e-5
-    without = finish(
+    without = run_to_end(
         sampling.denoise(
-            sampling.predictor(model.unet),
+            execution.predictor(model.unet),
             model.scheduler,
             [replace(told, tokens=torch.zeros_like(told.tokens))],
             start,
@@ -170,7 +174,7 @@ def test_there_is_no_seam(
         for seed in range(clips):
             clip = Clip(geometry(seed, 8, 128), start=panoramas(seed + 20, 1, 128)[0])
             painted.append(
-                finish(sampling.paint(Execution(components), clip, Recipe(steps=3, handling=handling, seed=seed)))
+                run_to_end(sampling.paint(Execution(components), clip, Recipe(steps=3, handling=handling, seed=seed)))
             )
         return panorama.seam_ratio(np.concatenate(painted), stride=8)
 
@@ -186,7 +190,7 @@ def test_there_is_no_seam(
 def test_guidance_of_one_asks_once(components: Any) -> None:
     """As the published formula has it: unconditional + 1 * (conditional - unconditional)."""
     asked: list[int] = []
-    predict = sampling.predictor(components.unet)
+    predict = execution.predictor(components.unet)
 
     def counted(inputs: Any, *others: Any) -> Any:
         asked.append(len(inputs))
@@ -194,9 +198,9 @@ def test_guidance_of_one_asks_once(components: Any) -> None:
 
     told, start = random_pass(3, 16), noise.frames(0, 3, (4, 8, 16))
     recipe = Recipe(steps=2, guidance=(1, 1), handling=OFF)
-    once = finish(sampling.denoise(counted, components.scheduler, [told], start, recipe))
+    once = run_to_end(sampling.denoise(counted, components.scheduler, [told], start, recipe))
     assert asked == [1, 1]
-    nearly = finish(
+    nearly = run_to_end(
         sampling.denoise(counted, components.scheduler, [told], start, replace(recipe, guidance=(1, 1 + 1e-6)))
     )
     assert asked == [1, 1, 2, 2]
@@ -228,10 +232,10 @@ def test_a_longer_clip_begins_with_the_same_noise() -> None:
 def test_the_same_seed_gives_the_same_bytes(components: Any, geometry: Callable[..., Any], panoramas: Any) -> None:
     clip = Clip(geometry(0, 3, 128), start=panoramas(1, 1, 128)[0])
     recipe = Recipe(steps=2, handling=Handling(roll="random"), seed=2**63 + 5)
-    painted = [finish(sampling.paint(Execution(components), clip, recipe)) for _ in range(2)]
+    painted = [run_to_end(sampling.paint(Execution(components), clip, recipe)) for _ in range(2)]
     assert painted[0].tobytes() == painted[1].tobytes()
     assert painted[0].shape == (3, 64, 128, 3) and painted[0].dtype == np.uint8
-    other = finish(sampling.paint(Execution(components), clip, replace(recipe, seed=5)))
+    other = run_to_end(sampling.paint(Execution(components), clip, replace(recipe, seed=5)))
     assert np.abs(other.astype(int) - painted[0]).mean() > 1
 
 
@@ -247,12 +251,12 @@ def test_evaluations_in_turn_give_what_all_together_give(components: Any, at_onc
 def test_frames_encoded_together_and_decoded_with_context(components: Any) -> None:
     """Chunks of the encoder change nothing; chunks of the decoder do, and less the more context they have."""
     film = autoencoder.video_of(np.random.default_rng(0).integers(0, 256, (5, 32, 64, 3), dtype=np.uint8))
-    alone, together = (finish(autoencoder.encode(components.vae, film, WHOLE, chunk=chunk)) for chunk in (1, 5))
+    alone, together = (run_to_end(autoencoder.encode(components.vae, film, WHOLE, chunk=chunk)) for chunk in (1, 5))
     assert difference(alone, together) < 1e-5
     latents = noise.frames(0, 6, (4, 4, 8))
-    whole = finish(autoencoder.decode(components.vae, latents, WHOLE))
+    whole = run_to_end(autoencoder.decode(components.vae, latents, WHOLE))
     errors = [
-        difference(finish(autoencoder.decode(components.vae, latents, WHOLE, chunk=2, context=context)), whole)
+        difference(run_to_end(autoencoder.decode(components.vae, latents, WHOLE, chunk=2, context=context)), whole)
         for context in (0, 2, 4)
     ]
     assert errors[0] > errors[1] > errors[2] and errors[2] < 1e-5
@@ -264,7 +268,7 @@ def test_the_encoder_works_in_full_precision(components: Any) -> None:
     video = autoencoder.video_of(np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), dtype=np.uint8))
     dtypes = []
     half.encoder.register_forward_pre_hook(lambda module, inputs: dtypes.append(inputs[0].dtype))
-    encoded = finish(autoencoder.encode(half, video, WHOLE))
+    encoded = run_to_end(autoencoder.encode(half, video, WHOLE))
     assert set(dtypes) == {torch.float32} and half.dtype == torch.float16 and encoded.dtype == torch.float32
 
 
@@ -279,7 +283,7 @@ def test_paints_in_other_precision(components: Any, geometry: Callable[..., Any]
     model = SimpleNamespace(**networks, scheduler=components.scheduler, card=card)
     clip = Clip(geometry(0, 2, 128), start=panoramas(1, 1, 128)[0])
     coarse, fine = (
-        finish(sampling.paint(Execution(each), clip, Recipe(steps=2))).astype(int) for each in (model, components)
+        run_to_end(sampling.paint(Execution(each), clip, Recipe(steps=2))).astype(int) for each in (model, components)
     )
     assert 0 < np.abs(coarse - fine).mean() < 3
 
@@ -301,7 +305,7 @@ def test_every_scheduler_paints_what_the_model_believes(components: Any, name: s
     believed = [step.clean for step in steps if isinstance(step, sampling.Step)]
     assert len(believed) == 7
     assert max(difference(clean, picture) for clean in believed) < 5e-3
-    painted = finish(sampling.denoise(certain, scheduler, [random_pass(3, 16)], start, recipe))
+    painted = run_to_end(sampling.denoise(certain, scheduler, [random_pass(3, 16)], start, recipe))
     assert difference(painted, picture) < 1e-2
 
 
@@ -314,7 +318,7 @@ def test_numbers_that_overflow_are_told(components: Any) -> None:
 
     job = sampling.denoise(broken, components.scheduler, [random_pass(2, 8)], noise.frames(0, 2, (4, 8, 8)), Recipe())
     with pytest.raises(ModelError, match="not finite") as caught:
-        finish(job)
+        run_to_end(job)
     assert caught.value.code == "not-finite"
 
 
@@ -334,7 +338,7 @@ def test_cancelled_between_two_steps(components: Any, geometry: Callable[..., An
 def test_gradients_are_untouched_while_a_step_is_awaited(components: Any) -> None:
     """The generator turns gradients off for itself alone, not for whoever drives it."""
     job = sampling.denoise(
-        sampling.predictor(components.unet),
+        execution.predictor(components.unet),
         components.scheduler,
         [random_pass(2, 8)],
         noise.frames(0, 2, (4, 8, 8)),
@@ -353,19 +357,19 @@ def random_pass(frames: int, columns: int, seed: int = 3, backwards: bool = Fals
 
 
 def denoised(components: Any, passes: list[Pass], start: Any, recipe: Recipe, at_once: int | None = None) -> Any:
-    predict = sampling.predictor(components.unet, at_once)
-    return finish(sampling.denoise(predict, components.scheduler, passes, start, recipe))
+    predict = execution.predictor(components.unet, at_once)
+    return run_to_end(sampling.denoise(predict, components.scheduler, passes, start, recipe))
 
 
 def video(components: Any, clip: Clip, recipe: Recipe, start: Any) -> Any:
     """As sampling.paint, with other noise and without rounding."""
-    passes = finish(anchors.prepare(Execution(components), clip, recipe.configuration, recipe.handling))
+    passes = run_to_end(prepare_passes(Execution(components), clip, recipe.configuration, recipe.handling))
     if recipe.handling.circular:
         with panorama.circular_convolutions(components.unet):
             latents = denoised(components, list(passes), start, recipe)
     else:
         latents = denoised(components, list(passes), start, recipe)
-    return finish(autoencoder.decode(components.vae, latents, recipe.handling))
+    return run_to_end(autoencoder.decode(components.vae, latents, recipe.handling))
 
 
 def difference(a: Any, b: Any) -> float:

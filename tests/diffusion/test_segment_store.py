@@ -12,7 +12,7 @@ pytest.importorskip("safetensors", reason="the backend environment has safetenso
 
 import torch
 
-from backend.diffusion.segment_store import PaintedSegment, SegmentStore, cross_faded
+from backend.diffusion.shot.segment_store import PaintedSegment, SegmentStore, cross_faded
 from pantheon360_blender.core.errors import FileError
 
 LATENTS = torch.randn(3, 4, 2, 4, generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.diffusion.timeline import Segment, owned, painted_frames, segments, without_rests
+from backend.diffusion.shot.timeline import Segment, owned, painted_frames, segments, without_rests
 
 
 @st.composite

@@ -75,7 +75,7 @@ def street(_built: Path, house: House, tmp_path: Path) -> Iterator[Any]:
             image.filepath = str(folder / Path(image.filepath).name)
     bpy.ops.wm.save_mainfile()
     yield bpy.context.scene
-    house("scene.backend_process").stop_shared()
+    house("scene.app.backend_process").stop_shared()
 
 
 @pytest.fixture

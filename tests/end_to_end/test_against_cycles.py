@@ -222,7 +222,7 @@ def interior(depth: np.ndarray) -> np.ndarray:
 
 
 def test_the_cache_from_elsewhere_agrees_with_cycles(house: House, views: list[View], cloud: Any) -> None:
-    frame = house("core.splatting").splat(cloud.points, cloud.colours, views[2].pose, WIDTH)
+    frame = house("core.render.splatting").splat(cloud.points, cloud.colours, views[2].pose, WIDTH)
     found = difference(frame, views[2])
     assert found.compared > 0.3, found
     assert found.acceptable, found
@@ -232,7 +232,7 @@ def test_the_cache_from_elsewhere_agrees_with_cycles(house: House, views: list[V
 def test_the_cache_from_a_captures_own_pose_gives_the_capture(
     house: House, views: list[View], cloud: Any, index: int
 ) -> None:
-    frame = house("core.splatting").splat(cloud.points, cloud.colours, views[index].pose, WIDTH)
+    frame = house("core.render.splatting").splat(cloud.points, cloud.colours, views[index].pose, WIDTH)
     found = difference(frame, views[index])
     assert found.compared > 0.5, found
     assert found.acceptable, found
@@ -252,13 +252,13 @@ def half_a_pixel(pose: np.ndarray) -> np.ndarray:
 
 
 def test_a_wrong_axis_is_noticed(house: House, views: list[View], cloud: Any) -> None:
-    frame = house("core.splatting").splat(cloud.points, cloud.colours, wrong_axis(views[2].pose), WIDTH)
+    frame = house("core.render.splatting").splat(cloud.points, cloud.colours, wrong_axis(views[2].pose), WIDTH)
     assert not difference(frame, views[2]).acceptable
 
 
 def test_half_a_pixel_is_noticed(house: House, views: list[View], cloud: Any) -> None:
     """A sharp measure of shift: correlate the difference image with the horizontal gradient."""
-    splat = house("core.splatting").splat
+    splat = house("core.render.splatting").splat
     right = shift_in_pixels(splat(cloud.points, cloud.colours, views[0].pose, WIDTH), views[0])
     wrong = shift_in_pixels(splat(cloud.points, cloud.colours, half_a_pixel(views[0].pose), WIDTH), views[0])
     assert abs(right) < 0.1, right
@@ -276,8 +276,8 @@ def shift_in_pixels(frame: Any, view: View) -> float:
 
 def test_depth_along_the_axis_is_noticed(house: House, views: list[View], cloud: Any) -> None:
     """Depth is range: replaced by the distance along the camera's axis it is far off."""
-    frame = house("core.splatting").splat(cloud.points, cloud.colours, views[2].pose, WIDTH)
-    directions = house("core.equirectangular").directions(WIDTH)
+    frame = house("core.render.splatting").splat(cloud.points, cloud.colours, views[2].pose, WIDTH)
+    directions = house("core.panorama.equirectangular").directions(WIDTH)
     along_axis = frame.depth * np.abs(directions[..., 2])
     covered = frame.coverage & interior(views[2].depth)
     relative = np.abs(along_axis[covered] - views[2].depth[covered]) / views[2].depth[covered]

@@ -75,7 +75,7 @@ def room(_room: Path, tmp_path: Path, house: House) -> Iterator[Any]:
     scene = bpy.context.scene
     scene.pantheon360.jobs_folder = str(tmp_path / "jobs")
     yield scene
-    house("scene.backend_process").stop_shared()
+    house("scene.app.backend_process").stop_shared()
 
 
 def only_job(tmp_path: Path) -> Path:
@@ -92,7 +92,7 @@ def picture_of(path: Path) -> np.ndarray:
 def test_the_cache_holds_the_bytes(room: Any, house: House) -> None:
     import bpy
 
-    cloud = house("scene.cache").evaluated_points(bpy.context.evaluated_depsgraph_get())
+    cloud = house("scene.cache.cache_objects").evaluated_points(bpy.context.evaluated_depsgraph_get())
     np.testing.assert_array_equal(cloud.colours.reshape(HEIGHT, WIDTH, 3), every_byte())
 
 
@@ -107,7 +107,7 @@ def test_a_cache_that_was_edited_and_saved_holds_the_bytes(room: Any, house: Hou
     bpy.ops.object.mode_set(mode="OBJECT")
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "edited.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "edited.blend"))
-    cloud = house("scene.cache").evaluated_points(bpy.context.evaluated_depsgraph_get())
+    cloud = house("scene.cache.cache_objects").evaluated_points(bpy.context.evaluated_depsgraph_get())
     np.testing.assert_array_equal(cloud.colours.reshape(HEIGHT, WIDTH, 3), every_byte())
 
 
@@ -151,7 +151,7 @@ def rendered(scene: Any, frame: int, folder: Path) -> np.ndarray:
 
 
 def set_up_engine(scene: Any, house: House) -> None:
-    house("scene.render_engine").set_up(scene)
+    house("scene.render.render_engine").set_up(scene)
     scene.view_settings.view_transform = "Standard"
     scene.render.dither_intensity = 0.0
 
@@ -208,15 +208,15 @@ def test_the_lossless_video_has_the_bytes(room: Any, house: House, tmp_path: Pat
 
     assert bpy.ops.pantheon360.generate() == {"FINISHED"}
     job = only_job(tmp_path)
-    folder = house("core.job_folder").JobFolder.open(job)
+    folder = house("core.jobs.job_folder").JobFolder.open(job)
     movie = tmp_path / "lossless.mp4"
-    house("scene.jobs").run_blocking(house("scene.video").encode(folder, movie, quality="LOSSLESS"))
+    house("scene.app.jobs").run_blocking(house("scene.shot.video").encode(folder, movie, quality="LOSSLESS"))
     found = decoded(movie)
     wanted = np.stack([picture_of(job / "frames" / f"{frame:06d}.png") for frame in (1, 2, 3)])
     assert len(np.unique(as_numbers(wanted))) > 30000
     np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(decoded_by_ffmpeg(movie), wanted)
-    assert house("core.spherical_video").read(movie).v2
+    assert house("core.formats.spherical_video").read(movie).v2
 
 
 def decoded(movie: Path) -> np.ndarray:

@@ -350,7 +350,7 @@ def test_points_that_are_not_numbers_are_as_if_deleted(street: Any, house: House
 
     edit_cache(street, spoil)
     assert bpy.ops.pantheon360.generate() == {"FINISHED"}
-    evaluated = house("scene.cache").evaluated_points(bpy.context.evaluated_depsgraph_get())
+    evaluated = house("scene.cache.cache_objects").evaluated_points(bpy.context.evaluated_depsgraph_get())
     assert np.isfinite(evaluated.points).all()
     bpy.ops.wm.revert_mainfile()
     scene = bpy.context.scene
@@ -391,7 +391,7 @@ def test_a_camera_inside_a_wall_just_works(street: Any, house: House, place: str
     from PIL import Image
 
     wall = bpy.data.objects["Proxy Wall"].location
-    cloud = house("scene.cache").evaluated_points(bpy.context.evaluated_depsgraph_get())
+    cloud = house("scene.cache.cache_objects").evaluated_points(bpy.context.evaluated_depsgraph_get())
     centre = np.array(street.pantheon360.start_capture.location)
     where = {
         "in the wall": np.array(wall),
@@ -477,8 +477,8 @@ def test_a_full_disk_while_encoding_keeps_the_frames_and_makes_no_half_video(
         assert bpy.ops.pantheon360.render_geometry() == {"FINISHED"}
         (folder,) = disk.iterdir()
         ballast = fill(disk, leave=1 << 21)
-        house("scene.jobs").run_blocking(
-            house("scene.backend_process").paint(house("core.job_folder").JobFolder.open(folder))
+        house("scene.app.jobs").run_blocking(
+            house("scene.app.backend_process").paint(house("core.jobs.job_folder").JobFolder.open(folder))
         )
         painted = frames_of(folder)
         assert len(painted) == FRAMES
@@ -490,7 +490,7 @@ def test_a_full_disk_while_encoding_keeps_the_frames_and_makes_no_half_video(
         ballast.unlink()
         assert bpy.ops.pantheon360.resume() == {"FINISHED"}
         assert frames_of(folder) == painted
-        assert house("core.spherical_video").read(folder / "video.mp4").v2
+        assert house("core.formats.spherical_video").read(folder / "video.mp4").v2
 
 
 def test_a_read_only_disk_is_named_and_nothing_of_the_scene_is_lost(
@@ -550,7 +550,7 @@ def test_everything_works_in_a_folder_of_any_name(build_street: Any, house: Hous
             scene.pantheon360.strip_source = source
             assert bpy.ops.pantheon360.generate() == {"FINISHED"}
     finally:
-        house("scene.backend_process").stop_shared()
+        house("scene.app.backend_process").stop_shared()
     bpy.ops.wm.save_mainfile()
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     image, movie = strips()
@@ -559,7 +559,7 @@ def test_everything_works_in_a_folder_of_any_name(build_street: Any, house: Hous
     for strip in (image, movie):
         assert Path(bpy.path.abspath(strip["pantheon360_folder"])) in jobs(scene)
     assert bpy.ops.pantheon360.tag_360(filepath=bpy.path.abspath(movie.filepath)) == {"FINISHED"}
-    assert house("core.spherical_video").read(jobs(scene)[-1] / "video_360.mp4").v1
+    assert house("core.formats.spherical_video").read(jobs(scene)[-1] / "video_360.mp4").v1
 
 
 def test_a_half_finished_job_moved_elsewhere_goes_on_there(

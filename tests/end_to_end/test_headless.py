@@ -183,7 +183,7 @@ OPTIONS = {
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_helps(house: House, capfd: pytest.CaptureFixture[str], verb: str) -> None:
     capfd.readouterr()
-    assert house("scene.command_line").main([verb, "--help"]) == 0
+    assert house("cli.command_line").main([verb, "--help"]) == 0
     out = capfd.readouterr().out
     assert f"usage: blender --command pantheon360 {verb}" in out
     for option in OPTIONS[verb]:
@@ -203,7 +203,7 @@ def test_a_saved_file_on_a_read_only_disk_keeps_its_frames(
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         capfd.readouterr()
         arguments = ["generate", str(disk / "street.blend"), "--frames", "1-2", "--output", str(tmp_path / "out")]
-        assert house("scene.command_line").main(arguments) == 1
+        assert house("cli.command_line").main(arguments) == 1
         err = capfd.readouterr().err
         assert str(disk / "street.blend") in err and "cannot be saved" in err and "--save-as" in err
         assert "Traceback" not in err

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.diffusion import model_card
-from backend.diffusion.model_card import ModelCard
+from pantheon360_blender.core.jobs import model_card
+from pantheon360_blender.core.jobs.model_card import ModelCard
 
 House = Callable[[str], ModuleType]
 
@@ -38,7 +38,7 @@ class Layout:
         assert name in data.bl_rna.properties, f"{data} has no {name}"
         self.shown.append(name)
 
-    template_ID = prop  # noqa: N815 - Blender's name
+    template_ID = prop  # noqa: N815
 
     def prop_enum(self, data: Any, name: str, value: str, **_: Any) -> None:
         assert value in data.bl_rna.properties[name].enum_items
@@ -84,8 +84,8 @@ def draw(house: House, blend: Any) -> Callable[..., Layout]:
 def capture(house: House, blend: Any) -> Any:
     import bpy
 
-    image = house("scene.images").from_array("here", np.full((16, 32, 3), 90, np.uint8))
-    obj = house("scene.captures").create(blend, "here", image, (0, 0, 2))
+    image = house("scene.captures.images").from_array("here", np.full((16, 32, 3), 90, np.uint8))
+    obj = house("scene.captures.capture_objects").create(blend, "here", image, (0, 0, 2))
     bpy.context.view_layer.update()
     bpy.context.view_layer.objects.active = obj
     return obj
@@ -251,7 +251,7 @@ def test_a_running_job_shows_its_progress_where_its_button_was(
 ) -> None:
     import bpy
 
-    jobs, progress = house("scene.jobs"), house("core.progress")
+    jobs, progress = house("scene.app.jobs"), house("core.progress")
     if bpy.context.window is None:
         pytest.skip("this Blender has no window, not even a hidden one")
     running = iter([progress.Progress("Projecting captures", 1, 4, waiting=True)])
@@ -301,7 +301,7 @@ def test_what_artists_read_follows_blenders_conventions(house: House) -> None:
     assert len(operators) >= 9
     properties = house("scene.properties")
     groups = [*(group for _, group in properties.GROUPS), *properties.NESTED]
-    for owner in (*operators, *groups, house("scene.preferences").PANTHEON360_AP_preferences):
+    for owner in (*operators, *groups, house("scene.app.preferences").PANTHEON360_AP_preferences):
         texts = [owner.bl_rna.description] if owner in operators else []
         labels = [owner.bl_label] if owner in operators else []
         for each in owner.bl_rna.properties:

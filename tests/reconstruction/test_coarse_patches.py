@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("numba", reason="needs the backend's environment")
 
-from backend.reconstruction import matching
-from backend.reconstruction.cube_map import cube_map
+from backend.reconstruction.dense import matching
+from backend.reconstruction.dense.cube_map import cube_map
 
 
 @pytest.mark.parametrize("width", [16, 64, 512])

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="range maps are merged in the backend's environment")
 
-from backend.reconstruction import crop_alignment, from_crops
-from backend.reconstruction.from_crops import DISPARITY, CropGeometry
+from backend.reconstruction.crops import crop_alignment, from_crops
+from backend.reconstruction.crops.from_crops import DISPARITY, CropGeometry
 from backend.reconstruction.reconstruction import Reconstruction
-from pantheon360_blender.core import equirectangular
-from pantheon360_blender.core.cameras import rotation_from_heading
-from pantheon360_blender.core.capture import Capture
+from backend.reconstruction.rig import Layout, Rig, bands, cube, horizon, icosahedron
 from pantheon360_blender.core.errors import PantheonError
-from pantheon360_blender.core.rig import Layout, Rig, bands, cube, horizon, icosahedron
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.cameras import rotation_from_heading
+from pantheon360_blender.core.panorama.capture import Capture
 
 LOW, HIGH = np.array([-3.0, -4.0, 0.0]), np.array([4.0, 5.0, 3.0])
 SIZE, WIDTH = 64, 128

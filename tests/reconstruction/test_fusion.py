@@ -10,10 +10,10 @@ import pytest
 
 from backend.reconstruction import depth_map, fusion
 from backend.reconstruction.depth_map import DepthMap
-from pantheon360_blender.core import equirectangular
-from pantheon360_blender.core.capture import Capture
-from pantheon360_blender.core.point_cloud import PointCloud
-from pantheon360_blender.core.progress import finish
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points.point_cloud import PointCloud
+from pantheon360_blender.core.progress import run_to_end
 
 RADIUS = 5.0
 WIDTH = 128
@@ -51,7 +51,7 @@ def depth_of(capture: Capture) -> DepthMap:
 
 
 def fused(maps: list[DepthMap | None], **options: Any) -> PointCloud:
-    return finish(fusion.fuse(captures(), maps, 0.5, **options))
+    return run_to_end(fusion.fuse(captures(), maps, 0.5, **options))
 
 
 def test_a_surface_is_there_once_and_from_its_nearest_capture() -> None:
@@ -134,7 +134,7 @@ def test_more_points_than_pixels_lie_on_the_same_surface_in_the_colours_of_the_p
         large = depth_map.enlarged(depth, 2)
         error = np.abs(large.range / sphere_range(capture.pose, 2 * WIDTH) - 1)
         assert np.percentile(error, 99) < 2e-3 < np.abs(depth.range.repeat(2, 0).repeat(2, 1) / large.range - 1).max()
-    cloud = finish(fusion.fuse(fine, maps, 0.5, nearest_only=False, finer=2))
+    cloud = run_to_end(fusion.fuse(fine, maps, 0.5, nearest_only=False, finer=2))
     assert len(cloud) > 3.5 * len(fused(list(maps), nearest_only=False))
     assert set(np.unique(cloud.colours)) == {0, 255}
     np.testing.assert_allclose(np.linalg.norm(cloud.points, axis=1), RADIUS, rtol=5e-3)

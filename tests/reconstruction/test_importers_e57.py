@@ -14,9 +14,10 @@ pye57 = pytest.importorskip("pye57", reason="needs the backend's environment")
 from pye57 import libe57  # noqa: E402
 
 from backend.importers import SourceError, open_source  # noqa: E402
-from pantheon360_blender.core import cameras, png  # noqa: E402
 from pantheon360_blender.core.errors import PantheonError  # noqa: E402
-from pantheon360_blender.core.progress import finish  # noqa: E402
+from pantheon360_blender.core.formats import png  # noqa: E402
+from pantheon360_blender.core.panorama import cameras  # noqa: E402
+from pantheon360_blender.core.progress import run_to_end  # noqa: E402
 
 COUNT = 2000
 TURN = np.array([np.cos(0.3), 0, 0, np.sin(0.3)])
@@ -83,7 +84,7 @@ def in_the_world(columns: dict[str, np.ndarray], place: np.ndarray = PLACE) -> n
 
 
 def test_scans_come_in_by_their_poses_with_their_colours(tmp_path: Path) -> None:
-    imported = finish(open_source(write(tmp_path / "a.e57", scan(0), scan(1))))
+    imported = run_to_end(open_source(write(tmp_path / "a.e57", scan(0), scan(1))))
     assert imported.cloud is not None
     np.testing.assert_allclose(
         imported.cloud.points, np.vstack([in_the_world(scan(seed)) for seed in (0, 1)]), atol=1e-5
@@ -95,7 +96,7 @@ def test_scans_come_in_by_their_poses_with_their_colours(tmp_path: Path) -> None
 
 def test_a_far_scan_keeps_its_millimetres(tmp_path: Path) -> None:
     far = np.array([500_000.0, 5_400_000.0, 100.0])
-    imported = finish(open_source(write(tmp_path / "a.e57", scan(), place=far)))
+    imported = run_to_end(open_source(write(tmp_path / "a.e57", scan(), place=far)))
     assert imported.cloud is not None and np.abs(imported.cloud.points).max() < 200
     np.testing.assert_allclose(imported.cloud.points + imported.offset, in_the_world(scan(), far), atol=2e-5)
 
@@ -104,7 +105,7 @@ def test_invalid_points_are_left_out(tmp_path: Path) -> None:
     columns = scan()
     invalid = np.zeros(COUNT, np.int8)
     invalid[::4] = 1
-    imported = finish(open_source(write(tmp_path / "a.e57", columns | {"cartesianInvalidState": invalid})))
+    imported = run_to_end(open_source(write(tmp_path / "a.e57", columns | {"cartesianInvalidState": invalid})))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.points, in_the_world(columns)[invalid == 0], atol=1e-5)
 
@@ -112,7 +113,7 @@ def test_invalid_points_are_left_out(tmp_path: Path) -> None:
 def test_intensity_stands_in_for_missing_colours(tmp_path: Path) -> None:
     columns = {name: values for name, values in scan().items() if "cartesian" in name}
     columns["intensity"] = np.linspace(0.2, 0.7, COUNT).astype(np.float32)
-    imported = finish(open_source(write(tmp_path / "a.e57", columns)))
+    imported = run_to_end(open_source(write(tmp_path / "a.e57", columns)))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.colours[:, 0], np.linspace(0, 255, COUNT), atol=1)
 
@@ -120,8 +121,8 @@ def test_intensity_stands_in_for_missing_colours(tmp_path: Path) -> None:
 def test_panoramas_become_captures(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
     file = write(tmp_path / "a.e57", scan(), picture=picture)
-    assert any("inside the file" in note for note in finish(open_source(file)).notes)
-    imported = finish(open_source(file, pictures=tmp_path / "out"))
+    assert any("inside the file" in note for note in run_to_end(open_source(file)).notes)
+    imported = run_to_end(open_source(file, pictures=tmp_path / "out"))
     (capture,) = imported.captures
     assert capture.name == "panorama 1" and capture.panoramic and capture.image is not None
     np.testing.assert_array_equal(png.read(capture.image), picture)
@@ -136,7 +137,7 @@ def test_panoramas_become_captures(tmp_path: Path) -> None:
 def test_perspective_pictures_tell_their_field_of_view(tmp_path: Path) -> None:
     """16 pixels of 2 mm, 16 mm behind the lens."""
     picture = np.zeros((8, 16, 3), np.uint8)
-    (capture,) = finish(open_source(write(tmp_path / "a.e57", scan(), picture=picture, flat=True))).captures
+    (capture,) = run_to_end(open_source(write(tmp_path / "a.e57", scan(), picture=picture, flat=True))).captures
     assert not capture.panoramic
     assert capture.field_of_view == pytest.approx(np.pi / 2)
     ahead = -cameras.matrix_from_quaternion(TURN)[:, 2]
@@ -144,14 +145,14 @@ def test_perspective_pictures_tell_their_field_of_view(tmp_path: Path) -> None:
 
 
 def test_large_scans_are_thinned_to_the_limit(tmp_path: Path) -> None:
-    imported = finish(open_source(write(tmp_path / "a.e57", scan(0), scan(1)), limit=300))
+    imported = run_to_end(open_source(write(tmp_path / "a.e57", scan(0), scan(1)), limit=300))
     assert imported.cloud is not None and len(imported.cloud) <= 300
     assert any("4,000 points were thinned" in note for note in imported.notes)
 
 
 def test_a_file_without_scans_and_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no points"):
-        finish(open_source(write(tmp_path / "a.e57")))
+        run_to_end(open_source(write(tmp_path / "a.e57")))
 
 
 def test_cut_and_damaged_files_are_refused(tmp_path: Path) -> None:
@@ -161,13 +162,13 @@ def test_cut_and_damaged_files_are_refused(tmp_path: Path) -> None:
     for length in np.linspace(1, len(data) - 1, 30).astype(int):
         file.write_bytes(data[:length])
         with pytest.raises(PantheonError, match=r"a\.e57"):
-            finish(open_source(file))
+            run_to_end(open_source(file))
     for _ in range(30):
         broken = bytearray(data)
         broken[random.integers(len(data))] ^= 1 + random.integers(255)
         file.write_bytes(broken)
         with pytest.raises(PantheonError, match=r"a\.e57"):
-            finish(open_source(file))
+            run_to_end(open_source(file))
 
 
 def test_xml_entities_are_refused_before_any_parser_sees_them(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_xml_entities_are_refused_before_any_parser_sees_them(tmp_path: Path) ->
     trap = b'<!DOCTYPE e57Root [<!ENTITY a "aaaaaaaa">]><'
     file.write_bytes(data[: prolog.start()] + trap + data[prolog.start() + len(trap) :])
     with pytest.raises(SourceError, match="entities"):
-        finish(open_source(file))
+        run_to_end(open_source(file))
 
 
 @pytest.mark.parametrize("place", [24, 32, 40])
@@ -188,4 +189,4 @@ def test_headers_that_lie_are_refused(tmp_path: Path, place: int) -> None:
     data[place : place + 8] = (1 << 62).to_bytes(8, "little")
     file.write_bytes(data)
     with pytest.raises(SourceError, match="makes no sense"):
-        finish(open_source(file))
+        run_to_end(open_source(file))

@@ -14,7 +14,7 @@ laspy = pytest.importorskip("laspy", reason="needs the backend's environment")
 
 from backend.importers import SourceError, open_source  # noqa: E402
 from pantheon360_blender.core.errors import PantheonError  # noqa: E402
-from pantheon360_blender.core.progress import finish  # noqa: E402
+from pantheon360_blender.core.progress import run_to_end  # noqa: E402
 
 COUNT = 3000
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def write(
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
 @pytest.mark.parametrize("kind", [2, 3, 7, 8])
 def test_points_keep_their_millimetres_and_colours(tmp_path: Path, suffix: str, kind: int) -> None:
-    imported = finish(open_source(write(tmp_path / f"a{suffix}", kind, colours())))
+    imported = run_to_end(open_source(write(tmp_path / f"a{suffix}", kind, colours())))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.points + imported.offset, points(), atol=6e-4)
     np.testing.assert_array_equal(imported.cloud.colours, colours() >> 8)
@@ -57,7 +57,7 @@ def test_points_keep_their_millimetres_and_colours(tmp_path: Path, suffix: str, 
 
 
 def test_colours_of_eight_bits_are_not_darkened(tmp_path: Path) -> None:
-    imported = finish(open_source(write(tmp_path / "a.las", 2, colours() >> 8)))
+    imported = run_to_end(open_source(write(tmp_path / "a.las", 2, colours() >> 8)))
     assert imported.cloud is not None
     np.testing.assert_array_equal(imported.cloud.colours, colours() >> 8)
 
@@ -65,7 +65,7 @@ def test_colours_of_eight_bits_are_not_darkened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [0, 7])
 def test_intensity_stands_in_for_missing_colours(tmp_path: Path, kind: int) -> None:
     intensity = np.linspace(0, 4000, COUNT).astype(np.uint16)
-    imported = finish(open_source(write(tmp_path / "a.laz", kind, intensity=intensity)))
+    imported = run_to_end(open_source(write(tmp_path / "a.laz", kind, intensity=intensity)))
     assert imported.cloud is not None
     grey = imported.cloud.colours
     assert (grey == grey[:, :1]).all() and (np.diff(grey[:, 0].astype(int)) >= 0).all() and np.ptp(grey[:, 0]) > 250
@@ -75,7 +75,7 @@ def test_intensity_stands_in_for_missing_colours(tmp_path: Path, kind: int) -> N
 def test_noise_is_left_out(tmp_path: Path) -> None:
     classes = np.full(COUNT, 2, np.uint8)
     classes[:7], classes[7:10] = 7, 18
-    imported = finish(open_source(write(tmp_path / "a.laz", 7, colours(), classification=classes)))
+    imported = run_to_end(open_source(write(tmp_path / "a.laz", 7, colours(), classification=classes)))
     assert imported.cloud is not None and len(imported.cloud) == COUNT - 10
     assert any("10 points classified as noise" in note for note in imported.notes)
 
@@ -88,7 +88,7 @@ def test_feet_become_metres(tmp_path: Path, unit: int, metres: float) -> None:
     keys.parse_record_data(np.array([1, 1, 0, 2, 1024, 0, 1, 1, 3076, 0, 1, unit], "<u2").tobytes())
     las.header.vlrs.append(keys)
     las.write(str(file))
-    imported = finish(open_source(file))
+    imported = run_to_end(open_source(file))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.points + imported.offset, points() * metres, atol=1e-3)
     assert (unit == 9001) != any("scaled to metres" in note for note in imported.notes)
@@ -102,12 +102,12 @@ def test_degrees_are_refused_unless_a_scale_is_stated(tmp_path: Path) -> None:
     las.header.vlrs.append(keys)
     las.write(str(file))
     with pytest.raises(SourceError, match="degrees"):
-        finish(open_source(file))
-    assert finish(open_source(file, scale=1.0)).cloud is not None
+        run_to_end(open_source(file))
+    assert run_to_end(open_source(file, scale=1.0)).cloud is not None
 
 
 def test_large_clouds_are_thinned_to_the_limit(tmp_path: Path) -> None:
-    imported = finish(open_source(write(tmp_path / "a.laz", 7, colours()), limit=500))
+    imported = run_to_end(open_source(write(tmp_path / "a.laz", 7, colours()), limit=500))
     assert imported.cloud is not None and 125 <= len(imported.cloud) <= 500
     assert any("3,000 points were thinned" in note for note in imported.notes)
 
@@ -115,7 +115,7 @@ def test_large_clouds_are_thinned_to_the_limit(tmp_path: Path) -> None:
 def test_no_points_are_refused(tmp_path: Path) -> None:
     for suffix in (".las", ".laz"):
         with pytest.raises(SourceError, match="no points"):
-            finish(open_source(write(tmp_path / f"a{suffix}", 7, places=np.zeros((0, 3)))))
+            run_to_end(open_source(write(tmp_path / f"a{suffix}", 7, places=np.zeros((0, 3)))))
 
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
@@ -125,7 +125,7 @@ def test_any_cut_is_refused(tmp_path: Path, suffix: str) -> None:
     for length in np.linspace(1, len(data) - 1, 40).astype(int):
         file.write_bytes(data[:length])
         with pytest.raises(PantheonError):
-            finish(open_source(file))
+            run_to_end(open_source(file))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_headers_that_lie_are_refused(tmp_path: Path, suffix: str, place: int, v
     data[place : place + len(value)] = value
     file.write_bytes(data)
     with pytest.raises(PantheonError):
-        finish(open_source(file))
+        run_to_end(open_source(file))
 
 
 FUZZ = """

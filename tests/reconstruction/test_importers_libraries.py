@@ -22,10 +22,10 @@ import plyfile
 
 from backend.importers import open_source
 from backend.importers.decoders import DECODERS
-from pantheon360_blender.core import exr
 from pantheon360_blender.core.errors import ImageError, PantheonError
+from pantheon360_blender.core.formats import exr
 from pantheon360_blender.core.importers import import_folder
-from pantheon360_blender.core.progress import finish
+from pantheon360_blender.core.progress import run_to_end
 
 WIDTH = 128
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +66,7 @@ def test_what_pycolmap_writes_is_read(tmp_path: Path, kind: str, model: str, par
     )
     assert done.returncode == 0, done.stderr[-1000:]
     truth = json.loads(done.stdout.splitlines()[-1])
-    imported = finish(open_source(tmp_path, up="z"))
+    imported = run_to_end(open_source(tmp_path, up="z"))
     assert imported.cloud is not None and len(imported.captures) == len(truth["centres"]) == 8
     expected = np.array(truth["points"])
     ours = np.column_stack([imported.cloud.points, imported.cloud.colours])
@@ -107,12 +107,12 @@ def test_the_backend_reads_the_other_ways_of_packing(tmp_path: Path, name: str) 
     with pytest.raises(exr.UnsupportedExrError):
         exr.decode(data)
     np.testing.assert_allclose(DECODERS.exr(data, "a.exr")["Z"], depth, rtol=1e-3)
-    imported = finish(open_source(tmp_path / "a.exr"))
+    imported = run_to_end(open_source(tmp_path / "a.exr"))
     assert imported.cloud is not None
     for length in (100, len(data) // 2, len(data) - 5):
         (tmp_path / "a.exr").write_bytes(data[:length])
         with pytest.raises(PantheonError):
-            finish(open_source(tmp_path / "a.exr"))
+            run_to_end(open_source(tmp_path / "a.exr"))
 
 
 def test_tiles_are_read_by_the_backend(tmp_path: Path) -> None:
@@ -124,12 +124,12 @@ def test_tiles_are_read_by_the_backend(tmp_path: Path) -> None:
 def test_a_jpeg_colours_a_depth_image(tmp_path: Path) -> None:
     write_exr(tmp_path / "room_depth.exr", {"Z": np.full((32, 64), 3.0, np.float32)}, OpenEXR.ZIP_COMPRESSION)
     cv2.imwrite(str(tmp_path / "room.jpg"), np.full((32, 64, 3), (30, 200, 10), np.uint8))
-    imported = finish(open_source(tmp_path / "room_depth.exr"))
+    imported = run_to_end(open_source(tmp_path / "room_depth.exr"))
     assert imported.cloud is not None and imported.captures[0].image == tmp_path / "room.jpg"
     assert np.abs(imported.cloud.colours.astype(int) - (10, 200, 30)).max() <= 4
     (tmp_path / "room.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     with pytest.raises(ImageError, match=r"room\.jpg"):
-        finish(open_source(tmp_path / "room_depth.exr"))
+        run_to_end(open_source(tmp_path / "room_depth.exr"))
 
 
 def test_a_vipe_clip_with_a_real_video_and_half_float_depth(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_vipe_clip_with_a_real_video_and_half_float_depth(tmp_path: Path) -> N
     for index in range(3):
         video.write(np.full((64, WIDTH, 3), 60 + 60 * index, np.uint8))
     video.release()
-    imported = finish(open_source(tmp_path))
+    imported = run_to_end(open_source(tmp_path))
     assert imported.cloud is not None and imported.cloud.source is not None
     for index in range(3):
         mine = imported.cloud.source == index
@@ -155,7 +155,7 @@ def test_a_vipe_clip_with_a_real_video_and_half_float_depth(tmp_path: Path) -> N
         np.testing.assert_allclose(distance, 2.5, rtol=1e-3)
     (tmp_path / "rgb/clip.mp4").write_bytes(b"no video")
     with pytest.raises(ImageError, match=r"clip\.mp4"):
-        finish(open_source(tmp_path))
+        run_to_end(open_source(tmp_path))
 
 
 def test_what_plyfile_writes_in_big_endian_doubles_is_read(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_what_plyfile_writes_in_big_endian_doubles_is_read(tmp_path: Path) -> No
         rows[name] = random.uniform(0, 10, 50) + base
     rows["red"] = np.arange(50)
     plyfile.PlyData([plyfile.PlyElement.describe(rows, "vertex")], byte_order=">").write(tmp_path / "a.ply")
-    imported = finish(open_source(tmp_path / "a.ply"))
+    imported = run_to_end(open_source(tmp_path / "a.ply"))
     assert imported.cloud is not None
     moved = imported.cloud.points + imported.offset
     np.testing.assert_allclose(moved, np.column_stack([rows[axis] for axis in "xyz"]), atol=1e-5)

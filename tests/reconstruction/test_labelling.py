@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("numba", reason="needs the backend's environment")
 pytest.importorskip("scipy", reason="needs the backend's environment")
 
-from backend.reconstruction import labelling
-from backend.reconstruction.labelling import EXCLUDED, decide
-from pantheon360_blender.core import equirectangular
+from backend.reconstruction.dense import labelling
+from backend.reconstruction.dense.labelling import EXCLUDED, decide
+from pantheon360_blender.core.panorama import equirectangular
 
 
 def steps(logs: np.ndarray) -> np.ndarray:

@@ -16,10 +16,10 @@ pytest.importorskip("scipy", reason="needs the backend's environment")
 
 import numba
 
-from backend.reconstruction.place import Place, label
-from backend.reconstruction.view import View, taken
-from pantheon360_blender.core import equirectangular
-from pantheon360_blender.core.cameras import rotation_from_heading
+from backend.reconstruction.dense.place import Place, label
+from backend.reconstruction.dense.view import View, taken
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.cameras import rotation_from_heading
 
 LOW, HIGH = np.array([-2.6, -2.1, 0.0]), np.array([2.6, 2.1, 2.6])
 SHADES = np.array([[170, 150], [160, 185], [0, 235]])  # of the walls at -x, +x, -y, +y, the floor (unused), the ceiling
@@ -255,7 +255,7 @@ def test_values_are_taken_to_any_width_by_what_pixel_centres_lie_on(width: int) 
 
 def test_no_kernel_trades_repeatability_for_speed() -> None:
     """With fastmath, what numba has just compiled and what it takes from its cache round differently."""
-    from backend.reconstruction import consistency, labelling, matching, planes, propagation, semiglobal
+    from backend.reconstruction.dense import consistency, labelling, matching, planes, propagation, semiglobal
 
     kernels = [
         kernel

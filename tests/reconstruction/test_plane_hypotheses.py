@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 pytest.importorskip("numba", reason="needs the backend's environment")
 pytest.importorskip("scipy", reason="needs the backend's environment")
 
-from backend.reconstruction import plane_hypotheses as hypotheses
-from backend.reconstruction.plane_hypotheses import Evidence
-from pantheon360_blender.core import equirectangular
-from pantheon360_blender.core.cameras import rotation_from_heading
+from backend.reconstruction.dense import plane_hypotheses as hypotheses
+from backend.reconstruction.dense.plane_hypotheses import Evidence
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.cameras import rotation_from_heading
 
 WIDTH = 128
 LOW, HIGH = np.array([-3.0, -2.0, 0.0]), np.array([2.5, 2.4, 2.7])

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.reconstruction import pose_priors
-from backend.reconstruction.pose_priors import Frame, PosePrior
-from pantheon360_blender.core import registration
-from pantheon360_blender.core.cameras import pose_matrix, rotation_from_heading
-from pantheon360_blender.core.capture import Capture
+from backend.reconstruction import registration
+from backend.reconstruction.poses import pose_priors
+from backend.reconstruction.poses.pose_priors import Frame, PosePrior
+from backend.reconstruction.registration import Similarity
 from pantheon360_blender.core.errors import CaptureError
+from pantheon360_blender.core.formats.panorama_metadata import PanoramaMetadata
 from pantheon360_blender.core.geography import Position
-from pantheon360_blender.core.panorama_metadata import PanoramaMetadata
-from pantheon360_blender.core.registration import Similarity
+from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_heading
+from pantheon360_blender.core.panorama.capture import Capture
 
 HEADINGS = [15.0, 40.0, 350.0, 20.0, 200.0]
 HEIGHT = 1.7

@@ -18,12 +18,13 @@ import pytest
 
 pytest.importorskip("pycolmap", reason="needs the backend's environment")
 
-from backend.reconstruction.pose_priors import PosePrior
-from backend.reconstruction.poses import PoseOptions, PoseSolution, solve_poses
-from pantheon360_blender.core import equirectangular, registration
-from pantheon360_blender.core.cameras import pose_matrix, rotation_from_heading
-from pantheon360_blender.core.capture import Capture
+from backend.reconstruction import registration
+from backend.reconstruction.poses.pose_priors import PosePrior
+from backend.reconstruction.poses.poses import PoseOptions, PoseSolution, solve_poses
 from pantheon360_blender.core.errors import BackendError, CaptureError
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_heading
+from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.progress import Job
 
 WIDTH = 768

@@ -17,10 +17,11 @@ pytest.importorskip("numba", reason="needs the backend's environment")
 pytest.importorskip("pycolmap", reason="needs the backend's environment")
 
 from backend import runner
-from pantheon360_blender.core import equirectangular, reconstruction_job
-from pantheon360_blender.core.capture import Capture
-from pantheon360_blender.core.job_folder import Job, JobFolder
-from pantheon360_blender.core.point_cloud import PointCloud
+from pantheon360_blender.core.jobs import reconstruct_settings
+from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Progress
 
 HALF = np.array([2.0, 3.0, 1.5])
@@ -106,7 +107,7 @@ def test_from_panoramas_alone_to_points_on_the_walls(room: Callable[..., JobFold
     measured = float(np.linalg.norm(np.subtract(PLACES[2], PLACES[0])))
     folder = room(rough, distance=["room-0", "room-2", measured])
     run(folder)
-    posed, solution = reconstruction_job.read_poses(folder.path)
+    posed, solution = reconstruct_settings.read_poses(folder.path)
     assert all(one.registered for one in posed) and solution["scale_from"] == "distance"
     truth = np.array(PLACES)
     found = np.stack([one.pose[:3, 3] for one in posed])
@@ -120,7 +121,7 @@ def test_from_panoramas_alone_to_points_on_the_walls(room: Callable[..., JobFold
     cloud = PointCloud.load(folder.path / "cache.npz").transformed(back)
     assert len(cloud) > 0.3 * DENSE_WIDTH * DENSE_WIDTH // 2
     assert np.median(off_walls(cloud)) < 0.05
-    report = reconstruction_job.read_report(folder.path)
+    report = reconstruct_settings.read_report(folder.path)
     assert report["points"] == len(cloud) and sum(row["points"] for row in report["captures"]) == len(cloud)
     assert "stated distance" in report["text"]
 
@@ -160,7 +161,7 @@ def test_sparse_points_alone_need_no_sweep(room: Callable[..., JobFolder]) -> No
 def test_given_poses_are_kept(room: Callable[..., JobFolder]) -> None:
     given = room(poses="given")
     assert "Solving poses" not in run(given)
-    posed, _ = reconstruction_job.read_poses(given.path)
+    posed, _ = reconstruct_settings.read_poses(given.path)
     for index, one in enumerate(posed):
         np.testing.assert_array_equal(one.pose, true_pose(index))
     assert np.median(off_walls(PointCloud.load(given.path / "cache.npz"))) < 0.05

@@ -23,13 +23,13 @@ pytest.importorskip("numba", reason="the backend's environment")
 from backend.reconstruction import reconstructors  # noqa: E402
 from backend.reconstruction.reconstruction import Reconstruction  # noqa: E402
 from backend.reconstruction.reconstructors import _weights  # noqa: E402
-from pantheon360_blender.core import equirectangular  # noqa: E402
-from pantheon360_blender.core.cameras import opencv_to_blender, rotation_from_heading  # noqa: E402
-from pantheon360_blender.core.capture import Capture  # noqa: E402
+from backend.reconstruction.registration import rotation_angles  # noqa: E402
+from backend.reconstruction.rig import Layout, Rig, horizon  # noqa: E402
 from pantheon360_blender.core.errors import PantheonError  # noqa: E402
+from pantheon360_blender.core.panorama import equirectangular  # noqa: E402
+from pantheon360_blender.core.panorama.cameras import opencv_to_blender, rotation_from_heading  # noqa: E402
+from pantheon360_blender.core.panorama.capture import Capture  # noqa: E402
 from pantheon360_blender.core.progress import Job  # noqa: E402
-from pantheon360_blender.core.registration import rotation_angles  # noqa: E402
-from pantheon360_blender.core.rig import Layout, Rig, horizon  # noqa: E402
 
 LOW, HIGH = np.array([-3.0, -4.0, 0.0]), np.array([4.0, 5.0, 3.0])
 POSITIONS = [(0.3, -1.2, 1.6), (1.4, 0.4, 1.7), (-0.6, 1.5, 1.5), (0.9, 2.6, 1.6), (-1.1, -2.0, 1.55)]
@@ -448,7 +448,7 @@ def test_little_memory_splits_the_captures_into_runs_that_share_one(poses: str, 
 
 def test_one_capture_takes_its_scale_from_the_camera_height(stand_in: Any, weights: Path) -> None:
     """With one capture and a model without metres, the ground below tells the scale; without it the scale is open."""
-    from pantheon360_blender.core.rig import bands
+    from backend.reconstruction.rig import bands
 
     layout = bands(size=SIZE)
     for height, known in ((None, False), (POSITIONS[0][2], True)):

@@ -11,11 +11,11 @@ import pytest
 pytest.importorskip("numba", reason="the reconstruction environment has numba")
 pytest.importorskip("scipy", reason="the reconstruction environment has scipy")
 
-from backend.reconstruction.sweep import DEFAULT_CONFIDENCE, DenseOptions, DepthMap, dense
-from pantheon360_blender.core import equirectangular
-from pantheon360_blender.core.cameras import rotation_from_heading
-from pantheon360_blender.core.capture import Capture
+from backend.reconstruction.dense.sweep import DEFAULT_CONFIDENCE, DenseOptions, DepthMap, dense
 from pantheon360_blender.core.errors import CaptureError
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.cameras import rotation_from_heading
+from pantheon360_blender.core.panorama.capture import Capture
 
 WIDTH = 256
 ROOM = np.array([[-2.6, -2.1, 0.0], [2.6, 2.1, 2.6]])

@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="needs the backend's environment")
 
 import torch
 
-from pantheon360_blender.core import npz
+from pantheon360_blender.core.formats import npz
 from pantheon360_blender.core.importers import torch_archive
 
 LARGEST = 1 << 20

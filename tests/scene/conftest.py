@@ -17,7 +17,7 @@ WIDTH = 64
 @pytest.fixture
 def shot_scene(house: House, blend: Any, tmp_path: Path) -> Any:
     """A scene that lacks nothing: in 5 frames its camera flies from capture A, (0, 0, 1), to capture B, (0, 2, 1)."""
-    captures = house("scene.captures")
+    captures = house("scene.captures.capture_objects")
     for name, y in (("A", 0.0), ("B", 2.0)):
         captures.create(blend, name, photograph(house, tmp_path / f"{name}.png", seed=ord(name)), (0.0, y, 1.0))
     fill_cache(house, blend, room())
@@ -34,7 +34,7 @@ def photograph(house: House, path: Path, seed: int, width: int = WIDTH) -> Any:
     import bpy
 
     colours = np.random.default_rng(seed).integers(0, 256, (width // 2, width, 3), dtype=np.uint8)
-    house("core.png").write(path, colours)
+    house("core.formats.png").write(path, colours)
     return bpy.data.images.load(str(path))
 
 
@@ -50,10 +50,10 @@ def room(points: int = 4000) -> tuple[np.ndarray, np.ndarray]:
 
 def fill_cache(house: House, scene: Any, cloud: tuple[np.ndarray, np.ndarray], footprint: float = 0.1) -> Any:
     points, colours = cloud
-    made = house("core.point_cloud").PointCloud(
+    made = house("core.points.point_cloud").PointCloud(
         points, colours, footprint=np.full(len(points), footprint, dtype=np.float32)
     )
-    return house("scene.cache").replace(scene, made)
+    return house("scene.cache.cache_objects").replace(scene, made)
 
 
 def add_camera(scene: Any, places: dict[int, tuple[float, float, float]]) -> Any:

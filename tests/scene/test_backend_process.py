@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 @pytest.fixture
 def backend_process(house: House) -> Iterator[ModuleType]:
-    module = house("scene.backend_process")
+    module = house("scene.app.backend_process")
     yield module
     module.stop_shared()
     assert not [thread for thread in threading.enumerate() if thread.name == "pantheon360-backend"]
@@ -32,7 +32,7 @@ def backend_process(house: House) -> Iterator[ModuleType]:
 @pytest.fixture
 def shot(house: House, tmp_path: Path) -> Callable[[int], Any]:
     """shot(frames): a sealed job folder; many frames at a size that takes a while."""
-    job_folder, splatting = house("core.job_folder"), house("core.splatting")
+    job_folder, splatting = house("core.jobs.job_folder"), house("core.render.splatting")
 
     def fresh(frames: int) -> Any:
         width = 128

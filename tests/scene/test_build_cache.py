@@ -22,7 +22,7 @@ WIDTH = 128
 
 @pytest.fixture
 def run(house: House) -> Any:
-    return house("scene.jobs").run_blocking
+    return house("scene.app.jobs").run_blocking
 
 
 @pytest.fixture
@@ -33,8 +33,10 @@ def street(house: House, blend: Any, tmp_path: Path) -> Any:
     for index, name in enumerate("AB"):
         path = tmp_path / f"{name}.png"
         colours = np.random.default_rng(index).integers(0, 256, (WIDTH // 2, WIDTH, 3), dtype=np.uint8)
-        house("core.png").write(path, colours)
-        obj = house("scene.captures").create(blend, name, bpy.data.images.load(str(path)), (0.0, 2.0 * index, 1.5))
+        house("core.formats.png").write(path, colours)
+        obj = house("scene.captures.capture_objects").create(
+            blend, name, bpy.data.images.load(str(path)), (0.0, 2.0 * index, 1.5)
+        )
     obj.pantheon360.nadir = 0.25
     obj.pantheon360.yaw, obj.pantheon360.pitch, obj.pantheon360.roll = 0.4, -0.1, 0.05
     blend.pantheon360.jobs_folder = str(tmp_path / "jobs")
@@ -61,14 +63,14 @@ def solved_pose(x: float, y: float) -> np.ndarray:
 
 def answered(house: House, folder: Any, registered: tuple[bool, ...] = (True, True)) -> Any:
     """What the backend leaves in a folder when it has done the job."""
-    results = house("core.reconstruction_job")
+    results = house("core.jobs.reconstruct_settings")
     posed = [
         results.PosedCapture(entry["name"], solved_pose(0.1, 2.5 * index), known, "" if known else "it is too dark.")
         for index, (entry, known) in enumerate(zip(folder.job.captures, registered, strict=True))
     ]
     results.write_poses(folder.path, posed, {"scale_from": "gps", "notes": ["Mind the gap."]})
     points = np.arange(30, dtype=np.float32).reshape(10, 3)
-    cloud = house("core.point_cloud").PointCloud(
+    cloud = house("core.points.point_cloud").PointCloud(
         points,
         np.full((10, 3), 77, np.uint8),
         np.linspace(0.5, 1, 10, dtype=np.float32),
@@ -84,14 +86,14 @@ def answered(house: House, folder: Any, registered: tuple[bool, ...] = (True, Tr
 
 
 def test_the_folder_has_all_that_reconstruction_needs(house: House, run: Any, street: Any) -> None:
-    folder = house("core.job_folder").JobFolder.open(run(house("scene.build_cache").prepare(street)).path)
+    folder = house("core.jobs.job_folder").JobFolder.open(run(house("scene.sources.reconstruct").prepare(street)).path)
     folder.verify()
     assert folder.job.kind == "reconstruct"
-    settings = house("core.reconstruction_job").ReconstructionSettings.from_json(folder.job.settings)
+    settings = house("core.jobs.reconstruct_settings").ReconstructionSettings.from_json(folder.job.settings)
     assert (settings.poses, settings.dense, settings.width, settings.confidence) == ("solve", "sweep", WIDTH, 0.5)
     assert settings.camera_height == street.pantheon360.eye_height
     for written in folder.captures():
-        loaded = house("scene.captures").load(capture(written.name))
+        loaded = house("scene.captures.capture_objects").load(capture(written.name))
         np.testing.assert_array_equal(written.image, loaded.image)
         np.testing.assert_allclose(written.pose, loaded.pose, atol=1e-12)
         assert (written.valid is None) == (written.name == "A")
@@ -105,8 +107,8 @@ def test_gps_lies_where_the_captures_stand(house: House, street: Any) -> None:
         settings.has_position, settings.latitude, settings.longitude = True, "0.0", repr(360 * east / 40_075_016.686)
         capture(name).location = (7.0 + east, -3.0, 1.5)
         capture(name).matrix_world = capture(name).matrix_basis
-    objects = house("scene.captures").in_scene(street)
-    priors = house("scene.build_cache").priors(objects)
+    objects = house("scene.captures.capture_objects").in_scene(street)
+    priors = house("scene.sources.reconstruct").priors(objects)
     np.testing.assert_allclose(priors["A"]["position"], (7.0, -3.0, 1.5), atol=0.02)
     np.testing.assert_allclose(priors["B"]["position"][:2], (107.0, -3.0), atol=0.02)
     assert priors["A"]["heading"] is None
@@ -117,14 +119,14 @@ def test_one_capture_is_refused_with_what_to_do(house: House, run: Any, street: 
 
     bpy.data.objects.remove(capture("B"))
     assert not bpy.ops.pantheon360.build_cache.poll()
-    assert "project" in house("scene.build_cache").refusal(street)
+    assert "project" in house("scene.sources.reconstruct").refusal(street)
     with pytest.raises(house("core.errors").CaptureError):
-        run(house("scene.build_cache").prepare(street))
+        run(house("scene.sources.reconstruct").prepare(street))
     assert not list((Path(street.pantheon360.jobs_folder)).glob("*"))
 
 
 def test_a_cancelled_preparation_leaves_no_folder(house: House, street: Any) -> None:
-    job = house("scene.build_cache").prepare(street)
+    job = house("scene.sources.reconstruct").prepare(street)
     next(job)
     next(job)
     job.close()
@@ -133,9 +135,9 @@ def test_a_cancelled_preparation_leaves_no_folder(house: House, street: Any) -> 
 
 def test_every_reconstructor_of_the_backend_can_be_chosen(house: House, street: Any) -> None:
     there = {path.stem for path in (ROOT / "backend/reconstruction/reconstructors").glob("[!_]*.py")}
-    offered = {name for name, *_ in house("scene.reconstructors").items()}
+    offered = {name for name, *_ in house("scene.sources.reconstructors").items()}
     assert offered == {"SWEEP", "NONE"} | {name.upper() for name in there} and len(there) >= 6
-    numbers = [number for *_, number in house("scene.reconstructors").items()]
+    numbers = [number for *_, number in house("scene.sources.reconstructors").items()]
     assert len(set(numbers)) == len(numbers)
     for name in offered:
         street.pantheon360.reconstruction_dense = name
@@ -146,7 +148,7 @@ def test_weights_are_named_absolutely_or_by_their_id(house: House, street: Any, 
     import bpy
 
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "street.blend"))
-    settings_of = house("scene.build_cache").settings_of
+    settings_of = house("scene.sources.reconstruct").settings_of
     street = bpy.context.scene
     assert settings_of(street).options == {}
     street.pantheon360.reconstruction_weights = "//models/vggt"
@@ -159,12 +161,12 @@ def test_weights_are_named_absolutely_or_by_their_id(house: House, street: Any, 
 
 
 def test_captures_get_their_poses_and_keep_their_levelling(house: House, run: Any, street: Any) -> None:
-    folder = run(house("scene.build_cache").prepare(street))
+    folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder)
-    built = house("scene.build_cache").deliver(street, folder)
-    depsgraph = house("scene.camera_path").evaluated(street)
+    built = house("scene.sources.reconstruct").deliver(street, folder)
+    depsgraph = house("scene.app.access").evaluated(street)
     for index, name in enumerate("AB"):
-        pose = house("scene.captures").pose(capture(name), depsgraph)
+        pose = house("scene.captures.capture_objects").pose(capture(name), depsgraph)
         np.testing.assert_allclose(pose, solved_pose(0.1, 2.5 * index), atol=1e-5)
     settings = capture("B").pantheon360
     assert [settings.yaw, settings.pitch, settings.roll] == pytest.approx([0.4, -0.1, 0.05])
@@ -180,29 +182,29 @@ def test_parents_stay_and_constraints_are_told_of(house: House, run: Any, street
     capture("A").parent = parent
     capture("B").constraints.new("LIMIT_LOCATION").use_max_z = True
     bpy.context.view_layer.update()
-    folder = run(house("scene.build_cache").prepare(street))
+    folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder)
-    built = house("scene.build_cache").deliver(street, folder)
-    pose = house("scene.captures").pose(capture("A"), house("scene.camera_path").evaluated(street))
+    built = house("scene.sources.reconstruct").deliver(street, folder)
+    pose = house("scene.captures.capture_objects").pose(capture("A"), house("scene.app.access").evaluated(street))
     np.testing.assert_allclose(pose, solved_pose(0.1, 0.0), atol=1e-5)
     assert capture("A").parent is parent and tuple(parent.location) == (5.0, 5.0, 0.0)
     assert any("B is held" in note for note in built.notes)
 
 
 def test_what_was_not_posed_stays_and_is_named(house: House, run: Any, street: Any) -> None:
-    folder = run(house("scene.build_cache").prepare(street))
+    folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder, (True, False))
     before = np.array(capture("B").matrix_world)
-    built = house("scene.build_cache").deliver(street, folder)
+    built = house("scene.sources.reconstruct").deliver(street, folder)
     assert built.left == {"B": "it is too dark."} and built.posed == ["A"]
     np.testing.assert_array_equal(np.array(capture("B").matrix_world), before)
 
 
 def test_points_arrive_with_all_they_carry(house: House, run: Any, street: Any) -> None:
-    folder = run(house("scene.build_cache").prepare(street))
+    folder = run(house("scene.sources.reconstruct").prepare(street))
     cloud = answered(house, folder)
-    house("scene.build_cache").deliver(street, folder)
-    cache = house("scene.cache")
+    house("scene.sources.reconstruct").deliver(street, folder)
+    cache = house("scene.cache.cache_objects")
     stored = cache.stored_points(cache.find(street))
     for name in ("points", "colours", "confidence", "source", "footprint"):
         np.testing.assert_array_equal(getattr(stored, name), getattr(cloud, name))
@@ -210,12 +212,12 @@ def test_points_arrive_with_all_they_carry(house: House, run: Any, street: Any) 
 
 
 def test_merging_keeps_what_is_there_and_replacing_does_not(house: House, run: Any, street: Any) -> None:
-    build_cache, cache = house("scene.build_cache"), house("scene.cache")
+    build_cache, cache = house("scene.sources.reconstruct"), house("scene.cache.cache_objects")
     folder = run(build_cache.prepare(street))
     answered(house, folder)
     build_cache.deliver(street, folder)
     cache.find(street).location.x = 1.0
-    house("scene.camera_path").evaluated(street)
+    house("scene.app.access").evaluated(street)
     street.pantheon360.reconstruction_cache = "MERGE"
     build_cache.deliver(street, folder)
     merged = cache.stored_points(cache.find(street)).points
@@ -231,16 +233,16 @@ def test_one_undo_takes_back_poses_and_points_and_redo_brings_them_again(house: 
 
     def state() -> tuple[Any, int]:
         bpy.context.view_layer.update()
-        obj = house("scene.cache").find(bpy.context.scene)
+        obj = house("scene.cache.cache_objects").find(bpy.context.scene)
         places = np.array([[*capture(name).matrix_world] for name in "AB"])
         return places, len(obj.data.vertices) if obj else 0
 
     bpy.context.preferences.edit.use_global_undo = True
     before = state()
-    folder = run(house("scene.build_cache").prepare(street))
+    folder = run(house("scene.sources.reconstruct").prepare(street))
     bpy.ops.ed.undo_push(message="before")
     answered(house, folder)
-    house("scene.build_cache").deliver(street, folder)
+    house("scene.sources.reconstruct").deliver(street, folder)
     bpy.ops.ed.undo_push(message="Build 3D Cache")  # what the interface pushes when the job is done
     after = state()
     assert np.abs(after[0] - before[0]).max() > 0.1 and after[1] == 10
@@ -253,27 +255,27 @@ def test_one_undo_takes_back_poses_and_points_and_redo_brings_them_again(house: 
 
 
 def test_sources_follow_captures_that_came_meanwhile(house: House, run: Any, street: Any) -> None:
-    folder = run(house("scene.build_cache").prepare(street))
+    folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder)
-    house("scene.captures").create(street, "0 earlier", capture("A").pantheon360.image)
-    house("scene.build_cache").deliver(street, folder)
-    cache = house("scene.cache")
+    house("scene.captures.capture_objects").create(street, "0 earlier", capture("A").pantheon360.image)
+    house("scene.sources.reconstruct").deliver(street, folder)
+    cache = house("scene.cache.cache_objects")
     assert set(cache.stored_points(cache.find(street)).source) == {1, 2}
 
 
 def test_a_cache_in_edit_mode_is_not_touched_nor_are_the_captures(house: House, run: Any, street: Any) -> None:
     import bpy
 
-    folder = run(house("scene.build_cache").prepare(street))
+    folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder)
-    house("scene.build_cache").deliver(street, folder)
-    bpy.context.view_layer.objects.active = house("scene.cache").find(street)
+    house("scene.sources.reconstruct").deliver(street, folder)
+    bpy.context.view_layer.objects.active = house("scene.cache.cache_objects").find(street)
     bpy.ops.object.mode_set(mode="EDIT")
     before = np.array(capture("A").matrix_world)
     capture("A").location.z += 1.0
     bpy.context.view_layer.update()
     with pytest.raises(house("core.errors").CacheError):
-        house("scene.build_cache").deliver(street, folder)
+        house("scene.sources.reconstruct").deliver(street, folder)
     assert capture("A").matrix_world.translation.z == pytest.approx(before[2, 3] + 1.0)
     bpy.ops.object.mode_set(mode="OBJECT")
 
@@ -283,7 +285,7 @@ def test_a_cache_in_edit_mode_is_not_touched_nor_are_the_captures(house: House, 
 
 def finished(house: House, run: Any, scene: Any) -> Any:
     """A reconstruction that was delivered, with the depth its backend left."""
-    build_cache = house("scene.build_cache")
+    build_cache = house("scene.sources.reconstruct")
     folder = run(build_cache.prepare(scene))
     answered(house, folder)
     (folder.path / "depth").mkdir()
@@ -319,16 +321,16 @@ def test_stages_that_would_come_out_the_same_are_taken_over(
     finished(house, run, street)
     for name, value in change.items():
         setattr(street.pantheon360, name, value)
-    assert taken(run(house("scene.build_cache").prepare(street))) == expected
+    assert taken(run(house("scene.sources.reconstruct").prepare(street))) == expected
 
 
 def test_nothing_is_taken_over_once_a_capture_was_moved_or_masked(house: House, run: Any, street: Any) -> None:
     finished(house, run, street)
     capture("A").location.x += 0.5
-    assert taken(run(house("scene.build_cache").prepare(street))) == set()
+    assert taken(run(house("scene.sources.reconstruct").prepare(street))) == set()
     capture("A").location.x -= 0.5
     capture("A").pantheon360.nadir = 0.1
-    assert taken(run(house("scene.build_cache").prepare(street))) == set()
+    assert taken(run(house("scene.sources.reconstruct").prepare(street))) == set()
 
 
 # With the backend
@@ -342,7 +344,7 @@ def test_blenders_own_python_says_which_one_to_choose(house: House, street: Any,
     before = np.array(capture("A").matrix_world)
     with pytest.raises(RuntimeError, match=r"pycolmap.*pip install.*Backend Python.*PANTHEON360_BACKEND_PYTHON"):
         bpy.ops.pantheon360.build_cache()
-    assert house("scene.cache").find(street) is None
+    assert house("scene.cache.cache_objects").find(street) is None
     np.testing.assert_array_equal(np.array(capture("A").matrix_world), before)
 
 
@@ -356,7 +358,7 @@ def test_the_command_line_says_the_same_and_keeps_the_file(
     blend = tmp_path / "street.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(blend))
     before = blend.read_bytes()
-    main = house("scene.command_line").main
+    main = house("cli.command_line").main
     assert main(["reconstruct", str(blend), "--poses", "given", "--json"]) == 1
     error = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert error["code"] == "missing-package" and "numba" in error["text"] and "Backend Python" in error["advice"]
@@ -368,14 +370,14 @@ def test_the_command_line_says_the_same_and_keeps_the_file(
 
 
 def test_the_environment_variable_goes_before_the_preference(house: House, monkeypatch: Any, tmp_path: Path) -> None:
-    preferences = house("scene.preferences")
+    preferences = house("scene.app.preferences")
     monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON", raising=False)
     assert preferences.backend_python() is None
     preferences.of_addon().backend_python = str(tmp_path / "chosen")
     try:
         assert preferences.backend_python() == tmp_path / "chosen"
         monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", str(tmp_path / "farm"))
-        assert preferences.backend_python() == house("scene.shot").python() == tmp_path / "farm"
+        assert preferences.backend_python() == house("scene.shot.shot").python() == tmp_path / "farm"
     finally:
         preferences.of_addon().backend_python = ""
 
@@ -399,12 +401,12 @@ def test_a_textured_room_becomes_points_on_its_walls(
         obj.pantheon360.nadir = obj.pantheon360.yaw = obj.pantheon360.pitch = obj.pantheon360.roll = 0.0
         obj.location = (0.2 * index, 0.8 * index, 0.0)
         bpy.context.view_layer.update()
-        pose = house("scene.captures").pose(obj)
-        house("core.png").write(tmp_path / f"{name}.png", room(house, pose))
+        pose = house("scene.captures.capture_objects").pose(obj)
+        house("core.formats.png").write(tmp_path / f"{name}.png", room(house, pose))
         obj.pantheon360.image.reload()
     street.pantheon360.reconstruction_poses = "GIVEN"
     assert bpy.ops.pantheon360.build_cache() == {"FINISHED"}
-    cache = house("scene.cache")
+    cache = house("scene.cache.cache_objects")
     points = cache.stored_points(cache.find(street)).points
     off = np.abs(np.abs(points / HALF).max(axis=1) - 1)
     assert len(points) > 0.2 * WIDTH * WIDTH and np.median(off) < 0.03
@@ -417,7 +419,7 @@ HALF = np.array([2.0, 3.0, 1.5])
 
 def room(house: House, pose: np.ndarray) -> np.ndarray:
     """The panorama of a box about the origin whose walls carry smooth noise, (WIDTH / 2, WIDTH, 3) uint8."""
-    rays = house("core.equirectangular").directions(WIDTH).astype(np.float64) @ pose[:3, :3].T
+    rays = house("core.panorama.equirectangular").directions(WIDTH).astype(np.float64) @ pose[:3, :3].T
     with np.errstate(divide="ignore"):
         ranges = np.where(rays > 0, (HALF - pose[:3, 3]) / rays, (-HALF - pose[:3, 3]) / rays)
     points = pose[:3, 3] + rays * ranges.min(axis=-1, keepdims=True)

@@ -20,7 +20,7 @@ def cloud(house: House) -> Any:
     flat = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1)
     points = np.concatenate([flat, [(0.3, 0.3, 1.0), (-0.5, 0, 0.4), (0.2, 0.9, 0)]]).astype(np.float32)
     count = len(points)
-    return house("core.point_cloud").PointCloud(
+    return house("core.points.point_cloud").PointCloud(
         points,
         generator.integers(40, 120, (count, 3)).astype(np.uint8),
         confidence=generator.random(count).astype(np.float32),
@@ -31,7 +31,7 @@ def cloud(house: House) -> Any:
 
 @pytest.fixture
 def obj(house: House, blend: Any, cloud: Any) -> Any:
-    return house("scene.cache").replace(blend, cloud)
+    return house("scene.cache.cache_objects").replace(blend, cloud)
 
 
 def run(job: Any) -> Any:
@@ -47,7 +47,7 @@ def evaluated(house: House) -> Any:
     import bpy
 
     bpy.context.view_layer.update()
-    return house("scene.cache").evaluated_points(bpy.context.evaluated_depsgraph_get())
+    return house("scene.cache.cache_objects").evaluated_points(bpy.context.evaluated_depsgraph_get())
 
 
 def same(one: Any, other: Any) -> None:
@@ -59,7 +59,7 @@ def test_confidence_keeps_the_sure_points_with_all_their_attributes(house: House
     mine = obj.data.attributes.new("mine", "FLOAT2", "POINT")
     values = np.random.default_rng(1).random((len(cloud), 2)).astype(np.float32)
     mine.data.foreach_set("vector", values.ravel())
-    removed = house("scene.cache_edit").threshold(obj, 0.4)
+    removed = house("scene.cache.cache_edit").threshold(obj, 0.4)
     sure = cloud.confidence >= np.float32(0.4)
     assert removed == (~sure).sum() > 0
     same(evaluated(house), cloud.selected(sure))
@@ -74,7 +74,7 @@ def test_caches_with_edges_and_groups_are_edited_too(house: House, cloud: Any, o
     group.add([0, 5], 0.5, "REPLACE")
     which = np.ones(len(cloud), bool)
     which[1:5] = False
-    assert house("scene.cache_edit").keep(obj, which) == 4
+    assert house("scene.cache.cache_edit").keep(obj, which) == 4
     same(evaluated(house), cloud.selected(which))
     assert group.weight(1) == 0.5
 
@@ -82,24 +82,24 @@ def test_caches_with_edges_and_groups_are_edited_too(house: House, cloud: Any, o
 def test_nothing_left_is_refused_and_changes_nothing(house: House, cloud: Any, obj: Any) -> None:
     errors = house("core.errors")
     with pytest.raises(errors.CacheError, match="None of"):
-        house("scene.cache_edit").threshold(obj, 1.0)
+        house("scene.cache.cache_edit").threshold(obj, 1.0)
     same(evaluated(house), cloud)
     obj.data.attributes.remove(obj.data.attributes["confidence"])
     with pytest.raises(errors.CacheError, match="how sure"):
-        house("scene.cache_edit").threshold(obj, 0.1)
+        house("scene.cache.cache_edit").threshold(obj, 0.1)
 
 
 def test_floaters_go_whatever_the_scale_of_the_object(house: House, cloud: Any, obj: Any) -> None:
     obj.scale = (5, 5, 5)
     evaluated(house)
-    assert run(house("scene.cache_edit").remove_floaters(obj)) == 3
+    assert run(house("scene.cache.cache_edit").remove_floaters(obj)) == 3
     np.testing.assert_allclose(evaluated(house).points, cloud.points[:-3] * 5, rtol=1e-6)
 
 
 def test_voxels_are_the_worlds(house: House, obj: Any) -> None:
     obj.scale = (10, 10, 10)
     evaluated(house)
-    run(house("scene.cache_edit").thin(obj, 0.5))
+    run(house("scene.cache.cache_edit").thin(obj, 0.5))
     left = evaluated(house)
     cells = np.unique(np.floor(left.points / 0.5), axis=0)
     assert len(cells) == len(left) and 144 <= len(left) <= 172
@@ -109,7 +109,7 @@ def test_crop_by_a_turned_box_and_by_an_empty(house: House, blend: Any, cloud: A
     import bpy
     from mathutils import Matrix
 
-    edit = house("scene.cache_edit")
+    edit = house("scene.cache.cache_edit")
     bpy.ops.mesh.primitive_cube_add(size=2)
     box = bpy.context.object
     box.matrix_world = (
@@ -132,7 +132,7 @@ def test_crop_by_a_turned_box_and_by_an_empty(house: House, blend: Any, cloud: A
 def test_mask_by_a_mesh_with_modifiers(house: House, cloud: Any, obj: Any) -> None:
     import bpy
 
-    edit = house("scene.cache_edit")
+    edit = house("scene.cache.cache_edit")
     bpy.ops.mesh.primitive_uv_sphere_add(segments=64, ring_count=32, radius=0.1, location=(0.3, 0.3, 0))
     ball = bpy.context.object
     ball.modifiers.new("finer", "SUBSURF")
@@ -146,11 +146,11 @@ def test_mask_by_a_mesh_with_modifiers(house: House, cloud: Any, obj: Any) -> No
 
 def test_colours_are_matched_and_given_back(house: House, cloud: Any, obj: Any) -> None:
     """Capture 1 was a stop darker in red; its points lie between those of capture 0."""
-    edit, cache = house("scene.cache_edit"), house("scene.cache")
+    edit, cache = house("scene.cache.cache_edit"), house("scene.cache.cache_objects")
     darker = cloud.colours.copy()
     darker[:] = 150
     darker[cloud.source == 1] = (109, 150, 150)
-    changed = house("core.point_cloud").PointCloud(
+    changed = house("core.points.point_cloud").PointCloud(
         cloud.points, darker, cloud.confidence, cloud.source, cloud.footprint
     )
     cache.fill(obj, changed)
@@ -170,7 +170,7 @@ def test_colours_are_matched_and_given_back(house: House, cloud: Any, obj: Any) 
 def test_viewports_show_a_share_and_the_geometry_pass_has_all(house: House, cloud: Any, obj: Any) -> None:
     import bpy
 
-    shown_points = house("scene.cache").shown_points
+    shown_points = house("scene.cache.cache_objects").shown_points
     for most, least in ((4000, 3603), (1000, 850), (100, 40), (0, 0)):
         obj.pantheon360.most_shown = most
         same(evaluated(house), cloud)
@@ -179,7 +179,7 @@ def test_viewports_show_a_share_and_the_geometry_pass_has_all(house: House, clou
         assert least <= len(shown) == len(radii) <= most or least == len(shown)
         growth = min((len(cloud) / most) ** 0.5, 4.0) if 0 < most < len(cloud) else 1.0
         np.testing.assert_allclose(radii, 0.01 / 2**0.5 * growth, rtol=1e-5, err_msg="surfaces stay closed")
-        same(house("scene.cache").from_object(obj, depsgraph), cloud)
+        same(house("scene.cache.cache_objects").from_object(obj, depsgraph), cloud)
     assert len(obj.data.vertices) == len(cloud)
 
 
@@ -194,7 +194,7 @@ def test_the_modifier_cannot_be_applied_where_that_would_drop_points(
         bpy.context.view_layer.objects.active = obj
         with pytest.raises(RuntimeError, match="does not contain a mesh"):
             bpy.ops.object.modifier_apply(modifier="Points")
-        same(house("scene.cache").stored_points(obj), cloud)
+        same(house("scene.cache.cache_objects").stored_points(obj), cloud)
 
 
 def test_modifiers_after_it_treat_shown_and_held_back_points_alike(house: House, cloud: Any, obj: Any) -> None:
@@ -211,7 +211,7 @@ def test_each_edit_is_an_operator_that_says_why_it_cannot(house: House, blend: A
     for verb in (*verbs, "restore_colours"):
         with pytest.raises(RuntimeError, match="Build or project a 3D cache first"):
             getattr(bpy.ops.pantheon360, verb)()
-    obj = house("scene.cache").replace(blend, cloud)
+    obj = house("scene.cache.cache_objects").replace(blend, cloud)
     bpy.context.view_layer.objects.active = obj
     for verb, why in (("crop_cache", "around the points"), ("mask_cache", "closed mesh"), ("restore_colours", "not")):
         with pytest.raises(RuntimeError, match=why):
@@ -232,7 +232,7 @@ def test_each_edit_is_an_operator_that_says_why_it_cannot(house: House, blend: A
 def test_an_edit_is_one_undo_step(house: House, blend: Any, cloud: Any) -> None:
     import bpy
 
-    house("scene.cache").replace(blend, cloud)
+    house("scene.cache.cache_objects").replace(blend, cloud)
     bpy.ops.ed.undo_push(message="before")
     bpy.ops.pantheon360.threshold_confidence(least=0.5)
     bpy.ops.ed.undo_push(message="Threshold Confidence")  # what the interface pushes for a button
@@ -293,7 +293,7 @@ def test_thinned_points_keep_the_artists_attributes(
         mesh.edges.add(1)
         mesh.edges.foreach_set("vertices", [0, 1])
     before = np.array([tuple(vertex.co) for vertex in mesh.vertices])
-    assert run(house("scene.cache_edit").thin(obj, 0.05, nearest)) == len(before) - len(mesh.vertices) > 3000
+    assert run(house("scene.cache.cache_edit").thin(obj, 0.05, nearest)) == len(before) - len(mesh.vertices) > 3000
     voxels = np.floor(before.astype(np.float32).astype(np.float64) / 0.05).astype(int)
     left = evaluated(house)
     chosen = []
@@ -320,7 +320,7 @@ def test_all_kinds_of_attributes_stay_with_their_points(house: House, cloud: Any
         del given["my STRING"]
         obj.data.attributes.remove(obj.data.attributes["my STRING"])
     which = cloud.confidence >= np.float32(0.6)
-    house("scene.cache_edit").threshold(obj, 0.6)
+    house("scene.cache.cache_edit").threshold(obj, 0.6)
     for name, values in given.items():
         assert values_of(obj.data, name) == [value for value, stays in zip(values, which, strict=True) if stays], name
 
@@ -328,7 +328,7 @@ def test_all_kinds_of_attributes_stay_with_their_points(house: House, cloud: Any
 def test_a_cache_changed_while_its_points_are_read_is_left_alone(house: House, cloud: Any, obj: Any) -> None:
     import bpy
 
-    edit, errors = house("scene.cache_edit"), house("core.errors")
+    edit, errors = house("scene.cache.cache_edit"), house("core.errors")
     for job in (edit.remove_floaters(obj), edit.thin(obj, 0.05)):
         next(job)
         edit.threshold(obj, float(np.sort(obj_confidence(obj))[5]))

@@ -17,7 +17,7 @@ def cloud(house: House) -> Any:
     """Two captures' points of one wall, one capture half as bright as the other."""
     place = np.stack(np.meshgrid(np.arange(20) * 0.1, np.arange(20) * 0.1, [0.0]), axis=-1).reshape(-1, 3)
     shades = np.random.default_rng(3).integers(60, 200, (400, 3))
-    return house("core.point_cloud").PointCloud(
+    return house("core.points.point_cloud").PointCloud(
         np.concatenate([place, place]).astype(np.float32),
         np.concatenate([shades, shades // 2]).astype(np.uint8),
         confidence=np.linspace(0, 1, 800).astype(np.float32),
@@ -28,24 +28,24 @@ def cloud(house: House) -> Any:
 
 @pytest.fixture
 def two_captures(house: House, blend: Any) -> Any:
-    image = house("scene.images").from_array("grey", np.full((8, 16, 3), 120, np.uint8))
-    return [house("scene.captures").create(blend, name, image) for name in ("b", "c")]
+    image = house("scene.captures.images").from_array("grey", np.full((8, 16, 3), 120, np.uint8))
+    return [house("scene.captures.capture_objects").create(blend, name, image) for name in ("b", "c")]
 
 
 def stored(house: House, scene: Any) -> Any:
-    return house("scene.cache").stored_points(house("scene.cache").find(scene))
+    return house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(scene))
 
 
 def test_what_the_artist_gave_the_points_stays(house: House, blend: Any, cloud: Any, two_captures: Any) -> None:
-    obj = house("scene.cache").replace(blend, cloud)
+    obj = house("scene.cache.cache_objects").replace(blend, cloud)
     mine = obj.data.attributes.new("mine", "INT", "POINT")
     mine.data.foreach_set("value", np.arange(1, 801, dtype=np.int32))
     group = obj.vertex_groups.new(name="walls")
     group.add([5], 0.5, "REPLACE")
     obj.location.x = 3.0
-    house("scene.camera_path").evaluated(blend)
-    new = house("core.point_cloud").PointCloud(np.full((5, 3), 7, np.float32), np.full((5, 3), 9, np.uint8))
-    assert house("scene.cache_merge").merge(blend, new) == obj
+    house("scene.app.access").evaluated(blend)
+    new = house("core.points.point_cloud").PointCloud(np.full((5, 3), 7, np.float32), np.full((5, 3), 9, np.uint8))
+    assert house("scene.cache.cache_merge").merge(blend, new) == obj
     values = np.empty(805, np.int32)
     obj.data.attributes["mine"].data.foreach_get("value", values)
     np.testing.assert_array_equal(values, [*range(1, 801), 0, 0, 0, 0, 0])
@@ -59,11 +59,11 @@ def test_what_the_artist_gave_the_points_stays(house: House, blend: Any, cloud: 
 
 
 def test_matched_colours_are_given_back_after_a_merge(house: House, blend: Any, cloud: Any, two_captures: Any) -> None:
-    edit, obj = house("scene.cache_edit"), house("scene.cache").replace(blend, cloud)
-    house("scene.jobs").run_blocking(edit.match_colours(obj))
+    edit, obj = house("scene.cache.cache_edit"), house("scene.cache.cache_objects").replace(blend, cloud)
+    house("scene.app.jobs").run_blocking(edit.match_colours(obj))
     assert np.abs(stored(house, blend).colours.astype(int) - cloud.colours).max() > 10
     new = cloud.selected(slice(0, 50))
-    house("scene.cache_merge").merge(blend, new)
+    house("scene.cache.cache_merge").merge(blend, new)
     edit.restore_colours(obj)
     np.testing.assert_array_equal(stored(house, blend).colours, np.concatenate([cloud.colours, new.colours]))
 
@@ -73,44 +73,44 @@ def test_sources_mean_the_same_captures_when_others_come_and_go(
 ) -> None:
     import bpy
 
-    house("scene.cache").replace(blend, cloud)
+    house("scene.cache.cache_objects").replace(blend, cloud)
     image = two_captures[0].pantheon360.image
     for name in ("a", "bb"):
-        house("scene.captures").create(blend, name, image)
-    new = house("core.point_cloud").PointCloud(
+        house("scene.captures.capture_objects").create(blend, name, image)
+    new = house("core.points.point_cloud").PointCloud(
         np.zeros((2, 3), np.float32), np.zeros((2, 3), np.uint8), source=np.array([0, 2], np.int32)
     )
-    house("scene.cache_merge").merge(blend, new)  # a, b, bb, c: sources 0 and 2 are a and bb
+    house("scene.cache.cache_merge").merge(blend, new)  # a, b, bb, c: sources 0 and 2 are a and bb
     expected = np.append(np.repeat([1, 3], 400), [0, 2])
     np.testing.assert_array_equal(stored(house, blend).source, expected)
     bpy.data.objects.remove(bpy.data.objects["b"])
-    house("scene.cache_merge").renumber(blend, house("scene.cache").find(blend))
+    house("scene.cache.cache_merge").renumber(blend, house("scene.cache.cache_objects").find(blend))
     np.testing.assert_array_equal(stored(house, blend).source, np.append(np.repeat([-1, 2], 400), [0, 1]))
 
 
 def test_into_nothing_or_an_emptied_cache(house: House, blend: Any, cloud: Any) -> None:
-    obj = house("scene.cache_merge").merge(blend, cloud)
+    obj = house("scene.cache.cache_merge").merge(blend, cloud)
     assert len(stored(house, blend)) == 800
     obj.data.clear_geometry()
-    assert house("scene.cache_merge").merge(blend, cloud) == obj
+    assert house("scene.cache.cache_merge").merge(blend, cloud) == obj
     np.testing.assert_array_equal(stored(house, blend).colours, cloud.colours)
 
 
 def test_without_colours_of_its_own_a_cache_takes_points(house: House, blend: Any, cloud: Any) -> None:
-    obj = house("scene.cache").replace(blend, cloud)
+    obj = house("scene.cache.cache_objects").replace(blend, cloud)
     obj.data.attributes.remove(obj.data.attributes["colour"])
-    house("scene.cache_merge").merge(blend, cloud.selected(slice(0, 10)))
+    house("scene.cache.cache_merge").merge(blend, cloud.selected(slice(0, 10)))
     found = stored(house, blend)
     np.testing.assert_array_equal(found.points, np.concatenate([cloud.points, cloud.points[:10]]))
     np.testing.assert_array_equal(found.colours[800:], cloud.colours[:10])
 
 
 def test_shape_keys_are_not_stretched_over_other_points(house: House, blend: Any, cloud: Any) -> None:
-    obj = house("scene.cache").replace(blend, cloud)
+    obj = house("scene.cache.cache_objects").replace(blend, cloud)
     obj.shape_key_add(name="Basis")
     with pytest.raises(house("core.errors").CacheError, match="shape keys"):
-        house("scene.cache_merge").merge(blend, cloud)
+        house("scene.cache.cache_merge").merge(blend, cloud)
     half = cloud.selected(slice(0, 400))
-    house("scene.cache").replace(blend, half)
-    shown = house("scene.cache").evaluated_points(house("scene.camera_path").evaluated(blend))
+    house("scene.cache.cache_objects").replace(blend, half)
+    shown = house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(blend))
     np.testing.assert_array_equal(shown.points, half.points)

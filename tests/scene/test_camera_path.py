@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def poses(house: Any) -> Any:
-    path, jobs = house("scene.camera_path"), house("scene.jobs")
+    path, jobs = house("scene.camera.camera_path"), house("scene.app.jobs")
     return lambda scene, frames: jobs.run_blocking(path.poses(scene, frames))
 
 
@@ -120,7 +120,7 @@ def test_markers_switch_cameras(poses: Any, blend: Any, camera: Any) -> None:
 def test_the_artists_frame_stays(house: Any, blend: Any, camera: Any) -> None:
     slide(camera)
     blend.frame_set(7, subframe=0.5)
-    job = house("scene.camera_path").poses(blend, list(range(300)))
+    job = house("scene.camera.camera_path").poses(blend, list(range(300)))
     seen = []
     for _ in job:
         seen.append((blend.frame_current, blend.frame_subframe))
@@ -151,7 +151,7 @@ def test_the_scene_may_disappear(house: Any, blend: Any) -> None:
 
     other = bpy.data.scenes.new("Gone")
     new_camera(other)
-    job = house("scene.camera_path").poses(other, [1, 2])
+    job = house("scene.camera.camera_path").poses(other, [1, 2])
     next(job)
     bpy.data.scenes.remove(other)
     with pytest.raises(house("core.errors").RenderError, match="Gone"):
@@ -159,7 +159,7 @@ def test_the_scene_may_disappear(house: Any, blend: Any) -> None:
 
 
 def test_frame_numbers(house: Any, blend: Any) -> None:
-    numbers = house("scene.camera_path").frame_numbers
+    numbers = house("scene.camera.camera_path").frame_numbers
     blend.frame_start, blend.frame_end = 3, 10
     assert numbers(blend) == list(range(3, 11))
     assert numbers(blend, 3) == [3, 6, 9]

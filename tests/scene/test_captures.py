@@ -53,16 +53,16 @@ def imported(house: House, blend: Any) -> Callable[..., tuple[list[Any], list[st
 
     def run(*paths: Path) -> tuple[list[Any], list[str]]:
         warnings: list[str] = []
-        job = house("scene.captures").import_files(blend, paths, warnings.append)
-        return house("scene.jobs").run_blocking(job), warnings
+        job = house("scene.captures.capture_objects").import_files(blend, paths, warnings.append)
+        return house("scene.app.jobs").run_blocking(job), warnings
 
     return run
 
 
 @pytest.fixture
 def capture(house: House, blend: Any) -> Any:
-    image = house("scene.images").from_array("photo", np.zeros((16, 32, 3), np.uint8))
-    return house("scene.captures").create(blend, "capture", image, (1.0, 2.0, 3.0))
+    image = house("scene.captures.images").from_array("photo", np.zeros((16, 32, 3), np.uint8))
+    return house("scene.captures.capture_objects").create(blend, "capture", image, (1.0, 2.0, 3.0))
 
 
 def _looks(pose: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ def _looks(pose: np.ndarray) -> np.ndarray:
 
 
 def test_a_capture_heads_north_and_stands_upright(house: House, capture: Any) -> None:
-    pose = house("scene.captures").pose(capture)
+    pose = house("scene.captures.capture_objects").pose(capture)
     np.testing.assert_allclose(pose[:3, 3], (1, 2, 3))
     np.testing.assert_allclose(_looks(pose), (0, 1, 0), atol=1e-6)
     np.testing.assert_allclose(pose[:3, 1], (0, 0, 1), atol=1e-6)
@@ -89,7 +89,7 @@ def test_levelling_turns_what_it_says_and_leaves_the_transform(
 ) -> None:
     before = capture.matrix_world.copy()
     setattr(capture.pantheon360, axis, 0.3)
-    pose = house("scene.captures").pose(capture)
+    pose = house("scene.captures.capture_objects").pose(capture)
     np.testing.assert_allclose(_looks(pose), image_centre, atol=1e-6)
     np.testing.assert_allclose(pose[:3, 0], right, atol=1e-6)
     assert capture.matrix_world == before
@@ -106,7 +106,7 @@ def test_parents_scale_and_animation_are_honoured(house: House, blend: Any, capt
         capture.pantheon360.yaw = yaw
         capture.pantheon360.keyframe_insert("yaw", frame=frame)
     blend.frame_set(11)
-    pose = house("scene.captures").pose(capture, bpy.context.evaluated_depsgraph_get())
+    pose = house("scene.captures.capture_objects").pose(capture, bpy.context.evaluated_depsgraph_get())
     np.testing.assert_allclose(pose[:3, 3], (12, 4, 6), atol=1e-5)
     np.testing.assert_allclose(_looks(pose), (math.sin(1), math.cos(1), 0), atol=1e-5)
     np.testing.assert_allclose(pose[:3, :3].T @ pose[:3, :3], np.eye(3), atol=1e-6)
@@ -123,7 +123,7 @@ def test_the_preview_shows_each_direction_where_the_pose_says(house: House, blen
     (sphere,) = capture.children
     mesh = sphere.data
     world = np.array(sphere.matrix_world)
-    to_camera = np.linalg.inv(house("scene.captures").pose(capture))
+    to_camera = np.linalg.inv(house("scene.captures.capture_objects").pose(capture))
     checked = 0
     for loop in list(mesh.loops)[::97]:
         vertex = world @ (*mesh.vertices[loop.vertex_index].co, 1.0)
@@ -151,15 +151,15 @@ def test_a_preview_goes_with_its_capture(house: House, capture: Any) -> None:
     import bpy
 
     bpy.data.objects.remove(capture)
-    house("scene.preview_sphere").tend()
+    house("scene.captures.preview_sphere").tend()
     assert not [obj for obj in bpy.data.objects if "Preview" in obj.name]
 
 
 def test_a_duplicated_capture_gets_a_preview_of_its_own(house: House, blend: Any, capture: Any) -> None:
     copy = capture.copy()
     blend.collection.objects.link(copy)
-    house("scene.preview_sphere").tend()
-    house("scene.preview_sphere").tend()
+    house("scene.captures.preview_sphere").tend()
+    house("scene.captures.preview_sphere").tend()
     (sphere,), (first,) = copy.children, capture.children
     assert sphere != first and sphere.name in blend.objects
     assert {driver.driver.variables[0].targets[0].id for driver in sphere.animation_data.drivers} == {copy}
@@ -173,13 +173,13 @@ def test_a_deleted_capture_that_is_still_chosen_as_an_end_gets_no_preview(
     blend.pantheon360.start_capture = capture
     for collection in capture.users_collection:
         collection.objects.unlink(capture)
-    house("scene.preview_sphere").tend()
-    house("scene.preview_sphere").tend()
+    house("scene.captures.preview_sphere").tend()
+    house("scene.captures.preview_sphere").tend()
     assert not [obj for obj in bpy.data.objects if "Preview" in obj.name]
 
 
 def test_mask_and_nadir_make_pixels_invalid(house: House, capture: Any) -> None:
-    captures, images = house("scene.captures"), house("scene.images")
+    captures, images = house("scene.captures.capture_objects"), house("scene.captures.images")
     assert captures.load(capture).valid is None
     mask = np.zeros((40, 40), np.uint8)
     mask[:, :20] = 255
@@ -205,8 +205,8 @@ def test_gpano_gives_heading_to_the_object_and_the_rest_to_levelling(
     np.testing.assert_allclose(obj.rotation_euler, (math.pi / 2, 0, -math.pi / 2), atol=1e-6)
     assert math.degrees(settings.pitch) == pytest.approx(10, abs=1e-4)
     assert math.degrees(settings.roll) == pytest.approx(-5, abs=1e-4)
-    expected = house("core.cameras").rotation_from_heading(90, 10, -5)
-    np.testing.assert_allclose(house("scene.captures").pose(obj)[:3, :3], expected, atol=1e-6)
+    expected = house("core.panorama.cameras").rotation_from_heading(90, 10, -5)
+    np.testing.assert_allclose(house("scene.captures.capture_objects").pose(obj)[:3, :3], expected, atol=1e-6)
     assert settings.source_path == str(path) and not warnings
     assert obj.location.z == pytest.approx(2.0)
 
@@ -262,7 +262,7 @@ def test_a_partial_panorama_is_padded_and_masked(house: House, imported: Any, tm
     )
     (obj,), _ = imported(path)
     (again,), _ = imported(path)
-    loaded = house("scene.captures").load(obj)
+    loaded = house("scene.captures.capture_objects").load(obj)
     assert loaded.image.shape == (32, 64, 3)
     assert np.array_equal(loaded.image[4:20, 16:48], np.asarray(Image.open(path)))
     expected = np.zeros((32, 64), bool)
@@ -312,7 +312,9 @@ def test_good_files_are_imported_beside_bad_ones(house: House, imported: Any, tm
 def test_cancelling_an_import_leaves_nothing(house: House, blend: Any, tmp_path: Path) -> None:
     import bpy
 
-    job = house("scene.captures").import_files(blend, [_photograph(tmp_path / f"{i}.png") for i in range(3)])
+    job = house("scene.captures.capture_objects").import_files(
+        blend, [_photograph(tmp_path / f"{i}.png") for i in range(3)]
+    )
     next(job)
     next(job)
     job.close()
@@ -326,7 +328,7 @@ def test_the_operator_imports_and_selects(house: House, blend: Any, tmp_path: Pa
         _photograph(tmp_path / name)
     names = [{"name": "a.png"}, {"name": "b.png"}]
     assert bpy.ops.pantheon360.import_captures(directory=str(tmp_path), files=names) == {"FINISHED"}
-    assert [obj.name for obj in house("scene.captures").in_scene(blend)] == ["a", "b"]
+    assert [obj.name for obj in house("scene.captures.capture_objects").in_scene(blend)] == ["a", "b"]
     assert {obj.name for obj in bpy.context.selected_objects} == {"a", "b"}
     with pytest.raises(RuntimeError, match=r"nowhere\.jpg"):
         bpy.ops.pantheon360.import_captures(filepath=str(tmp_path / "nowhere.jpg"))
@@ -344,7 +346,7 @@ def test_importing_leaves_edit_mode_and_minds_excluded_collections(house: House,
     assert {obj.mode for obj in blend.objects} == {"OBJECT"}
     bpy.context.view_layer.layer_collection.children["Captures"].exclude = True
     assert bpy.ops.pantheon360.import_captures(filepath=str(tmp_path / "b.png")) == {"FINISHED"}
-    assert [obj.name for obj in house("scene.captures").in_scene(blend)] == ["a", "b"]
+    assert [obj.name for obj in house("scene.captures.capture_objects").in_scene(blend)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -379,10 +381,10 @@ def test_a_photograph_of_16000_x_8000_is_read_small(house: House, imported: Any,
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     large = np.zeros((8000, 16000, 3), np.uint8)
     large[:, :, 0] = (np.arange(16000) // 63).astype(np.uint8)
-    house("core.png").write(tmp_path / "large.png", large)
+    house("core.formats.png").write(tmp_path / "large.png", large)
     del large
     (obj,), _ = imported(tmp_path / "large.png")
-    loaded = house("scene.captures").load(obj, 1024)
+    loaded = house("scene.captures.capture_objects").load(obj, 1024)
     expected = np.arange(1024) * 16000 / 1024 / 63
     np.testing.assert_allclose(loaded.image[256, 8:-8, 0], expected[8:-8], atol=2)
     as_floats = 16000 * 8000 * 4 * 4 / 1024

@@ -17,7 +17,7 @@ import pytest
 @pytest.fixture
 def command(house: Any, blend: Any, capfd: Any) -> Any:
     """Run a command; returns exit code, stdout and stderr."""
-    main = house("scene.command_line").main
+    main = house("cli.command_line").main
 
     def run(*arguments: object) -> tuple[int, str, str]:
         capfd.readouterr()
@@ -33,7 +33,7 @@ def photographs(house: Any, tmp_path: Path) -> list[Path]:
     paths = [tmp_path / "Ünïcode 空 dir" / name for name in ("a.png", "b.png")]
     for index, path in enumerate(paths):
         colours = np.random.default_rng(index).integers(0, 256, (64, 128, 3), dtype=np.uint8)
-        house("core.png").write(path, colours)
+        house("core.formats.png").write(path, colours)
     return paths
 
 
@@ -63,7 +63,7 @@ def test_from_photographs_to_a_strip(command: Any, house: Any, photographs: list
     code, out, err = command("project", file, "--proxy", "--width", 64)
     assert code == 0, err
     bpy.ops.wm.open_mainfile(filepath=str(file))
-    assert house("scene.cache").find(bpy.context.scene) is not None
+    assert house("scene.cache.cache_objects").find(bpy.context.scene) is not None
     bpy.ops.pantheon360.set_path_ends()
     bpy.context.scene.frame_end = 3
     bpy.context.scene.pantheon360.width = 64
@@ -110,7 +110,7 @@ def test_the_diffusion_painters_settings_go_into_the_job(
         return
         yield
 
-    monkeypatch.setattr(house("scene.backend_process"), "paint", paint)
+    monkeypatch.setattr(house("scene.app.backend_process"), "paint", paint)
     chosen = ["--painter", "diffusion", "--model", "./mine", "--set", "steps=10", "--set", "scheduler=euler-aligned"]
     lora = '--set=loras=[{"file": "rain.safetensors", "strength": 0.5}]'
     code, _, err = command("generate", shot_file, *chosen, "--set", "steps=12", "--set", "clip=null", lora)
@@ -147,7 +147,7 @@ def test_geometry_then_run_elsewhere(command: Any, house: Any, shot_file: Path, 
     Path(lines(out)[-1]["folder"]).rename(moved)
     code, out, err = command("run", moved)
     assert code == 0, err
-    assert house("core.job_folder").JobFolder.open(moved).finished_frames() == [2, 3]
+    assert house("core.jobs.job_folder").JobFolder.open(moved).finished_frames() == [2, 3]
     before = {path: path.stat().st_mtime_ns for path in (moved / "frames").iterdir()}
     assert command("run", moved)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in (moved / "frames").iterdir()} == before
@@ -181,16 +181,16 @@ def test_points_of_other_programs_come_into_a_new_file(command: Any, house: Any,
     (model / "cameras.txt").write_text("1 EQUIRECTANGULAR 64 32 64 32\n")
     (model / "images.txt").write_text("1 1 0 0 0 0 0 -3 1 here.png\n\n")
     (model / "points3D.txt").write_text("1 0 0 5 10 20 30 0.1 1 0\n")
-    house("core.png").write(model / "images" / "here.png", np.zeros((32, 64, 3), np.uint8))
+    house("core.formats.png").write(model / "images" / "here.png", np.zeros((32, 64, 3), np.uint8))
     code, out, err = command("import", tmp_path / "new.blend", model, "--merge")
     assert code == 0, err
     assert "points: 1" in out and "captures: here" in out
     assert "two points you know" in err
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "new.blend"))
-    cloud = house("scene.cache").stored_points(house("scene.cache").find(bpy.context.scene))
+    cloud = house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(bpy.context.scene))
     np.testing.assert_allclose(cloud.points[:7, 0], 2 * np.arange(7))
     np.testing.assert_allclose(cloud.points[7:], [[0, 5, 0]], atol=1e-6)
-    assert house("scene.captures").pose(bpy.data.objects["here"])[1, 3] == pytest.approx(3)
+    assert house("scene.captures.capture_objects").pose(bpy.data.objects["here"])[1, 3] == pytest.approx(3)
 
 
 def test_photographs_with_their_depth(command: Any, house: Any, photographs: list[Path], tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_photographs_with_their_depth(command: Any, house: Any, photographs: lis
 
     file, depths = tmp_path / "new.blend", [tmp_path / "a.depth.png", tmp_path / "b.depth.png"]
     for index, path in enumerate(depths):
-        house("core.png").write(path, np.full((32, 64), 2000 * (index + 1), np.uint16))
+        house("core.formats.png").write(path, np.full((32, 64), 2000 * (index + 1), np.uint16))
     code, out, err = command("import", file, *photographs, "--depth", *depths, "--json")
     assert code == 0, err
     told = lines(out)[-1]
@@ -207,7 +207,7 @@ def test_photographs_with_their_depth(command: Any, house: Any, photographs: lis
     code, _, err = command("import", file, "--depth", depths[1], "--capture", "b", "--merge", "--scale", "0.0005")
     assert code == 0, err
     bpy.ops.wm.open_mainfile(filepath=str(file))
-    cloud = house("scene.cache").stored_points(house("scene.cache").find(bpy.context.scene))
+    cloud = house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(bpy.context.scene))
     for index, name in enumerate("ab"):
         centre = np.array(bpy.data.objects[name].matrix_world.translation)
         ranges = np.linalg.norm(cloud.points[cloud.source == index] - centre, axis=1)
@@ -300,7 +300,7 @@ def test_help(command: Any, verb: str | None) -> None:
 def test_interrupted_is_130_and_nothing_half_is_left(
     command: Any, house: Any, shot_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    folder = house("core.job_folder").JobFolder
+    folder = house("core.jobs.job_folder").JobFolder
     write = folder.write_geometry
 
     def interrupted(self: Any, kind: str, frame: int, geometry: Any) -> None:
@@ -325,7 +325,7 @@ def test_doctor_speaks_for_the_backend(command: Any) -> None:
 
 
 def test_frame_lists(house: Any) -> None:
-    frames = house("scene.command_line").frame_list
+    frames = house("cli.command_line").frame_list
     assert frames("1-4") == frames("1..4") == frames("3,1-2,4,1") == [1, 2, 3, 4]
     assert frames("0-9x4") == [0, 4, 8]
     assert frames("-3--1") == [-3, -2, -1]

@@ -23,7 +23,7 @@ def leaving(shot_scene: Any) -> Any:
 
 
 def run(house: House, scene: Any) -> Any:
-    return house("scene.jobs").run_blocking(house("scene.coverage_check").check(scene))
+    return house("scene.app.jobs").run_blocking(house("scene.camera.coverage_check").check(scene))
 
 
 def test_a_path_inside_is_covered_as_the_room_is(house: House, shot_scene: Any) -> None:
@@ -31,8 +31,8 @@ def test_a_path_inside_is_covered_as_the_room_is(house: House, shot_scene: Any) 
     directions = np.random.default_rng(7).normal(size=(600_000, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     points = (4 * directions[directions[:, 2] < 0.5] + (0, 1, 1)).astype(np.float32)
-    cloud = house("core.point_cloud").PointCloud(points, np.zeros((len(points), 3), np.uint8))
-    house("scene.cache").replace(shot_scene, cloud)
+    cloud = house("core.points.point_cloud").PointCloud(points, np.zeros((len(points), 3), np.uint8))
+    house("scene.cache.cache_objects").replace(shot_scene, cloud)
     found = run(house, shot_scene).path
     assert list(found.frames) == [1, 2, 3, 4, 5]
     assert found.covered[2] == pytest.approx(0.75, abs=0.01)
@@ -45,7 +45,7 @@ def test_a_path_inside_is_covered_as_the_room_is(house: House, shot_scene: Any) 
 def test_leaving_is_found_stored_and_marked(house: House, leaving: Any, tmp_path: Path) -> None:
     import bpy
 
-    check = house("scene.coverage_check")
+    check = house("scene.camera.coverage_check")
     mine = leaving.timeline_markers.new("mine", frame=2)
     mine.camera = leaving.camera
     assert bpy.ops.pantheon360.check_coverage() == {"FINISHED"}
@@ -68,7 +68,7 @@ def test_leaving_is_found_stored_and_marked(house: House, leaving: Any, tmp_path
 
 
 def test_a_calm_check_is_stored_too_and_infinity_survives(house: House, shot_scene: Any) -> None:
-    check, coverage = house("scene.coverage_check"), house("core.coverage")
+    check, coverage = house("scene.camera.coverage_check"), house("core.render.coverage")
     path = run(house, shot_scene).path
     path.nearest[0] = np.inf
     check.store(shot_scene, check.Checked(path, ()))
@@ -89,7 +89,7 @@ def test_the_current_frame_stays_and_what_is_missing_is_said(house: House, shot_
     shot_scene.frame_set(3)
     run(house, shot_scene)
     assert shot_scene.frame_current == 3
-    house("scene.cache").find(shot_scene).hide_viewport = True
+    house("scene.cache.cache_objects").find(shot_scene).hide_viewport = True
     bpy.context.view_layer.update()
     with pytest.raises(errors.CacheError, match="No points"):
         run(house, shot_scene)
@@ -103,11 +103,11 @@ def test_the_picture_of_what_the_camera_sees_is_one_image(house: House, shot_sce
 
     assert bpy.ops.pantheon360.show_coverage() == {"FINISHED"}
     count = len(bpy.data.images)
-    first = house("scene.images").pixels(bpy.data.images["Cache Coverage"])
+    first = house("scene.captures.images").pixels(bpy.data.images["Cache Coverage"])
     shot_scene.frame_set(5)
     assert bpy.ops.pantheon360.show_coverage() == {"FINISHED"}
     assert len(bpy.data.images) == count
-    second = house("scene.images").pixels(bpy.data.images["Cache Coverage"])
+    second = house("scene.captures.images").pixels(bpy.data.images["Cache Coverage"])
     assert first.shape == (512, 1024, 3) and (first != second).any()
     assert (first[0] == (200, 30, 30)).all(), "nothing overhead: a hole"
 

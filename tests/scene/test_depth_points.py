@@ -47,15 +47,17 @@ def capture(house: House, blend: Any, tmp_path: Path) -> Any:
     import bpy
 
     colours = np.random.default_rng(0).integers(0, 256, (WIDTH // 2, WIDTH, 3), dtype=np.uint8)
-    house("core.png").write(tmp_path / "here.png", colours)
-    obj = house("scene.captures").create(blend, "here", bpy.data.images.load(str(tmp_path / "here.png")), (0, 0, 10))
+    house("core.formats.png").write(tmp_path / "here.png", colours)
+    obj = house("scene.captures.capture_objects").create(
+        blend, "here", bpy.data.images.load(str(tmp_path / "here.png")), (0, 0, 10)
+    )
     bpy.context.view_layer.update()
     bpy.context.view_layer.objects.active = obj
     return obj
 
 
 def points_of(house: House, blend: Any) -> Any:
-    return house("scene.cache").stored_points(house("scene.cache").find(blend))
+    return house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(blend))
 
 
 def check_room(points: np.ndarray, tolerance: float) -> None:
@@ -89,10 +91,14 @@ def test_sixteen_bits_of_any_meaning(
     check_room(cloud.points, tolerance)
     assert (cloud.source == 0).all() and (cloud.footprint > 0).all()
     # The colour of a point is that of the photograph's pixel in its direction.
-    seen = house("core.splatting").splat(cloud.points, cloud.colours, house("scene.captures").pose(capture), WIDTH)
+    seen = house("core.render.splatting").splat(
+        cloud.points, cloud.colours, house("scene.captures.capture_objects").pose(capture), WIDTH
+    )
     covered = seen.coverage
     assert covered.mean() > 0.6
-    np.testing.assert_array_equal(seen.colour[covered], house("scene.captures").load(capture).image[covered])
+    np.testing.assert_array_equal(
+        seen.colour[covered], house("scene.captures.capture_objects").load(capture).image[covered]
+    )
 
 
 def test_openexr_that_blender_wrote(house: House, blend: Any, capture: Any, tmp_path: Path) -> None:
@@ -124,7 +130,7 @@ def test_openexr_of_other_kinds_comes_through_the_backend(
     monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON", raising=False)
     with pytest.raises(RuntimeError, match=r"(?s)PIZ.*Backend Python"):
         bpy.ops.pantheon360.import_depth(filepath=str(tmp_path / "depth.exr"), inverse=True)
-    assert house("scene.cache").find(blend) is None
+    assert house("scene.cache.cache_objects").find(blend) is None
     monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", str(python))
     assert bpy.ops.pantheon360.import_depth(filepath=str(tmp_path / "depth.exr"), inverse=True) == {"FINISHED"}
     check_room(points_of(house, blend).points, 1e-4)
@@ -136,10 +142,10 @@ def test_trying_another_scale_exchanges_this_captures_points_alone(
 ) -> None:
     import bpy
 
-    house("scene.captures").create(blend, "there", capture.pantheon360.image, (5.0, 0.0, 10.0))
-    cloud = house("core.point_cloud").PointCloud
+    house("scene.captures.capture_objects").create(blend, "there", capture.pantheon360.image, (5.0, 0.0, 10.0))
+    cloud = house("core.points.point_cloud").PointCloud
     others = cloud(np.full((3, 3), 9, np.float32), np.zeros((3, 3), np.uint8), source=np.array([1, 1, 0], np.int32))
-    house("scene.cache").replace(blend, others)
+    house("scene.cache.cache_objects").replace(blend, others)
     Image.fromarray(np.rint(room() * 1000).astype(np.uint16)).save(tmp_path / "d.png")
     bpy.ops.pantheon360.import_depth(filepath=str(tmp_path / "d.png"))
     count = len(points_of(house, blend))
@@ -157,11 +163,11 @@ def test_points_of_another_capture_stay_though_captures_came_since(
     import bpy
 
     image = capture.pantheon360.image
-    house("scene.captures").create(blend, f"{capture.name} two", image, (5.0, 0.0, 10.0))
-    cloud = house("core.point_cloud").PointCloud
+    house("scene.captures.capture_objects").create(blend, f"{capture.name} two", image, (5.0, 0.0, 10.0))
+    cloud = house("core.points.point_cloud").PointCloud
     theirs = cloud(np.full((3, 3), 9, np.float32), np.zeros((3, 3), np.uint8), source=np.ones(3, np.int32))
-    house("scene.cache").replace(blend, theirs)
-    between = house("scene.captures").create(blend, f"{capture.name} between", image, (0.0, 0.0, 10.0))
+    house("scene.cache.cache_objects").replace(blend, theirs)
+    between = house("scene.captures.capture_objects").create(blend, f"{capture.name} between", image, (0.0, 0.0, 10.0))
     bpy.context.view_layer.objects.active = between
     Image.fromarray(np.rint(room() * 1000).astype(np.uint16)).save(tmp_path / "d.png")
     assert bpy.ops.pantheon360.import_depth(filepath=str(tmp_path / "d.png")) == {"FINISHED"}
@@ -181,8 +187,8 @@ def test_what_the_capture_ignores_gives_no_points(house: House, blend: Any, capt
 
 def test_very_large_depth_is_read_at_fewer_pixels(house: House, blend: Any, capture: Any, tmp_path: Path) -> None:
     Image.fromarray(np.rint(room() * 1000).astype(np.uint16)).save(tmp_path / "d.png")
-    job = house("scene.depth_points").bring_in(blend, capture, tmp_path / "d.png", limit=800)
-    made = house("scene.jobs").run_blocking(job)
+    job = house("scene.sources.depth_points").bring_in(blend, capture, tmp_path / "d.png", limit=800)
+    made = house("scene.app.jobs").run_blocking(job)
     assert 400 < made.points <= 800
     assert any("40 x 20 were read" in note for note in made.notes)
 
@@ -209,14 +215,14 @@ def test_what_is_no_depth_is_refused(
         bpy.ops.pantheon360.import_depth(filepath=str(tmp_path / "d.png"))
     with pytest.raises(RuntimeError, match=r"none\.png"):
         bpy.ops.pantheon360.import_depth(filepath=str(tmp_path / "none.png"))
-    assert house("scene.cache").find(blend) is None
+    assert house("scene.cache.cache_objects").find(blend) is None
 
 
 def test_the_button_says_which_capture_it_wants(house: House, blend: Any, capture: Any) -> None:
     import bpy
 
     assert bpy.ops.pantheon360.import_depth.poll()
-    house("scene.captures").create(blend, "there", capture.pantheon360.image)
+    house("scene.captures.capture_objects").create(blend, "there", capture.pantheon360.image)
     bpy.context.view_layer.objects.active = None
     assert not bpy.ops.pantheon360.import_depth.poll()
     bpy.context.view_layer.objects.active = capture

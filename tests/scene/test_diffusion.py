@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from backend.diffusion import options
-from backend.diffusion.options import PaintOptions
+from pantheon360_blender.core.jobs import paint_settings
+from pantheon360_blender.core.jobs.paint_settings import PaintOptions
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +28,15 @@ def group(blend: Any) -> Any:
 
 def read(house: Any, group: Any, **changes: Any) -> PaintOptions:
     """What the backend reads of the settings, once they have been a job's text."""
-    return PaintOptions.from_json(json.loads(json.dumps(house("scene.diffusion").to_json(group, changes))))
+    return PaintOptions.from_json(
+        json.loads(json.dumps(house("scene.shot.diffusion_settings").to_json(group, changes)))
+    )
 
 
 def test_every_setting_of_the_backend_can_be_set(house: Any, blend: Any) -> None:
-    assert set(house("scene.diffusion").SETTINGS) == {field.name for field in dataclasses.fields(PaintOptions)}
+    assert set(house("scene.shot.diffusion_settings").SETTINGS) == {
+        field.name for field in dataclasses.fields(PaintOptions)
+    }
 
 
 def test_a_new_scene_has_the_backends_defaults(house: Any, group: Any) -> None:
@@ -41,8 +45,8 @@ def test_a_new_scene_has_the_backends_defaults(house: Any, group: Any) -> None:
 
 def test_what_is_left_to_the_model_is_not_in_the_job(house: Any, group: Any) -> None:
     own = {field.name for field in dataclasses.fields(PaintOptions) if field.default is None}
-    assert own.isdisjoint(house("scene.diffusion").to_json(group))
-    assert own == set(house("scene.diffusion").OWN)
+    assert own.isdisjoint(house("scene.shot.diffusion_settings").to_json(group))
+    assert own == set(house("scene.shot.diffusion_settings").OWN)
     for name in own:
         setattr(group, name, 3)
     assert {name: getattr(read(house, group), name) for name in own} == dict.fromkeys(own, 3)
@@ -56,20 +60,20 @@ def test_nought_is_a_value_where_it_means_something(house: Any, group: Any, name
 
 def test_numbers_are_those_that_were_typed(house: Any, group: Any) -> None:
     group.noise_aug, group.guidance, group.fps = 0.02, 2.7, 23.976
-    found = house("scene.diffusion").to_json(group)
+    found = house("scene.shot.diffusion_settings").to_json(group)
     assert (found["noise_aug"], found["guidance"], found["fps"]) == (0.02, 2.7, 23.976)
 
 
 def test_every_item_is_a_choice_of_the_backends_and_every_choice_an_item(house: Any, group: Any) -> None:
-    configurations = typing.get_args(options.Configuration)
+    configurations = typing.get_args(paint_settings.Configuration)
     choices: dict[str, tuple[str, ...]] = {
-        "scheduler": tuple(options.USUAL_STEPS),
-        "anchors": (options.AUTO, *configurations),
-        "weighting": typing.get_args(options.Weighting),
-        "roll": typing.get_args(options.Roll),
-        "memory": (options.AUTO, *options.MEMORY_LEVELS),
-        "device": (options.AUTO, *options.DEVICES),
-        "precision": (options.AUTO, *options.PRECISIONS),
+        "scheduler": tuple(paint_settings.USUAL_STEPS),
+        "anchors": (paint_settings.AUTO, *configurations),
+        "weighting": typing.get_args(paint_settings.Weighting),
+        "roll": typing.get_args(paint_settings.Roll),
+        "memory": (paint_settings.AUTO, *paint_settings.MEMORY_LEVELS),
+        "device": (paint_settings.AUTO, *paint_settings.DEVICES),
+        "precision": (paint_settings.AUTO, *paint_settings.PRECISIONS),
     }
     enums = {each.identifier: each for each in group.bl_rna.properties if each.type == "ENUM"}
     assert enums.keys() == choices.keys()
@@ -85,7 +89,7 @@ def test_no_number_that_blender_allows_is_refused(house: Any, group: Any) -> Non
     """The ends of each property's range, and the values round its least one."""
     for described in group.bl_rna.properties:
         if described.type in ("INT", "FLOAT"):
-            least = house("scene.diffusion").OWN.get(described.identifier, described.hard_min)
+            least = house("scene.shot.diffusion_settings").OWN.get(described.identifier, described.hard_min)
             for value in (described.hard_min, least - 1, least, least + 1, described.hard_max):
                 setattr(group, described.identifier, type(getattr(group, described.identifier))(value))
                 read(house, group)
@@ -105,8 +109,8 @@ def test_no_number_that_blender_allows_is_refused(house: Any, group: Any) -> Non
     ],
 )  # fmt: skip
 def test_a_setting_is_wrong_here_where_it_is_wrong_there(house: Any, group: Any, name: str, value: Any) -> None:
-    found = house("scene.diffusion").setting_error(name, value)
-    assert (found is None) == (options.options_error({name: value}) is None), found
+    found = house("scene.shot.diffusion_settings").setting_error(name, value)
+    assert (found is None) == (paint_settings.options_error({name: value}) is None), found
     assert found is None or name in found
 
 
@@ -133,7 +137,7 @@ def test_paths_are_found_from_anywhere(house: Any, group: Any, store: Path, tmp_
     }
     for typed, named in wanted.items():
         group.model = typed
-        assert read(house, group).model == named == house("scene.diffusion").model_of(group)
+        assert read(house, group).model == named == house("scene.shot.diffusion_settings").model_of(group)
     for file, strength in (("//rain.safetensors", 0.3), ("", 1.0), (str(tmp_path / "b.safetensors"), -1.5)):
         lora = group.loras.add()
         lora.file, lora.strength = file, strength
@@ -160,7 +164,7 @@ def test_settings_survive_the_file(house: Any, group: Any, tmp_path: Path) -> No
 
     group.model, group.steps, group.anchors = "street", 7, "SINGLE_FUSION"
     group.loras.add().file = "/rain.safetensors"
-    before = house("scene.diffusion").to_json(group)
+    before = house("scene.shot.diffusion_settings").to_json(group)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
-    assert house("scene.diffusion").to_json(bpy.context.scene.pantheon360.diffusion) == before
+    assert house("scene.shot.diffusion_settings").to_json(bpy.context.scene.pantheon360.diffusion) == before

@@ -32,24 +32,24 @@ def test_bytes_of_lossless_files_come_back_unchanged(
 ) -> None:
     path = tmp_path / f"Ünïcode 空 photo.{suffix}"
     Image.fromarray(photograph).save(path, **({"lossless": True} if suffix == "webp" else {}))
-    assert np.array_equal(house("scene.images").pixels(_load(path)), photograph)
+    assert np.array_equal(house("scene.captures.images").pixels(_load(path)), photograph)
 
 
 def test_transparency_does_not_change_colours(house: House, blend: Any, tmp_path: Path, photograph: np.ndarray) -> None:
     alpha = np.full((*photograph.shape[:2], 1), 40, np.uint8)
     Image.fromarray(np.concatenate([photograph, alpha], axis=2)).save(tmp_path / "rgba.png")
-    assert np.array_equal(house("scene.images").pixels(_load(tmp_path / "rgba.png")), photograph)
+    assert np.array_equal(house("scene.captures.images").pixels(_load(tmp_path / "rgba.png")), photograph)
 
 
 def test_16_bit_files_are_rounded_not_exposed(house: House, blend: Any, tmp_path: Path, photograph: np.ndarray) -> None:
-    house("core.png").write(tmp_path / "deep.png", photograph.astype(np.uint16) * 257)
-    assert np.array_equal(house("scene.images").pixels(_load(tmp_path / "deep.png")), photograph)
+    house("core.formats.png").write(tmp_path / "deep.png", photograph.astype(np.uint16) * 257)
+    assert np.array_equal(house("scene.captures.images").pixels(_load(tmp_path / "deep.png")), photograph)
 
 
 def test_a_new_image_survives_the_file(house: House, blend: Any, tmp_path: Path, photograph: np.ndarray) -> None:
     import bpy
 
-    images = house("scene.images")
+    images = house("scene.captures.images")
     made = images.from_array("packed", photograph)
     made.use_fake_user = True
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "packed.blend"))
@@ -61,13 +61,13 @@ def test_a_new_image_survives_the_file(house: House, blend: Any, tmp_path: Path,
 def test_scene_light_is_exposed_whatever_its_unit(house: House, blend: Any, tmp_path: Path, light: float) -> None:
     import bpy
 
-    images = house("scene.images")
+    images = house("scene.captures.images")
     values = np.random.default_rng(1).lognormal(0, 1, (64, 128, 1)).astype(np.float32) * light
     image = bpy.data.images.new("light", 128, 64, float_buffer=True)
     image.pixels.foreach_set(np.concatenate([np.repeat(values, 3, axis=2), np.ones_like(values)], axis=2).ravel())
     image.update()
     scene = bpy.context.scene
-    house("scene.versions").set_image_output(scene.render.image_settings, "OPEN_EXR")
+    house("scene.app.versions").set_image_output(scene.render.image_settings, "OPEN_EXR")
     scene.render.image_settings.color_depth = "32"
     image.save_render(str(tmp_path / "light.exr"), scene=scene)
     shown = images.pixels(_load(tmp_path / "light.exr"))
@@ -80,7 +80,7 @@ def test_resizing_keeps_the_seam_and_the_mean(house: House, blend: Any, tmp_path
     columns = np.linspace(0, 2 * np.pi, 256, endpoint=False)
     wave = np.rint(127 + 100 * np.cos(columns)).astype(np.uint8)
     Image.fromarray(np.broadcast_to(wave[None, :, None], (128, 256, 3)).copy()).save(tmp_path / "wave.png")
-    small = house("scene.images").pixels(_load(tmp_path / "wave.png"), 64).astype(int)
+    small = house("scene.captures.images").pixels(_load(tmp_path / "wave.png"), 64).astype(int)
     assert small.shape == (32, 64, 3)
     assert np.abs(small[:, 0] - small[:, -1]).max() <= 2
     assert abs(small.mean() - 127) < 1
@@ -90,7 +90,7 @@ def test_a_mask_of_any_size_covers_its_share(house: House, blend: Any, tmp_path:
     mask = np.zeros((50, 70), np.uint8)
     mask[25:] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    covered = house("scene.images").coverage(_load(tmp_path / "mask.png"), 128)
+    covered = house("scene.captures.images").coverage(_load(tmp_path / "mask.png"), 128)
     assert covered.shape == (64, 128)
     assert np.array_equal(covered > 0.5, np.arange(64)[:, None] >= np.full(128, 32))
 
@@ -103,7 +103,7 @@ def test_files_cut_off_are_noticed(
     path = tmp_path / f"photo.{suffix}"
     thumbnail = b"Exif\0\0" + b"\xff\xd8 a thumbnail with an end of its own \xff\xd9"
     Image.fromarray(photograph).save(path, **({"exif": thumbnail} if suffix == "jpg" else {}))
-    why_incomplete = house("scene.images").why_incomplete
+    why_incomplete = house("scene.captures.images").why_incomplete
     assert why_incomplete(path) is None
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     assert why_incomplete(path)
@@ -117,5 +117,5 @@ def test_a_missing_image_is_named(house: House, blend: Any, tmp_path: Path) -> N
     (tmp_path / "gone.png").unlink()
     image.reload()
     with pytest.raises(house("core.errors").CaptureError, match=r"gone\.png.*missing"):
-        house("scene.images").pixels(image)
+        house("scene.captures.images").pixels(image)
     bpy.data.images.remove(image)

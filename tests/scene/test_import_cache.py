@@ -101,7 +101,9 @@ def bring(house: House, blend: Any) -> Any:
     """Run the job on the fixture's scene."""
 
     def run(*paths: Path, **options: Any) -> Any:
-        return house("scene.jobs").run_blocking(house("scene.import_cache").bring_in(blend, paths, **options))
+        return house("scene.app.jobs").run_blocking(
+            house("scene.sources.import_files").bring_in(blend, paths, **options)
+        )
 
     return run
 
@@ -135,7 +137,7 @@ def write_ply(path: Path, count: int = COUNT, spread: float = 3.0) -> np.ndarray
 
 def write_panorama(house: House, path: Path, seed: int = 0, width: int = 64) -> Path:
     colours = np.random.default_rng(seed).integers(0, 256, (width // 2, width, 3), dtype=np.uint8)
-    house("core.png").write(path, colours)
+    house("core.formats.png").write(path, colours)
     return path
 
 
@@ -158,7 +160,7 @@ def write_colmap(folder: Path, names: list[str], model: int = 17) -> None:
 
 
 def points_of(house: House, scene: Any) -> Any:
-    return house("scene.cache").stored_points(house("scene.cache").find(scene))
+    return house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(scene))
 
 
 def captures_of(scene: Any) -> list[str]:
@@ -177,8 +179,8 @@ def test_a_ply_becomes_the_cache(house: House, blend: Any, tmp_path: Path) -> No
     np.testing.assert_array_equal(cloud.colours, np.column_stack([vertices[n] for n in ("red", "green", "blue")]))
     # Points without a size would be drawn black, or not at all.
     bpy.context.view_layer.update()
-    obj = house("scene.cache").find(blend)
-    _, radii = house("scene.cache").shown_points(obj, bpy.context.evaluated_depsgraph_get())
+    obj = house("scene.cache.cache_objects").find(blend)
+    _, radii = house("scene.cache.cache_objects").shown_points(obj, bpy.context.evaluated_depsgraph_get())
     assert len(radii) == COUNT and (radii > 0).all()
 
 
@@ -226,7 +228,7 @@ def test_a_colmap_model_brings_captures_with_their_pictures_and_points(
     for name, y in (("b", 0.0), ("a", 2.0)):
         obj = bpy.data.objects[name]
         assert Path(obj.pantheon360.source_path).name == f"{name}.png"
-        pose = house("scene.captures").pose(obj)
+        pose = house("scene.captures.capture_objects").pose(obj)
         np.testing.assert_allclose(pose[:3, 3], (0, y, 0), atol=1e-6)
         np.testing.assert_allclose(-pose[:3, 2], (0, 1, 0), atol=1e-6)
         np.testing.assert_allclose(pose[:3, 1], (0, 0, 1), atol=1e-6)
@@ -244,11 +246,11 @@ def test_captures_that_are_there_are_moved_and_points_keep_their_capture(
 
     for index, name in enumerate("zb"):
         image = bpy.data.images.load(str(write_panorama(house, tmp_path / "mine" / f"{name}.png", seed=index)))
-        house("scene.captures").create(blend, f"my {name}", image, (9.0, 9.0, 9.0))
+        house("scene.captures.capture_objects").create(blend, f"my {name}", image, (9.0, 9.0, 9.0))
     bpy.data.objects["my b"].pantheon360.pitch = 0.3
-    cloud = house("core.point_cloud").PointCloud
+    cloud = house("core.points.point_cloud").PointCloud
     here = cloud(np.ones((2, 3), np.float32), np.zeros((2, 3), np.uint8), source=np.array([0, 1], np.int32))
-    house("scene.cache").replace(blend, here)
+    house("scene.cache.cache_objects").replace(blend, here)
     write_colmap(tmp_path / "model", ["a.png", "b.png"])
     write_panorama(house, tmp_path / "model" / "images" / "a.png", seed=7)
     brought = bring(tmp_path / "model", result="MERGE")
@@ -256,7 +258,7 @@ def test_captures_that_are_there_are_moved_and_points_keep_their_capture(
     assert brought.captures == ["a", "my b"]
     bpy.context.view_layer.update()
     np.testing.assert_allclose(
-        house("scene.captures").pose(bpy.data.objects["my b"])[:3],
+        house("scene.captures.capture_objects").pose(bpy.data.objects["my b"])[:3],
         [[1, 0, 0, 0], [0, 0, -1, 2], [0, 1, 0, 0]],
         atol=1e-6,
     )
@@ -299,16 +301,16 @@ def test_nerfstudio_brings_captures_whose_black_mask_is_ignored(
     write_panorama(house, tmp_path / "images" / "a.png")
     kept = np.full((32, 64), 255, np.uint8)
     kept[:, :16] = 0
-    house("core.png").write(tmp_path / "masks" / "a.png", kept)
+    house("core.formats.png").write(tmp_path / "masks" / "a.png", kept)
     turn = [[0, 0, -1, 3], [-1, 0, 0, 4], [0, 1, 0, 5], [0, 0, 0, 1]]
     frame = {"file_path": "images/a.png", "mask_path": "masks/a.png", "transform_matrix": turn}
     content = {"camera_model": "EQUIRECTANGULAR", "frames": [frame]}
     (tmp_path / "transforms.json").write_text(json.dumps(content))
     assert bring(tmp_path / "transforms.json").captures == ["a"]
-    loaded = house("scene.captures").load(bpy.data.objects["a"])
+    loaded = house("scene.captures.capture_objects").load(bpy.data.objects["a"])
     np.testing.assert_allclose(loaded.pose, turn, atol=1e-6)
     np.testing.assert_array_equal(loaded.valid, kept > 0)
-    assert house("scene.cache").find(blend) is None, "there were no points in it"
+    assert house("scene.cache.cache_objects").find(blend) is None, "there were no points in it"
 
 
 def test_undo_takes_the_import_back(house: House, blend: Any, tmp_path: Path) -> None:
@@ -323,7 +325,7 @@ def test_undo_takes_the_import_back(house: House, blend: Any, tmp_path: Path) ->
     assert captures_of(bpy.context.scene) == ["a"]
     bpy.ops.ed.undo()
     assert captures_of(bpy.context.scene) == []
-    assert house("scene.cache").find(bpy.context.scene) is None
+    assert house("scene.cache.cache_objects").find(bpy.context.scene) is None
 
 
 def test_a_path_from_the_blends_folder_on(house: House, blend: Any, tmp_path: Path) -> None:
@@ -361,7 +363,7 @@ def test_tiles_keep_their_places(
 def test_poses_alone_leave_the_points_as_they_are(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
     write_ply(tmp_path / "room.ply", 30)
     bring(tmp_path / "room.ply")
-    obj = house("scene.cache").find(blend)
+    obj = house("scene.cache.cache_objects").find(blend)
     obj.data.attributes.new("mine", "FLOAT", "POINT")
     write_colmap(tmp_path / "model", ["a.png"])
     (tmp_path / "model" / "points3D.bin").unlink()
@@ -386,13 +388,13 @@ def test_cancelled_nothing_is_left(house: House, blend: Any, tmp_path: Path) -> 
     write_colmap(tmp_path, ["a.png", "b.png", "c.png"])
     for name in "abc":
         write_panorama(house, tmp_path / "images" / f"{name}.png")
-    job = house("scene.import_cache").bring_in(blend, [tmp_path])
+    job = house("scene.sources.import_files").bring_in(blend, [tmp_path])
     for step in job:
         if step.phase == "Reading pictures" and step.step == 2:
             break
     assert bpy.data.images
     job.close()
-    assert not bpy.data.images and not captures_of(blend) and house("scene.cache").find(blend) is None
+    assert not bpy.data.images and not captures_of(blend) and house("scene.cache.cache_objects").find(blend) is None
 
 
 # By the backend
@@ -410,7 +412,7 @@ def test_a_laser_scan_comes_through_the_backend(
     middles = [cloud.points[:COUNT].mean(axis=0), cloud.points[COUNT:].mean(axis=0)]
     np.testing.assert_allclose(middles[1] - middles[0], (40, 0, 0), atol=0.01)
     assert np.abs(cloud.points).max() < 400
-    offset = np.array(house("scene.cache").find(blend)["pantheon360_offset"])
+    offset = np.array(house("scene.cache.cache_objects").find(blend)["pantheon360_offset"])
     np.testing.assert_allclose(middles[0] + offset, (500000, 5400000, 300), atol=1)
     assert any("far from the origin" in note for note in brought.notes)
     made(backend, LASER_SCAN, tmp_path / "further.las", COUNT, 180.0)
@@ -431,11 +433,11 @@ def test_a_scan_with_a_picture_becomes_a_capture_that_can_be_saved(
     brought = bring(tmp_path / "scan.e57")
     assert (brought.points, brought.captures) == (200, ["station"])
     obj = bpy.data.objects["station"]
-    np.testing.assert_allclose(house("scene.captures").pose(obj)[:3, 3], (1, 2, 1.5), atol=1e-6)
+    np.testing.assert_allclose(house("scene.captures.capture_objects").pose(obj)[:3, 3], (1, 2, 1.5), atol=1e-6)
     # E57's spherical pictures look along +X in their centre.
-    np.testing.assert_allclose(-house("scene.captures").pose(obj)[:3, 2], (1, 0, 0), atol=1e-6)
-    shown = house("scene.captures").load(obj).image
-    np.testing.assert_array_equal(shown, house("core.png").read(picture))
+    np.testing.assert_allclose(-house("scene.captures.capture_objects").pose(obj)[:3, 2], (1, 0, 0), atol=1e-6)
+    shown = house("scene.captures.capture_objects").load(obj).image
+    np.testing.assert_array_equal(shown, house("core.formats.png").read(picture))
     assert Path(obj.pantheon360.source_path).is_relative_to(tmp_path / "jobs")
 
 
@@ -459,7 +461,7 @@ def test_the_up_axis_reaches_the_backend(house: House, blend: Any, bring: Any, b
     heights = []
     for up in ("z", "-z"):
         bring(tmp_path / "scan.las", up=up)
-        offset = house("scene.cache").find(blend)["pantheon360_offset"]
+        offset = house("scene.cache.cache_objects").find(blend)["pantheon360_offset"]
         heights.append(points_of(house, blend).points[:, 2] + offset[2])
     np.testing.assert_allclose(heights[1], -heights[0], atol=1e-3)
 
@@ -477,7 +479,7 @@ def test_a_vipe_clip_has_the_colours_of_its_video_by_the_backend(
         mine = cloud.source == index
         np.testing.assert_allclose(np.linalg.norm(cloud.points[mine] - (0, y, 0), axis=1), 4, rtol=1e-3)
         np.testing.assert_allclose(cloud.colours[mine], shade, atol=6)
-        shown = house("scene.captures").load(bpy.data.objects[brought.captures[index]]).image
+        shown = house("scene.captures.capture_objects").load(bpy.data.objects[brought.captures[index]]).image
         np.testing.assert_allclose(shown, shade, atol=6)
     monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON")
     brought = bring(tmp_path / "clip", with_captures=False)
@@ -487,9 +489,9 @@ def test_a_vipe_clip_has_the_colours_of_its_video_by_the_backend(
 
 def test_closing_the_job_ends_the_backend(house: House, blend: Any, backend: Path, tmp_path: Path) -> None:
     made(backend, LASER_SCAN, tmp_path / "scan.las", COUNT, 0.0)
-    job = house("scene.import_cache").bring_in(blend, [tmp_path / "scan.las"])
+    job = house("scene.sources.import_files").bring_in(blend, [tmp_path / "scan.las"])
     seen = []
-    process = house("scene.backend_process").BackendProcess
+    process = house("scene.app.backend_process").BackendProcess
     start = process.start
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "start", lambda self: (seen.append(self), start(self))[1])
@@ -498,7 +500,7 @@ def test_closing_the_job_ends_the_backend(house: House, blend: Any, backend: Pat
         job.close()
     assert len(seen) == 1 and not seen[0].alive
     assert not list((tmp_path / "jobs").iterdir())
-    assert house("scene.cache").find(blend) is None
+    assert house("scene.cache.cache_objects").find(blend) is None
 
 
 def test_a_python_without_the_library_is_refused_with_the_repair(
@@ -558,7 +560,7 @@ def test_a_picture_that_is_no_panorama_is_told_and_the_rest_comes(
 ) -> None:
     write_colmap(tmp_path, ["a.png", "b.png"])
     write_panorama(house, tmp_path / "images" / "a.png")
-    house("core.png").write(tmp_path / "images" / "b.png", np.zeros((40, 60, 3), np.uint8))
+    house("core.formats.png").write(tmp_path / "images" / "b.png", np.zeros((40, 60, 3), np.uint8))
     brought = bring(tmp_path)
     assert (brought.captures, brought.points) == (["a"], 2)
     assert any("b.png" in note for note in brought.notes)
@@ -569,7 +571,7 @@ def test_a_cache_being_edited_is_left_alone(house: House, blend: Any, bring: Any
 
     write_ply(tmp_path / "one.ply", 10)
     bring(tmp_path / "one.ply")
-    bpy.context.view_layer.objects.active = house("scene.cache").find(blend)
+    bpy.context.view_layer.objects.active = house("scene.cache.cache_objects").find(blend)
     bpy.ops.object.mode_set(mode="EDIT")
     with pytest.raises(house("core.errors").CacheError, match="is being edited"):
         bring(tmp_path / "one.ply")
@@ -585,12 +587,12 @@ def test_a_cache_that_is_edited_meanwhile_is_left_alone_with_all_else(
     bring(tmp_path / "room.ply")
     write_colmap(tmp_path / "model", ["a.png"])
     write_panorama(house, tmp_path / "model" / "images" / "a.png")
-    job = house("scene.import_cache").bring_in(blend, [tmp_path / "model"])
+    job = house("scene.sources.import_files").bring_in(blend, [tmp_path / "model"])
     next(job)
-    bpy.context.view_layer.objects.active = house("scene.cache").find(blend)
+    bpy.context.view_layer.objects.active = house("scene.cache.cache_objects").find(blend)
     bpy.ops.object.mode_set(mode="EDIT")
     with pytest.raises(house("core.errors").CacheError, match="being edited"):
-        house("scene.jobs").run_blocking(job)
+        house("scene.app.jobs").run_blocking(job)
     bpy.ops.object.mode_set(mode="OBJECT")
     assert captures_of(blend) == [] and not bpy.data.images
     assert len(points_of(house, blend)) == COUNT

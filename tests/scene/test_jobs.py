@@ -13,7 +13,7 @@ House = Callable[[str], ModuleType]
 
 @pytest.fixture
 def jobs(house: House, blend: Any) -> Iterator[ModuleType]:
-    module = house("scene.jobs")
+    module = house("scene.app.jobs")
     yield module
     module.end_running("the test is over")
 
@@ -66,7 +66,7 @@ def operator(jobs: ModuleType, house: House, progress: ModuleType) -> Iterator[A
     """A registered operator whose job, result and failures a test decides."""
     import bpy
 
-    class PANTHEON360_OT_test_job(jobs.JobOperator):  # noqa: N801 - Blender's way
+    class PANTHEON360_OT_test_job(jobs.JobOperator):  # noqa: N801
         """Runs a job for a test"""
 
         bl_idname = "pantheon360.test_job"

@@ -20,9 +20,9 @@ def sample(house: House, blend: Any) -> Any:
         import bpy
 
         bpy.context.view_layer.update()
-        job = house("scene.mesh_points").sample(blend, objects, **options)
-        made = house("scene.jobs").run_blocking(job)
-        return made, house("scene.cache").stored_points(house("scene.cache").find(blend))
+        job = house("scene.sources.mesh_points").sample(blend, objects, **options)
+        made = house("scene.app.jobs").run_blocking(job)
+        return made, house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(blend))
 
     return run
 
@@ -69,7 +69,7 @@ def add_material(obj: Any, linear: tuple[float, ...] = (0.8, 0.8, 0.8, 1)) -> An
 def add_texture(house: House, shader: Any) -> None:
     tree = shader.id_data
     node = tree.nodes.new("ShaderNodeTexImage")
-    node.image = house("scene.images").from_array("quarters", quarters())
+    node.image = house("scene.captures.images").from_array("quarters", quarters())
     tree.links.new(node.outputs["Color"], shader.inputs["Base Color"])
 
 
@@ -134,8 +134,8 @@ def test_a_plain_mesh_takes_the_colours_that_captures_see(house: House, blend: A
     """A green panorama above the upper square, a blue one below the lower: each square takes the nearer one."""
     blend.pantheon360.projection_width = 128
     for name, colour, height in (("above", GREEN, 1.0), ("below", BLUE, -3.0)):
-        image = house("scene.images").from_array(name, np.full((64, 128, 3), colour, np.uint8))
-        house("scene.captures").create(blend, name, image, (0.2, 0.1, height))
+        image = house("scene.captures.images").from_array(name, np.full((64, 128, 3), colour, np.uint8))
+        house("scene.captures.capture_objects").create(blend, name, image, (0.2, 0.1, height))
     square = add_square(blend)
     lower = add_square(blend, half=0.5, name="lower")
     lower.location = (0, 0, -1)
@@ -158,8 +158,8 @@ def test_what_no_capture_sees_keeps_its_own_colour(house: House, blend: Any, sam
     import bpy
 
     blend.pantheon360.projection_width = 256
-    image = house("scene.images").from_array("here", np.full((64, 128, 3), GREEN, np.uint8))
-    house("scene.captures").create(blend, "here", image, (-2.0, 0.0, 1.0))
+    image = house("scene.captures.images").from_array("here", np.full((64, 128, 3), GREEN, np.uint8))
+    house("scene.captures.capture_objects").create(blend, "here", image, (-2.0, 0.0, 1.0))
     ground = add_square(blend, half=3.0)
     add_material(ground, (1, 0, 0, 1))
     wall = bpy.data.meshes.new("wall")
@@ -176,8 +176,8 @@ def test_what_no_capture_sees_keeps_its_own_colour(house: House, blend: Any, sam
 
 def test_a_textured_mesh_can_be_seen_by_captures_instead(house: House, blend: Any, sample: Any) -> None:
     blend.pantheon360.projection_width = 128
-    image = house("scene.images").from_array("here", np.full((64, 128, 3), GREEN, np.uint8))
-    house("scene.captures").create(blend, "here", image, (0.0, 0.0, 1.0))
+    image = house("scene.captures.images").from_array("here", np.full((64, 128, 3), GREEN, np.uint8))
+    house("scene.captures.capture_objects").create(blend, "here", image, (0.0, 0.0, 1.0))
     square = add_square(blend)
     add_texture(house, add_material(square))
     _, cloud = sample(square, spacing=0.1)
@@ -202,7 +202,7 @@ def test_the_operator_takes_the_selected_meshes_and_merges(house: House, blend: 
     square.select_set(True)
     assert bpy.ops.pantheon360.sample_mesh(spacing=0.1) == {"FINISHED"}
     assert bpy.ops.pantheon360.sample_mesh(spacing=0.1) == {"FINISHED"}
-    found = house("scene.cache").find(blend)
+    found = house("scene.cache.cache_objects").find(blend)
     assert len(found.data.vertices) == 800
     square.select_set(False)
     found.select_set(True)
@@ -218,7 +218,7 @@ def test_a_mesh_without_faces_is_explained(house: House, blend: Any, sample: Any
     blend.collection.objects.link(obj)
     with pytest.raises(house("core.errors").CacheError, match="no faces"):
         sample(obj)
-    assert house("scene.cache").find(blend) is None
+    assert house("scene.cache.cache_objects").find(blend) is None
 
 
 def test_a_texture_that_is_missing_is_told(house: House, blend: Any, sample: Any, tmp_path: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from backend.diffusion import model_card
-from backend.diffusion.model_card import ModelCard
+from pantheon360_blender.core.jobs import model_card
+from pantheon360_blender.core.jobs.model_card import ModelCard
 
 TINY = ModelCard("Tiny", "untrained", 256, 128, 8, anchors=2, licence="CC0-1.0", trained=False)
 STREET = ModelCard("Street", "pantheon360", 1024, 512, 25, licence="apache-2.0")
@@ -25,7 +25,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def models(house: Any) -> Any:
-    return house("scene.models")
+    return house("scene.shot.models")
 
 
 def put(folder: Path, card: ModelCard | None) -> Path:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from backend.diffusion import model_card
-from backend.diffusion.model_card import ModelCard
-from backend.diffusion.options import PaintOptions
+from pantheon360_blender.core.jobs import model_card
+from pantheon360_blender.core.jobs.model_card import ModelCard
+from pantheon360_blender.core.jobs.paint_settings import PaintOptions
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(house: Any) -> Any:
-    return house("scene.jobs").run_blocking
+    return house("scene.app.jobs").run_blocking
 
 
 @pytest.fixture
@@ -46,23 +46,25 @@ class _Context:
 def test_the_backend_has_every_painter_that_is_offered(house: Any) -> None:
     from backend import painters
 
-    assert {item[0].lower() for item in house("scene.painters").ITEMS} <= set(painters.names())
+    assert {item[0].lower() for item in house("scene.shot.painters").ITEMS} <= set(painters.names())
 
 
 def test_the_job_holds_the_settings(house: Any, run: Any, scene: Any) -> None:
     scene.pantheon360.diffusion.steps = 3
-    folder = run(house("scene.shot").prepare(scene, settings={"every": 2, "steps": 5}))
-    job = house("core.job_folder").JobFolder.open(folder.path).job
+    folder = run(house("scene.shot.shot").prepare(scene, settings={"every": 2, "steps": 5}))
+    job = house("core.jobs.job_folder").JobFolder.open(folder.path).job
     assert job.painter == "diffusion" and job.settings.keys() == {"near", "diffusion"}
     assert PaintOptions.from_json(job.settings["diffusion"]) == PaintOptions(model="tiny", steps=5, every=2)
 
 
 def test_the_draft_has_no_such_settings(house: Any, run: Any, scene: Any) -> None:
     scene.pantheon360.painter = "DRAFT"
-    assert run(house("scene.shot").prepare(scene)).job.settings.keys() == {"near"}
-    assert run(house("scene.shot").prepare(scene, painter="DIFFUSION")).job.settings["diffusion"]["model"] == "tiny"
+    assert run(house("scene.shot.shot").prepare(scene)).job.settings.keys() == {"near"}
+    assert (
+        run(house("scene.shot.shot").prepare(scene, painter="DIFFUSION")).job.settings["diffusion"]["model"] == "tiny"
+    )
     with pytest.raises(house("core.errors").JobError, match="steps: these are settings of the diffusion painter"):
-        run(house("scene.shot").prepare(scene, settings={"steps": 5}))
+        run(house("scene.shot.shot").prepare(scene, settings={"steps": 5}))
 
 
 @pytest.mark.parametrize(("settings", "told"), [({"model": " "}, "no model"), ({"steps": 0}, "steps is not")])
@@ -70,7 +72,7 @@ def test_wrong_settings_stop_a_shot_before_its_geometry(
     house: Any, run: Any, scene: Any, tmp_path: Path, settings: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(house("core.errors").JobError, match=told):
-        run(house("scene.shot").prepare(scene, settings=settings))
+        run(house("scene.shot.shot").prepare(scene, settings=settings))
     assert not (tmp_path / "jobs").exists()
 
 

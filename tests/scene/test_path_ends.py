@@ -14,7 +14,7 @@ def ends(house: Any, shot_scene: Any) -> Any:
     """The scene with a camera that has no keyframes, and captures that are turned."""
     shot_scene.camera.animation_data_clear()
     shot_scene.camera.location = (9, 9, 9)
-    a, b = house("scene.captures").in_scene(shot_scene)
+    a, b = house("scene.captures.capture_objects").in_scene(shot_scene)
     a.rotation_euler.z, b.rotation_euler.z = math.radians(30), math.radians(-170)
     shot_scene.pantheon360.start_capture, shot_scene.pantheon360.end_capture = a, b
     return shot_scene
@@ -22,12 +22,17 @@ def ends(house: Any, shot_scene: Any) -> Any:
 
 @pytest.fixture
 def poses(house: Any) -> Any:
-    return lambda scene: house("scene.jobs").run_blocking(house("scene.camera_path").poses(scene, [1, 5]))
+    return lambda scene: house("scene.app.jobs").run_blocking(house("scene.camera.camera_path").poses(scene, [1, 5]))
 
 
 def capture_poses(house: Any, scene: Any) -> np.ndarray:
-    depsgraph = house("scene.camera_path").evaluated(scene)
-    return np.array([house("scene.captures").pose(obj, depsgraph) for obj in house("scene.captures").in_scene(scene)])
+    depsgraph = house("scene.app.access").evaluated(scene)
+    return np.array(
+        [
+            house("scene.captures.capture_objects").pose(obj, depsgraph)
+            for obj in house("scene.captures.capture_objects").in_scene(scene)
+        ]
+    )
 
 
 def test_the_camera_goes_from_start_to_end(ends: Any, poses: Any, house: Any) -> None:
@@ -84,12 +89,12 @@ def test_the_turn_is_the_short_way(ends: Any, house: Any) -> None:
     """From 170 to -170 degrees a camera turns by 20, not by 340."""
     import bpy
 
-    a, b = house("scene.captures").in_scene(ends)
+    a, b = house("scene.captures.capture_objects").in_scene(ends)
     a.rotation_euler.z, b.rotation_euler.z = math.radians(170), math.radians(-170)
     ends.pantheon360.match_orientation = True
     bpy.ops.pantheon360.set_path_ends()
-    path = house("scene.jobs").run_blocking(house("scene.camera_path").poses(ends, [1, 2, 3, 4, 5]))
-    turned = house("core.cameras").angular_speeds(path, 1.0).sum()
+    path = house("scene.app.jobs").run_blocking(house("scene.camera.camera_path").poses(ends, [1, 2, 3, 4, 5]))
+    turned = house("core.panorama.cameras").angular_speeds(path, 1.0).sum()
     assert math.degrees(turned) == pytest.approx(20, abs=0.1)
 
 
@@ -113,11 +118,11 @@ def test_with_nothing_chosen_first_and_last_are_taken(ends: Any, poses: Any, hou
 
 
 def test_a_capture_that_left_the_scene_is_named(ends: Any, house: Any) -> None:
-    a = house("scene.captures").in_scene(ends)[0]
+    a = house("scene.captures.capture_objects").in_scene(ends)[0]
     for collection in a.users_collection:
         collection.objects.unlink(a)
     with pytest.raises(house("core.errors").CaptureError, match="A is not in scene"):
-        house("scene.path_ends").set_path_ends(ends)
+        house("scene.camera.path_ends").set_path_ends(ends)
 
 
 def test_a_camera_that_constraints_hold_elsewhere_is_said(ends: Any, house: Any) -> None:
@@ -127,7 +132,7 @@ def test_a_camera_that_constraints_hold_elsewhere_is_said(ends: Any, house: Any)
     ends.collection.objects.link(held)
     ends.camera.constraints.new("COPY_LOCATION").target = held
     warnings: list[str] = []
-    house("scene.path_ends").set_path_ends(ends, warnings.append)
+    house("scene.camera.path_ends").set_path_ends(ends, warnings.append)
     assert len(warnings) == 1 and "frame 1 and 5" in warnings[0] and "onstraints" in warnings[0]
 
 
@@ -140,4 +145,4 @@ def test_a_linked_camera_is_refused(ends: Any, house: Any, tmp_path: Any) -> Non
         wanted.objects = ["Camera"]
     (ends.camera,) = wanted.objects
     with pytest.raises(house("core.errors").RenderError, match="linked from another file"):
-        house("scene.path_ends").set_path_ends(ends)
+        house("scene.camera.path_ends").set_path_ends(ends)

@@ -18,8 +18,8 @@ def project(house: House, blend: Any) -> Callable[[], Any]:
     def run() -> Any:
         import bpy
 
-        job = house("scene.projection").project(blend, bpy.context.evaluated_depsgraph_get())
-        return house("scene.jobs").run_blocking(job)
+        job = house("scene.sources.projection").project(blend, bpy.context.evaluated_depsgraph_get())
+        return house("scene.app.jobs").run_blocking(job)
 
     blend.pantheon360.projection_width = WIDTH
     return run
@@ -32,7 +32,9 @@ def add_capture(house: House, blend: Any) -> Callable[..., Any]:
             image = np.random.default_rng(3).integers(0, 256, (WIDTH // 2, WIDTH, 3), dtype=np.uint8)
         else:
             image = np.full((WIDTH // 2, WIDTH, 3), colour, np.uint8)
-        return house("scene.captures").create(blend, name, house("scene.images").from_array(name, image), location)
+        return house("scene.captures.capture_objects").create(
+            blend, name, house("scene.captures.images").from_array(name, image), location
+        )
 
     return run
 
@@ -65,12 +67,12 @@ def test_ranges_agree_with_blenders_own_ray_caster(house: House, seed: int) -> N
     from mathutils import Vector
     from mathutils.bvhtree import BVHTree
 
-    projection, cameras = house("scene.projection"), house("core.cameras")
+    projection, cameras = house("scene.sources.projection"), house("core.panorama.cameras")
     triangles = _random_triangles(150, seed)
     pose = cameras.pose_matrix(cameras.rotation_from_heading(50 * seed, 20, -30), np.array([0.3, -0.2, 0.1]))
     seen = projection.range_map(triangles, pose, 64)
     tree = BVHTree.FromPolygons(triangles.reshape(-1, 3).tolist(), np.arange(450).reshape(-1, 3).tolist())
-    rays = house("core.equirectangular").directions(64) @ pose[:3, :3].T
+    rays = house("core.panorama.equirectangular").directions(64) @ pose[:3, :3].T
     expected = np.full(seen.ranges.shape, np.inf)
     cosine = np.zeros_like(expected)
     for index in np.ndindex(expected.shape):
@@ -84,7 +86,7 @@ def test_ranges_agree_with_blenders_own_ray_caster(house: House, seed: int) -> N
 
 
 def test_many_triangles_are_cast_like_few(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    projection = house("scene.projection")
+    projection = house("scene.sources.projection")
     triangles = _random_triangles(200, 9)
     pose = np.eye(4)
     few = projection.range_map(triangles, pose, 64)
@@ -96,7 +98,7 @@ def test_many_triangles_are_cast_like_few(house: House, monkeypatch: pytest.Monk
 
 def test_no_ray_slips_between_triangles(house: House) -> None:
     """A closed box of many triangles is met by every ray, also at its edges and corners."""
-    projection = house("scene.projection")
+    projection = house("scene.sources.projection")
     steps = np.linspace(-1, 1, 9)
     faces = []
     for axis in range(3):
@@ -118,12 +120,12 @@ def test_points_lie_on_the_geometry_in_the_colour_of_their_pixel(
     _floor(blend)
     cloud = project()
     np.testing.assert_allclose(cloud.points[:, 2], 0, atol=1e-4)
-    pose = house("scene.captures").pose(capture)
-    equirectangular = house("core.equirectangular")
+    pose = house("scene.captures.capture_objects").pose(capture)
+    equirectangular = house("core.panorama.equirectangular")
     pixels = equirectangular.directions_to_pixels((cloud.points - pose[:3, 3]) @ pose[:3, :3], WIDTH)
     centres = np.floor(pixels) + 0.5
     np.testing.assert_allclose(pixels, centres, atol=0.02)
-    image = house("scene.images").pixels(capture.pantheon360.image)
+    image = house("scene.captures.images").pixels(capture.pantheon360.image)
     assert np.array_equal(cloud.colours, image[pixels[:, 1].astype(int), pixels[:, 0].astype(int)])
     cosine = 3.0 / np.linalg.norm(cloud.points - pose[:3, 3], axis=1)
     np.testing.assert_allclose(cloud.confidence, cosine, atol=1e-3)
@@ -136,8 +138,8 @@ def test_footprints_close_the_surface_from_the_capture(
     capture = add_capture("photo", (0.0, 0.0, 2.0))
     _floor(blend)
     cloud = project()
-    pose = house("scene.captures").pose(capture)
-    frame = house("core.splatting").splat_footprints(cloud.points, cloud.colours, cloud.footprint, pose, WIDTH)
+    pose = house("scene.captures.capture_objects").pose(capture)
+    frame = house("core.render.splatting").splat_footprints(cloud.points, cloud.colours, cloud.footprint, pose, WIDTH)
     below = slice(int(WIDTH * 0.28), None)
     assert frame.coverage[below].all()
 
@@ -215,7 +217,7 @@ def test_what_is_missing_is_said(house: House, blend: Any, project: Any, add_cap
 
 def test_a_capture_inside_the_plane_of_a_face_is_no_trouble(house: House) -> None:
     triangles = np.array([[(-1, -1, 0), (1, -1, 0), (0, 2, 0)], [(-5, 3, -5), (5, 3, -5), (0, 3, 9)]], float)
-    seen = house("scene.projection").range_map(triangles, np.eye(4), 64)
+    seen = house("scene.sources.projection").range_map(triangles, np.eye(4), 64)
     hit = np.isfinite(seen.ranges)
     assert hit.any() and seen.ranges[hit].min() > 2.9
 
@@ -228,11 +230,14 @@ def test_the_cache_belongs_to_the_scene_the_job_began_in(house: House, blend: An
     blend.pantheon360.projection_width = WIDTH
     operator = house("operators.project_captures").PANTHEON360_OT_project_captures
     pressed = SimpleNamespace(report=lambda *_: None)
-    cloud = house("scene.jobs").run_blocking(operator.job(pressed, bpy.context))
+    cloud = house("scene.app.jobs").run_blocking(operator.job(pressed, bpy.context))
     other = bpy.data.scenes.new("Other")
     with bpy.context.temp_override(scene=other):
         operator.finished(pressed, bpy.context, cloud)
-    assert house("scene.cache").find(blend) is not None and house("scene.cache").find(other) is None
+    assert (
+        house("scene.cache.cache_objects").find(blend) is not None
+        and house("scene.cache.cache_objects").find(other) is None
+    )
 
 
 @pytest.mark.parametrize("renamed", [False, True])
@@ -244,7 +249,7 @@ def test_a_capture_that_goes_while_projecting_is_named(
     add_capture("photo 0", (0.0, 0.0, 2.0))
     second = add_capture("photo 1", (0.0, 4.0, 2.0))
     _floor(blend)
-    job = house("scene.projection").project(blend, bpy.context.evaluated_depsgraph_get())
+    job = house("scene.sources.projection").project(blend, bpy.context.evaluated_depsgraph_get())
     next(job)
     if renamed:
         second.name = "another"

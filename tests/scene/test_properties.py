@@ -30,7 +30,7 @@ def test_seeds_keep_their_64_bits(house: House, blend: Any) -> None:
 def test_places_survive_the_file_to_the_centimetre(house: House, blend: Any, tmp_path: Path) -> None:
     import bpy
 
-    captures, images = house("scene.captures"), house("scene.images")
+    captures, images = house("scene.captures.capture_objects"), house("scene.captures.images")
     obj = captures.create(blend, "here", images.from_array("here", np.zeros((16, 32, 3), np.uint8)))
     place = house("core.geography").Position(48.123456789012, -2.987654321098, 35.25)
     settings = obj.pantheon360
@@ -46,7 +46,7 @@ def test_places_survive_the_file_to_the_centimetre(house: House, blend: Any, tmp
 def test_only_captures_are_offered_as_ends_of_the_path(house: House, blend: Any) -> None:
     import bpy
 
-    captures, images = house("scene.captures"), house("scene.images")
+    captures, images = house("scene.captures.capture_objects"), house("scene.captures.images")
     capture = captures.create(blend, "there", images.from_array("there", np.zeros((16, 32, 3), np.uint8)))
     other = bpy.data.objects.new("other", None)
     offered = house("scene.properties")._is_capture
@@ -54,6 +54,6 @@ def test_only_captures_are_offered_as_ends_of_the_path(house: House, blend: Any)
 
 
 def test_preferences_belong_to_the_extension(extension: ModuleType, house: House) -> None:
-    preferences = house("scene.preferences")
+    preferences = house("scene.app.preferences")
     assert extension.__name__ == preferences.ROOT_PACKAGE
     assert preferences.of_addon().backend_python == ""

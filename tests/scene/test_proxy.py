@@ -15,20 +15,20 @@ House = Callable[[str], ModuleType]
 @pytest.fixture
 def street(house: House, blend: Any) -> list[Any]:
     """Three captures, 10 m apart on a line to the north-east, 2 m above the ground."""
-    image = house("scene.images").from_array("photo", np.zeros((16, 32, 3), np.uint8))
+    image = house("scene.captures.images").from_array("photo", np.zeros((16, 32, 3), np.uint8))
     step = 10 / 2**0.5
-    create = house("scene.captures").create
+    create = house("scene.captures.capture_objects").create
     return [create(blend, f"photo {i}", image, (step * i, step * i, 2.0)) for i in range(3)]
 
 
 def test_all_directions_but_the_sky_meet_the_proxy(house: House, blend: Any, street: list[Any]) -> None:
     import bpy
 
-    made = house("scene.proxy").create(blend)
-    projection = house("scene.projection")
-    triangles = projection.world_triangles(made, bpy.context.evaluated_depsgraph_get())
+    made = house("scene.sources.proxy").create(blend)
+    projection = house("scene.sources.projection")
+    triangles = house("scene.app.meshes").world_triangles(made, bpy.context.evaluated_depsgraph_get())
     for capture in street:
-        pose = house("scene.captures").pose(capture)
+        pose = house("scene.captures.capture_objects").pose(capture)
         seen = projection.range_map(triangles, pose, 128)
         elevation = 90 - (np.arange(64) + 0.5) * 180 / 64
         hit = np.isfinite(seen.ranges)
@@ -36,7 +36,7 @@ def test_all_directions_but_the_sky_meet_the_proxy(house: House, blend: Any, str
 
 
 def test_walls_run_along_the_captures_at_the_distance_asked_for(house: House, blend: Any, street: list[Any]) -> None:
-    made = house("scene.proxy").create(blend, wall_distance=8.0)
+    made = house("scene.sources.proxy").create(blend, wall_distance=8.0)
     corners = np.concatenate([np.array([obj.matrix_world @ v.co for v in obj.data.vertices]) for obj in made])
     along, across = np.array([1, 1]) / 2**0.5, np.array([1, -1]) / 2**0.5
     np.testing.assert_allclose([(corners[:, :2] @ along).min(), (corners[:, :2] @ along).max()], [-8, 28], atol=1e-4)
@@ -46,7 +46,7 @@ def test_walls_run_along_the_captures_at_the_distance_asked_for(house: House, bl
 
 def test_faces_look_at_the_captures(house: House, blend: Any, street: list[Any]) -> None:
     middle = np.mean([obj.location for obj in street], axis=0)
-    for obj in house("scene.proxy").create(blend):
+    for obj in house("scene.sources.proxy").create(blend):
         normal = np.array(obj.matrix_world.to_3x3() @ obj.data.polygons[0].normal)
         assert normal @ (middle - np.array(obj.location)) > 0
 
@@ -55,10 +55,10 @@ def test_the_button_says_why_it_is_grey_and_makes_ordinary_meshes(house: House, 
     import bpy
 
     assert not bpy.ops.pantheon360.make_proxy.poll()
-    image = house("scene.images").from_array("photo", np.zeros((16, 32, 3), np.uint8))
-    house("scene.captures").create(blend, "photo", image, (0, 0, 2))
+    image = house("scene.captures.images").from_array("photo", np.zeros((16, 32, 3), np.uint8))
+    house("scene.captures.capture_objects").create(blend, "photo", image, (0, 0, 2))
     assert bpy.ops.pantheon360.make_proxy() == {"FINISHED"}
-    made = house("scene.projection").geometry_in(blend)
+    made = house("scene.sources.projection").geometry_in(blend)
     assert len(made) == 5 and all(obj.type == "MESH" and obj.hide_render for obj in made)
     with pytest.raises(house("core.errors").CaptureError):
-        house("scene.proxy").create(blend, [])
+        house("scene.sources.proxy").create(blend, [])

@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture
 def engine_scene(house: Any, shot_scene: Any) -> Any:
-    house("scene.render_engine").set_up(shot_scene)
+    house("scene.render.render_engine").set_up(shot_scene)
     view = shot_scene.view_settings
     view.view_transform, view.look, view.exposure, view.gamma = "Standard", "None", 0, 1
     shot_scene.render.dither_intensity = 0
@@ -26,14 +26,17 @@ def expected(house: Any) -> Any:
     """What the passes must hold, from the very arrays the cache and captures were made of."""
 
     def frames(scene: Any) -> tuple[Any, np.ndarray]:
-        pose = house("scene.camera_path").pose(scene.view_layers[0].depsgraph)
-        cloud = house("scene.cache").evaluated_points(scene.view_layers[0].depsgraph)
+        pose = house("scene.camera.camera_path").pose(scene.view_layers[0].depsgraph)
+        cloud = house("scene.cache.cache_objects").evaluated_points(scene.view_layers[0].depsgraph)
         near, width = scene.pantheon360.near, scene.render.resolution_x
-        splatting = house("core.splatting")
+        splatting = house("core.render.splatting")
         geometry = splatting.splat(cloud.points, cloud.colours, pose, width, near=near)
         footprints = splatting.splat_footprints(cloud.points, cloud.colours, cloud.footprint, pose, width, near=near)
-        captures = [house("scene.captures").load(obj) for obj in house("scene.captures").in_scene(scene)]
-        return geometry, house("core.draft").paint(footprints, pose, captures)
+        captures = [
+            house("scene.captures.capture_objects").load(obj)
+            for obj in house("scene.captures.capture_objects").in_scene(scene)
+        ]
+        return geometry, house("core.render.draft").paint(footprints, pose, captures)
 
     return frames
 
@@ -54,7 +57,7 @@ def test_standard_view_returns_the_very_bytes(house: Any, engine_scene: Any, exp
     from PIL import Image
 
     scene = engine_scene
-    house("scene.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     scene.frame_set(3)
     _, draft = expected(scene)
@@ -65,12 +68,12 @@ def test_standard_view_returns_the_very_bytes(house: Any, engine_scene: Any, exp
 
 def test_an_exr_has_every_pass(house: Any, engine_scene: Any, expected: Any, tmp_path: Path) -> None:
     scene = engine_scene
-    house("scene.versions").set_image_output(scene.render.image_settings, "OPEN_EXR_MULTILAYER")
+    house("scene.app.versions").set_image_output(scene.render.image_settings, "OPEN_EXR_MULTILAYER")
     scene.render.image_settings.color_depth = "32"
     scene.frame_set(2)
     geometry, draft = expected(scene)
     channels = read_exr(rendered(scene, tmp_path / "passes.exr"))
-    linear = house("scene.render_engine").scene_linear
+    linear = house("scene.captures.colour").scene_linear
 
     for pass_name, colour in (("Combined", draft), ("Geometry", geometry.colour)):
         found = np.stack([channels[f"ViewLayer.{pass_name}.{letter}"] for letter in "RGB"], axis=2)
@@ -103,13 +106,13 @@ def test_files_say_where_they_were_rendered_from(house: Any, engine_scene: Any, 
     from PIL import Image
 
     scene = engine_scene
-    house("scene.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
     scene.frame_set(5)
     written = Image.open(rendered(scene, tmp_path / "stamped.png")).info
     pose = np.array(json.loads(written["Pantheon360CameraToWorld"]))
     np.testing.assert_allclose(pose[:3, 3], (0, 2, 1), atol=1e-6)
-    assert int(written["Pantheon360Points"]) == len(house("scene.cache").find(scene).data.vertices)
-    assert written["Pantheon360"] == house("scene.software").version()
+    assert int(written["Pantheon360Points"]) == len(house("scene.cache.cache_objects").find(scene).data.vertices)
+    assert written["Pantheon360"] == house("scene.app.software").version()
 
 
 def test_a_frame_that_is_not_2_to_1_is_refused(engine_scene: Any) -> None:
@@ -123,7 +126,7 @@ def test_a_frame_that_is_not_2_to_1_is_refused(engine_scene: Any) -> None:
 def test_the_resolution_percentage_counts(engine_scene: Any, house: Any, tmp_path: Path) -> None:
     from PIL import Image
 
-    house("scene.versions").set_image_output(engine_scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_image_output(engine_scene.render.image_settings, "PNG")
     engine_scene.render.resolution_percentage = 50
     assert Image.open(rendered(engine_scene, tmp_path / "half.png")).size == (32, 16)
 
@@ -136,8 +139,8 @@ def test_what_is_missing_is_said(house: Any, engine_scene: Any, lacking: str, to
     import bpy
 
     doomed = {
-        "cache": [house("scene.cache").find(engine_scene)],
-        "captures": house("scene.captures").in_scene(engine_scene),
+        "cache": [house("scene.cache.cache_objects").find(engine_scene)],
+        "captures": house("scene.captures.capture_objects").in_scene(engine_scene),
         "camera": [engine_scene.camera],
     }[lacking]
     for obj in doomed:
@@ -149,7 +152,7 @@ def test_what_is_missing_is_said(house: Any, engine_scene: Any, lacking: str, to
 def test_a_camera_outside_everything_renders_the_captures(engine_scene: Any, house: Any, tmp_path: Path) -> None:
     from PIL import Image
 
-    house("scene.versions").set_image_output(engine_scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_image_output(engine_scene.render.image_settings, "PNG")
     engine_scene.camera.animation_data_clear()
     engine_scene.camera.location = (0, 0, 1e5)
     assert np.asarray(Image.open(rendered(engine_scene, tmp_path / "far.png")))[..., :3].std() > 20
@@ -161,12 +164,12 @@ def test_an_edited_capture_is_seen_by_the_next_frame(
     from PIL import Image
 
     scene = engine_scene
-    house("scene.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     before = np.asarray(Image.open(rendered(scene, tmp_path / "before.png")))
-    for obj in house("scene.captures").in_scene(scene):
+    for obj in house("scene.captures.capture_objects").in_scene(scene):
         image = obj.pantheon360.image
-        house("core.png").write(Path(bpy_path(image)), np.full((32, 64, 3), 77, np.uint8))
+        house("core.formats.png").write(Path(bpy_path(image)), np.full((32, 64, 3), 77, np.uint8))
         image.reload()
     after = np.asarray(Image.open(rendered(scene, tmp_path / "after.png")))
     np.testing.assert_array_equal(after, expected(scene)[1])
@@ -184,11 +187,11 @@ def test_moving_the_cache_moves_the_picture(engine_scene: Any, house: Any, expec
     from PIL import Image
 
     scene = engine_scene
-    cache = house("scene.cache").find(scene)
+    cache = house("scene.cache.cache_objects").find(scene)
     for frame, turn in ((1, 0.0), (5, 1.0)):
         cache.rotation_euler.z = turn
         cache.keyframe_insert("rotation_euler", frame=frame)
-    house("scene.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     for frame in (1, 5):
         scene.frame_set(frame)
@@ -206,7 +209,7 @@ def test_panels_are_borrowed_and_given_back(house: Any, blend: Any) -> None:
             if "PANTHEON360" in getattr(panel, "COMPAT_ENGINES", ())
         }
 
-    engine = house("scene.render_engine")
+    engine = house("scene.render.render_engine")
     assert {"RENDER_PT_format", "RENDER_PT_output", "RENDER_PT_frame_range", "RENDER_PT_stamp"} <= borrowing()
     engine.unregister()
     try:
@@ -225,7 +228,7 @@ def test_wide_working_spaces_keep_the_bytes(house: Any, engine_scene: Any, expec
         pytest.skip("working spaces come with Blender 5.0")
     bpy.ops.wm.set_working_color_space(working_space="Linear Rec.2020", convert_colors=False)
     scene = engine_scene
-    house("scene.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     picture = np.asarray(Image.open(rendered(scene, tmp_path / "wide.png"))).astype(int)
     assert np.abs(picture - expected(scene)[1]).max() <= 1
@@ -233,7 +236,7 @@ def test_wide_working_spaces_keep_the_bytes(house: Any, engine_scene: Any, expec
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")
 def test_exiftool_reads_the_stamp(house: Any, engine_scene: Any, tmp_path: Path) -> None:
-    house("scene.versions").set_image_output(engine_scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_image_output(engine_scene.render.image_settings, "PNG")
     path = rendered(engine_scene, tmp_path / "tagged.png")
     told = subprocess.run(["exiftool", "-j", str(path)], capture_output=True, text=True, check=True).stdout
     assert json.loads(told)[0]["ProjectionType"] == "equirectangular"

@@ -12,23 +12,23 @@ import pytest
 
 @pytest.fixture
 def run(house: Any) -> Any:
-    return house("scene.jobs").run_blocking
+    return house("scene.app.jobs").run_blocking
 
 
 @pytest.fixture
 def prepared(house: Any, run: Any, shot_scene: Any) -> Any:
-    return run(house("scene.shot").prepare(shot_scene))
+    return run(house("scene.shot.shot").prepare(shot_scene))
 
 
 def test_the_folder_has_all_that_painting_needs(house: Any, prepared: Any, shot_scene: Any, run: Any) -> None:
-    folder = house("core.job_folder").JobFolder.open(prepared.path)
+    folder = house("core.jobs.job_folder").JobFolder.open(prepared.path)
     folder.verify()
     job = folder.job
     assert (job.width, job.frames, job.painter, job.seed) == (64, [1, 2, 3, 4, 5], "draft", "0")
     assert job.fps == shot_scene.render.fps / shot_scene.render.fps_base
     assert job.name == "untitled-Scene-Camera"
     assert {"blender", "pantheon360", "numpy"} <= set(job.software)
-    poses = run(house("scene.camera_path").poses(shot_scene, job.frames))
+    poses = run(house("scene.camera.camera_path").poses(shot_scene, job.frames))
     np.testing.assert_array_equal(job.cameras, poses)
     assert [(anchor["frame"], anchor["capture"]) for anchor in job.anchors] == [(1, "A"), (5, "B")]
 
@@ -42,8 +42,8 @@ def test_captures_arrive_byte_for_byte(house: Any, prepared: Any, tmp_path: Path
 
 
 def test_geometry_frames_are_the_splats_of_the_cache(house: Any, prepared: Any, shot_scene: Any) -> None:
-    splatting = house("core.splatting")
-    cloud = house("scene.cache").evaluated_points(house("scene.camera_path").evaluated(shot_scene))
+    splatting = house("core.render.splatting")
+    cloud = house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(shot_scene))
     for frame in prepared.job.frames:
         expected = splatting.splat(cloud.points, cloud.colours, prepared.job.camera(frame), 64, near=0.05)
         found = prepared.read_geometry("geometry", frame)
@@ -56,7 +56,7 @@ def test_geometry_frames_are_the_splats_of_the_cache(house: Any, prepared: Any, 
 def test_an_animated_cache_is_read_at_each_frame(house: Any, run: Any, shot_scene: Any, moved_by: str) -> None:
     import bpy
 
-    cache = house("scene.cache").find(shot_scene)
+    cache = house("scene.cache.cache_objects").find(shot_scene)
     if moved_by == "driver":
         driver = cache.driver_add("location", 2).driver
         driver.expression = "frame"
@@ -75,35 +75,35 @@ def test_an_animated_cache_is_read_at_each_frame(house: Any, run: Any, shot_scen
             moving.location.z = height
             moving.keyframe_insert("location", frame=frame)
     shot_scene.frame_set(2)
-    folder = run(house("scene.shot").prepare(shot_scene))
+    folder = run(house("scene.shot.shot").prepare(shot_scene))
     assert shot_scene.frame_current == 2
     assert not np.array_equal(folder.read_geometry("geometry", 1).depth, folder.read_geometry("geometry", 5).depth)
-    path, splatting = house("scene.camera_path"), house("core.splatting")
+    path, splatting = house("scene.camera.camera_path"), house("core.render.splatting")
     for frame in (1, 3, 5):
-        cloud = house("scene.cache").evaluated_points(path.go_to(shot_scene, frame))
+        cloud = house("scene.cache.cache_objects").evaluated_points(path.go_to(shot_scene, frame))
         expected = splatting.splat(cloud.points, cloud.colours, folder.job.camera(frame), 64, near=0.05)
         np.testing.assert_array_equal(folder.read_geometry("geometry", frame).colour, expected.colour)
 
 
 def test_frame_step_and_negative_frames(house: Any, run: Any, shot_scene: Any) -> None:
     shot_scene.frame_start, shot_scene.frame_end, shot_scene.pantheon360.frame_step = 0, 5, 2
-    assert run(house("scene.shot").prepare(shot_scene)).job.frames == [0, 2, 4]
-    assert run(house("scene.shot").prepare(shot_scene, [-3, 1])).job.frames == [-3, 1]
+    assert run(house("scene.shot.shot").prepare(shot_scene)).job.frames == [0, 2, 4]
+    assert run(house("scene.shot.shot").prepare(shot_scene, [-3, 1])).job.frames == [-3, 1]
 
 
 def test_large_captures_are_reduced(house: Any, run: Any, shot_scene: Any, tmp_path: Path) -> None:
     import bpy
 
-    house("core.png").write(tmp_path / "large.png", np.zeros((1500, 3000, 3), np.uint8))
-    for obj in house("scene.captures").in_scene(shot_scene):
+    house("core.formats.png").write(tmp_path / "large.png", np.zeros((1500, 3000, 3), np.uint8))
+    for obj in house("scene.captures.capture_objects").in_scene(shot_scene):
         obj.pantheon360.image = bpy.data.images.load(str(tmp_path / "large.png"), check_existing=True)
-    folder = run(house("scene.shot").prepare(shot_scene, [1]))
+    folder = run(house("scene.shot.shot").prepare(shot_scene, [1]))
     assert {capture.image.shape for capture in folder.captures()} == {(1024, 2048, 3)}
 
 
 def test_two_shots_never_share_a_folder(house: Any, run: Any, shot_scene: Any) -> None:
-    one = run(house("scene.shot").prepare(shot_scene, [1]))
-    other = run(house("scene.shot").prepare(shot_scene, [1]))
+    one = run(house("scene.shot.shot").prepare(shot_scene, [1]))
+    other = run(house("scene.shot.shot").prepare(shot_scene, [1]))
     assert one.path != other.path
 
 
@@ -111,7 +111,7 @@ def test_jobs_lie_beside_the_saved_file(house: Any, shot_scene: Any, tmp_path: P
     import bpy
 
     shot_scene.pantheon360.jobs_folder = ""
-    root = house("scene.shot").jobs_root
+    root = house("scene.app.paths").jobs_root
     assert root(shot_scene).is_dir()  # unsaved: the extension's own folder for user data
     path = tmp_path / "Ünïcode 空 dir" / "street.blend"
     path.parent.mkdir()
@@ -120,7 +120,7 @@ def test_jobs_lie_beside_the_saved_file(house: Any, shot_scene: Any, tmp_path: P
     assert root(scene) == path.parent / "pantheon360_jobs"
     scene.pantheon360.jobs_folder = "//elsewhere"
     assert root(scene) == path.parent / "elsewhere"
-    assert house("scene.shot").shot_name(scene) == "street-Scene-Camera"
+    assert house("scene.app.paths").shot_name(scene) == "street-Scene-Camera"
 
 
 @pytest.mark.parametrize(
@@ -137,26 +137,26 @@ def test_what_is_missing_is_said_before_anything_is_written(
     import bpy
 
     doomed = {
-        "cache": [house("scene.cache").find(shot_scene)],
-        "captures": house("scene.captures").in_scene(shot_scene),
+        "cache": [house("scene.cache.cache_objects").find(shot_scene)],
+        "captures": house("scene.captures.capture_objects").in_scene(shot_scene),
         "camera": [shot_scene.camera],
     }[lacking]
     for obj in doomed:
         bpy.data.objects.remove(obj)
     with pytest.raises(getattr(house("core.errors"), error), match=told):
-        run(house("scene.shot").prepare(shot_scene))
+        run(house("scene.shot.shot").prepare(shot_scene))
     assert not (tmp_path / "jobs").exists()
 
 
 def test_an_empty_cache_is_said(house: Any, run: Any, shot_scene: Any) -> None:
-    house("scene.cache").replace(shot_scene, house("core.point_cloud").PointCloud.empty())
+    house("scene.cache.cache_objects").replace(shot_scene, house("core.points.point_cloud").PointCloud.empty())
     with pytest.raises(house("core.errors").CacheError, match="no visible points"):
-        run(house("scene.shot").prepare(shot_scene))
+        run(house("scene.shot.shot").prepare(shot_scene))
 
 
 def test_a_cancelled_preparation_leaves_nothing(house: Any, shot_scene: Any, tmp_path: Path) -> None:
     shot_scene.frame_set(3)
-    job = house("scene.shot").prepare(shot_scene)
+    job = house("scene.shot.shot").prepare(shot_scene)
     for step in job:
         if step.phase == "Geometry pass" and step.step == 2:
             break
@@ -169,12 +169,12 @@ def test_a_cancelled_preparation_leaves_nothing(house: Any, shot_scene: Any, tmp
 def test_a_folder_that_cannot_be_written_is_named(house: Any, run: Any, shot_scene: Any, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(house("core.errors").FileError, match="taken"):
-        run(house("scene.shot").prepare(shot_scene, root=tmp_path / "taken" / "jobs"))
+        run(house("scene.shot.shot").prepare(shot_scene, root=tmp_path / "taken" / "jobs"))
 
 
 def test_a_bad_seed_is_refused(house: Any, run: Any, shot_scene: Any, tmp_path: Path) -> None:
     with pytest.raises(house("core.errors").JobError, match="seed"):
-        run(house("scene.shot").prepare(shot_scene, seed="often"))
+        run(house("scene.shot.shot").prepare(shot_scene, seed="often"))
     assert not list((tmp_path / "jobs").iterdir())
 
 
@@ -183,10 +183,10 @@ def test_generate_paints_and_delivers(house: Any, shot_scene: Any) -> None:
 
     assert bpy.ops.pantheon360.generate() == {"FINISHED"}
     strip = bpy.data.scenes["Pantheon360 Results"].sequence_editor.strips[0]
-    folder = house("core.job_folder").JobFolder.open(Path(strip["pantheon360_folder"]))
+    folder = house("core.jobs.job_folder").JobFolder.open(Path(strip["pantheon360_folder"]))
     assert folder.finished_frames() == [1, 2, 3, 4, 5]
-    assert house("scene.shot").unfinished(shot_scene) is None
-    first = house("core.png").read(folder.frame_file(1))
+    assert house("scene.shot.shot").unfinished(shot_scene) is None
+    first = house("core.formats.png").read(folder.frame_file(1))
     covered = folder.read_geometry("footprint", 1)
     np.testing.assert_array_equal(first[covered.coverage], covered.colour[covered.coverage])
 
@@ -200,7 +200,7 @@ def test_the_pass_alone_is_painted_by_resume(house: Any, shot_scene: Any) -> Non
         64,
         32,
     )
-    folder = house("core.job_folder").JobFolder.open(house("scene.shot").unfinished(shot_scene))
+    folder = house("core.jobs.job_folder").JobFolder.open(house("scene.shot.shot").unfinished(shot_scene))
     assert folder.finished_frames() == []
     assert bpy.ops.pantheon360.resume() == {"FINISHED"}
     assert folder.finished_frames() == folder.job.frames
@@ -209,7 +209,7 @@ def test_the_pass_alone_is_painted_by_resume(house: Any, shot_scene: Any) -> Non
 
 def test_a_failed_shot_keeps_its_frames_and_goes_on(house: Any, shot_scene: Any, run: Any) -> None:
     """Painting fails at a missing input; with the input back the rest is painted, what was finished stays."""
-    shot = house("scene.shot")
+    shot = house("scene.shot.shot")
     folder = run(shot.prepare(shot_scene))
     shot.remember(shot_scene, folder)
     kept = folder.path / "hidden"
@@ -220,13 +220,13 @@ def test_a_failed_shot_keeps_its_frames_and_goes_on(house: Any, shot_scene: Any,
     folder.write_frame(1, np.full((32, 64, 3), 200, np.uint8))
     shutil.move(kept, folder.footprint_file(3))
     run(shot.resume(shot_scene))
-    assert (house("core.png").read(folder.frame_file(1)) == 200).all()
+    assert (house("core.formats.png").read(folder.frame_file(1)) == 200).all()
     assert folder.finished_frames() == [1, 2, 3, 4, 5]
 
 
 def test_a_camera_inside_a_wall_is_no_error(house: Any, run: Any, shot_scene: Any) -> None:
     shot_scene.camera.animation_data_clear()
-    shot_scene.camera.location = tuple(house("scene.cache").find(shot_scene).data.vertices[0].co)
-    folder = run(house("scene.shot").prepare(shot_scene, [1]))
+    shot_scene.camera.location = tuple(house("scene.cache.cache_objects").find(shot_scene).data.vertices[0].co)
+    folder = run(house("scene.shot.shot").prepare(shot_scene, [1]))
     assert folder.job.anchors == []
     assert folder.read_geometry("geometry", 1).depth.min() >= 0.05

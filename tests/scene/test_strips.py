@@ -14,13 +14,13 @@ import pytest
 
 @pytest.fixture
 def run(house: Any) -> Any:
-    return house("scene.jobs").run_blocking
+    return house("scene.app.jobs").run_blocking
 
 
 @pytest.fixture
 def folder(house: Any, run: Any, shot_scene: Any) -> Any:
     """A prepared job whose frames are painted with pictures that are easy to tell apart."""
-    made = run(house("scene.shot").prepare(shot_scene))
+    made = run(house("scene.shot.shot").prepare(shot_scene))
     paint(made)
     return made
 
@@ -43,7 +43,7 @@ def rendered(house: Any, scene: Any, frame: int, path: Path) -> np.ndarray:
     import bpy
     from PIL import Image
 
-    house("scene.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     scene.frame_start = scene.frame_end = frame
     scene.render.filepath = str(path / "out_")
@@ -52,12 +52,12 @@ def rendered(house: Any, scene: Any, frame: int, path: Path) -> np.ndarray:
 
 
 def deliver(house: Any, run: Any, scene: Any, folder: Any, source: str = "FRAMES") -> Any:
-    return run(house("scene.strips").deliver(scene, folder, source))
+    return run(house("scene.shot.strips").deliver(scene, folder, source))
 
 
 def test_frames_come_back_byte_for_byte(house: Any, run: Any, shot_scene: Any, folder: Any, tmp_path: Path) -> None:
     strip = deliver(house, run, shot_scene, folder)
-    assert house("scene.versions").strip_range(strip) == (1, 6)
+    assert house("scene.app.versions").strip_range(strip) == (1, 6)
     for frame in (1, 4):
         found = rendered(house, strip.id_data, frame, tmp_path)
         np.testing.assert_array_equal(found, picture(frame, 64, 32))
@@ -84,20 +84,20 @@ def test_nothing_is_overwritten(house: Any, run: Any, shot_scene: Any, folder: A
 
 def test_a_free_gap_is_used(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
     deliver(house, run, shot_scene, folder)
-    later = run(house("scene.shot").prepare(shot_scene, [20, 21]))
+    later = run(house("scene.shot.shot").prepare(shot_scene, [20, 21]))
     paint(later)
     strip = deliver(house, run, shot_scene, later)
     assert strip.channel == 1
-    assert house("scene.versions").strip_range(strip) == (20, 22)
+    assert house("scene.app.versions").strip_range(strip) == (20, 22)
     assert (strip.id_data.frame_start, strip.id_data.frame_end) == (1, 21)
 
 
 def test_a_frame_step_keeps_the_shots_time(house: Any, run: Any, shot_scene: Any, tmp_path: Path) -> None:
-    stepped = run(house("scene.shot").prepare(shot_scene, [1, 3, 5]))
+    stepped = run(house("scene.shot.shot").prepare(shot_scene, [1, 3, 5]))
     paint(stepped)
     for source in ("FRAMES", "VIDEO"):
         strip = deliver(house, run, shot_scene, stepped, source)
-        assert house("scene.versions").strip_range(strip) == (1, 7)
+        assert house("scene.app.versions").strip_range(strip) == (1, 7)
     found = rendered(house, strip.id_data, 4, tmp_path).astype(int)
     assert np.abs(found - picture(3, 64, 32)).mean() < 3
 
@@ -105,7 +105,7 @@ def test_a_frame_step_keeps_the_shots_time(house: Any, run: Any, shot_scene: Any
 def test_another_size_gets_a_scene_of_its_own(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
     first = deliver(house, run, shot_scene, folder).id_data
     shot_scene.pantheon360.width = 128
-    larger = run(house("scene.shot").prepare(shot_scene, [1]))
+    larger = run(house("scene.shot.shot").prepare(shot_scene, [1]))
     paint(larger)
     second = deliver(house, run, shot_scene, larger).id_data
     assert (first.render.resolution_x, second.render.resolution_x) == (64, 128)
@@ -128,7 +128,7 @@ def test_the_strip_knows_its_history(house: Any, run: Any, shot_scene: Any, fold
     assert (history["painter"], history["seed"]) == ("draft", "0")
     assert [capture["name"] for capture in history["captures"]] == ["A", "B"]
     assert history["software"]["blender"] == bpy.app.version_string
-    assert history["cameras_sha256"] == house("scene.strips").cameras_hash(folder.job.cameras)
+    assert history["cameras_sha256"] == house("scene.shot.strips").cameras_hash(folder.job.cameras)
     assert {entry["path"] for entry in history["inputs"]} >= {"captures/A.png", "geometry/000001.png"}
 
 
@@ -141,7 +141,7 @@ PAINTED = {
 
 def test_the_strip_says_what_model_painted_it(house: Any, folder: Any) -> None:
     folder.painting_file.write_text(json.dumps(PAINTED), "utf-8")
-    found = house("scene.strips").provenance(folder)
+    found = house("scene.shot.strips").provenance(folder)
     assert found["pantheon360_painter"] == "draft: Tiny (untrained)"
     assert found["pantheon360_licence"] == "CC0-1.0"
     assert json.loads(found["pantheon360_job"])["painting"] == PAINTED
@@ -151,15 +151,15 @@ def test_an_untrained_model_is_never_shown_as_another(house: Any, folder: Any) -
     for label in ("Tiny", "Tiny\n" + "x" * 500):
         record = {"model": {"label": label, "trained": False}}
         folder.painting_file.write_text(json.dumps(record), "utf-8")
-        shown = house("scene.strips").provenance(folder)["pantheon360_painter"]
+        shown = house("scene.shot.strips").provenance(folder)["pantheon360_painter"]
         assert shown.endswith(" (untrained)") and "\n" not in shown and len(shown) < 200
-    assert "pantheon360_licence" not in house("scene.strips").provenance(folder)
+    assert "pantheon360_licence" not in house("scene.shot.strips").provenance(folder)
 
 
 def test_a_long_record_leaves_its_segments_to_the_folder(house: Any, folder: Any) -> None:
     segments = {str(index): {"seconds": 1.0} for index in range(20_000)}
     folder.painting_file.write_text(json.dumps(PAINTED | {"segments": segments}), "utf-8")
-    carried = json.loads(house("scene.strips").provenance(folder)["pantheon360_job"])["painting"]
+    carried = json.loads(house("scene.shot.strips").provenance(folder)["pantheon360_job"])["painting"]
     assert carried == {key: value for key, value in PAINTED.items() if key != "segments"}
 
 
@@ -174,22 +174,22 @@ def test_a_long_record_leaves_its_segments_to_the_folder(house: Any, folder: Any
 )  # fmt: skip
 def test_a_damaged_record_of_painting_is_left_out(house: Any, folder: Any, content: bytes) -> None:
     folder.painting_file.write_bytes(content)
-    found = house("scene.strips").provenance(folder)
+    found = house("scene.shot.strips").provenance(folder)
     assert found["pantheon360_painter"] == "draft"
     assert "pantheon360_licence" not in found and "painting" not in json.loads(found["pantheon360_job"])
 
 
 def test_the_record_is_the_one_the_backend_writes(house: Any, folder: Any) -> None:
     """Read back as the backend's own class wrote it."""
-    from backend.diffusion import painting_record
-    from backend.diffusion.memory_plan import Plan
+    from backend.diffusion.execution.memory_plan import Plan
+    from backend.diffusion.shot import painting_record
 
     record = painting_record.PaintingRecord(folder)
     record.entries["model"] = PAINTED["model"]
     record.use(Plan(), "CPU, 2 cores", "float32")
     record.segment(0, {"seconds": 3.5})
     record.write()
-    assert house("scene.painting").read(folder) == record.entries
+    assert house("core.jobs.painting_summary").read(folder) == record.entries
 
 
 @pytest.mark.parametrize("source", ["FRAMES", "VIDEO"])
@@ -201,7 +201,7 @@ def test_the_blend_and_its_jobs_can_be_moved_together(
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(here / "street.blend"))
-    made = run(house("scene.shot").prepare(bpy.context.scene))
+    made = run(house("scene.shot.shot").prepare(bpy.context.scene))
     paint(made)
     strip = deliver(house, run, bpy.context.scene, made, source)
     name, scene_name = strip.name, strip.id_data.name
@@ -228,7 +228,7 @@ def test_missing_frames_are_named(house: Any, run: Any, shot_scene: Any, folder:
 def test_full_channels_are_said(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
     first = deliver(house, run, shot_scene, folder)
     for channel in range(2, 129):
-        house("scene.video").show_images(first.id_data, [folder.frame_file(1)], frame_start=3, channel=channel)
+        house("scene.shot.video").show_images(first.id_data, [folder.frame_file(1)], frame_start=3, channel=channel)
     with pytest.raises(house("core.errors").RenderError, match="128 channels"):
         deliver(house, run, shot_scene, folder)
 
@@ -247,7 +247,7 @@ def test_the_video_shows_the_frames(
 ) -> None:
     import bpy
 
-    path = run(house("scene.video").encode(folder, tmp_path / "Ünïcode 空" / "shot.mp4", quality=quality))
+    path = run(house("scene.shot.video").encode(folder, tmp_path / "Ünïcode 空" / "shot.mp4", quality=quality))
     found = decoded(path, 64, 32).astype(int)
     wanted = np.array([picture(frame, 64, 32) for frame in folder.job.frames])
     assert found.shape == wanted.shape
@@ -259,17 +259,17 @@ def test_the_video_shows_the_frames(
 
 
 def test_the_video_is_tagged(house: Any, run: Any, folder: Any, tmp_path: Path) -> None:
-    path = run(house("scene.video").encode(folder, tmp_path / "shot.mp4"))
-    tags = house("core.spherical_video").read(path)
+    path = run(house("scene.shot.video").encode(folder, tmp_path / "shot.mp4"))
+    tags = house("core.formats.spherical_video").read(path)
     assert (tags.projection, tags.v1, tags.v2) == ("equirectangular", True, True)
 
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs ffprobe")
 def test_ffprobe_sees_a_360_video_of_the_shots_rate(house: Any, run: Any, shot_scene: Any, tmp_path: Path) -> None:
     shot_scene.render.fps, shot_scene.render.fps_base = 24, 1.001
-    job = run(house("scene.shot").prepare(shot_scene))
+    job = run(house("scene.shot.shot").prepare(shot_scene))
     paint(job)
-    path = run(house("scene.video").encode(job, tmp_path / "shot.mp4"))
+    path = run(house("scene.shot.video").encode(job, tmp_path / "shot.mp4"))
     told = subprocess.run(
         ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)], capture_output=True, check=True
     )
@@ -285,15 +285,15 @@ def test_a_video_that_cannot_be_written_leaves_no_scene(house: Any, run: Any, fo
 
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(house("core.errors").PantheonError, match="taken"):
-        run(house("scene.video").encode(folder, tmp_path / "taken" / "shot.mp4"))
+        run(house("scene.shot.video").encode(folder, tmp_path / "taken" / "shot.mp4"))
     assert [scene.name for scene in bpy.data.scenes] == ["Scene"]
 
 
 def test_tag_360_copies_or_tags_in_place(house: Any, run: Any, folder: Any, tmp_path: Path) -> None:
     import bpy
 
-    spherical = house("core.spherical_video")
-    tagged = run(house("scene.video").encode(folder, tmp_path / "tagged.mp4"))
+    spherical = house("core.formats.spherical_video")
+    tagged = run(house("scene.shot.video").encode(folder, tmp_path / "tagged.mp4"))
     plain = tmp_path / "export.mp4"
     remux(tagged, plain)
     assert spherical.read(plain) is None

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from pantheon360_blender.core.errors import BackendError, PantheonError
 from pantheon360_blender.core.progress import Job, Progress
-from pantheon360_blender.core.rig import Rig
 
+from ..rig import Rig
 from . import _weights
 
 if TYPE_CHECKING:
-    from ..from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, Views
     from ..reconstruction import Reconstruction
     from ._torch import Device
 
@@ -99,7 +99,7 @@ class Reconstructor:
         Yields Progress. Returns a Reconstruction. Raises PantheonError: code "reconstructor-missing" where a package or
         the weights are not there, "out-of-memory" where even the fewest crops at a time do not fit.
         """
-        from .. import from_crops
+        from ..crops import from_crops
         from . import _torch
 
         lacking = self.missing(options)

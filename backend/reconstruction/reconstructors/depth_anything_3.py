@@ -16,7 +16,7 @@ from ._torch import Device, array, from_one_up
 from .vggt import camera_to_world
 
 if TYPE_CHECKING:
-    from ..from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, Views
 
 _METRIC_FOCAL = 300.0
 """DA3METRIC-LARGE answers metres times this over the focal length in pixels (README, FAQ)."""
@@ -44,7 +44,7 @@ class DepthAnything3(Reconstructor):
         return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
     def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
-        from ..from_crops import CropGeometry
+        from ..crops.from_crops import CropGeometry
 
         shape = views.images.shape[:4]
         given, notes = self._cameras(views)

@@ -16,7 +16,7 @@ from . import Reconstructor
 from ._torch import Device, array, from_one_up
 
 if TYPE_CHECKING:
-    from ..from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, Views
 
 
 class MapAnything(Reconstructor):
@@ -40,7 +40,7 @@ class MapAnything(Reconstructor):
         return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
     def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
-        from ..from_crops import CropGeometry
+        from ..crops.from_crops import CropGeometry
 
         answers = model.infer(
             self._inputs(views),

@@ -18,7 +18,7 @@ from . import Reconstructor
 from ._torch import Device, array
 
 if TYPE_CHECKING:
-    from ..from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, Views
 
 _METRES = ("depth_pro", "zoedepth", "glpn")
 _DISPARITY = ("dpt",)
@@ -49,7 +49,7 @@ class Monocular(Reconstructor):
         return processor, model.to(device.kind).eval()
 
     def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
-        from ..from_crops import DEPTH, DISPARITY, CropGeometry
+        from ..crops.from_crops import DEPTH, DISPARITY, CropGeometry
 
         processor, network = model
         metric, disparity = kind_of(network.config.to_dict())

@@ -13,7 +13,7 @@ from . import Reconstructor
 from ._torch import Device, array, sigmoid
 
 if TYPE_CHECKING:
-    from ..from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, Views
 
 
 class Pi3(Reconstructor):
@@ -43,7 +43,7 @@ class Pi3(Reconstructor):
 
 def answered(answer: dict[str, Any], views: Views, *, metric: bool) -> CropGeometry:
     """Pi3's and Pi3X's answer: depth is local_points' z, so that rays can be the rig's own."""
-    from ..from_crops import CropGeometry
+    from ..crops.from_crops import CropGeometry
 
     shape = views.images.shape[:4]
     return CropGeometry(

@@ -15,7 +15,7 @@ from ._torch import Device
 from .pi3 import answered
 
 if TYPE_CHECKING:
-    from ..from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, Views
 
 
 class Pi3X(Reconstructor):

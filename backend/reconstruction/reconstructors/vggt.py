@@ -16,7 +16,7 @@ from . import Reconstructor
 from ._torch import Device, array, from_one_up
 
 if TYPE_CHECKING:
-    from ..from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, Views
 
 
 class Vggt(Reconstructor):
@@ -43,7 +43,7 @@ class Vggt(Reconstructor):
     def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
         from vggt.utils.pose_enc import pose_encoding_to_extri_intri
 
-        from ..from_crops import CropGeometry
+        from ..crops.from_crops import CropGeometry
 
         shape = views.images.shape[:4]
         pictures = device.pictures(views.pictures())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import ply
-from ..point_cloud import PointCloud
+from ..formats import ply
+from ..points.point_cloud import PointCloud
 from ..progress import Job, Progress
 from .imported import FAR, Gathering, Imported, Options, Source
 

@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .. import cameras
 from ..errors import PoseError
+from ..panorama import cameras
 from ..progress import Job, Progress
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError, field_of_view
 from .transforms import picture_at

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import depth_image, exr, png
-from ..cameras import pose_matrix, rotation_from_heading
 from ..errors import FileError, ImageError
+from ..formats import exr, png
+from ..panorama import depth_image
+from ..panorama.cameras import pose_matrix, rotation_from_heading
 from ..progress import Job, Progress
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError
 from .unprojection import add_depth

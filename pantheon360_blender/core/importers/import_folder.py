@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import files, npz
-from ..cameras import check_pose
+from .. import files
 from ..errors import PoseError
-from ..point_cloud import PointCloud
+from ..formats import npz
+from ..panorama.cameras import check_pose
+from ..points.point_cloud import PointCloud
 from .imported import Imported, ImportedCapture, SourceError
 
 CACHE, LIST, RANGE = "cache.npz", "import.json", "range.npz"

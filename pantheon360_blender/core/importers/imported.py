@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import cameras, exr, png
 from ..errors import ImageError, PantheonError, PoseError
-from ..point_cloud import PointCloud
+from ..formats import exr, png
+from ..panorama import cameras
+from ..points.point_cloud import PointCloud
+from ..points.thinning import Thinner
 from ..progress import Job
-from ..thinning import Thinner
 
 FAR = 1000.0
 """Metres from the origin beyond which an axis is re-centred."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..point_cloud import PointCloud
+from ..points.point_cloud import PointCloud
 from ..progress import Job, Progress
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError, field_of_view
 

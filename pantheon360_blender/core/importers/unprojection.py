@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..capture import Capture
-from ..equirectangular_depth import cloud_from_depth
+from ..panorama.capture import Capture
+from ..points.equirectangular_depth import cloud_from_depth
 from .imported import Gathering
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import cameras, depth_image, npz, png
 from ..errors import ImageError
+from ..formats import npz, png
+from ..panorama import cameras, depth_image
 from ..progress import Job, Progress
 from . import torch_archive
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError

@@ -1,0 +1,1 @@
+"""One clip: passes, steps, fusion."""

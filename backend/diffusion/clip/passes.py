@@ -1,0 +1,185 @@
+"""Anchors: the panoramas known to be seen at the ends of a clip, and the passes they are painted in.
+
+The four configurations of the paper's ablation. Forward passes have the start's CLIP tokens; backward passes run on
+time-flipped frames and have the end's.
+
+    single          one pass that sees the start
+    single+fusion   a forward pass that sees the start, a backward pass that sees the end
+    dual            one pass that sees both
+    dual+fusion     a forward and a backward pass that both see both
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pantheon360_blender.core.jobs.paint_settings import Configuration, Handling, Weighting
+from pantheon360_blender.core.progress import Job, Progress
+from pantheon360_blender.core.render.splatting import GeometryFrame
+
+from ..networks import autoencoder
+
+if TYPE_CHECKING:
+    from ..execution.execution import Execution
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What is known of the frames that are painted together.
+
+    geometry: what the camera sees of the points, frame by frame.
+    start, end: (H, W, 3) uint8 panoramas known to be seen at the first and at the last frame, in the camera's
+    orientation there (conditioning.anchor_frame, or frames painted before), or None.
+    clip_image: (H, W, 3) uint8 panorama that tells CLIP what the place looks like if a pass begins at no anchor; without
+    one it is told by the geometry, which has holes.
+    first: number of the first frame along the path; the noise goes by it.
+    """  # noqa: E501
+
+    geometry: Sequence[GeometryFrame]
+    start: np.ndarray | None = None
+    end: np.ndarray | None = None
+    clip_image: np.ndarray | None = None
+    first: int = 0
+
+    def __len__(self) -> int:
+        return len(self.geometry)
+
+
+@dataclass(frozen=True)
+class PassInputs:
+    """Which pictures a pass sees, in its own time: numbers of frames, or START, or END."""
+
+    pictures: tuple[int, ...]
+    backwards: bool = False
+
+
+START, END = -1, -2
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One denoising pass, in its own time.
+
+    condition: (F, C, h, w) float32, the U-Net's input channels after the noise.
+    tokens: (K, D) float32, CLIP tokens of the anchor it starts from.
+    backwards: whether its first frame is the clip's last.
+    """
+
+    condition: torch.Tensor
+    tokens: torch.Tensor
+    backwards: bool = False
+
+
+def pass_inputs(configuration: Configuration, frames: int, *, start: bool, end: bool) -> tuple[PassInputs, ...]:
+    """The passes of a clip and what each sees.
+
+    start, end: whether the clip has these anchors. With one of them there is one pass, which begins at it; without
+    any it runs forward over the geometry alone.
+    """
+    start, end = start, end and not (start and frames == 1)
+    both = configuration.startswith("dual")
+    fusion = configuration.endswith("+fusion") and start and end
+    forward, backward = list(range(frames)), list(range(frames))
+    if start:
+        forward[0] = START
+    if end:
+        backward[-1] = END
+    if both and start and end:
+        forward[-1], backward[0] = END, START
+    ahead = PassInputs(tuple(forward))
+    back = PassInputs(tuple(reversed(backward)), backwards=True)
+    if fusion:
+        return ahead, back
+    return (back,) if end and not start else (ahead,)
+
+
+def pass_video(clip: Clip, inputs: PassInputs) -> np.ndarray:
+    """What the model sees in a pass, in the pass's own time; (F, H, W, 3) uint8, black where nothing is."""
+    return np.stack([_picture(clip, number) for number in inputs.pictures])
+
+
+def seen_videos(clip: Clip, configuration: Configuration) -> list[np.ndarray]:
+    """What the model sees in each pass of a clip, as `pass_video`."""
+    return [pass_video(clip, inputs) for inputs in _inputs_of(clip, configuration)]
+
+
+def _inputs_of(clip: Clip, configuration: Configuration) -> tuple[PassInputs, ...]:
+    return pass_inputs(configuration, len(clip), start=clip.start is not None, end=clip.end is not None)
+
+
+def prepare_passes(
+    execution: Execution, clip: Clip, configuration: Configuration, handling: Handling
+) -> Job[tuple[Pass, ...]]:
+    """The clip's passes, ready for the U-Net; each picture is encoded once."""
+    inputs_of_passes = _inputs_of(clip, configuration)
+    pictures = sorted({number for inputs in inputs_of_passes for number in inputs.pictures})
+    frames = autoencoder.video_of(np.stack([_picture(clip, number) for number in pictures]))
+    latents = yield from execution.encode(frames, handling)
+    passes = []
+    for index, inputs in enumerate(inputs_of_passes):
+        yield Progress("Encoding anchors", index, len(inputs_of_passes))
+        order = torch.tensor([pictures.index(number) for number in inputs.pictures], device=latents.device)
+        channels = [latents[order], *_extras(execution.model.card.extras, clip, inputs, latents)]
+        passes.append(Pass(torch.cat(channels, dim=1), execution.tokens(_clip_image(clip, inputs)), inputs.backwards))
+    return tuple(passes)
+
+
+def to_pass_order(latents: torch.Tensor, passes: Sequence[Pass]) -> torch.Tensor:
+    """The clip's latents (F, 4, h, w) as each pass sees them; (P, F, 4, h, w)."""
+    return torch.stack([latents.flip(0) if each.backwards else latents for each in passes])
+
+
+def fuse_passes(views: torch.Tensor, passes: Sequence[Pass], weighting: Weighting) -> torch.Tensor:
+    """Latents of the clip (F, 4, h, w) from those of its passes (P, F, 4, h, w), each in its own time."""
+    in_clip_time = [view.flip(0) if each.backwards else view for view, each in zip(views, passes, strict=True)]
+    if len(in_clip_time) == 1:
+        return in_clip_time[0]
+    forward, backward = in_clip_time
+    share = fusion_weights(weighting, len(forward)).to(forward)[:, None, None, None]
+    return share * forward + (1 - share) * backward
+
+
+def fusion_weights(weighting: Weighting, frames: int) -> torch.Tensor:
+    """The forward pass's share of each frame; (F,) float32.
+
+    "equal": one half everywhere (Pantheon360); "linear": from 1 at the start to 0 at the end (Time Reversal Fusion).
+    """
+    return torch.full((frames,), 0.5) if weighting == "equal" else torch.linspace(1, 0, frames)
+
+
+def _picture(clip: Clip, number: int) -> np.ndarray:
+    picture = {START: clip.start, END: clip.end}[number] if number < 0 else clip.geometry[number].colour
+    if picture is None:
+        raise ValueError("a pass sees an anchor that the clip does not have")
+    return picture
+
+
+def _clip_image(clip: Clip, inputs: PassInputs) -> np.ndarray:
+    """What a pass is told of by CLIP: the anchor it begins at, or else what looks like it."""
+    begins = inputs.pictures[0]
+    return clip.clip_image if begins >= 0 and clip.clip_image is not None else _picture(clip, begins)
+
+
+def _extras(names: Sequence[str], clip: Clip, inputs: PassInputs, latents: torch.Tensor) -> list[torch.Tensor]:
+    """Further channels that a model's card declares, each (F, 1, h, w); see model_card.CONDITIONS.
+
+    An anchor covers everything; its range is that of the geometry there.
+    """
+    size = latents.shape[-2:]
+    numbers = [{START: 0, END: len(clip) - 1}.get(number, number) for number in inputs.pictures]
+    channels = []
+    for name in names:
+        if name == "coverage":
+            covered = [clip.geometry[number].coverage for number in numbers]
+            values = np.stack([shown | (picture < 0) for shown, picture in zip(covered, inputs.pictures, strict=True)])
+        else:
+            values = np.stack([1 / (1 + clip.geometry[number].depth) for number in numbers])
+        image = torch.from_numpy(values.astype(np.float32))[:, None]
+        channels.append(functional.adaptive_avg_pool2d(image, size).to(latents.device))
+    return channels

@@ -1,0 +1,219 @@
+"""Running the networks within the memory there is: where each one lies, how much it works on at a time.
+
+Where memory runs out all the same, the work that met it is done again one level more frugally; what was finished before
+is kept, a sampler's state among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import accelerate
+import numpy as np
+import torch
+from accelerate.hooks import remove_hook_from_module
+
+from pantheon360_blender.core.errors import PantheonError, reason
+from pantheon360_blender.core.jobs.paint_settings import Handling
+from pantheon360_blender.core.progress import Job, Progress, run_to_end
+
+from ... import device as devices
+from ..networks import autoencoder, conditioning, feed_forward
+from .memory_plan import CONTEXT, Plan
+
+Result = TypeVar("Result")
+PARTS = ("unet", "vae", "image_encoder")
+
+
+class Execution:
+    """A model's networks on a device.
+
+    model: loading.Components; the networks may lie anywhere, and lie in the computer's memory after `release`.
+    plan: how to work; by default everything at once. Grows more frugal where memory runs out.
+    lowered: is told the new plan and what ran out of memory, each time. warn: is told what else people should know.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        plan: Plan | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        lowered: Callable[[Plan, str], None] = lambda plan, stage: None,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.model = model
+        self.plan = plan or Plan(device=torch.device(device).type)
+        self.device = torch.device(device)
+        self._lowered = lowered
+        self._warn = warn
+        self._streamed = False
+        self._compiled = False
+
+    def compile(self) -> None:
+        """Have the U-Net compiled when it is first asked; where it cannot be, it goes on as it is."""
+        self.model.unet.compile()
+        self._compiled = True
+
+    # What a clip needs of the networks
+
+    def predict(
+        self, inputs: torch.Tensor, timestep: torch.Tensor, tokens: torch.Tensor, time_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """The U-Net over N clips, in its own precision and in as many goes as the plan says (sampling.Predict)."""
+
+        def asked() -> torch.Tensor:
+            unet, level = self._present("unet"), self.plan.level
+            with feed_forward.chunked(unet, level.chunked):
+                return predictor(unet, level.evaluations)(inputs, timestep, tokens, time_ids)
+
+        if not self._compiled:
+            return self._surviving("denoising", asked)
+        try:
+            return self._surviving("denoising", asked)
+        except PantheonError:
+            raise
+        except Exception as error:
+            self._warn(f"The U-Net cannot be compiled here, and goes on uncompiled: {reason(error)}")
+        self._uncompile()
+        return self._surviving("denoising", asked)
+
+    def _uncompile(self) -> None:
+        if self._compiled:
+            self.model.unet._compiled_call_impl = None
+            self._compiled = False
+
+    def encode(self, video: torch.Tensor, handling: Handling) -> Job[torch.Tensor]:
+        """Condition latents of a video, see autoencoder.encode; on the device."""
+        return self._surviving_job(
+            "encoding",
+            lambda: autoencoder.encode(self._present("vae"), video, handling, device=self.device, chunk=1),
+        )
+
+    def tokens(self, panorama: np.ndarray) -> torch.Tensor:
+        """CLIP tokens of the views round the horizon, see conditioning.horizon_tokens; on the device."""
+        return self._surviving(
+            "encoding anchors",
+            lambda: conditioning.horizon_tokens(self._present("image_encoder"), panorama, device=self.device),
+        )
+
+    def decode(self, latents: torch.Tensor, handling: Handling) -> Job[torch.Tensor]:
+        """The video of latents, see autoencoder.decode; in the computer's memory."""
+        return self._surviving_job(
+            "decoding",
+            lambda: autoencoder.decode(
+                self._present("vae"),
+                latents,
+                handling,
+                device=self.device,
+                chunk=self.plan.decoding.frames,
+                context=CONTEXT if self.plan.decoding.frames else 0,
+                banded=self.plan.decoding.banded,
+            ),
+            frames=len(latents),
+        )
+
+    def release(self) -> None:
+        """Take the networks off the device."""
+        self._stop_streaming()
+        for part in PARTS:
+            getattr(self.model, part).to("cpu")
+        devices.give_back(self.device.type)
+
+    # Where the networks are
+
+    def _present(self, part: str) -> Any:
+        """The network of a part, ready to run on the device; others make room where the level says so."""
+        network = getattr(self.model, part)
+        level = self.plan.level
+        if level.residence != "resident":
+            for other in PARTS:
+                if other != part and not (other == "unet" and self._streamed):
+                    getattr(self.model, other).to("cpu")
+        if part == "unet":
+            if level.residence == "sequential":
+                self._stream()
+                return network
+            self._stop_streaming()
+        network.to(self.device)
+        return network
+
+    def _stream(self) -> None:
+        """Have the U-Net's weights come to the device layer by layer."""
+        if not self._streamed:
+            self._uncompile()
+            self.model.unet.to("cpu")
+            accelerate.cpu_offload(self.model.unet, execution_device=self.device)
+            self._streamed = True
+
+    def _stop_streaming(self) -> None:
+        if self._streamed:
+            remove_hook_from_module(self.model.unet, recurse=True)
+            self._streamed = False
+
+    # Where memory runs out
+
+    def _surviving(self, stage: str, work: Callable[[], Result]) -> Result:
+        def at_once() -> Generator[Progress, None, Result]:
+            return work()
+            yield  # a job that is done at its first step
+
+        return run_to_end(self._surviving_job(stage, at_once))
+
+    def _surviving_job(self, stage: str, work: Callable[[], Job[Result]], frames: int = 1) -> Job[Result]:
+        while True:
+            try:
+                return (yield from work())
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+            # Outside the handler: its traceback holds what was computed.
+            self._lower(stage, frames)
+
+    def _lower(self, stage: str, frames: int) -> None:
+        plan = self.plan.lower(stage, frames)
+        if plan is None:
+            raise PantheonError(
+                f"The device ran out of memory in {stage}, at the most frugal level there is ({self.plan.level.name}).",
+                advice="Close other programs, paint fewer frames at a time (clip), or a smaller panorama.",
+                code="out-of-memory",
+            )
+        self.plan = plan
+        devices.give_back(self.device.type)
+        self._lowered(plan, stage)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out: torch says so in several ways."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""A U-Net over N clips: inputs (N, F, C, h, w), timestep (), tokens (N, K, D), time ids (N, 3) -> (N, F, 4, h, w)."""
+
+
+def predictor(unet: Any, at_once: int | None = None) -> Predict:
+    """Ask a U-Net, `at_once` clips at a time (None: all), in its own precision."""
+
+    def predict(
+        inputs: torch.Tensor, timestep: torch.Tensor, tokens: torch.Tensor, time_ids: torch.Tensor
+    ) -> torch.Tensor:
+        size = at_once or len(inputs)
+        parts = zip(inputs.split(size), tokens.split(size), time_ids.split(size), strict=True)
+        predicted = [
+            unet(
+                noisy.to(unet.dtype),
+                timestep,
+                encoder_hidden_states=told.to(unet.dtype),
+                added_time_ids=numbers,
+                return_dict=False,
+            )[0]
+            for noisy, told, numbers in parts
+        ]
+        return torch.cat(predicted).float()
+
+    return predict

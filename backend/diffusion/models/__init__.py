@@ -1,0 +1,1 @@
+"""Models as data: stores, folders, cards' checks, conversion and loading."""

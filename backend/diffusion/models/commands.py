@@ -1,0 +1,197 @@
+"""`python -m backend models ...`: a person's models, from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.progress import Job, Result
+
+from .. import quiet_imports
+
+if TYPE_CHECKING:
+    from .model_store import Entry
+
+DONE, FAILED, CANCELLED = 0, 1, 130
+_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub")
+
+
+def add_to(verbs: Any) -> None:
+    """Add `models` to the verbs of the backend's command line."""
+    models = verbs.add_parser("models", help="add, list, check and convert the models that paint")
+    actions = models.add_subparsers(dest="action", required=True, metavar="add | list | check | convert | make-tiny")
+    add = actions.add_parser("add", help="add a model from a folder or the hub, and say what it can do")
+    add.add_argument("source", help="a diffusers folder, or a hub id such as OWNER/MODEL")
+    add.add_argument("--name", help="what to call it; by default the folder's name")
+    add.add_argument("--base", help="for a U-Net alone: the model whose other parts it uses (name, folder or hub id)")
+    add.add_argument("--kind", choices=("argus", "svd", "svd-xt"), help="what it is, where nothing in it tells")
+    add.add_argument("--licence", help="of its weights, to be shown with it")
+    add.add_argument("--download", action="store_true", help="get what is missing from the hub; else stay offline")
+    add.add_argument("--half", action="store_true", help="download weights of half precision only")
+    add.add_argument("--copy", action="store_true", help="keep a copy of the weights; else only where they lie")
+    listing = actions.add_parser("list", help="list the models there are")
+    listing.add_argument("--json", action="store_true", help="print JSON instead of text")
+    check = actions.add_parser("check", help="check models: files, shapes, and that every number is one")
+    check.add_argument("models", nargs="*", help="names, folders or hub ids; by default every model there is")
+    check.add_argument("--quick", action="store_true", help="leave the numbers unread")
+    convert = actions.add_parser("convert", help="make a safe diffusers folder of pickles or of a single file")
+    convert.add_argument("source", help="a diffusers folder with .bin files, or a single SVD file")
+    convert.add_argument("target", help="the folder to make")
+    convert.add_argument("--kind", choices=("svd", "svd-xt"), help="of a single file; by default its name tells")
+    convert.add_argument("--half", action="store_true", help="store half precision")
+    tiny = actions.add_parser("make-tiny", help="make a small random model, for tests and first runs")
+    tiny.add_argument("target", nargs="?", help="the folder to make; by default one among the models, called tiny")
+    tiny.add_argument("--seed", type=int, default=0, help="of its random weights")
+    tiny.add_argument("--extra", action="append", default=[], help="a further input channel: coverage or depth")
+
+
+def main(chosen: argparse.Namespace) -> int:
+    """Run a command and return its exit code: 0 done, 1 failed, 130 cancelled."""
+    quiet_imports.ask()
+    try:
+        _require_packages()
+        return int(_ACTIONS[chosen.action](chosen))
+    except PantheonError as error:
+        print(f"Error: {error.text} {error.advice}".rstrip(), file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("Cancelled.", file=sys.stderr)
+        return CANCELLED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python does not fail again at exit
+        return FAILED
+
+
+def _add(chosen: argparse.Namespace) -> int:
+    from . import model_store
+
+    entry = _finish(
+        model_store.add(
+            chosen.source,
+            name=chosen.name,
+            base=chosen.base,
+            kind=chosen.kind,
+            licence=chosen.licence,
+            download=chosen.download,
+            half=chosen.half,
+            copy=chosen.copy,
+        )
+    )
+    print(_text(entry))
+    return DONE if entry.folder else FAILED
+
+
+def _list(chosen: argparse.Namespace) -> int:
+    from . import model_store
+
+    entries = model_store.entries()
+    if chosen.json:
+        print(json.dumps([_json(entry) for entry in entries], indent=2, ensure_ascii=False))
+    elif entries:
+        print("\n".join(_text(entry) for entry in entries))
+    else:
+        print(f"There are no models in {model_store.root()}.")
+        print("Get one with: python -m backend models add FOLDER_OR_HUB_ID, or try: python -m backend models make-tiny")
+    return DONE
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from . import model_check, model_store
+
+    failed = 0
+    for model in chosen.models or [entry.name for entry in model_store.entries()]:
+        try:
+            folder = model_store.find(model)
+            if not chosen.quick:
+                _finish(model_check.numbers(folder))
+            print(f"{model}: whole. {folder.card.capability}")
+        except PantheonError as error:
+            failed += 1
+            print(f"{model}: {error.text} {error.advice}".rstrip())
+    return FAILED if failed else DONE
+
+
+def _convert(chosen: argparse.Namespace) -> int:
+    from . import convert
+
+    folder = _finish(convert.convert(Path(chosen.source), Path(chosen.target), half=chosen.half, kind=chosen.kind))
+    print(f"{folder.path} is ready: {folder.card.label}. {folder.card.capability}")
+    print(f'Add it with: python -m backend models add "{folder.path}"')
+    return DONE
+
+
+def _make_tiny(chosen: argparse.Namespace) -> int:
+    from . import model_store, tiny_model
+
+    target = Path(chosen.target) if chosen.target else model_store.root() / "tiny"
+    conditioning = ("noise:4", "geometry:4", *(f"{name}:1" for name in chosen.extra))
+    card = tiny_model.make(target, seed=chosen.seed, conditioning=conditioning)
+    print(f"{target} is ready: {card.label}. {card.capability}")
+    return DONE
+
+
+_ACTIONS = {"add": _add, "list": _list, "check": _check, "convert": _convert, "make-tiny": _make_tiny}
+
+
+def _require_packages() -> None:
+    missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise PantheonError(
+            f"Models need {', '.join(missing)}, which this Python does not have.",
+            advice=f'"{sys.executable}" -m pip install {" ".join(missing)}',
+            code="missing-packages",
+        )
+
+
+def _finish(job: Job[Result]) -> Result:
+    """Run a job and tell on stderr what it is at."""
+    told = ""
+    try:
+        while True:
+            step = next(job)
+            line = f"{step.phase}{f': {step.text}' if step.text else ''}"
+            if line != told:
+                print(line, file=sys.stderr, flush=True)
+                told = line
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    finally:
+        job.close()
+
+
+def _text(entry: Entry) -> str:
+    """A model for people: its name and size, what it can do, whose it is, where it lies."""
+    if entry.folder is None:
+        return f"{entry.name}: cannot be used. {entry.problem}\n  in {entry.path}"
+    card = entry.folder.card
+    name = entry.name if entry.name == card.name else f"{entry.name}: {card.label}"
+    return (
+        f"{name}, {card.width} x {card.height}, {card.frames} frames, {_size(entry.folder.bytes)}\n"
+        f"  {card.capability}\n"
+        f"  Input: {' + '.join(card.conditioning)}. Licence: {card.licence}. Source: {card.source}.\n"
+        f"  in {entry.path}"
+    )
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 10**9 else f"{size / 1e6:.0f} MB"
+
+
+def _json(entry: Entry) -> dict[str, Any]:
+    card = asdict(entry.folder.card) | {"label": entry.folder.card.label} if entry.folder else None
+    size = entry.folder.bytes if entry.folder else None
+    return {
+        "name": entry.name,
+        "path": str(entry.path),
+        "usable": entry.folder is not None,
+        "problem": entry.problem,
+        "bytes": size,
+        "card": card,
+    }

@@ -1,0 +1,117 @@
+"""Video to latents and back: the temporal VAE of Stable Video Diffusion, chunk by chunk, across the seam.
+
+Videos are (F, 3, H, W) float32 in [-1, 1], latents (F, 4, H / factor, W / factor) float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+
+from pantheon360_blender.core.jobs.paint_settings import Handling
+from pantheon360_blender.core.progress import Job, Progress
+
+from .. import libraries
+from . import banded_decoder, overflow, panorama
+
+_ENCODER_REACH = 4
+"""How many times the decoder's padding the encoder gets: its edges reach further, most of its layers being coarse."""
+
+
+def factor(vae: Any) -> int:
+    """Pixels across for one latent."""
+    return int(2 ** (len(vae.config.block_out_channels) - 1))
+
+
+def video_of(images: np.ndarray) -> torch.Tensor:
+    """(F, H, W, 3) uint8 sRGB as a video."""
+    return torch.from_numpy(images.astype(np.float32) / 255.0).permute(0, 3, 1, 2) * 2.0 - 1.0
+
+
+def images_of(video: torch.Tensor) -> np.ndarray:
+    """A video as (F, H, W, 3) uint8 sRGB: clipped and rounded."""
+    shares = (video.float() / 2.0 + 0.5).clamp(0.0, 1.0)
+    return np.asarray((shares * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+
+
+@torch.no_grad()
+def encode(
+    vae: Any, video: torch.Tensor, handling: Handling, *, device: torch.device | str = "cpu", chunk: int = 1
+) -> Job[torch.Tensor]:
+    """Latents of a video as a condition: the mode of the VAE's distribution, not scaled.
+
+    chunk: frames at a time; the encoder looks at each frame alone, so that it changes memory only.
+    """
+    columns = _ENCODER_REACH * handling.columns
+    parts = []
+    with _across_the_seam(vae, handling), _precise(vae):
+        for first in range(0, len(video), chunk):
+            yield Progress("Encoding", first, len(video))
+            frames = panorama.padded(video[first : first + chunk].to(device, vae.dtype), columns * factor(vae))
+            parts.append(panorama.cropped(vae.encode(frames).latent_dist.mode(), columns).float())
+    yield Progress("Encoding", len(video), len(video))
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def decode(
+    vae: Any,
+    latents: torch.Tensor,
+    handling: Handling,
+    *,
+    device: torch.device | str = "cpu",
+    chunk: int | None = None,
+    context: int = 0,
+    banded: bool = False,
+) -> Job[torch.Tensor]:
+    """The video of denoised latents; on the CPU, for it is large.
+
+    chunk: frames at a time, None for all. The decoder looks at neighbouring frames: chunks without context, as
+    diffusers has them, can be told apart in the video; whole clips are best.
+    context: frames decoded before and after each chunk besides, and thrown away.
+    banded: in a third of the memory, see banded_decoder.
+    Raises ModelError where numbers overflow.
+    """
+    total = len(latents)
+    chunk = chunk or total
+    columns = handling.columns * factor(vae)
+    scaled = 1 / vae.config.scaling_factor * panorama.padded(latents, handling.columns)
+    parts = []
+    with _across_the_seam(vae, handling), banded_decoder.banded(vae) if banded else nullcontext():
+        for first in range(0, total, chunk):
+            yield Progress("Decoding", first, total)
+            last = min(first + chunk, total)
+            before, after = max(0, first - context), min(total, last + context)
+            frames = vae.decode(scaled[before:after].to(device, vae.dtype), num_frames=after - before).sample
+            parts.append(panorama.cropped(frames[first - before : last - before], columns).float().cpu())
+            overflow.check(parts[-1], "decoding")
+    yield Progress("Decoding", total, total)
+    return torch.cat(parts)
+
+
+@contextmanager
+def _across_the_seam(vae: Any, handling: Handling) -> Iterator[None]:
+    with ExitStack() as stack:
+        if handling.circular:
+            stack.enter_context(panorama.circular_convolutions(vae))
+        yield
+
+
+@contextmanager
+def _precise(vae: Any) -> Iterator[None]:
+    """SVD's encoder overflows in half precision; its configuration says so."""
+    dtype = vae.dtype
+    if dtype != torch.float16 or not vae.config.force_upcast:
+        yield
+        return
+    try:
+        with libraries.quiet():
+            vae.to(dtype=torch.float32)  # memory may run out half-way
+        yield
+    finally:
+        with libraries.quiet():
+            vae.to(dtype=dtype)

@@ -1,0 +1,88 @@
+"""What the model is told: the anchors' pictures in the camera's orientation, their CLIP tokens, and numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.capture import Capture
+
+from .autoencoder import video_of
+
+CROPS = 8
+"""Perspective views round the horizon, every 45 degrees, of 90 degrees each."""
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+"""What CLIP's pictures are normalised by: mean and standard deviation of its training set, red, green, blue."""
+
+
+def anchor_frame(capture: Capture, camera: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+    """What a camera that stands on a capture sees of it, in place of the points.
+
+    camera: (4, 4) camera-to-world. geometry: (H, W, 3) uint8, the points the camera sees: they show where the capture
+    is masked.
+    Returns (H, W, 3) uint8.
+    """
+    width = geometry.shape[1]
+    turn = capture.pose[:3, :3].T @ camera[:3, :3]
+    picture = equirectangular.rotate(equirectangular.resize(capture.image, width), turn)
+    if capture.valid is None:
+        return picture
+    valid = equirectangular.rotate(equirectangular.resize(capture.valid, width), turn)
+    return np.where(valid[..., None], picture, geometry)
+
+
+@torch.no_grad()
+def horizon_tokens(image_encoder: Any, panorama: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
+    """CLIP tokens of the views round the horizon of (H, W, 3) uint8; (8, D) float32."""
+    side = max(1, panorama.shape[1] // 4)
+    return tokens(image_encoder, equirectangular.horizon_crops(panorama, CROPS, size=(side, side)), device=device)
+
+
+@torch.no_grad()
+def tokens(image_encoder: Any, pictures: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
+    """CLIP tokens of pictures (N, h, w, 3) uint8, as Stable Video Diffusion makes them; (N, D) float32.
+
+    Resized to a square without keeping the ratio of the sides, normalised, not cropped.
+    """
+    side = image_encoder.config.image_size
+    small = (resized(video_of(pictures), (side, side)) + 1.0) / 2.0
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_DEVIATION))
+    normal = ((small - mean) / deviation).to(device, image_encoder.dtype)
+    return torch.as_tensor(image_encoder(normal).image_embeds).float()
+
+
+def resized(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Pictures (N, C, h, w) at another size, as Stable Video Diffusion's CLIP was given them.
+
+    A Gaussian of half the excess of the scale, cut at two standard deviations, then bicubic interpolation with the
+    corners aligned. size: rows and columns.
+    """
+    blurred = _blurred(_blurred(pictures, size[0], dim=2), size[1], dim=3)
+    return functional.interpolate(blurred, size=size, mode="bicubic", align_corners=True)
+
+
+def _blurred(pictures: torch.Tensor, wanted: int, dim: int) -> torch.Tensor:
+    """Blur (N, C, h, w) along rows (2) or columns (3) so that it can be taken down to `wanted` samples."""
+    sigma = max((pictures.shape[dim] / wanted - 1.0) / 2.0, 0.001)
+    reach = int(max(4.0 * sigma, 3)) // 2
+    kernel = torch.exp(-(torch.arange(-reach, reach + 1, dtype=pictures.dtype) ** 2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).to(pictures.device)
+    channels = pictures.shape[1]
+    shape, padding = ((-1, 1), (0, 0, reach, reach)) if dim == 2 else ((1, -1), (reach, reach, 0, 0))
+    weight = kernel.view(1, 1, *shape).expand(channels, -1, -1, -1)
+    return functional.conv2d(functional.pad(pictures, padding, mode="reflect"), weight, groups=channels)
+
+
+def time_ids(fps: float, motion_bucket: float, noise_aug: float) -> torch.Tensor:
+    """The numbers Stable Video Diffusion is told beside the picture; (3,) float32.
+
+    fps: frames a second; it was trained on one less. motion_bucket: how much is to move. noise_aug: how much noise
+    the condition had in training.
+    """
+    return torch.tensor([fps - 1, motion_bucket, noise_aug], dtype=torch.float32)

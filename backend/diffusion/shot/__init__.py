@@ -1,0 +1,1 @@
+"""A shot: clips along the path, kept, joined and written."""

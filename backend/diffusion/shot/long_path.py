@@ -1,0 +1,271 @@
+"""Painting a shot of any length: clip by clip, each kept on disk at once, and the frames between the painted ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pantheon360_blender.core import files
+from pantheon360_blender.core.errors import FileError, JobError
+from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.paint_settings import PaintOptions
+from pantheon360_blender.core.progress import Job, Progress, Result, map_progress
+
+from ..clip import sampling
+from ..clip.latent_preview import LatentPreview
+from ..clip.passes import Clip, Pass, prepare_passes, seen_videos
+from ..execution.execution import Execution
+from ..execution.memory_plan import CONTEXT
+from ..models import model_folder, model_store
+from ..networks import autoencoder
+from . import seen_video, segment_store
+from .painting_record import PaintingRecord
+from .segment_store import PaintedSegment, SegmentStore
+from .session import Networks
+from .shot_frames import ShotFrames
+from .timeline import Segment
+from .trajectory import Trajectory
+
+SETTINGS = "diffusion"
+"""Where a job's settings hold those of this painter."""
+PREVIEWS = 8
+"""Previews of a clip while it is denoised."""
+_SMALL = 200_000_000
+"""Bytes of a model below which threads wait for one another longer than they work."""
+
+
+def paint(folder: JobFolder) -> Job[None]:
+    """Paint the frames of a job folder that are not finished; clips that are, are read back from it.
+
+    Raises PantheonError: the settings or the model are not usable, memory or disk ran out, numbers overflowed.
+    """
+    yield Progress("Looking at the model")
+    painting = Painting(folder)
+    yield from _with_notices(painting.run(), painting.warnings)
+
+
+class Painting:
+    """One run over a job folder. warnings: what is to be told to the artist next."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        """Find the model and lay out the path. Raises PantheonError."""
+        self.warnings: list[str] = []
+        self._folder = folder
+        self._options = PaintOptions.from_json(folder.job.settings.get(SETTINGS, {}))
+        if not self._options.model:
+            raise JobError(
+                "This shot names no model to paint with.",
+                advice="Choose one; get one with: python -m backend models add FOLDER_OR_HUB_ID",
+                code="no-model",
+            )
+        self._model = model_store.find(self._options.model)
+        card = self._model.card
+        self._recipe = self._options.recipe(card, int(folder.job.seed))
+        length = max(2, self._options.clip or card.frames)
+        self._trajectory = Trajectory(
+            folder, card.width, clip=length, overlap=self._options.overlap, every=self._options.every
+        )
+        fingerprint = model_folder.fingerprint(self._model)
+        self._record = PaintingRecord(folder)
+        self._record.describe(card, fingerprint, self._options, self._recipe, card.width)
+        self._keys = self._segment_keys(fingerprint)
+        self._store = SegmentStore(folder.path)
+        self._frames = ShotFrames(folder, self._trajectory)
+        self._networks = Networks(
+            self._model,
+            self._options,
+            self._recipe,
+            self._record,
+            width=card.width,
+            frames=max(len(segment) for segment in self._trajectory.segments),
+            lead=CONTEXT if len(self._trajectory.segments) > 1 else 0,
+            log=folder.log,
+            warn=self._warn,
+        )
+
+    def run(self) -> Job[None]:
+        """Paint what is missing."""
+        self._introduce()
+        self._store.remove_leftovers()
+        segments = self._trajectory.segments
+        before: PaintedSegment | None = None
+        with _threads(self._model.bytes), closing(self._networks):
+            if self._frames.missing(0) or self._frames.unfinished_after(0):
+                yield from self._networks.ready()
+            for index, segment in enumerate(segments):
+                painted = self._store.read(index, self._keys[index])
+                missing = self._frames.missing(index)
+                images: np.ndarray | None = None
+                if painted is None and (missing or self._frames.unfinished_after(index)):
+                    denoising = self._denoised(index, segment, before)
+                    painted, images = yield from _numbered(denoising, index, len(segments))
+                if painted is not None and missing:
+                    if images is None:
+                        images = yield from _numbered(self._decoded(segment, painted, before), index, len(segments))
+                    yield from _numbered(self._frames.write(index, images), index, len(segments))
+                before = painted
+            self._networks.measure()
+        self._record.write()
+
+    # A segment
+
+    def _denoised(
+        self, index: int, segment: Segment, before: PaintedSegment | None
+    ) -> Job[tuple[PaintedSegment, np.ndarray | None]]:
+        """Paint a segment's latents and keep them on disk; and its frames, where the next segment needs one."""
+        execution = yield from self._networks.ready()
+        started = time.monotonic()
+        clip = yield from self._trajectory.clip(segment, before.handover if before is not None else None)
+        passes = yield from prepare_passes(execution, clip, self._recipe.configuration, self._recipe.handling)
+        seen = seen_videos(clip, self._recipe.configuration)
+        if self._options.save_seen:
+            yield from seen_video.write(self._folder.path, index, seen, self._recipe.fps)
+        latents = yield from self._previewed(execution, clip, passes, seen[0])
+        latents = latents.cpu()
+        if before is not None:
+            latents = segment_store.cross_faded(before.latents, latents, segment.overlap)
+        painted, images = PaintedSegment(latents), None
+        if self._hands_over(index):
+            images = yield from self._decoded(segment, painted, before)
+            following = self._trajectory.segments[index + 1]
+            painted = PaintedSegment(latents, images[following.first - segment.first])
+        self._store.write(index, self._keys[index], painted)
+        self._note(index, segment, len(passes), time.monotonic() - started)
+        return painted, images
+
+    def _previewed(
+        self, execution: Execution, clip: Clip, passes: tuple[Pass, ...], seen: np.ndarray
+    ) -> Job[torch.Tensor]:
+        """Denoise, and show the middle of the clip every few steps. seen: (F, H, W, 3) uint8 of the first pass."""
+        channels = execution.model.card.channels["noise"]
+        preview = LatentPreview.learned(passes[0].condition[:, :channels], seen)
+        scale = execution.model.vae.config.scaling_factor
+
+        def shown(step: Progress) -> Iterator[Progress]:
+            if isinstance(step, sampling.Step) and step.step % max(1, step.of // PREVIEWS) == 0:
+                self._folder.write_preview(preview.picture(step.clean[len(clip) // 2] / scale))
+            yield step
+
+        return (yield from map_progress(sampling.paint_latents(execution, clip, passes, self._recipe), shown))
+
+    def _hands_over(self, index: int) -> bool:
+        """Whether the next segment begins with what this one paints."""
+        following = self._trajectory.segments[index + 1 : index + 2]
+        return bool(following) and not following[0].starts_at_anchor
+
+    def _decoded(self, segment: Segment, painted: PaintedSegment, before: PaintedSegment | None) -> Job[np.ndarray]:
+        """A segment's frames, (F, H, W, 3) uint8; the decoder also sees the last ones of the segment before."""
+        execution = yield from self._networks.ready()
+        latents, lead = painted.latents, 0
+        if before is not None:
+            earlier = before.latents[: -segment.overlap][-CONTEXT:]
+            latents, lead = torch.cat([earlier, latents]), len(earlier)
+        video = yield from execution.decode(latents, self._recipe.handling)
+        return autoencoder.images_of(video[lead:])
+
+    # What is told and kept
+
+    def _introduce(self) -> None:
+        """Tell what the artist should know before."""
+        card, job = self._model.card, self._folder.job
+        if card.kind != "pantheon360" or not card.trained:
+            self._warn(f"{card.label}: {card.capability}")
+        if job.width != card.width:
+            changed = "enlarged" if job.width > card.width else "reduced"
+            self._warn(
+                f"The model paints {card.width} x {card.width // 2}; "
+                f"the frames are {changed} to {job.width} x {job.width // 2}."
+            )
+
+    def _warn(self, text: str) -> None:
+        self._record.warn(text)
+        self.warnings.append(text)
+
+    def _note(self, index: int, segment: Segment, passes: int, seconds: float) -> None:
+        self._networks.measure()
+        self._record.segment(
+            index,
+            {
+                "frames": [self._trajectory.frame(segment.first), self._trajectory.frame(segment.last)],
+                "painted": len(segment),
+                "starts_at_capture": segment.starts_at_anchor,
+                "ends_at_capture": segment.ends_at_anchor,
+                "overlap": segment.overlap,
+                "passes": passes,
+                "seconds": round(seconds, 3),
+            },
+        )
+        self._record.write()
+
+    def _segment_keys(self, fingerprint: str) -> list[str]:
+        """SHA-256 of everything that decides each segment: inputs, model, choices, and the segments before it.
+
+        The device, its precision and how its memory is used are left out: a job may go on elsewhere.
+        """
+        job = self._folder.job
+        decided: dict[str, Any] = {
+            "inputs": job.inputs,
+            "captures": job.captures,
+            "anchors": job.anchors,
+            "cameras": np.asarray(job.cameras).tolist(),
+            "model": fingerprint,
+            "scheduler": self._options.scheduler,
+            "loras": [[_digest(entry["file"]), entry["strength"]] for entry in self._options.loras],
+            "recipe": asdict(self._recipe),
+        }
+        keys = [_key(decided)]
+        for segment in self._trajectory.segments:
+            frames = [self._trajectory.frame(position) for position in range(segment.first, segment.last + 1)]
+            keys.append(_key([keys[-1], asdict(segment), frames]))
+        return keys[1:]
+
+
+def _key(decided: Any) -> str:
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: str) -> str:
+    try:
+        return files.sha256(Path(path).expanduser())
+    except OSError as error:
+        raise FileError(
+            f"{path} cannot be read: {error.strerror or error}.", advice="Choose the LoRA file again."
+        ) from error
+
+
+def _numbered(job: Job[Result], index: int, total: int) -> Job[Result]:
+    """A segment's job, its phases named after it where there are several."""
+    named = f", clip {index + 1} of {total}" if total > 1 else ""
+    return map_progress(job, lambda step: (replace(step, phase=step.phase + named),))
+
+
+def _with_notices(job: Job[Result], warnings: list[str]) -> Job[Result]:
+    """The job, and with its next step whatever there is to tell."""
+
+    def told(step: Progress) -> Iterator[Progress]:
+        while warnings:
+            yield replace(step, warning=warnings.pop(0))
+        yield step
+
+    return map_progress(job, told)
+
+
+@contextmanager
+def _threads(size: int) -> Iterator[None]:
+    """One thread for a small model: two were measured to make the tiny one four times slower. size: in bytes."""
+    before = torch.get_num_threads()
+    if size < _SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,82 @@
+"""The frames of a shot on disk: painted ones at the shot's size, and those between them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import numpy as np
+
+from pantheon360_blender.core.formats import png
+from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.progress import Job, Progress
+
+from . import timeline
+from .in_between import Pair, View
+from .trajectory import Trajectory
+
+
+class ShotFrames:
+    """Writes what segments paint. A frame between two painted ones belongs to the segment of the later one."""
+
+    def __init__(self, folder: JobFolder, trajectory: Trajectory) -> None:
+        self._folder = folder
+        self._trajectory = trajectory
+
+    def missing(self, index: int) -> list[int]:
+        """Positions along the path of a segment's frames that are not finished."""
+        owned = timeline.owned(self._trajectory.segments, index)
+        painted = self._trajectory.painted
+        first = painted[owned[0] - 1] + 1 if owned[0] else 0
+        return [
+            position
+            for position in range(first, painted[owned[-1]] + 1)
+            if not self._folder.is_finished(self._trajectory.frames[position])
+        ]
+
+    def unfinished_after(self, index: int) -> bool:
+        """Whether a later segment has frames that are not finished."""
+        return any(self.missing(later) for later in range(index + 1, len(self._trajectory.segments)))
+
+    def write(self, index: int, images: np.ndarray) -> Job[None]:
+        """Write a segment's frames that are not finished. images: (F, H, W, 3) uint8, all it painted.
+
+        Raises FileError where they cannot be written, JobError where geometry is missing.
+        """
+        trajectory, missing = self._trajectory, self.missing(index)
+        first = trajectory.segments[index].first
+        pair: tuple[int, Pair] | None = None
+        for count, frame in enumerate(self._painted_first(missing)):
+            yield Progress("Writing frames", count, len(missing))
+            after = bisect_left(trajectory.painted, frame)
+            if trajectory.painted[after] == frame:
+                image = equirectangular.resize(images[after - first], self._folder.job.width)
+            else:
+                if pair is None or pair[0] != after:
+                    pair = after, self._pair(after)
+                image = self._between(pair[1], after, frame)
+            self._folder.write_frame(trajectory.frames[frame], image)
+        yield Progress("Writing frames", len(missing), len(missing))
+        self._folder.write_preview(images[timeline.owned(trajectory.segments, index)[-1] - first])
+
+    def _painted_first(self, frames: list[int]) -> list[int]:
+        """Positions along the path, those of painted frames first: the others are made of them."""
+        painted = set(self._trajectory.painted)
+        return sorted(frames, key=lambda frame: (frame not in painted, frame))
+
+    def _pair(self, after: int) -> Pair:
+        """A painted frame and the one before it. after: its position among painted frames."""
+        return Pair(*(self._view(frame) for frame in self._trajectory.painted[after - 1 : after + 1]))
+
+    def _between(self, pair: Pair, after: int, frame: int) -> np.ndarray:
+        """The frame at a position along the path, between two painted ones."""
+        start, stop = self._trajectory.painted[after - 1 : after + 1]
+        number = self._trajectory.frames[frame]
+        depth = self._folder.read_surfaces(number).depth
+        return pair.frame(depth, self._folder.job.camera(number), (frame - start) / (stop - start))
+
+    def _view(self, position: int) -> View:
+        """A painted frame as it is on disk: the same whether it was painted now or in an earlier run."""
+        frame = self._trajectory.frames[position]
+        image = png.read(self._folder.frame_file(frame))
+        return View(image, self._folder.read_surfaces(frame).depth, self._folder.job.camera(frame))

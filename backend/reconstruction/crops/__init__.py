@@ -1,0 +1,1 @@
+"""Reconstruction from perspective crops of captures."""

@@ -1,0 +1,1 @@
+"""Range maps of posed captures without a model."""

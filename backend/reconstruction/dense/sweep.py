@@ -1,0 +1,245 @@
+"""Dense range maps of posed panoramas, without a model: sweep, propagate, agree, label.
+
+From coarse to fine: at the coarsest width spheres round each capture are swept and aggregated semi-globally; planes
+then propagate at each width, first by their looks alone, then also by agreement with the other captures' maps. After
+each width the large planes of the place compete for its pixels; those that win are offered to the next as a prior, and
+at last fill what looks alone do not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from pantheon360_blender.core.errors import CaptureError
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.progress import Job, Progress
+
+from ..depth_map import DepthMap
+from ..edges import slopes
+from ..sky import sky_mask
+from .consistency import confirmations
+from .matching import Sources
+from .place import Place, label
+from .propagation import judge, propagate
+from .semiglobal import aggregate, sweep
+from .view import View, relative_poses, sources, taken
+
+DEFAULT_CONFIDENCE = 0.5
+"""Points below this confidence are left out unless asked for."""
+
+_ENOUGH = 2  # panoramas that agree
+_DISTINCT, _ALIKE = 0.12, 0.5  # photometric cost that other ranges add, and that a sure one has, at the least and most
+_EVEN = 0.25  # margin of labelling at which the confidence is one half; measured on rendered scenes
+_SURE = 0.2  # margin that a pixel has by its own looks where these tell its range and others confirm it
+_PATCH_REACH = 4  # pixels from a patch's centre to its side
+_STEP = 0.12  # natural log of range within a patch that makes an edge
+_OWN_TEXTURE = 5.0  # grey levels a pixel
+
+
+@dataclass(frozen=True)
+class DenseOptions:
+    """width: pixels, working size of the finest level. labels: spheres swept at the coarsest.
+
+    nearest, farthest: metres, None takes them from the distances between the captures. sources: captures that each is
+    matched against. seed: of the perturbations.
+    """
+
+    width: int = 1024
+    labels: int = 128
+    nearest: float | None = None
+    farthest: float | None = None
+    sources: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Judgement:
+    """What is known of a view's estimate, (H, W) each: see judge() and confirmations(). sure: seen and confirmed."""
+
+    looks: np.ndarray
+    agree: np.ndarray
+    deny: np.ndarray
+    sure: np.ndarray
+
+
+def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> Job[list[DepthMap]]:
+    """Range and confidence of every capture from all of them; a job.
+
+    captures: at least two, with poses in metres (Blender world), at different places; pixels that their masks leave
+    out are neither matched nor estimated. Returns a map for each, in their order, at options.width.
+    Raises CaptureError where there are fewer than two captures or all were taken at one place.
+    """
+    options = options or DenseOptions()
+    yield Progress("Preparing captures", 0, len(captures))
+    positions = np.array([capture.pose[:3, 3] for capture in captures]).reshape(-1, 3)
+    limits = _limits(positions, options)
+    views = []
+    for index, capture in enumerate(captures):
+        views.append(_view(capture, options.width))
+        yield Progress("Preparing captures", index + 1, len(captures))
+    neighbours = [_neighbours(positions, index, options.sources) for index in range(len(captures))]
+    widths = [width for width in (options.width // 4, options.width // 2, options.width) if width >= 64]
+    place = Place.empty(options.seed)
+    for level, width in enumerate(widths):
+        yield from _level(views, neighbours, limits, width, level == 0, options)
+        yield from _label(place, views, neighbours, min(width, options.width // 2), 4 if level == 0 else 2)
+    maps = []
+    for view in views:
+        view.adopt()
+    for index, view in enumerate(views):
+        yield Progress("Judging confidence", index, len(views))
+        maps.append(_finished(view, _judged(views, neighbours[index], index), len(neighbours[index])))
+    return maps
+
+
+def _label(place: Place, views: list[View], neighbours: list[list[int]], width: int, rounds: int) -> Job[None]:
+    """Label the views with the planes of the place, at `width` or at their own where that is smaller."""
+    yield Progress("Finding surfaces", 0, rounds)
+    for index, view in enumerate(views):
+        judged = _judged(views, neighbours[index], index)
+        view.sure, view.looks = judged.sure, judged.looks
+    full = views[0].active.shape[1]
+    smaller = views if full == width else [view.smaller(width) for view in views]
+    for number in label(place, smaller, neighbours, rounds):
+        yield Progress("Finding surfaces", number + 1, rounds)
+    for view, small in zip(views, smaller, strict=True):
+        view.prior, view.trust = taken(small.prior, full), taken(small.trust, full)
+
+
+def _view(capture: Capture, width: int) -> View:
+    colour = equirectangular.resize(capture.image, width)
+    valid = np.ones(colour.shape[:2], np.bool_)
+    if capture.valid is not None:
+        valid = equirectangular.resize(capture.valid, width)
+    return View(colour, valid, sky_mask(colour) & valid, capture.pose)
+
+
+def _limits(positions: np.ndarray, options: DenseOptions) -> tuple[float, float]:
+    """Least and largest inverse range, 1/m."""
+    if len(positions) < 2:
+        raise CaptureError(
+            "Dense points need at least two captures with poses.",
+            advice="Register another capture, or build the cache from a proxy or a depth image.",
+        )
+    apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    apart[np.arange(len(positions)), np.arange(len(positions))] = np.inf
+    closest = apart.min(axis=1)
+    if not np.median(closest) > 0 or not (closest > 1e-6).any():
+        raise CaptureError(
+            "All captures were taken at one place: nothing moves between them.",
+            advice="Solve or enter their poses first.",
+        )
+    step = float(np.median(closest[closest > 1e-6]))
+    nearest = options.nearest if options.nearest is not None else 0.25 * step
+    farthest = options.farthest if options.farthest is not None else 200.0 * step
+    return 1.0 / farthest, 1.0 / nearest
+
+
+def _neighbours(positions: np.ndarray, index: int, count: int) -> list[int]:
+    apart = np.linalg.norm(positions - positions[index], axis=1)
+    apart[index] = np.inf
+    order = [int(other) for other in np.argsort(apart) if 1e-6 < apart[other] < np.inf]
+    return order[:count]
+
+
+def _level(
+    views: list[View],
+    neighbours: list[list[int]],
+    limits: tuple[float, float],
+    width: int,
+    first: bool,
+    options: DenseOptions,
+) -> Job[None]:
+    for view in views:
+        view.at(width)
+    phase = f"Matching at {width} x {width // 2}"
+    rounds = 3 if first else 2
+    total = rounds * len(views)
+    if first:
+        for index, view in enumerate(views):
+            yield Progress("Sweeping", index, len(views))
+            _start(view, sources(views, index, neighbours[index]), limits, options)
+    for number in range(rounds):
+        geometric = 0.0 if first and number == 0 else 0.2
+        for index, view in enumerate(views):
+            yield Progress(phase, number * len(views) + index, total)
+            against = sources(views, index, neighbours[index], geometric=geometric)
+            prior = view.preferred()
+            iterations = 3 if first else (2 if number == 0 else 1)
+            for iteration in range(iterations):
+                spread = 0.3 / 2 ** (iteration + 2 * number) / (1 if first else 4)
+                propagate(
+                    view.cube,
+                    view.rays,
+                    view.active,
+                    against,
+                    limits,
+                    view.planes,
+                    view.costs,
+                    prior,
+                    stride=2.0,
+                    spread=spread,
+                    seed=options.seed + 100 * number + iteration + width,
+                    fresh=iteration == 0,
+                )
+                yield Progress(phase, number * len(views) + index, total)
+
+
+def _start(view: View, against: Sources, limits: tuple[float, float], options: DenseOptions) -> None:
+    spheres = np.linspace(limits[0], limits[1], options.labels).astype(np.float32)
+    costs = sweep(view.cube, view.rays, view.active, against, spheres, 2.0)
+    label, _ = aggregate(costs, view.grey)
+    rho = np.interp(label, np.arange(options.labels), spheres).astype(np.float32)
+    view.planes = np.ascontiguousarray(view.rays * rho[..., None])
+
+
+def _confirmed(
+    views: list[View], others: list[int], index: int, pixels: float, relative: float
+) -> tuple[np.ndarray, ...]:
+    view = views[index]
+    rotations, offsets = relative_poses(views, index, others)
+    return confirmations(
+        view.known_rho(),
+        view.rays,
+        np.stack([views[other].known_rho() for other in others]),
+        rotations,
+        offsets,
+        float(view.cube.focal),
+        pixels,
+        relative,
+    )
+
+
+def _judged(views: list[View], others: list[int], index: int) -> _Judgement:
+    view = views[index]
+    looks, distinct = judge(
+        view.cube, view.rays, view.active, sources(views, index, others), view.planes, stride=2.0, share=0.08
+    )
+    agree, deny = _confirmed(views, others, index, 2.0, 0.05)
+    distinct = np.where(_borrowed(view), 0, distinct)
+    sure = (agree >= min(_ENOUGH, len(others))) & (distinct > _DISTINCT) & (looks < _ALIKE)
+    return _Judgement(looks, agree, deny, sure)
+
+
+def _borrowed(view: View) -> np.ndarray:
+    """Plain pixels beside a step in range, (H, W) bool: what their patches match is the edge, not they themselves."""
+    logs = np.log(np.maximum(view.known_rho(), 1e-6))
+    size = (2 * _PATCH_REACH + 1, 2 * _PATCH_REACH + 1)
+    step = ndimage.maximum_filter(logs, size, mode="wrap") - ndimage.minimum_filter(logs, size, mode="wrap")
+    return np.asarray((step > _STEP) & (slopes(view.colour, 0.7) < _OWN_TEXTURE))
+
+
+def _finished(view: View, judged: _Judgement, sources: int) -> DepthMap:
+    """Range, and as confidence how clearly the label won, less where few other panoramas agree and none deny."""
+    rho = view.known_rho()
+    enough = min(_ENOUGH, sources)
+    weight = np.select([judged.agree >= enough, judged.agree > 0, judged.deny == 0], [1.0, 0.4, 0.15], 0.05)
+    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(judged.sure, _SURE, 0)
+    confidence = np.where(view.active & (rho > 0), margin / (margin + _EVEN), 0).astype(np.float32)
+    distance = np.where(rho > 0, 1 / np.maximum(rho, 1e-9), np.inf).astype(np.float32)
+    return DepthMap(distance, confidence, view.sky)

@@ -1,0 +1,138 @@
+"""One panorama while its range is being estimated, and what it is matched against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.cameras import invert
+
+from .cube_map import CubeMap, cube_map
+from .matching import Sources
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+_TRUSTED = 0.3  # margin of a labelled plane from which propagation prefers it
+_ON_PLANE = 0.02  # relative inverse range
+_CARRIED = ("planes", "prior", "trust", "looks", "sure")  # what is known of pixels, at every width
+
+
+class View:
+    """One capture at one width, and its estimate. It has no width, and nothing but its pose, before at() gives it one.
+
+    pose: (4, 4) camera-to-world. colour: (H, W, 3) uint8. grey: (H, W) float32, 0..255, and cube, its cube map.
+    valid, sky: (H, W) bool; active: valid and not sky. rays: (H, W, 3) float32.
+    planes: (H, W, 3) float32, the plane each pixel's surface lies on (see `matching`), and costs: (H, W) float32, what
+    propagation last found it to cost. prior, trust: the plane of the place that each pixel was last labelled with,
+    (H, W, 3) float32, 0 where it kept its own, and the margin of that decision, (H, W) float32. looks: (H, W) float32,
+    photometric cost of the estimate, 0 is perfect. sure: (H, W) bool, where looks tell the range and others confirm it.
+    """
+
+    def __init__(self, colour: np.ndarray, valid: np.ndarray, sky: np.ndarray, pose: np.ndarray) -> None:
+        """colour (H, W, 3) uint8, valid and sky (H, W) bool at the largest width that is wanted."""
+        self.pose = pose
+        self._full = (colour, valid, sky)
+        self.planes = np.zeros((0, 0, 3), np.float32)
+        self.prior = np.zeros((0, 0, 3), np.float32)
+        self.trust = np.zeros((0, 0), np.float32)
+        self.looks = np.zeros((0, 0), np.float32)
+        self.sure = np.zeros((0, 0), np.bool_)
+
+    def at(self, width: int) -> None:
+        """Go to another width, even, taking the estimate along; costs are to be computed again."""
+        self._draw(width)
+        if not self.planes.size:
+            self.prior = np.zeros((*self.active.shape, 3), np.float32)
+            self.trust = np.zeros(self.active.shape, np.float32)
+            self.looks = np.ones(self.active.shape, np.float32)
+            self.sure = np.zeros(self.active.shape, np.bool_)
+            return
+        for name in _CARRIED:
+            setattr(self, name, taken(getattr(self, name), width))
+        self._keep_in_front()
+
+    def _draw(self, width: int) -> None:
+        colour, valid, sky = self._full
+        self.colour = equirectangular.resize(colour, width)
+        self.valid = equirectangular.resize(valid, width)
+        self.sky = equirectangular.resize(sky, width)
+        self.grey = (self.colour.astype(np.float32) @ _LUMINANCE).astype(np.float32)
+        self.active = self.valid & ~self.sky
+        self.cube: CubeMap = cube_map(self.grey, self.valid)
+        self.rays = equirectangular.directions(width)
+        self.costs = np.full(self.active.shape, 2.0, np.float32)
+
+    def smaller(self, width: int) -> View:
+        """A copy at a smaller width; each of its pixels keeps the estimate of one of the pixels it covers."""
+        other = View(*self._full, self.pose)
+        for name in _CARRIED:
+            setattr(other, name, getattr(self, name))
+        other.at(width)
+        return other
+
+    def _keep_in_front(self) -> None:
+        """A plane taken to a neighbouring ray may lie behind it: turn it to face the ray."""
+        behind = self.rho() <= 0
+        size = np.linalg.norm(self.planes, axis=-1)
+        self.planes[behind] = (self.rays * np.maximum(size, 1e-6)[..., None])[behind]
+
+    def preferred(self) -> np.ndarray:
+        """The planes that propagation is to prefer, (H, W, 3), 0 for none."""
+        return np.where((self.trust > _TRUSTED)[..., None], self.prior, 0).astype(np.float32)
+
+    def adopt(self) -> None:
+        """Take the labelled plane where the pixel's own estimate is not sure."""
+        filled = ~self.sure & (self.prior != 0).any(axis=-1)
+        self.planes[filled] = self.prior[filled]
+
+    def as_labelled(self) -> np.ndarray:
+        """Where the estimate lies on the plane it was labelled with, or was labelled to keep its own; (H, W) bool."""
+        expected = np.einsum("hwc,hwc->hw", self.prior, self.rays)
+        own = (self.prior == 0).all(axis=-1)
+        return np.asarray(own | ((expected > 0) & (np.abs(expected - self.rho()) < _ON_PLANE * expected)))
+
+    def rho(self) -> np.ndarray:
+        """Inverse range of the planes, (H, W) float32."""
+        return np.asarray(np.einsum("hwc,hwc->hw", self.planes, self.rays))
+
+    def known_rho(self) -> np.ndarray:
+        """Inverse range where this view is active, 0 elsewhere."""
+        return np.where(self.active, np.maximum(self.rho(), 0), 0).astype(np.float32)
+
+
+def taken(values: np.ndarray, width: int) -> np.ndarray:
+    """(H, W, ...) values at another width, a copy; each pixel takes what its centre lies on."""
+    rows, columns = _picked(values.shape[0], width // 2), _picked(values.shape[1], width)
+    return np.ascontiguousarray(values[rows[:, None], columns])
+
+
+def _picked(given: int, wanted: int) -> np.ndarray:
+    """Of `given` pixels in a row those that the centres of `wanted` pixels lie on, (wanted,) int64."""
+    return np.asarray((2 * np.arange(wanted) + 1) * given // (2 * wanted))
+
+
+def relative_poses(views: Sequence[View], index: int, others: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (S, 3, 3) and offsets (S, 3), float32, from one view into others: X_other = R X + t."""
+    matrices = [invert(views[other].pose) @ views[index].pose for other in others]
+    return (
+        np.ascontiguousarray(np.stack([matrix[:3, :3] for matrix in matrices]), np.float32),
+        np.ascontiguousarray(np.stack([matrix[:3, 3] for matrix in matrices]), np.float32),
+    )
+
+
+def sources(
+    views: Sequence[View], index: int, others: Sequence[int], *, geometric: float = 0.0, plain: float = 0.0
+) -> Sources:
+    """What one view is matched against; see Sources for the weights."""
+    rotations, offsets = relative_poses(views, index, others)
+    return Sources(
+        np.stack([views[other].cube.faces for other in others]),
+        np.stack([views[other].cube.valid for other in others]),
+        rotations,
+        offsets,
+        np.stack([views[other].known_rho() if geometric else np.zeros((1, 1), np.float32) for other in others]),
+        np.float32(views[index].cube.focal),
+        np.float32(geometric),
+        np.float32(plain),
+    )

@@ -1,0 +1,1 @@
+"""Poses of captures without a model."""

@@ -1,0 +1,448 @@
+"""Poses of captures by structure from motion on the sphere, in the world's frame and in metres where that is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from pantheon360_blender.core import files
+from pantheon360_blender.core.errors import BackendError, CaptureError, MessageError
+from pantheon360_blender.core.jobs import messages
+from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points.point_cloud import PointCloud
+from pantheon360_blender.core.progress import Job, Progress
+from pantheon360_blender.core.version import EXTENSION_ROOT
+
+from . import pose_priors
+from .pose_priors import PosePrior
+
+FEWEST_LINKS = 15
+_POLL = 0.05
+_TAIL_LINES = 12
+
+SkyMask = Callable[[np.ndarray], np.ndarray]
+"""(H, W, 3) uint8 panorama -> (H, W) bool, True on sky."""
+
+
+@dataclass(frozen=True)
+class PoseOptions:
+    """How to solve.
+
+    width: pixels across at which features are sought; captures are never enlarged.
+    features: most features kept of each of a panorama's six cube faces.
+    distance: (name, name, metres) between two captures, the best source of scale there is.
+    camera_height: metres of the cameras above the ground, used for scale where GPS is missing or its track too short.
+    ignore_sky: leave clouds out; they move, and say nothing of the position.
+    seed: of every random choice. threads: of the process, None for one per processor.
+    python: the interpreter that has pycolmap, None for this one.
+    """
+
+    width: int = 3072
+    features: int = 4096
+    distance: tuple[str, str, float] | None = None
+    camera_height: float | None = None
+    ignore_sky: bool = True
+    seed: int = 1
+    threads: int | None = None
+    python: Path | None = None
+
+
+@dataclass(frozen=True)
+class PoseSolution:
+    """Where captures were taken.
+
+    names: of the N captures, as given. poses: (N, 4, 4) float64 camera-to-world, Blender's camera axes, metres;
+    a capture that was not registered keeps the pose it came with. registered: (N,) bool.
+    reasons: why a capture was not registered, empty where it was.
+    points: sparse points, world; confidence grows with the captures that see a point; source is the capture that
+    gave the colour. observed: (N,) sparse points seen by each capture.
+    reprojection_error: mean, degrees, NaN where two captures had to do without adjustment.
+    scale_from, north_from, camera_height: see pose_priors.Frame. tilts: (N,) degrees each capture's own up was off the
+    common one, NaN where not registered. notes: what the artist should know. seconds: by phase.
+    """
+
+    names: tuple[str, ...]
+    poses: np.ndarray
+    registered: np.ndarray
+    reasons: tuple[str, ...]
+    points: PointCloud
+    observed: np.ndarray
+    reprojection_error: float
+    scale_from: str
+    north_from: str
+    camera_height: float | None
+    tilts: np.ndarray
+    notes: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def solve_poses(
+    captures: Sequence[Capture],
+    priors: Sequence[PosePrior] | None = None,
+    options: PoseOptions | None = None,
+    *,
+    sky: SkyMask | None = None,
+) -> Job[PoseSolution]:
+    """Solve the poses of captures that overlap.
+
+    captures: at least two. Of their poses the levelling is trusted, and heading and position only where nothing better
+    is known; `valid` keeps the photographer out.
+    priors: one for each capture, or None.
+    sky: replaces the estimate that needs no weights.
+    Yields progress; closing the generator ends the process that computes. Raises CaptureError where nothing can be
+    solved, naming each capture's reason; BackendError where the process dies or pycolmap is missing.
+    """
+    options = options or PoseOptions()
+    priors = list(priors) if priors is not None else [PosePrior() for _ in captures]
+    _check(captures, priors)
+    clock = _Clock()
+    with tempfile.TemporaryDirectory(prefix="pantheon360-poses-") as place:
+        folder = Path(place)
+        width = _working_width(captures, options.width)
+        for index, capture in enumerate(captures):
+            clock.enter("Preparing captures")
+            yield Progress("Preparing captures", index, len(captures), text=capture.name)
+            _write_capture(folder, index, capture, width, _sky_of(sky, options))
+        _write_request(folder, captures, width, options)
+        for step in _run(folder, options.python):
+            clock.enter(step.phase)
+            yield step
+        clock.enter("Placing in the world")
+        yield Progress("Placing in the world", 0, 1)
+        found = json.loads((folder / "result.json").read_text("utf-8"))
+        sparse = _sparse(folder / "points.npz")
+    return _solution(captures, priors, options, found, sparse, width, clock)
+
+
+# Before
+
+
+def _check(captures: Sequence[Capture], priors: Sequence[PosePrior]) -> None:
+    if len(captures) < 2:
+        raise CaptureError(
+            f"{len(captures)} capture cannot be posed: poses are told from what two or more have in common.",
+            advice="Add another capture, or place this one by hand.",
+        )
+    if len(priors) != len(captures):
+        raise CaptureError(f"{len(priors)} priors do not belong to {len(captures)} captures.")
+    names = [capture.name for capture in captures]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise CaptureError(f"Two captures are called {twice[0]}.", advice="Rename one of them.")
+
+
+def _working_width(captures: Sequence[Capture], wanted: int) -> int:
+    return max(64, min(wanted, *(capture.image.shape[1] for capture in captures)) // 4 * 4)
+
+
+def _sky_of(sky: SkyMask | None, options: PoseOptions) -> SkyMask | None:
+    if sky is not None or not options.ignore_sky:
+        return sky
+    from ..sky import sky_mask
+
+    return sky_mask
+
+
+def _write_capture(folder: Path, index: int, capture: Capture, width: int, sky: SkyMask | None) -> None:
+    image = equirectangular.resize(capture.image, width)
+    valid = np.ones(image.shape[:2], np.bool_)
+    if capture.valid is not None:
+        valid &= _enlarged(equirectangular.resize(capture.valid.astype(np.float32), width // 4) > 0.999)
+    if sky is not None:
+        small = equirectangular.resize(image, width // 4)
+        valid &= ~_enlarged(_dilated(np.asarray(sky(small), np.bool_), 2))
+    grey = np.rint(image @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.uint8)
+    np.save(folder / f"grey-{index}.npy", grey)
+    np.save(folder / f"valid-{index}.npy", valid)
+
+
+def _enlarged(mask: np.ndarray) -> np.ndarray:
+    """A mask at four times its size."""
+    return np.repeat(np.repeat(mask, 4, axis=0), 4, axis=1)
+
+
+def _dilated(mask: np.ndarray, pixels: int) -> np.ndarray:
+    """A mask grown by `pixels`, across the seam: features on the skyline stand half on clouds."""
+    for _ in range(pixels):
+        grown = mask | np.roll(mask, 1, axis=1) | np.roll(mask, -1, axis=1)
+        grown[1:] |= mask[:-1]
+        grown[:-1] |= mask[1:]
+        mask = grown
+    return mask
+
+
+def _write_request(folder: Path, captures: Sequence[Capture], width: int, options: PoseOptions) -> None:
+    request = {
+        "names": [capture.name for capture in captures],
+        "width": width,
+        "seed": options.seed,
+        # As fine as the panorama is along its horizon.
+        "crop_size": int(np.ceil(width / (2 * np.pi) * 2 * np.tan(np.radians(47.0)))),
+        "features": options.features,
+        "threads": options.threads or os.cpu_count() or 1,
+    }
+    files.write_json(folder / "request.json", request)
+
+
+# The process
+
+
+def _run(folder: Path, python: Path | None) -> Job[None]:
+    """Have the folder solved by a process of its own; it ends with the generator."""
+    child = _start(folder, python)
+    lines: queue.Queue[bytes] = queue.Queue()
+    errors: deque[bytes] = deque(maxlen=_TAIL_LINES)
+    threads = [
+        threading.Thread(target=_drain, args=(child.stdout, lines.put), daemon=True),
+        threading.Thread(target=_drain, args=(child.stderr, errors.append), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    step = Progress("Finding features", waiting=True)
+    try:
+        while True:
+            try:
+                message = messages.decode(lines.get(timeout=_POLL))
+            except queue.Empty:
+                if child.poll() is not None and not threads[0].is_alive() and lines.empty():
+                    threads[1].join(1.0)
+                    raise BackendError(_death(child.returncode, errors)) from None
+                yield Progress(step.phase, step.step, step.of, waiting=True)
+                continue
+            except MessageError as error:
+                raise BackendError(f"The pose solver said what is no message: {error.text}") from error
+            if isinstance(message, messages.Error):
+                raise BackendError(message.text, advice=message.advice, code=message.code)
+            if isinstance(message, messages.Done):
+                return
+            if isinstance(message, messages.ProgressMessage):
+                step = Progress(message.phase, message.step, message.of, text=message.text)
+                yield step
+    finally:
+        _end(child)
+        for thread in threads:
+            thread.join(1.0)
+        for stream in (child.stdout, child.stderr):
+            with suppress(OSError):
+                stream.close()  # type: ignore[union-attr]
+
+
+def _start(folder: Path, python: Path | None) -> subprocess.Popen[bytes]:
+    command = [
+        str(python or sys.executable),
+        "-B",
+        "-X",
+        "utf8",
+        "-u",
+        "-m",
+        "backend.reconstruction.poses.colmap_process",
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("PYTHON")}
+    group: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
+    try:
+        return subprocess.Popen(
+            [*command, str(folder)],
+            cwd=EXTENSION_ROOT,
+            env=environment | {"PYTHONNOUSERSITE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **group,
+        )
+    except OSError as error:
+        raise BackendError(
+            f"The pose solver could not be started with {command[0]}: {error}.",
+            advice="Choose the Python of the backend's environment.",
+        ) from error
+
+
+def _drain(stream: IO[bytes], put: Callable[[bytes], None]) -> None:
+    with suppress(OSError, ValueError):
+        while line := stream.readline(messages.LINE_LIMIT + 1):
+            put(line)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill it and whatever it started: its folder is temporary, nothing of it is kept."""
+    with suppress(OSError):
+        child.stdin.close()  # type: ignore[union-attr]
+    with suppress(subprocess.TimeoutExpired):
+        if child.poll() is None:
+            child.wait(0.2)
+    if child.poll() is None:
+        with suppress(OSError):
+            child.kill() if os.name == "nt" else os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _death(code: int, errors: deque[bytes]) -> str:
+    """What ended the process, and its last words."""
+    words = [line.decode("utf-8", errors="replace").rstrip() for line in errors]
+    if any("No module named" in line and "pycolmap" in line for line in words):
+        return "pycolmap is not installed for the backend's Python. Install it: pip install pycolmap==4.2.1."
+    if os.name != "nt" and code == -signal.SIGKILL:
+        what = "was killed, probably because memory ran out. Solve fewer captures at once, or at a smaller width."
+    elif code < 0:
+        what = f"crashed (signal {-code})."
+    else:
+        what = f"ended before it was done (exit code {code})."
+    return f"The pose solver {what}" + "".join(f"\n    {line}" for line in words if line)
+
+
+# After
+
+
+@dataclass(frozen=True)
+class _Sparse:
+    """Sparse points of the model: (N, 3) positions, captures that see each, the first of them and its pixel there."""
+
+    points: np.ndarray
+    observations: np.ndarray
+    first: np.ndarray
+    pixels: np.ndarray
+
+
+def _sparse(path: Path) -> _Sparse | None:
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        return _Sparse(stored["points"], stored["observations"], stored["first"], stored["pixels"])
+
+
+def _solution(
+    captures: Sequence[Capture],
+    priors: Sequence[PosePrior],
+    options: PoseOptions,
+    found: dict[str, Any],
+    sparse: _Sparse | None,
+    width: int,
+    clock: _Clock,
+) -> PoseSolution:
+    reasons = _reasons(captures, found)
+    if sparse is None or len(found["registered"]) < 2:
+        told = " ".join(f"{capture.name}: {why}" for capture, why in zip(captures, reasons, strict=True))
+        raise CaptureError(
+            f"No two captures could be posed against each other. {told}",
+            advice="Take captures closer together (1 to 3 m), and mask what moves.",
+            code="no-poses",
+        )
+    images = [entry["image"] for entry in found["registered"]]
+    model = np.tile(np.eye(4), (len(images), 1, 1))
+    for pose, entry in zip(model, found["registered"], strict=True):
+        pose[:3, :3], pose[:3, 3] = entry["rotation"], entry["position"]
+    frame = pose_priors.world_frame(
+        model,
+        sparse.points,
+        [captures[image] for image in images],
+        [priors[image] for image in images],
+        distance=options.distance,
+        camera_height=options.camera_height,
+    )
+    poses = np.stack([np.asarray(capture.pose, dtype=np.float64) for capture in captures])
+    poses[images] = frame.similarity.poses(model)
+    registered = np.zeros(len(captures), np.bool_)
+    registered[images] = True
+    observed, tilts = np.zeros(len(captures), np.int64), np.full(len(captures), np.nan)
+    observed[images] = [entry["points"] for entry in found["registered"]]
+    tilts[images] = np.degrees(frame.tilts)
+    notes = frame.notes
+    if found["degenerate"]:
+        notes += ("Only two captures could be posed, by their matches alone: their poses were not refined.",)
+    error = found["reprojection_pixels"]
+    return PoseSolution(
+        names=tuple(capture.name for capture in captures),
+        poses=poses,
+        registered=registered,
+        reasons=tuple("" if known else why for known, why in zip(registered, reasons, strict=True)),
+        points=_cloud(captures, poses, frame.similarity.points(sparse.points), sparse, width),
+        observed=observed,
+        reprojection_error=float("nan") if error is None else error * 360 / width,
+        scale_from=frame.scale_from,
+        north_from=frame.north_from,
+        camera_height=frame.camera_height,
+        tilts=tilts,
+        notes=notes,
+        seconds=clock.seconds(),
+    )
+
+
+def _reasons(captures: Sequence[Capture], found: dict[str, Any]) -> list[str]:
+    """Why each capture would be left out, from its features and links."""
+    posed = {entry["image"] for entry in found["registered"]}
+    reasons = []
+    for image in found["images"]:
+        links = {int(other): count for other, count in image["links"].items()}
+        to_posed = {other: count for other, count in links.items() if other in posed}
+        if image["features"] < FEWEST_LINKS:
+            reasons.append(f"only {image['features']} features outside masks and sky; it is blurred, dark or masked.")
+        elif not links:
+            reasons.append("it has nothing in common with any other capture; take one in between.")
+        elif posed and not to_posed:
+            others = ", ".join(sorted(captures[other].name for other in links))
+            reasons.append(f"it matches only {others}, none of which is linked to the posed captures.")
+        else:
+            best = max(to_posed or links, key=lambda other: links[other])
+            reasons.append(
+                f"its {links[best]} matches with {captures[best].name} do not agree on one position; "
+                "it is too close, too far, or things moved."
+            )
+    return reasons
+
+
+def _cloud(
+    captures: Sequence[Capture], poses: np.ndarray, points: np.ndarray, sparse: _Sparse, width: int
+) -> PointCloud:
+    """The sparse points with the colours of the captures that saw them first."""
+    colours = np.zeros((len(points), 3), np.uint8)
+    for index, capture in enumerate(captures):
+        mine = sparse.first == index
+        if mine.any():
+            scale = capture.image.shape[1] / width
+            colours[mine] = np.rint(
+                equirectangular.sample(capture.image, sparse.pixels[mine].astype(np.float64) * scale)
+            )
+    ranges = np.linalg.norm(points - poses[sparse.first, :3, 3], axis=1)
+    return PointCloud(
+        points=points.astype(np.float32),
+        colours=colours,
+        confidence=np.minimum(sparse.observations / 4, 1).astype(np.float32),
+        source=sparse.first.astype(np.int32),
+        footprint=(ranges * (2 * np.pi / width)).astype(np.float32),
+    )
+
+
+class _Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, float] = {}
+        self._phase = ""
+        self._since = time.monotonic()
+
+    def enter(self, phase: str) -> None:
+        now = time.monotonic()
+        if self._phase:
+            self._spent[self._phase] = self._spent.get(self._phase, 0.0) + now - self._since
+        self._phase, self._since = phase, now
+
+    def seconds(self) -> dict[str, float]:
+        self.enter("")
+        return dict(self._spent)

@@ -1,0 +1,1 @@
+"""The command line: the third face, beside operators and panels."""

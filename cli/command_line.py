@@ -1,0 +1,472 @@
+"""The work without the interface: `blender --command pantheon360 VERB ...`.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Output is described in `console`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..pantheon360_blender.core import importers
+from ..pantheon360_blender.core.errors import CaptureError, FileError, JobError, PantheonError, RenderError
+from ..pantheon360_blender.core.formats import spherical_video
+from ..pantheon360_blender.core.importers.imported import UP_AXES
+from ..pantheon360_blender.core.jobs import reconstruct_settings
+from ..pantheon360_blender.core.jobs.job_folder import JobFolder
+from ..pantheon360_blender.core.panorama.depth_image import MEASURES
+from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.core.version import EXTENSION_ROOT
+from ..pantheon360_blender.scene.app import access, backend_process
+from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
+from ..pantheon360_blender.scene.captures import capture_objects
+from ..pantheon360_blender.scene.shot import diffusion_settings, shot, strips
+from ..pantheon360_blender.scene.sources import depth_points, projection, proxy
+from ..pantheon360_blender.scene.sources import import_files as import_cache
+from ..pantheon360_blender.scene.sources import reconstruct as build_cache
+from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
+from ..pantheon360_blender.scene.sources.import_files import Brought
+from . import console
+from .console import Output
+
+NAME = "pantheon360"
+OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+Facts = dict[str, Any]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one verb and return the exit code; the entry point of scripts and of Blender's --command alike."""
+    try:
+        options = _parser().parse_args(list(arguments))
+    except SystemExit as end:
+        return int(end.code or OK)
+    with console.opened(options.json) as output, console.interruptible():
+        try:
+            code, facts = options.verb(options, output)
+        except KeyboardInterrupt:
+            output.cancelled()
+            return INTERRUPTED
+        except PantheonError as error:
+            output.failed(error)
+            return FAILED
+        except OSError as error:
+            output.failed(FileError(f"{error.filename or 'A file'}: {error.strerror or error}."))
+            return FAILED
+        output.done(facts)
+        return int(code)
+
+
+# Verbs. Each returns its exit code and what it made.
+
+
+def import_files(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Import 360° photographs, points of other programs and depth images, and save the .blend."""
+    blend = options.blend
+    paths = [path.absolute() for path in options.paths]
+    photographs = [path for path in paths if _is_photograph(path)]
+    sources = [path for path in paths if path not in photographs]
+    depths = [path.absolute() for path in options.depth]
+    if not paths and not depths:
+        output.failed(FileError("Nothing to import was named.", advice="Name photographs, points or --depth images."))
+        return WRONG_USAGE, {}
+    scene = _open(blend, options.scene) if blend.exists() else _new_file()
+    name, facts = scene.name, dict[str, Any]()
+    made = output.run(capture_objects.import_files(scene, photographs, warn=output.warn)) if photographs else []
+    facts["captures"] = [capture.name for capture in made]
+    result = cache_merge.MERGE if options.merge else cache_merge.REPLACE
+    if sources:
+        choices = {key: getattr(options, key) for key in ("voxel", "up", "limit", "every")}
+        choices["scale"] = None if depths else options.scale
+        brought = output.run(import_cache.bring_in(access.scene_named(name), sources, result=result, **choices))
+        _tell(output, facts, brought)
+        facts["captures"] += brought.captures
+        result = cache_merge.MERGE
+    for capture, path in _with_captures(access.scene_named(name), facts["captures"], depths, options.capture):
+        choices = {"depth_scale": options.scale, "depth_inverse": options.inverse, "depth_measure": options.measure}
+        job = depth_points.bring_in(
+            access.scene_named(name),
+            capture,
+            path,
+            result=result,
+            voxel=options.voxel,
+            limit=options.limit,
+            **choices,
+        )
+        _tell(output, facts, output.run(job))
+        result = cache_merge.MERGE
+    if options.proxy:
+        proxy.create(access.scene_named(name), capture_objects.in_scene(access.scene_named(name)))
+    return OK, {**facts, "blend": str(_save(options.save_as or blend))}
+
+
+def project(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Project the captures onto the scene's geometry and save the .blend with its 3D cache."""
+    scene = _open(options.blend, options.scene)
+    if options.width:
+        access.of_scene(scene).projection_width = options.width
+    if options.proxy:
+        proxy.create(scene, capture_objects.in_scene(scene))
+    cloud = output.run(projection.project(scene, access.evaluated(scene)))
+    made = cache_objects.replace(scene, cloud)
+    facts = {"points": len(cloud.points), "cache": made.name}
+    return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
+
+
+def reconstruct(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Build the 3D cache: find the captures' poses and the points they see, and save the .blend."""
+    scene = _open(options.blend, options.scene)
+    names = ("poses", "dense", "width", "confidence", "camera_height")
+    choices = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.weights or options.download:
+        choices["options"] = {"weights": options.weights or "", "download": options.download}
+    if options.distance:
+        choices["distance"] = [*options.distance[:2], _metres(options.distance[2])]
+    if options.merge:
+        access.of_scene(scene).reconstruction_cache = "MERGE"
+    root = options.output.absolute() if options.output else None
+    built = output.run(build_cache.build(scene, root=root, **choices))
+    for name, reason in built.left.items():
+        output.warn(f"{name} was not posed: {reason}")
+    for note in built.notes:
+        output.warn(note)
+    output.say(built.text)
+    facts = {"points": built.points, "cache": built.cache, "captures": built.posed}
+    return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
+
+
+def geometry(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Write the geometry pass into a new job folder."""
+    scene = _open(options.blend, options.scene)
+    folder = output.run(_prepared(scene, options))
+    return OK, {"folder": str(folder.path), "frames": len(folder.job.frames)}
+
+
+def generate(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Prepare, paint and deliver the shot, and save the .blend with its strip."""
+    scene = _open(options.blend, options.scene)
+    name = scene.name
+    folder = output.run(_prepared(scene, options))
+    output.say(f"Job folder: {folder.path}")
+    _paint(folder, output)
+    strip = output.run(strips.deliver(access.scene_named(name), folder, options.strip))
+    facts = {"folder": str(folder.path), "frames": len(folder.job.frames), "strip": strip.name}
+    return OK, facts if options.no_save else {**facts, "blend": str(_save(options.save_as or options.blend))}
+
+
+def run(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Do the job in a folder, going on where it stopped."""
+    folder = JobFolder.open(options.folder)
+    _paint(folder, output)
+    return OK, {"folder": str(folder.path), "frames": len(folder.job.frames)}
+
+
+def tag(options: argparse.Namespace, _output: Output) -> tuple[int, Facts]:
+    """Tag an MP4 as a 360° video."""
+    tagged = spherical_video.tag(options.video.absolute(), options.output, stereo=options.stereo)
+    return OK, {"video": str(tagged)}
+
+
+def doctor(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Say which devices and packages the backend has, what is missing and how to get it."""
+    interpreter = shot.python() or backend_process.own_python()
+    command = [str(interpreter), "-B", "-X", "utf8", "-m", "backend", "doctor", *(["--json"] if options.json else [])]
+    try:
+        told = subprocess.run(command, cwd=EXTENSION_ROOT, capture_output=True, text=True, encoding="utf-8")
+    except OSError as error:
+        raise FileError(
+            f"The backend's Python {interpreter} cannot be started: {error.strerror}.",
+            advice="Choose another one in the add-on's preferences.",
+        ) from error
+    output.raw(told.stdout)
+    sys.stderr.write(told.stderr)
+    return told.returncode, {}
+
+
+# What verbs share
+
+
+def _is_photograph(path: Path) -> bool:
+    """Whether a path is meant as a capture: what is neither a folder nor a file of points."""
+    return not path.is_dir() and path.suffix.lower() not in import_cache.SUFFIXES
+
+
+def _with_captures(
+    scene: bpy.types.Scene, new: list[str], depths: list[Path], named: list[str]
+) -> list[tuple[bpy.types.Object, Path]]:
+    """Depth images and their captures: those named, else those that came with them, else the scene's by name.
+
+    Raises CaptureError where there are not as many captures as depth images, or one is not there.
+    """
+    there = {obj.name: obj for obj in capture_objects.in_scene(scene)}
+    wanted = named or new or list(there)
+    if missing := [name for name in wanted if name not in there]:
+        raise CaptureError(f"There is no capture {missing[0]}.", advice=f"There are: {', '.join(there) or 'none'}.")
+    if depths and len(wanted) != len(depths):
+        raise CaptureError(
+            f"{len(depths)} depth images cannot belong to {len(wanted)} captures.",
+            advice="Give one for each capture, in the captures' order, or name the captures with --capture.",
+        )
+    return [(there[name], path) for name, path in zip(wanted, depths, strict=False)]
+
+
+def _tell(output: Output, facts: Facts, brought: Brought | DepthPoints) -> None:
+    """Say what came into the cache, and add it to what is said of the whole."""
+    for note in brought.notes:
+        output.warn(note)
+    output.say(brought.text)
+    facts["points"] = facts.get("points", 0) + brought.points
+    if brought.cache is not None:
+        facts["cache"] = brought.cache
+
+
+def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[JobFolder]:
+    choices = {name: getattr(options, name, None) for name in ("painter", "seed", "settings")}
+    root = options.output.absolute() if options.output else None
+    if options.width:
+        access.of_scene(scene).width = options.width
+    return shot.prepare(scene, options.frames, root=root, **choices)
+
+
+def _paint(folder: JobFolder, output: Output) -> None:
+    try:
+        output.run(backend_process.paint(folder, shot.python()))
+    except PantheonError as error:
+        advice = f"{error.advice} Finished frames are kept; go on with: run {folder.path}".strip()
+        raise type(error)(error.text, advice=advice, code=error.code) from error
+
+
+def _positive(text: str) -> float:
+    value = float(text)  # argparse tells a ValueError in its own words
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return value
+
+
+def _model(text: str) -> tuple[str, Any]:
+    return _setting(f"model={json.dumps(text)}")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A setting of the diffusion painter written as KEY=VALUE; a value that is no JSON is a text."""
+    name, equals, written = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as in steps=10")
+    try:
+        value = json.loads(written)
+    except (ValueError, RecursionError):
+        value = written
+    if problem := diffusion_settings.setting_error(name.strip(), value):
+        raise argparse.ArgumentTypeError(problem)
+    return name.strip(), value
+
+
+class _Settings(argparse.Action):
+    """Collects what sets one setting each; the last one of a name counts."""
+
+    def __call__(self, _parser: Any, options: argparse.Namespace, values: Any, _option: str | None = None) -> None:
+        setattr(options, self.dest, {**(getattr(options, self.dest) or {}), values[0]: values[1]})
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _metres(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise JobError(f"{text!r} is no distance in metres.", advice="Write it like --distance A B 3.2.") from error
+
+
+def _open(blend: Path, scene_name: str | None) -> bpy.types.Scene:
+    """Load a .blend and return its scene of that name, or the one it was saved with. Raises FileError, RenderError."""
+    path = blend.absolute()
+    if not path.is_file():
+        raise FileError(f"{path} does not exist.", advice="Check the path; `import` makes a new file.")
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False)
+    except RuntimeError as error:
+        raise FileError(f"{path} cannot be opened: {str(error).strip()}") from error
+    if scene_name is None:
+        return _current_scene()
+    if scene_name not in bpy.data.scenes:
+        known = ", ".join(scene.name for scene in bpy.data.scenes)
+        raise RenderError(f"{path.name} has no scene {scene_name}.", advice=f"It has: {known}.")
+    return bpy.data.scenes[scene_name]
+
+
+def _new_file() -> bpy.types.Scene:
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    return _current_scene()
+
+
+def _current_scene() -> bpy.types.Scene:
+    context: Any = bpy.context
+    return context.scene  # type: ignore[no-any-return]
+
+
+def _save(blend: Path) -> Path:
+    """Save the file there; Blender itself writes a temporary file and renames it. Raises FileError."""
+    path = blend.absolute()
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(path), check_existing=False)
+    except RuntimeError as error:
+        raise FileError(
+            f"{path} cannot be saved: {str(error).strip()}", advice="Choose another place with --save-as."
+        ) from error
+    return path
+
+
+def frame_list(text: str) -> list[int]:
+    """Frames written as 1-49, 1-49x2, 5, -10--1 or several of these with commas, in ascending order.
+
+    Raises argparse.ArgumentTypeError where it is anything else.
+    """
+    frames: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(-?\d{1,7})(?:(?:-|\.\.)(-?\d{1,7})(?:x(\d{1,6}))?)?\s*", part)
+        first, last, step = (int(group) if group else None for group in match.groups()) if match else (None,) * 3
+        if first is None or step == 0 or (last is not None and last < first):
+            raise argparse.ArgumentTypeError(f"{part.strip()!r} is not a range of frames like 1-49, 1-49x2 or 5")
+        frames.update(range(first, (first if last is None else last) + 1, step or 1))
+    return sorted(frames)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="JSON lines on stdout instead of text")
+    of_blend = argparse.ArgumentParser(add_help=False)
+    of_blend.add_argument("blend", type=Path, metavar="FILE.blend")
+    of_blend.add_argument("--scene", help="name of the scene; by default the one the file was saved with")
+    saving = argparse.ArgumentParser(add_help=False)
+    saving.add_argument("--save-as", type=Path, metavar="OTHER.blend", help="leave FILE.blend as it is")
+    shooting = argparse.ArgumentParser(add_help=False)
+    shooting.add_argument("--output", type=Path, metavar="DIR", help="folder in which the job folder is made")
+    shooting.add_argument("--frames", type=frame_list, metavar="1-49", help="by default the scene's range and step")
+    shooting.add_argument("--width", type=int, metavar="PIXELS", help="of the panoramas; by default the scene's")
+
+    parser = argparse.ArgumentParser(
+        prog=f"blender --command {NAME}",
+        description="360° captures to camera-controlled 360° video, without the interface.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def add(name: str, verb: Callable[..., Any], *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        text = (verb.__doc__ or "").strip()
+        added = verbs.add_parser(name, parents=[*parents, common], help=text, description=text)
+        added.set_defaults(verb=verb)
+        return added
+
+    importing = add("import", import_files, of_blend, saving)
+    importing.add_argument(
+        "paths",
+        type=Path,
+        nargs="*",
+        metavar="PATH",
+        help="360° photographs; points: PLY, LAS, LAZ, COPC, E57, npz; folders of COLMAP, nerfstudio and ViPE",
+    )
+    importing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")
+    importing.add_argument(
+        "--scale",
+        type=_positive,
+        metavar="METRES",
+        help="of a unit of the file; with --depth, of a step of its values",
+    )
+    importing.add_argument(
+        "--voxel", type=_positive, default=0.0, metavar="METRES", help="keep one point for each cube of this edge"
+    )
+    importing.add_argument(
+        "--limit",
+        type=_count,
+        default=importers.Options.limit,
+        metavar="POINTS",
+        help="thin what has more (%(default)s)",
+    )
+    importing.add_argument(
+        "--up", choices=list(UP_AXES), help="the file's axis that points up, as --up=-y; by default as it says"
+    )
+    importing.add_argument(
+        "--every", type=_count, default=1, metavar="N", help="of a video with depth, each n-th frame"
+    )
+    depth = importing.add_argument_group("depth images", "equirectangular, one for each capture, in their order")
+    depth.add_argument("--depth", type=Path, nargs="+", default=[], metavar="DEPTH", help="16-bit PNG or OpenEXR")
+    depth.add_argument("--capture", nargs="+", default=[], metavar="NAME", help="the captures that they belong to")
+    depth.add_argument("--inverse", action="store_true", help="values are 1 / depth; --scale is then 1 / metres")
+    depth.add_argument("--measure", choices=MEASURES, default="range", help="of a pixel's depth (%(default)s)")
+    importing.add_argument("--proxy", action="store_true", help="add ground plane and distant walls to project onto")
+    projecting = add("project", project, of_blend, saving)
+    projecting.add_argument("--width", type=int, metavar="RAYS", help="around the horizon of each capture")
+    projecting.add_argument("--proxy", action="store_true", help="first add ground plane and distant walls")
+    reconstructing = add("reconstruct", reconstruct, of_blend, saving)
+    reconstructing.add_argument("--output", type=Path, metavar="DIR", help="folder in which the job folder is made")
+    reconstructing.add_argument("--poses", choices=reconstruct_settings.POSES, help="by default the scene's")
+    reconstructing.add_argument("--dense", metavar="METHOD", help="sweep, none, or the name of a reconstructor")
+    reconstructing.add_argument("--width", type=int, metavar="PIXELS", help="working width, a multiple of 64")
+    reconstructing.add_argument("--confidence", type=float, metavar="0-1", help="leave out points below it")
+    reconstructing.add_argument("--camera-height", type=float, metavar="METRES", help="of the lens above the ground")
+    reconstructing.add_argument("--distance", nargs=3, metavar=("CAPTURE", "CAPTURE", "METRES"), help="sets the scale")
+    reconstructing.add_argument("--weights", metavar="FOLDER_OR_ID", help="of the reconstructor; by default its own")
+    reconstructing.add_argument("--download", action="store_true", help="fetch weights that are not there yet")
+    reconstructing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")
+    add("geometry", geometry, of_blend, shooting)
+    generating = add("generate", generate, of_blend, saving, shooting)
+    generating.add_argument("--seed", help="64-bit number; by default the scene's")
+    generating.add_argument("--painter", help="by default the scene's")
+    painting = generating.add_argument_group("diffusion painter", "its settings; by default the scene's")
+    painting.add_argument(
+        "--model", dest="settings", action=_Settings, type=_model, metavar="NAME", help="name, folder or hub id"
+    )
+    painting.add_argument(
+        "--set",
+        dest="settings",
+        action=_Settings,
+        type=_setting,
+        metavar="KEY=VALUE",
+        help="any setting, as steps=10, scheduler=euler-aligned, clip=null (the model's own); may be repeated",
+    )
+    generating.add_argument("--strip", choices=["FRAMES", "VIDEO"], help="by default the scene's")
+    generating.add_argument("--no-save", action="store_true", help="leave the .blend as it is")
+    running = add("run", run)
+    running.add_argument("folder", type=Path, metavar="FOLDER")
+    tagging = add("tag", tag)
+    tagging.add_argument("video", type=Path, metavar="VIDEO.mp4")
+    tagging.add_argument("--output", type=Path, metavar="OTHER.mp4", help="leave VIDEO.mp4 as it is")
+    tagging.add_argument("--stereo", choices=["mono", "top-bottom", "left-right"], default="mono")
+    add("doctor", doctor)
+    return parser
+
+
+_command: Any = None
+
+
+def register() -> None:
+    global _command
+    utilities: Any = bpy.utils
+    _command = utilities.register_cli_command(NAME, main)
+    atexit.register(unregister)  # 4.5 crashes at exit while a command is registered
+
+
+def unregister() -> None:
+    global _command
+    atexit.unregister(unregister)
+    if _command is not None:
+        bpy.utils.unregister_cli_command(_command)
+        _command = None

@@ -1,0 +1,1 @@
+"""Files: pictures, points, videos and what they say of themselves."""

@@ -1,0 +1,218 @@
+"""OpenEXR images: flat scan-line files, uncompressed or packed without loss by RLE or ZIP, as depth passes are saved.
+
+Source: Academy Software Foundation, "OpenEXR File Layout" and "The Interpretation of Floating Point Pixels".
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ImageError
+
+MAGIC = b"\x76\x2f\x31\x01"
+_TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
+_UINT, _HALF, _FLOAT = 0, 1, 2
+_TYPES = {_UINT: "<u4", _HALF: "<f2", _FLOAT: "<f4"}
+_NONE, _RLE, _ZIPS, _ZIP = range(4)
+_LINES = {_NONE: 1, _RLE: 1, _ZIPS: 1, _ZIP: 16}
+_KINDS = ("none", "RLE", "ZIPS", "ZIP", "PIZ", "PXR24", "B44", "B44A", "DWAA", "DWAB")
+_LARGEST_SIDE = 1 << 17
+_MOST_ATTRIBUTES = 4096
+_EXPANSION = 1040  # deflate cannot make more bytes than this from one
+_DAMAGED = "Copy or export it again."
+
+
+class UnsupportedExrError(ImageError):
+    """A sound OpenEXR file of a kind that is not read here."""
+
+
+@dataclass(frozen=True)
+class _Channel:
+    name: str
+    kind: int
+
+    @property
+    def size(self) -> int:
+        return 2 if self.kind == _HALF else 4
+
+
+@dataclass(frozen=True)
+class _Header:
+    channels: tuple[_Channel, ...]
+    compression: int
+    left: int
+    top: int
+    width: int
+    height: int
+    end: int
+
+    @property
+    def row_bytes(self) -> int:
+        return self.width * sum(channel.size for channel in self.channels)
+
+
+def decode(data: bytes, name: str = "The image") -> dict[str, np.ndarray]:
+    """Channels of the bytes of an OpenEXR file by name ("R", "Z", "ViewLayer.Depth.Z"), (H, W) float32 each.
+
+    name: what to call the image in errors. The data window is what is returned.
+    Raises ImageError where it is damaged or cut short, UnsupportedExrError where it is tiled, deep, in several parts,
+    or packed with loss. Memory is bounded by the file's own size.
+    """
+    header = _header(data, name)
+    if header.row_bytes * header.height > _EXPANSION * len(data):
+        raise _short(name)
+    image = {channel.name: np.empty((header.height, header.width), np.float32) for channel in header.channels}
+    for first, rows in _blocks(data, header, name):
+        at = 0
+        for channel in header.channels:
+            size = channel.size * header.width
+            column = np.ascontiguousarray(rows[:, at : at + size]).view(_TYPES[channel.kind])
+            image[channel.name][first : first + len(rows)] = column
+            at += size
+    return image
+
+
+def _header(data: bytes, name: str) -> _Header:
+    if data[:4] != MAGIC:
+        raise ImageError(f"{name} is not an OpenEXR image.")
+    if len(data) < 8:
+        raise _short(name)
+    flags = int.from_bytes(data[4:8], "little")
+    for flag, what in ((_TILED, "tiled"), (_DEEP, "deep"), (_MULTIPART, "of several parts")):
+        if flags & flag:
+            raise UnsupportedExrError(
+                f"{name} is an OpenEXR file that is {what}.", advice="Save it as one part of scan lines, packed by ZIP."
+            )
+    attributes, end = _attributes(data, name)
+    try:
+        compression = attributes["compression"][0]
+        low_x, low_y, high_x, high_y = struct.unpack("<4i", attributes["dataWindow"])
+        channels = _channels(attributes["channels"], name)
+    except (KeyError, IndexError, struct.error) as error:
+        raise ImageError(f"{name} is damaged: its header lacks what an image needs.", advice=_DAMAGED) from error
+    if compression not in _LINES:
+        kind = _KINDS[compression] if compression < len(_KINDS) else str(compression)
+        raise UnsupportedExrError(f"{name} is packed by {kind}.", advice="Save it packed by ZIP, without loss.")
+    width, height = high_x - low_x + 1, high_y - low_y + 1
+    if not 0 < width <= _LARGEST_SIDE or not 0 < height <= _LARGEST_SIDE:
+        raise ImageError(f"{name} says that it is {width} x {height} pixels.", advice=_DAMAGED)
+    return _Header(channels, compression, low_x, low_y, width, height, end)
+
+
+def _attributes(data: bytes, name: str) -> tuple[dict[str, bytes], int]:
+    """Attributes by name, and where the header ends."""
+    found: dict[str, bytes] = {}
+    at = 8
+    for _ in range(_MOST_ATTRIBUTES):
+        label, at = _text(data, at, name)
+        if not label:
+            return found, at
+        _, at = _text(data, at, name)
+        size = int.from_bytes(data[at : at + 4], "little", signed=True)
+        at += 4
+        if size < 0 or at + size > len(data):
+            raise _short(name)
+        found[label] = data[at : at + size]
+        at += size
+    raise ImageError(f"{name} is damaged: its header does not end.", advice=_DAMAGED)
+
+
+def _channels(listed: bytes, name: str) -> tuple[_Channel, ...]:
+    channels, at = [], 0
+    while True:
+        label, at = _text(listed, at, name)
+        if not label:
+            break
+        kind, _, across, down = struct.unpack_from("<iIii", listed, at)
+        at += 16
+        if kind not in _TYPES:
+            raise ImageError(f"{name} is damaged: its channel {label} is of no known type.", advice=_DAMAGED)
+        if (across, down) != (1, 1):
+            raise UnsupportedExrError(f"{name} has a channel {label} of fewer pixels.", advice="Save it without.")
+        channels.append(_Channel(label, kind))
+    if not channels:
+        raise ImageError(f"{name} has no channels.", advice=_DAMAGED)
+    return tuple(channels)
+
+
+def _text(data: bytes, at: int, name: str) -> tuple[str, int]:
+    end = data.find(b"\0", at, at + 256)
+    if end < 0:
+        raise _short(name)
+    return data[at:end].decode("utf-8", "replace"), end + 1
+
+
+def _blocks(data: bytes, header: _Header, name: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the first row and the rows (R, bytes of a row) uint8 of each block; every row of the image comes once."""
+    lines = _LINES[header.compression]
+    count = -(-header.height // lines)
+    table = data[header.end : header.end + 8 * count]
+    if len(table) < 8 * count:
+        raise _short(name)
+    seen = set()
+    for offset in np.frombuffer(table, "<u8").tolist():
+        if offset + 8 > len(data):
+            raise _short(name)
+        row, size = struct.unpack_from("<ii", data, offset)
+        first = row - header.top
+        if first % lines or not 0 <= first < header.height or first in seen:
+            raise ImageError(f"{name} is damaged: its rows are not in place.", advice=_DAMAGED)
+        if size < 0 or offset + 8 + size > len(data):
+            raise _short(name)
+        seen.add(first)
+        high = min(lines, header.height - first)
+        rows = _unpacked(data[offset + 8 : offset + 8 + size], header.compression, high * header.row_bytes, name)
+        yield first, rows.reshape(high, header.row_bytes)
+
+
+def _unpacked(packed: bytes, compression: int, wanted: int, name: str) -> np.ndarray:
+    if compression == _NONE or len(packed) == wanted:  # what does not get smaller is stored as it is
+        raw = np.frombuffer(packed, np.uint8)
+    else:
+        raw = _reordered(_inflated(packed, compression, wanted, name))
+    if len(raw) != wanted:
+        raise _short(name)
+    return raw
+
+
+def _inflated(packed: bytes, compression: int, wanted: int, name: str) -> np.ndarray:
+    if compression == _RLE:
+        return _run_lengths(packed, wanted)
+    try:
+        return np.frombuffer(zlib.decompressobj().decompress(packed, wanted + 1), np.uint8)
+    except zlib.error as error:
+        raise ImageError(f"{name} is damaged: {error}.", advice=_DAMAGED) from error
+
+
+def _run_lengths(packed: bytes, wanted: int) -> np.ndarray:
+    out = bytearray()
+    at = 0
+    while at < len(packed) and len(out) <= wanted:
+        count = packed[at] - 256 if packed[at] > 127 else packed[at]
+        if count < 0:
+            out += packed[at + 1 : at + 1 - count]
+            at += 1 - count
+        else:
+            out += packed[at + 1 : at + 2] * (count + 1)
+            at += 2
+    return np.frombuffer(bytes(out), np.uint8)
+
+
+def _reordered(differences: np.ndarray) -> np.ndarray:
+    """Undo the predictor (differences of bytes, offset by 128) and put the two halves' bytes together again."""
+    values = differences.copy()
+    values[1:] -= np.uint8(128)
+    np.cumsum(values, dtype=np.uint8, out=values)
+    out = np.empty_like(values)
+    half = (len(values) + 1) // 2
+    out[0::2], out[1::2] = values[:half], values[half:]
+    return out
+
+
+def _short(name: str) -> ImageError:
+    return ImageError(f"{name} is cut short: pixels are missing.", advice=_DAMAGED)

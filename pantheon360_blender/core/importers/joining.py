@@ -1,0 +1,61 @@
+"""Several imports of one call, joined into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..points.point_cloud import PointCloud
+from ..points.thinning import thin_to
+from . import Imported, ImportedCapture, SourceError
+
+TOGETHER = 10_000.0
+"""Metres: of two files no further apart, one that lay near the origin and one that did not share their coordinates."""
+
+
+def joined(parts: Sequence[Imported], limit: int) -> Imported:
+    """Several imports as one, in the coordinates of the first one that was moved to the origin, thinned to `limit`.
+
+    Raises PointCloudError where `limit` makes no sense.
+    """
+    offset = next((part.offset for part in parts if part.offset.any()), np.zeros(3))
+    moved = [at_offset(part, offset) for part in parts]
+    clouds: list[PointCloud] = []
+    captures: list[ImportedCapture] = []
+    notes: list[str] = []
+    for part in moved:
+        if part.cloud is not None:
+            known = part.cloud.source
+            if known is not None:
+                known = np.where(known >= 0, known + len(captures), -1).astype(np.int32)
+            clouds.append(replace(part.cloud, source=known))
+        captures += part.captures
+        notes += [note for note in part.notes if note not in notes]
+    cloud = PointCloud.concatenate(clouds) if clouds else None
+    if cloud is not None:
+        cloud = thin_to(cloud, limit)
+    return Imported(cloud, tuple(captures), tuple(notes), offset)
+
+
+def at_offset(imported: Imported, offset: np.ndarray) -> Imported:
+    """An import that was moved to the origin by its own offset, moved by another one instead.
+
+    One of the two may have been near enough to stay where it was. Where they are far apart, nothing tells that their
+    coordinates are the same, and both stay near the origin.
+    """
+    shift = np.eye(4)
+    shift[:3, 3] = imported.offset - offset
+    surveyed = imported.offset.any() and offset.any()
+    if not shift[:3, 3].any() or not (surveyed or np.abs(shift[:3, 3]).max() <= TOGETHER):
+        return imported
+    cloud = None if imported.cloud is None else imported.cloud.transformed(shift)
+    moved = tuple(replace(each, pose=shift @ each.pose) for each in imported.captures)
+    return replace(imported, cloud=cloud, captures=moved, offset=offset)
+
+
+def without_captures(imported: Imported) -> Imported:
+    if imported.cloud is None:
+        raise SourceError("There are no points in it, only poses.", advice="Bring its captures in, too.")
+    return replace(imported, cloud=replace(imported.cloud, source=None), captures=())

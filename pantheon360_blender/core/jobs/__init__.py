@@ -1,0 +1,1 @@
+"""What both processes agree on of jobs: folders, settings, models, messages, child processes."""

@@ -1,0 +1,430 @@
+"""The folder of a job: everything a painter needs, everything it makes, and how far it is.
+
+    <jobs>/<name>-<id>/
+        job.json             what to paint (core/job.py); written last, so a folder that has it is complete
+        captures/NAME.png    the captures, NAME.mask.png white where they are to be ignored
+        geometry/000001.png  what the model sees: colour, alpha = coverage; 000001.npz: depth
+        footprint/...        the same with footprint splats, for drafts
+        frames/000001.png    the result
+        preview.png          a glimpse of the newest result
+        painting.json        which model painted it, and how; of painters with a model
+        state.json, log.txt  how far it is, and what happened
+
+Every path in it is relative: the folder can be moved to another machine and run there. Files are written to a
+temporary name and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import uuid
+import zipfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from .. import files, progress
+from ..errors import FileError, ImageError, JobError
+from ..formats import npz, png
+from ..panorama.capture import Capture
+from ..render.splatting import GeometryFrame
+from .job import Anchor, CaptureEntry, Input, Job, version_error
+
+__all__ = ["Anchor", "CaptureEntry", "Input", "Job", "JobFolder", "Kind", "State", "Status"]
+
+Kind = Literal["geometry", "footprint"]
+Status = Literal["new", "running", "done", "failed", "cancelled"]
+
+MAXIMUM_JOB_BYTES = 256 << 20
+PREVIEW_WIDTH = 512
+_INPUT_FOLDERS = ("captures", "geometry", "footprint")
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a job is, for people and panels; which frames are finished is judged by the files themselves.
+
+    finished: frame numbers.
+    error: {"code", "text", "advice"} of the last failure, or None.
+    started, updated: UTC, ISO 8601; None before the first run.
+    """
+
+    status: Status = "new"
+    finished: list[int] = field(default_factory=list)
+    error: dict[str, str] | None = None
+    started: str | None = None
+    updated: str | None = None
+
+
+class JobFolder:
+    """A job folder on disk. Make one with `new` and `seal`, or `open` one that is there."""
+
+    def __init__(self, path: Path, name: str, identity: str, job: Job | None = None) -> None:
+        self.path = path
+        self.name = name
+        self.id = identity
+        self._job = job
+        self._digests: dict[str, str] = {}
+        self._decoded: dict[int, tuple[int, int]] = {}
+
+    # Making and opening
+
+    @classmethod
+    def new(cls, root: Path, name: str) -> JobFolder:
+        """Make an empty folder `<root>/<name>-<id>` with an id of its own; `seal` it when its inputs are in it.
+
+        Raises FileError where it cannot be made.
+        """
+        folder = None
+        while folder is None:
+            folder = cls._make(root, name, uuid.uuid4().hex[:8])
+        return folder
+
+    @classmethod
+    def create(cls, root: Path, job: Job) -> JobFolder:
+        """Make the folder of a job that has no input files, sealed at once.
+
+        Raises FileError where it cannot be made; JobError where the job is not usable or its folder is there already.
+        """
+        folder = cls._make(root, job.name, job.id) if job.id else cls.new(root, job.name)
+        if folder is None:
+            raise JobError(f"A folder for job {job.name}-{job.id} is in {root} already.")
+        folder.seal(job)
+        return folder
+
+    @classmethod
+    def _make(cls, root: Path, name: str, identity: str) -> JobFolder | None:
+        """None where a folder of this name is there already."""
+        path = Path(root).absolute() / f"{_file_name(name)}-{identity}"
+        with files.explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.mkdir()
+            except FileExistsError:
+                return None
+        return cls(path, name, identity)
+
+    @classmethod
+    def open(cls, path: Path) -> JobFolder:
+        """Open a sealed folder. Its inputs are not read yet: see `verify`.
+
+        Raises JobError where there is no job, its schema is newer than this extension, or a field is damaged.
+        """
+        path = Path(path).absolute()
+        job = _read_job(path)
+        return cls(path, job.name, job.id, job)
+
+    def seal(self, job: Job) -> None:
+        """Write `job.json`: the folder is complete. Name, id and the hashes of the input files are filled in.
+
+        Raises JobError where the job is not usable; FileError where it cannot be written.
+        """
+        record = replace(job, name=self.name, id=self.id, inputs=self._hashed_inputs()).to_json()
+        self._job = Job.from_json(record)
+        files.write_json(self.path / "job.json", record)
+
+    @property
+    def job(self) -> Job:
+        """What is to be painted. Raises JobError while the folder is not sealed."""
+        if self._job is None:
+            raise JobError(f"{self.path} is not complete: it has no job.json yet.", advice="Prepare the shot again.")
+        return self._job
+
+    # Where things are
+
+    def geometry_file(self, frame: int) -> Path:
+        """What the model sees: RGBA PNG, alpha = coverage."""
+        return self._geometry("geometry", frame, "png")
+
+    def geometry_depth_file(self, frame: int) -> Path:
+        """Its depth: npz of `depth`, (H, W) float32, metres, inf where nothing."""
+        return self._geometry("geometry", frame, "npz")
+
+    def footprint_file(self, frame: int) -> Path:
+        """The frame with footprint splats, as `geometry_file`; not every job has it."""
+        return self._geometry("footprint", frame, "png")
+
+    def footprint_depth_file(self, frame: int) -> Path:
+        """Its depth, as `geometry_depth_file`."""
+        return self._geometry("footprint", frame, "npz")
+
+    def frame_file(self, frame: int) -> Path:
+        """The finished panorama: RGB PNG, sRGB."""
+        return self.path / "frames" / f"{frame:06d}.png"
+
+    @property
+    def preview_file(self) -> Path:
+        return self.path / "preview.png"
+
+    @property
+    def painting_file(self) -> Path:
+        """What painted it: a record that painters with a model write."""
+        return self.path / "painting.json"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.txt"
+
+    def _geometry(self, kind: Kind, frame: int, suffix: str) -> Path:
+        return self.path / kind / f"{frame:06d}.{suffix}"
+
+    def inside(self, relative: str) -> Path:
+        """The file at a relative path of `job.json`. Raises JobError where links lead it out of the folder."""
+        path = self.path / relative
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise JobError(
+                f"{relative} of {self.path} is a link that leaves the job folder.", advice="Copy the file in."
+            )
+        return path
+
+    # Inputs
+
+    def write_geometry(self, kind: Kind, frame: int, geometry: GeometryFrame) -> None:
+        """Write a rendered frame: RGBA PNG with alpha = coverage, and its depth. Raises FileError."""
+        depth = io.BytesIO()
+        npz.write(depth, "depth", geometry.depth.astype(np.float32, copy=False))
+        self._write_input(self._geometry(kind, frame, "npz"), depth.getbuffer())
+        self._write_input(self._geometry(kind, frame, "png"), png.encode(geometry.rgba()))
+
+    def read_geometry(self, kind: Kind, frame: int) -> GeometryFrame:
+        """Read a rendered frame back; source is -1 everywhere. Raises JobError where it is missing or damaged."""
+        image = self._read_image(self._geometry(kind, frame, "png"))
+        width, height = self.job.size
+        if image.shape != (height, width, 4) or image.dtype != np.uint8:
+            raise JobError(
+                f"{self._geometry(kind, frame, 'png')} is not {width} x {height} RGBA but {image.dtype} {image.shape}.",
+                advice="Prepare the shot again.",
+            )
+        depth = _read_depth(self._geometry(kind, frame, "npz"), (height, width))
+        return GeometryFrame(
+            colour=np.ascontiguousarray(image[..., :3]),
+            depth=depth,
+            coverage=image[..., 3] > 0,
+            source=np.full((height, width), -1, dtype=np.int32),
+        )
+
+    def read_surfaces(self, frame: int) -> GeometryFrame:
+        """What is known of a frame's surfaces, as `read_geometry`: footprint splats, which leave fewer holes than one
+        pixel a point, where the folder has them.
+        """
+        return self.read_geometry("footprint" if self.footprint_file(frame).exists() else "geometry", frame)
+
+    def write_capture(self, capture: Capture) -> CaptureEntry:
+        """Put a capture into the folder and return its entry for `job.captures`. Raises FileError."""
+        stem = self._unused_stem(_file_name(capture.name))
+        image = f"captures/{stem}.png"
+        self._write_input(self.path / image, png.encode(capture.image))
+        mask = None
+        if capture.valid is not None:
+            mask = f"captures/{stem}.mask.png"
+            self._write_input(self.path / mask, png.encode(np.where(capture.valid, 0, 255).astype(np.uint8)))
+        return CaptureEntry(name=capture.name, image=image, mask=mask, pose=capture.pose.tolist())
+
+    def captures(self) -> list[Capture]:
+        """The job's captures; errors as of `read_capture`."""
+        return [self.read_capture(entry) for entry in self.job.captures]
+
+    def read_capture(self, entry: CaptureEntry) -> Capture:
+        """One of `job.captures`.
+
+        Raises JobError where a file is missing or damaged, CaptureError where shapes do not fit.
+        """
+        image = self._read_image(self.inside(entry["image"]))
+        valid = None
+        if entry["mask"] is not None:
+            mask = self._read_image(self.inside(entry["mask"]))
+            valid = (mask if mask.ndim == 2 else mask[..., 0]) < 128
+        return Capture(entry["name"], image, np.array(entry["pose"], dtype=np.float64), valid)
+
+    def _unused_stem(self, stem: str) -> str:
+        """Two captures may have names that differ only by characters that no file can have, by case, or by ".mask"."""
+        taken = {path.name.lower() for path in (self.path / "captures").glob("*.png")}
+        candidates = (stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3)))
+        return next(name for name in candidates if not {f"{name}.png".lower(), f"{name}.mask.png".lower()} & taken)
+
+    def _read_image(self, path: Path) -> np.ndarray:
+        try:
+            return png.read(path)
+        except (ImageError, FileError) as error:
+            raise JobError(error.text, advice=error.advice or "Prepare the shot again.") from error
+        except FileNotFoundError as error:
+            raise JobError(f"{path} is missing.", advice="Prepare the shot again.") from error
+        except OSError as error:
+            raise JobError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+    def _write_input(self, path: Path, data: bytes | memoryview) -> None:
+        """Write an input, and hash it now: reading gigabytes back when the folder is sealed would stop Blender."""
+        files.write_bytes(path, data)
+        self._digests[path.relative_to(self.path).as_posix()] = hashlib.sha256(data).hexdigest()
+
+    def _hashed_inputs(self) -> list[Input]:
+        paths = [
+            path
+            for folder in _INPUT_FOLDERS
+            for path in sorted((self.path / folder).glob("*"))
+            if path.is_file() and not path.name.startswith(".")
+        ]
+        names = [path.relative_to(self.path).as_posix() for path in paths]
+        return [
+            Input(path=name, sha256=self._digests.get(name) or files.sha256(path))
+            for name, path in zip(names, paths, strict=True)
+        ]
+
+    def verify(self) -> None:
+        """Compare every input with its hash. Raises JobError that names the first file that differs or is missing."""
+        for _ in self.verification():
+            pass
+
+    def verification(self) -> progress.Job[None]:
+        """`verify` as a long job."""
+        inputs = self.job.inputs
+        for index, entry in enumerate(inputs):
+            yield progress.Progress("Checking inputs", index, len(inputs), text=entry["path"])
+            self._verify_input(entry)
+        for frame in self.job.frames:
+            for path in (self.geometry_file(frame), self.geometry_depth_file(frame)):
+                if not path.is_file():
+                    raise JobError(
+                        f"The geometry of frame {frame} is missing: {path}.", advice="Prepare the shot again."
+                    )
+
+    def _verify_input(self, entry: Input) -> None:
+        path = self.inside(entry["path"])
+        try:
+            digest = files.sha256(path)
+        except FileNotFoundError as error:
+            raise JobError(
+                f"{path} is missing.", advice="Copy the whole job folder, or prepare the shot again."
+            ) from error
+        except OSError as error:
+            raise JobError(f"{path} cannot be read: {error.strerror or error}.") from error
+        if digest != entry["sha256"]:
+            raise JobError(
+                f"{path} is not the file the job was made with (its SHA-256 differs).",
+                advice="Copy it again, or prepare the shot again.",
+                code="input-changed",
+            )
+
+    # Results
+
+    def write_frame(self, frame: int, image: np.ndarray) -> None:
+        """Write a finished panorama, (H, W, 3) uint8 sRGB of the job's size.
+
+        Raises ValueError where it is of another size or type, FileError where it cannot be written.
+        """
+        width, height = self.job.size
+        if image.shape != (height, width, 3) or image.dtype != np.uint8:
+            raise ValueError(f"a frame of this job is ({height}, {width}, 3) uint8, not {image.shape} {image.dtype}")
+        png.write(self.frame_file(frame), image)
+
+    def write_preview(self, image: np.ndarray) -> None:
+        """Show (H, W, 3) uint8 sRGB as the newest result, made small by leaving pixels out. Raises FileError."""
+        step = max(1, image.shape[1] // PREVIEW_WIDTH)
+        png.write(self.preview_file, np.ascontiguousarray(image[::step, ::step]))
+
+    def is_finished(self, frame: int) -> bool:
+        """Whether the frame's file decodes and has the job's size; decoded once as long as it does not change."""
+        width, height = self.job.size
+        file = self.frame_file(frame)
+        try:
+            status = file.stat()
+            version = status.st_mtime_ns, status.st_size
+            if self._decoded.get(frame) != version and png.read(file).shape == (height, width, 3):
+                self._decoded[frame] = version
+            return self._decoded.get(frame) == version
+        except (ImageError, FileError, OSError):
+            return False
+
+    def finished_frames(self) -> list[int]:
+        """The job's frames whose files decode and have the right size, in the order of the path."""
+        return [frame for frame in self.job.frames if self.is_finished(frame)]
+
+    # How far it is
+
+    def state(self) -> State:
+        """How far the job is; a new state where `state.json` is missing or damaged, for it decides nothing."""
+        try:
+            record = json.loads((self.path / "state.json").read_text("utf-8"))
+            return State(**record) if record.get("status") in get_args(Status) else State()
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            return State()
+
+    def write_state(
+        self,
+        status: Status,
+        finished: Iterable[int] = (),
+        error: dict[str, str] | None = None,
+        started: str | None = None,
+    ) -> None:
+        """Write `state.json`, stamped with the present time. Raises FileError."""
+        state = State(status, sorted(finished), error, started or self.state().started, now())
+        files.write_json(self.path / "state.json", asdict(state))
+
+    def log(self, text: str) -> None:
+        """Append to `log.txt`; a log that cannot be written never stops a job."""
+        with suppress(OSError), open(self.log_file, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{now()} {text.rstrip()}\n")
+
+
+def now() -> str:
+    """The present time, UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _read_job(path: Path) -> Job:
+    file = path / "job.json"
+    try:
+        if file.stat().st_size > MAXIMUM_JOB_BYTES:
+            raise JobError(f"{file} is not a job: it is larger than any job can be.")
+        record = json.loads(file.read_text("utf-8"), parse_constant=_refuse_constant)
+    except FileNotFoundError as error:
+        raise JobError(
+            f"{path} is not a complete job folder: it has no job.json.",
+            advice="Choose a folder made by Generate, or prepare the shot again.",
+        ) from error
+    except OSError as error:
+        raise JobError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise JobError(f"{file} is damaged: it is not JSON ({error}).", advice="Prepare the shot again.") from error
+    problem = version_error(record)
+    if problem is not None and isinstance(record, dict) and "schema" in record:
+        raise JobError(f"{file}: {problem}.", advice="Update the Pantheon360 extension.", code="job-version")
+    try:
+        return Job.from_json(record)
+    except JobError as error:
+        raise JobError(f"{file} is damaged. {error.text}", advice=error.advice) from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _file_name(name: str) -> str:
+    """A name that every file system takes, as like the artist's as possible."""
+    cleaned = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f\ud800-\udfff]+', "-", name)
+    cleaned = cleaned.strip(" .-")[:48].strip(" .-")
+    if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", cleaned):
+        cleaned = f"_{cleaned}"
+    return cleaned or "shot"
+
+
+def _read_depth(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """The (H, W) float32 array `depth` of an .npz."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            depth = npz.read(archive, "depth", largest=4 * shape[0] * shape[1])
+        if depth.shape != shape or depth.dtype != np.float32:
+            raise ValueError(f"{depth.dtype} {depth.shape} where float32 {shape} is wanted")
+    except FileNotFoundError as error:
+        raise JobError(f"{path} is missing.", advice="Prepare the shot again.") from error
+    except npz.DAMAGED as error:
+        raise JobError(f"{path} is damaged: {error}.", advice="Prepare the shot again.") from error
+    return depth

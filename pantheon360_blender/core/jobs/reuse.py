@@ -1,0 +1,74 @@
+"""Which finished stages of an earlier reconstruction a new one may keep.
+
+So a job that was cancelled goes on, and another confidence threshold costs seconds.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+
+import numpy as np
+
+from ..errors import JobError
+from . import reconstruct_settings as results
+from .job import RECONSTRUCT
+from .job_folder import JobFolder
+from .reconstruct_settings import PosedCapture, ReconstructionSettings
+
+POSE_SETTINGS = ("poses", "camera_height", "distance")
+"""Settings that decide poses, beside the priors."""
+DENSE_SETTINGS = ("dense", "width", "options")
+"""Settings that decide range maps, beside poses."""
+STILL = 1e-4
+"""Meters, and radians, within which a capture stands where it stood."""
+
+
+def take_over(previous: JobFolder, folder: JobFolder) -> list[str]:
+    """Copy the finished stages of an earlier job that would come out the same in this one.
+
+    Returns the names of the copied files, relative to the folder. Damaged files do no harm: the backend checks them.
+    """
+    copied = []
+    for name in _reusable(previous, folder):
+        if (previous.path / name).is_file():
+            (folder.path / name).parent.mkdir(exist_ok=True)
+            with suppress(OSError):
+                shutil.copyfile(previous.path / name, folder.path / name)
+                copied.append(name)
+    return copied
+
+
+def _reusable(previous: JobFolder, folder: JobFolder) -> list[str]:
+    """Names of the earlier job's files that decide the same as the new job's would."""
+    before, now = previous.job, folder.job
+    if before.kind != RECONSTRUCT or before.inputs != now.inputs or before.seed != now.seed:
+        return []
+    old, new = (ReconstructionSettings.from_json(job.settings) for job in (before, now))
+    solved = _solved(previous)
+    given = [np.array(entry["pose"], dtype=np.float64) for entry in now.captures]
+    asked = [np.array(entry["pose"], dtype=np.float64) for entry in before.captures]
+    unmoved = all(_still(pose, first) for pose, first in zip(given, asked, strict=True))
+    as_solved = bool(solved) and all(_still(one.pose, pose) for one, pose in zip(solved, given, strict=True))
+    posed = bool(solved) and _same(old, new, POSE_SETTINGS) and (as_solved or (unmoved and old.priors == new.priors))
+    names = [results.POSES_FILE, results.SPARSE_FILE] if posed else []
+    if _same(old, new, DENSE_SETTINGS) and (posed or (new.poses == results.GIVEN and as_solved)):
+        files = sorted((previous.path / results.DEPTH_FOLDER).glob("[!.]*.npz"))
+        names += [f"{results.DEPTH_FOLDER}/{path.name}" for path in files]
+    return names
+
+
+def _same(old: ReconstructionSettings, new: ReconstructionSettings, names: tuple[str, ...]) -> bool:
+    return all(getattr(old, name) == getattr(new, name) for name in names)
+
+
+def _solved(folder: JobFolder) -> list[PosedCapture]:
+    try:
+        posed = results.read_poses(folder.path)[0]
+    except JobError:
+        return []
+    return posed if [one.name for one in posed] == [entry["name"] for entry in folder.job.captures] else []
+
+
+def _still(one: np.ndarray, other: np.ndarray) -> bool:
+    return bool(np.abs(one - other).max() <= STILL)

@@ -1,0 +1,1 @@
+"""Cameras, equirectangular images and captures."""

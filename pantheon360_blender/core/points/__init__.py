@@ -1,0 +1,1 @@
+"""Point clouds and what is done to them."""

@@ -1,0 +1,205 @@
+"""Coloured points: what the 3D cache is made of, in memory and in files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import files
+from ..errors import PointCloudError
+from ..formats import npz, ply
+
+_SHARES = (("confidence", np.float32, 1.0), ("source", np.int32, -1), ("footprint", np.float32, 0.0))
+"""Optional arrays, their types, and what stands for "not known" where clouds with and without them meet."""
+
+_COORDINATES = ("x", "y", "z")
+_COLOURS = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+_NO_COLOUR = 255  # white, as modellers show points without colours
+_BRIGHTEST_SHARE = 2.0  # float colours are 0..1, some a little above; a file that goes beyond counts 0..255
+
+
+@dataclass(frozen=True, eq=False)
+class PointCloud:
+    """N points of a place, in metres.
+
+    points: (N, 3) float32, world (Z up) unless said otherwise; may hold NaN, see finite().
+    colours: (N, 3) uint8 sRGB.
+    confidence: (N,) float32, 0 to 1, or None.
+    source: (N,) int32, index of the capture a point comes from, -1 where unknown, or None.
+    footprint: (N,) float32, diameter in metres of what a point stands for, 0 where unknown, or None.
+    Raises PointCloudError where a shape or type is another.
+    """
+
+    points: np.ndarray
+    colours: np.ndarray
+    confidence: np.ndarray | None = None
+    source: np.ndarray | None = None
+    footprint: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.points) if np.ndim(self.points) else 0
+        _check("points", self.points, (count, 3), np.float32)
+        _check("colours", self.colours, (count, 3), np.uint8)
+        for name, dtype, _ in _SHARES:
+            if getattr(self, name) is not None:
+                _check(name, getattr(self, name), (count,), dtype)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @staticmethod
+    def empty() -> PointCloud:
+        """A cloud of no points."""
+        return PointCloud(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8))
+
+    @staticmethod
+    def concatenate(clouds: Sequence[PointCloud]) -> PointCloud:
+        """The points of all `clouds` in their order.
+
+        An optional array is kept where at least one cloud has it; the others' points then get confidence 1, source -1,
+        footprint 0.
+        """
+        if not clouds:
+            return PointCloud.empty()
+        shares: dict[str, np.ndarray | None] = {}
+        for name, dtype, unknown in _SHARES:
+            given = [getattr(cloud, name) for cloud in clouds]
+            known = any(each is not None for each in given)
+            filled = [
+                np.full(len(cloud), unknown, dtype) if each is None else each
+                for cloud, each in zip(clouds, given, strict=True)
+            ]
+            shares[name] = np.concatenate(filled) if known else None
+        return PointCloud(
+            np.concatenate([cloud.points for cloud in clouds]),
+            np.concatenate([cloud.colours for cloud in clouds]),
+            **shares,
+        )
+
+    def selected(self, which: np.ndarray | slice) -> PointCloud:
+        """The points that `which` names: (N,) bool, indices, or a slice."""
+        shares = {name: None if (given := getattr(self, name)) is None else given[which] for name, _, _ in _SHARES}
+        return PointCloud(self.points[which], self.colours[which], **shares)
+
+    def finite(self) -> PointCloud:
+        """The points without NaN and infinity in their position; itself where there are none."""
+        sound = np.isfinite(self.points).all(axis=1)
+        return self if sound.all() else self.selected(sound)
+
+    def renumbered(self, numbers: Sequence[int]) -> PointCloud:
+        """The points with sources by another numbering: of each old number the new one; -1 for all that have none."""
+        if self.source is None:
+            return self
+        places = np.array([*numbers, -1], np.int32)
+        known = (self.source >= 0) & (self.source < len(numbers))
+        return replace(self, source=places[np.where(known, self.source, len(numbers))])
+
+    def transformed(self, matrix: np.ndarray) -> PointCloud:
+        """The points moved by an affine (4, 4) `matrix`; footprints grow with the cube root of its volume.
+
+        Raises PointCloudError where the matrix has another shape or is not finite.
+        """
+        matrix = np.asarray(matrix, dtype=np.float64)
+        if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+            raise PointCloudError("Points cannot be moved: the matrix is not a finite 4x4 matrix.")
+        linear, offset = matrix[:3, :3], matrix[:3, 3]
+        moved = (self.points.astype(np.float64) @ linear.T + offset).astype(np.float32)
+        footprint = self.footprint
+        if footprint is not None:
+            footprint = footprint * np.float32(np.cbrt(abs(np.linalg.det(linear))))
+        return PointCloud(moved, self.colours, self.confidence, self.source, footprint)
+
+    @staticmethod
+    def load(path: Path) -> PointCloud:
+        """Read a cloud from a .ply or .npz file.
+
+        PLY: x y z; red green blue as uchar, ushort (0..65535) or float (0..1), white where missing; confidence, source
+        and footprint where they are; everything else is left out. npz: the arrays by their names, as save() writes.
+        Raises PointCloudError where the file cannot be read, is damaged, or is of another kind.
+        """
+        path = Path(path)
+        return _from_columns(path) if _kind(path) == ".ply" else _from_npz(path)
+
+    def save(self, path: Path) -> None:
+        """Write the cloud to a .ply (binary little-endian, float, uchar) or .npz file, atomically.
+
+        Raises PointCloudError for another suffix, FileError where the file cannot be written.
+        """
+        path = Path(path)
+        if _kind(path) == ".ply":
+            ply.write(path, self._columns(), comments=["Pantheon360 for Blender: metres, Z up, sRGB"])
+            return
+        shares = {name: getattr(self, name) for name, _, _ in _SHARES if getattr(self, name) is not None}
+        with files.writing(path) as file:
+            np.savez(file, points=self.points, colours=self.colours, **shares)
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        columns = {name: self.points[:, axis] for axis, name in enumerate(_COORDINATES)}
+        columns |= {name: self.colours[:, channel] for channel, name in enumerate(_COLOURS[0])}
+        return columns | {name: getattr(self, name) for name, _, _ in _SHARES if getattr(self, name) is not None}
+
+
+def _from_columns(path: Path) -> PointCloud:
+    colour_names = {name for names in _COLOURS for name in names}
+    share_names = {prefix + name for name, _, _ in _SHARES for prefix in ("", "scalar_")}
+    columns = ply.read(path, {*_COORDINATES, *colour_names, *share_names})
+    if missing := [name for name in _COORDINATES if name not in columns]:
+        raise PointCloudError(f"{path} has no points: its vertices lack {', '.join(missing)}.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        points = np.column_stack([columns[name].astype(np.float32) for name in _COORDINATES])
+        shares = {name: _share(columns, name, dtype) for name, dtype, _ in _SHARES}
+    return PointCloud(points, _colours(columns, len(points)), **shares)
+
+
+def _share(columns: Mapping[str, np.ndarray], name: str, dtype: type) -> np.ndarray | None:
+    column = columns.get(name, columns.get(f"scalar_{name}"))  # CloudCompare puts "scalar_" before a field's name
+    return None if column is None else np.asarray(column, dtype)
+
+
+def _colours(columns: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    for names in _COLOURS:
+        if all(name in columns for name in names):
+            return _as_bytes(np.column_stack([columns[name] for name in names]))
+    return np.full((count, 3), _NO_COLOUR, np.uint8)
+
+
+def _as_bytes(colours: np.ndarray) -> np.ndarray:
+    if colours.dtype == np.uint8:
+        return colours
+    if colours.dtype.kind == "f":
+        known = np.nan_to_num(colours, nan=0.0, posinf=0.0, neginf=0.0)
+        shown = known * 255 if known.max(initial=0) <= _BRIGHTEST_SHARE else known
+    else:
+        shown = colours / 257 if colours.dtype == np.uint16 else colours
+    return np.asarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
+
+
+def _from_npz(path: Path) -> PointCloud:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            there = archive.namelist()
+            shares = [name for name, _, _ in _SHARES if f"{name}.npy" in there]
+            return PointCloud(**{name: npz.read(archive, name) for name in ("points", "colours", *shares)})
+    except PointCloudError as error:
+        raise PointCloudError(f"{path} is not a point cloud: {error.text}") from error
+    except npz.DAMAGED as error:
+        raise PointCloudError(f"{path} cannot be read: {error}.", advice="Save it again.") from error
+    except MemoryError as error:
+        raise PointCloudError(f"{path} does not fit into memory.", advice="Thin it out first.") from error
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in (".ply", ".npz"):
+        raise PointCloudError(f"{path} is neither a .ply nor a .npz file.", advice="Give it one of these suffixes.")
+    return suffix
+
+
+def _check(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:
+    found = f"{getattr(array, 'dtype', type(array).__name__)} {np.shape(array)}"
+    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+        raise PointCloudError(f"The {name} of a point cloud are {found}; {np.dtype(dtype)} {shape} is wanted.")

@@ -1,0 +1,259 @@
+"""The draft painter: a full panorama from a geometry frame and the captures, with no model and no randomness.
+
+Pixels a point covers keep its colour. The others show the captures as if they were infinitely far away (only rotated),
+which is exact for the sky. A capture does so only in directions in which it sees nothing that the frame shows
+elsewhere: what is near stands somewhere else from here. What no capture shows, such as the ground under the
+photographer, is filled from around, and so are pinholes in surfaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import RenderError
+from ..panorama import equirectangular
+from ..panorama.cameras import check_pose
+from ..panorama.capture import Capture
+from .splatting import GeometryFrame
+
+_BORDER = 1 / 128  # share of the width over which a capture fades out beside what is not valid
+_FALLBACK = 1.0  # metres: nearer differences of distance hardly matter to what stands in for an invalid part
+_PINHOLE = 2  # pixels: reach of the neighbourhood that tells a pinhole from open sky
+_NEAR_WIDTH = 512  # pixels of the maps of what is near
+_PARALLAX = np.radians(1.0)  # between camera and capture, from which on a thing stands elsewhere
+_POWER = 3  # of the inverse distance that weighs captures
+_LEAST = 1e-6  # weight below which a pull-push pixel knows nothing
+
+
+def paint(frame: GeometryFrame, pose: np.ndarray, captures: Sequence[Capture]) -> np.ndarray:
+    """Paint one frame; `DraftPainter` does the same faster for many.
+
+    frame: the geometry (or footprint) frame seen from `pose`.
+    pose: (4, 4) camera-to-world.
+    captures: any number; without one, everything is filled from the covered pixels.
+    Returns (H, W, 3) uint8 sRGB, of the frame's size. Raises PoseError where the pose is not a finite rigid transform.
+    """
+    return DraftPainter(captures, frame.colour.shape[1]).paint(frame, pose)
+
+
+class DraftPainter:
+    """Paints the frames of one shot; keeps what is the same from frame to frame.
+
+    A capture's weight falls with the camera's distance from it, smoothly, so that a moving camera fades from one to the
+    next; a camera that stands on a capture sees nothing but it. Equal input gives equal frames.
+    """
+
+    def __init__(self, captures: Sequence[Capture], width: int) -> None:
+        """captures: see `Capture`; width: of the frames in pixels."""
+        self._width = width
+        self._skies = [_Sky.of(capture, width) for capture in captures]
+
+    def paint(self, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
+        """Paint the frame seen from `pose`, (4, 4) camera-to-world.
+
+        Returns (H, W, 3) uint8 sRGB: the frame's colours where it is covered, the captures and fill elsewhere.
+        Raises PoseError where the pose is not a finite rigid transform, RenderError where the frame's width is not this
+        painter's.
+        """
+        pose = check_pose(pose)
+        if frame.colour.shape[1] != self._width:
+            raise RenderError(f"A frame {frame.colour.shape[1]} pixels wide came to a painter of {self._width}.")
+        if frame.coverage.all():
+            return frame.colour.copy()
+        holes = np.flatnonzero(~frame.coverage)
+        colour, weight = self._at_infinity(pose, holes, _Surroundings.of(frame, pose))
+        weight *= 1.0 - _enclosure(frame.coverage)[holes]
+        painted = frame.colour.reshape(-1, 3).astype(np.float32)
+        known = np.ones(len(painted), np.float32)
+        painted[holes], known[holes] = colour, weight
+        if weight.min(initial=1.0) < 1.0:
+            shape = frame.coverage.shape
+            filled = pull_push(painted.reshape(*shape, 3), known.reshape(shape)).reshape(-1, 3)
+            colour = colour * weight[:, None] + filled[holes] * (1.0 - weight[:, None])
+        result = frame.colour.reshape(-1, 3).copy()
+        result[holes] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+        return result.reshape(frame.colour.shape)
+
+    def _at_infinity(
+        self, pose: np.ndarray, pixels: np.ndarray, surroundings: _Surroundings
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Colours (n, 3) and how far they are to be trusted (n,) in 0...1, of the captures in some pixels' directions.
+
+        Each capture paints by its weight times its validity. What that leaves open, the others fill whose weight alone
+        would have let a nearly invisible capture decide: a second blend with milder weights lies behind the first.
+        """
+        colour, trust = np.zeros((len(pixels), 3), np.float32), np.zeros(len(pixels), np.float32)
+        if not self._skies:
+            return colour, trust
+        distances = np.array([np.linalg.norm(pose[:3, 3] - sky.pose[:3, 3]) for sky in self._skies])
+        near, mild = _nearness(distances), 1.0 / (distances + _FALLBACK)
+        looking = equirectangular.directions(self._width).reshape(-1, 3)[pixels]
+        behind, behind_weight, most = np.zeros_like(colour), np.zeros_like(trust), np.zeros_like(trust)
+        for sky, weight, fallback in zip(self._skies, near, mild, strict=True):
+            seen, valid = sky.seen(looking, pose)
+            valid = valid * sky.seen_far(looking, pose, surroundings)
+            colour += seen * (valid * np.float32(weight))[:, None]
+            trust += valid * np.float32(weight)
+            behind += seen * (valid * np.float32(fallback))[:, None]
+            behind_weight += valid * np.float32(fallback)
+            np.maximum(most, valid, out=most)
+        behind /= np.maximum(behind_weight, np.float32(_LEAST))[:, None]
+        colour += behind * (1.0 - trust)[:, None]
+        return colour, most
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """What a frame shows: points (n, 3) float32 in the world, and unit directions (n, 3) to them from its camera."""
+
+    points: np.ndarray
+    directions: np.ndarray
+
+    @staticmethod
+    def of(frame: GeometryFrame, pose: np.ndarray) -> _Surroundings:
+        step = max(1, frame.depth.shape[1] // _NEAR_WIDTH)
+        depth = frame.depth[step // 2 :: step, step // 2 :: step]
+        rays = equirectangular.directions(frame.depth.shape[1])[step // 2 :: step, step // 2 :: step]
+        known = np.isfinite(depth) & (depth > 0)
+        directions = rays[known] @ pose[:3, :3].T.astype(np.float32)
+        return _Surroundings(directions * depth[known, None] + pose[:3, 3].astype(np.float32), directions)
+
+    def elsewhere(self, pose: np.ndarray) -> np.ndarray:
+        """Where a capture at `pose` sees them in clearly other directions, (H, W) float32: 1 there, 0 elsewhere."""
+        near = np.zeros((_NEAR_WIDTH // 4, _NEAR_WIDTH // 2), np.float32)
+        outward: np.ndarray = self.points - pose[:3, 3].astype(np.float32)
+        distance = np.linalg.norm(outward, axis=1)
+        moved = (distance > 0) & ((outward * self.directions).sum(axis=1) < np.cos(_PARALLAX) * distance)
+        seen = outward[moved] @ pose[:3, :3].astype(np.float32)
+        pixels = equirectangular.directions_to_pixels(seen, near.shape[1])
+        rows = np.clip(pixels[:, 1].astype(np.intp), 0, len(near) - 1)
+        near[rows, pixels[:, 0].astype(np.intp) % near.shape[1]] = 1.0
+        return np.asarray(np.minimum(9.0 * _box_mean(near, 1), 1.0))
+
+
+@dataclass(frozen=True)
+class _Sky:
+    """A capture at the size of the frames: texels (H, W, 4) float32, colour 0...255 and validity 0...1."""
+
+    texels: np.ndarray
+    pose: np.ndarray
+
+    @staticmethod
+    def of(capture: Capture, width: int) -> _Sky:
+        image = equirectangular.resize(capture.image, width) if capture.image.shape[1] > width else capture.image
+        texels = np.ones((*image.shape[:2], 4), np.float32)
+        texels[..., :3] = image
+        if capture.valid is not None:
+            texels[..., 3] = _softened(capture.valid, image.shape[1])
+        return _Sky(texels, capture.pose)
+
+    def seen_far(self, looking: np.ndarray, pose: np.ndarray, surroundings: _Surroundings) -> np.ndarray:
+        """How far directions (n, 3) of a camera at `pose` show the capture nothing near, (n,) in 0...1."""
+        near = surroundings.elsewhere(self.pose)
+        if not near.any():
+            return np.ones(len(looking), np.float32)
+        turn = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
+        pixels = equirectangular.directions_to_pixels(looking @ turn.T, near.shape[1])
+        return np.asarray(1.0 - np.clip(equirectangular.sample(near, pixels), 0.0, 1.0))
+
+    def seen(self, looking: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Colours (n, 3) and validity (n,) in directions (n, 3) of a camera at `pose`."""
+        turn = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
+        pixels = equirectangular.directions_to_pixels(looking @ turn.T, self.texels.shape[1])
+        values = equirectangular.sample(self.texels, pixels)
+        return values[:, :3], values[:, 3]
+
+
+def pull_push(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Fill an equirectangular image from what is known of it, coarse to fine.
+
+    colour: (H, W, C) float32. weight: (H, W) float32, 0 (unknown) ... 1 (known); between, it counts in part.
+    Returns (H, W, C) float32: known pixels as they are, the others blended from around them, across the seam. Where
+    nothing at all is known the result is 0.
+    Source: Gortler et al., The Lumigraph, 1996, section 3.4.
+    """
+    known = np.clip(weight, 0.0, 1.0).astype(np.float32)[..., None]
+    return _filled(np.asarray(colour, np.float32), known)
+
+
+def _filled(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """pull_push with weight (H, W, 1): what the half-size image knows shows through where this one knows nothing."""
+    if weight.min() >= 1.0:
+        return colour
+    height = len(weight)
+    halve, enlarge = (_quartered, _doubled) if height % 2 == 0 else (_reduced, _enlarged_over(height))
+    if height == 1:
+        coarse = (colour * weight).sum(axis=1, keepdims=True) / np.maximum(weight.sum(), np.float32(_LEAST))
+    else:
+        total = halve(weight)
+        mean = halve(colour * weight) / np.maximum(total, np.float32(_LEAST))
+        coarse = enlarge(_filled(mean, np.minimum(total, np.float32(1.0))))
+    return np.asarray(coarse + (colour - coarse) * weight)
+
+
+def _quartered(image: np.ndarray) -> np.ndarray:
+    """Sum of each 2x2 pixels, (H/2, W/2, C)."""
+    rows = image[0::2] + image[1::2]
+    return np.asarray(rows[:, 0::2] + rows[:, 1::2])
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    """About half of an image whose height is odd, as the sum of four pixels."""
+    return equirectangular.resize(image, 2 * (len(image) // 2)) * np.float32(4.0)
+
+
+def _enlarged_over(height: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda image: equirectangular.resize(image, 2 * height)
+
+
+def _doubled(image: np.ndarray) -> np.ndarray:
+    """Bilinear enlargement to (2 H, 2 W, C); wraps at the seam, mirrors over the poles."""
+    height, width = image.shape[:2]
+    over = np.concatenate([np.roll(image[:1], width // 2, axis=1), image, np.roll(image[-1:], width // 2, axis=1)])
+    rows = np.empty((2 * height, *image.shape[1:]), np.float32)
+    rows[0::2] = 0.75 * over[1:-1] + 0.25 * over[:-2]
+    rows[1::2] = 0.75 * over[1:-1] + 0.25 * over[2:]
+    result = np.empty((2 * height, 2 * width, image.shape[2]), np.float32)
+    result[:, 0::2] = 0.75 * rows + 0.25 * np.roll(rows, 1, axis=1)
+    result[:, 1::2] = 0.75 * rows + 0.25 * np.roll(rows, -1, axis=1)
+    return result
+
+
+def _enclosure(coverage: np.ndarray) -> np.ndarray:
+    """How far a pixel (H * W,) is shut in by covered ones: 0 up to a straight silhouette, 1 in a pinhole."""
+    share = _box_mean(coverage.astype(np.float32), _PINHOLE)
+    return np.clip(5.0 * share.reshape(-1) - 3.5, 0.0, 1.0)
+
+
+def _nearness(distances: np.ndarray) -> np.ndarray:
+    """Weights (n,) of captures at distances (n,), summing to 1: inverse powers, in their limit at distance 0."""
+    scaled = np.maximum(distances / max(distances.min(), 1e-9), 1.0)
+    if distances.min() == 0.0:
+        scaled = np.where(distances == 0.0, 1.0, np.inf)
+    weights = scaled**-_POWER
+    return np.asarray(weights / weights.sum())
+
+
+def _softened(valid: np.ndarray, width: int) -> np.ndarray:
+    """Validity (H, W) in 0...1 at `width`: 0 wherever anything is invalid, rising to 1 within the border."""
+    share = equirectangular.resize(valid.astype(np.float32), width) if valid.shape[1] != width else valid
+    reach = max(1, round(width * _BORDER))
+    inside = share.astype(np.float32)
+    sums = _box_mean(_box_mean(np.where(inside < 1.0, np.float32(0.0), inside), reach), reach)
+    return np.asarray(np.clip(2.0 * sums - 1.0, 0.0, 1.0) * inside)
+
+
+def _box_mean(image: np.ndarray, reach: int) -> np.ndarray:
+    """Mean over (2 reach + 1)^2 pixels, wrapping at the seam, repeating at the poles."""
+    size = 2 * reach + 1
+    padded = np.pad(np.pad(image, ((0, 0), (reach, reach)), mode="wrap"), ((reach, reach), (0, 0)), mode="edge")
+    for axis in (0, 1):
+        sums = np.cumsum(padded, axis=axis, dtype=np.float64)
+        lead = np.take(sums, np.arange(size - 1, sums.shape[axis]), axis=axis)
+        lag = np.take(sums, np.arange(0, sums.shape[axis] - size), axis=axis)
+        zero = np.zeros_like(np.take(sums, [0], axis=axis))
+        padded = (lead - np.concatenate([zero, lag], axis=axis)) / size
+    return padded.astype(np.float32)

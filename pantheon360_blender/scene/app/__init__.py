@@ -1,0 +1,1 @@
+"""The extension itself: preferences, jobs, the backend's process, differences between Blenders."""

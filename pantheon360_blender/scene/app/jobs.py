@@ -1,0 +1,173 @@
+"""One stepper, two drivers: long jobs are generators, run by a modal operator or by a blocking loop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import bpy
+from bpy.app.handlers import persistent
+
+from ...core import progress
+from ...core.jobs import duration
+from ...core.progress import Eta, Progress
+
+Result = TypeVar("Result")
+
+TICK = 0.05
+"""Seconds of work between two redraws: the interface stays alive, and little is lost on the way in and out."""
+LONGEST_TICK = 0.5
+"""Seconds of work between two redraws where redrawing takes as long: else it would take most of the job's time."""
+INTERVAL = 0.02
+"""Seconds between two ticks, and of sleep where a job waits."""
+
+log = logging.getLogger(__name__)
+
+
+def run_blocking(job: progress.Job[Result], report: Callable[[Progress], None] | None = None) -> Result:
+    """Run a job to its end in this thread and return its result.
+
+    report: called with every step. Whatever the job raises is raised; Ctrl-C closes the job first.
+    """
+    try:
+        while True:
+            step = next(job)
+            if report is not None:
+                report(step)
+            if step.waiting:
+                time.sleep(INTERVAL)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    finally:
+        job.close()
+
+
+class Session:
+    """A job running in the interface: its timer and what the panel shows. `end` is the only way out."""
+
+    def __init__(self, context: Any, job: progress.Job[Any], label: str, owner: type | None = None) -> None:
+        """owner: the operator's class; when it is unregistered the session ends."""
+        self.label = label
+        self.owner = owner
+        self.cancelled_by = ""
+        self._job = job
+        self._eta = Eta()
+        self._rested = time.monotonic()
+        self._manager = context.window_manager
+        self._workspace = context.workspace
+        self._timer = self._manager.event_timer_add(INTERVAL, window=context.window)
+        _running.append(self)
+        _guard()
+        self._show(Progress(label), running=True)
+
+    def tick(self) -> Progress:
+        """Advance the job until a tick's time is spent or it waits.
+
+        Raises StopIteration with the result at the end, and whatever the job raises.
+        """
+        now = time.monotonic()
+        deadline = now + min(max(TICK, now - self._rested), LONGEST_TICK)
+        while True:
+            step = next(self._job)
+            if step.waiting or time.monotonic() >= deadline:
+                self._show(step, running=True)
+                self._rested = time.monotonic()
+                return step
+
+    def end(self, reason: str = "") -> None:
+        """Close the job, remove the timer and clear the panel; nothing where that is done already."""
+        if not self.active:
+            return
+        _running.remove(self)
+        self.cancelled_by = reason
+        try:
+            self._job.close()
+        except Exception:
+            log.exception("%s did not stop cleanly", self.label)
+        # The window or its manager may be gone: Blender is quitting, or another file is being read.
+        with suppress(ReferenceError, RuntimeError, ValueError):
+            self._manager.event_timer_remove(self._timer)
+        with suppress(ReferenceError, RuntimeError):
+            self._show(Progress(""), running=False)
+
+    @property
+    def active(self) -> bool:
+        """Whether the job still runs."""
+        return self in _running
+
+    def _show(self, step: Progress, *, running: bool) -> None:
+        seconds = self._eta.seconds(step)
+        eta = duration.as_text(seconds) if seconds is not None else ""
+        shown = getattr(self._manager, "pantheon360", None)
+        if shown is not None:
+            shown.running, shown.progress, shown.phase, shown.eta = running, step.fraction, step.phase, eta
+        self._workspace.status_text_set(_status(step, eta) if running else None)
+        for window in self._manager.windows:
+            for area in window.screen.areas:
+                _redraw(area, whole=not running)
+
+
+def _redraw(area: bpy.types.Area, *, whole: bool) -> None:
+    """While a job runs its progress alone: drawing a view of millions of points would take the job's time."""
+    for region in area.regions:
+        if whole or region.type == "UI":
+            region.tag_redraw()
+
+
+NOTHING_CHANGED = "Nothing was changed."
+"""What a cancelled job leaves behind that changes the scene in its last step alone."""
+
+_running: list[Session] = []
+"""Sessions whose timers Blender holds: they must be ended before the add-on goes, or Blender hangs when it quits."""
+
+
+def running() -> str:
+    """Label of the job that runs in the interface, or empty."""
+    return _running[0].label if _running else ""
+
+
+def end_running(reason: str) -> None:
+    """Cancel whatever runs in the interface."""
+    for session in list(_running):
+        session.end(reason)
+
+
+def end_sessions_of(owner: type, reason: str) -> None:
+    """Cancel what an operator's class has running, before the class is unregistered."""
+    for session in list(_running):
+        if session.owner is owner:
+            session.end(reason)
+    _unguard()
+
+
+@persistent
+def _end_before_data_changes(*_: Any) -> None:
+    """Undo and reading a file replace the data a job holds on to; going on would crash Blender."""
+    end_running("undo, redo or another file replaced the data it works on")
+
+
+_HANDLERS = ("undo_pre", "redo_pre", "load_pre")
+
+
+def _guard() -> None:
+    for name in _HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
+        if _end_before_data_changes not in handlers:
+            handlers.append(_end_before_data_changes)
+
+
+def _unguard() -> None:
+    """Not when a session ends: Blender may be walking through these very lists."""
+    for name in _HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
+        if _end_before_data_changes in handlers and not _running:
+            handlers.remove(_end_before_data_changes)
+
+
+def _status(step: Progress, eta: str) -> str:
+    counted = f" {step.step} of {step.of}" if step.of else ""
+    left = f", {eta} left" if eta else ""
+    return f"{step.phase}{counted}{left}    Esc: cancel"

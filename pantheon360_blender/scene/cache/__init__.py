@@ -1,0 +1,1 @@
+"""The 3D cache: a mesh of coloured points."""

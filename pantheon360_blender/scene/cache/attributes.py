@@ -1,0 +1,103 @@
+"""The cache's attributes: what Blender's mesh stores of each point, read and written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...core.points.point_cloud import PointCloud
+from ..captures import colour
+
+COLOUR, CONFIDENCE, SOURCE, FOOTPRINT = "colour", "confidence", "source", "footprint"
+
+ORDER = "cache_order"
+"""Attribute of evaluated points: the place of each in the cache's own mesh, from 1; 0 for anything else."""
+
+UNCOLOURED = 204
+"""Grey of points whose colour attribute an artist removed."""
+
+_LINEAR = colour.srgb_to_linear(np.arange(256) / 255).astype(np.float32)
+
+_ENCODED = np.rint(colour.linear_to_srgb(np.arange(1 << 16) / ((1 << 16) - 1)) * 255).astype(np.uint8)
+
+
+def point_count(data: Any) -> int:
+    return int(data.attributes.domain_size("POINT"))
+
+
+def read_finite(data: Any) -> PointCloud:
+    """A mesh's vertices or a point cloud's points, local coordinates, those that are finite."""
+    return read(data).finite()
+
+
+def read(data: Any) -> PointCloud:
+    """All of a mesh's vertices or a point cloud's points, local coordinates."""
+    count = point_count(data)
+    return PointCloud(
+        points=read_values(data, "position", "vector", 3, count, np.float32),
+        colours=_colours(data, count),
+        confidence=optional_values(data, CONFIDENCE, count, np.float32),
+        source=optional_values(data, SOURCE, count, np.int32),
+        footprint=optional_values(data, FOOTPRINT, count, np.float32),
+    )
+
+
+def read_values(data: Any, name: str, field: str, width: int, count: int, kind: type) -> np.ndarray:
+    values: np.ndarray = np.empty(count * width, kind)
+    data.attributes[name].data.foreach_get(field, values)
+    return values.reshape(count, width) if width > 1 else values
+
+
+def optional_values(data: Any, name: str, count: int, kind: type) -> np.ndarray | None:
+    attribute = data.attributes.get(name)
+    if attribute is None or attribute.domain != "POINT" or attribute.data_type not in ("FLOAT", "INT"):
+        return None
+    return read_values(data, name, "value", 1, count, kind)
+
+
+def _colours(data: Any, count: int) -> np.ndarray:
+    """(count, 3) uint8 sRGB of the colour attribute, of whichever of Blender's colour types."""
+    attribute = data.attributes.get(COLOUR)
+    if attribute is None or attribute.domain != "POINT" or attribute.data_type not in ("FLOAT_COLOR", "BYTE_COLOR"):
+        return np.full((count, 3), UNCOLOURED, np.uint8)
+    if attribute.data_type == "BYTE_COLOR":
+        encoded = read_values(data, COLOUR, "color_srgb", 4, count, np.float32)[:, :3]
+        return np.asarray(np.rint(np.clip(encoded, 0, 1) * 255), np.uint8)
+    return _to_bytes(read_values(data, COLOUR, "color", 4, count, np.float32)[:, :3])
+
+
+def _to_bytes(linear: np.ndarray) -> np.ndarray:
+    """Nearest sRGB bytes of linear light, any shape; exact for light that came from bytes."""
+    scaled = np.nan_to_num(linear, nan=0.0, posinf=1.0, neginf=0.0) * np.float32(len(_ENCODED) - 1)
+    np.clip(scaled, 0, len(_ENCODED) - 1, out=scaled)
+    scaled += np.float32(0.5)
+    return np.asarray(_ENCODED.take(scaled.astype(np.uint16)))
+
+
+def store(mesh: Any, cloud: PointCloud) -> None:
+    """Give a mesh's vertices the positions and attributes of as many points, local coordinates; others stay."""
+    count = len(cloud)
+    mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.points, np.float32).ravel())
+    rgba = np.ones((count, 4), np.float32)
+    for channel in range(3):
+        rgba[:, channel] = _LINEAR.take(cloud.colours[:, channel])
+    _add(mesh, COLOUR, "FLOAT_COLOR", "color", rgba.ravel())
+    mesh.color_attributes.active_color_name = COLOUR
+    mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index
+    for name, kind, values in (
+        (CONFIDENCE, "FLOAT", cloud.confidence),
+        (SOURCE, "INT", cloud.source),
+        (FOOTPRINT, "FLOAT", cloud.footprint),
+    ):
+        if values is not None:
+            _add(mesh, name, kind, "value", np.ascontiguousarray(values))
+    mesh.update()
+
+
+def _add(mesh: Any, name: str, kind: str, field: str, values: np.ndarray) -> None:
+    before = mesh.attributes.get(name)
+    if before is not None and (before.data_type, before.domain) != (kind, "POINT"):
+        mesh.attributes.remove(before)
+        before = None
+    (before or mesh.attributes.new(name, kind, "POINT")).data.foreach_set(field, values)

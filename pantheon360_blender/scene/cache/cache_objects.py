@@ -1,0 +1,215 @@
+"""The 3D cache in the scene: a mesh of coloured vertices, shown as points, edited with ordinary tools.
+
+Its vertices carry colour, confidence, source and footprint. A Mesh to Points modifier shows them; every stage reads
+the evaluated object, so that what an artist deletes, moves or adds modifiers to is what is splatted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy.app.handlers import persistent
+
+from ...core.errors import CacheError
+from ...core.points.point_cloud import PointCloud
+from ..app.access import of_object, of_scene
+from ..captures import capture_objects
+from .attributes import ORDER, optional_values, point_count, read, read_finite, read_values, store
+from .display import cache_material, points_node_group
+
+NAME = "3D Cache"
+
+
+CAPTURES = "pantheon360_captures"
+"""Custom property of a cache object: names, one a line, of the captures that the `source` of its points counts."""
+
+
+_log = logging.getLogger(__name__)
+
+
+def find(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    """The scene's cache object, or None; one that was deleted from the scene does not count."""
+    obj: bpy.types.Object | None = of_scene(scene).cache
+    if obj is not None and obj.name in scene.objects and obj.type == "MESH":
+        return obj
+    return next((obj for obj in scene.objects if of_object(obj).is_cache and obj.type == "MESH"), None)
+
+
+def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
+    """Put a point cloud (world coordinates) into the scene's cache; the object is made where there is none.
+
+    Its sources count the scene's captures in their present order, which is noted on the object.
+    The object, its transform, its parent and its modifiers stay; its vertices and their attributes are exchanged.
+    Points that are not finite are left out with a warning in the log.
+    Raises CacheError where the cache is being edited, or is linked from another file.
+    """
+    finite = cloud.finite()
+    if len(finite.points) < len(cloud.points):
+        _log.warning("%d points of the cache are not finite and were left out", len(cloud.points) - len(finite.points))
+    obj = find(scene) or _new(scene)
+    fill(obj, finite)
+    of_scene(scene).cache = obj
+    obj[CAPTURES] = "\n".join(each.name for each in capture_objects.in_scene(scene))
+    return obj
+
+
+def fill(obj: bpy.types.Object, cloud: PointCloud) -> None:
+    """Exchange a cache object's points for those of a cloud: finite, world coordinates.
+
+    Raises CacheError where the cache is being edited, or is linked from another file.
+    """
+    refuse_unchangeable(obj)
+    if obj.data.shape_keys:  # type: ignore[union-attr]
+        obj.shape_key_clear()  # of other points: Blender would stretch them over the new ones
+    _fill(obj.data, to_local(obj, cloud))
+    obj.update_tag()
+
+
+def to_local(obj: bpy.types.Object, cloud: PointCloud) -> PointCloud:
+    """A cloud of world coordinates in an object's own."""
+    world = np.array(obj.matrix_world, dtype=np.float64)
+    return cloud if (world == np.eye(4)).all() else cloud.transformed(np.linalg.inv(world))
+
+
+def refuse_unchangeable(obj: bpy.types.Object) -> None:
+    """Raises CacheError where a cache's points cannot be exchanged now."""
+    if obj.mode != "OBJECT":
+        raise CacheError(f"{obj.name} is being edited.", advice="Leave its Edit Mode, then do it again.")
+    if obj.data is None or obj.data.library is not None:
+        raise CacheError(
+            f"{obj.name} is linked from another file: new points in it would be lost when this one is saved.",
+            advice="Make it local with Object > Relations > Make Local, or remove it from the scene.",
+        )
+
+
+def stored_points(obj: bpy.types.Object) -> PointCloud:
+    """The points that a cache object holds, before its modifiers; world coordinates."""
+    if obj.data is None or not point_count(obj.data):
+        return PointCloud.empty()
+    return read_finite(obj.data).transformed(np.array(obj.matrix_world, dtype=np.float64))
+
+
+def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
+    """All points of the visible caches, as modifiers, parents, animation and the artist's edits leave them.
+
+    Visible means: for the depsgraph's viewport or render. Instances of a cache count as well.
+    Returns world coordinates, footprints in metres; empty where there is no cache.
+    """
+    parts: list[tuple[tuple[int, bytes], PointCloud, np.ndarray | None]] = []
+    # Each component of a cache is an instance of its own: its mesh, its point cloud, what its nodes instanced.
+    for instance in depsgraph.object_instances:
+        obj: Any = instance.object
+        if of_object(obj.original).is_cache and instance.show_self and obj.type in ("MESH", "POINTCLOUD"):
+            matrix = np.array(instance.matrix_world, dtype=np.float64)
+            if point_count(obj.data):
+                cloud, order = _ordered(obj.data)
+                parts.append(((obj.original.session_uid, matrix.tobytes()), cloud.transformed(matrix), order))
+    grouped = (list(group) for _, group in groupby(parts, lambda part: part[0]))
+    return PointCloud.concatenate([_in_order([part[1:] for part in group]) for group in grouped])
+
+
+def from_object(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> PointCloud:
+    """The points of one object of a depsgraph, marked as a cache or not, in world coordinates."""
+    evaluated: Any = obj.evaluated_get(depsgraph)
+    parts = [_ordered(data) for data in _components(evaluated.evaluated_geometry(), held_back=True)]
+    return _in_order(parts).transformed(np.array(evaluated.matrix_world, dtype=np.float64))
+
+
+def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[PointCloud, np.ndarray]:
+    """What a viewport shows of one cache: its points, local coordinates, and their radii (N,) float32, metres.
+
+    Points that our node group holds back, for there are more than the cache shows, are not among them.
+    """
+    evaluated: Any = obj.evaluated_get(depsgraph)
+    geometry = evaluated.evaluated_geometry()  # its parts live as long as it does
+    parts = list(_components(geometry, held_back=False))
+    radii = np.concatenate([*(_radii(data) for data in parts), np.empty(0, np.float32)])
+    return PointCloud.concatenate([read_finite(data) for data in parts]), radii
+
+
+def _components(geometry: Any, *, held_back: bool) -> Iterator[Any]:
+    """The mesh and the point cloud of evaluated geometry that hold points; or also those that viewports hold back."""
+    sets = [geometry]
+    if held_back:
+        sets += [each for each in geometry.instance_references() if isinstance(each, type(geometry))]
+    for each in sets:
+        for data in (each.mesh, each.pointcloud):
+            if data is not None and point_count(data) and (each is geometry or ORDER in data.attributes):
+                yield data
+
+
+def _radii(data: Any) -> np.ndarray:
+    """(N,) float32; 0 for a mesh's vertices, which have none. Not finite points are left out as read_finite does."""
+    count = point_count(data)
+    radii = optional_values(data, "radius", count, np.float32)
+    sound = np.isfinite(read_values(data, "position", "vector", 3, count, np.float32)).all(axis=1)
+    return np.asarray((np.zeros(count, np.float32) if radii is None else radii)[sound])
+
+
+def _ordered(data: Any) -> tuple[PointCloud, np.ndarray | None]:
+    """The finite points of a mesh or point cloud, local coordinates, and their places in the cache's own mesh.
+
+    The latter are None where our node group did not number them.
+    """
+    cloud, order = read(data), optional_values(data, ORDER, point_count(data), np.int32)
+    if order is None:
+        return cloud.finite(), None
+    sound = np.isfinite(cloud.points).all(axis=1) & (order > 0)
+    return (cloud, order) if sound.all() else (cloud.selected(sound), order[sound])
+
+
+def _in_order(parts: Sequence[tuple[PointCloud, np.ndarray | None]]) -> PointCloud:
+    """One cloud of a cache's shown and held back points, as they are in its mesh: what is shown changes no frame."""
+    cloud = PointCloud.concatenate([part for part, _ in parts])
+    orders = [order for _, order in parts if order is not None]
+    if len(parts) < 2 or len(orders) < len(parts):
+        return cloud
+    return cloud.selected(np.argsort(np.concatenate(orders), kind="stable"))
+
+
+def _fill(mesh: Any, cloud: PointCloud) -> None:
+    """Exchange a mesh's geometry for the points of a cloud, local coordinates."""
+    mesh.clear_geometry()
+    mesh.vertices.add(len(cloud))
+    store(mesh, cloud)
+
+
+def _new(scene: bpy.types.Scene) -> bpy.types.Object:
+    mesh = bpy.data.meshes.new(NAME)
+    obj = bpy.data.objects.new(NAME, mesh)
+    of_object(obj).is_cache = True
+    material = cache_material()
+    mesh.materials.append(material)
+    scene.collection.objects.link(obj)
+    modifier: Any = obj.modifiers.new("Points", "NODES")
+    modifier.node_group = points_node_group(material)
+    return obj
+
+
+@persistent
+def _let_go(scene: bpy.types.Scene, _depsgraph: Any = None) -> None:
+    """Forget a cache that the artist deleted: as its last user, the scene would keep it in every file saved."""
+    obj = of_scene(scene).cache
+    if obj is not None and obj.users <= 1:
+        of_scene(scene).cache = None
+
+
+def register() -> None:
+    bpy.app.handlers.depsgraph_update_post.append(_let_go)
+
+
+def unregister() -> None:
+    if _let_go in bpy.app.handlers.depsgraph_update_post:  # other add-ons clear these lists
+        bpy.app.handlers.depsgraph_update_post.remove(_let_go)
+
+
+REPORT = "pantheon360_report"
+"""Custom property of a cache object: what its reconstruction found, for people."""
+
+FOLDER = "pantheon360_folder"
+"""Custom property of a cache object: the job folder its points are from."""

@@ -1,0 +1,193 @@
+"""How the cache is shown: its material, its Mesh to Points modifier, and how many points at most."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ..app import versions
+from .attributes import COLOUR, FOOTPRINT, ORDER
+
+MOST_SHOWN = "Most Points"
+"""Input of the node group: how many points viewports show; renders and the geometry pass have all."""
+
+MARK = "pantheon360_cache"
+"""Custom property that tells our node group and material from an artist's of the same name."""
+
+_LARGEST_GROWTH = 4.0  # factor on the size of points: more would blur what they show
+
+_GROUP = 4  # of the node group: files may carry earlier ones
+
+MOST_SHOWN_DEFAULT = 1_000_000
+
+
+def cache_material() -> bpy.types.Material:
+    """Emission of the points' colours, so that light in the scene does not fall on a photograph a second time."""
+    for material in bpy.data.materials:
+        if material.get(MARK) and material.library is None:
+            return material
+    material = bpy.data.materials.new("Pantheon360 Cache")
+    material[MARK] = True
+    tree = versions.node_tree(material)
+    tree.nodes.clear()
+    attribute = tree.nodes.new("ShaderNodeAttribute")
+    attribute.attribute_name = COLOUR
+    emission = tree.nodes.new("ShaderNodeEmission")
+    output = tree.nodes.new("ShaderNodeOutputMaterial")
+    emission.location, output.location = (200, 0), (400, 0)
+    tree.links.new(attribute.outputs["Color"], emission.inputs["Color"])
+    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
+    return material
+
+
+def points_node_group(material: bpy.types.Material) -> Any:
+    """Mesh to Points: each point a sphere as wide as the diagonal of its footprint, so that a surface closes."""
+    for group in bpy.data.node_groups:
+        if group.get(MARK) == _GROUP and group.library is None:
+            return group
+    made: Any = bpy.data.node_groups.new("Pantheon360 Points", "GeometryNodeTree")
+    made[MARK] = _GROUP
+    made.is_modifier = True
+    made.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    size = made.interface.new_socket("Point Size", in_out="INPUT", socket_type="NodeSocketFloat")
+    size.default_value, size.min_value, size.max_value = 1.0, 0.0, 100.0
+    size.description = "Factor on the diameter of the points as shown; the geometry pass does not depend on it"
+    made.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    most = made.interface.new_socket(MOST_SHOWN, in_out="INPUT", socket_type="NodeSocketInt")
+    most.default_value, most.min_value = MOST_SHOWN_DEFAULT, 0
+    most.description = "How many points viewports show at most; renders and the geometry pass have all"
+    nodes, links = made.nodes, made.links
+    entry, result = nodes.new("NodeGroupInput"), nodes.new("NodeGroupOutput")
+    footprint = nodes.new("GeometryNodeInputNamedAttribute")
+    footprint.data_type = "FLOAT"
+    footprint.inputs["Name"].default_value = FOOTPRINT
+    half_diagonal = nodes.new("ShaderNodeMath")
+    half_diagonal.operation = "MULTIPLY"
+    half_diagonal.inputs[1].default_value = 0.5**0.5
+    scaled = nodes.new("ShaderNodeMath")
+    scaled.operation = "MULTIPLY"
+    points = nodes.new("GeometryNodeMeshToPoints")
+    shade = nodes.new("GeometryNodeSetMaterial")
+    shade.inputs["Material"].default_value = material
+    links.new(footprint.outputs["Attribute"], half_diagonal.inputs[0])
+    links.new(half_diagonal.outputs[0], scaled.inputs[0])
+    links.new(entry.outputs["Point Size"], scaled.inputs[1])
+    shown, held, growth = _parted(made, entry)
+    grown = nodes.new("ShaderNodeMath")
+    grown.operation = "MULTIPLY"
+    links.new(scaled.outputs[0], grown.inputs[0])
+    links.new(growth, grown.inputs[1])
+    links.new(grown.outputs[0], points.inputs["Radius"])
+    links.new(shown, points.inputs["Mesh"])
+    links.new(points.outputs["Points"], shade.inputs["Geometry"])
+    both = nodes.new("GeometryNodeJoinGeometry")
+    links.new(shade.outputs["Geometry"], both.inputs["Geometry"])
+    links.new(held, both.inputs["Geometry"])
+    links.new(both.outputs["Geometry"], result.inputs["Geometry"])
+    for column, row in enumerate(
+        ((footprint,), (half_diagonal, entry), (scaled,), (grown,), (points,), (shade,), (both,), (result,))
+    ):
+        for line, node in enumerate(row):
+            node.location = (200 * column, -150 * line)
+    return made
+
+
+def _parted(group: Any, entry: Any) -> tuple[Any, Any, Any]:
+    """Sockets of the geometry that is shown, of what viewports hold back, and of the factor on the size of the former.
+
+    Each point is numbered by ORDER. Those shown grow as their number shrinks, so that surfaces stay closed.
+
+    Where the cache has more points than are to be shown, each is shown by a chance drawn from its index. The chance is
+    three deviations below the share wanted, so that not more are shown. Renders show all. What is held back stays in
+    the geometry as bare vertices, for the geometry pass to read: as an instance, which modifiers after this one leave
+    alone as they do the points, and which Blender refuses to apply, where it would keep these vertices and drop the
+    points. Viewports draw the vertices of a mesh that has no edges, so that it gets one, of no length, whose ends are
+    numbered 0.
+    """
+    links = group.links
+    graph = _Graph(group)
+    number = graph.node("FunctionNodeIntegerMath", operation="ADD")  # floats cannot count beyond 16 million
+    number.inputs[1].default_value = 1
+    links.new(graph.out("GeometryNodeInputIndex"), number.inputs[0])
+    numbered = graph.node("GeometryNodeStoreNamedAttribute", data_type="INT", domain="POINT")
+    numbered.inputs["Name"].default_value = ORDER
+    links.new(entry.outputs["Geometry"], numbered.inputs["Geometry"])
+    links.new(number.outputs[0], numbered.inputs["Value"])
+    size = graph.node("GeometryNodeAttributeDomainSize")
+    links.new(entry.outputs["Geometry"], size.inputs["Geometry"])
+    most, count = entry.outputs[MOST_SHOWN], size.outputs["Point Count"]
+    wanted = graph.math("SUBTRACT", most, graph.math("MULTIPLY", graph.math("SQRT", most), 3.0))
+    limited = graph.math("MULTIPLY", graph.math("GREATER_THAN", count, most), graph.out("GeometryNodeIsViewport"))
+    drawn = graph.math(
+        "LESS_THAN", graph.out("FunctionNodeRandomValue", data_type="FLOAT"), graph.math("DIVIDE", wanted, count)
+    )
+    parted = graph.node("GeometryNodeSeparateGeometry", domain="POINT")
+    links.new(numbered.outputs["Geometry"], parted.inputs["Geometry"])
+    links.new(graph.math("MAXIMUM", drawn, graph.math("SUBTRACT", 1.0, limited)), parted.inputs["Selection"])
+    place = graph.node("GeometryNodeSampleIndex", data_type="FLOAT_VECTOR", domain="POINT")
+    links.new(entry.outputs["Geometry"], place.inputs["Geometry"])
+    links.new(graph.out("GeometryNodeInputPosition"), graph.enabled(place.inputs, "Value"))
+    edge = graph.node("GeometryNodeMeshLine", mode="OFFSET")
+    edge.inputs["Count"].default_value = 2
+    edge.inputs["Offset"].default_value = (0.0, 0.0, 0.0)
+    links.new(graph.enabled(place.outputs, "Value"), edge.inputs["Start Location"])
+    with_edge = graph.node("GeometryNodeJoinGeometry")
+    links.new(edge.outputs["Mesh"], with_edge.inputs["Geometry"])
+    links.new(parted.outputs["Inverted"], with_edge.inputs["Geometry"])
+    instance = graph.node("GeometryNodeGeometryToInstance")
+    links.new(with_edge.outputs["Geometry"], instance.inputs["Geometry"])
+    held = graph.node("GeometryNodeSwitch", input_type="GEOMETRY")
+    links.new(limited, held.inputs["Switch"])
+    links.new(instance.outputs["Instances"], held.inputs["True"])
+    thinned = graph.math("SQRT", graph.math("DIVIDE", count, graph.math("MAXIMUM", most, 1.0)))
+    growth = graph.math("ADD", 1.0, graph.math("MULTIPLY", limited, graph.math("SUBTRACT", thinned, 1.0)))
+    return parted.outputs["Selection"], held.outputs["Output"], graph.math("MINIMUM", growth, _LARGEST_GROWTH)
+
+
+class _Graph:
+    """Short hands for building a node group."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+
+    def node(self, kind: str, **settings: Any) -> Any:
+        made = self._group.nodes.new(kind)
+        for name, value in settings.items():
+            setattr(made, name, value)
+        return made
+
+    def out(self, kind: str, **settings: Any) -> Any:
+        """The first output of a new node that its settings leave."""
+        return self.enabled(self.node(kind, **settings).outputs)
+
+    def math(self, operation: str, *inputs: Any) -> Any:
+        """The output of a new Math node; inputs are sockets or numbers."""
+        made = self.node("ShaderNodeMath", operation=operation)
+        for socket, value in zip(made.inputs, inputs, strict=False):
+            if isinstance(value, (int, float)):
+                socket.default_value = value
+            else:
+                self._group.links.new(value, socket)
+        return made.outputs[0]
+
+    @staticmethod
+    def enabled(sockets: Any, name: str = "") -> Any:
+        """Nodes have sockets of one name for every type of data: the one that is in use."""
+        return next(socket for socket in sockets if socket.enabled and name in ("", socket.name))
+
+
+def show_at_most(obj: bpy.types.Object, count: int) -> None:
+    """Let viewports show at most `count` points of a cache; its data, renders and the geometry pass keep all.
+
+    Caches of files made before this was possible get the node group that can. Nothing happens where the artist removed
+    the modifier.
+    """
+    for modifier in obj.modifiers:
+        group: Any = modifier.node_group if modifier.type == "NODES" else None  # type: ignore[attr-defined]
+        if group is None or not group.get(MARK):
+            continue
+        if group.get(MARK) != _GROUP:
+            group = modifier.node_group = points_node_group(cache_material())  # type: ignore[attr-defined]
+        socket = next(item for item in group.interface.items_tree if item.name == MOST_SHOWN)
+        versions.set_modifier_input(modifier, socket.identifier, count)

@@ -1,0 +1,1 @@
+"""The camera's path through the cache."""

@@ -1,0 +1,163 @@
+"""Coverage check: what the camera's path sees of the 3D cache, kept on the scene and marked on its timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core.errors import CacheError
+from ...core.progress import Job, Progress
+from ...core.render import coverage, splatting
+from ...core.render.coverage import Limits, PathCoverage, PathWarning, View
+from ..app import access
+from ..cache import cache_objects
+from ..captures import capture_objects, images
+from . import camera_path
+
+KEY = "pantheon360_coverage"
+"""Custom property of the scene that holds the last check."""
+
+MARKER = "360° "
+"""What our timeline markers begin with; all others are the artist's."""
+
+IMAGE = "Cache Coverage"
+
+WIDTH = 256
+"""Pixels round the horizon at which views are judged: finer ones see between the points of any cache."""
+
+_TITLES = {"leaves": "leaves cache", "touches": "touches cache", "fast": "too fast"}
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The last check of a scene: the path and its warnings."""
+
+    path: PathCoverage
+    warnings: tuple[PathWarning, ...]
+
+
+def check(
+    scene: bpy.types.Scene, frames: Sequence[int] | None = None, limits: Limits | None = None, width: int = WIDTH
+) -> Job[Checked]:
+    """Check the path of the scene's camera against its cache, as the cache stands at the current frame.
+
+    frames: numbers, ascending; None takes the scene's range. The reference is what the best of the captures sees.
+    Raises RenderError without camera or frames, CacheError without points.
+    """
+    limits = limits or Limits()
+    name = scene.name
+    numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene)
+    fps = scene.render.fps / scene.render.fps_base
+    depsgraph = access.evaluated(scene)
+    points = _points(depsgraph)
+    eyes = [capture_objects.pose(obj, depsgraph) for obj in capture_objects.in_scene(scene)]
+    poses = yield from camera_path.poses(access.scene_named(name), numbers)
+    reference, views = 0.0, []
+    for index, eye in enumerate(eyes):
+        yield Progress("Coverage of the captures", index, len(eyes))
+        reference = max(reference, coverage.view(points, eye, width).covered)
+    for index, pose in enumerate(poses):
+        yield Progress("Checking coverage", index, len(poses), text=f"frame {numbers[index]}")
+        views.append(coverage.view(points, pose, width))
+    yield Progress("Checking the camera's way")
+    clear = coverage.way_clear(points, poses, np.array([view.nearest for view in views]), limits.clearance)
+    path = coverage.path(numbers, poses, views, clear, fps, reference)
+    return Checked(path, tuple(coverage.warnings(path, limits)))
+
+
+def store(scene: bpy.types.Scene, checked: Checked) -> None:
+    """Keep a check on the scene, in place of the one before."""
+    kept: dict[str, Any] = {"version": _VERSION, "reference": checked.path.reference}
+    for field in fields(PathCoverage):
+        values = getattr(checked.path, field.name)
+        if isinstance(values, np.ndarray):
+            kept[field.name] = np.nan_to_num(values, posinf=1e30).tolist()
+    kept["warnings"] = [asdict(each) for each in checked.warnings]
+    scene[KEY] = kept
+
+
+def stored(scene: bpy.types.Scene) -> Checked | None:
+    """The last check of a scene; None where there is none that this version understands."""
+    kept: Any = scene.get(KEY)
+    try:
+        if kept is None or kept["version"] != _VERSION:
+            return None
+        arrays = {
+            each.name: np.array(kept[each.name][:], np.int64 if each.name == "frames" else np.float64)
+            for each in fields(PathCoverage)
+            if each.name != "reference"
+        }
+        if len({len(values) for values in arrays.values()}) != 1:
+            return None
+        for values in arrays.values():
+            if values.dtype == np.float64:
+                values[values >= 1e30] = np.inf
+        found = [PathWarning(each["kind"], each["first"], each["last"], each["text"]) for each in kept["warnings"]]
+        return Checked(PathCoverage(**arrays, reference=float(kept["reference"])), tuple(found))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def mark(scene: bpy.types.Scene, checked: Checked) -> None:
+    """Mark the first frame of each warning on the timeline, in place of our markers of the check before."""
+    unmark(scene)
+    for warning in checked.warnings:
+        scene.timeline_markers.new(f"{MARKER}{_TITLES[warning.kind]}", frame=warning.first)
+
+
+def unmark(scene: bpy.types.Scene) -> None:
+    """Remove our markers; cameras may be bound to the artist's only."""
+    for marker in list(scene.timeline_markers):
+        if marker.name.startswith(MARKER) and marker.camera is None:
+            scene.timeline_markers.remove(marker)
+
+
+def clear(scene: bpy.types.Scene) -> None:
+    """Forget the last check and remove its markers."""
+    unmark(scene)
+    if scene.get(KEY) is not None:
+        del scene[KEY]
+
+
+def of_camera(scene: bpy.types.Scene, width: int = 1024) -> tuple[View, bpy.types.Image]:
+    """What the scene's camera sees of the cache now, and a picture of it: points in their colours, holes in red.
+
+    The picture is one image of the file, exchanged each time; holes are judged at WIDTH, as in `check`.
+    Raises RenderError without camera, CacheError without points.
+    """
+    depsgraph = access.evaluated(scene)
+    pose = camera_path.pose(depsgraph)
+    cloud = cache_objects.evaluated_points(depsgraph)
+    seen = coverage.view(_points(depsgraph), pose, WIDTH)
+    frame = splatting.splat(cloud.points, cloud.colours, pose, width)
+    coarse = splatting.splat(cloud.points, cloud.colours, pose, WIDTH)
+    scale = max(width // WIDTH, 1)
+    shown = np.where(coarse.coverage[..., None], coarse.colour, np.array([200, 30, 30], np.uint8))
+    shown = np.repeat(np.repeat(shown, scale, axis=0), scale, axis=1)
+    if shown.shape == frame.colour.shape:
+        shown = np.where(frame.coverage[..., None], frame.colour, shown)
+    return seen, _exchanged(shown.astype(np.uint8))
+
+
+def _exchanged(pixels: np.ndarray) -> bpy.types.Image:
+    old = bpy.data.images.get(IMAGE)
+    made = images.from_array(IMAGE, pixels)
+    if old is not None:
+        old.user_remap(made)
+        bpy.data.images.remove(old)
+        made.name = IMAGE
+    return made
+
+
+def _points(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
+    points = cache_objects.evaluated_points(depsgraph).points
+    if not len(points):
+        raise CacheError(
+            "No points of a 3D cache are visible.", advice="Build or project one, or show it in the viewport."
+        )
+    return points

@@ -1,0 +1,140 @@
+"""The ends of the camera's path: keyframes that put the scene's own camera into captures."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+
+import bpy
+import numpy as np
+from mathutils import Euler, Matrix, Quaternion, Vector
+
+from ...core.errors import CaptureError, RenderError
+from ..app import access
+from ..captures import capture_objects
+from ..captures.capture_files import Warn
+from . import camera_path
+
+ARRIVED = 0.01
+"""Metres from a capture within which the camera stands at it."""
+
+_log = logging.getLogger(__name__)
+
+
+def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int]:
+    """Keyframe the scene's camera so that it starts at the start capture and ends at the end capture.
+
+    An end without a chosen capture is left alone; with none chosen at all the first and the last capture are taken.
+    Location is keyframed at the scene's first and last frame; with Match Orientation the rotation too, in the
+    camera's own rotation mode. Without it the camera's rotation, keyframed or not, is left as it is. Parents of the
+    camera are honoured. A scene without a camera gets one, level, looking along the way.
+    warn: told where the keyframes have no effect, for constraints or drivers hold the camera elsewhere.
+    Returns the frames that got keyframes. Raises CaptureError where the scene has no capture to go to, RenderError
+    where the camera is linked from another file.
+    """
+    ends = _ends(scene)
+    _refuse_linked(scene.camera)
+    match = bool(access.of_scene(scene).match_orientation)
+    with camera_path.frame_restored(scene):
+        poses = [(frame, capture_objects.pose(obj, camera_path.go_to(scene, frame))) for frame, obj in ends]
+        camera = scene.camera or _new_camera(scene, [pose for _, pose in poses])
+        for frame, pose in poses:
+            camera_path.go_to(scene, frame)
+            _stand_at(camera, pose, match)
+            camera.keyframe_insert("location", frame=frame)
+            if match:
+                camera.keyframe_insert(_rotation_path(camera), frame=frame)
+        missed = [frame for frame, pose in poses if _distance(camera, camera_path.go_to(scene, frame), pose) > ARRIVED]
+    scene.camera = scene.camera or camera
+    if missed:
+        warn(
+            f"{camera.name} does not stand at its capture at frame {' and '.join(map(str, missed))}: "
+            "constraints or drivers move it, too. Mute them, or let them lead it there."
+        )
+    return [frame for frame, _ in poses]
+
+
+def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
+    """Frame and capture of each end that is to be set."""
+    settings = access.of_scene(scene)
+    there = capture_objects.in_scene(scene)
+    if not there:
+        raise CaptureError(
+            f"Scene {scene.name} has no captures.",
+            advice="Import 360° photographs first.",
+            repair="pantheon360.import_captures",
+        )
+    if settings.start_capture is None and settings.end_capture is None:
+        settings.start_capture, settings.end_capture = there[0], there[-1]
+    chosen = ((scene.frame_start, settings.start_capture), (scene.frame_end, settings.end_capture))
+    ends = [(frame, obj) for frame, obj in chosen if obj is not None]
+    for _, obj in ends:
+        if obj not in there:
+            raise CaptureError(f"Capture {obj.name} is not in scene {scene.name}.", advice="Choose another one.")
+    return ends
+
+
+def _refuse_linked(camera: bpy.types.Object | None) -> None:
+    """Keyframes on data of another file would be lost when this one is saved."""
+    action = camera.animation_data.action if camera and camera.animation_data else None
+    if camera and (camera.library or (action and action.library)):
+        what = camera.name if camera.library else f"The action of {camera.name}"
+        raise RenderError(
+            f"{what} is linked from another file: keyframes would be lost when this one is saved.",
+            advice="Make it local with Object > Relations > Make Local, or choose another camera.",
+        )
+
+
+def _distance(camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, pose: np.ndarray) -> float:
+    """Metres between the evaluated camera and a pose."""
+    return float(np.linalg.norm(np.array(camera.evaluated_get(depsgraph).matrix_world)[:3, 3] - pose[:3, 3]))
+
+
+def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:
+    """Move the camera to a pose of the world, through its parents; its scale stays, its rotation too unless matched."""
+    untouched = ["scale"] if match else ["scale", *_ROTATIONS.values()]
+    kept = [(name, tuple(getattr(camera, name))) for name in untouched]
+    before = tuple(getattr(camera, _rotation_path(camera)))
+    rotation = pose[:3, :3] if match else np.array(camera.matrix_world.to_3x3().normalized())
+    target = np.eye(4)
+    target[:3, :3], target[:3, 3] = rotation, pose[:3, 3]
+    camera.matrix_world = Matrix(target.tolist()) @ Matrix.Diagonal(camera.matrix_world.to_scale().to_4d())
+    for name, value in kept:
+        setattr(camera, name, value)
+    if match:
+        _turn_the_short_way(camera, before)
+
+
+def _turn_the_short_way(camera: bpy.types.Object, before: Sequence[float]) -> None:
+    """Of the numbers that mean one rotation take those nearest to the ones before: interpolation is of numbers."""
+    if camera.rotation_mode == "QUATERNION":
+        if camera.rotation_quaternion.dot(Quaternion(before)) < 0:
+            camera.rotation_quaternion.negate()
+    elif camera.rotation_mode != "AXIS_ANGLE":
+        euler = camera.rotation_euler.copy()
+        euler.make_compatible(Euler(before, camera.rotation_mode))
+        camera.rotation_euler = euler
+
+
+def _new_camera(scene: bpy.types.Scene, poses: Sequence[np.ndarray]) -> bpy.types.Object:
+    """A camera as an artist would add it: level, looking from the first pose to the last."""
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(camera)
+    way = Vector(poses[-1][:3, 3] - poses[0][:3, 3])
+    heading = math.atan2(-way.x, way.y) if way.xy.length > 1e-6 else 0.0
+    camera.rotation_euler = (math.pi / 2, 0.0, heading)
+    access.evaluated(scene)
+    return camera
+
+
+def _rotation_path(camera: bpy.types.Object) -> str:
+    return _ROTATIONS.get(camera.rotation_mode, "rotation_euler")
+
+
+_ROTATIONS = {
+    "QUATERNION": "rotation_quaternion",
+    "AXIS_ANGLE": "rotation_axis_angle",
+    "XYZ": "rotation_euler",
+}
+"""Property that holds the rotation in each mode; every order of Euler angles shares one."""

@@ -1,0 +1,1 @@
+"""Captures: objects whose transform is the pose of a 360° photograph."""

@@ -1,0 +1,250 @@
+"""Captures in the scene: an Empty whose transform is the pose of a 360° photograph.
+
+The capture convention is the camera's: local -Z is the image centre, +Y the top. A capture that heads north (world +Y)
+therefore has rotation (90°, 0, 0). Yaw, pitch and roll level the photograph on top of the transform without changing
+it, so that parents, constraints and keyframes of the object stay the artist's.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ...core import geography
+from ...core.errors import CaptureError, PantheonError
+from ...core.panorama import cameras
+from ...core.panorama.capture import Capture
+from ...core.progress import Job, Progress
+from ..app.access import of_object, of_scene
+from . import capture_files, images, preview_sphere
+from .capture_files import Photograph, Warn
+
+COLLECTION = "Captures"
+
+SPACING = 2.0
+"""Metres between captures that do not say where they were taken."""
+
+STEEPEST = 0.2
+"""Slope between two captures above which GPS altitudes are taken for noise; half a metre is always believed."""
+
+_log = logging.getLogger(__name__)
+
+
+def in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    """The scene's captures that have an image, by name: their order is the `source` index of cache points."""
+    found = [obj for obj in scene.objects if of_object(obj).is_capture and of_object(obj).image]
+    return sorted(found, key=lambda obj: obj.name)
+
+
+def pose(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None) -> np.ndarray:
+    """Pose of a capture: its world transform without scale, then its levelling.
+
+    depsgraph: where to evaluate parents, constraints and animation; None takes the object's matrix as it stands.
+    Returns (4, 4) float64, camera-to-world. Raises PoseError where the transform is flattened or not finite.
+    """
+    evaluated = obj.evaluated_get(depsgraph) if depsgraph else obj
+    levelling = of_object(evaluated)
+    levelled = cameras.without_scale(np.array(evaluated.matrix_world, dtype=np.float64))
+    levelled[:3, :3] @= cameras.rotation_from_angles(levelling.yaw, levelling.pitch, levelling.roll)
+    return levelled
+
+
+def load(obj: bpy.types.Object, width: int | None = None, depsgraph: bpy.types.Depsgraph | None = None) -> Capture:
+    """Read a capture's pixels.
+
+    width: of the image wanted; None is the photograph's own. What the mask paints white and the nadir share are not
+    valid. Raises CaptureError where the image is missing, damaged or not a full panorama.
+    """
+    image = of_object(obj).image
+    if image is None:
+        raise CaptureError(f"Capture {obj.name} has no image.", advice="Choose one in its Pantheon360 properties.")
+    capture_files.check_full(images.checked_size(image), image.name)
+    array = images.pixels(image, width)
+    return Capture(obj.name, array, pose(obj, depsgraph), _valid(obj, array.shape[1]))
+
+
+def position(obj: bpy.types.Object) -> geography.Position | None:
+    """Where on Earth the photograph was taken, if it says so."""
+    settings = of_object(obj)
+    if not settings.has_position:
+        return None
+    altitude = float(settings.altitude) if settings.altitude else None
+    return geography.Position(float(settings.latitude), float(settings.longitude), altitude)
+
+
+def remember_position(obj: bpy.types.Object, place: geography.Position | None) -> None:
+    """Note on a capture where on Earth its photograph was taken; None leaves it as it is."""
+    if place is None:
+        return
+    settings = of_object(obj)
+    settings.has_position = True
+    settings.latitude, settings.longitude = repr(place.latitude), repr(place.longitude)
+    settings.altitude = "" if place.altitude is None else repr(place.altitude)
+
+
+def create(
+    scene: bpy.types.Scene,
+    name: str,
+    image: bpy.types.Image,
+    location: Sequence[float] = (0.0, 0.0, 0.0),
+    heading: float = 0.0,
+) -> bpy.types.Object:
+    """Add a capture and show its preview.
+
+    image: a full panorama. location: metres, world. heading: degrees clockwise from world +Y, seen from above.
+    """
+    obj = bpy.data.objects.new(name, None)
+    obj.empty_display_type = "SPHERE"
+    obj.empty_display_size = preview_sphere.RADIUS
+    obj.location = location
+    obj.rotation_euler = (math.pi / 2, 0.0, -math.radians(heading))
+    obj.matrix_world = obj.matrix_basis  # right at once, not only after the next evaluation
+    settings = of_object(obj)
+    settings.is_capture = True
+    settings.image = image
+    collection_of(scene, COLLECTION).objects.link(obj)
+    update_preview(obj)
+    return obj
+
+
+def update_preview(obj: bpy.types.Object) -> None:
+    """Make, refresh, show or hide the sphere that carries a capture's photograph, as its `show_preview` says."""
+    preview_sphere.update(obj)
+
+
+def collection_of(scene: bpy.types.Scene, name: str) -> bpy.types.Collection:
+    """The scene's own collection of that name, made where it is missing."""
+    for collection in scene.collection.children:
+        if collection.name == name or collection.name.rpartition(".")[0] == name:
+            return collection
+    collection = bpy.data.collections.new(name)
+    scene.collection.children.link(collection)
+    return collection
+
+
+def import_files(
+    scene: bpy.types.Scene, paths: Iterable[str | Path], warn: Warn = _log.warning
+) -> Job[list[bpy.types.Object]]:
+    """Import 360° photographs as captures.
+
+    GPano metadata gives the heading (the object's rotation), pitch and roll (its levelling); partial panoramas are
+    padded to the full sphere and masked. GPS positions become metres from the first capture that has one; altitudes
+    count where all have one and they are plausible, else captures stand at the scene's eye height.
+    warn: told of each file that was left out and each guess that was made.
+    Returns the new objects, in the order of the files. Raises CaptureError where no file could be imported.
+    """
+    name = scene.name
+    files = [Path(bpy.path.abspath(str(path))).absolute() for path in paths]
+    photographs: list[Photograph] = []
+    refused: list[PantheonError] = []
+    try:
+        for done, path in enumerate(files):
+            yield Progress("Importing captures", done, len(files), text=path.name)
+            try:
+                photographs.append(capture_files.read(path, warn))
+            except PantheonError as error:
+                refused.append(error)
+        yield Progress("Importing captures", len(files), len(files))
+        if not photographs:
+            raise _nothing_imported(refused)
+        for problem in refused:
+            warn(str(problem))
+        return [_add(bpy.data.scenes[name], *placed) for placed in _placed(bpy.data.scenes[name], photographs, warn)]
+    finally:
+        capture_files.forget_unused(photographs)
+
+
+def _nothing_imported(refused: list[PantheonError]) -> PantheonError:
+    if len(refused) == 1:
+        return refused[0]
+    if not refused:
+        return CaptureError("No file was chosen.", advice="Choose 360° photographs: JPEG, PNG, TIFF, EXR, HDR or WebP.")
+    listed = " ".join(each.text for each in refused[:5])
+    more = f" And {len(refused) - 5} more." if len(refused) > 5 else ""
+    return CaptureError(f"None of {len(refused)} files could be imported. {listed}{more}")
+
+
+def _add(scene: bpy.types.Scene, photograph: Photograph, location: np.ndarray) -> bpy.types.Object:
+    metadata = photograph.metadata
+    heading = (metadata.heading if metadata else None) or 0.0
+    image = bpy.data.images[photograph.image]
+    obj = create(scene, photograph.path.stem, image, tuple(location), heading)
+    settings = of_object(obj)
+    settings.source_path = str(photograph.path)
+    if photograph.mask:
+        settings.mask = bpy.data.images[photograph.mask]
+    if metadata:
+        settings.pitch = math.radians(metadata.pitch or 0.0)
+        settings.roll = math.radians(metadata.roll or 0.0)
+    remember_position(obj, photograph.position)
+    return obj
+
+
+def _placed(
+    scene: bpy.types.Scene, photographs: Sequence[Photograph], warn: Warn
+) -> list[tuple[Photograph, np.ndarray]]:
+    """Each photograph with where it goes: (3,) float64 metres, world."""
+    eye_height = of_scene(scene).eye_height
+    anchor = next((obj for obj in in_scene(scene) if position(obj)), None)
+    foot = np.array(anchor.location if anchor else (0.0, 0.0, eye_height), dtype=np.float64)
+    known = [photograph.position for photograph in photographs if photograph.position]
+    origin = position(anchor) if anchor else next(iter(known), None)
+    offsets = [geography.local_metres(place, origin) for place in known] if origin else []
+    if not _altitudes_plausible(known, origin, offsets):
+        foot[2] = eye_height
+        for offset in offsets:
+            offset[2] = 0.0
+        if len(known) + bool(anchor) > 1 and all(place.altitude is not None for place in known):
+            warn(f"GPS altitudes differ too much to be believed: the captures stand {eye_height:g} m above the ground.")
+    remaining = iter(offsets)
+    row = len(in_scene(scene)) if not origin else 0
+    placed, unplaced = [], []
+    for photograph in photographs:
+        if photograph.position:
+            location = foot + next(remaining)
+        else:
+            location = np.array([0.0 if not origin else SPACING, row * SPACING, eye_height])
+            row += 1
+            unplaced.append(photograph.path.name)
+        placed.append((photograph, location))
+    if len(unplaced) + len(in_scene(scene)) > 1 and unplaced:
+        what = "does not say where it was" if len(unplaced) == 1 else "do not say where they were"
+        warn(
+            f"{', '.join(unplaced)} {what} taken: "
+            f"placed {SPACING:g} m apart. Move the captures to where the photographs were taken."
+        )
+    return placed
+
+
+def _altitudes_plausible(
+    known: Sequence[geography.Position], origin: geography.Position | None, offsets: Sequence[np.ndarray]
+) -> bool:
+    """Whether all have an altitude and no capture is further above or below the first than a street climbs."""
+    if origin is None or origin.altitude is None or any(place.altitude is None for place in known):
+        return False
+    return all(abs(offset[2]) <= STEEPEST * np.hypot(offset[0], offset[1]) + 0.5 for offset in offsets)
+
+
+def _valid(obj: bpy.types.Object, width: int) -> np.ndarray | None:
+    """(width / 2, width) bool, False where the mask is white and in the nadir share; None where all is valid."""
+    settings = of_object(obj)
+    height = width // 2
+    valid = np.ones((height, width), np.bool_)
+    if settings.mask:
+        valid &= images.coverage(settings.mask, width) < 0.5
+    if settings.nadir > 0:
+        valid[height - round(settings.nadir * height) :] = False
+    return None if valid.all() else valid
+
+
+def register() -> None:
+    preview_sphere.register()
+
+
+def unregister() -> None:
+    preview_sphere.unregister()

@@ -1,0 +1,222 @@
+"""Blender's images as arrays of sRGB bytes, and back."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core.errors import CaptureError
+from ...core.panorama import equirectangular
+from .colour import linear_to_srgb
+
+MIDDLE_GREY = 0.18
+"""Linear value that the median luminance of a high dynamic range panorama is exposed to."""
+
+HIGH_DYNAMIC_RANGE = frozenset({"OPEN_EXR", "OPEN_EXR_MULTILAYER", "HDR"})
+"""File formats whose values are scene light rather than a photograph made for a display."""
+
+LARGEST_READ = 1 << 26
+"""Pixels (about 1 GiB as Blender hands them out) above which an image is first made smaller in C."""
+
+
+def pixels(image: bpy.types.Image, width: int | None = None) -> np.ndarray:
+    """The image as a photograph for a display.
+
+    width: width wanted; the height is then width / 2 and the resize antialiased and seamless. None keeps the size.
+    Returns (H, W, 3) uint8 sRGB, row 0 = top. Bytes of 8-bit files come back unchanged. Scene light (EXR, HDR) is
+    exposed so that its median luminance is middle grey and clipped at white; 16-bit files are only rounded.
+    Raises CaptureError where Blender cannot read the image.
+    """
+    size = checked_size(image)
+    if width is not None and size[0] * size[1] > LARGEST_READ and size[0] >= 4 * width:
+        return _pixels_of_smaller_copy(image, width)
+    array = _bytes(_floats(image), image)
+    return array if width in (None, size[0]) and not _needs_resize(array, width) else _resized(array, width)
+
+
+def checked_size(image: bpy.types.Image) -> tuple[int, int]:
+    """Width and height in pixels; loads the image. Raises CaptureError where Blender cannot read it."""
+    width, height = image.size
+    if width == 0 or height == 0:
+        path = bpy.path.abspath(image.filepath, library=image.library)
+        where = f" ({path})" if path else ""
+        missing = path and not Path(path).exists()
+        raise CaptureError(
+            f"The image {image.name}{where} {'is missing' if missing else 'cannot be read'}.",
+            advice="Find it with File > External Data > Find Missing Files."
+            if missing
+            else "Open it in an image viewer to see whether it is damaged, then import it again.",
+        )
+    return width, height
+
+
+def exposure(image: bpy.types.Image) -> float:
+    """Factor that brings the image's light to that of a photograph: 1 except for EXR and HDR files."""
+    if not is_scene_light(image):
+        return 1.0
+    return _exposure(_floats(image))
+
+
+def is_scene_light(image: bpy.types.Image) -> bool:
+    """Whether the image holds linear light without an upper limit."""
+    return bool(image.is_float) and image.file_format in HIGH_DYNAMIC_RANGE
+
+
+def coverage(image: bpy.types.Image, width: int) -> np.ndarray:
+    """How white a mask image is.
+
+    Returns (width / 2, width) float32 in 0..1, row 0 = top: the mean of the channels, whatever the mask's own size.
+    Raises CaptureError where Blender cannot read the image.
+    """
+    checked_size(image)
+    values = _floats(image)[..., :3].mean(axis=2)
+    height = width // 2
+    rows = _cell_bounds(values.shape[0], height)
+    columns = _cell_bounds(values.shape[1], width)
+    summed = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+    np.cumsum(np.cumsum(values, axis=0, dtype=np.float64), axis=1, out=summed[1:, 1:])
+    (top, bottom), (left, right) = rows, columns
+    total = (
+        summed[np.ix_(bottom, right)]
+        - summed[np.ix_(top, right)]
+        - summed[np.ix_(bottom, left)]
+        + summed[np.ix_(top, left)]
+    )
+    return np.asarray(total / np.outer(bottom - top, right - left), np.float32)
+
+
+def from_array(name: str, array: np.ndarray) -> bpy.types.Image:
+    """A new image packed into the .blend.
+
+    array: (H, W), (H, W, 3) or (H, W, 4) uint8 sRGB, row 0 = top.
+    """
+    height, width = array.shape[:2]
+    image = bpy.data.images.new(name, width, height, alpha=array.ndim == 3 and array.shape[2] == 4)
+    rgba = np.ones((height, width, 4), np.float32)
+    channels = array[..., None] if array.ndim == 2 else array
+    rgba[..., : max(3, channels.shape[2])] = channels[::-1] / np.float32(255)
+    image.pixels.foreach_set(rgba.ravel())  # type: ignore[attr-defined]
+    image.update()
+    image.pack()
+    return image
+
+
+def why_incomplete(path: Path) -> str | None:
+    """Why a JPEG or TIFF is not whole, or None.
+
+    Blender shows the missing part of these as grey or black without an error; other formats it refuses itself.
+    JPEG: no end-of-image marker after the scan. TIFF: a strip or tile beyond the end of the file.
+    """
+    data = path.read_bytes()
+    if not data:
+        return "it is empty"
+    if data[:2] == b"\xff\xd8":
+        scan = data.find(b"\xff\xda", _after_jpeg_headers(data))
+        return None if scan >= 0 and data.find(b"\xff\xd9", scan) >= 0 else "it ends in the middle of the picture"
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return None if _tiff_is_whole(data) else "it ends in the middle of the picture"
+    return None
+
+
+def _floats(image: bpy.types.Image) -> np.ndarray:
+    """(H, W, 4) float32 as Blender holds it, row 0 = top (a view)."""
+    width, height = image.size
+    flat = np.empty(width * height * 4, np.float32)
+    stored: Any = image.pixels
+    if len(stored) != len(flat):
+        raise CaptureError(f"The pixels of {image.name} cannot be read.", advice="Reload the image.")
+    stored.foreach_get(flat)
+    return flat.reshape(height, width, 4)[::-1]
+
+
+def _bytes(values: np.ndarray, image: bpy.types.Image) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of an image's floats, by blocks of rows so that no second float image is made."""
+    result = np.empty((*values.shape[:2], 3), np.uint8)
+    gain = np.float32(_exposure(values) if is_scene_light(image) else 1.0)
+    for start in range(0, len(values), 64):
+        block = values[start : start + 64]
+        if image.is_float:  # Blender hands out float images as linear light, whatever their file holds
+            block = linear_to_srgb(np.nan_to_num(block * gain, nan=0.0, posinf=1.0, neginf=0.0))
+        rounded = (block * np.float32(255) + np.float32(0.5)).astype(np.uint8)  # all four channels lie together
+        result[start : start + 64] = rounded[..., :3]
+    return result
+
+
+def _exposure(values: np.ndarray) -> float:
+    """Gain that takes the median luminance over the sphere to middle grey."""
+    step = max(1, len(values) // 256)
+    sample = values[step // 2 :: step, step // 2 :: step, :3].astype(np.float64)
+    luminance = np.nan_to_num(sample @ (0.2126, 0.7152, 0.0722), nan=0.0, posinf=0.0, neginf=0.0)
+    solid_angle = np.cos(((np.arange(len(luminance)) + 0.5) / len(luminance) - 0.5) * np.pi)
+    order = np.argsort(luminance, axis=None)
+    weight = np.cumsum(np.repeat(solid_angle, luminance.shape[1])[order])
+    median = luminance.ravel()[order[np.searchsorted(weight, weight[-1] / 2)]]
+    return float(MIDDLE_GREY / median) if median > 1e-9 else 1.0
+
+
+def _needs_resize(array: np.ndarray, width: int | None) -> bool:
+    return width is not None and array.shape[:2] != (width // 2, width)
+
+
+def _resized(array: np.ndarray, width: int | None) -> np.ndarray:
+    return equirectangular.resize(array, width or array.shape[1])
+
+
+def _pixels_of_smaller_copy(image: bpy.types.Image, width: int) -> np.ndarray:
+    """Scale a copy in C to twice the width wanted before any pixel reaches Python, then do the rest well."""
+    copy = image.copy()
+    try:
+        copy.scale(2 * width, width)
+        return _resized(_bytes(_floats(copy), copy), width)
+    finally:
+        bpy.data.images.remove(copy)
+
+
+def _cell_bounds(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+    """First source cell of each target cell and the one after its last; at least one cell each."""
+    edges = np.arange(target + 1) * source / target
+    first = np.minimum(np.floor(edges[:-1] + 1e-9).astype(int), source - 1)
+    last = np.ceil(edges[1:] - 1e-9).astype(int)
+    return first, np.maximum(last, first + 1)
+
+
+def _after_jpeg_headers(data: bytes) -> int:
+    """Offset of the first scan of a JPEG: thumbnails inside the header segments are stepped over."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xDA:
+            break
+        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            position += 1 if marker == 0xFF else 2
+            continue
+        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+    return position
+
+
+_TIFF_TYPES = {3: ("H", 2), 4: ("I", 4)}
+_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325
+
+
+def _tiff_is_whole(data: bytes) -> bool:
+    """Whether all strips and tiles of the first directory lie inside the file (TIFF 6.0, sections 2 and 15)."""
+    order = "<" if data[:2] == b"II" else ">"
+    try:
+        (directory,) = struct.unpack_from(order + "I", data, 4)
+        (entries,) = struct.unpack_from(order + "H", data, directory)
+        arrays = {}
+        for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
+            tag, kind, count = struct.unpack_from(order + "HHI", data, entry)
+            if tag in (_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES) and kind in _TIFF_TYPES:
+                letter, width = _TIFF_TYPES[kind]
+                start = entry + 8 if count * width <= 4 else struct.unpack_from(order + "I", data, entry + 8)[0]
+                arrays[tag] = struct.unpack_from(f"{order}{count}{letter}", data, start)
+    except struct.error:
+        return False
+    offsets = arrays.get(_STRIP_OFFSETS, ()) + arrays.get(_TILE_OFFSETS, ())
+    sizes = arrays.get(_STRIP_BYTES, ()) + arrays.get(_TILE_BYTES, ())
+    return all(start + size <= len(data) for start, size in zip(offsets, sizes, strict=False))

@@ -1,0 +1,41 @@
+"""Captures moved to where a reconstruction found them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ...core.jobs.reconstruct_settings import PosedCapture
+from ...core.jobs.reuse import STILL
+from ...core.panorama import cameras
+from ..app import access
+from . import capture_objects
+
+
+def place(scene: bpy.types.Scene, posed: Sequence[PosedCapture]) -> list[str]:
+    """Move captures to their solved poses; their levelling stays as the artist set it.
+
+    Returns sentences about captures that could not be moved: renamed, deleted, or held by keyframes or constraints.
+    """
+    missed = []
+    by_name = {obj.name: obj for obj in capture_objects.in_scene(scene)}
+    moved = [(by_name.get(one.name), one) for one in posed if one.registered]
+    for obj, one in moved:
+        if obj is None:
+            missed.append(f"{one.name} is not in the scene any more.")
+            continue
+        settings = access.of_object(obj)
+        levelling = cameras.rotation_from_angles(settings.yaw, settings.pitch, settings.roll)
+        world = one.pose.copy()
+        world[:3, :3] = world[:3, :3] @ levelling.T
+        scale = np.linalg.norm(np.array(obj.matrix_world, dtype=np.float64)[:3, :3], axis=0)
+        world[:3, :3] *= np.where(scale > 0, scale, 1.0)
+        obj.matrix_world = Matrix(world.tolist())
+    depsgraph = access.evaluated(scene)
+    for obj, one in moved:
+        if obj is not None and np.abs(capture_objects.pose(obj, depsgraph) - one.pose).max() > 10 * STILL:
+            missed.append(f"{obj.name} is held where it is by keyframes, a constraint or its parent's scale.")
+    return missed

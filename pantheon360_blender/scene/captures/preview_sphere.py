@@ -1,0 +1,162 @@
+"""The sphere that shows a capture's photograph around its position: seen from inside, as the camera there would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core.panorama import equirectangular
+from ..app import versions
+from ..app.access import of_object
+from . import images
+
+RADIUS = 0.5
+"""Metres; small enough that the spheres of neighbouring captures stay apart."""
+
+MESH = "Pantheon360 Preview"
+MARK = "pantheon360_preview"
+COLUMNS, ROWS = 128, 64
+
+
+def update(capture: bpy.types.Object) -> None:
+    """Make, refresh, show or hide the preview of a capture, as its `show_preview` and image say."""
+    settings = of_object(capture)
+    sphere = of(capture)
+    if settings.show_preview and settings.image:
+        sphere = sphere or _new(capture)
+        sphere.material_slots[0].material = _material(settings.image)
+        _link_where(capture, sphere)
+    if sphere:
+        sphere.hide_viewport = not (settings.show_preview and settings.image)
+
+
+def of(capture: bpy.types.Object) -> bpy.types.Object | None:
+    """The capture's preview, if it has one."""
+    return next((child for child in capture.children if child.get(MARK)), None)
+
+
+def tend() -> None:
+    """Remove previews whose capture was deleted, for nobody could select them; give duplicated captures theirs."""
+    _remove_orphans()
+    for obj in [obj for obj in bpy.data.objects if obj.type == "EMPTY" and obj.library is None]:
+        settings = of_object(obj)
+        if settings.is_capture and settings.show_preview and obj.users_scene and of(obj) is None:
+            update(obj)
+
+
+def _remove_orphans() -> None:
+    for obj in [obj for obj in bpy.data.objects if obj.get(MARK) and obj.library is None]:
+        if obj.parent is None or not obj.parent.users_scene:
+            bpy.data.objects.remove(obj)
+
+
+def _new(capture: bpy.types.Object) -> bpy.types.Object:
+    sphere = bpy.data.objects.new(f"{capture.name} Preview", _mesh())
+    sphere[MARK] = True
+    sphere.parent = capture
+    sphere.hide_select = True
+    sphere.hide_render = True
+    # Rendered viewports show it to the camera but it lights and shades nothing.
+    sphere.visible_shadow = False
+    sphere.visible_diffuse = False
+    sphere.visible_glossy = False
+    sphere.visible_transmission = False
+    sphere.visible_volume_scatter = False
+    sphere.material_slots[0].link = "OBJECT"
+    _follow_levelling(sphere, capture)
+    return sphere
+
+
+def _follow_levelling(sphere: Any, capture: bpy.types.Object) -> None:
+    """Turn the sphere as core.cameras.rotation_from_angles does, by drivers so that animation is followed, too."""
+    sphere.rotation_mode = "ZXY"  # applies roll, then pitch, then yaw: the product yaw @ pitch @ roll
+    for axis, name, sign in ((0, "pitch", ""), (1, "yaw", "-"), (2, "roll", "-")):
+        driver = sphere.driver_add("rotation_euler", axis).driver
+        driver.type = "SCRIPTED"
+        driver.expression = f"{sign}{name}"
+        variable = driver.variables.new()
+        variable.name = name
+        variable.targets[0].id = capture
+        variable.targets[0].data_path = f"pantheon360.{name}"
+
+
+def _link_where(capture: bpy.types.Object, sphere: bpy.types.Object) -> None:
+    if not sphere.users_collection:
+        for collection in capture.users_collection:
+            collection.objects.link(sphere)
+
+
+def _mesh() -> bpy.types.Mesh:
+    """A UV sphere in the capture's frame, shared by all previews; faces look inward."""
+    mesh = next((mesh for mesh in bpy.data.meshes if mesh.get(MARK) and mesh.library is None), None)
+    if mesh:
+        return mesh
+    columns, rows = np.meshgrid(np.linspace(0, 2 * ROWS, COLUMNS + 1), np.linspace(0, ROWS, ROWS + 1))
+    pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2)
+    points = equirectangular.pixels_to_directions(pixels, 2 * ROWS) * RADIUS
+    corner = (np.arange(ROWS)[:, None] * (COLUMNS + 1) + np.arange(COLUMNS)).ravel()
+    # Seen from inside, top left, bottom left, bottom right, top right: normals point to the centre.
+    faces = np.stack([corner, corner + COLUMNS + 1, corner + COLUMNS + 2, corner + 1], axis=-1)
+    mesh = bpy.data.meshes.new(MESH)
+    mesh[MARK] = True
+    mesh.from_pydata(points.tolist(), [], faces.tolist())
+    uv = np.stack([pixels[:, 0] / (2 * ROWS), 1 - pixels[:, 1] / ROWS], axis=-1)
+    layer = mesh.uv_layers.new(name="Equirectangular")
+    layer.uv.foreach_set("vector", uv[faces.ravel()].astype(np.float32).ravel())
+    mesh.materials.append(None)
+    return mesh
+
+
+def _material(image: bpy.types.Image) -> bpy.types.Material:
+    """Emission of the photograph, shared by all captures of the image."""
+    for material in bpy.data.materials:
+        if material.get(MARK) and material.library is None and _shown(material) == image:
+            return material
+    material = bpy.data.materials.new(f"{image.name} Preview")
+    material[MARK] = True
+    material.use_backface_culling = True  # from outside one looks through the near side
+    tree = versions.node_tree(material)
+    tree.nodes.clear()
+    texture = tree.nodes.new("ShaderNodeTexImage")
+    texture.image = image
+    emission = tree.nodes.new("ShaderNodeEmission")
+    emission.inputs["Strength"].default_value = images.exposure(image)
+    output = tree.nodes.new("ShaderNodeOutputMaterial")
+    emission.location, output.location = (300, 0), (500, 0)
+    tree.links.new(texture.outputs["Color"], emission.inputs["Color"])
+    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
+    tree.nodes.active = texture
+    return material
+
+
+def _shown(material: bpy.types.Material) -> bpy.types.Image | None:
+    """The image a preview material shows; an artist may have taken its texture out."""
+    nodes: Any = material.node_tree.nodes if material.node_tree else ()
+    return next((node.image for node in nodes if node.bl_idname == "ShaderNodeTexImage"), None)
+
+
+def _tend_when_idle() -> float | None:
+    """Timer: not while an operator runs that may hold on to objects, as moving the duplicates does."""
+    if any(window.modal_operators for window in bpy.context.window_manager.windows):  # type: ignore[union-attr]
+        return 0.2
+    tend()
+    return None
+
+
+@bpy.app.handlers.persistent
+def _after_change(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """Deleting a capture leaves its preview behind, duplicating it does not copy it: see to that afterwards."""
+    if depsgraph.id_type_updated("SCENE") and not bpy.app.timers.is_registered(_tend_when_idle):
+        bpy.app.timers.register(_tend_when_idle)
+
+
+def register() -> None:
+    bpy.app.handlers.depsgraph_update_post.append(_after_change)
+
+
+def unregister() -> None:
+    bpy.app.handlers.depsgraph_update_post.remove(_after_change)
+    if bpy.app.timers.is_registered(_tend_when_idle):
+        bpy.app.timers.unregister(_tend_when_idle)

@@ -1,0 +1,1 @@
+"""The geometry pass and the render engine."""

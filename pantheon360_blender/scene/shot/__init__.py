@@ -1,0 +1,1 @@
+"""From the geometry pass to the strip."""

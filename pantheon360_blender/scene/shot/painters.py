@@ -1,0 +1,86 @@
+"""The painters an artist can choose: what each still needs before it can begin, and its settings in a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import bpy
+
+from ...core.errors import JobError
+from ...core.jobs import model_places
+from ..app import preferences
+from . import diffusion_settings, models
+
+DIFFUSION = "diffusion"
+"""The diffusion painter's name in a job, and of its settings there."""
+
+ITEMS = [
+    (
+        "DRAFT",
+        "Draft",
+        "Cache points over the captures at infinity, holes filled; needs no model and no download",
+    ),
+    (
+        "DIFFUSION",
+        "Diffusion",
+        "Stable Video Diffusion conditioned on the geometry pass; needs a model and a Python with torch",
+    ),
+]
+"""Items of an enum property; in lower case, the names of the backend's painters."""
+
+
+def unset(scene: bpy.types.Scene) -> str:
+    """What the scene's painter must be told before a shot can be prepared for it; empty where nothing is missing."""
+    if _chosen(scene) == DIFFUSION and not diffusion_settings.model_of(_settings(scene)):
+        return "Name the diffusion painter's model first"
+    return ""
+
+
+def refusal(scene: bpy.types.Scene) -> str:
+    """Why the scene's painter cannot paint on this computer; empty where it may. Cheap enough for a button."""
+    if _chosen(scene) != DIFFUSION:
+        return ""
+    if reason := unset(scene):
+        return reason
+    if preferences.backend_python() is None:
+        return "Choose a Backend Python that has torch in the add-on's preferences first"
+    model = diffusion_settings.model_of(_settings(scene))
+    if models.find(model) is None and not model_places.is_hub_id(model):
+        return f"There is no model {model}; add it with: {models.HOW_TO_ADD}"
+    return ""
+
+
+def settings(scene: bpy.types.Scene, painter: str, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A painter's part of a job's settings: {"diffusion": {...}}, or {} of one without settings.
+
+    painter: its name in a job. changes: settings that go before the scene's; None leaves one to the model.
+    Raises JobError where the painter has no such settings, or no model is named.
+    """
+    changes = changes or {}
+    if painter != DIFFUSION:
+        if changes:
+            raise JobError(
+                f"{', '.join(changes)}: these are settings of the diffusion painter, and the painter is {painter}.",
+                advice="Choose the diffusion painter, or leave them away.",
+            )
+        return {}
+    for name, value in changes.items():
+        if problem := diffusion_settings.setting_error(name, value):
+            raise JobError(f"The diffusion painter's settings are wrong: {problem}.")
+    chosen = diffusion_settings.to_json(_settings(scene), changes)
+    if not chosen["model"]:
+        raise JobError(
+            "The diffusion painter has no model to paint with.",
+            advice=f"Name one; where there is none yet, add it with: {models.HOW_TO_ADD} FOLDER_OR_HUB_ID",
+            code="no-model",
+        )
+    return {DIFFUSION: chosen}
+
+
+def _chosen(scene: bpy.types.Scene) -> str:
+    return str(scene.pantheon360.painter).lower()  # type: ignore[attr-defined]
+
+
+def _settings(scene: bpy.types.Scene) -> Any:
+    return scene.pantheon360.diffusion  # type: ignore[attr-defined]

@@ -1,0 +1,231 @@
+"""A shot: everything a painter needs of a scene, written into a job folder that is complete without Blender."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core.errors import JobError, PantheonError
+from ...core.jobs.job_folder import Anchor, JobFolder
+from ...core.jobs.job_folder import Job as JobDescription
+from ...core.panorama.capture import Capture
+from ...core.points.point_cloud import PointCloud
+from ...core.progress import Job, Progress
+from ...core.render import splatting
+from ..app import access, backend_process, paths, preferences, software
+from ..app.paths import _absolute, jobs_root, shot_name
+from ..camera import camera_path
+from ..render import geometry_pass
+from . import painters, strips
+
+ANCHOR_DISTANCE = 0.01
+"""Metres within which a camera stands at a capture, so that its frame is known to look like it."""
+
+UNFINISHED = "pantheon360_unfinished"
+"""Custom property of a scene: folder of the job that was begun for it and not yet delivered."""
+
+
+def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
+    """The whole way from the scene to a strip: prepare, paint, deliver. Keyword arguments as `prepare`'s.
+
+    Returns the strip. Where painting fails or is cancelled the folder with its finished frames is kept and the scene
+    remembers it for `resume`.
+    """
+    name = scene.name
+    folder = yield from prepare(scene, **choices)
+    remember(access.scene_named(name), folder)
+    return (yield from finish(access.scene_named(name), folder))
+
+
+def resume(scene: bpy.types.Scene) -> Job[Any]:
+    """Go on with the scene's unfinished job where it stopped. Returns the strip.
+
+    Raises JobError where there is none or its folder is gone or damaged.
+    """
+    path = unfinished(scene)
+    if path is None:
+        raise JobError(f"Scene {scene.name} has no unfinished job.", advice="Generate it from the start.")
+    return (yield from finish(scene, JobFolder.open(path)))
+
+
+def unfinished(scene: bpy.types.Scene) -> Path | None:
+    """The folder of the scene's job that was begun and not delivered, or None. Cheap enough for a panel."""
+    path = scene.get(UNFINISHED)
+    return _absolute(path) if isinstance(path, str) and path else None
+
+
+def remember(scene: bpy.types.Scene, folder: JobFolder) -> None:
+    """Note a prepared job on its scene, so that `resume` finds it, in a saved file too."""
+    scene[UNFINISHED] = paths.relative_path(folder.path)
+
+
+def finish(scene: bpy.types.Scene, folder: JobFolder) -> Job[Any]:
+    """Paint what is missing of a prepared job and deliver it as a strip. Returns the strip."""
+    name = scene.name
+    try:
+        yield from backend_process.paint(folder, python())
+        strip = yield from strips.deliver(access.scene_named(name), folder)
+    except PantheonError as error:
+        advice = f"{error.advice} Finished frames are kept in {folder.path}; Resume goes on from there.".strip()
+        raise type(error)(error.text, advice=advice, code=error.code, repair=error.repair) from error
+    scene = access.scene_named(name)
+    if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
+        del scene[UNFINISHED]
+    return strip
+
+
+def prepare(
+    scene: bpy.types.Scene,
+    frames: Sequence[int] | None = None,
+    *,
+    root: Path | None = None,
+    painter: str | None = None,
+    seed: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Job[JobFolder]:
+    """Write a job folder: camera path, captures, geometry and footprint frames, anchors, settings, versions, hashes.
+
+    frames: Blender's frame numbers; None takes the scene's range and the shot's frame step.
+    root: folder in which the job's own new folder is made; None takes the scene's (`jobs_root`).
+    painter, seed: None takes the scene's settings. settings: of the painter, before the scene's (painters.settings).
+    The cache is read anew for each frame only where it differs between them. A folder that is not completed, for
+    it failed or was cancelled, is removed again.
+    Returns the sealed folder. Raises RenderError without camera or with an empty range, CaptureError without
+    captures, CacheError without points, JobError where the painter's settings are not usable, FileError where the
+    folder cannot be written.
+    """
+    name = scene.name
+    chosen = access.of_scene(scene)
+    numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene, chosen.frame_step)
+    width, near = geometry_pass.even_width(chosen.width), float(chosen.near)
+    painter = (painter or str(chosen.painter)).lower()
+    seed = str(chosen.seed).strip() if seed is None else seed
+    painting = painters.settings(scene, painter, settings)
+    yield Progress("Reading captures")
+    loaded = geometry_pass.loaded_captures(access.evaluated(scene))
+    poses, cloud = yield from _survey(access.scene_named(name), numbers)
+    folder = JobFolder.new(root or jobs_root(scene), shot_name(access.scene_named(name)))
+    try:
+        entries = []
+        for index, capture in enumerate(loaded):
+            yield Progress("Writing captures", index, len(loaded), text=capture.name)
+            entries.append(folder.write_capture(capture))
+        yield from _write_geometry(name, folder, numbers, poses, cloud, width, near)
+        yield Progress("Sealing the job folder")
+        scene = access.scene_named(name)
+        folder.seal(
+            JobDescription(
+                name=folder.name,
+                width=width,
+                fps=scene.render.fps / scene.render.fps_base,
+                frames=numbers,
+                cameras=poses,
+                captures=entries,
+                anchors=anchors(numbers, poses, loaded),
+                painter=painter,
+                settings={"near": near, **painting},
+                seed=seed,
+                software=software.versions(),
+            )
+        )
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def anchors(frames: Sequence[int], poses: np.ndarray, captures: Sequence[Capture]) -> list[Anchor]:
+    """Frames whose camera stands at a capture (within ANCHOR_DISTANCE), each with the nearest one."""
+    if not captures:
+        return []
+    places = np.array([capture.pose[:3, 3] for capture in captures])
+    found = []
+    for frame, pose in zip(frames, poses, strict=True):
+        distances = np.linalg.norm(places - pose[:3, 3], axis=1)
+        nearest = int(distances.argmin())
+        if distances[nearest] <= ANCHOR_DISTANCE:
+            found.append(Anchor(frame=int(frame), capture=captures[nearest].name))
+    return found
+
+
+def python() -> Path | None:
+    """The Python that runs the backend; None is Blender's own."""
+    return preferences.backend_python()
+
+
+class _Survey:
+    """Reads the camera at each frame, and whether the cache's points are the same at all of them."""
+
+    def __init__(self) -> None:
+        self.cloud: PointCloud | None = None
+        self.animated = False
+        self._touched = True
+
+    def __call__(self, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
+        if self._touched and not self.animated:
+            cloud = geometry_pass.points(depsgraph)
+            self.animated = self.cloud is not None and not _same_points(self.cloud, cloud)
+            self.cloud = self.cloud or cloud
+            self._touched = False
+        return camera_path.pose(depsgraph)
+
+    def frame_changed(self, _scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
+        """Handler: note whether the new frame evaluated anything that can hold cache points."""
+        updates = depsgraph.updates if depsgraph is not None else ()
+        self._touched = self._touched or any(_may_hold_points(update.id) for update in updates)
+
+
+def _survey(scene: bpy.types.Scene, frames: Sequence[int]) -> Job[tuple[np.ndarray, PointCloud | None]]:
+    """(F, 4, 4) poses of the path, and the cache's points where they are the same at every frame, else None."""
+    survey = _Survey()
+    handlers: Any = bpy.app.handlers.frame_change_post
+    handlers.append(survey.frame_changed)
+    try:
+        poses = yield from camera_path.visit(scene, frames, survey, "Camera path")
+    finally:
+        with suppress(ValueError):  # another file was read meanwhile: Blender forgets handlers then
+            handlers.remove(survey.frame_changed)
+    return np.array(poses, dtype=np.float64).reshape(-1, 4, 4), None if survey.animated else survey.cloud
+
+
+def _may_hold_points(updated: Any) -> bool:
+    """Whether an ID that a frame change evaluated is a cache or might instance one."""
+    if not isinstance(updated, bpy.types.Object):
+        return False
+    instances = updated.is_instancer or any(modifier.type == "NODES" for modifier in updated.modifiers)
+    return instances or bool(access.of_object(updated).is_cache)
+
+
+def _same_points(one: PointCloud, other: PointCloud) -> bool:
+    """Whether two clouds splat alike. Comparing a million points costs a millisecond, trusting a guess a shot."""
+    pairs = ((one.points, other.points), (one.colours, other.colours), (one.footprint, other.footprint))
+    return all(np.array_equal(a, b) if a is not None and b is not None else a is b for a, b in pairs)
+
+
+def _write_geometry(
+    name: str,
+    folder: JobFolder,
+    frames: Sequence[int],
+    poses: np.ndarray,
+    cloud: PointCloud | None,
+    width: int,
+    near: float,
+) -> Job[None]:
+    """Geometry and footprint frames. A cloud of None is read anew at every frame."""
+    for index, (frame, pose) in enumerate(zip(frames, poses, strict=True)):
+        yield Progress("Geometry pass", index, len(frames), text=f"frame {frame}")
+        points = cloud if cloud is not None else _points_at(access.scene_named(name), frame)
+        folder.write_geometry("geometry", frame, splatting.splat(points.points, points.colours, pose, width, near=near))
+        folder.write_geometry("footprint", frame, geometry_pass.footprint_frame(points, pose, width, near))
+    yield Progress("Geometry pass", len(frames), len(frames))
+
+
+def _points_at(scene: bpy.types.Scene, frame: int) -> PointCloud:
+    with camera_path.frame_restored(scene):
+        return geometry_pass.points(camera_path.go_to(scene, frame))

@@ -1,0 +1,192 @@
+"""A shot's result in the sequencer: a strip at the right frames, in a scene that leaves its colours alone.
+
+Results live in a scene of their own, "Pantheon360 Results": the artist's scene keeps its view transform, and the
+sequencer, which bakes the scene's one into what it renders, returns the very bytes of the frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core.errors import RenderError
+from ...core.jobs import painting_summary
+from ...core.jobs.job_folder import Job as JobDescription
+from ...core.jobs.job_folder import JobFolder
+from ...core.progress import Job, Progress
+from ..app import access, versions
+from ..app.paths import relative_path
+from . import video
+
+RESULTS = "Pantheon360 Results"
+CHANNELS = 128
+"""Channels of Blender's sequencer."""
+
+VIDEO_NAME = "video.mp4"
+
+
+def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None) -> Job[Any]:
+    """Put a finished job's frames into the results scene as a strip that covers the frames they were made for.
+
+    source: "FRAMES" for the lossless PNG frames, "VIDEO" for one MP4 tagged as 360° made from them; None takes the
+    scene's setting. With a frame step each image stays for the frames up to the next one, so that the strip runs
+    in time with the scene. It goes on the lowest channel that is free there: nothing is overwritten.
+    Returns the strip, which carries its whole provenance as custom properties (see `provenance`).
+    Raises JobError where frames are missing, RenderError where the encoder fails or no channel is free.
+    """
+    job = folder.job
+    name = scene.name
+    source = source or str(access.of_scene(scene).strip_source)
+    video.require_all_frames(folder)
+    holds = video.frame_holds(job.frames)
+    path = folder.path / VIDEO_NAME
+    if source == "VIDEO":
+        yield from video.encode(folder, path)
+    yield Progress("Adding strip", 0, 1)
+    results = results_scene(access.scene_named(name), job)
+    start, end = job.frames[0], job.frames[0] + sum(holds)
+    channel = free_channel(results, start, end)
+    if source == "VIDEO":
+        strip = _show_movie(results, path, job, channel, start)
+    else:
+        frames = [folder.frame_file(frame) for frame in job.frames]
+        strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
+    _make_relative(strip)
+    for key, value in provenance(folder).items():
+        strip[key] = value
+    _show_range(results, start, end)
+    _show_in_interface(results)
+    yield Progress("Adding strip", 1, 1)
+    return strip
+
+
+def results_scene(scene: bpy.types.Scene, job: JobDescription) -> bpy.types.Scene:
+    """The scene that holds results at this size and rate, made where there is none yet.
+
+    A results scene whose resolution or rate differs is left alone and another one made: changing it would falsify
+    the strips that it has.
+    """
+    size, fps = job.size, video.rate(job)
+    for results in bpy.data.scenes:
+        if results.get("pantheon360_results") and _fits(results, size, fps):
+            return results
+    results = bpy.data.scenes.new(RESULTS)
+    results["pantheon360_results"] = True
+    video.use_exact_colours(results)
+    video.set_rate(results, fps)
+    render = results.render
+    render.resolution_x, render.resolution_y = size
+    render.resolution_percentage = 100
+    results.frame_start, results.frame_end = scene.frame_start, scene.frame_end
+    results.sequence_editor_create()
+    return results
+
+
+def free_channel(scene: bpy.types.Scene, start: int, end: int) -> int:
+    """The lowest channel without a strip in frames `start` to `end` - 1. Raises RenderError where all are taken."""
+    editor = scene.sequence_editor
+    taken = set()
+    for strip in versions.strips(editor) if editor else ():
+        first, after = versions.strip_range(strip)
+        if first < end and start < after:
+            taken.add(strip.channel)
+    for channel in range(1, CHANNELS + 1):
+        if channel not in taken:
+            return channel
+    raise RenderError(
+        f"All {CHANNELS} channels of scene {scene.name} have strips in frames {start} to {end - 1}.",
+        advice="Move or delete some of them, then deliver the job again.",
+    )
+
+
+def provenance(folder: JobFolder) -> dict[str, Any]:
+    """What made a strip, as custom properties: JSON for programs, a few plain values for people.
+
+    The job's folder is relative to the .blend where both lie on one drive, so that they can be moved together.
+    """
+    job = folder.job
+    record = painting_summary.read(folder)
+    values = {
+        "pantheon360_job": json.dumps(_history(folder, record), ensure_ascii=False),
+        "pantheon360_folder": relative_path(folder.path),
+        "pantheon360_painter": f"{job.painter}: {painting_summary.label(record)}" if record else job.painter,
+        "pantheon360_licence": painting_summary.licence(record) if record else "",
+        "pantheon360_seed": job.seed,
+        "spherical": "equirectangular",
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def _history(folder: JobFolder, record: dict[str, Any] | None) -> dict[str, Any]:
+    """record: what painted it, where that was written (painting.read)."""
+    job = folder.job
+    return {
+        "id": job.id,
+        "name": job.name,
+        "folder": relative_path(folder.path),
+        "projection": "equirectangular",
+        "width": job.width,
+        "fps": job.fps,
+        "frames": list(job.frames),
+        "painter": job.painter,
+        "settings": job.settings,
+        **({"painting": record} if record else {}),
+        "seed": job.seed,
+        "captures": [
+            {"name": entry["name"], "pose": np.asarray(entry["pose"], dtype=np.float64).tolist()}
+            for entry in job.captures
+        ],
+        "anchors": job.anchors,
+        "cameras_sha256": cameras_hash(job.cameras),
+        "inputs": job.inputs,
+        "software": job.software,
+    }
+
+
+def cameras_hash(cameras: Any) -> str:
+    """SHA-256 of the camera path: (F, 4, 4) matrices as little-endian float64, row by row."""
+    return hashlib.sha256(np.ascontiguousarray(cameras, dtype="<f8").tobytes()).hexdigest()
+
+
+def _show_movie(results: bpy.types.Scene, path: Path, job: JobDescription, channel: int, start: int) -> Any:
+    editor = results.sequence_editor or results.sequence_editor_create()
+    strip = versions.strips(editor).new_movie(
+        name=job.name, filepath=str(path), channel=channel, frame_start=start, fit_method="ORIGINAL"
+    )
+    strip.colorspace_settings.name = "sRGB"
+    return strip
+
+
+def _make_relative(strip: Any) -> None:
+    """Let the strip find its files beside the .blend, so that both can be moved together."""
+    if strip.type == "IMAGE":
+        strip.directory = relative_path(Path(strip.directory))
+    else:
+        strip.filepath = relative_path(Path(strip.filepath))
+
+
+def _fits(results: bpy.types.Scene, size: tuple[int, int], fps: tuple[int, float]) -> bool:
+    render = results.render
+    same_rate = abs(render.fps / render.fps_base - fps[0] / fps[1]) < 1e-3
+    return (render.resolution_x, render.resolution_y) == size and same_rate
+
+
+def _show_range(results: bpy.types.Scene, start: int, end: int) -> None:
+    """Widen the results' range to the strip; the first one sets it."""
+    if len(versions.strips(results.sequence_editor)) == 1:
+        results.frame_start, results.frame_end = max(start, 0), max(end - 1, 0)
+    else:
+        results.frame_start = max(min(results.frame_start, start), 0)
+        results.frame_end = max(results.frame_end, end - 1)
+
+
+def _show_in_interface(results: bpy.types.Scene) -> None:
+    """Give the workspace's sequencer the results to show where it shows nothing yet."""
+    workspace = bpy.context.workspace
+    if workspace is not None and getattr(workspace, "sequencer_scene", results) is None:
+        versions.set_sequencer_scene(bpy.context, results)

@@ -1,0 +1,189 @@
+"""A shot's frames as one MP4: Blender's own encoder in a scene that leaves the colours alone, then the 360° tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core import files
+from ...core.errors import JobError, MetadataError, RenderError
+from ...core.formats import spherical_video
+from ...core.jobs.job_folder import Job as JobDescription
+from ...core.jobs.job_folder import JobFolder
+from ...core.progress import Job, Progress
+from ..app import versions
+
+QUALITY = {"HIGH": "HIGH", "VISUALLY_LOSSLESS": "PERC_LOSSLESS", "LOSSLESS": "LOSSLESS"}
+"""Constant rate factors by what they promise.
+
+LOSSLESS is Y'CbCr 4:4:4 of 10 bits, which few players decode. Decoded and rounded to 8 bits it is the very sRGB bytes:
+its rounding is at most 0.41 of one (BT.709, blue). Of 8 bits it would be up to 2 off.
+"""
+
+FULL_SCALE = 256 / 257
+"""FFmpeg takes 16-bit RGB, in which Blender hands 10-bit video over, for 8.8 bits, so that white, 65535, is 255.996."""
+
+
+def encode(folder: JobFolder, target: Path, *, quality: str = "VISUALLY_LOSSLESS") -> Job[Path]:
+    """Encode a job's frames as H.264 in an MP4 and tag it as monoscopic 360° (V1 and V2).
+
+    With a frame step each image is repeated, so that the video runs in time with the scene.
+    quality: a key of QUALITY.
+    The file appears complete or not at all. The temporary scene is removed whichever way this ends.
+    Returns `target`. Raises JobError where frames are missing, RenderError where the encoder fails, FileError where
+    the target cannot be written.
+    """
+    job = folder.job
+    yield Progress("Encoding video", 0, 2)
+    require_all_frames(folder)
+    images, holds = [folder.frame_file(frame) for frame in job.frames], frame_holds(job.frames)
+    with files.explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    untagged = target.with_name(f".{target.stem}.untagged.mp4")
+    try:
+        with _scene(job.size, rate(job)) as scene:
+            strip = show_images(scene, images, frame_start=1, channel=1, holds=holds)
+            if quality == "LOSSLESS":
+                strip.use_float, strip.color_multiply = True, FULL_SCALE
+            scene.frame_start, scene.frame_end = 1, sum(holds)
+            _render_video(scene, untagged, quality)
+        yield Progress("Encoding video", 1, 2)
+        _tag(untagged, target)
+    finally:
+        untagged.unlink(missing_ok=True)
+    yield Progress("Encoding video", 2, 2)
+    return target
+
+
+def require_all_frames(folder: JobFolder) -> None:
+    """Raise JobError where a frame of the job is missing or damaged."""
+    finished = set(folder.finished_frames())
+    missing = [frame for frame in folder.job.frames if frame not in finished]
+    if missing:
+        count = len(folder.job.frames)
+        raise JobError(
+            f"{folder.path.name} has {len(finished)} of {count} frames; frame {missing[0]} is missing.",
+            advice="Run the job again: it goes on where it stopped.",
+        )
+
+
+def frame_holds(frames: Sequence[int]) -> list[int]:
+    """How many frames each image of a job stays for: until the next one, the last as long as the one before it.
+
+    Raises JobError where the frames do not ascend, so that no strip could show them in time.
+    """
+    gaps = np.diff(list(frames)).tolist()
+    if any(gap < 1 for gap in gaps):
+        raise JobError("The job's frames do not ascend, so no strip can show them in time.")
+    return [*gaps, gaps[-1] if gaps else 1]
+
+
+def rate(job: JobDescription) -> tuple[int, float]:
+    """Frames per second as Blender keeps them: a whole number and what it is divided by (24, 1.001)."""
+    whole = max(round(job.fps), 1)
+    return whole, whole / job.fps
+
+
+def show_images(
+    scene: bpy.types.Scene,
+    images: Sequence[Path],
+    *,
+    frame_start: int,
+    channel: int,
+    holds: Sequence[int] | None = None,
+    name: str = "",
+) -> Any:
+    """Add an image strip of these files, all in one folder, each staying for as many frames as `holds` says."""
+    editor = scene.sequence_editor or scene.sequence_editor_create()
+    strip = versions.strips(editor).new_image(
+        name=name or images[0].stem,
+        filepath=str(images[0]),
+        channel=channel,
+        frame_start=frame_start,
+        fit_method="ORIGINAL",
+    )
+    repeated = [image for image, hold in zip(images, holds or [1] * len(images), strict=True) for _ in range(hold)]
+    for image in repeated[1:]:
+        strip.elements.append(image.name)
+    strip.colorspace_settings.name = "sRGB"
+    return strip
+
+
+def use_exact_colours(scene: Any) -> None:
+    """Make the scene's output the very sRGB bytes of its images: nothing but the Standard view, no dithering."""
+    scene.display_settings.display_device = "sRGB"
+    view = scene.view_settings
+    view.view_transform = "Standard"
+    view.look = "None"
+    view.exposure, view.gamma = 0.0, 1.0
+    view.use_curve_mapping = False
+    scene.sequencer_colorspace_settings.name = "sRGB"
+    scene.render.dither_intensity = 0.0
+
+
+def set_rate(scene: bpy.types.Scene, fps: tuple[int, float]) -> None:
+    """Set the scene's frames per second as Blender keeps them: a whole number and what it is divided by."""
+    scene.render.fps, scene.render.fps_base = fps
+
+
+@contextmanager
+def _scene(size: tuple[int, int], fps: tuple[int, float]) -> Iterator[bpy.types.Scene]:
+    scene = bpy.data.scenes.new("Pantheon360 Encoding")
+    try:
+        use_exact_colours(scene)
+        set_rate(scene, fps)
+        render = scene.render
+        render.resolution_x, render.resolution_y = size
+        render.resolution_percentage = 100
+        render.use_sequencer, render.use_compositing = True, False
+        render.use_stamp = render.use_border = render.use_multiview = False
+        yield scene
+    finally:
+        bpy.data.scenes.remove(scene)
+
+
+def _render_video(scene: Any, target: Path, quality: str) -> None:
+    render = scene.render
+    versions.set_video_output(render.image_settings)
+    render.image_settings.color_mode = "RGB"
+    render.image_settings.color_depth = "10" if quality == "LOSSLESS" else "8"
+    settings = render.ffmpeg
+    settings.format, settings.codec, settings.audio_codec = "MPEG4", "H264", "NONE"
+    settings.constant_rate_factor, settings.ffmpeg_preset = QUALITY[quality], "GOOD"
+    settings.gopsize = max(round(render.fps / render.fps_base / 2), 1)  # half a second: scrubbing stays quick
+    settings.use_autosplit = False
+    render.filepath = str(target).replace("{", "{{").replace("}", "}}")  # or Blender takes them for its variables
+    render.use_file_extension = False
+    render.use_overwrite = True
+    _explained(lambda: bpy.ops.render.render("EXEC_DEFAULT", animation=True, scene=scene.name), target)
+    if not target.exists() or not target.stat().st_size:
+        raise RenderError(
+            f"Blender's encoder wrote no video to {target.parent}.",
+            advice="Usually the disk is full: free some space, then run it again. The console has its own message.",
+        )
+
+
+def _tag(untagged: Path, target: Path) -> None:
+    """Tag what the encoder made. It says nothing of a disk that was full: its file is then not whole."""
+    try:
+        spherical_video.tag(untagged, target)
+    except MetadataError as error:
+        raise RenderError(
+            f"Blender's encoder did not finish the video in {target.parent}.",
+            advice="Usually the disk is full: free some space, then run it again.",
+        ) from error
+
+
+def _explained(render: Callable[[], Any], target: Path) -> None:
+    try:
+        render()
+    except RuntimeError as error:
+        raise RenderError(
+            f"Blender's encoder failed on {target.parent}: {str(error).strip()}",
+            advice="Check that the disk is writable and has room, then run it again.",
+        ) from error

@@ -1,0 +1,350 @@
+"""What other programs made, in the scene: points become the 3D cache, pictures with poses become captures."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from ...core import importers
+from ...core.errors import ImageError, PantheonError
+from ...core.formats import exr
+from ...core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError
+from ...core.importers.joining import at_offset, joined, without_captures
+from ...core.jobs.reconstruct_settings import PosedCapture
+from ...core.points import spacing
+from ...core.progress import Job, Progress
+from ..app import access, preferences
+from ..app.access import of_object
+from ..app.paths import jobs_root
+from ..cache import cache_merge, cache_objects
+from ..cache.cache_merge import MERGE, REPLACE
+from ..captures import capture_files, capture_objects, images, placing
+from ..captures.capture_files import Photograph
+from . import backend_import
+
+SUFFIXES = (".ply", ".las", ".laz", ".e57", ".npz", ".json", ".bin", ".txt")
+"""Of files that are points, or points and pictures with poses; folders may be, too."""
+
+
+OFFSET = "pantheon360_offset"
+"""Custom property of a cache object: metres (x, y, z) to add to its points to get the surveyed coordinates."""
+
+PICTURE = "pantheon360_picture"
+"""Custom property of an imported camera: the picture that was taken from where it stands."""
+
+
+POSES = "Imported Poses"
+"""Collection of the cameras that stand where perspective pictures were taken."""
+
+SOURCES = tuple(source for source in importers.SOURCES if not source.name.startswith("depth-"))
+"""What Blender reads itself; a depth image belongs to a capture and is brought in by depth_points."""
+
+_VIPE = "vipe"
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What an import brought into the scene.
+
+    cache: name of the cache object, None where no points came. points: how many are new. captures: names of the
+    captures that are new or were moved. cameras: how many perspective pictures came as cameras. notes: what the artist
+    should know. text: one sentence on all of it.
+    """
+
+    cache: str | None
+    points: int
+    captures: list[str]
+    cameras: int
+    notes: list[str]
+    text: str
+
+
+def bring_in(
+    scene: bpy.types.Scene,
+    paths: Sequence[Path],
+    *,
+    result: str = REPLACE,
+    with_captures: bool = True,
+    limit: int = Options.limit,
+    **options: Any,
+) -> Job[Brought]:
+    """Bring files or folders of other programs into a scene, all of them as one import.
+
+    result: REPLACE or MERGE, of the cache's points. with_captures: whether pictures come, too. limit: most points that
+    come in; more are thinned by voxel, and a note says so. options: `voxel`, `up`, `scale` and `every` of
+    importers.Options.
+    Where it fails or is cancelled, nothing in the scene has changed.
+    Raises SourceError, MissingLibraryError, FileError, PointCloudError and ImageError where a file cannot be read;
+    BackendError where the backend cannot be started; CacheError where the cache is being edited.
+    """
+    name, root = scene.name, jobs_root(scene)
+    if not paths:
+        raise SourceError("No file was chosen.", advice=f"Choose {', '.join(SUFFIXES)}, or a folder.")
+    _refuse_unchangeable(scene)
+    extracted: list[Path] = []
+    try:
+        imported = yield from _read_all(paths, root, extracted, limit, options)
+        return (yield from _brought(name, imported, result, with_captures, _names(paths)))
+    finally:
+        _forget_extracted(extracted)
+
+
+def _brought(scene_name: str, imported: Imported, result: str, with_captures: bool, what: str) -> Job[Brought]:
+    """Bring what was read into the scene; all that changes it is done at once."""
+    if imported.cloud is not None and imported.cloud.footprint is None:
+        yield Progress("Measuring the spacing of points")
+        known = spacing.footprints(imported.cloud.points)
+        imported = replace(imported, cloud=replace(imported.cloud, footprint=known))
+    photographs: dict[int, Photograph] = {}
+    notes = list(imported.notes)
+    try:
+        if with_captures:
+            yield from _read_pictures(scene_name, imported.captures, photographs, notes)
+        else:
+            imported = without_captures(imported)
+        yield Progress("Bringing the points into the scene")
+        scene = access.scene_named(scene_name)
+        return _deliver(scene, replace(imported, notes=tuple(notes)), photographs, result, what)
+    finally:
+        capture_files.forget_unused(photographs.values())
+
+
+def _refuse_unchangeable(scene: bpy.types.Scene) -> None:
+    if (found := cache_objects.find(scene)) is not None:
+        cache_objects.refuse_unchangeable(found)
+
+
+def _read_all(
+    paths: Sequence[Path], root: Path, extracted: list[Path], limit: int, options: dict[str, Any]
+) -> Job[Imported]:
+    """All files as one import; however many there are, a few times `limit` points are held."""
+    parts: list[Imported] = []
+    given = 0
+    for path in paths:
+        parts.append((yield from read(path, root, extracted, limit=limit, **options)))
+        given += _count(parts[-1])
+        if sum(map(_count, parts)) > 2 * limit:
+            yield Progress("Joining files", text=path.name)
+            parts = [joined(parts, limit)]
+    imported = joined(parts, limit)
+    if given > _count(imported):
+        note = f"{given:,} points of {len(paths)} files were thinned to {_count(imported):,} by voxels."
+        imported = replace(imported, notes=(*imported.notes, note))
+    return imported
+
+
+def _count(imported: Imported) -> int:
+    return 0 if imported.cloud is None else len(imported.cloud)
+
+
+def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[Imported]:
+    """Read a file or folder here, or in the backend where it takes a library or a video is to be decoded.
+
+    root: folder for pictures that lie inside a file; the folder made there is added to `extracted`. Raises as
+    `bring_in` does.
+    """
+    _refuse_pictures(path)
+    try:
+        if importers.source_of(path, SOURCES).name != _VIPE or preferences.backend_python() is None:
+            steps = importers.open_source(path, sources=SOURCES, decoders=Decoders(picture=decoded), **options)
+            return (yield from steps)
+    except (MissingLibraryError, exr.UnsupportedExrError):
+        yield Progress("Starting the backend", text=path.name)
+    return (yield from backend_import.read(path, root, extracted, **options))
+
+
+def decoded(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of any picture file that Blender reads. Raises ImageError."""
+    if reason := images.why_incomplete(path):
+        raise ImageError(f"{path} is damaged: {reason}.", advice="Copy or export it again.")
+    image = None
+    try:
+        image = bpy.data.images.load(str(path))
+        return images.pixels(image)
+    except (RuntimeError, PantheonError) as error:
+        raise ImageError(f"{path} cannot be decoded: {str(error).strip()}") from error
+    finally:
+        if image is not None:
+            bpy.data.images.remove(image)
+
+
+def _refuse_pictures(path: Path) -> None:
+    if path.suffix.lower() in (".png", ".exr", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".hdr"):
+        raise SourceError(
+            f"{path.name} is a picture.",
+            advice="Import a 360° photograph as a capture; a depth image of it by Points from Depth Image.",
+        )
+
+
+# Pictures
+
+
+def _read_pictures(
+    scene_name: str, wanted: Sequence[ImportedCapture], photographs: dict[int, Photograph], notes: list[str]
+) -> Job[None]:
+    """Load the panoramas that no capture of the scene shows yet; those that cannot be used become notes."""
+    for index, each in enumerate(wanted):
+        yield Progress("Reading pictures", index, len(wanted), text=each.name)
+        if not each.panoramic or each.image is None or _same(access.scene_named(scene_name), each) is not None:
+            continue
+        try:
+            photographs[index] = capture_files.read(each.image, notes.append)
+        except PantheonError as error:
+            notes.append(str(error))
+
+
+def _same(scene: bpy.types.Scene, wanted: ImportedCapture) -> bpy.types.Object | None:
+    """The capture that shows the same photograph: by its file, of which this may be a copy, or by its name where the
+    picture was not found."""
+    for obj in capture_objects.in_scene(scene):
+        settings = of_object(obj)
+        known = [bpy.path.abspath(text) for text in (settings.source_path, settings.image.filepath) if text]
+        if wanted.image is None and wanted.name in (obj.name, *(Path(text).stem for text in known)):
+            return obj
+        if wanted.image is not None and any(_is_same_file(Path(text), wanted.image) for text in known):
+            return obj
+    return None
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """A picture inside a scan lies in another file whenever it is taken out."""
+    try:
+        return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
+    except (OSError, ValueError):
+        return False
+
+
+def _forget_extracted(folders: Sequence[Path]) -> None:
+    """Remove pictures that were taken out of a file, but those that captures show."""
+    shown = {os.path.realpath(bpy.path.abspath(image.filepath)) for image in bpy.data.images if image.filepath}
+    for folder in folders:
+        for picture in sorted(folder.glob("*/*")):
+            if os.path.realpath(picture) not in shown:
+                picture.unlink(missing_ok=True)
+        for empty in (*folder.glob("*"), folder):
+            with suppress(OSError):
+                empty.rmdir()
+
+
+# Into the scene
+
+
+def _deliver(
+    scene: bpy.types.Scene, imported: Imported, photographs: dict[int, Photograph], result: str, what: str
+) -> Brought:
+    _refuse_unchangeable(scene)  # before anything changes: the artist may have begun to edit it meanwhile
+    notes = list(imported.notes)
+    found = cache_objects.find(scene)
+    if found is not None:
+        cache_merge.note_captures(scene, found)
+    merging = result == MERGE and found is not None and len(found.data.vertices) > 0  # type: ignore[union-attr]
+    if merging and found is not None and found.get(OFFSET) is not None:
+        imported = at_offset(imported, np.array(found[OFFSET], dtype=np.float64))
+    placed = _place(scene, imported.captures, photographs, notes)
+    cameras = _place_cameras(scene, imported.captures, what)
+    text = _told(_count(imported), len(placed), cameras, what)
+    name = None
+    if imported.cloud is not None:
+        order = {obj.name: index for index, obj in enumerate(capture_objects.in_scene(scene))}
+        numbers = [order.get(placed.get(index, ""), -1) for index in range(len(imported.captures))]
+        obj = (cache_merge.merge if merging else cache_objects.replace)(scene, imported.cloud.renumbered(numbers))
+        obj[cache_objects.REPORT] = "\n".join([text, *notes])
+        if not merging or imported.offset.any():
+            obj[OFFSET] = imported.offset.tolist()
+        name = obj.name
+    return Brought(name, _count(imported), sorted(placed.values()), cameras, notes, text)
+
+
+def _place(
+    scene: bpy.types.Scene, wanted: Sequence[ImportedCapture], photographs: dict[int, Photograph], notes: list[str]
+) -> dict[int, str]:
+    """Make or find the captures and move them to their poses; their names by their place in the import."""
+    placed: dict[int, str] = {}
+    for index, each in enumerate(wanted):
+        if not each.panoramic:
+            continue
+        obj = _created(scene, each, photographs[index], notes) if index in photographs else _same(scene, each)
+        if obj is not None:
+            placed[index] = obj.name
+    posed = [PosedCapture(placed[index], wanted[index].pose, True, "") for index in placed]
+    notes += placing.place(scene, posed)
+    return placed
+
+
+def _created(
+    scene: bpy.types.Scene, wanted: ImportedCapture, photograph: Photograph, notes: list[str]
+) -> bpy.types.Object:
+    """A capture of a photograph; what its metadata says of its levelling is in the pose already."""
+    obj = capture_objects.create(scene, wanted.name, bpy.data.images[photograph.image])
+    settings = of_object(obj)
+    settings.source_path = str(photograph.path)
+    capture_objects.remember_position(obj, photograph.position)
+    if photograph.mask is not None:
+        settings.mask = bpy.data.images[photograph.mask]
+    elif wanted.mask is not None:
+        try:
+            settings.mask = images.from_array(f"{wanted.name} mask", 255 - decoded(wanted.mask))
+        except ImageError as error:
+            notes.append(str(error))
+    return obj
+
+
+def _place_cameras(scene: bpy.types.Scene, wanted: Sequence[ImportedCapture], what: str) -> int:
+    """Stand a camera where each perspective picture was taken; one that is there from an earlier import is moved."""
+    flat = [each for each in wanted if not each.panoramic]
+    if not flat:
+        return 0
+    collection = capture_objects.collection_of(scene, POSES)
+    there: dict[Any, list[bpy.types.Object]] = {}
+    for obj in collection.objects:
+        if obj.type == "CAMERA":
+            there.setdefault(obj.get(PICTURE), []).append(obj)
+    lenses: dict[float | None, bpy.types.Camera] = {}
+    for each in flat:
+        angle = None if each.field_of_view is None else round(each.field_of_view, 6)
+        lens = lenses.get(angle) or lenses.setdefault(angle, _lens(angle))
+        picture = str(each.image or f"{each.name} of {what}")
+        if there.get(picture):
+            obj = there[picture].pop(0)
+        else:
+            obj = bpy.data.objects.new(each.name, lens)
+            obj[PICTURE] = picture
+            collection.objects.link(obj)
+        obj.data = lens
+        obj.matrix_world = Matrix(each.pose.tolist())
+    return len(flat)
+
+
+def _lens(angle: float | None) -> bpy.types.Camera:
+    """A camera that sees `angle` radians across; as Blender makes it where that is not known."""
+    lens = bpy.data.cameras.new("Imported Picture")
+    lens.display_size = 0.2
+    if angle is not None:
+        lens.sensor_fit = "HORIZONTAL"
+        lens.angle = angle
+    return lens
+
+
+def _told(points: int, placed: int, cameras: int, what: str) -> str:
+    parts = [(points, "point"), (placed, "capture"), (cameras, "camera of perspective pictures")]
+    parts = [(count, name) for count, name in parts if count]
+    listed = ", ".join(f"{count:,} {name if count == 1 else _plural(name)}" for count, name in parts)
+    return f"{listed or 'Nothing'} from {what}"
+
+
+def _plural(name: str) -> str:
+    first, _, rest = name.partition(" ")
+    return f"{first}s {rest}".strip()
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return paths[0].name if len(paths) == 1 else f"{len(paths)} files"

@@ -1,0 +1,232 @@
+"""The 3D cache from captures: a job folder out, the backend's work, and its results back into the scene."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core import geography
+from ...core.errors import CaptureError, PantheonError
+from ...core.formats import panorama_metadata
+from ...core.jobs import reconstruct_settings as results
+from ...core.jobs import reuse
+from ...core.jobs.job import RECONSTRUCT
+from ...core.jobs.job_folder import Job as JobDescription
+from ...core.jobs.job_folder import JobFolder
+from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
+from ...core.points.point_cloud import PointCloud
+from ...core.progress import Job, Progress
+from ..app import access, backend_process, paths, preferences, software
+from ..cache import cache_merge, cache_objects
+from ..cache.cache_objects import FOLDER, REPORT
+from ..captures import capture_objects, images
+from ..captures.placing import place
+
+FEATURE_WIDTH = 3072
+"""Pixels across at which captures are handed to the pose solver; finer ones gain nothing."""
+
+PREVIOUS = "pantheon360_reconstruction"
+"""Custom property of a scene: folder of its last reconstruction, whose finished stages the next one may take over."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a reconstruction brought into the scene.
+
+    cache: name of the object. points: how many are new. posed: captures that were registered. left: names and reasons
+    of those that were not. notes: what the artist should know. text: the whole report.
+    """
+
+    cache: str
+    points: int
+    posed: list[str]
+    left: dict[str, str]
+    notes: list[str]
+    text: str
+
+
+def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[Built]:
+    """The whole way from captures to the 3D cache: prepare, reconstruct, deliver. Arguments as `prepare`'s.
+
+    Where it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
+    """
+    name = scene.name
+    folder = yield from prepare(scene, root=root, **choices)
+    scene = access.scene_named(name)
+    scene[PREVIOUS] = paths.relative_path(folder.path)
+    yield from backend_process.paint(folder, preferences.backend_python())
+    yield Progress("Bringing the points into the scene")
+    return deliver(access.scene_named(name), folder)
+
+
+def refusal(scene: bpy.types.Scene) -> str:
+    """Why a cache cannot be built, or empty."""
+    found = len(capture_objects.in_scene(scene))
+    chosen = access.of_scene(scene)
+    if not found:
+        return "Import 360° captures first"
+    alone = chosen.reconstruction_poses == "SOLVE" or chosen.reconstruction_dense in ("SWEEP", "NONE")
+    if found == 1 and alone:
+        return "One capture alone tells no depth: add another, or project it onto geometry"
+    return ""
+
+
+# Out
+
+
+def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[JobFolder]:
+    """Write a job folder: captures at the width they are worked on, masks, poses, GPS positions and settings.
+
+    root: folder in which the job's own new folder is made; None takes the scene's. choices: any setting of
+    ReconstructionSettings, before the scene's.
+    Returns the sealed folder, with what is still valid of the scene's last reconstruction in it. Raises CaptureError
+    where a capture cannot be read or there are too few, JobError where settings contradict, FileError.
+    """
+    name = scene.name
+    settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
+    objects = [obj.name for obj in capture_objects.in_scene(scene)]
+    if len(objects) < (1 if settings.reconstructor and settings.poses != results.SOLVE else 2):
+        raise CaptureError(
+            f"{len(objects)} captures are too few to tell depth from.",
+            advice="Import another capture of the place, or project one onto geometry.",
+        )
+    folder = JobFolder.new(root or paths.jobs_root(scene), f"{paths.shot_name(scene)}-cache")
+    try:
+        entries = []
+        for index, each in enumerate(objects):
+            yield Progress("Writing captures", index, len(objects), text=each)
+            scene = access.scene_named(name)
+            loaded = capture_objects.load(
+                bpy.data.objects[each], _width(bpy.data.objects[each], settings), access.evaluated(scene)
+            )
+            entries.append(folder.write_capture(loaded))
+        yield Progress("Sealing the job folder", len(objects), len(objects))
+        folder.seal(
+            JobDescription(
+                name=folder.name,
+                kind=RECONSTRUCT,
+                captures=entries,
+                settings=settings.to_json(),
+                software=software.versions(),
+            )
+        )
+        previous = _previous(access.scene_named(name))
+        if previous is not None:
+            reuse.take_over(previous, folder)
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
+    """The scene's settings and what its captures know of their places."""
+    chosen = access.of_scene(scene)
+    weights = str(chosen.reconstruction_weights).strip()
+    return ReconstructionSettings(
+        poses=str(chosen.reconstruction_poses).lower(),
+        dense=str(chosen.reconstruction_dense).lower(),
+        width=max(64, round(chosen.reconstruction_width / 64) * 64),
+        confidence=round(float(chosen.reconstruction_confidence), 6),
+        nearest_only=bool(chosen.nearest_capture_only),
+        camera_height=round(float(chosen.eye_height), 6) or None,
+        priors=priors(capture_objects.in_scene(scene)),
+        options={"weights": _weights(weights)} if weights else {},
+    )
+
+
+def _weights(chosen: str) -> str:
+    """A folder's absolute path; a hub's id as it is."""
+    path = bpy.path.abspath(chosen)
+    return os.path.normpath(path) if chosen.startswith("//") or Path(path).is_dir() else chosen
+
+
+def priors(objects: Sequence[bpy.types.Object]) -> dict[str, dict[str, Any]]:
+    """What photographs say of where they were taken: metres in the world, and compass headings.
+
+    GPS lies in the world where the captures as they stand agree with it best, so that building again moves nothing.
+    """
+    places = {obj.name: capture_objects.position(obj) for obj in objects}
+    origin = next((place for place in places.values() if place is not None), None)
+    local = {
+        name: geography.local_metres(place, origin) for name, place in places.items() if place is not None and origin
+    }
+    stands = {obj.name: np.array(obj.matrix_world, dtype=np.float64)[:3, 3] for obj in objects}
+    shift = np.median([stands[name] - place for name, place in local.items()], axis=0) if local else np.zeros(3)
+    return {
+        obj.name: {
+            "position": (local[obj.name] + shift).tolist() if obj.name in local else None,
+            "heading": _heading(obj),
+        }
+        for obj in objects
+    }
+
+
+def _heading(obj: bpy.types.Object) -> float | None:
+    """What the photograph's own metadata says; None where its file is not there any more."""
+    path = Path(bpy.path.abspath(access.of_object(obj).source_path or ""))
+    with suppress(PantheonError, OSError):
+        return panorama_metadata.read(path).heading if path.is_file() else None
+    return None
+
+
+def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
+    """Pixels across that the stages of a job can use of a capture; an even number."""
+    own = images.checked_size(access.of_object(obj).image)[0]
+    wanted = max(settings.width, FEATURE_WIDTH) if settings.poses == results.SOLVE else settings.width
+    return min(own, max(wanted, FEATURE_WIDTH if settings.reconstructor else 0)) // 4 * 4
+
+
+# What an earlier reconstruction has finished already
+
+
+def _previous(scene: bpy.types.Scene) -> JobFolder | None:
+    path = scene.get(PREVIOUS)
+    if not isinstance(path, str) or not path:
+        return None
+    with suppress(PantheonError):
+        return JobFolder.open(Path(os.path.normpath(bpy.path.abspath(path))))
+    return None
+
+
+# Back
+
+
+def deliver(scene: bpy.types.Scene, folder: JobFolder) -> Built:
+    """Bring a finished reconstruction into a scene: poses onto captures, points into the cache, the report beside them.
+
+    Raises JobError where results are missing or damaged, PointCloudError, CacheError where the cache is being edited.
+    """
+    posed, solution = results.read_poses(folder.path)
+    report = results.read_report(folder.path)
+    cloud = _by_scene_order(scene, PointCloud.load(folder.path / results.CACHE_FILE), posed)
+    points = len(cloud)
+    merging = access.of_scene(scene).reconstruction_cache == "MERGE"
+    obj = (cache_merge.merge if merging else cache_objects.replace)(scene, cloud)
+    obj[REPORT] = report["text"]
+    obj[FOLDER] = paths.relative_path(folder.path)
+    notes = [str(note) for note in solution.get("notes", [])]
+    if ReconstructionSettings.from_json(folder.job.settings).poses != results.GIVEN:
+        notes += place(scene, posed)
+    return Built(
+        cache=obj.name,
+        points=points,
+        posed=[one.name for one in posed if one.registered],
+        left={one.name: one.reason for one in posed if not one.registered},
+        notes=notes,
+        text=report["text"],
+    )
+
+
+def _by_scene_order(scene: bpy.types.Scene, cloud: PointCloud, posed: Sequence[PosedCapture]) -> PointCloud:
+    """Sources by the captures' present order in the scene: some may have come or gone while the backend worked."""
+    order = {obj.name: index for index, obj in enumerate(capture_objects.in_scene(scene))}
+    return cloud.renumbered([order.get(one.name, -1) for one in posed])
