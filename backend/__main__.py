@@ -44,9 +44,9 @@ def main(argv: list[str] | None = None) -> int:
         from . import service
 
         return service.main()
-    from . import terminal
+    from . import run
 
-    return terminal.main(chosen.folder, as_json=chosen.json)
+    return run.main(chosen.folder, as_json=chosen.json)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pantheon360_blender.core import plugins
 from pantheon360_blender.core.version import version
 
 from .device import system_memory
@@ -161,21 +162,14 @@ def as_text(report: Report) -> str:
 
 
 def _painters() -> list[PainterReport]:
-    if importlib.util.find_spec("numpy") is None:
-        # Not even the painters' modules can be imported; the one that works everywhere else says what is missing.
-        numpy = Package("numpy", "all arithmetic", None, _how_to_get("numpy"))
-        return [PainterReport("draft", "Draft", "It needs numpy only", False, [numpy])]
-    from . import painters
-
     reports = []
-    for name in painters.names():
-        described = painters.named(name).describe()
+    for name, plugin in plugins.find(plugins.PAINTERS).items():
         packages = [
             Package(need.package, need.purpose, _version_of(need.module, need.package), _how_to_get(need.package))
-            for need in described.needs
+            for need in plugin.needs
         ]
         ready = all(package.version is not None for package in packages)
-        reports.append(PainterReport(name, described.label, described.summary, ready, packages))
+        reports.append(PainterReport(name, plugin.title, plugin.summary, ready, packages))
     return reports
 
 
@@ -189,10 +183,10 @@ def _reconstruction() -> list[StageReport]:
         lacks = sorted(package for module, package in packages.items() if importlib.util.find_spec(module) is None)
         missing = f"lacks {', '.join(lacks)}: {_how_to_get(' '.join(lacks))}" if lacks else ""
         stages.append(StageReport(name.capitalize(), not lacks, missing))
-    for name in reconstructors.names():
+    for name in reconstructors.described():
         learned = reconstructors.named(name)
         missing = learned.missing()
-        stages.append(StageReport(f"{learned.title} ({name})", not missing, missing))
+        stages.append(StageReport(f"{learned.plugin.title} ({name})", not missing, missing))
     return stages
 
 

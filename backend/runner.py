@@ -118,7 +118,9 @@ def _painted(folder: JobFolder, finished: list[int], started: str) -> progress.J
         yield step
     missing = [frame for frame in folder.job.frames if not folder.is_finished(frame)]
     if missing:
-        raise BackendError(f"The painter {painter.name} left out {len(missing)} frames, the first is {missing[0]}.")
+        raise BackendError(
+            f"The painter {folder.job.painter} left out {len(missing)} frames, the first is {missing[0]}."
+        )
 
 
 def _reconstructed(folder: JobFolder, _finished: list[int], _started: str) -> progress.Job[None]:

@@ -69,6 +69,7 @@ HOUSES: dict[str, House] = {
             "backend/lock.py",
             "backend/numba_cache.py",
             "backend/reporting.py",
+            "backend/terminal.py",
             "backend/importers",
             "backend/reconstruction",
             "backend/reconstruction/poses",

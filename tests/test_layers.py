@@ -69,8 +69,7 @@ def test_what_the_backend_says_of_itself_imports_no_learning_stack() -> None:
 import sys
 import backend.__main__, backend.doctor, backend.painters, backend.runner, backend.service
 import backend.reconstruction.reconstruct, backend.reconstruction.reconstructors
-for name in backend.painters.names():
-    backend.painters.named(name).describe()
+backend.painters.described(), backend.reconstruction.reconstructors.described()
 print(sorted({"torch", "diffusers", "transformers", "accelerate", "numba", "scipy"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-B", "-c", program], cwd=layers.ROOT, capture_output=True, text=True)

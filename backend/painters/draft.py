@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-from pantheon360_blender.core import progress
 from pantheon360_blender.core.jobs.job_folder import JobFolder
-from pantheon360_blender.core.progress import Progress
+from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.render.draft import DraftPainter
 
-from . import Description, Requirement
+PLUGIN = {
+    "title": "Draft",
+    "summary": "Cache points over the captures at infinity, holes filled; needs no model and no download",
+    "needs": [("numpy", "numpy", "all of its arithmetic; Blender's own Python has it")],
+    "number": 0,
+}
 
 PREVIEWS = 24
 """Previews of a whole job; a glimpse now and then is enough."""
 
 
-class Draft:
-    """Paints with what the job folder has: geometry frames, captures, cameras."""
-
-    name = "draft"
-
-    def describe(self) -> Description:
-        return Description(
-            label="Draft",
-            summary="A fly-through of the points over the captures, at once and on any computer",
-            needs=(Requirement("numpy", "numpy", "all of its arithmetic; Blender's own Python has it"),),
-        )
-
-    def paint(self, folder: JobFolder) -> progress.Job[None]:
-        job = folder.job
-        total = len(job.frames)
-        finished = set(folder.finished_frames())
-        captures = []
-        for index, entry in enumerate(job.captures):
-            yield Progress("Loading captures", index, len(job.captures), text=entry["name"])
-            captures.append(folder.read_capture(entry))
-        painter = DraftPainter(captures, job.width)
-        for index, frame in enumerate(job.frames):
-            if frame in finished:
-                continue
-            yield Progress("Painting", len(finished), total, text=f"frame {frame}")
-            image = painter.paint(folder.read_surfaces(frame), job.camera(frame))
-            folder.write_frame(frame, image)
-            finished.add(frame)
-            if index % max(1, total // PREVIEWS) == 0 or len(finished) == total:
-                folder.write_preview(image)
-        yield Progress("Painting", total, total)
-
-
-PAINTER = Draft()
+def paint(folder: JobFolder) -> Job[None]:
+    """Paint with what the job folder has: geometry frames, captures, cameras."""
+    job = folder.job
+    total = len(job.frames)
+    finished = set(folder.finished_frames())
+    captures = []
+    for index, entry in enumerate(job.captures):
+        yield Progress("Loading captures", index, len(job.captures), text=entry["name"])
+        captures.append(folder.read_capture(entry))
+    painter = DraftPainter(captures, job.width)
+    for index, frame in enumerate(job.frames):
+        if frame in finished:
+            continue
+        yield Progress("Painting", len(finished), total, text=f"frame {frame}")
+        image = painter.paint(folder.read_surfaces(frame), job.camera(frame))
+        folder.write_frame(frame, image)
+        finished.add(frame)
+        if index % max(1, total // PREVIEWS) == 0 or len(finished) == total:
+            folder.write_preview(image)
+    yield Progress("Painting", total, total)

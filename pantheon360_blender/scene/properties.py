@@ -14,11 +14,11 @@ from bpy.props import (
     StringProperty,
 )
 
+from .app import plugin_items
 from .app.access import of_object
 from .cache import display
 from .captures import capture_objects
-from .shot import diffusion_settings, painters
-from .sources import reconstructors
+from .shot import diffusion_settings
 
 # Blender evaluates the annotations below; a type checker cannot, hence the ignores.
 
@@ -42,7 +42,11 @@ def _most_shown_changed(group: PANTHEON360_PG_object, _context: bpy.types.Contex
 
 
 def _dense_methods(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | None) -> list[tuple[Any, ...]]:
-    return reconstructors.items()
+    return plugin_items.reconstructors()  # type: ignore[return-value]
+
+
+def _painters(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | None) -> list[tuple[Any, ...]]:
+    return plugin_items.painters()  # type: ignore[return-value]
 
 
 class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
@@ -185,8 +189,8 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     painter: EnumProperty(  # type: ignore[valid-type]
         name="Painter",
         description="What turns the geometry pass into photographic frames",
-        items=painters.ITEMS,
-        default="DRAFT",
+        items=_painters,
+        default=0,  # the draft
     )
     diffusion: PointerProperty(  # type: ignore[valid-type]
         name="Diffusion",

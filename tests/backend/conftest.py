@@ -27,7 +27,7 @@ PATIENCE = 30.0
 """Seconds after which a test gives up; nothing is expected to take a fraction of it."""
 
 PAINTERS = {
-    # Each is what a later painter would be: one file that defines PAINTER.
+    # Each is what a later painter would be: one file with a PLUGIN.
     "sleepy": """
         yield Progress("Sleeping", 0, 2)
         time.sleep(1000)
@@ -77,30 +77,30 @@ def painters(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.py").write_text(
             "import os, time\n"
             "from pantheon360_blender.core.progress import Progress\n"
-            "from backend.painters import Description, named\n"
-            f"class Painter:\n    name = {name!r}\n"
-            "    def describe(self):\n        return Description('Test', 'For tests', ())\n"
-            f"    def paint(self, folder):{body}\n"
-            "PAINTER = Painter()\n"
+            "from backend.painters import named\n"
+            "PLUGIN = {'title': 'Test', 'summary': 'For tests'}\n"
+            f"def paint(folder):{body}"
         )
     (folder / "hungry.py").write_text(HUNGRY)
     return folder
 
 
 HUNGRY = """
-from backend.painters import Description, Requirement
-class Painter:
-    name = "hungry"
-    def describe(self):
-        return Description("Hungry", "Needs more", (Requirement("no_such_module", "no-such-package", "its networks"),))
-PAINTER = Painter()
+PLUGIN = {
+    "title": "Hungry",
+    "summary": "Needs more",
+    "needs": [("no_such_module", "no-such-package", "its networks")],
+}
+import no_such_module
 """
 
 
 def backend_command(*arguments: str, painters: Path) -> list[str]:
     """The command line of a backend that has more painters than those it comes with."""
     code = (
-        f"import sys, backend.painters; backend.painters.__path__.append({str(painters)!r}); "
+        "import sys, pathlib, backend.painters; from pantheon360_blender.core import plugins; "
+        f"folder = pathlib.Path({str(painters)!r}); "
+        "backend.painters.__path__.append(str(folder)); plugins.PAINTERS.append(folder); "
         "from backend.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
     return [sys.executable, "-B", "-X", "utf8", "-c", code, *arguments]

@@ -484,11 +484,13 @@ def test_masks_of_the_capture_and_sky_of_the_model_have_no_range(stand_in: Any, 
     assert np.isfinite(seen.range[50:68]).all()
 
 
-@pytest.mark.parametrize("name", reconstructors.names())
+@pytest.mark.parametrize("name", reconstructors.described())
 def test_each_says_what_it_is_and_refuses_with_advice_when_absent(name: str, tmp_path: Path) -> None:
     model = reconstructors.named(name)
-    assert model.name == name and model.title and model.licence and model.size_gb > 0
-    assert model.homepage.startswith("https://")
+    plugin = model.plugin
+    assert plugin == reconstructors.described()[name], "what its file says is what it was made with"
+    assert plugin.name == name and plugin.title and plugin.license and plugin.size_gb > 0
+    assert plugin.homepage.startswith("https://")
     absent = options(tmp_path / "nowhere")
     assert model.missing(absent)
     with pytest.raises(PantheonError) as refusal:
@@ -569,7 +571,7 @@ def test_an_unknown_name_lists_those_there_are() -> None:
 
 
 def test_sizes_fit_each_model(stand_in: Any, weights: Path) -> None:
-    for name in reconstructors.names():
+    for name in reconstructors.described():
         model: Any = reconstructors.named(name)
         for wanted in (100, 518, 512, 4000):
             size = model._size({"size": wanted})

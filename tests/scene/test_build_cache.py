@@ -135,9 +135,9 @@ def test_a_cancelled_preparation_leaves_no_folder(house: House, street: Any) -> 
 
 def test_every_reconstructor_of_the_backend_can_be_chosen(house: House, street: Any) -> None:
     there = {path.stem for path in (ROOT / "backend/reconstruction/reconstructors").glob("[!_]*.py")}
-    offered = {name for name, *_ in house("scene.sources.reconstructors").items()}
+    offered = {name for name, *_ in house("scene.app.plugin_items").reconstructors()}
     assert offered == {"SWEEP", "NONE"} | {name.upper() for name in there} and len(there) >= 6
-    numbers = [number for *_, number in house("scene.sources.reconstructors").items()]
+    numbers = [number for *_, number in house("scene.app.plugin_items").reconstructors()]
     assert len(set(numbers)) == len(numbers)
     for name in offered:
         street.pantheon360.reconstruction_dense = name

@@ -43,10 +43,12 @@ class _Context:
         self.scene = scene
 
 
-def test_the_backend_has_every_painter_that_is_offered(house: Any) -> None:
+def test_every_painter_of_the_backend_is_offered(house: Any, scene: Any) -> None:
     from backend import painters
 
-    assert {item[0].lower() for item in house("scene.shot.painters").ITEMS} <= set(painters.names())
+    items = house("scene.app.plugin_items").painters()
+    assert {item[0].lower() for item in items} == set(painters.described())
+    assert [(item[0], item[3]) for item in items[:2]] == [("DRAFT", 0), ("DIFFUSION", 1)], "as 0.1.0 stored them"
 
 
 def test_the_job_holds_the_settings(house: Any, run: Any, scene: Any) -> None:

@@ -1,19 +1,20 @@
-"""Reconstructors turn captures into geometry with a learned model. Each is one module here, found by its name.
+"""Reconstructors turn captures into geometry with a learned model. Each is one file here, a plug-in (core/plugins.py).
 
-A module defines `RECONSTRUCTOR` and imports without any package beyond numpy: the model's package and torch are
-imported when it reconstructs, so that everything can be listed anywhere. A new one derives from Reconstructor and says
-in `load` how its model is read and in `predict` what it is given and answers; the rest is shared.
+A reconstructor's file assigns PLUGIN and RECONSTRUCTOR, and imports without any package beyond numpy: the model's
+package and torch are imported when it reconstructs. A new one derives from Reconstructor and says in `load` how its
+model is read and in `predict` what it is given and answers; the rest is shared.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import pkgutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
+from pantheon360_blender.core import plugins
 from pantheon360_blender.core.errors import BackendError, PantheonError
+from pantheon360_blender.core.plugins import Plugin
 from pantheon360_blender.core.progress import Job, Progress
 
 from ..rig import Rig
@@ -28,15 +29,11 @@ if TYPE_CHECKING:
 class Runnable(Protocol):
     """What the rest of the backend needs of a reconstructor."""
 
-    name: str
-    title: str
-    licence: str
-    size_gb: float
-    homepage: str
+    plugin: Plugin
     confidence: float
 
     def missing(self, options: dict[str, Any] | None = None) -> str:
-        """Empty where it can run, else what is missing and how to get it. Imports nothing heavy."""
+        """Empty if it can run, else what is missing and how to get it. Imports nothing heavy."""
 
     def reconstruct(self, rigs: Sequence[Rig], options: dict[str, Any]) -> Job[Reconstruction]:
         """Poses and range maps of the rigs' captures. Raises PantheonError."""
@@ -45,9 +42,7 @@ class Runnable(Protocol):
 class Reconstructor:
     """A model that is shown crops.
 
-    name: of its module. title: for people. licence: of the default weights. size_gb: of their download.
-    homepage: where it comes from. weights: their default, an id on the Hugging Face hub.
-    module: what is imported of its package; install: pip's arguments to get that.
+    plugin: what its file says of it.
     size: pixels a side of the crops it is shown; a multiple of `patch`, at most `most_pixels` in all.
     confidence: what to keep points above. several_views: False where it sees one picture at a time.
     accepts_poses: True where it can be told the captures' poses.
@@ -59,14 +54,6 @@ class Reconstructor:
     from_crops.reconstruction.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    licence: ClassVar[str]
-    size_gb: ClassVar[float]
-    homepage: ClassVar[str]
-    weights: ClassVar[str]
-    module: ClassVar[str]
-    install: ClassVar[str]
     size: ClassVar[int] = 518
     patch: ClassVar[int] = 14
     most_pixels: ClassVar[int] = 518 * 518
@@ -75,6 +62,10 @@ class Reconstructor:
     accepts_poses: ClassVar[bool] = False
     gb_fixed: ClassVar[float] = 4.0
     gb_per_view: ClassVar[float] = 0.25
+
+    def __init__(self, module: str, entries: dict[str, Any]) -> None:
+        """module, entries: `__name__` and PLUGIN of its file."""
+        self.plugin = Plugin.from_literal(module.rpartition(".")[2], entries)
 
     def load(self, folder: str, device: Device) -> Any:
         """The model from a folder of weights, on the device, ready to answer."""
@@ -87,10 +78,11 @@ class Reconstructor:
     def missing(self, options: dict[str, Any] | None = None) -> str:
         """Empty where it can run, else what is missing and how to get it. Imports nothing heavy."""
         options = options or {}
-        for module, install in (("torch", "torch"), (self.module, self.install)):
-            if not _installed(module):
-                return f"{self.title} needs the Python package {module.split('.')[0]}: python -m pip install {install}"
-        return _weights.missing(str(options.get("weights") or self.weights), bool(options.get("download")), self)
+        for need in self.plugin.needs:
+            if not _installed(need.module):
+                package = need.module.split(".")[0]
+                return f"{self.plugin.title} needs the Python package {package}: python -m pip install {need.package}"
+        return _weights.missing(self._source(options), bool(options.get("download")), self.plugin)
 
     def reconstruct(self, rigs: Sequence[Rig], options: dict[str, Any]) -> Job[Reconstruction]:
         """Poses and range maps of the rigs' captures.
@@ -104,14 +96,13 @@ class Reconstructor:
 
         lacking = self.missing(options)
         if lacking:
-            raise PantheonError(f"{self.title} cannot run here.", advice=lacking, code="reconstructor-missing")
+            raise PantheonError(f"{self.plugin.title} cannot run here.", advice=lacking, code="reconstructor-missing")
         layout = from_crops.shared_layout(rigs).resized(self._size(options))
-        yield Progress(f"Loading {self.title}")
+        yield Progress(f"Loading {self.plugin.title}")
         device = _torch.choose(options)
-        source = str(options.get("weights") or self.weights)
         with _weights.offline(not options.get("download")):
-            folder = _weights.folder(source, bool(options.get("download")), self)
-            with device.explained(self.title):
+            folder = _weights.folder(self._source(options), bool(options.get("download")), self.plugin)
+            with device.explained(self.plugin.title):
                 model = self.load(folder, device)
         known = self.accepts_poses and options.get("poses", "given") == "given" and options.get("give_poses", True)
         runs = from_crops.together(len(rigs), self._at_once(len(layout), device, options))
@@ -119,14 +110,17 @@ class Reconstructor:
         try:
             for index, which in enumerate(runs):
                 text = ", ".join(rigs[capture].capture.name for capture in which)
-                yield Progress(f"Reconstructing with {self.title}", index, len(runs), text=text)
+                yield Progress(f"Reconstructing with {self.plugin.title}", index, len(runs), text=text)
                 views = from_crops.views_of([rigs[capture] for capture in which], layout.size, poses_known=bool(known))
-                with device.explained(self.title), device.inference():
+                with device.explained(self.plugin.title), device.inference():
                     answers.append((which, self.predict(model, views, device)))
         finally:
             del model
             device.free()
         return (yield from from_crops.reconstruction(rigs, layout, answers, options))
+
+    def _source(self, options: dict[str, Any]) -> str:
+        return str(options.get("weights") or self.plugin.weights)
 
     def _size(self, options: dict[str, Any]) -> int:
         wanted = int(options.get("size") or self.size)
@@ -134,7 +128,8 @@ class Reconstructor:
         size = min(wanted, most) // self.patch * self.patch
         if size < 4 * self.patch:
             raise PantheonError(
-                f"{self.title} cannot see crops of {wanted} pixels.", advice=f"Give at least {4 * self.patch} pixels."
+                f"{self.plugin.title} cannot see crops of {wanted} pixels.",
+                advice=f"Give at least {4 * self.patch} pixels.",
             )
         return size
 
@@ -147,17 +142,18 @@ class Reconstructor:
         return max(2, int((memory - self.gb_fixed) / (self.gb_per_view * share * views)))
 
 
-def names() -> list[str]:
-    """Every reconstructor there is."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+def described() -> dict[str, Plugin]:
+    """Every reconstructor there is, by name. None is imported."""
+    return plugins.find(plugins.RECONSTRUCTORS)
 
 
 def named(name: str) -> Runnable:
-    """The reconstructor of this name. Raises BackendError where there is none."""
-    if name not in names():
+    """The reconstructor of this name. Raises BackendError if there is none."""
+    known = described()
+    if name not in known:
         raise BackendError(
             f"This backend has no reconstructor called {name!r}.",
-            advice=f"Choose one of: {', '.join(names())}; or update the Pantheon360 extension.",
+            advice=f"Choose one of: {', '.join(known)}; or update the Pantheon360 extension.",
             code="unknown-reconstructor",
         )
     return cast(Runnable, importlib.import_module(f"{__name__}.{name}").RECONSTRUCTOR)

@@ -6,17 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pantheon360_blender.core.errors import PantheonError, reason
-
-if TYPE_CHECKING:
-    from . import Reconstructor
+from pantheon360_blender.core.plugins import Plugin
 
 _WANTED = ["*.safetensors", "*.json"]
 
 
-def missing(source: str, download: bool, model: Reconstructor) -> str:
+def missing(source: str, download: bool, model: Plugin) -> str:
     """Empty where the weights can be had, else what to do about it."""
     if download and not Path(source).is_dir():
         return ""
@@ -27,7 +24,7 @@ def missing(source: str, download: bool, model: Reconstructor) -> str:
     return ""
 
 
-def folder(source: str, download: bool, model: Reconstructor) -> str:
+def folder(source: str, download: bool, model: Plugin) -> str:
     """A local folder with the weights of `source`, a folder or a hub id.
 
     Raises PantheonError, code "reconstructor-missing", where there are none or only pickled ones.
@@ -35,7 +32,7 @@ def folder(source: str, download: bool, model: Reconstructor) -> str:
     if Path(source).is_dir():
         return _checked(Path(source), model)
     advice = (
-        f"They are {model.size_gb:g} GB under {model.licence} ({model.homepage}). Download them with "
+        f"They are {model.size_gb:g} GB under {model.license} ({model.homepage}). Download them with "
         f"`hf download {source}`, allow downloads, or choose a folder that holds them."
     )
     if Path(source).is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
@@ -73,7 +70,7 @@ def offline(yes: bool) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _checked(place: Path, model: Reconstructor) -> str:
+def _checked(place: Path, model: Plugin) -> str:
     if not any(place.glob("*.safetensors")):
         raise _refusal(
             f"{place} holds no safetensors file of {model.title}.",

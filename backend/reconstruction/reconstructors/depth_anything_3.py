@@ -22,17 +22,23 @@ _METRIC_FOCAL = 300.0
 """DA3METRIC-LARGE answers metres times this over the focal length in pixels (README, FAQ)."""
 
 
+PLUGIN = {
+    "title": "Depth Anything 3",
+    "summary": "Poses and depth from pictures, and poses where known; also its monocular and metric models",
+    "needs": [
+        ("torch", "torch", "the network's arithmetic"),
+        ("depth_anything_3", "depth-anything-3", "the model"),
+    ],
+    "weights": "depth-anything/DA3-BASE",
+    "license": "Apache-2.0 (Base, Small, Mono, Metric; Large, Giant and Nested: CC BY-NC 4.0)",
+    "size_gb": 0.5,
+    "homepage": "https://github.com/ByteDance-Seed/Depth-Anything-3",
+}
+
+
 class DepthAnything3(Reconstructor):
     """Poses and depth from pictures, and poses where known; also its monocular and metric models."""
 
-    name = "depth_anything_3"
-    title = "Depth Anything 3"
-    licence = "Apache-2.0 (Base, Small, Mono, Metric; Large, Giant and Nested: CC BY-NC 4.0)"
-    size_gb = 0.5
-    homepage = "https://github.com/ByteDance-Seed/Depth-Anything-3"
-    weights = "depth-anything/DA3-BASE"
-    module = "depth_anything_3"
-    install = "depth-anything-3"
     size = 504
     accepts_poses = True
     gb_fixed = 3.0
@@ -98,4 +104,4 @@ def _normalised(poses: np.ndarray) -> np.ndarray:
     return poses
 
 
-RECONSTRUCTOR = DepthAnything3()
+RECONSTRUCTOR = DepthAnything3(__name__, PLUGIN)

@@ -19,17 +19,23 @@ if TYPE_CHECKING:
     from ..crops.from_crops import CropGeometry, Views
 
 
+PLUGIN = {
+    "title": "MapAnything",
+    "summary": "Poses and depth from pictures, the rig's exact rays, and poses where they are known",
+    "needs": [
+        ("torch", "torch", "the network's arithmetic"),
+        ("mapanything", "git+https://github.com/facebookresearch/map-anything", "the model"),
+    ],
+    "weights": "facebook/map-anything-apache",
+    "license": "Apache-2.0 (facebook/map-anything: CC BY-NC 4.0)",
+    "size_gb": 4.9,
+    "homepage": "https://github.com/facebookresearch/map-anything",
+}
+
+
 class MapAnything(Reconstructor):
     """Poses and depth from pictures, the rig's exact rays, and poses where they are known."""
 
-    name = "map_anything"
-    title = "MapAnything"
-    licence = "Apache-2.0 (facebook/map-anything: CC BY-NC 4.0)"
-    size_gb = 4.9
-    homepage = "https://github.com/facebookresearch/map-anything"
-    weights = "facebook/map-anything-apache"
-    module = "mapanything"
-    install = "git+https://github.com/facebookresearch/map-anything"
     accepts_poses = True
     gb_fixed = 6.0
     gb_per_view = 0.15
@@ -84,4 +90,4 @@ class MapAnything(Reconstructor):
         return list(prepared)
 
 
-RECONSTRUCTOR = MapAnything()
+RECONSTRUCTOR = MapAnything(__name__, PLUGIN)

@@ -27,17 +27,23 @@ _TYPED = ("depth_anything", "prompt_depth_anything")
 _BATCH = 4
 
 
+PLUGIN = {
+    "title": "Monocular depth",
+    "summary": "Depth of each crop by itself; the lightest, and the one for a single capture",
+    "needs": [
+        ("torch", "torch", "the network's arithmetic"),
+        ("transformers", "transformers", "the model"),
+    ],
+    "weights": "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf",
+    "license": "Apache-2.0 (Depth Anything V2 Small; other models: see their cards)",
+    "size_gb": 0.1,
+    "homepage": "https://huggingface.co/models?pipeline_tag=depth-estimation&library=transformers",
+}
+
+
 class Monocular(Reconstructor):
     """Depth of each crop by itself; the lightest, and the one for a single capture."""
 
-    name = "monocular"
-    title = "Monocular depth"
-    licence = "Apache-2.0 (Depth Anything V2 Small; other models: see their cards)"
-    size_gb = 0.1
-    homepage = "https://huggingface.co/models?pipeline_tag=depth-estimation&library=transformers"
-    weights = "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf"
-    module = "transformers"
-    install = "transformers"
     several_views = False
 
     def load(self, folder: str, device: Device) -> Any:
@@ -101,4 +107,4 @@ def kind_of(config: dict[str, Any]) -> tuple[bool, bool]:
     )
 
 
-RECONSTRUCTOR = Monocular()
+RECONSTRUCTOR = Monocular(__name__, PLUGIN)

@@ -16,17 +16,23 @@ if TYPE_CHECKING:
     from ..crops.from_crops import CropGeometry, Views
 
 
+PLUGIN = {
+    "title": "Pi3",
+    "summary": "Poses and depth from pictures alone",
+    "needs": [
+        ("torch", "torch", "the network's arithmetic"),
+        ("pi3", "git+https://github.com/yyfz/Pi3", "the model"),
+    ],
+    "weights": "yyfz233/Pi3",
+    "license": "CC BY-NC 4.0",
+    "size_gb": 3.8,
+    "homepage": "https://github.com/yyfz/Pi3",
+}
+
+
 class Pi3(Reconstructor):
     """Poses and depth from pictures alone."""
 
-    name = "pi3"
-    title = "Pi3"
-    licence = "CC BY-NC 4.0"
-    size_gb = 3.8
-    homepage = "https://github.com/yyfz/Pi3"
-    weights = "yyfz233/Pi3"
-    module = "pi3"
-    install = "git+https://github.com/yyfz/Pi3"
     size = 504
     most_pixels = 255_000
 
@@ -54,4 +60,4 @@ def answered(answer: dict[str, Any], views: Views, *, metric: bool) -> CropGeome
     )
 
 
-RECONSTRUCTOR = Pi3()
+RECONSTRUCTOR = Pi3(__name__, PLUGIN)

@@ -18,17 +18,23 @@ if TYPE_CHECKING:
     from ..crops.from_crops import CropGeometry, Views
 
 
+PLUGIN = {
+    "title": "Pi3X",
+    "summary": "Poses and depth from pictures, the rig's exact rays, and poses where they are known",
+    "needs": [
+        ("torch", "torch", "the network's arithmetic"),
+        ("pi3", "git+https://github.com/yyfz/Pi3", "the model"),
+    ],
+    "weights": "yyfz233/Pi3X",
+    "license": "CC BY-NC 4.0",
+    "size_gb": 5.5,
+    "homepage": "https://github.com/yyfz/Pi3",
+}
+
+
 class Pi3X(Reconstructor):
     """Poses and depth from pictures, the rig's exact rays, and poses where they are known."""
 
-    name = "pi3x"
-    title = "Pi3X"
-    licence = "CC BY-NC 4.0"
-    size_gb = 5.5
-    homepage = "https://github.com/yyfz/Pi3"
-    weights = "yyfz233/Pi3X"
-    module = "pi3"
-    install = "git+https://github.com/yyfz/Pi3"
     size = 504
     most_pixels = 255_000
     accepts_poses = True
@@ -49,4 +55,4 @@ class Pi3X(Reconstructor):
         return answered(answer, views, metric=True)
 
 
-RECONSTRUCTOR = Pi3X()
+RECONSTRUCTOR = Pi3X(__name__, PLUGIN)

@@ -19,17 +19,23 @@ if TYPE_CHECKING:
     from ..crops.from_crops import CropGeometry, Views
 
 
+PLUGIN = {
+    "title": "VGGT",
+    "summary": "Poses and depth from pictures alone; it accepts neither poses nor intrinsics",
+    "needs": [
+        ("torch", "torch", "the network's arithmetic"),
+        ("vggt", "git+https://github.com/facebookresearch/vggt", "the model"),
+    ],
+    "weights": "facebook/VGGT-1B",
+    "license": "CC BY-NC 4.0 (facebook/VGGT-1B-Commercial: VGGT license, on request)",
+    "size_gb": 5.0,
+    "homepage": "https://github.com/facebookresearch/vggt",
+}
+
+
 class Vggt(Reconstructor):
     """Poses and depth from pictures alone; it accepts neither poses nor intrinsics."""
 
-    name = "vggt"
-    title = "VGGT"
-    licence = "CC BY-NC 4.0 (facebook/VGGT-1B-Commercial: VGGT licence, on request)"
-    size_gb = 5.0
-    homepage = "https://github.com/facebookresearch/vggt"
-    weights = "facebook/VGGT-1B"
-    module = "vggt"
-    install = "git+https://github.com/facebookresearch/vggt"
     gb_fixed = 7.0
 
     def load(self, folder: str, device: Device) -> Any:
@@ -64,4 +70,4 @@ def camera_to_world(extrinsic: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.inv(matrix))
 
 
-RECONSTRUCTOR = Vggt()
+RECONSTRUCTOR = Vggt(__name__, PLUGIN)

@@ -15,20 +15,6 @@ from . import diffusion_settings, models
 DIFFUSION = "diffusion"
 """The diffusion painter's name in a job, and of its settings there."""
 
-ITEMS = [
-    (
-        "DRAFT",
-        "Draft",
-        "Cache points over the captures at infinity, holes filled; needs no model and no download",
-    ),
-    (
-        "DIFFUSION",
-        "Diffusion",
-        "Stable Video Diffusion conditioned on the geometry pass; needs a model and a Python with torch",
-    ),
-]
-"""Items of an enum property; in lower case, the names of the backend's painters."""
-
 
 def unset(scene: bpy.types.Scene) -> str:
     """What the scene's painter must be told before a shot can be prepared for it; empty where nothing is missing."""

@@ -1,0 +1,43 @@
+"""The backend's plug-ins as menus of the interface offer them; a new one appears without a change here."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+from ...core import plugins
+from ...core.jobs import reconstruct_settings
+from ...core.plugins import Plugin
+
+Item = tuple[str, str, str, int]
+"""Of an enum property: identifier, name, description, and the number that a .blend stores."""
+
+_WITHOUT_MODEL = (
+    Plugin(
+        reconstruct_settings.SWEEP, "Sweep", "Dense, without a model: the captures are compared at all depths", number=0
+    ),
+    Plugin(
+        reconstruct_settings.NONE, "Sparse", "Only the points that posing the captures finds; a quick look", number=1
+    ),
+)
+
+
+@functools.cache
+def painters() -> list[Item]:
+    """Every painter. In lower case, an identifier is the painter's name in a job."""
+    return _items(plugins.find(plugins.PAINTERS).values())
+
+
+@functools.cache
+def reconstructors() -> list[Item]:
+    """Every way to dense points."""
+    return _items([*_WITHOUT_MODEL, *plugins.find(plugins.RECONSTRUCTORS).values()])
+
+
+def _items(found: Iterable[Plugin]) -> list[Item]:
+    ordered = sorted(found, key=lambda plugin: plugin.number)
+    return [(plugin.name.upper(), plugin.title, _description(plugin), plugin.number) for plugin in ordered]
+
+
+def _description(plugin: Plugin) -> str:
+    return f"{plugin.summary}. License of the weights: {plugin.license}" if plugin.license else plugin.summary
