@@ -12,6 +12,7 @@ import math
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from ..pantheon360_blender.core import importers
 from ..pantheon360_blender.core.errors import CaptureError, FileError, JobError, PantheonError, RenderError
 from ..pantheon360_blender.core.formats import spherical_video
 from ..pantheon360_blender.core.importers.imported import UP_AXES
-from ..pantheon360_blender.core.jobs import reconstruct_settings
+from ..pantheon360_blender.core.jobs import paint_settings, reconstruct_settings
 from ..pantheon360_blender.core.jobs.job_folder import JobFolder
 from ..pantheon360_blender.core.panorama.depth_image import MEASURES
 from ..pantheon360_blender.core.progress import Job
@@ -31,7 +32,7 @@ from ..pantheon360_blender.core.version import EXTENSION_ROOT
 from ..pantheon360_blender.scene.app import access, backend_process
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
-from ..pantheon360_blender.scene.shot import diffusion_settings, shot, strips
+from ..pantheon360_blender.scene.shot import shot, strips
 from ..pantheon360_blender.scene.sources import depth_points, projection, proxy
 from ..pantheon360_blender.scene.sources import import_files as import_cache
 from ..pantheon360_blender.scene.sources import reconstruct as build_cache
@@ -267,7 +268,7 @@ def _setting(text: str) -> tuple[str, Any]:
         value = json.loads(written)
     except (ValueError, RecursionError):
         value = written
-    if problem := diffusion_settings.setting_error(name.strip(), value):
+    if problem := paint_settings.setting_error(name.strip(), value):
         raise argparse.ArgumentTypeError(problem)
     return name.strip(), value
 
@@ -277,6 +278,18 @@ class _Settings(argparse.Action):
 
     def __call__(self, _parser: Any, options: argparse.Namespace, values: Any, _option: str | None = None) -> None:
         setattr(options, self.dest, {**(getattr(options, self.dest) or {}), values[0]: values[1]})
+
+
+def _settings_help() -> str:
+    """Every setting of the diffusion painter: what may be chosen, and what it does."""
+    width = max(map(len, paint_settings.SETTINGS))
+    lines = ["settings of the diffusion painter:"]
+    for name, setting in paint_settings.SETTINGS.items():
+        lines.append(f"  {name:{width}}  {setting.values}")
+        lines += textwrap.wrap(
+            setting.description, 100, initial_indent=" " * (width + 4), subsequent_indent=" " * (width + 4)
+        )
+    return "\n".join(lines)
 
 
 def _count(text: str) -> int:
@@ -431,6 +444,8 @@ def _parser() -> argparse.ArgumentParser:
     generating.add_argument("--seed", help="64-bit number; by default the scene's")
     generating.add_argument("--painter", help="by default the scene's")
     painting = generating.add_argument_group("diffusion painter", "its settings; by default the scene's")
+    generating.formatter_class = argparse.RawDescriptionHelpFormatter
+    generating.epilog = _settings_help()
     painting.add_argument(
         "--model", dest="settings", action=_Settings, type=_model, metavar="NAME", help="name, folder or hub id"
     )
@@ -440,7 +455,7 @@ def _parser() -> argparse.ArgumentParser:
         action=_Settings,
         type=_setting,
         metavar="KEY=VALUE",
-        help="any setting, as steps=10, scheduler=euler-aligned, clip=null (the model's own); may be repeated",
+        help="any setting below; null is the model's own; may be repeated",
     )
     generating.add_argument("--strip", choices=["FRAMES", "VIDEO"], help="by default the scene's")
     generating.add_argument("--no-save", action="store_true", help="leave the .blend as it is")

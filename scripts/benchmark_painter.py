@@ -118,7 +118,7 @@ class Bench:
         execution = house("backend.diffusion.execution.execution").Execution(model, self.plan(level), device=self.kind)
         if compiled:
             execution.compile()
-        recipe = options.Recipe(steps=self.steps)
+        recipe = options.Recipe(num_inference_steps=self.steps)
         clip = self.clip(anchors)
         need = self.estimate(level, anchors)
         runs = [
@@ -142,13 +142,13 @@ class Bench:
     def estimate(self, level: str, anchors: int) -> int:
         """Bytes that the plan of a level expects to need."""
         memory_need = house("backend.diffusion.execution.memory_need")
-        handling = house("pantheon360_blender.core.jobs.paint_settings").Handling()
+        seam = house("pantheon360_blender.core.jobs.paint_settings").SeamOptions()
         configs = house("backend.diffusion.models.tiny_model").configs(self.card, self.size)
-        need = memory_need.need(configs, self.card, self.card.width, self.card.frames, self.dtype, handling)
+        need = memory_need.need(configs, self.card, self.card.width, self.card.frames, self.dtype, seam)
         return int(need.of(self.plan(level), evaluations=2 * anchors, frames=self.card.frames))
 
     def stock(self) -> dict[str, Any]:
-        """The stock pipeline on the same networks: one anchor, no panoramic handling."""
+        """The stock pipeline on the same networks: one anchor, no panoramic seam."""
         diffusers, transformers, torch = house("diffusers"), house("transformers"), house("torch")
         pictures = house("PIL.Image")
         processor = transformers.CLIPImageProcessor()

@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.core.jobs import model_places
+from ..pantheon360_blender.core.jobs.paint_settings import SETTINGS
 from ..pantheon360_blender.scene.app import jobs, versions
 from ..pantheon360_blender.scene.app.access import of_object
 from ..pantheon360_blender.scene.cache import cache_objects
@@ -180,7 +181,7 @@ def _diffusion(layout: Any, settings: Any) -> None:
     _model(layout, diffusion_settings.model_of(chosen), geometry_pass.even_width(settings.width))
     layout.prop(chosen, "steps")
     layout.prop(chosen, "guidance")
-    if chosen.steps < diffusion_settings.OWN["steps"] or chosen.guidance < diffusion_settings.OWN["guidance"]:
+    if any(getattr(chosen, name) < SETTINGS[name].least for name in ("steps", "guidance")):
         hint(layout, "0 leaves it to the model")
     layout.prop(chosen, "anchors")
 

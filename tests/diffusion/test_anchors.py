@@ -55,9 +55,9 @@ def difference(a: Any, b: Any) -> float:
     return float((a - b).abs().max())
 
 
-def latents(components: Any, clip: Clip, recipe: Recipe, start: Any, at_once: int | None = 1) -> Any:
-    passes = run_to_end(prepare_passes(Execution(components), clip, recipe.configuration, recipe.handling))
-    predict = execution.predictor(components.unet, at_once)
+def latents(components: Any, clip: Clip, recipe: Recipe, start: Any, batch_size: int | None = 1) -> Any:
+    passes = run_to_end(prepare_passes(Execution(components), clip, recipe.configuration, recipe.seam))
+    predict = execution.predictor(components.unet, batch_size)
     return run_to_end(sampling.denoise(predict, components.scheduler, passes, start, recipe))
 
 
@@ -104,7 +104,10 @@ def test_passes_hold_the_latents_of_what_they_see(components: Any, clip: Clip) -
         seen = pass_video(clip, sight)
         expected = run_to_end(autoencoder.encode(components.vae, autoencoder.video_of(seen), OFF))
         assert difference(each.condition, expected) < 1e-5
-        assert difference(each.tokens, conditioning.horizon_tokens(components.image_encoder, seen[0])) < 1e-5
+        assert (
+            difference(each.encoder_hidden_states, conditioning.horizon_tokens(components.image_encoder, seen[0]))
+            < 1e-5
+        )
         assert each.backwards == sight.backwards
 
 
@@ -118,7 +121,7 @@ def test_swapping_the_anchors_and_reversing_time_reverses_the_result(
     record_property: Callable[..., None],
 ) -> None:
     start = noise.frames(1, 5, SHAPE)
-    recipe = Recipe(steps=3, guidance=(2, 4), configuration=configuration, weighting=weighting)
+    recipe = Recipe(num_inference_steps=3, guidance_scale=(2, 4), configuration=configuration, weighting=weighting)
     there = latents(components, clip, recipe, start)
     back = latents(components, reversed_clip(clip), recipe, start.flip(0))
     reversal = difference(there, back.flip(0))
@@ -129,14 +132,14 @@ def test_swapping_the_anchors_and_reversing_time_reverses_the_result(
 
 def test_one_pass_minds_the_direction_of_time(components: Any, clip: Clip) -> None:
     """Without fusion the reversal does not hold: it is the passes that bring it about, not the network."""
-    start, recipe = noise.frames(1, 5, SHAPE), Recipe(steps=2, configuration="single")
+    start, recipe = noise.frames(1, 5, SHAPE), Recipe(num_inference_steps=2, configuration="single")
     there = latents(components, clip, recipe, start)
     assert difference(there, latents(components, reversed_clip(clip), recipe, start.flip(0)).flip(0)) > 1e-3
 
 
 def test_a_clip_with_an_end_alone_is_painted_backwards(components: Any, clip: Clip) -> None:
     """As the same clip reversed, which has a start alone."""
-    start, recipe = noise.frames(1, 5, SHAPE), Recipe(steps=3, guidance=(1, 3))
+    start, recipe = noise.frames(1, 5, SHAPE), Recipe(num_inference_steps=3, guidance_scale=(1, 3))
     ending = replace(clip, start=None)
     there = latents(components, ending, recipe, start)
     back = latents(components, reversed_clip(ending), recipe, start.flip(0))
@@ -149,8 +152,8 @@ def test_symmetric_clips_make_both_passes_agree(components: Any, clip: Clip, con
     there_and_back = tuple(clip.geometry[index] for index in (0, 1, 2, 1, 0))
     symmetric = Clip(there_and_back, start=clip.start, end=clip.start)
     start = noise.frames(2, 3, SHAPE)[[0, 1, 2, 1, 0]]
-    recipe = Recipe(steps=3, configuration=configuration)
-    passes = run_to_end(prepare_passes(Execution(components), symmetric, configuration, recipe.handling))
+    recipe = Recipe(num_inference_steps=3, configuration=configuration)
+    passes = run_to_end(prepare_passes(Execution(components), symmetric, configuration, recipe.seam))
     assert difference(passes[0].condition, passes[1].condition) < 1e-6
     predicted: list[Any] = []
     predict = execution.predictor(components.unet, 1)
@@ -166,7 +169,7 @@ def test_symmetric_clips_make_both_passes_agree(components: Any, clip: Clip, con
 
 def test_single_without_fusion_is_the_plain_sampler(components: Any, clip: Clip) -> None:
     """Against the formulas of the method: x0 = v (-s / sqrt(s^2 + 1)) + x / (s^2 + 1), and one Euler step."""
-    recipe = Recipe(steps=5, configuration="single", handling=OFF)
+    recipe = Recipe(num_inference_steps=5, configuration="single", seam=OFF)
     start = noise.frames(1, 5, SHAPE)
     (told,) = run_to_end(prepare_passes(Execution(components), clip, "single", OFF))
     ramp = np.linspace(700 ** (1 / 7), 0.002 ** (1 / 7), 5) ** 7
@@ -180,8 +183,8 @@ def test_single_without_fusion_is_the_plain_sampler(components: Any, clip: Clip)
             return components.unet(given, 0.25 * np.log(sigma), tokens[None], numbers).sample[0].double()
 
     for sigma, following in itertools.pairwise(sigmas):
-        with_all = velocity(x, sigma, told.condition, told.tokens)
-        without = velocity(x, sigma, torch.zeros_like(told.condition), torch.zeros_like(told.tokens))
+        with_all = velocity(x, sigma, told.condition, told.encoder_hidden_states)
+        without = velocity(x, sigma, torch.zeros_like(told.condition), torch.zeros_like(told.encoder_hidden_states))
         v = without + 3 * (with_all - without)
         clean = v * (-sigma / (sigma**2 + 1) ** 0.5) + x / (sigma**2 + 1)
         x = x + (x - clean) / sigma * (following - sigma)

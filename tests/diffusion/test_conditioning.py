@@ -58,7 +58,7 @@ def test_tokens_of_the_horizon_turn_with_the_panorama(components: Any, panoramas
 
 
 def test_numbers_as_the_stock_pipeline_gives_them() -> None:
-    assert conditioning.time_ids(7, 127, 0.02).tolist() == pytest.approx([6, 127, 0.02])
+    assert conditioning.added_time_ids(7, 127, 0.02).tolist() == pytest.approx([6, 127, 0.02])
 
 
 def test_pictures_survive_being_a_video(panoramas: Callable[..., np.ndarray]) -> None:

@@ -29,7 +29,7 @@ from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.jobs.paint_settings import MEMORY_LEVELS, Recipe
 from pantheon360_blender.core.progress import run_to_end
 
-RECIPE = Recipe(steps=2)
+RECIPE = Recipe(num_inference_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def clip(geometry: Callable[..., Any], panoramas: Callable[..., np.ndarray]) -> 
 def reference(model: Any, geometry: Callable[..., Any], panoramas: Callable[..., np.ndarray]) -> np.ndarray:
     """What `clip` becomes with everything at once."""
     start, end = panoramas(1, 2, 128)
-    return run_to_end(sampling.paint(Execution(model), Clip(geometry(2, 4, 128), start=start, end=end), RECIPE))
+    return run_to_end(sampling.paint(Execution(model), Clip(geometry(2, 4, 128), start=start, end=end), RECIPE)).images
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> int:
@@ -62,7 +62,7 @@ def test_every_level_paints_the_same(name: str, model: Any, clip: Clip, referenc
     """Up to rounding: at most one grey level. Afterwards the networks are whole and in the computer's memory."""
     weights = {key: value.clone() for key, value in model.unet.state_dict().items()}
     execution = Execution(model, Plan(LEVELS[name]))
-    assert difference(run_to_end(sampling.paint(execution, clip, RECIPE)), reference) <= 1
+    assert difference(run_to_end(sampling.paint(execution, clip, RECIPE)).images, reference) <= 1
     execution.release()
     found = model.unet.state_dict()
     assert all(torch.equal(found[key], value) for key, value in weights.items())
@@ -70,7 +70,7 @@ def test_every_level_paints_the_same(name: str, model: Any, clip: Clip, referenc
 
 
 def test_levels_do_what_they_say(model: Any, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Evaluations together, feed-forward frame by frame, weights on the device only while a layer works."""
+    """GuidedUNet together, feed-forward frame by frame, weights on the device only while a layer works."""
     seen: dict[str, Any] = {}
 
     def noted(name: str) -> None:
@@ -87,7 +87,7 @@ def test_levels_do_what_they_say(model: Any, clip: Clip, monkeypatch: pytest.Mon
                 lambda module, inputs: absent.append(model.unet.conv_in.weight.is_meta)
             ),
         ]
-        run_to_end(sampling.paint(execution, clip, replace(RECIPE, steps=1)))
+        run_to_end(sampling.paint(execution, clip, replace(RECIPE, num_inference_steps=1)))
         execution.release()
         for hook in hooks:
             hook.remove()
@@ -118,7 +118,7 @@ def test_a_decoder_that_works_in_bands_gives_the_same_frames(
     """Bands of a row and portions of a frame, the smallest there are."""
     monkeypatch.setattr(banded_decoder, "_BAND", 1)
     execution = Execution(model, Plan(LEVELS["all"], Decoding(banded=True)))
-    assert difference(run_to_end(sampling.paint(execution, clip, RECIPE)), reference) <= 1
+    assert difference(run_to_end(sampling.paint(execution, clip, RECIPE)).images, reference) <= 1
     assert not any("forward" in vars(module) for module in model.vae.modules())
 
 
@@ -155,7 +155,7 @@ def test_denoising_goes_on_where_memory_ran_out(model: Any, clip: Clip, referenc
         model, Plan(LEVELS["all"], device="cuda"), lowered=lambda plan, stage: told.append((plan.level.name, stage))
     )
     with Scarce(model.unet, "forward", most=1) as unet:
-        images = run_to_end(sampling.paint(execution, clip, RECIPE))
+        images = run_to_end(sampling.paint(execution, clip, RECIPE)).images
     assert unet.asked == [4, 2, 1, 1, 1, 1, 1, 1, 1, 1]
     assert told == [("pairs", "denoising"), ("single", "denoising")] and execution.plan.level.name == "single"
     assert difference(images, reference) <= 1
@@ -175,7 +175,7 @@ def test_memory_that_runs_out_in_the_last_step_costs_that_step_alone(
 
     model.unet.forward = scarce
     try:
-        images = run_to_end(sampling.paint(execution, clip, RECIPE))
+        images = run_to_end(sampling.paint(execution, clip, RECIPE)).images
     finally:
         del model.unet.forward
         execution.release()
@@ -188,16 +188,14 @@ def test_decoding_in_smaller_portions(model: Any) -> None:
     without.
     """
     latents = noise.frames(3, 8, (4, 8, 16))
-    whole = autoencoder.images_of(run_to_end(Execution(model).decode(latents, RECIPE.handling)))
+    whole = autoencoder.images_of(run_to_end(Execution(model).decode(latents, RECIPE.seam)))
     execution = Execution(model, Plan(LEVELS["all"], device="cuda"))
     with Scarce(model.vae, "decode", most=5) as vae:
-        images = autoencoder.images_of(run_to_end(execution.decode(latents, RECIPE.handling)))
+        images = autoencoder.images_of(run_to_end(execution.decode(latents, RECIPE.seam)))
     assert vae.asked == [8, 8, 6, 4, 6, 3, 4, 5, 5, 5, 5, 4, 3]
     assert execution.plan.decoding == Decoding(1, banded=True)
     assert execution.plan.level.name == "all", "only the decoder was short of memory"
-    without = autoencoder.images_of(
-        run_to_end(autoencoder.decode(model.vae, latents, RECIPE.handling, chunk=1, context=0))
-    )
+    without = autoencoder.images_of(run_to_end(autoencoder.decode(model.vae, latents, RECIPE.seam, chunk=1, context=0)))
     ours, theirs = (float(np.abs(each.astype(int) - whole).mean()) for each in (images, without))
     assert 0 < ours < 2 and ours < theirs / 2
 
@@ -211,7 +209,7 @@ def test_encoders_need_room_more_than_portions(
     told: list[str] = []
     execution = Execution(model, Plan(LEVELS["all"], device="cuda"), lowered=lambda plan, stage: told.append(stage))
     with Scarce(getattr(model, part), method, most=0, times=1):
-        images = run_to_end(sampling.paint(execution, clip, RECIPE))
+        images = run_to_end(sampling.paint(execution, clip, RECIPE)).images
     assert told == [stage] and execution.plan.level.residence == "offload"
     assert difference(images, reference) <= 1
 
@@ -220,7 +218,7 @@ def test_an_encoder_that_cannot_be_converted_is_as_it_was(clip: Clip) -> None:
     """SVD's encoder is taken to full precision first: where memory runs out half-way through, there is a way back."""
     vae = tiny_model.network("vae", tiny_model.configs(tiny_model.card())["vae"]).to(torch.float16)
     video = autoencoder.video_of(np.zeros((2, 32, 64, 3), np.uint8))
-    whole = run_to_end(autoencoder.encode(vae, video, RECIPE.handling))
+    whole = run_to_end(autoencoder.encode(vae, video, RECIPE.seam))
     convert, calls = vae.to, []
 
     def scarce(*arguments: Any, **named: Any) -> Any:
@@ -232,10 +230,10 @@ def test_an_encoder_that_cannot_be_converted_is_as_it_was(clip: Clip) -> None:
 
     vae.to = scarce
     with pytest.raises(torch.OutOfMemoryError):
-        run_to_end(autoencoder.encode(vae, video, RECIPE.handling))
+        run_to_end(autoencoder.encode(vae, video, RECIPE.seam))
     del vae.to
     assert {weight.dtype for weight in vae.parameters()} == {torch.float16}
-    assert torch.equal(run_to_end(autoencoder.encode(vae, video, RECIPE.handling)), whole)
+    assert torch.equal(run_to_end(autoencoder.encode(vae, video, RECIPE.seam)), whole)
 
 
 def test_when_nothing_helps_it_says_what_would(model: Any, clip: Clip) -> None:

@@ -26,7 +26,6 @@ import torch
 
 from backend import runner
 from backend.diffusion.clip import sampling
-from backend.diffusion.clip.passes import prepare_passes
 from backend.diffusion.execution.execution import Execution
 from backend.diffusion.execution.memory_plan import LEVELS, Plan
 from backend.diffusion.models import model_folder, tiny_model
@@ -73,7 +72,7 @@ def test_the_first_clip_is_the_one_painted_alone(shot: Shot, smaller: Path) -> N
     assert [(part.first, part.last) for part in trajectory.segments] == [(0, 3), (3, 6), (5, 8)]
     recipe = PaintOptions.from_json(folder.job.settings["diffusion"]).recipe(model.card, int(folder.job.seed))
     execution = Execution(load(model), Plan(LEVELS["all"]))
-    alone = run_to_end(sampling.paint(execution, run_to_end(trajectory.clip(trajectory.segments[0])), recipe))
+    alone = run_to_end(sampling.paint(execution, run_to_end(trajectory.clip(trajectory.segments[0])), recipe)).images
     painted(folder)
     for index in range(3):  # the fourth belongs to the second clip
         assert np.array_equal(png.read(folder.frame_file(index + 1)), alone[index])
@@ -88,12 +87,11 @@ def test_a_clip_goes_on_from_what_was_painted(shot: Shot, smaller: Path) -> None
     execution = Execution(load(model_folder.open(smaller)), Plan(LEVELS["all"]))
     recipe = PaintOptions(steps=2).recipe(execution.model.card, int(folder.job.seed))
     first, second = stored(folder, 0), stored(folder, 1)
-    decoded = autoencoder.images_of(run_to_end(execution.decode(first["latents"], recipe.handling)))
+    decoded = autoencoder.images_of(run_to_end(execution.decode(first["latents"], recipe.seam)))
     assert np.array_equal(first["handover"], decoded[1])
 
     clip = run_to_end(trajectory.clip(trajectory.segments[1], decoded[1]))
-    passes = run_to_end(prepare_passes(execution, clip, recipe.configuration, recipe.handling))
-    latents = run_to_end(sampling.paint_latents(execution, clip, passes, recipe))
+    latents = run_to_end(sampling.paint(execution, clip, recipe)).latents
     shares = torch.tensor([1, 2 / 3, 1 / 3]).view(3, 1, 1, 1)
     expected = torch.cat([shares * first["latents"][1:] + (1 - shares) * latents[:3], latents[3:]])
     assert torch.allclose(second["latents"], expected, atol=1e-5)

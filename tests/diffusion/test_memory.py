@@ -20,11 +20,11 @@ from torch.profiler import ProfilerActivity, profile
 from backend.diffusion.execution import dry_run
 from backend.diffusion.models import tiny_model
 from backend.diffusion.networks import autoencoder, feed_forward, panorama
-from pantheon360_blender.core.jobs.paint_settings import OFF, Handling
+from pantheon360_blender.core.jobs.paint_settings import OFF, SeamOptions
 from pantheon360_blender.core.progress import run_to_end
 
 CONFIGS = tiny_model.configs(tiny_model.card())
-CIRCULAR = Handling(roll="none", padding=0, circular=True)
+CIRCULAR = SeamOptions(roll="none", padding=0, circular=True)
 SHAPE: dict[str, Any] = {"clips": 1, "frames": 4, "height": 8, "width": 16, "dtype": torch.float32}
 COUNT = 4096
 BYTES = 4 * COUNT
@@ -115,8 +115,8 @@ def test_attention_never_has_all_its_scores(queries: int) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("clips", "handling"), [(1, OFF), (2, CIRCULAR)], ids=["flat", "circular"])
-def test_unet_takes_what_was_estimated(components: Any, clips: int, handling: Handling) -> None:
+@pytest.mark.parametrize(("clips", "seam"), [(1, OFF), (2, CIRCULAR)], ids=["flat", "circular"])
+def test_unet_takes_what_was_estimated(components: Any, clips: int, seam: SeamOptions) -> None:
     """In chunks first: what an estimate does to the network must not reach the next."""
     told = torch.zeros(clips, 8, 32), torch.zeros(clips, 3)
 
@@ -124,8 +124,8 @@ def test_unet_takes_what_was_estimated(components: Any, clips: int, handling: Ha
         return execution.predictor(components.unet)(torch.zeros(clips, 4, 8, 8, 16), torch.zeros(()), *told)
 
     for chunked in (True, False):
-        estimate = dry_run.unet_peak(CONFIGS["unet"], **{**SHAPE, "clips": clips}, handling=handling, chunked=chunked)
-        with panorama.circular_convolutions(*[components.unet] if handling.circular else []):
+        estimate = dry_run.unet_peak(CONFIGS["unet"], **{**SHAPE, "clips": clips}, seam=seam, chunked=chunked)
+        with panorama.circular_convolutions(*[components.unet] if seam.circular else []):
             if chunked:
                 with feed_forward.chunked(components.unet):
                     measured = profiled(predict)
@@ -135,19 +135,19 @@ def test_unet_takes_what_was_estimated(components: Any, clips: int, handling: Ha
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("handling", [OFF, CIRCULAR, Handling("none", 2, False)], ids=["flat", "circular", "padded"])
-def test_vae_takes_what_was_estimated(handling: Handling, two_threads: None) -> None:
+@pytest.mark.parametrize("seam", [OFF, CIRCULAR, SeamOptions("none", 2, False)], ids=["flat", "circular", "padded"])
+def test_vae_takes_what_was_estimated(seam: SeamOptions, two_threads: None) -> None:
     """Its last level is half as wide as those below, as in the full size: there the seam costs most."""
     config = {**CONFIGS["vae"], "block_out_channels": [32, 64, 64, 64]}
     vae = tiny_model.network("vae", config).requires_grad_(False)
     frames, height, width = 2, 48, 8  # large enough for oneDNN to take the convolutions over time
     video = torch.zeros(()).expand(frames, 3, 8 * height, 8 * width)
     latents = torch.zeros(frames, 4, height, width)
-    given = {"frames": frames, "dtype": torch.float32, "handling": handling}
+    given = {"frames": frames, "dtype": torch.float32, "seam": seam}
     encoding = dry_run.encode_peak(config, height=8 * height, width=8 * width, **given)
     decoding = dry_run.decode_peak(config, height=height, width=width, **given)
-    encoded = profiled(lambda: run_to_end(autoencoder.encode(vae, video, handling, chunk=frames)))
-    decoded = profiled(lambda: run_to_end(autoencoder.decode(vae, latents, handling)))
+    encoded = profiled(lambda: run_to_end(autoencoder.encode(vae, video, seam, chunk=frames)))
+    decoded = profiled(lambda: run_to_end(autoencoder.decode(vae, latents, seam)))
     assert encoding == pytest.approx(encoded, rel=0.05)
     assert decoding == pytest.approx(decoded, rel=0.05)
 

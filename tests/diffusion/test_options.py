@@ -9,7 +9,7 @@ import pytest
 
 from pantheon360_blender.core.errors import JobError
 from pantheon360_blender.core.jobs.model_card import ModelCard
-from pantheon360_blender.core.jobs.paint_settings import USUAL_STEPS, Handling, PaintOptions
+from pantheon360_blender.core.jobs.paint_settings import USUAL_STEPS, PaintOptions, SeamOptions
 
 CARD = ModelCard(
     "Street", "pantheon360", 1024, 512, 25, fps=8, motion_bucket=90, noise_aug=0.1, anchors=2, guidance=2.5
@@ -18,9 +18,19 @@ CARD = ModelCard(
 
 def test_the_model_decides_what_the_artist_does_not() -> None:
     recipe = PaintOptions().recipe(CARD, seed=11)
-    assert (recipe.fps, recipe.motion_bucket, recipe.noise_aug, recipe.guidance) == (8, 90, 0.1, (2.5, 2.5))
-    assert (recipe.steps, recipe.configuration, recipe.weighting, recipe.seed) == (25, "dual+fusion", "equal", 11)
-    assert recipe.handling == Handling("quarter", 2, circular=True)
+    assert (recipe.fps, recipe.motion_bucket_id, recipe.noise_aug_strength, recipe.guidance_scale) == (
+        8,
+        90,
+        0.1,
+        (2.5, 2.5),
+    )
+    assert (recipe.num_inference_steps, recipe.configuration, recipe.weighting, recipe.seed) == (
+        25,
+        "dual+fusion",
+        "equal",
+        11,
+    )
+    assert recipe.seam == SeamOptions("quarter", 2, circular=True)
     alone = ModelCard("Street", "svd-xt", 1024, 576, 25)
     assert PaintOptions().recipe(alone, seed=0).configuration == "single+fusion"
 
@@ -31,10 +41,10 @@ def test_the_artist_decides_against_the_model() -> None:
         "noise_aug": 0, "anchors": "dual", "weighting": "linear", "roll": "random", "padding": 0, "circular": False,
     }  # fmt: skip
     recipe = PaintOptions.from_json(json.loads(json.dumps(record))).recipe(CARD, seed=0)
-    assert recipe.steps == USUAL_STEPS["euler-aligned"] and recipe.guidance == (2, 1)
-    assert (recipe.fps, recipe.motion_bucket, recipe.noise_aug) == (12, 3, 0)
+    assert recipe.num_inference_steps == USUAL_STEPS["euler-aligned"] and recipe.guidance_scale == (2, 1)
+    assert (recipe.fps, recipe.motion_bucket_id, recipe.noise_aug_strength) == (12, 3, 0)
     assert (recipe.configuration, recipe.weighting) == ("dual", "linear")
-    assert recipe.handling == Handling("random", 0, circular=False)
+    assert recipe.seam == SeamOptions("random", 0, circular=False)
     assert PaintOptions.from_json({"steps": 4}).recipe(CARD, seed=0).steps == 4
 
 

@@ -16,10 +16,10 @@ import torch
 
 from backend.diffusion.models import tiny_model
 from backend.diffusion.networks import autoencoder, panorama
-from pantheon360_blender.core.jobs.paint_settings import OFF, Handling
+from pantheon360_blender.core.jobs.paint_settings import OFF, SeamOptions
 from pantheon360_blender.core.progress import run_to_end
 
-CIRCULAR = Handling(roll="none", padding=0, circular=True)
+CIRCULAR = SeamOptions(roll="none", padding=0, circular=True)
 
 
 def noise(*shape: int) -> Any:
@@ -39,11 +39,11 @@ def difference(a: Any, b: Any) -> float:
 def test_unet_commutes_with_turning_only_with_circular_convolutions(components: Any) -> None:
     """The U-Net halves its latents three times: it commutes with multiples of eight columns."""
     inputs = noise(1, 2, 8, 8, 24)
-    turned = panorama.turned(inputs, 8)
+    turned = panorama.roll(inputs, 8)
     with panorama.circular_convolutions(components.unet):
         straight, around = velocity(components, inputs), velocity(components, turned)
-    assert difference(panorama.turned(straight, 8), around) < 1e-5
-    plain = panorama.turned(velocity(components, inputs), 8)
+    assert difference(panorama.roll(straight, 8), around) < 1e-5
+    plain = panorama.roll(velocity(components, inputs), 8)
     assert difference(plain, velocity(components, turned)) > 1e-2
 
 
@@ -88,12 +88,12 @@ def test_convolutions_wrap_while_weights_are_offloaded() -> None:
     assert torch.equal(velocity(model, inputs), open_seam) and difference(open_seam, resident) > 1e-3
 
 
-@pytest.mark.parametrize(("handling", "commutes"), [(CIRCULAR, True), (OFF, False)])
-def test_vae_commutes_with_turning(components: Any, handling: Handling, commutes: bool) -> None:
+@pytest.mark.parametrize(("seam", "commutes"), [(CIRCULAR, True), (OFF, False)])
+def test_vae_commutes_with_turning(components: Any, seam: SeamOptions, commutes: bool) -> None:
     video, latents = noise(2, 3, 32, 64).clamp(-1, 1), noise(2, 4, 4, 8)
-    coded = [run_to_end(autoencoder.encode(components.vae, panorama.turned(video, t), handling)) for t in (0, 24)]
-    drawn = [run_to_end(autoencoder.decode(components.vae, panorama.turned(latents, t), handling)) for t in (0, 3)]
-    worst = max(difference(panorama.turned(coded[0], 3), coded[1]), difference(panorama.turned(drawn[0], 24), drawn[1]))
+    coded = [run_to_end(autoencoder.encode(components.vae, panorama.roll(video, t), seam)) for t in (0, 24)]
+    drawn = [run_to_end(autoencoder.decode(components.vae, panorama.roll(latents, t), seam)) for t in (0, 3)]
+    worst = max(difference(panorama.roll(coded[0], 3), coded[1]), difference(panorama.roll(drawn[0], 24), drawn[1]))
     assert worst < 1e-5 if commutes else worst > 1e-2
 
 
@@ -103,11 +103,11 @@ def test_padding_comes_near_to_circular_convolutions(components: Any, direction:
     given = noise(2, 4, 8, 32) if direction == "decode" else noise(1, 3, 64, 256).clamp(-1, 1)
     edge = 4 if direction == "decode" else 1
 
-    def painted(handling: Handling) -> Any:
-        return run_to_end(getattr(autoencoder, direction)(components.vae, given, handling))
+    def painted(seam: SeamOptions) -> Any:
+        return run_to_end(getattr(autoencoder, direction)(components.vae, given, seam))
 
     def seam_error(columns: int) -> float:
-        error = (painted(Handling("none", columns, circular=False)) - painted(CIRCULAR)).abs()
+        error = (painted(SeamOptions("none", columns, circular=False)) - painted(CIRCULAR)).abs()
         return float(torch.cat([error[..., :edge], error[..., -edge:]]).mean())
 
     assert seam_error(2) < seam_error(0) / 4

@@ -27,11 +27,11 @@ from backend.diffusion.execution.execution import Execution
 from backend.diffusion.models import tiny_model
 from backend.diffusion.networks import autoencoder, conditioning, noise, panorama, schedulers
 from pantheon360_blender.core.errors import ModelError
-from pantheon360_blender.core.jobs.paint_settings import OFF, Handling, Recipe
+from pantheon360_blender.core.jobs.paint_settings import OFF, Recipe, SeamOptions
 from pantheon360_blender.core.progress import run_to_end
 
-WHOLE = Handling(roll="none", padding=0, circular=True)
-TURNING = Handling(roll="quarter", padding=0, circular=True)
+WHOLE = SeamOptions(roll="none", padding=0, circular=True)
+TURNING = SeamOptions(roll="quarter", padding=0, circular=True)
 
 
 # Stock diffusers
@@ -70,7 +70,7 @@ def test_equals_stock_diffusers(
     chunk: int | None,
     record_property: Callable[..., None],
 ) -> None:
-    """A still image as geometry, one token, no panoramic handling: latents and frames are those of the pipeline."""
+    """A still image as geometry, one token, no panoramic seam: latents and frames are those of the pipeline."""
     model = other_model() if other else components
     picture = panoramas(3, 1, 128)[0]
     start = noise.frames(5, frames, (4, 64 // autoencoder.factor(model.vae), 128 // autoencoder.factor(model.vae)))
@@ -100,7 +100,7 @@ def test_equals_stock_diffusers(
     still = still + noise_aug * torch.randn(still[:1].shape, generator=torch.Generator().manual_seed(2))
     condition = run_to_end(autoencoder.encode(model.vae, still, OFF))
     told = Pass(condition, conditioning.tokens(model.image_encoder, picture[None]))
-    recipe = Recipe(steps=4, guidance=guidance, noise_aug=noise_aug, handling=OFF)
+    recipe = Recipe(num_inference_steps=4, guidance_scale=guidance, noise_aug_strength=noise_aug, seam=OFF)
     ours = run_to_end(sampling.denoise(execution.predictor(model.unet), model.scheduler, [told], start, recipe))
     video = run_to_end(autoencoder.decode(model.vae, ours, OFF, chunk=chunk))
 
@@ -111,7 +111,7 @@ def test_equals_stock_diffusers(
         sampling.denoise(
             execution.predictor(model.unet),
             model.scheduler,
-            [replace(told, tokens=torch.zeros_like(told.tokens))],
+            [replace(told, encoder_hidden_states=torch.zeros_like(told.encoder_hidden_states))],
             start,
             recipe,
         )
@@ -139,12 +139,12 @@ def test_turning_the_panorama_turns_the_painting(
     turned = [replace(frame, colour=np.roll(frame.colour, 64, axis=1)) for frame in frames]
     clips = Clip(frames, start=start), Clip(turned, start=np.roll(start, 64, axis=1))
     noises = [noise.frames(4, 3, (4, 16, 32))]
-    noises.append(panorama.turned(noises[0], 8))
+    noises.append(panorama.roll(noises[0], 8))
 
-    def turning_error(handling: Handling) -> float:
-        recipe = Recipe(steps=3, handling=handling)
+    def turning_error(seam: SeamOptions) -> float:
+        recipe = Recipe(num_inference_steps=3, seam=seam)
         videos = [video(components, clip, recipe, start) for clip, start in zip(clips, noises, strict=True)]
-        return difference(panorama.turned(videos[0], 64), videos[1])
+        return difference(panorama.roll(videos[0], 64), videos[1])
 
     with_handling, without = turning_error(TURNING), turning_error(OFF)
     record_property("turning_difference_with", with_handling)
@@ -156,9 +156,9 @@ def test_turning_the_panorama_turns_the_painting(
 def test_turning_for_the_unet_alone_changes_nothing_where_it_commutes(components: Any, roll: Any) -> None:
     """With circular convolutions and turns by its stride the U-Net sees the same panorama from elsewhere."""
     told, start = random_pass(3, 32), noise.frames(0, 3, (4, 8, 32))
-    recipe = Recipe(steps=3, handling=replace(WHOLE, roll=roll))
+    recipe = Recipe(num_inference_steps=3, seam=replace(WHOLE, roll=roll))
     with panorama.circular_convolutions(components.unet):
-        still = denoised(components, [told], start, replace(recipe, handling=WHOLE))
+        still = denoised(components, [told], start, replace(recipe, seam=WHOLE))
         turning = denoised(components, [told], start, recipe)
     assert (difference(still, turning) < 5e-5) == (roll != "random")
     assert difference(still, turning) < 5
@@ -169,12 +169,14 @@ def test_there_is_no_seam(
 ) -> None:
     """Steps across the seam are as large as steps elsewhere between the decoder's blocks; without handling not."""
 
-    def ratio(handling: Handling, clips: int) -> float:
+    def ratio(seam: SeamOptions, clips: int) -> float:
         painted = []
         for seed in range(clips):
             clip = Clip(geometry(seed, 8, 128), start=panoramas(seed + 20, 1, 128)[0])
             painted.append(
-                run_to_end(sampling.paint(Execution(components), clip, Recipe(steps=3, handling=handling, seed=seed)))
+                run_to_end(
+                    sampling.paint(Execution(components), clip, Recipe(num_inference_steps=3, seam=seam, seed=seed))
+                ).images
             )
         return panorama.seam_ratio(np.concatenate(painted), stride=8)
 
@@ -197,22 +199,22 @@ def test_guidance_of_one_asks_once(components: Any) -> None:
         return predict(inputs, *others)
 
     told, start = random_pass(3, 16), noise.frames(0, 3, (4, 8, 16))
-    recipe = Recipe(steps=2, guidance=(1, 1), handling=OFF)
+    recipe = Recipe(num_inference_steps=2, guidance_scale=(1, 1), seam=OFF)
     once = run_to_end(sampling.denoise(counted, components.scheduler, [told], start, recipe))
     assert asked == [1, 1]
     nearly = run_to_end(
-        sampling.denoise(counted, components.scheduler, [told], start, replace(recipe, guidance=(1, 1 + 1e-6)))
+        sampling.denoise(counted, components.scheduler, [told], start, replace(recipe, guidance_scale=(1, 1 + 1e-6)))
     )
     assert asked == [1, 1, 2, 2]
     assert difference(once, nearly) < 1e-3
-    assert difference(once, denoised(components, [told], start, replace(recipe, guidance=(3, 3)))) > 1e-2
+    assert difference(once, denoised(components, [told], start, replace(recipe, guidance_scale=(3, 3)))) > 1e-2
 
 
 def test_guidance_rises_along_a_pass(components: Any) -> None:
     """The first frame is guided as its end says, so is the last: here against constant guidance, frame by frame."""
     told, start = random_pass(3, 16), noise.frames(0, 3, (4, 8, 16))
     ramped, low, high = (
-        denoised(components, [told], start, Recipe(steps=1, guidance=guidance, handling=OFF))
+        denoised(components, [told], start, Recipe(num_inference_steps=1, guidance_scale=guidance, seam=OFF))
         for guidance in ((2.0, 6.0), (2.0, 2.0), (6.0, 6.0))
     )
     assert torch.equal(ramped[0], low[0]) and torch.equal(ramped[2], high[2])
@@ -231,20 +233,20 @@ def test_a_longer_clip_begins_with_the_same_noise() -> None:
 
 def test_the_same_seed_gives_the_same_bytes(components: Any, geometry: Callable[..., Any], panoramas: Any) -> None:
     clip = Clip(geometry(0, 3, 128), start=panoramas(1, 1, 128)[0])
-    recipe = Recipe(steps=2, handling=Handling(roll="random"), seed=2**63 + 5)
-    painted = [run_to_end(sampling.paint(Execution(components), clip, recipe)) for _ in range(2)]
+    recipe = Recipe(num_inference_steps=2, seam=SeamOptions(roll="random"), seed=2**63 + 5)
+    painted = [run_to_end(sampling.paint(Execution(components), clip, recipe)).images for _ in range(2)]
     assert painted[0].tobytes() == painted[1].tobytes()
     assert painted[0].shape == (3, 64, 128, 3) and painted[0].dtype == np.uint8
-    other = run_to_end(sampling.paint(Execution(components), clip, replace(recipe, seed=5)))
+    other = run_to_end(sampling.paint(Execution(components), clip, replace(recipe, seed=5))).images
     assert np.abs(other.astype(int) - painted[0]).mean() > 1
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 3])
-def test_evaluations_in_turn_give_what_all_together_give(components: Any, at_once: int) -> None:
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_evaluations_in_turn_give_what_all_together_give(components: Any, batch_size: int) -> None:
     passes = [random_pass(3, 16), random_pass(3, 16, seed=6, backwards=True)]
     start = noise.frames(1, 3, (4, 8, 16))
-    together = denoised(components, passes, start, Recipe(steps=3, handling=OFF))
-    in_turn = denoised(components, passes, start, Recipe(steps=3, handling=OFF), at_once)
+    together = denoised(components, passes, start, Recipe(num_inference_steps=3, seam=OFF))
+    in_turn = denoised(components, passes, start, Recipe(num_inference_steps=3, seam=OFF), batch_size)
     assert difference(together, in_turn) < 5e-5
 
 
@@ -283,7 +285,8 @@ def test_paints_in_other_precision(components: Any, geometry: Callable[..., Any]
     model = SimpleNamespace(**networks, scheduler=components.scheduler, card=card)
     clip = Clip(geometry(0, 2, 128), start=panoramas(1, 1, 128)[0])
     coarse, fine = (
-        run_to_end(sampling.paint(Execution(each), clip, Recipe(steps=2))).astype(int) for each in (model, components)
+        run_to_end(sampling.paint(Execution(each), clip, Recipe(num_inference_steps=2))).images.astype(int)
+        for each in (model, components)
     )
     assert 0 < np.abs(coarse - fine).mean() < 3
 
@@ -300,9 +303,9 @@ def test_every_scheduler_paints_what_the_model_believes(components: Any, name: s
         x = inputs[:, :, :4].double() * (sigma**2 + 1) ** 0.5
         return ((x / (sigma**2 + 1) - picture) * (sigma**2 + 1) ** 0.5 / sigma).float()
 
-    recipe, start = Recipe(steps=7, handling=OFF), noise.frames(0, 3, (4, 8, 16))
+    recipe, start = Recipe(num_inference_steps=7, seam=OFF), noise.frames(0, 3, (4, 8, 16))
     steps = list(sampling.denoise(certain, scheduler, [random_pass(3, 16)], start, recipe))
-    believed = [step.clean for step in steps if isinstance(step, sampling.Step)]
+    believed = [step.pred_original_sample for step in steps if isinstance(step, sampling.Step)]
     assert len(believed) == 7
     assert max(difference(clean, picture) for clean in believed) < 5e-3
     painted = run_to_end(sampling.denoise(certain, scheduler, [random_pass(3, 16)], start, recipe))
@@ -325,7 +328,7 @@ def test_numbers_that_overflow_are_told(components: Any) -> None:
 def test_cancelled_between_two_steps(components: Any, geometry: Callable[..., Any], panoramas: Any) -> None:
     """Nothing more is computed, and the model is as it was."""
     job = sampling.paint(
-        Execution(components), Clip(geometry(0, 2, 128), start=panoramas(1, 1, 128)[0]), Recipe(steps=50)
+        Execution(components), Clip(geometry(0, 2, 128), start=panoramas(1, 1, 128)[0]), Recipe(num_inference_steps=50)
     )
     seen = next(step for step in job if isinstance(step, sampling.Step))
     assert (seen.step, seen.of, seen.phase) == (1, 50, "Denoising")
@@ -356,20 +359,20 @@ def random_pass(frames: int, columns: int, seed: int = 3, backwards: bool = Fals
     return Pass(condition, torch.randn(8, 32, generator=generator), backwards)
 
 
-def denoised(components: Any, passes: list[Pass], start: Any, recipe: Recipe, at_once: int | None = None) -> Any:
-    predict = execution.predictor(components.unet, at_once)
+def denoised(components: Any, passes: list[Pass], start: Any, recipe: Recipe, batch_size: int | None = None) -> Any:
+    predict = execution.predictor(components.unet, batch_size)
     return run_to_end(sampling.denoise(predict, components.scheduler, passes, start, recipe))
 
 
 def video(components: Any, clip: Clip, recipe: Recipe, start: Any) -> Any:
     """As sampling.paint, with other noise and without rounding."""
-    passes = run_to_end(prepare_passes(Execution(components), clip, recipe.configuration, recipe.handling))
-    if recipe.handling.circular:
+    passes = run_to_end(prepare_passes(Execution(components), clip, recipe.configuration, recipe.seam))
+    if recipe.seam.circular:
         with panorama.circular_convolutions(components.unet):
             latents = denoised(components, list(passes), start, recipe)
     else:
         latents = denoised(components, list(passes), start, recipe)
-    return run_to_end(autoencoder.decode(components.vae, latents, recipe.handling))
+    return run_to_end(autoencoder.decode(components.vae, latents, recipe.seam))
 
 
 def difference(a: Any, b: Any) -> float:

@@ -12,7 +12,8 @@ pytest.importorskip("safetensors", reason="the backend environment has safetenso
 
 import torch
 
-from backend.diffusion.shot.segment_store import PaintedSegment, SegmentStore, cross_faded
+from backend.diffusion.clip.sampling import Before, cross_fade
+from backend.diffusion.shot.segment_store import PaintedSegment, SegmentStore
 from pantheon360_blender.core.errors import FileError
 
 LATENTS = torch.randn(3, 4, 2, 4, generator=torch.Generator().manual_seed(0))
@@ -63,6 +64,6 @@ def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
 def test_a_fade_begins_with_the_earlier_and_ends_before_the_later() -> None:
     """Over four frames: all of the earlier one's, then three quarters, a half, a quarter."""
     before, after = torch.full((6, 1, 1, 1), 8.0), torch.zeros(7, 1, 1, 1)
-    assert cross_faded(before, after, 4).flatten().tolist() == [8, 6, 4, 2, 0, 0, 0]
-    assert cross_faded(before, after, 1).flatten().tolist() == [8, 0, 0, 0, 0, 0, 0]
-    assert torch.equal(cross_faded(before, after, 0), after)
+    assert cross_fade(Before(before, 4), after).flatten().tolist() == [8, 6, 4, 2, 0, 0, 0]
+    assert cross_fade(Before(before, 1), after).flatten().tolist() == [8, 0, 0, 0, 0, 0, 0]
+    assert torch.equal(cross_fade(Before(before, 0), after), after)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.diffusion.shot.timeline import Segment, owned, painted_frames, segments, without_rests
+from backend.diffusion.shot.timeline import Segment, owned, painted_frames, segments, thin_anchor_runs
 
 
 @st.composite
@@ -95,18 +95,18 @@ def test_steps_are_even_between_captures() -> None:
 
 def test_a_camera_that_eases_in_and_out_stands_on_each_capture_once() -> None:
     standing = dict.fromkeys((0, 1, 2), "a") | dict.fromkeys((20, 21, 22), "b") | dict.fromkeys((47, 48), "c")
-    assert without_rests(standing, 49, 8, 24) == {0: "a", 21: "b", 48: "c"}
+    assert thin_anchor_runs(standing, 49, 8, 24) == {0: "a", 21: "b", 48: "c"}
 
 
 def test_of_a_long_rest_both_ends_are_kept() -> None:
-    assert without_rests(dict.fromkeys(range(10, 31), "a"), 49, 8, 24) == {10: "a", 30: "a"}
-    assert without_rests({3: "a", 4: "b", 5: "b"}, 49, 8, 24) == {3: "a", 5: "b"}
-    assert without_rests(dict.fromkeys(range(5), "a"), 5, 8, 24) == {0: "a", 4: "a"}, "a path that never leaves"
+    assert thin_anchor_runs(dict.fromkeys(range(10, 31), "a"), 49, 8, 24) == {10: "a", 30: "a"}
+    assert thin_anchor_runs({3: "a", 4: "b", 5: "b"}, 49, 8, 24) == {3: "a", 5: "b"}
+    assert thin_anchor_runs(dict.fromkeys(range(5), "a"), 5, 8, 24) == {0: "a", 4: "a"}, "a path that never leaves"
 
 
 def test_who_looks_around_on_a_capture_sees_it_at_both_ends_of_every_clip() -> None:
     """A hundred frames on one capture, as from a tripod."""
-    kept = without_rests(dict.fromkeys(range(100), "a"), 100, 8, 24)
+    kept = thin_anchor_runs(dict.fromkeys(range(100), "a"), 100, 8, 24)
     assert list(kept) == [0, 20, 40, 59, 79, 99]
     assert all(part.starts_at_anchor and part.ends_at_anchor for part in segments(100, kept, 25, 5))
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pantheon360_blender.core.jobs import paint_settings
-from pantheon360_blender.core.jobs.paint_settings import PaintOptions
+from pantheon360_blender.core.jobs.paint_settings import SETTINGS, PaintOptions
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +33,10 @@ def read(house: Any, group: Any, **changes: Any) -> PaintOptions:
     )
 
 
-def test_every_setting_of_the_backend_can_be_set(house: Any, blend: Any) -> None:
-    assert set(house("scene.shot.diffusion_settings").SETTINGS) == {
-        field.name for field in dataclasses.fields(PaintOptions)
-    }
+def test_every_setting_has_a_property_with_its_words(house: Any, group: Any) -> None:
+    described = {each.identifier: each for each in group.bl_rna.properties}
+    for name, setting in SETTINGS.items():
+        assert (described[name].name, described[name].description) == (setting.label, setting.description)
 
 
 def test_a_new_scene_has_the_backends_defaults(house: Any, group: Any) -> None:
@@ -46,7 +46,6 @@ def test_a_new_scene_has_the_backends_defaults(house: Any, group: Any) -> None:
 def test_what_is_left_to_the_model_is_not_in_the_job(house: Any, group: Any) -> None:
     own = {field.name for field in dataclasses.fields(PaintOptions) if field.default is None}
     assert own.isdisjoint(house("scene.shot.diffusion_settings").to_json(group))
-    assert own == set(house("scene.shot.diffusion_settings").OWN)
     for name in own:
         setattr(group, name, 3)
     assert {name: getattr(read(house, group), name) for name in own} == dict.fromkeys(own, 3)
@@ -64,32 +63,35 @@ def test_numbers_are_those_that_were_typed(house: Any, group: Any) -> None:
     assert (found["noise_aug"], found["guidance"], found["fps"]) == (0.02, 2.7, 23.976)
 
 
-def test_every_item_is_a_choice_of_the_backends_and_every_choice_an_item(house: Any, group: Any) -> None:
-    configurations = typing.get_args(paint_settings.Configuration)
-    choices: dict[str, tuple[str, ...]] = {
-        "scheduler": tuple(paint_settings.USUAL_STEPS),
-        "anchors": (paint_settings.AUTO, *configurations),
-        "weighting": typing.get_args(paint_settings.Weighting),
-        "roll": typing.get_args(paint_settings.Roll),
-        "memory": (paint_settings.AUTO, *paint_settings.MEMORY_LEVELS),
-        "device": (paint_settings.AUTO, *paint_settings.DEVICES),
-        "precision": (paint_settings.AUTO, *paint_settings.PRECISIONS),
-    }
+def test_every_item_is_the_choice_it_stands_for(house: Any, group: Any) -> None:
     enums = {each.identifier: each for each in group.bl_rna.properties if each.type == "ENUM"}
-    assert enums.keys() == choices.keys()
-    for name, wanted in choices.items():
-        found = []
-        for item in enums[name].enum_items:
+    assert enums.keys() == {name for name, setting in SETTINGS.items() if setting.kind == "choice"}
+    for name, described in enums.items():
+        found = {}
+        for item in described.enum_items:
             setattr(group, name, item.identifier)
-            found.append(getattr(read(house, group), name))
-        assert sorted(found) == sorted(wanted)
+            found[getattr(read(house, group), name)] = item.name
+        assert found == {choice.value: choice.label for choice in SETTINGS[name].choices}
+
+
+def test_every_choice_can_be_painted_with() -> None:
+    """What the table offers is what the backend knows."""
+    offered = {name: {choice.value for choice in setting.choices} for name, setting in SETTINGS.items()}
+    auto = paint_settings.AUTO
+    assert offered["scheduler"] == set(paint_settings.USUAL_STEPS)
+    assert offered["anchors"] == {auto, *typing.get_args(paint_settings.Configuration)}
+    assert offered["weighting"] == set(typing.get_args(paint_settings.Weighting))
+    assert offered["roll"] == set(typing.get_args(paint_settings.Roll))
+    assert offered["memory"] == {auto, *paint_settings.MEMORY_LEVELS}
+    assert offered["device"] == {auto, *paint_settings.DEVICES}
+    assert offered["precision"] == {auto, *paint_settings.PRECISIONS}
 
 
 def test_no_number_that_blender_allows_is_refused(house: Any, group: Any) -> None:
     """The ends of each property's range, and the values round its least one."""
     for described in group.bl_rna.properties:
         if described.type in ("INT", "FLOAT"):
-            least = house("scene.shot.diffusion_settings").OWN.get(described.identifier, described.hard_min)
+            least = SETTINGS[described.identifier].least if described.identifier in SETTINGS else described.hard_min
             for value in (described.hard_min, least - 1, least, least + 1, described.hard_max):
                 setattr(group, described.identifier, type(getattr(group, described.identifier))(value))
                 read(house, group)
@@ -108,10 +110,24 @@ def test_no_number_that_blender_allows_is_refused(house: Any, group: Any) -> Non
         ("loras", [{"file": "", "strength": 1}]), ("loras", [{"file": "/a"}]), ("stepz", 3),
     ],
 )  # fmt: skip
-def test_a_setting_is_wrong_here_where_it_is_wrong_there(house: Any, group: Any, name: str, value: Any) -> None:
-    found = house("scene.shot.diffusion_settings").setting_error(name, value)
-    assert (found is None) == (paint_settings.options_error({name: value}) is None), found
-    assert found is None or name in found
+def test_a_wrong_setting_is_refused_at_every_door(house: Any, group: Any, name: str, value: Any) -> None:
+    """The command line, a shot's preparation and the backend agree, and name the setting."""
+    import argparse
+
+    import bpy
+
+    right = paint_settings.options_error({name: value}) is None
+    bpy.context.scene.pantheon360.diffusion.model = "tiny"
+    doors = (
+        lambda: house("cli.command_line")._setting(f"{name}={json.dumps(value)}"),
+        lambda: house("scene.shot.painters").settings(bpy.context.scene, "diffusion", {name: value}),
+    )
+    for door in doors:
+        if right:
+            door()
+        else:
+            with pytest.raises((argparse.ArgumentTypeError, house("core.errors").JobError), match=name):
+                door()
 
 
 def test_changes_go_before_the_scene(house: Any, group: Any) -> None:

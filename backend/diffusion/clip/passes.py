@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pantheon360_blender.core.jobs.paint_settings import Configuration, Handling, Weighting
+from pantheon360_blender.core.jobs.paint_settings import Configuration, SeamOptions, Weighting
 from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
@@ -67,12 +67,12 @@ class Pass:
     """One denoising pass, in its own time.
 
     condition: (F, C, h, w) float32, the U-Net's input channels after the noise.
-    tokens: (K, D) float32, CLIP tokens of the anchor it starts from.
+    encoder_hidden_states: (K, D) float32, CLIP's embeddings of the anchor it starts from.
     backwards: whether its first frame is the clip's last.
     """
 
     condition: torch.Tensor
-    tokens: torch.Tensor
+    encoder_hidden_states: torch.Tensor
     backwards: bool = False
 
 
@@ -114,13 +114,13 @@ def _inputs_of(clip: Clip, configuration: Configuration) -> tuple[PassInputs, ..
 
 
 def prepare_passes(
-    execution: Execution, clip: Clip, configuration: Configuration, handling: Handling
+    execution: Execution, clip: Clip, configuration: Configuration, seam: SeamOptions
 ) -> Job[tuple[Pass, ...]]:
     """The clip's passes, ready for the U-Net; each picture is encoded once."""
     inputs_of_passes = _inputs_of(clip, configuration)
     pictures = sorted({number for inputs in inputs_of_passes for number in inputs.pictures})
     frames = autoencoder.video_of(np.stack([_picture(clip, number) for number in pictures]))
-    latents = yield from execution.encode(frames, handling)
+    latents = yield from execution.encode(frames, seam)
     passes = []
     for index, inputs in enumerate(inputs_of_passes):
         yield Progress("Encoding anchors", index, len(inputs_of_passes))

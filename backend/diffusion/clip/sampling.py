@@ -1,6 +1,7 @@
 """Painting a clip: Stable Video Diffusion over panoramas that know their geometry and their anchors.
 
-Latents are (F, 4, h, w) float32 in the clip's time; P passes over them are (P, F, 4, h, w), each in its own time.
+Latents are (F, 4, h, w) float32 in the clip's order of frames; P passes over them are (P, F, 4, h, w), each in its own.
+Arguments have diffusers' names.
 """
 
 from __future__ import annotations
@@ -18,113 +19,168 @@ from pantheon360_blender.core.jobs.paint_settings import Recipe
 from pantheon360_blender.core.progress import Job, Progress
 
 from ..execution.execution import Predict
+from ..execution.memory_plan import CONTEXT
 from ..networks import autoencoder, conditioning, noise, overflow, panorama
-from .passes import Clip, Pass, fuse_passes, prepare_passes, to_pass_order
+from .passes import Clip, Pass, fuse_passes, prepare_passes, seen_videos, to_pass_order
 
 if TYPE_CHECKING:
     from ..execution.execution import Execution
 
 
 @dataclass(frozen=True)
+class Conditioned(Progress):
+    """The passes are prepared. videos: (F, H, W, 3) uint8, what the model sees in each pass, in its own order."""
+
+    passes: Sequence[Pass] = ()
+    videos: Sequence[np.ndarray] = ()
+
+
+@dataclass(frozen=True)
 class Step(Progress):
-    """A denoising step that is done. clean: the latents as the model believes them to be without noise."""
+    """A denoising step that is done. pred_original_sample: the latents as the model believes them without noise."""
 
-    clean: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    pred_original_sample: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-def paint(execution: Execution, clip: Clip, recipe: Recipe) -> Job[np.ndarray]:
-    """Paint a clip; (F, H, W, 3) uint8 sRGB.
+@dataclass(frozen=True, eq=False)
+class PaintedClip:
+    """latents: (F, 4, h, w) float32 on the CPU. images: (F, H, W, 3) uint8 sRGB."""
 
-    Raises ModelError where the model's numbers overflow.
+    latents: torch.Tensor
+    images: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Before:
+    """The clip before. latents: its own, (F, 4, h, w). overlap: how many of its last frames the next begins with."""
+
+    latents: torch.Tensor
+    overlap: int
+
+
+def paint(execution: Execution, clip: Clip, recipe: Recipe, before: Before | None = None) -> Job[PaintedClip]:
+    """Paint a clip.
+
+    before: the clip that this one goes on from, if there is one.
+    Yields Progress, Conditioned, and a Step after each denoising step. Raises ModelError if numbers overflow.
     """
-    passes = yield from prepare_passes(execution, clip, recipe.configuration, recipe.handling)
-    latents = yield from paint_latents(execution, clip, passes, recipe)
-    return autoencoder.images_of((yield from execution.decode(latents, recipe.handling)))
+    # 1. What each pass sees: encoded pictures, and CLIP's view of the anchor it begins at
+    passes = yield from prepare_passes(execution, clip, recipe.configuration, recipe.seam)
+    yield Conditioned("Conditioned", passes=passes, videos=seen_videos(clip, recipe.configuration))
 
-
-def paint_latents(execution: Execution, clip: Clip, passes: Sequence[Pass], recipe: Recipe) -> Job[torch.Tensor]:
-    """Latents of a clip, (F, 4, h, w) float32 on the device. passes: what `prepare_passes` made of the clip.
-
-    Raises ModelError where the model's numbers overflow.
-    """
-    # 1. The noise that the path has at these frames
+    # 2. The noise that the path has at these frames
     unet, card = execution.model.unet, execution.model.card
     shape = (card.channels["noise"], *passes[0].condition.shape[-2:])
-    start = noise.frames(recipe.seed, len(clip), shape, first=clip.first).to(execution.device)
+    noisy = noise.frames(recipe.seed, len(clip), shape, first=clip.first).to(execution.device)
 
-    # 2. Denoising, with a U-Net that sees across the seam
+    # 3. Denoising, with a U-Net that sees across the seam
     with ExitStack() as stack:
-        if recipe.handling.circular:
+        if recipe.seam.circular:
             stack.enter_context(panorama.circular_convolutions(unet))
-        return (yield from denoise(execution.predict, execution.model.scheduler, passes, start, recipe))
+        latents = yield from denoise(execution.predict, execution.model.scheduler, passes, noisy, recipe)
+
+    # 4. Frames that the clip before has painted, too, fade over from it
+    latents = cross_fade(before, latents.cpu())
+
+    # 5. Decoding
+    images = yield from decode(execution, latents, recipe, before)
+    return PaintedClip(latents, images)
+
+
+def cross_fade(before: Before | None, latents: torch.Tensor) -> torch.Tensor:
+    """Latents (F, 4, h, w) whose first frames fade over from the end of the clip before.
+
+    The first shared frame is the earlier clip's, the first frame that is not shared is the later one's, linear in
+    between. Source: Argus extends its clips so, over five frames.
+    """
+    if before is None or not before.overlap:
+        return latents
+    share = (1 - torch.arange(before.overlap, dtype=torch.float32) / before.overlap).view(-1, 1, 1, 1)
+    shared = share * before.latents[-before.overlap :] + (1 - share) * latents[: before.overlap]
+    return torch.cat([shared, latents[before.overlap :]])
+
+
+def decode(execution: Execution, latents: torch.Tensor, recipe: Recipe, before: Before | None) -> Job[np.ndarray]:
+    """Frames (F, H, W, 3) uint8 of a clip's latents; the decoder also sees the last frames of the clip before."""
+    lead = latents[:0] if before is None else before.latents[: len(before.latents) - before.overlap][-CONTEXT:]
+    video = yield from execution.decode(torch.cat([lead, latents]), recipe.seam)
+    return autoencoder.images_of(video[len(lead) :])
 
 
 @torch.no_grad()
 def denoise(
-    predict: Predict, scheduler: Any, passes: Sequence[Pass], start: torch.Tensor, recipe: Recipe
+    predict: Predict, scheduler: Any, passes: Sequence[Pass], noisy: torch.Tensor, recipe: Recipe
 ) -> Job[torch.Tensor]:
-    """Latents of the clip from noise.
+    """Latents of a clip from noise, (F, 4, h, w) float32.
 
-    start: (F, 4, h, w) float32, normal noise.
-    Yields a Step after each step. Raises ModelError where numbers overflow.
+    noisy: (F, 4, h, w) float32, normal noise. Yields a Step after each step. Raises ModelError if numbers overflow.
     """
-    scheduler = copy.deepcopy(scheduler)  # a scheduler counts its steps
-    scheduler.set_timesteps(recipe.steps, device=start.device)
-    evaluations = Evaluations.of(passes, recipe)
-    latents = start * scheduler.init_noise_sigma
+    # 1. A scheduler of our own (it counts its steps), and the U-Net with its conditions
+    scheduler = copy.deepcopy(scheduler)
+    scheduler.set_timesteps(recipe.num_inference_steps, device=noisy.device)
+    unet = GuidedUNet.of(predict, passes, recipe)
+    latents = noisy * scheduler.init_noise_sigma
     total = len(scheduler.timesteps)
     yield Progress("Denoising", 0, total)
     for step, timestep in enumerate(scheduler.timesteps):
-        turn = panorama.columns_of_step(recipe.handling.roll, step, latents.shape[-1], recipe.seed)
+        # 2. Every pass takes one step, in its own order of frames, with the seam somewhere else each time
         views = to_pass_order(latents, passes)
-        velocity = evaluations.velocity(predict, scheduler.scale_model_input(views, timestep), timestep, turn)
-        clean = without_noise(views, velocity, scheduler.sigmas[step])
+        columns = panorama.columns_of_step(recipe.seam.roll, step, latents.shape[-1], recipe.seed)
+        velocity = unet(scheduler.scale_model_input(views, timestep), timestep, columns)
+        clean = pred_original_sample(views, velocity, scheduler.sigmas[step])
         views = scheduler.step(velocity, timestep, views).prev_sample
+
+        # 3. The passes are fused
         latents = fuse_passes(views, passes, recipe.weighting)
         overflow.check(latents, f"step {step + 1}")
-        yield Step("Denoising", step + 1, total, clean=fuse_passes(clean, passes, recipe.weighting))
+        clean = fuse_passes(clean, passes, recipe.weighting)
+        yield Step("Denoising", step + 1, total, pred_original_sample=clean)
     return latents
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluations:
-    """What the U-Net is asked in each step: the passes without conditions, where there is guidance, and with them.
+class GuidedUNet:
+    """The U-Net with classifier-free guidance, over every pass of a clip.
 
-    conditions: (N, F, C, h, w). tokens: (N, K, D). time_ids: (N, 3).
-    guidance: (F, 1, 1, 1) in the passes' own time, or None where there is none.
+    conditions: (N, F, C, h, w), without conditions first if there is guidance, then with them.
+    encoder_hidden_states: (N, K, D), CLIP's. added_time_ids: (N, 3).
+    guidance_scale: (F, 1, 1, 1) in the passes' own order, or None if there is no guidance.
     """
 
+    predict: Predict
     conditions: torch.Tensor
-    tokens: torch.Tensor
-    time_ids: torch.Tensor
-    guidance: torch.Tensor | None
+    encoder_hidden_states: torch.Tensor
+    added_time_ids: torch.Tensor
+    guidance_scale: torch.Tensor | None
 
     @classmethod
-    def of(cls, passes: Sequence[Pass], recipe: Recipe) -> Evaluations:
+    def of(cls, predict: Predict, passes: Sequence[Pass], recipe: Recipe) -> GuidedUNet:
         conditions = torch.stack([each.condition for each in passes])
-        tokens = torch.stack([each.tokens for each in passes])
-        guidance = None
-        if max(recipe.guidance) > 1:
-            guidance = torch.linspace(*recipe.guidance, conditions.shape[1]).view(-1, 1, 1, 1).to(conditions.device)
+        hidden_states = torch.stack([each.encoder_hidden_states for each in passes])
+        scale = None
+        if max(recipe.guidance_scale) > 1:
+            scale = torch.linspace(*recipe.guidance_scale, conditions.shape[1]).view(-1, 1, 1, 1).to(conditions.device)
             conditions = torch.cat([torch.zeros_like(conditions), conditions])
-            tokens = torch.cat([torch.zeros_like(tokens), tokens])
-        time_ids = conditioning.time_ids(recipe.fps, recipe.motion_bucket, recipe.noise_aug)
-        return cls(conditions, tokens, time_ids.to(conditions.device).expand(len(conditions), -1), guidance)
+            hidden_states = torch.cat([torch.zeros_like(hidden_states), hidden_states])
+        time_ids = conditioning.added_time_ids(recipe.fps, recipe.motion_bucket_id, recipe.noise_aug_strength)
+        time_ids = time_ids.to(conditions.device).expand(len(conditions), -1)
+        return cls(predict, conditions, hidden_states, time_ids, scale)
 
-    def velocity(self, predict: Predict, views: torch.Tensor, timestep: torch.Tensor, turn: int) -> torch.Tensor:
-        """The guided v-prediction (P, F, 4, h, w) float32 for the passes' scaled latents.
+    def __call__(self, latents: torch.Tensor, timestep: torch.Tensor, columns: int) -> torch.Tensor:
+        """The guided v-prediction (P, F, 4, h, w) float32 of the passes' scaled latents.
 
-        turn: columns the panorama is turned by while the U-Net looks at it.
+        columns: by how many the panorama is rolled while the U-Net looks at it.
         """
-        noisy = views if self.guidance is None else torch.cat([views, views])
-        inputs = panorama.turned(torch.cat([noisy, self.conditions], dim=2), turn)
-        predicted = panorama.turned(predict(inputs, timestep, self.tokens, self.time_ids), -turn)
-        if self.guidance is None:
+        noisy = latents if self.guidance_scale is None else torch.cat([latents, latents])
+        sample = panorama.roll(torch.cat([noisy, self.conditions], dim=2), columns)
+        predicted = self.predict(sample, timestep, self.encoder_hidden_states, self.added_time_ids)
+        predicted = panorama.roll(predicted, -columns)
+        if self.guidance_scale is None:
             return predicted
         unconditional, conditional = predicted.chunk(2)
-        return unconditional + self.guidance * (conditional - unconditional)
+        return unconditional + self.guidance_scale * (conditional - unconditional)
 
 
-def without_noise(latents: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    """What v-prediction takes for the latents without their noise of standard deviation sigma."""
-    return velocity * (-sigma / (sigma**2 + 1) ** 0.5) + latents / (sigma**2 + 1)
+def pred_original_sample(sample: torch.Tensor, model_output: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """What v-prediction takes for the sample without its noise of standard deviation sigma."""
+    return model_output * (-sigma / (sigma**2 + 1) ** 0.5) + sample / (sigma**2 + 1)

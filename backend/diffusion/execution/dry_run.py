@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pantheon360_blender.core.jobs.paint_settings import Handling
+from pantheon360_blender.core.jobs.paint_settings import SeamOptions
 from pantheon360_blender.core.progress import run_to_end
 
 from .. import libraries
@@ -30,7 +30,7 @@ from ..models import architecture
 from ..networks import autoencoder, banded_decoder, conditioning, feed_forward, panorama
 from . import execution
 
-_HANDLING = Handling()
+_HANDLING = SeamOptions()
 _Estimate = TypeVar("_Estimate", bound=Callable[..., int])
 
 
@@ -75,7 +75,7 @@ def unet_peak(
     height: int,
     width: int,
     dtype: torch.dtype,
-    handling: Handling = _HANDLING,
+    seam: SeamOptions = _HANDLING,
     chunked: bool = False,
 ) -> int:
     """Bytes a prediction takes at most besides the weights, inputs and outputs in float32 included.
@@ -90,7 +90,7 @@ def unet_peak(
         tokens = _blank(clips, conditioning.CROPS, _first(unet.config.cross_attention_dim))
         execution.predictor(unet)(inputs, _blank(), tokens, _blank(clips, 3))
 
-    with _seamless(unet, handling), feed_forward.chunked(unet, chunked), torch.no_grad():
+    with _seamless(unet, seam), feed_forward.chunked(unet, chunked), torch.no_grad():
         return peak(work)
 
 
@@ -102,7 +102,7 @@ def encode_peak(
     height: int,
     width: int,
     dtype: torch.dtype,
-    handling: Handling = _HANDLING,
+    seam: SeamOptions = _HANDLING,
 ) -> int:
     """Bytes encoding takes at most besides the weights.
 
@@ -112,7 +112,7 @@ def encode_peak(
     """
     vae = _network("vae", config, dtype)
     video = torch.zeros(()).expand(frames, 3, height, width)
-    return peak(lambda: run_to_end(autoencoder.encode(vae, video, handling, device="meta", chunk=frames)))
+    return peak(lambda: run_to_end(autoencoder.encode(vae, video, seam, device="meta", chunk=frames)))
 
 
 @_remembered
@@ -123,7 +123,7 @@ def decode_peak(
     height: int,
     width: int,
     dtype: torch.dtype,
-    handling: Handling = _HANDLING,
+    seam: SeamOptions = _HANDLING,
     banded: bool = False,
 ) -> int:
     """Bytes decoding takes at most besides the weights, latents and frames in `dtype` included.
@@ -132,14 +132,14 @@ def decode_peak(
     latents. banded: see banded_decoder.
     """
     vae = _network("vae", config, dtype)
-    shape = (frames, vae.config.latent_channels, height, width + 2 * handling.columns)
-    with _seamless(vae, handling), banded_decoder.banded(vae) if banded else nullcontext(), torch.no_grad():
+    shape = (frames, vae.config.latent_channels, height, width + 2 * seam.columns)
+    with _seamless(vae, seam), banded_decoder.banded(vae) if banded else nullcontext(), torch.no_grad():
         return peak(lambda: vae.decode(_blank(*shape, dtype=dtype), num_frames=frames).sample)
 
 
 @contextmanager
-def _seamless(network: Any, handling: Handling) -> Iterator[None]:
-    with panorama.circular_convolutions(*[network] if handling.circular else []):
+def _seamless(network: Any, seam: SeamOptions) -> Iterator[None]:
+    with panorama.circular_convolutions(*[network] if seam.circular else []):
         yield
 
 

@@ -15,7 +15,7 @@ import torch
 from accelerate.hooks import remove_hook_from_module
 
 from pantheon360_blender.core.errors import PantheonError, reason
-from pantheon360_blender.core.jobs.paint_settings import Handling
+from pantheon360_blender.core.jobs.paint_settings import SeamOptions
 from pantheon360_blender.core.progress import Job, Progress, run_to_end
 
 from ... import device as devices
@@ -59,53 +59,57 @@ class Execution:
     # What a clip needs of the networks
 
     def predict(
-        self, inputs: torch.Tensor, timestep: torch.Tensor, tokens: torch.Tensor, time_ids: torch.Tensor
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        added_time_ids: torch.Tensor,
     ) -> torch.Tensor:
-        """The U-Net over N clips, in its own precision and in as many goes as the plan says (sampling.Predict)."""
+        """The U-Net over N clips, in its own precision and in as many goes as the plan says (Predict)."""
 
         def asked() -> torch.Tensor:
-            unet, level = self._present("unet"), self.plan.level
+            unet, level = self._on_device("unet"), self.plan.level
             with feed_forward.chunked(unet, level.chunked):
-                return predictor(unet, level.evaluations)(inputs, timestep, tokens, time_ids)
+                return predictor(unet, level.evaluations)(sample, timestep, encoder_hidden_states, added_time_ids)
 
         if not self._compiled:
-            return self._surviving("denoising", asked)
+            return self._retry_on_oom("denoising", asked)
         try:
-            return self._surviving("denoising", asked)
+            return self._retry_on_oom("denoising", asked)
         except PantheonError:
             raise
         except Exception as error:
             self._warn(f"The U-Net cannot be compiled here, and goes on uncompiled: {reason(error)}")
         self._uncompile()
-        return self._surviving("denoising", asked)
+        return self._retry_on_oom("denoising", asked)
 
     def _uncompile(self) -> None:
         if self._compiled:
             self.model.unet._compiled_call_impl = None
             self._compiled = False
 
-    def encode(self, video: torch.Tensor, handling: Handling) -> Job[torch.Tensor]:
+    def encode(self, video: torch.Tensor, seam: SeamOptions) -> Job[torch.Tensor]:
         """Condition latents of a video, see autoencoder.encode; on the device."""
-        return self._surviving_job(
+        return self._retry_on_oom_job(
             "encoding",
-            lambda: autoencoder.encode(self._present("vae"), video, handling, device=self.device, chunk=1),
+            lambda: autoencoder.encode(self._on_device("vae"), video, seam, device=self.device, chunk=1),
         )
 
     def tokens(self, panorama: np.ndarray) -> torch.Tensor:
         """CLIP tokens of the views round the horizon, see conditioning.horizon_tokens; on the device."""
-        return self._surviving(
+        return self._retry_on_oom(
             "encoding anchors",
-            lambda: conditioning.horizon_tokens(self._present("image_encoder"), panorama, device=self.device),
+            lambda: conditioning.horizon_tokens(self._on_device("image_encoder"), panorama, device=self.device),
         )
 
-    def decode(self, latents: torch.Tensor, handling: Handling) -> Job[torch.Tensor]:
+    def decode(self, latents: torch.Tensor, seam: SeamOptions) -> Job[torch.Tensor]:
         """The video of latents, see autoencoder.decode; in the computer's memory."""
-        return self._surviving_job(
+        return self._retry_on_oom_job(
             "decoding",
             lambda: autoencoder.decode(
-                self._present("vae"),
+                self._on_device("vae"),
                 latents,
-                handling,
+                seam,
                 device=self.device,
                 chunk=self.plan.decoding.frames,
                 context=CONTEXT if self.plan.decoding.frames else 0,
@@ -123,7 +127,7 @@ class Execution:
 
     # Where the networks are
 
-    def _present(self, part: str) -> Any:
+    def _on_device(self, part: str) -> Any:
         """The network of a part, ready to run on the device; others make room where the level says so."""
         network = getattr(self.model, part)
         level = self.plan.level
@@ -154,14 +158,14 @@ class Execution:
 
     # Where memory runs out
 
-    def _surviving(self, stage: str, work: Callable[[], Result]) -> Result:
-        def at_once() -> Generator[Progress, None, Result]:
+    def _retry_on_oom(self, stage: str, work: Callable[[], Result]) -> Result:
+        def batch_size() -> Generator[Progress, None, Result]:
             return work()
             yield  # a job that is done at its first step
 
-        return run_to_end(self._surviving_job(stage, at_once))
+        return run_to_end(self._retry_on_oom_job(stage, batch_size))
 
-    def _surviving_job(self, stage: str, work: Callable[[], Job[Result]], frames: int = 1) -> Job[Result]:
+    def _retry_on_oom_job(self, stage: str, work: Callable[[], Job[Result]], frames: int = 1) -> Job[Result]:
         while True:
             try:
                 return (yield from work())
@@ -193,26 +197,29 @@ def out_of_memory(error: Exception) -> bool:
 
 
 Predict = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""A U-Net over N clips: inputs (N, F, C, h, w), timestep (), tokens (N, K, D), time ids (N, 3) -> (N, F, 4, h, w)."""
+"""A U-Net over N clips, its arguments named as in diffusers.
+
+sample (N, F, C, h, w), timestep (), encoder_hidden_states (N, K, D), added_time_ids (N, 3) -> (N, F, 4, h, w).
+"""
 
 
-def predictor(unet: Any, at_once: int | None = None) -> Predict:
-    """Ask a U-Net, `at_once` clips at a time (None: all), in its own precision."""
+def predictor(unet: Any, batch_size: int | None = None) -> Predict:
+    """Ask a U-Net, `batch_size` clips at a time (None: all), in its own precision."""
 
     def predict(
-        inputs: torch.Tensor, timestep: torch.Tensor, tokens: torch.Tensor, time_ids: torch.Tensor
+        sample: torch.Tensor, timestep: torch.Tensor, encoder_hidden_states: torch.Tensor, added_time_ids: torch.Tensor
     ) -> torch.Tensor:
-        size = at_once or len(inputs)
-        parts = zip(inputs.split(size), tokens.split(size), time_ids.split(size), strict=True)
+        size = batch_size or len(sample)
+        parts = zip(sample.split(size), encoder_hidden_states.split(size), added_time_ids.split(size), strict=True)
         predicted = [
             unet(
                 noisy.to(unet.dtype),
                 timestep,
-                encoder_hidden_states=told.to(unet.dtype),
-                added_time_ids=numbers,
+                encoder_hidden_states=hidden_states.to(unet.dtype),
+                added_time_ids=time_ids,
                 return_dict=False,
             )[0]
-            for noisy, told, numbers in parts
+            for noisy, hidden_states, time_ids in parts
         ]
         return torch.cat(predicted).float()
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pantheon360_blender.core.jobs.model_card import ModelCard
-from pantheon360_blender.core.jobs.paint_settings import Handling
+from pantheon360_blender.core.jobs.paint_settings import SeamOptions
 
 from ..models import architecture
 from . import dry_run
@@ -27,7 +27,7 @@ def need(
     width: int,
     frames: int,
     dtype: torch.dtype,
-    handling: Handling,
+    seam: SeamOptions,
 ) -> Need:
     """What clips of `frames` panoramas of `width` pixels take.
 
@@ -38,17 +38,15 @@ def need(
     size = {"height": width // 2 // stride, "width": width // stride}
 
     def denoising(clips: int, chunked: bool) -> int:
-        return dry_run.unet_peak(
-            unet, clips=clips, frames=frames, dtype=dtype, handling=handling, chunked=chunked, **size
-        )
+        return dry_run.unet_peak(unet, clips=clips, frames=frames, dtype=dtype, seam=seam, chunked=chunked, **size)
 
     def decoding(count: int, banded: bool) -> int:
-        return dry_run.decode_peak(vae, frames=count, dtype=dtype, handling=handling, banded=banded, **size)
+        return dry_run.decode_peak(vae, frames=count, dtype=dtype, seam=seam, banded=banded, **size)
 
     return Need(
         weights={"unet": dry_run.weights("unet", unet, dtype), "vae": dry_run.weights("vae", vae, dtype)}
         | {"image_encoder": dry_run.weights("image_encoder", clip, dtype)},
-        encoding=dry_run.encode_peak(vae, frames=1, height=width // 2, width=width, dtype=dtype, handling=handling),
+        encoding=dry_run.encode_peak(vae, frames=1, height=width // 2, width=width, dtype=dtype, seam=seam),
         denoising=denoising,
         decoding=decoding,
         held=_held(card, frames * size["height"] * size["width"]),

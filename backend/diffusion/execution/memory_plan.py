@@ -141,8 +141,8 @@ class Need:
         return self.held + self.streamed if streamed else self._with("unet", plan, 0)
 
     def _while_denoising(self, plan: Plan, evaluations: int) -> int:
-        at_once = min(plan.level.evaluations or evaluations, evaluations)
-        return self.of_weights(plan) + self.denoising(at_once, plan.level.chunked)
+        batch_size = min(plan.level.evaluations or evaluations, evaluations)
+        return self.of_weights(plan) + self.denoising(batch_size, plan.level.chunked)
 
     def _with(self, part: str, plan: Plan, activations: int) -> int:
         """Besides activations, the weights of a part or of all: a processor has no other memory to put them."""

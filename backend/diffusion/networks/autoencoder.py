@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pantheon360_blender.core.jobs.paint_settings import Handling
+from pantheon360_blender.core.jobs.paint_settings import SeamOptions
 from pantheon360_blender.core.progress import Job, Progress
 
 from .. import libraries
@@ -40,15 +40,15 @@ def images_of(video: torch.Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def encode(
-    vae: Any, video: torch.Tensor, handling: Handling, *, device: torch.device | str = "cpu", chunk: int = 1
+    vae: Any, video: torch.Tensor, seam: SeamOptions, *, device: torch.device | str = "cpu", chunk: int = 1
 ) -> Job[torch.Tensor]:
     """Latents of a video as a condition: the mode of the VAE's distribution, not scaled.
 
     chunk: frames at a time; the encoder looks at each frame alone, so that it changes memory only.
     """
-    columns = _ENCODER_REACH * handling.columns
+    columns = _ENCODER_REACH * seam.columns
     parts = []
-    with _across_the_seam(vae, handling), _precise(vae):
+    with _across_the_seam(vae, seam), _precise(vae):
         for first in range(0, len(video), chunk):
             yield Progress("Encoding", first, len(video))
             frames = panorama.padded(video[first : first + chunk].to(device, vae.dtype), columns * factor(vae))
@@ -61,7 +61,7 @@ def encode(
 def decode(
     vae: Any,
     latents: torch.Tensor,
-    handling: Handling,
+    seam: SeamOptions,
     *,
     device: torch.device | str = "cpu",
     chunk: int | None = None,
@@ -78,10 +78,10 @@ def decode(
     """
     total = len(latents)
     chunk = chunk or total
-    columns = handling.columns * factor(vae)
-    scaled = 1 / vae.config.scaling_factor * panorama.padded(latents, handling.columns)
+    columns = seam.columns * factor(vae)
+    scaled = 1 / vae.config.scaling_factor * panorama.padded(latents, seam.columns)
     parts = []
-    with _across_the_seam(vae, handling), banded_decoder.banded(vae) if banded else nullcontext():
+    with _across_the_seam(vae, seam), banded_decoder.banded(vae) if banded else nullcontext():
         for first in range(0, total, chunk):
             yield Progress("Decoding", first, total)
             last = min(first + chunk, total)
@@ -94,9 +94,9 @@ def decode(
 
 
 @contextmanager
-def _across_the_seam(vae: Any, handling: Handling) -> Iterator[None]:
+def _across_the_seam(vae: Any, seam: SeamOptions) -> Iterator[None]:
     with ExitStack() as stack:
-        if handling.circular:
+        if seam.circular:
             stack.enter_context(panorama.circular_convolutions(vae))
         yield
 

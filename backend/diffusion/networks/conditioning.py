@@ -79,10 +79,10 @@ def _blurred(pictures: torch.Tensor, wanted: int, dim: int) -> torch.Tensor:
     return functional.conv2d(functional.pad(pictures, padding, mode="reflect"), weight, groups=channels)
 
 
-def time_ids(fps: float, motion_bucket: float, noise_aug: float) -> torch.Tensor:
-    """The numbers Stable Video Diffusion is told beside the picture; (3,) float32.
+def added_time_ids(fps: float, motion_bucket_id: float, noise_aug_strength: float) -> torch.Tensor:
+    """The numbers that Stable Video Diffusion is told beside the picture; (3,) float32.
 
-    fps: frames a second; it was trained on one less. motion_bucket: how much is to move. noise_aug: how much noise
-    the condition had in training.
+    fps: frames a second; it was trained on one less. motion_bucket_id: how much is to move. noise_aug_strength: how
+    much noise the condition had in training.
     """
-    return torch.tensor([fps - 1, motion_bucket, noise_aug], dtype=torch.float32)
+    return torch.tensor([fps - 1, motion_bucket_id, noise_aug_strength], dtype=torch.float32)

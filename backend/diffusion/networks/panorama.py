@@ -42,7 +42,7 @@ def columns_of_step(roll: Roll, step: int, width: int, seed: int) -> int:
     return int(np.random.Generator(np.random.Philox(stream)).integers(width))
 
 
-def turned(tensor: torch.Tensor, columns: int) -> torch.Tensor:
+def roll(tensor: torch.Tensor, columns: int) -> torch.Tensor:
     """The panorama with its columns moved to the right, those that leave coming in on the left."""
     return torch.roll(tensor, columns, dims=-1) if columns else tensor
 

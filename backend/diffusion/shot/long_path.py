@@ -17,17 +17,15 @@ import torch
 from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import FileError, JobError
 from pantheon360_blender.core.jobs.job_folder import JobFolder
-from pantheon360_blender.core.jobs.paint_settings import PaintOptions
+from pantheon360_blender.core.jobs.paint_settings import SETTINGS_KEY, PaintOptions, Recipe
 from pantheon360_blender.core.progress import Job, Progress, Result, map_progress
 
 from ..clip import sampling
 from ..clip.latent_preview import LatentPreview
-from ..clip.passes import Clip, Pass, prepare_passes, seen_videos
 from ..execution.execution import Execution
 from ..execution.memory_plan import CONTEXT
 from ..models import model_folder, model_store
-from ..networks import autoencoder
-from . import seen_video, segment_store
+from . import seen_video
 from .painting_record import PaintingRecord
 from .segment_store import PaintedSegment, SegmentStore
 from .session import Networks
@@ -35,8 +33,6 @@ from .shot_frames import ShotFrames
 from .timeline import Segment
 from .trajectory import Trajectory
 
-SETTINGS = "diffusion"
-"""Where a job's settings hold those of this painter."""
 PREVIEWS = 8
 """Previews of a clip while it is denoised."""
 _SMALL = 200_000_000
@@ -60,7 +56,7 @@ class Painting:
         """Find the model and lay out the path. Raises PantheonError."""
         self.warnings: list[str] = []
         self._folder = folder
-        self._options = PaintOptions.from_json(folder.job.settings.get(SETTINGS, {}))
+        self._options = PaintOptions.from_json(folder.job.settings.get(SETTINGS_KEY, {}))
         if not self._options.model:
             raise JobError(
                 "This shot names no model to paint with.",
@@ -106,8 +102,8 @@ class Painting:
                 missing = self._frames.missing(index)
                 images: np.ndarray | None = None
                 if painted is None and (missing or self._frames.unfinished_after(index)):
-                    denoising = self._denoised(index, segment, before)
-                    painted, images = yield from _numbered(denoising, index, len(segments))
+                    painting = self._painted(index, segment, before)
+                    painted, images = yield from _numbered(painting, index, len(segments))
                 if painted is not None and missing:
                     if images is None:
                         images = yield from _numbered(self._decoded(segment, painted, before), index, len(segments))
@@ -118,44 +114,22 @@ class Painting:
 
     # A segment
 
-    def _denoised(
+    def _painted(
         self, index: int, segment: Segment, before: PaintedSegment | None
-    ) -> Job[tuple[PaintedSegment, np.ndarray | None]]:
-        """Paint a segment's latents and keep them on disk; and its frames, where the next segment needs one."""
+    ) -> Job[tuple[PaintedSegment, np.ndarray]]:
+        """Paint a segment and keep it on disk. Returns it and its frames, (F, H, W, 3) uint8."""
         execution = yield from self._networks.ready()
         started = time.monotonic()
         clip = yield from self._trajectory.clip(segment, before.handover if before is not None else None)
-        passes = yield from prepare_passes(execution, clip, self._recipe.configuration, self._recipe.handling)
-        seen = seen_videos(clip, self._recipe.configuration)
-        if self._options.save_seen:
-            yield from seen_video.write(self._folder.path, index, seen, self._recipe.fps)
-        latents = yield from self._previewed(execution, clip, passes, seen[0])
-        latents = latents.cpu()
-        if before is not None:
-            latents = segment_store.cross_faded(before.latents, latents, segment.overlap)
-        painted, images = PaintedSegment(latents), None
+        painting = sampling.paint(execution, clip, self._recipe, _before(segment, before))
+        painted = yield from map_progress(painting, _Watch(self._folder, index, execution, self._options, self._recipe))
+        kept = PaintedSegment(painted.latents)
         if self._hands_over(index):
-            images = yield from self._decoded(segment, painted, before)
             following = self._trajectory.segments[index + 1]
-            painted = PaintedSegment(latents, images[following.first - segment.first])
-        self._store.write(index, self._keys[index], painted)
-        self._note(index, segment, len(passes), time.monotonic() - started)
-        return painted, images
-
-    def _previewed(
-        self, execution: Execution, clip: Clip, passes: tuple[Pass, ...], seen: np.ndarray
-    ) -> Job[torch.Tensor]:
-        """Denoise, and show the middle of the clip every few steps. seen: (F, H, W, 3) uint8 of the first pass."""
-        channels = execution.model.card.channels["noise"]
-        preview = LatentPreview.learned(passes[0].condition[:, :channels], seen)
-        scale = execution.model.vae.config.scaling_factor
-
-        def shown(step: Progress) -> Iterator[Progress]:
-            if isinstance(step, sampling.Step) and step.step % max(1, step.of // PREVIEWS) == 0:
-                self._folder.write_preview(preview.picture(step.clean[len(clip) // 2] / scale))
-            yield step
-
-        return (yield from map_progress(sampling.paint_latents(execution, clip, passes, self._recipe), shown))
+            kept = replace(kept, handover=painted.images[following.first - segment.first])
+        self._store.write(index, self._keys[index], kept)
+        self._note(index, segment, time.monotonic() - started)
+        return kept, painted.images
 
     def _hands_over(self, index: int) -> bool:
         """Whether the next segment begins with what this one paints."""
@@ -163,14 +137,9 @@ class Painting:
         return bool(following) and not following[0].starts_at_anchor
 
     def _decoded(self, segment: Segment, painted: PaintedSegment, before: PaintedSegment | None) -> Job[np.ndarray]:
-        """A segment's frames, (F, H, W, 3) uint8; the decoder also sees the last ones of the segment before."""
+        """Frames (F, H, W, 3) uint8 of a segment that was painted earlier."""
         execution = yield from self._networks.ready()
-        latents, lead = painted.latents, 0
-        if before is not None:
-            earlier = before.latents[: -segment.overlap][-CONTEXT:]
-            latents, lead = torch.cat([earlier, latents]), len(earlier)
-        video = yield from execution.decode(latents, self._recipe.handling)
-        return autoencoder.images_of(video[lead:])
+        return (yield from sampling.decode(execution, painted.latents, self._recipe, _before(segment, before)))
 
     # What is told and kept
 
@@ -190,7 +159,7 @@ class Painting:
         self._record.warn(text)
         self.warnings.append(text)
 
-    def _note(self, index: int, segment: Segment, passes: int, seconds: float) -> None:
+    def _note(self, index: int, segment: Segment, seconds: float) -> None:
         self._networks.measure()
         self._record.segment(
             index,
@@ -200,7 +169,6 @@ class Painting:
                 "starts_at_capture": segment.starts_at_anchor,
                 "ends_at_capture": segment.ends_at_anchor,
                 "overlap": segment.overlap,
-                "passes": passes,
                 "seconds": round(seconds, 3),
             },
         )
@@ -220,13 +188,40 @@ class Painting:
             "model": fingerprint,
             "scheduler": self._options.scheduler,
             "loras": [[_digest(entry["file"]), entry["strength"]] for entry in self._options.loras],
-            "recipe": asdict(self._recipe),
+            "recipe": self._recipe.to_json(),
         }
         keys = [_key(decided)]
         for segment in self._trajectory.segments:
             frames = [self._trajectory.frame(position) for position in range(segment.first, segment.last + 1)]
             keys.append(_key([keys[-1], asdict(segment), frames]))
         return keys[1:]
+
+
+class _Watch:
+    """Shows a clip while it is painted: the middle of it every few steps, and what the model sees if that is kept."""
+
+    def __init__(
+        self, folder: JobFolder, index: int, execution: Execution, options: PaintOptions, recipe: Recipe
+    ) -> None:
+        self._folder, self._index, self._options, self._recipe = folder, index, options, recipe
+        self._channels = execution.model.card.channels["noise"]
+        self._scale = execution.model.vae.config.scaling_factor
+        self._preview: LatentPreview | None = None
+
+    def __call__(self, step: Progress) -> Iterator[Progress]:
+        if isinstance(step, sampling.Conditioned):
+            condition = step.passes[0].condition[:, : self._channels]
+            self._preview = LatentPreview.learned(condition, step.videos[0])
+            if self._options.save_seen:
+                yield from seen_video.write(self._folder.path, self._index, list(step.videos), self._recipe.fps)
+        elif isinstance(step, sampling.Step) and self._preview and step.step % max(1, step.of // PREVIEWS) == 0:
+            latents = step.pred_original_sample
+            self._folder.write_preview(self._preview.picture(latents[len(latents) // 2] / self._scale))
+        yield step
+
+
+def _before(segment: Segment, before: PaintedSegment | None) -> sampling.Before | None:
+    return None if before is None else sampling.Before(before.latents, segment.overlap)
 
 
 def _key(decided: Any) -> str:

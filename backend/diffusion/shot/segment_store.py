@@ -64,16 +64,3 @@ class SegmentStore:
         for leftover in self._folder.glob(".*.part"):
             with suppress(OSError):
                 leftover.unlink()
-
-
-def cross_faded(before: torch.Tensor, after: torch.Tensor, overlap: int) -> torch.Tensor:
-    """Latents (F, 4, h, w) of a segment that shares its first `overlap` frames with the end of the one before.
-
-    The first shared frame is the earlier segment's, the first frame that is not shared is the later one's, linear in
-    between. Source: Argus extends its clips so, over five frames.
-    """
-    if not overlap:
-        return after
-    share = (1 - torch.arange(overlap, dtype=torch.float32) / overlap).view(-1, 1, 1, 1)
-    shared = share * before[-overlap:] + (1 - share) * after[:overlap]
-    return torch.cat([shared, after[overlap:]])

@@ -87,8 +87,8 @@ class Networks:
     def _chosen(self, kind: str, precision: str) -> Job[Plan]:
         """The plan the job was begun with here, where it still fits: the rest is to be painted alike. Else the best."""
         configs = {part: self._model.config(part) for part in WEIGHTS}
-        dtype, handling = getattr(torch, precision), self._recipe.handling
-        need = memory_need.need(configs, self._model.card, self._width, self._frames, dtype, handling)
+        dtype, seam = getattr(torch, precision), self._recipe.seam
+        need = memory_need.need(configs, self._model.card, self._width, self._frames, dtype, seam)
         evaluations, decoded, budget = self._recipe.most_evaluations, self._frames + self._lead, devices.budget(kind)
         earlier = self._record.plan(kind, devices.name(kind)) if self._options.memory == AUTO else None
         if earlier is not None:

@@ -32,7 +32,7 @@ class Segment:
         return self.last - self.first + 1
 
 
-def without_rests(standing: Mapping[int, str], count: int, shortest: int, longest: int) -> dict[int, str]:
+def thin_anchor_runs(standing: Mapping[int, str], count: int, shortest: int, longest: int) -> dict[int, str]:
     """Frames at which a camera stands on captures, of a rest only as many as clips need.
 
     A path that eases in and out stands on its captures for some frames, and one that looks around for many.

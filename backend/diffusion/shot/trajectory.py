@@ -31,7 +31,7 @@ class Trajectory:
         self._captures = {entry["name"]: entry for entry in folder.job.captures}
         self._loaded: dict[str, Capture] = {}
         standing = {self.frames.index(anchor["frame"]): anchor["capture"] for anchor in folder.job.anchors}
-        standing = timeline.without_rests(
+        standing = timeline.thin_anchor_runs(
             standing, len(self.frames), every * timeline.shortest_clip(clip), every * (clip - 1)
         )
         self.painted = timeline.painted_frames(len(self.frames), every, standing)

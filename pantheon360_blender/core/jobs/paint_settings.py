@@ -1,36 +1,213 @@
-"""What an artist may choose of the diffusion painter: the settings of a job, checked. It imports no library."""
+"""What an artist may choose of the diffusion painter, and what follows from it. It imports no library."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 from ..errors import JobError
-from .json_values import is_integer, is_number, is_unicode, object_error
+from . import settings
+from .json_values import object_error
 from .model_card import ModelCard
 
 Configuration = Literal["single", "single+fusion", "dual", "dual+fusion"]
 Weighting = Literal["equal", "linear"]
 Roll = Literal["none", "quarter", "random"]
+
+SETTINGS_KEY = "diffusion"
+"""Where the settings of a job hold those of this painter."""
 AUTO = "auto"
 DEVICES = ("cuda", "mps", "cpu")
 PRECISIONS = ("float32", "bfloat16", "float16")
-
 MEMORY_LEVELS = ("all", "pairs", "single", "offload", "chunked", "sequential")
-"""How much is on the device at a time, from the fastest to the most frugal (memory_plan.py)."""
-
+"""How much is on the device at a time, from the fastest to the most frugal (diffusion/execution/memory_plan.py)."""
 USUAL_STEPS = {"euler": 25, "euler-aligned": 10, "dpm++2m": 13}
-"""Way to step (schedulers.SCHEDULERS) -> how many steps it usually takes."""
+"""Scheduler (diffusion/networks/schedulers.py) -> how many steps it usually takes."""
 
 
 @dataclass(frozen=True)
-class Handling:
-    """How the seam is handled (panorama.py).
+class PaintOptions:
+    """The settings of a job for the diffusion painter. None stands for what the model was made for.
+
+    Names, values and the order of choices are stored in .blend files and in `job.json`: they stay.
+    """
+
+    model: str = settings.text(
+        "Model",
+        "Name of a model that was added, a folder with one, or its id on the Hugging Face hub if it was downloaded "
+        "before",
+    )
+    steps: int | None = settings.integer(
+        "Steps",
+        "Denoising steps; time grows with them. 0 is as many as the scheduler usually takes",
+        None, 1, 1000, usual=50, unset=0,
+    )  # fmt: skip
+    guidance: float | None = settings.number(
+        "Guidance",
+        "How strongly the captures steer the painting (classifier-free guidance); 1 is none and takes half the time, "
+        "below 1 it is the model's own",
+        None, 1, 100, usual=10, unset=0,
+    )  # fmt: skip
+    anchors: str = settings.choice(
+        "Anchors",
+        "Which captures a clip that has one at both ends is painted from, and in which direction",
+        (AUTO, "Auto", "Both ends if the model knows both, and both directions fused"),
+        ("dual+fusion", "Both Ends, Fused", "Forwards and backwards, each from both ends, and fused", "DUAL_FUSION"),
+        ("dual", "Both Ends", "Once, forwards, from both ends"),
+        (
+            "single+fusion",
+            "One End Each, Fused",
+            "Forwards from the start, backwards from the end, and fused",
+            "SINGLE_FUSION",
+        ),
+        ("single", "Start", "Once, forwards, from the start alone"),
+    )
+    weighting: Weighting = settings.choice(
+        "Fusion",
+        "How the two directions are fused",
+        ("equal", "Equal", "Half of each at every frame"),
+        ("linear", "Linear", "Each direction counts more near the end it began at"),
+    )
+    roll: Roll = settings.choice(
+        "Roll",
+        "How far the panorama is turned between steps, so that its seam is nowhere for long",
+        ("none", "None", "Not at all"),
+        ("quarter", "Quarter", "By a quarter of the width"),
+        ("random", "Random", "By a random part of the width"),
+        default="quarter",
+    )
+    circular: bool = settings.switch("Circular", "Let the networks' convolutions wrap across the seam", True)
+    padding: int = settings.integer(
+        "Padding",
+        "Columns from beyond the seam, of 8 pixels each, that are encoded and decoded with each panorama if "
+        "convolutions are not circular",
+        2, 0, 64, usual=16,
+    )  # fmt: skip
+    scheduler: str = settings.choice(
+        "Scheduler",
+        "How noise becomes a picture",
+        ("euler", "Euler", "As Stable Video Diffusion was made for; 25 steps are usual"),
+        (
+            "euler-aligned",
+            "Euler, Aligned Steps",
+            "Steps optimized for Stable Video Diffusion; 10 are usual",
+            "EULER_ALIGNED",
+        ),
+        ("dpm++2m", "DPM-Solver++", "Of second order, about as good as Euler in half the steps; 13 are usual", "DPM"),
+    )
+    guidance_start: float | None = settings.number(
+        "Start Guidance",
+        "Guidance at the frame a clip begins with, rising or falling evenly from there; below 1 it is the same "
+        "everywhere",
+        None, 1, 100, usual=10, unset=0,
+    )  # fmt: skip
+    fps: float | None = settings.number(
+        "Frame Rate",
+        "Frames a second that the model is told, whatever the shot's are; below 1 the model's own",
+        None, 1, 240, usual=30, unset=0,
+    )  # fmt: skip
+    motion_bucket: float | None = settings.integer(
+        "Motion Bucket",
+        "How much motion the model is told there is; -1 is the model's own",
+        None, 0, 1000, usual=255, unset=-1,
+    )  # fmt: skip
+    noise_aug: float | None = settings.number(
+        "Noise Augmentation",
+        "How noisy the model is told the captures are: more leaves it more freedom. No noise is added; below 0 it is "
+        "the model's own",
+        None, 0, 10, usual=1, unset=-1, digits=3,
+    )  # fmt: skip
+    every: int = settings.integer(
+        "Paint Every", "Paint every n-th frame; those between are warped from their neighbors", 1, 1, 1000, usual=10
+    )
+    clip: int | None = settings.integer(
+        "Clip",
+        "Frames that are painted together; below 2 as many as the model was made for",
+        None, 2, 1000, usual=50, unset=0,
+    )  # fmt: skip
+    overlap: int = settings.integer(
+        "Overlap",
+        "Frames that a clip shares with the one before it if no capture parts them",
+        5, 1, 1000, usual=12,
+    )  # fmt: skip
+    device: str = settings.choice(
+        "Device",
+        "What computes",
+        (AUTO, "Auto", "The fastest there is"),
+        ("cuda", "CUDA", "NVIDIA's graphics cards, and AMD's with ROCm"),
+        ("mps", "Metal", "Apple's graphics processors"),
+        ("cpu", "Processor", "Everywhere, slowly"),
+    )
+    precision: str = settings.choice(
+        "Precision",
+        "Bits of the numbers that are computed with",
+        (AUTO, "Auto", "What suits the device"),
+        ("float32", "float32", "Full precision: twice the memory"),
+        ("float16", "float16", "Half precision, for older graphics cards"),
+        ("bfloat16", "bfloat16", "Half precision with the range of float32"),
+    )
+    memory: str = settings.choice(
+        "Memory",
+        "How much is on the device at a time: less needs less of its memory and more time",
+        (AUTO, "Auto", "As much as is free, and less if that was too much"),
+        ("all", "All", "Every network, all evaluations of a step together"),
+        ("pairs", "Pairs", "Every network, two evaluations at a time"),
+        ("single", "Single", "Every network, one evaluation at a time"),
+        ("offload", "Offload", "The network at work, one evaluation at a time"),
+        ("chunked", "Chunked", "As Offload, feed-forward layers frame by frame"),
+        ("sequential", "Sequential", "As Chunked, layer by layer; slowest"),
+    )
+    compile: bool = settings.switch(
+        "Compile", "Let torch compile the network first: minutes at the start, faster afterwards", False
+    )
+    save_seen: bool = settings.switch(
+        "Save What the Model Sees", "Keep the model's inputs as videos in the job folder", False
+    )
+    loras: list[dict[str, Any]] = settings.loras("LoRAs", "LoRAs that are added to the model, in turn")
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that stands under SETTINGS_KEY in the settings of a job."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Any) -> PaintOptions:
+        """Read a job's settings; what is missing has its default. Raises JobError that names the first wrong one."""
+        problem = options_error(record)
+        if problem is not None:
+            raise JobError(
+                f"These are no settings of the diffusion painter: {problem}.",
+                advice="Correct the painter's settings and prepare the shot again.",
+            )
+        return cls(**record)
+
+    def recipe(self, card: ModelCard, seed: int) -> Recipe:
+        """Every choice made: the artist's, or else the model's own."""
+        fused = "dual+fusion" if card.anchors == 2 else "single+fusion"
+        guidance = _chosen(self.guidance, card.guidance)
+        return Recipe(
+            num_inference_steps=USUAL_STEPS[self.scheduler] if self.steps is None else self.steps,
+            guidance_scale=(_chosen(self.guidance_start, guidance), guidance),
+            fps=_chosen(self.fps, card.fps),
+            motion_bucket_id=_chosen(self.motion_bucket, card.motion_bucket),
+            noise_aug_strength=_chosen(self.noise_aug, card.noise_aug),
+            configuration=cast(Configuration, fused if self.anchors == AUTO else self.anchors),
+            weighting=self.weighting,
+            seam=SeamOptions(self.roll, self.padding, self.circular),
+            seed=seed,
+        )
+
+
+SETTINGS = settings.table(PaintOptions)
+"""Every setting by its name."""
+
+
+@dataclass(frozen=True)
+class SeamOptions:
+    """How the seam is handled (diffusion/networks/panorama.py).
 
     roll: turn of the panorama between steps: "none", "quarter" of the width (Argus), "random" (PanoWan).
     padding: latent columns from beyond the seam on either side of what the VAE decodes, and more of what it encodes;
-    unused where `circular`.
+    unused if `circular`.
     circular: whether convolutions wrap.
     """
 
@@ -44,186 +221,67 @@ class Handling:
         return 0 if self.circular else self.padding
 
 
-OFF = Handling(roll="none", padding=0, circular=False)
+OFF = SeamOptions(roll="none", padding=0, circular=False)
 """A model as it was published."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a clip is painted, every choice made.
+    """How a clip is painted, every choice made. Names are those of diffusers' pipelines.
 
-    steps: denoising steps.
-    guidance: classifier-free guidance at the first and at the last frame of a pass, evenly in between; 1 is none.
-    fps, motion_bucket, noise_aug: what the model is told of the clip.
-    configuration, weighting: which passes, and how they are fused (anchors.py).
-    handling: of the seam. seed: 0 to 2^64 - 1.
+    num_inference_steps: denoising steps.
+    guidance_scale: classifier-free guidance at the first and at the last frame of a pass, evenly in between; 1 is none.
+    fps, motion_bucket_id, noise_aug_strength: what the model is told of the clip.
+    configuration, weighting: which passes, and how they are fused (diffusion/clip/passes.py).
+    seam: how the seam is handled. seed: 0 to 2^64 - 1.
     """
 
-    steps: int = 25
-    guidance: tuple[float, float] = (3.0, 3.0)
+    num_inference_steps: int = 25
+    guidance_scale: tuple[float, float] = (3.0, 3.0)
     fps: float = 7.0
-    motion_bucket: float = 127.0
-    noise_aug: float = 0.02
+    motion_bucket_id: float = 127.0
+    noise_aug_strength: float = 0.02
     configuration: Configuration = "dual+fusion"
     weighting: Weighting = "equal"
-    handling: Handling = field(default_factory=Handling)
+    seam: SeamOptions = field(default_factory=SeamOptions)
     seed: int = 0
 
     @property
     def most_evaluations(self) -> int:
         """Evaluations of the U-Net that a step takes at most."""
         passes = 2 if self.configuration.endswith("+fusion") else 1
-        return passes * (2 if max(self.guidance) > 1 else 1)
-
-
-@dataclass(frozen=True)
-class PaintOptions:
-    """What an artist chose. None stands for what the model was made for.
-
-    model: name, folder or hub id of the model.
-    scheduler: a key of USUAL_STEPS.
-    loras: [{"file": path of a safetensors file, "strength": number}], applied in turn.
-    guidance_start: guidance at the frame a pass begins with, if it is not to be `guidance` everywhere.
-    anchors: "auto", or a configuration, for clips with an anchor at both ends.
-    every: paint every so manieth frame of the path; those between are warped from their neighbours.
-    clip: frames that are painted together. overlap: frames by which a clip that does not begin at a capture begins
-    before the end of the one before it.
-    memory: "auto", or one of MEMORY_LEVELS. device, precision: "auto", or one of DEVICES, PRECISIONS.
-    save_seen: keep what the model sees as videos in the job folder. compile: let torch compile the U-Net first.
-    The others: see Recipe and Handling.
-    """
-
-    model: str = ""
-    scheduler: str = "euler"
-    loras: list[dict[str, Any]] = field(default_factory=list)
-    steps: int | None = None
-    guidance: float | None = None
-    guidance_start: float | None = None
-    fps: float | None = None
-    motion_bucket: float | None = None
-    noise_aug: float | None = None
-    anchors: str = AUTO
-    weighting: Weighting = "equal"
-    roll: Roll = "quarter"
-    padding: int = 2
-    circular: bool = True
-    every: int = 1
-    clip: int | None = None
-    overlap: int = 5
-    memory: str = AUTO
-    device: str = AUTO
-    precision: str = AUTO
-    save_seen: bool = False
-    compile: bool = False
+        return passes * (2 if max(self.guidance_scale) > 1 else 1)
 
     def to_json(self) -> dict[str, Any]:
-        """The object that stands under `settings`, `diffusion` in `job.json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: Any) -> PaintOptions:
-        """Read a job's settings; what is missing has its default. Raises JobError that names the first wrong one."""
-        problem = options_error(record)
-        if problem is not None:
-            raise JobError(
-                f"These are no settings of the diffusion painter: the object {problem}.",
-                advice="Correct the painter's settings and prepare the shot again.",
-            )
-        return cls(**record)
-
-    def recipe(self, card: ModelCard, seed: int) -> Recipe:
-        """Every choice made: the artist's, or else the model's own."""
-        fused = "dual+fusion" if card.anchors == 2 else "single+fusion"
-        guidance = _chosen(self.guidance, card.guidance)
-        return Recipe(
-            steps=USUAL_STEPS[self.scheduler] if self.steps is None else self.steps,
-            guidance=(_chosen(self.guidance_start, guidance), guidance),
-            fps=_chosen(self.fps, card.fps),
-            motion_bucket=_chosen(self.motion_bucket, card.motion_bucket),
-            noise_aug=_chosen(self.noise_aug, card.noise_aug),
-            configuration=cast(Configuration, fused if self.anchors == AUTO else self.anchors),
-            weighting=self.weighting,
-            handling=Handling(self.roll, self.padding, self.circular),
-            seed=seed,
-        )
+        """What is written of it to `painting.json`, and decides the keys of kept clips; the names stay."""
+        return {
+            "steps": self.num_inference_steps,
+            "guidance": list(self.guidance_scale),
+            "fps": self.fps,
+            "motion_bucket": self.motion_bucket_id,
+            "noise_aug": self.noise_aug_strength,
+            "configuration": self.configuration,
+            "weighting": self.weighting,
+            "handling": asdict(self.seam),
+            "seed": self.seed,
+        }
 
 
 def options_error(value: Any) -> str | None:
-    """What is wrong with the settings of a job; None where nothing is."""
+    """What is wrong with the settings of a job, as a clause; None if nothing is."""
     problem = object_error(value)
     if problem is not None:
-        return problem
-    for name in value:
-        if name not in _VALIDATORS:
-            return f"holds the unknown setting {name!r}"
-        problem = _VALIDATORS[name](value[name])
-        if problem is not None:
-            return f"holds a {name} that {problem}"
-    return None
+        return f"the object {problem}"
+    return next((problem for name in value if (problem := setting_error(name, value[name]))), None)
+
+
+def setting_error(name: str, value: Any) -> str | None:
+    """Why a JSON value cannot be the setting of this name, as a clause; None if it can."""
+    if name not in SETTINGS:
+        return f"there is no setting {name!r}; there are: {', '.join(SETTINGS)}"
+    problem = SETTINGS[name].error(value)
+    return f"{name} {problem}" if problem else None
 
 
 def _chosen(value: float | None, own: float) -> float:
     return float(own if value is None else value)
-
-
-def _text_error(value: Any) -> str | None:
-    return None if isinstance(value, str) and is_unicode(value) else "is not a text"
-
-
-def _one_of(*choices: str) -> Callable[[Any], str | None]:
-    return lambda value: None if value in choices else f"is {value!r}, known are: {', '.join(choices)}"
-
-
-def _whole(least: int, most: int) -> Callable[[Any], str | None]:
-    wanted = f"is not a whole number from {least} to {most}"
-    return lambda value: None if is_integer(value) and least <= value <= most else wanted
-
-
-def _number(least: float, most: float) -> Callable[[Any], str | None]:
-    wanted = f"is not a number from {least:g} to {most:g}"
-    return lambda value: None if is_number(value) and least <= value <= most else wanted
-
-
-def _switch(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "is neither true nor false"
-
-
-def _or_none(validator: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
-    return lambda value: None if value is None else validator(value)
-
-
-def _loras_error(value: Any) -> str | None:
-    if not isinstance(value, list):
-        return "is not a list"
-    for entry in value:
-        if not isinstance(entry, dict) or entry.keys() != {"file", "strength"}:
-            return "holds an entry that does not have exactly: file, strength"
-        if not isinstance(entry["file"], str) or not entry["file"] or not is_number(entry["strength"]):
-            return "holds an entry whose file is no path or whose strength is no number"
-    return None
-
-
-_VALIDATORS: dict[str, Callable[[Any], str | None]] = {
-    "model": _text_error,
-    "scheduler": _one_of(*USUAL_STEPS),
-    "loras": _loras_error,
-    "steps": _or_none(_whole(1, 1000)),
-    "guidance": _or_none(_number(1, 100)),
-    "guidance_start": _or_none(_number(1, 100)),
-    "fps": _or_none(_number(1, 240)),
-    "motion_bucket": _or_none(_number(0, 1000)),
-    "noise_aug": _or_none(_number(0, 10)),
-    "anchors": _one_of(AUTO, *get_args(Configuration)),
-    "weighting": _one_of(*get_args(Weighting)),
-    "roll": _one_of(*get_args(Roll)),
-    "padding": _whole(0, 64),
-    "circular": _switch,
-    "every": _whole(1, 1000),
-    "clip": _or_none(_whole(2, 1000)),
-    "overlap": _whole(1, 1000),
-    "memory": _one_of(AUTO, *MEMORY_LEVELS),
-    "device": _one_of(AUTO, *DEVICES),
-    "precision": _one_of(AUTO, *PRECISIONS),
-    "save_seen": _switch,
-    "compile": _switch,
-}

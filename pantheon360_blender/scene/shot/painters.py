@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from ...core.errors import JobError
-from ...core.jobs import model_places
+from ...core.jobs import model_places, paint_settings
 from ..app import preferences
 from . import diffusion_settings, models
 
@@ -52,7 +52,7 @@ def settings(scene: bpy.types.Scene, painter: str, changes: Mapping[str, Any] | 
             )
         return {}
     for name, value in changes.items():
-        if problem := diffusion_settings.setting_error(name, value):
+        if problem := paint_settings.setting_error(name, value):
             raise JobError(f"The diffusion painter's settings are wrong: {problem}.")
     chosen = diffusion_settings.to_json(_settings(scene), changes)
     if not chosen["model"]:
