@@ -237,8 +237,8 @@ def test_the_caches_own_display_still_answers_to_its_setting(shot: Any) -> None:
     cache = cache_of(shot)
 
     def shown() -> int:
-        geometry = cache.evaluated_get(bpy.context.evaluated_depsgraph_get()).evaluated_geometry()
-        return len(geometry.pointcloud.points)
+        found = (each.object for each in bpy.context.evaluated_depsgraph_get().object_instances)
+        return sum(len(obj.data.points) for obj in found if obj.type == "POINTCLOUD" and obj.original == cache)
 
     (modifier,) = cache.modifiers
     assert modifier.type == "NODES" and modifier.node_group["pantheon360_cache"]
