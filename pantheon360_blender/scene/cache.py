@@ -15,9 +15,10 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
+from ..core import srgb
 from ..core.errors import CacheError
 from ..core.point_cloud import PointCloud
-from . import captures, images, versions
+from . import captures, versions
 from .properties import of_object, of_scene
 
 NAME = "3D Cache"
@@ -43,8 +44,7 @@ MOST_SHOWN_DEFAULT = 1_000_000
 UNCOLOURED = 204
 """Grey of points whose colour attribute an artist removed."""
 
-_LINEAR = images.srgb_to_linear(np.arange(256) / 255).astype(np.float32)
-_ENCODED = np.rint(images.linear_to_srgb(np.arange(1 << 16) / ((1 << 16) - 1)) * 255).astype(np.uint8)
+_ENCODED = np.rint(srgb.linear_to_srgb(np.arange(1 << 16) / ((1 << 16) - 1)) * 255).astype(np.uint8)
 _log = logging.getLogger(__name__)
 
 
@@ -254,7 +254,7 @@ def store(mesh: Any, cloud: PointCloud) -> None:
     mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.points, np.float32).ravel())
     rgba = np.ones((count, 4), np.float32)
     for channel in range(3):
-        rgba[:, channel] = _LINEAR.take(cloud.colours[:, channel])
+        rgba[:, channel] = srgb.LINEAR_OF_BYTE.take(cloud.colours[:, channel])
     _add(mesh, COLOUR, "FLOAT_COLOR", "color", rgba.ravel())
     mesh.color_attributes.active_color_name = COLOUR
     mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index

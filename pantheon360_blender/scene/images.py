@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..core import equirectangular
+from ..core import equirectangular, srgb
 from ..core.errors import CaptureError
 
 MIDDLE_GREY = 0.18
@@ -139,21 +139,10 @@ def _bytes(values: np.ndarray, image: bpy.types.Image) -> np.ndarray:
     for start in range(0, len(values), 64):
         block = values[start : start + 64]
         if image.is_float:  # Blender hands out float images as linear light, whatever their file holds
-            block = linear_to_srgb(np.nan_to_num(block * gain, nan=0.0, posinf=1.0, neginf=0.0))
+            block = srgb.linear_to_srgb(np.nan_to_num(block * gain, nan=0.0, posinf=1.0, neginf=0.0))
         rounded = (block * np.float32(255) + np.float32(0.5)).astype(np.uint8)  # all four channels lie together
         result[start : start + 64] = rounded[..., :3]
     return result
-
-
-def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    """The sRGB transfer curve of IEC 61966-2-1, values clipped to 0..1 first."""
-    linear = np.clip(linear, 0, 1)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
-
-
-def srgb_to_linear(encoded: np.ndarray) -> np.ndarray:
-    """The inverse of linear_to_srgb."""
-    return np.where(encoded <= 0.04045, encoded / 12.92, np.power((encoded + 0.055) / 1.055, 2.4))
 
 
 def _exposure(values: np.ndarray) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ..core import srgb
 from ..core.errors import PantheonError
 from . import images
 from .cache import UNCOLOURED
@@ -189,4 +190,4 @@ def _uv_map(node: Any) -> str:
 
 def _srgb(linear: Any) -> np.ndarray:
     values = np.array(tuple(linear)[:3], np.float64)
-    return np.asarray(np.rint(images.linear_to_srgb(values) * 255), np.uint8)
+    return np.asarray(np.rint(srgb.linear_to_srgb(values) * 255), np.uint8)

@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..core import splatting
+from ..core import splatting, srgb
 from ..core.capture import Capture
 from ..core.draft import DraftPainter
 from ..core.errors import CacheError, CaptureError, PantheonError, RenderError
@@ -182,9 +182,9 @@ def scene_linear(colour: np.ndarray) -> np.ndarray:
     """sRGB bytes as the linear values whose Standard view is those very bytes.
 
     colour: (H, W, 3) uint8. Returns (H, W, 3) float32 in the working space of the file, which is linear Rec. 709
-    except where a 5.x file chooses a wider one. Source: IEC 61966-2-1.
+    except where a 5.x file chooses a wider one.
     """
-    linear: np.ndarray = _SRGB_TO_LINEAR[colour]
+    linear: np.ndarray = srgb.LINEAR_OF_BYTE[colour]
     to_working = _rec709_to_working_space()
     return linear if to_working is None else np.asarray(linear @ to_working, dtype=np.float32)
 
@@ -274,11 +274,6 @@ def _fill(render_pass: Any, picture: np.ndarray) -> None:
     render_pass.rect.foreach_set(np.ascontiguousarray(picture[::-1], dtype=np.float32).ravel())
 
 
-def _linear_table() -> np.ndarray:
-    share = np.arange(256) / 255.0
-    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
 def _rec709_to_working_space() -> np.ndarray | None:
     """(3, 3) float32 to multiply linear Rec. 709 rows with, or None where the working space is just that."""
     from mathutils import Color
@@ -298,7 +293,6 @@ def _panels() -> list[Any]:
     ]
 
 
-_SRGB_TO_LINEAR = _linear_table()
 _CAPTURES = _LoadedCaptures()
 _PAINTERS = _Painters()
 
