@@ -14,7 +14,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..core import exr, importers, spacing
+from ..core import exr, image_headers, importers, spacing
 from ..core.errors import ImageError, PantheonError
 from ..core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError
 from ..core.point_cloud import PointCloud
@@ -172,9 +172,8 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
 
 
 def decoded(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB of any picture file that Blender reads. Raises ImageError."""
-    if reason := images.why_incomplete(path):
-        raise ImageError(f"{path} is damaged: {reason}.", advice="Copy or export it again.")
+    """(H, W, 3) uint8 sRGB of any picture file that Blender reads. Raises ImageError and FileError."""
+    image_headers.check_whole(path)
     image = None
     try:
         image = bpy.data.images.load(str(path))
