@@ -162,6 +162,7 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
     `bring_in` does.
     """
     _refuse_pictures(path)
+    bpy.utils.expose_bundled_modules()  # OpenImageIO, for depth in OpenEXR files
     try:
         if importers.source_of(path, SOURCES).name != _VIPE or preferences.backend_python() is None:
             steps = importers.open_source(path, sources=SOURCES, decoders=Decoders(picture=decoded), **options)
