@@ -47,7 +47,7 @@ BACKEND = (
     *RECONSTRUCTION,
     "laspy[lazrs]==2.7.0",
     "pye57==0.4.19",
-    "openexr==3.5.3",
+    "openimageio==3.0.21.0",  # later ones ask for numpy 2
     "torch==2.13.0",
     "transformers==5.23.0",
     "diffusers==0.42.1",

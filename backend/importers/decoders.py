@@ -1,15 +1,13 @@
-"""Pictures, videos and OpenEXR files that numpy alone cannot decode, by OpenCV and the OpenEXR library."""
+"""Pictures, videos and OpenEXR files that numpy alone cannot decode, by OpenCV and OpenImageIO."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import FileError, ImageError
 from pantheon360_blender.core.formats import exr
 from pantheon360_blender.core.importers import Decoders
@@ -18,7 +16,6 @@ from pantheon360_blender.core.importers.imported import as_colours, png_picture
 from . import missing
 
 _DAMAGED = "Copy or export it again."
-_LARGEST_PIXELS = 1 << 28
 
 
 def picture(path: Path) -> np.ndarray:
@@ -59,46 +56,11 @@ def video(path: Path) -> Iterator[np.ndarray]:
 
 
 def channels(data: bytes, name: str) -> dict[str, np.ndarray]:
-    """Channels of the bytes of an OpenEXR file, as core's exr.decode gives them, of every kind of flat file."""
+    """Channels of an OpenEXR file, as core's exr.decode gives them. Raises MissingLibraryError without OpenImageIO."""
     try:
         return exr.decode(data, name)
     except exr.UnsupportedExrError as refusal:
-        try:
-            import OpenEXR
-        except ImportError:
-            raise missing.library(f"{refusal.text} Reading it needs the OpenEXR library", "openexr") from None
-        return _by_library(OpenEXR, data, name)
-
-
-def _by_library(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
-    # The library opens files only; in a folder of its own, nobody else's name is taken.
-    with tempfile.TemporaryDirectory(prefix="pantheon360-") as folder:
-        place = Path(folder) / "image.exr"
-        files.write_bytes(place, data)
-        try:
-            parts = library.File(str(place), separate_channels=True, header_only=True).parts
-            _check_size(parts, name)
-            parts = library.File(str(place), separate_channels=True).parts
-            found: dict[str, np.ndarray] = {}
-            for part in parts:
-                found |= {label: _plane(channel.pixels) for label, channel in part.channels.items()}
-        except (RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
-            raise ImageError(f"{name} cannot be read: {str(error)[:300]}.", advice=_DAMAGED) from error
-    if not found:
-        raise ImageError(f"{name} has no channels.", advice=_DAMAGED)
-    return found
-
-
-def _check_size(parts: Any, name: str) -> None:
-    for part in parts:
-        low, high = part.header["dataWindow"]
-        width, height = (int(high[axis]) - int(low[axis]) + 1 for axis in (0, 1))
-        if not 0 < width * height <= _LARGEST_PIXELS or width < 1:
-            raise ImageError(f"{name} says that it is {width} x {height} pixels.", advice=_DAMAGED)
-
-
-def _plane(pixels: Any) -> np.ndarray:
-    return np.asarray(pixels, np.float32)
+        raise missing.library(f"{refusal.text} Reading it needs OpenImageIO", "openimageio") from refusal
 
 
 def _opencv() -> Any:

@@ -11,7 +11,7 @@ PACKAGES = {
     "LAS, LAZ, COPC": {"laspy": "laspy[lazrs]", "lazrs": "laspy[lazrs]"},
     "E57": {"pye57": "pye57"},
     "JPEG pictures and videos": {"cv2": "opencv-python-headless"},
-    "OpenEXR of every kind": {"OpenEXR": "openexr"},
+    "OpenEXR of every kind": {"OpenImageIO": "openimageio"},
 }
 """What is read by libraries: the modules that it takes, and the packages they are in."""
 

@@ -1,6 +1,6 @@
 """Depth images: the same room as millimetres, inverse depth, cube depth and OpenEXR, against the room itself.
 
-OpenEXR files are packed here by hand after the format's description; the backend's tests use the OpenEXR library.
+OpenEXR files are packed here by hand after the format's description, and read without OpenImageIO.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import struct
+import sys
 import tracemalloc
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,16 @@ from pantheon360_blender.core.panorama import cameras, depth_image, equirectangu
 from pantheon360_blender.core.progress import run_to_end
 
 WIDTH = 128
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_openimageio() -> Iterator[None]:
+    """Python's answer to importing a module that stands as None is an ImportError."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "OpenImageIO", None)
+        yield
+
+
 HALF = np.array([2.0, 3.0, 1.5])
 """Half the size of the room in the camera's axes; the camera stands in its middle."""
 

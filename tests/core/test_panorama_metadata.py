@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantheon360_blender.core.errors import FileError, ImageError, MetadataError, PantheonError
-from pantheon360_blender.core.formats import panorama_metadata
+from pantheon360_blender.core.formats import image_headers, panorama_metadata
 from pantheon360_blender.core.formats.panorama_metadata import PanoramaMetadata
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow to make pictures")
@@ -432,6 +432,27 @@ def test_a_cut_off_picture_is_an_error(tmp_path: Path, suffix: str) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(ImageError, match=f"a.{suffix}"):
             panorama_metadata.read(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_thumbnail_with_an_end_of_its_own_hides_no_missing_end(tmp_path: Path, suffix: str, share: float) -> None:
+    thumbnail = b"Exif\0\0" + b"\xff\xd8 a thumbnail with an end of its own \xff\xd9"
+    path = picture(tmp_path / f"a.{suffix}", (400, 200), **({"exif": thumbnail} if suffix == "jpg" else {}))
+    image_headers.check_whole(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(ImageError, match=f"a.{suffix} is cut off"):
+        image_headers.check_whole(path)
+
+
+def test_hostile_metadata_make_no_picture_incomplete(tmp_path: Path) -> None:
+    path = with_segments(picture(tmp_path / "a.jpg"), *extended(BOMB.encode() + as_attributes(FULL)))
+    with pytest.raises(MetadataError):
+        panorama_metadata.read(path)
+    image_headers.check_whole(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ImageError):
+        image_headers.check_whole(path)
 
 
 def test_what_cannot_be_opened_is_told(tmp_path: Path) -> None:

@@ -95,20 +95,6 @@ def test_a_mask_of_any_size_covers_its_share(house: House, blend: Any, tmp_path:
     assert np.array_equal(covered > 0.5, np.arange(64)[:, None] >= np.full(128, 32))
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "tif"])
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_files_cut_off_are_noticed(
-    house: House, tmp_path: Path, photograph: np.ndarray, suffix: str, share: float
-) -> None:
-    path = tmp_path / f"photo.{suffix}"
-    thumbnail = b"Exif\0\0" + b"\xff\xd8 a thumbnail with an end of its own \xff\xd9"
-    Image.fromarray(photograph).save(path, **({"exif": thumbnail} if suffix == "jpg" else {}))
-    why_incomplete = house("scene.captures.images").why_incomplete
-    assert why_incomplete(path) is None
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    assert why_incomplete(path)
-
-
 def test_a_missing_image_is_named(house: House, blend: Any, tmp_path: Path) -> None:
     import bpy
 

@@ -76,7 +76,7 @@ import sys, zipfile
 from pathlib import Path
 import cv2
 import numpy as np
-import OpenEXR
+import OpenImageIO
 
 root = Path(sys.argv[1])
 for folder in ("pose", "depth", "rgb"):
@@ -87,8 +87,11 @@ np.savez(root / "pose" / "clip.npz", data=poses, inds=np.arange(3))
 video = cv2.VideoWriter(str(root / "rgb" / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 5, (64, 32))
 with zipfile.ZipFile(root / "depth" / "clip.zip", "w") as archive:
     for index in range(3):
-        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
-        OpenEXR.File(header, {"Z": np.full((32, 64), 4, np.float16)}).write(str(root / "frame.exr"))
+        header = OpenImageIO.ImageSpec(64, 32, 1, "half")
+        header.channelnames = ["Z"]
+        file = OpenImageIO.ImageOutput.create(str(root / "frame.exr"))
+        assert file.open(str(root / "frame.exr"), header)
+        assert file.write_image(np.full((32, 64, 1), 4, np.float16)) and file.close()
         archive.write(root / "frame.exr", f"{index:05d}.exr")
         video.write(np.full((32, 64, 3), 60 * (index + 1), np.uint8))
 video.release()

@@ -1,4 +1,4 @@
-"""OpenEXR images: flat scan-line files, uncompressed or packed without loss by RLE or ZIP, as depth passes are saved.
+"""OpenEXR images: of every kind by OpenImageIO; without it flat scan lines, uncompressed or packed by RLE or ZIP.
 
 Source: Academy Software Foundation, "OpenEXR File Layout" and "The Interpretation of Floating Point Pixels".
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import ImageError
+from . import openimageio
 
 MAGIC = b"\x76\x2f\x31\x01"
 _TILED, _DEEP, _MULTIPART = 0x200, 0x800, 0x1000
@@ -28,7 +29,7 @@ _DAMAGED = "Copy or export it again."
 
 
 class UnsupportedExrError(ImageError):
-    """A sound OpenEXR file of a kind that is not read here."""
+    """A sound OpenEXR file of a kind that is not read without OpenImageIO."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,6 @@ class _Channel:
 class _Header:
     channels: tuple[_Channel, ...]
     compression: int
-    left: int
     top: int
     width: int
     height: int
@@ -60,9 +60,16 @@ def decode(data: bytes, name: str = "The image") -> dict[str, np.ndarray]:
     """Channels of the bytes of an OpenEXR file by name ("R", "Z", "ViewLayer.Depth.Z"), (H, W) float32 each.
 
     name: what to call the image in errors. The data window is what is returned.
-    Raises ImageError where it is damaged or cut short, UnsupportedExrError where it is tiled, deep, in several parts,
-    or packed with loss. Memory is bounded by the file's own size.
+    Raises ImageError if it is damaged, cut short or deep; UnsupportedExrError if OpenImageIO is missing and it is
+    tiled, in several parts, or packed otherwise than by RLE or ZIP. Memory is bounded by the file's own size.
     """
+    if data[:4] != MAGIC:
+        raise ImageError(f"{name} is not an OpenEXR image.")
+    library = openimageio.find()
+    return _scan_lines(data, name) if library is None else openimageio.exr_channels(library, data, name)
+
+
+def _scan_lines(data: bytes, name: str) -> dict[str, np.ndarray]:
     header = _header(data, name)
     if header.row_bytes * header.height > _EXPANSION * len(data):
         raise _short(name)
@@ -78,8 +85,6 @@ def decode(data: bytes, name: str = "The image") -> dict[str, np.ndarray]:
 
 
 def _header(data: bytes, name: str) -> _Header:
-    if data[:4] != MAGIC:
-        raise ImageError(f"{name} is not an OpenEXR image.")
     if len(data) < 8:
         raise _short(name)
     flags = int.from_bytes(data[4:8], "little")
@@ -101,7 +106,7 @@ def _header(data: bytes, name: str) -> _Header:
     width, height = high_x - low_x + 1, high_y - low_y + 1
     if not 0 < width <= _LARGEST_SIDE or not 0 < height <= _LARGEST_SIDE:
         raise ImageError(f"{name} says that it is {width} x {height} pixels.", advice=_DAMAGED)
-    return _Header(channels, compression, low_x, low_y, width, height, end)
+    return _Header(channels, compression, low_y, width, height, end)
 
 
 def _attributes(data: bytes, name: str) -> tuple[dict[str, bytes], int]:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,7 @@ from typing import BinaryIO
 from ..errors import ImageError, MetadataError
 from . import xmp
 from .exif import TagReader
+from .media_files import reading
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -74,6 +76,15 @@ def read(file: BinaryIO, length: int, path: Path) -> ImageHeader:
     if named:
         raise ImageError(f"{path} is not a {named} file, or its start is damaged.", advice="Copy or export it again.")
     return ImageHeader()
+
+
+def check_whole(path: Path) -> None:
+    """Raise ImageError if a JPEG, PNG, TIFF or WebP file is cut off or damaged, FileError if it cannot be read.
+
+    Blender shows what a JPEG or TIFF lacks as grey or black without an error; damaged files of other kinds it refuses.
+    """
+    with suppress(MetadataError), reading(path) as (file, length):  # a sound picture may have unsound metadata
+        read(file, length, path)
 
 
 class _Jpeg:

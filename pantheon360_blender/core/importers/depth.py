@@ -26,7 +26,7 @@ def read_range(path: Path, options: Options) -> tuple[np.ndarray, list[str]]:
     """Range of a depth image by `depth_scale`, `depth_inverse` and `depth_measure` of the options, and notes on it.
 
     Returns (H, 2 H) float32 metres, infinite where nothing is. Raises FileError, ImageError, SourceError;
-    exr.UnsupportedExrError for OpenEXR files that the options' decoder does not know.
+    exr.UnsupportedExrError for OpenEXR files that are not read without OpenImageIO.
     """
     try:
         values = _values(path, options)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ...core import srgb
 from ...core.points.point_cloud import PointCloud
-from ..captures import colour
 
 COLOUR, CONFIDENCE, SOURCE, FOOTPRINT = "colour", "confidence", "source", "footprint"
 
@@ -17,9 +17,8 @@ ORDER = "cache_order"
 UNCOLOURED = 204
 """Grey of points whose colour attribute an artist removed."""
 
-_LINEAR = colour.srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 
-_ENCODED = np.rint(colour.linear_to_srgb(np.arange(1 << 16) / ((1 << 16) - 1)) * 255).astype(np.uint8)
+_ENCODED = np.rint(srgb.linear_to_srgb(np.arange(1 << 16) / ((1 << 16) - 1)) * 255).astype(np.uint8)
 
 
 def point_count(data: Any) -> int:
@@ -81,7 +80,7 @@ def store(mesh: Any, cloud: PointCloud) -> None:
     mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.points, np.float32).ravel())
     rgba = np.ones((count, 4), np.float32)
     for channel in range(3):
-        rgba[:, channel] = _LINEAR.take(cloud.colours[:, channel])
+        rgba[:, channel] = srgb.LINEAR_OF_BYTE.take(cloud.colours[:, channel])
     _add(mesh, COLOUR, "FLOAT_COLOR", "color", rgba.ravel())
     mesh.color_attributes.active_color_name = COLOUR
     mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index

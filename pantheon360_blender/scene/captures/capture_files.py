@@ -48,8 +48,8 @@ class Photograph:
 def read(path: Path, warn: Warn) -> Photograph:
     """Load a photograph into Blender; a file that is loaded already is used again.
 
-    Raises FileError where the file is missing or empty, MetadataError for a camera's raw recording, CaptureError where
-    it is damaged, a video, no image, or not a full panorama.
+    Raises FileError if the file is missing or empty, MetadataError for a camera's raw recording, ImageError if it is
+    cut off or damaged, CaptureError if it is a video, no image that Blender reads, or not a full panorama.
     """
     with media_files.reading(path):
         pass
@@ -59,9 +59,6 @@ def read(path: Path, warn: Warn) -> Photograph:
             f"{path.name} is a video: captures are photographs.",
             advice="Save one of its frames as PNG, for instance from the sequencer, and import that.",
         )
-    reason = images.why_incomplete(path)
-    if reason:
-        raise CaptureError(f"{path.name} is damaged: {reason}.", advice="Copy or export it again.")
     metadata = _metadata(path, warn)
     before = set(bpy.data.images)
     try:

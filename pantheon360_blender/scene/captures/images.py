@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
 
+from ...core import srgb
 from ...core.errors import CaptureError
 from ...core.panorama import equirectangular
-from .colour import linear_to_srgb
 
 MIDDLE_GREY = 0.18
 """Linear value that the median luminance of a high dynamic range panorama is exposed to."""
@@ -105,23 +104,6 @@ def from_array(name: str, array: np.ndarray) -> bpy.types.Image:
     return image
 
 
-def why_incomplete(path: Path) -> str | None:
-    """Why a JPEG or TIFF is not whole, or None.
-
-    Blender shows the missing part of these as grey or black without an error; other formats it refuses itself.
-    JPEG: no end-of-image marker after the scan. TIFF: a strip or tile beyond the end of the file.
-    """
-    data = path.read_bytes()
-    if not data:
-        return "it is empty"
-    if data[:2] == b"\xff\xd8":
-        scan = data.find(b"\xff\xda", _after_jpeg_headers(data))
-        return None if scan >= 0 and data.find(b"\xff\xd9", scan) >= 0 else "it ends in the middle of the picture"
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return None if _tiff_is_whole(data) else "it ends in the middle of the picture"
-    return None
-
-
 def _floats(image: bpy.types.Image) -> np.ndarray:
     """(H, W, 4) float32 as Blender holds it, row 0 = top (a view)."""
     width, height = image.size
@@ -140,7 +122,7 @@ def _bytes(values: np.ndarray, image: bpy.types.Image) -> np.ndarray:
     for start in range(0, len(values), 64):
         block = values[start : start + 64]
         if image.is_float:  # Blender hands out float images as linear light, whatever their file holds
-            block = linear_to_srgb(np.nan_to_num(block * gain, nan=0.0, posinf=1.0, neginf=0.0))
+            block = srgb.linear_to_srgb(np.nan_to_num(block * gain, nan=0.0, posinf=1.0, neginf=0.0))
         rounded = (block * np.float32(255) + np.float32(0.5)).astype(np.uint8)  # all four channels lie together
         result[start : start + 64] = rounded[..., :3]
     return result
@@ -182,41 +164,3 @@ def _cell_bounds(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
     first = np.minimum(np.floor(edges[:-1] + 1e-9).astype(int), source - 1)
     last = np.ceil(edges[1:] - 1e-9).astype(int)
     return first, np.maximum(last, first + 1)
-
-
-def _after_jpeg_headers(data: bytes) -> int:
-    """Offset of the first scan of a JPEG: thumbnails inside the header segments are stepped over."""
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xDA:
-            break
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            position += 1 if marker == 0xFF else 2
-            continue
-        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
-    return position
-
-
-_TIFF_TYPES = {3: ("H", 2), 4: ("I", 4)}
-_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325
-
-
-def _tiff_is_whole(data: bytes) -> bool:
-    """Whether all strips and tiles of the first directory lie inside the file (TIFF 6.0, sections 2 and 15)."""
-    order = "<" if data[:2] == b"II" else ">"
-    try:
-        (directory,) = struct.unpack_from(order + "I", data, 4)
-        (entries,) = struct.unpack_from(order + "H", data, directory)
-        arrays = {}
-        for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
-            tag, kind, count = struct.unpack_from(order + "HHI", data, entry)
-            if tag in (_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES) and kind in _TIFF_TYPES:
-                letter, width = _TIFF_TYPES[kind]
-                start = entry + 8 if count * width <= 4 else struct.unpack_from(order + "I", data, entry + 8)[0]
-                arrays[tag] = struct.unpack_from(f"{order}{count}{letter}", data, start)
-    except struct.error:
-        return False
-    offsets = arrays.get(_STRIP_OFFSETS, ()) + arrays.get(_TILE_OFFSETS, ())
-    sizes = arrays.get(_STRIP_BYTES, ()) + arrays.get(_TILE_BYTES, ())
-    return all(start + size <= len(data) for start, size in zip(offsets, sizes, strict=False))

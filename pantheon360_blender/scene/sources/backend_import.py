@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 _CHOOSE_PYTHON = (
     "Blender's own Python is not added to. Choose a Python 3.11 or newer that has numpy, laspy[lazrs], pye57, "
-    "opencv-python-headless and openexr as Backend Python in the add-on's preferences."
+    "opencv-python-headless and openimageio as Backend Python in the add-on's preferences."
 )
 
 

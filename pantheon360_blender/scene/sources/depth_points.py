@@ -97,6 +97,7 @@ def bring_in(
 
 
 def _read_range(path: Path, root: Path, options: dict[str, Any]) -> Job[tuple[np.ndarray, list[str]]]:
+    bpy.utils.expose_bundled_modules()  # OpenImageIO
     try:
         return depth.read_range(path, Options(**options))
     except (exr.UnsupportedExrError, MissingLibraryError):

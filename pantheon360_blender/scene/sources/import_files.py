@@ -16,7 +16,7 @@ from mathutils import Matrix
 
 from ...core import importers
 from ...core.errors import ImageError, PantheonError
-from ...core.formats import exr
+from ...core.formats import exr, image_headers
 from ...core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError
 from ...core.importers.joining import at_offset, joined, without_captures
 from ...core.jobs.reconstruct_settings import PosedCapture
@@ -153,6 +153,7 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
     `bring_in` does.
     """
     _refuse_pictures(path)
+    bpy.utils.expose_bundled_modules()  # OpenImageIO, for depth in OpenEXR files
     try:
         if importers.source_of(path, SOURCES).name != _VIPE or preferences.backend_python() is None:
             steps = importers.open_source(path, sources=SOURCES, decoders=Decoders(picture=decoded), **options)
@@ -163,9 +164,8 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
 
 
 def decoded(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB of any picture file that Blender reads. Raises ImageError."""
-    if reason := images.why_incomplete(path):
-        raise ImageError(f"{path} is damaged: {reason}.", advice="Copy or export it again.")
+    """(H, W, 3) uint8 sRGB of any picture file that Blender reads. Raises ImageError and FileError."""
+    image_headers.check_whole(path)
     image = None
     try:
         image = bpy.data.images.load(str(path))

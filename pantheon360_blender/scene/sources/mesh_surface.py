@@ -9,9 +9,10 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ...core import srgb
 from ...core.errors import PantheonError
 from ..cache.attributes import UNCOLOURED
-from ..captures import colour, images
+from ..captures import images
 
 _COLOUR_INPUTS = ("Base Color", "Color")
 _ATTRIBUTES = ("ATTRIBUTE", "VERTEX_COLOR")
@@ -189,4 +190,4 @@ def _uv_map(node: Any) -> str:
 
 def _srgb(linear: Any) -> np.ndarray:
     values = np.array(tuple(linear)[:3], np.float64)
-    return np.asarray(np.rint(colour.linear_to_srgb(values) * 255), np.uint8)
+    return np.asarray(np.rint(srgb.linear_to_srgb(values) * 255), np.uint8)

@@ -1,0 +1,87 @@
+"""OpenImageIO, which upstream's Blender brings along: a reader that may be there, and the only one of its kind here."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ImageError
+
+_MOST_VALUES = 1 << 30  # 4 GiB of float32
+_VALUES_A_BYTE = 32 * 1040  # DWA: two bytes that deflate may have packed 1040-fold tell of a flat block of 64 values
+_DAMAGED = "Copy or export it again."
+
+
+def find() -> Any | None:
+    """The module OpenImageIO, or None if this Python lacks it, as that of Debian's Blender does."""
+    try:
+        import OpenImageIO
+    except ImportError:
+        return None
+    return OpenImageIO
+
+
+def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
+    """Channels of the bytes of an OpenEXR file of every compression, tiled or not, as exr.decode gives them.
+
+    library: what find() gave. Channels of a file in several parts have the name of their part before their own.
+    Raises ImageError if the file is damaged, cut short, deep, or says that it is larger than its bytes can hold.
+    """
+    # The library reads files only; in a folder of its own, nobody else's name is taken.
+    with tempfile.TemporaryDirectory(prefix="pantheon360-") as folder:
+        place = Path(folder) / "image.exr"
+        place.write_bytes(data)
+        image = library.ImageInput.open(str(place))
+        if image is None:
+            raise _unreadable(name, library.geterror())
+        try:
+            return _parts(image, len(data), name)
+        finally:
+            image.close()
+
+
+def _parts(image: Any, length: int, name: str) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    left = min(_MOST_VALUES, _VALUES_A_BYTE * length)
+    number = 0
+    while image.seek_subimage(number, 0):
+        header = image.spec()
+        left -= _values(header)
+        if header.deep or left < 0:
+            what = "deep" if header.deep else f"{header.width} x {header.height} pixels, more than its bytes can hold"
+            raise ImageError(f"{name} says that it is {what}.", advice="Save it again as a flat OpenEXR image.")
+        part = header.get_string_attribute("name") if header.get_int_attribute("oiio:subimages") > 1 else ""
+        for label, values in _channels(image, number, header, name):
+            found[label if label.startswith(part) else f"{part}.{label}"] = values
+        number += 1
+    if not found:
+        raise _unreadable(name, image.geterror())
+    return found
+
+
+def _values(header: Any) -> int:
+    """How many values of all channels a part makes the library hold: those of the image, or of a larger tile."""
+    return int(max(header.width, header.tile_width) * max(header.height, header.tile_height) * header.nchannels)
+
+
+def _channels(image: Any, number: int, header: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield names and values (H, W) float32; channels of one type together, for each read unpacks all of the file."""
+    start = 0
+    for kind, alike in groupby(map(header.channelformat, range(header.nchannels)), str):
+        end = start + len(list(alike))
+        # In the type they have: the library would take whole numbers for fractions of the largest one.
+        pixels = image.read_image(number, 0, start, end, kind)
+        if pixels is None:
+            raise _unreadable(name, image.geterror())
+        for place in range(start, end):
+            yield header.channelnames[place], np.ascontiguousarray(pixels[..., place - start], np.float32)
+        start = end
+
+
+def _unreadable(name: str, why: str) -> ImageError:
+    return ImageError(f"{name} is damaged or cut short: {why.strip()[:300] or 'pixels are missing'}.", advice=_DAMAGED)
