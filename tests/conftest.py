@@ -53,7 +53,7 @@ def extension(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
 
 @pytest.fixture
 def house(extension: ModuleType) -> Callable[[str], ModuleType]:
-    """Import a room of the enabled extension: house("scene.captures"), house("operators.generate")."""
+    """Import a room of the enabled extension: house("scene.captures.capture_objects"), house("operators.generate")."""
 
     def room(name: str) -> ModuleType:
         inside = name if name.startswith(("operators", "ui", "cli")) else f"pantheon360_blender.{name}"

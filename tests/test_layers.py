@@ -15,9 +15,6 @@ TALLEST = 6
 LARGEST = 19
 """Files that a room may hold at most."""
 
-ALONE = {"pantheon360_blender/core/openimageio.py": {"OpenImageIO"}}
-"""File -> what it alone may import beyond that. Upstream's Blender has OpenImageIO; core has a fallback without it."""
-
 
 def test_every_import_goes_down() -> None:
     assert layers.violations() == []

@@ -120,7 +120,7 @@ WEIGHTS = {
 
 def stop_backend(house: Callable[[str], ModuleType]) -> None:
     """End Blender's child, as leaving Blender does: the one thing here that no operator does."""
-    house("scene.backend_process").stop_shared()
+    house("scene.app.backend_process").stop_shared()
 
 
 @pytest.fixture

@@ -279,11 +279,11 @@ def test_whether_a_photograph_is_whole_is_asked_once(
     read = image_headers.read
     monkeypatch.setattr(image_headers, "read", lambda *given: (asked.append(given[2]), read(*given))[1])
     imported(_photograph(tmp_path / "a.jpg", (512, 256)))
-    house("scene.import_cache").decoded(tmp_path / "a.jpg")
+    house("scene.sources.import_files").decoded(tmp_path / "a.jpg")
     assert asked == [tmp_path / "a.jpg"] * 2  # the import once, a picture of another program once
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:20000])
     with pytest.raises(house("core.errors").ImageError, match=r"a\.jpg is cut off"):
-        house("scene.import_cache").decoded(tmp_path / "a.jpg")
+        house("scene.sources.import_files").decoded(tmp_path / "a.jpg")
 
 
 def test_files_that_are_no_panorama_are_refused_by_name(house: House, imported: Any, tmp_path: Path) -> None:

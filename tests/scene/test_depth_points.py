@@ -129,7 +129,7 @@ def test_openexr_of_every_compression_is_read_in_blender(
     def refused(*_: Any, **__: Any) -> None:
         pytest.fail("the backend was asked")
 
-    monkeypatch.setattr(house("scene.backend_import"), "read_range", refused)
+    monkeypatch.setattr(house("scene.sources.backend_import"), "read_range", refused)
     write_exr(tmp_path / "depth.exr", room(), compression)
     assert bpy.ops.pantheon360.import_depth(filepath=str(tmp_path / "depth.exr")) == {"FINISHED"}
     check_room(points_of(house, blend).points, 0.02)

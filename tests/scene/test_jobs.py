@@ -66,7 +66,7 @@ def operator(jobs: ModuleType, house: House, progress: ModuleType) -> Iterator[A
     """A registered operator whose job, result and failures a test decides."""
     import bpy
 
-    class PANTHEON360_OT_test_job(jobs.JobOperator):  # noqa: N801
+    class PANTHEON360_OT_test_job(house("operators.base").JobOperator):  # noqa: N801
         """Runs a job for a test"""
 
         bl_idname = "pantheon360.test_job"

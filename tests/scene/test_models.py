@@ -82,7 +82,9 @@ def test_a_damaged_card_is_as_none(models: Any, store: Path, content: bytes) -> 
     assert [model.name for model in models.stored()] == ["model"]
 
 
-def test_a_model_may_lie_anywhere(models: Any, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_may_lie_anywhere(
+    house: Any, models: Any, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     elsewhere = put(tmp_path / "elsewhere" / "model", STREET)
     put(store / "model", TINY)
     assert models.find(str(elsewhere)).card.label == "Street"
@@ -92,4 +94,5 @@ def test_a_model_may_lie_anywhere(models: Any, store: Path, tmp_path: Path, monk
     assert models.resolved("./model") == str(elsewhere)
     for text in ("", "..\0", "~nobody-of-this-name/x", "owner/model"):
         assert models.find(text) is None and models.resolved(text) == text
-    assert [models.is_hub_id(text) for text in ("owner/model", "model", str(elsewhere))] == [True, False, False]
+    is_hub_id = house("core.jobs.model_places").is_hub_id
+    assert [is_hub_id(text) for text in ("owner/model", "model", str(elsewhere))] == [True, False, False]

@@ -112,7 +112,7 @@ def test_files_say_where_they_were_rendered_from(house: Any, engine_scene: Any, 
     pose = np.array(json.loads(written["Pantheon360CameraToWorld"]))
     np.testing.assert_allclose(pose[:3, 3], (0, 2, 1), atol=1e-6)
     assert int(written["Pantheon360Points"]) == len(house("scene.cache.cache_objects").find(scene).data.vertices)
-    assert written["Pantheon360"] == house("scene.app.software").version()
+    assert written["Pantheon360"] == house("core.version").version()
 
 
 def test_a_frame_that_is_not_2_to_1_is_refused(engine_scene: Any) -> None:
