@@ -25,6 +25,7 @@ from ..pantheon360_blender.core.errors import CaptureError, FileError, JobError,
 from ..pantheon360_blender.core.formats import spherical_video
 from ..pantheon360_blender.core.importers.imported import UP_AXES
 from ..pantheon360_blender.core.jobs import paint_settings, reconstruct_settings
+from ..pantheon360_blender.core.jobs.child import own_python
 from ..pantheon360_blender.core.jobs.job_folder import JobFolder
 from ..pantheon360_blender.core.panorama.depth_image import MEASURES
 from ..pantheon360_blender.core.progress import Job
@@ -181,7 +182,7 @@ def tag(options: argparse.Namespace, _output: Output) -> tuple[int, Facts]:
 
 def doctor(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Say which devices and packages the backend has, what is missing and how to get it."""
-    interpreter = shot.python() or backend_process.own_python()
+    interpreter = shot.python() or own_python()
     command = [str(interpreter), "-B", "-X", "utf8", "-m", "backend", "doctor", *(["--json"] if options.json else [])]
     try:
         told = subprocess.run(command, cwd=EXTENSION_ROOT, capture_output=True, text=True, encoding="utf-8")
@@ -242,7 +243,7 @@ def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[JobFol
 
 def _paint(folder: JobFolder, output: Output) -> None:
     try:
-        output.run(backend_process.paint(folder, shot.python()))
+        output.run(backend_process.run(folder, shot.python()))
     except PantheonError as error:
         advice = f"{error.advice} Finished frames are kept; go on with: run {folder.path}".strip()
         raise type(error)(error.text, advice=advice, code=error.code) from error

@@ -246,7 +246,7 @@ def test_a_death_is_explained_with_its_last_words(captures: list[Capture], tmp_p
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho 'cannot go on' >&2\nkill -SEGV $$\n")
     python.chmod(0o755)
-    with pytest.raises(BackendError, match=r"crashed \(signal 11\)[\s\S]*cannot go on"):
+    with pytest.raises(BackendError, match=r"crashed \(SIGSEGV\)[\s\S]*cannot go on"):
         finished(solve_poses(captures[:2], None, replace(OPTIONS, python=python)))
 
 

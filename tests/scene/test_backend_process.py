@@ -51,7 +51,7 @@ def shot(house: House, tmp_path: Path) -> Callable[[int], Any]:
 
 
 @pytest.fixture
-def pretended(tmp_path: Path, backend_process: ModuleType) -> Iterator[Callable[[str], Any]]:
+def pretended(tmp_path: Path, backend_process: ModuleType, house: House) -> Iterator[Callable[[str], Any]]:
     """pretended(code): a started process whose backend is this code."""
     started: list[Any] = []
 
@@ -59,7 +59,7 @@ def pretended(tmp_path: Path, backend_process: ModuleType) -> Iterator[Callable[
         folder = tmp_path / str(len(started)) / "backend"
         folder.mkdir(parents=True)
         (folder / "__main__.py").write_text("import os, signal, sys, time\n" + code)
-        started.append(backend_process.BackendProcess(root=folder.parent))
+        started.append(house("core.jobs.child").ChildProcess(root=folder.parent))
         started[-1].start()
         return started[-1]
 
@@ -97,10 +97,10 @@ def until_painting(job: Any, folder: Any) -> None:
         next(job)
 
 
-def test_it_paints_and_reports(backend_process: ModuleType, shot: Callable[[int], Any]) -> None:
+def test_it_paints_and_reports(backend_process: ModuleType, house: House, shot: Callable[[int], Any]) -> None:
     folder = shot(3)
     steps = []
-    job = backend_process.paint(folder)
+    job = backend_process.run(folder)
     done = None
     while done is None:
         try:
@@ -113,21 +113,21 @@ def test_it_paints_and_reports(backend_process: ModuleType, shot: Callable[[int]
 
 
 def test_one_child_serves_job_after_job_and_ends_without_trace(
-    backend_process: ModuleType, shot: Callable[[int], Any]
+    backend_process: ModuleType, house: House, shot: Callable[[int], Any]
 ) -> None:
-    to_the_end(backend_process.paint(shot(2)))
+    to_the_end(backend_process.run(shot(2)))
     process = backend_process.shared()
-    to_the_end(backend_process.paint(shot(2)))
+    to_the_end(backend_process.run(shot(2)))
     assert backend_process.shared() is process and process.alive
     backend_process.stop_shared()
     assert not process.alive and gone(process.pid)
 
 
 def test_closing_the_job_cancels_it_and_keeps_the_child(
-    backend_process: ModuleType, shot: Callable[[int], Any]
+    backend_process: ModuleType, house: House, shot: Callable[[int], Any]
 ) -> None:
     folder = shot(60)
-    job = backend_process.paint(folder)
+    job = backend_process.run(folder)
     until_painting(job, folder)
     job.close()
     assert folder.state().status == "cancelled"
@@ -135,7 +135,7 @@ def test_closing_the_job_cancels_it_and_keeps_the_child(
     assert 0 < len(finished) < 60
     process = backend_process.shared()
     assert process.alive
-    to_the_end(backend_process.paint(shot(2)))
+    to_the_end(backend_process.run(shot(2)))
     assert backend_process.shared() is process
 
 
@@ -144,7 +144,7 @@ def test_a_killed_child_is_explained_and_the_next_run_goes_on(
     backend_process: ModuleType, house: House, shot: Callable[[int], Any]
 ) -> None:
     folder = shot(40)
-    job = backend_process.paint(folder)
+    job = backend_process.run(folder)
     until_painting(job, folder)
     killed = backend_process.shared()
     os.kill(killed.pid, signal.SIGKILL)
@@ -153,7 +153,7 @@ def test_a_killed_child_is_explained_and_the_next_run_goes_on(
     assert caught.value.code == "backend-died" and gone(killed.pid)
     kept = {frame: folder.frame_file(frame).stat().st_mtime_ns for frame in folder.finished_frames()}
     assert 0 < len(kept) < 40
-    to_the_end(backend_process.paint(folder))
+    to_the_end(backend_process.run(folder))
     assert len(folder.finished_frames()) == 40
     assert all(folder.frame_file(frame).stat().st_mtime_ns == time for frame, time in kept.items())
 
@@ -164,7 +164,7 @@ def test_the_backends_errors_come_with_their_advice(
     folder = shot(2)
     folder.geometry_file(1).write_bytes(b"changed")
     with pytest.raises(house("core.errors").BackendError, match="SHA-256 differs") as caught:
-        to_the_end(backend_process.paint(folder))
+        to_the_end(backend_process.run(folder))
     assert caught.value.advice and caught.value.code == "input-changed"
     assert backend_process.shared().alive
 
@@ -173,10 +173,10 @@ def test_two_jobs_at_once_keep_their_answers_apart(
     backend_process: ModuleType, house: House, shot: Callable[[int], Any]
 ) -> None:
     first, second = shot(60), shot(2)
-    job = backend_process.paint(first)
+    job = backend_process.run(first)
     until_painting(job, first)
     with pytest.raises(house("core.errors").BackendError, match="another job") as caught:
-        to_the_end(backend_process.paint(second))
+        to_the_end(backend_process.run(second))
     assert caught.value.code == "busy"
     assert to_the_end(job).frames == 60
 
@@ -207,7 +207,7 @@ def test_what_is_no_python_is_named_with_the_way_out(
     python = tmp_path / "Ünïcode 空 python"
     if program is not None:
         executable(python, program)
-    process = backend_process.BackendProcess(python)
+    process = house("core.jobs.child").ChildProcess(python)
     with pytest.raises(house("core.errors").BackendError, match=said) as caught:
         process.start()
         process.wait_for_hello(0.3)
@@ -220,13 +220,13 @@ def test_a_file_that_may_not_be_run_is_named(backend_process: ModuleType, house:
     for python in (tmp_path, tmp_path / "file"):
         (tmp_path / "file").touch()
         with pytest.raises(house("core.errors").BackendError, match="cannot be started"):
-            backend_process.BackendProcess(python).start()
+            house("core.jobs.child").ChildProcess(python).start()
 
 
 def test_a_python_without_numpy_says_so(backend_process: ModuleType, house: House, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", symlinks=os.name != "nt")
     python = tmp_path / "bare" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    process = backend_process.BackendProcess(python)
+    process = house("core.jobs.child").ChildProcess(python)
     process.start()
     with pytest.raises(house("core.errors").BackendError, match="has no numpy"):
         process.wait_for_hello()
@@ -310,10 +310,10 @@ def test_it_gets_none_of_blenders_python_variables(
 
 
 def test_unregister_ends_the_child_in_the_middle_of_a_job(
-    backend_process: ModuleType, shot: Callable[[int], Any]
+    backend_process: ModuleType, house: House, shot: Callable[[int], Any]
 ) -> None:
     folder = shot(60)
-    job = backend_process.paint(folder)
+    job = backend_process.run(folder)
     until_painting(job, folder)
     pid = backend_process.shared().pid
     backend_process.unregister()
@@ -325,25 +325,27 @@ def test_unregister_ends_the_child_in_the_middle_of_a_job(
         backend_process.register()
 
 
-def test_no_bytecode_is_written_beside_the_extension(backend_process: ModuleType, shot: Callable[[int], Any]) -> None:
-    caches = backend_process.EXTENSION_ROOT / "backend" / "__pycache__"
+def test_no_bytecode_is_written_beside_the_extension(
+    backend_process: ModuleType, house: House, shot: Callable[[int], Any]
+) -> None:
+    caches = house("core.version").EXTENSION_ROOT / "backend" / "__pycache__"
     before = sorted(caches.glob("*")) if caches.exists() else []
-    to_the_end(backend_process.paint(shot(1)))
+    to_the_end(backend_process.run(shot(1)))
     assert (sorted(caches.glob("*")) if caches.exists() else []) == before
 
 
 def test_blender_itself_is_not_taken_for_a_python(
     backend_process: ModuleType, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert backend_process.own_python() == Path(sys.executable)
+    assert house("core.jobs.child").own_python() == Path(sys.executable)
     prefix = tmp_path / "prefix"
     (prefix / "bin").mkdir(parents=True)
     for executable_name in ("/usr/bin/blender", ""):
         monkeypatch.setattr(sys, "executable", executable_name)
         monkeypatch.setattr(sys, "prefix", str(prefix))
         with pytest.raises(house("core.errors").BackendError, match="preferences"):
-            backend_process.own_python()
+            house("core.jobs.child").own_python()
         python = prefix / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
         python.touch()
-        assert backend_process.own_python() == python
+        assert house("core.jobs.child").own_python() == python
         python.unlink()

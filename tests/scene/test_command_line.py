@@ -110,7 +110,7 @@ def test_the_diffusion_painters_settings_go_into_the_job(
         return
         yield
 
-    monkeypatch.setattr(house("scene.app.backend_process"), "paint", paint)
+    monkeypatch.setattr(house("scene.app.backend_process"), "run", paint)
     chosen = ["--painter", "diffusion", "--model", "./mine", "--set", "steps=10", "--set", "scheduler=euler-aligned"]
     lora = '--set=loras=[{"file": "rain.safetensors", "strength": 0.5}]'
     code, _, err = command("generate", shot_file, *chosen, "--set", "steps=12", "--set", "clip=null", lora)

@@ -494,7 +494,7 @@ def test_closing_the_job_ends_the_backend(house: House, blend: Any, backend: Pat
     made(backend, LASER_SCAN, tmp_path / "scan.las", COUNT, 0.0)
     job = house("scene.sources.import_files").bring_in(blend, [tmp_path / "scan.las"])
     seen = []
-    process = house("scene.app.backend_process").BackendProcess
+    process = house("core.jobs.child").ChildProcess
     start = process.start
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "start", lambda self: (seen.append(self), start(self))[1])

@@ -44,10 +44,11 @@ class Step(Progress):
 
 @dataclass(frozen=True, eq=False)
 class PaintedClip:
-    """latents: (F, 4, h, w) float32 on the CPU. images: (F, H, W, 3) uint8 sRGB."""
+    """latents: (F, 4, h, w) float32 on the CPU. images: (F, H, W, 3) uint8 sRGB. passes: how many it was painted in."""
 
     latents: torch.Tensor
     images: np.ndarray
+    passes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ def paint(execution: Execution, clip: Clip, recipe: Recipe, before: Before | Non
 
     # 5. Decoding
     images = yield from decode(execution, latents, recipe, before)
-    return PaintedClip(latents, images)
+    return PaintedClip(latents, images, len(passes))
 
 
 def cross_fade(before: Before | None, latents: torch.Tensor) -> torch.Tensor:

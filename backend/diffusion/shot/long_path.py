@@ -128,7 +128,7 @@ class Painting:
             following = self._trajectory.segments[index + 1]
             kept = replace(kept, handover=painted.images[following.first - segment.first])
         self._store.write(index, self._keys[index], kept)
-        self._note(index, segment, time.monotonic() - started)
+        self._note(index, segment, painted.passes, time.monotonic() - started)
         return kept, painted.images
 
     def _hands_over(self, index: int) -> bool:
@@ -159,7 +159,7 @@ class Painting:
         self._record.warn(text)
         self.warnings.append(text)
 
-    def _note(self, index: int, segment: Segment, seconds: float) -> None:
+    def _note(self, index: int, segment: Segment, passes: int, seconds: float) -> None:
         self._networks.measure()
         self._record.segment(
             index,
@@ -169,6 +169,7 @@ class Painting:
                 "starts_at_capture": segment.starts_at_anchor,
                 "ends_at_capture": segment.ends_at_anchor,
                 "overlap": segment.overlap,
+                "passes": passes,
                 "seconds": round(seconds, 3),
             },
         )

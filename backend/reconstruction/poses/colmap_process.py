@@ -1,13 +1,15 @@
-"""Structure from motion by pycolmap: `python -m backend.reconstruction.colmap_process FOLDER`, a process of its own.
+"""Structure from motion by pycolmap, in a process of its own.
+
+    python -m backend.reconstruction.poses.colmap_process FOLDER
 
 pycolmap brings a zlib of its own: in a process that also writes PNGs by Pillow or OpenCV the heap breaks. So this one
 imports pycolmap first, reads arrays and JSON, and writes arrays and JSON.
 
 FOLDER holds request.json, the fields of Request, and, for each index i, grey-i.npy (W / 2, W) uint8 and valid-i.npy
-(W / 2, W) bool. The answers on stdout are core.messages, one JSON object a line; the end of stdin ends the process.
-What was found is result.json {"registered": [{"image", "rotation" (3, 3) camera to model, "position" (3,), "points"}],
-"images": [{"features", "links": {other: verified matches}}], "reprojection_pixels", "degenerate"} with Blender's camera
-axes, and points.npz {points (N, 3), observations (N,), first (N,), pixels (N, 2), errors (N,)}.
+(W / 2, W) bool. The answers on stdout are those of core/jobs/messages.py, a Hello first; the end of stdin ends the
+process. What was found is result.json {"registered": [{"image", "rotation" (3, 3) camera to model, "position" (3,),
+"points"}], "images": [{"features", "links": {other: verified matches}}], "reprojection_pixels", "degenerate"} with
+Blender's camera axes, and points.npz {points (N, 3), observations (N,), first (N,), pixels (N, 2), errors (N,)}.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import PantheonError, reason
 from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.panorama import equirectangular
+from pantheon360_blender.core.version import version
 
 from .. import registration, rig
 
@@ -73,6 +76,7 @@ def main(arguments: list[str]) -> int:
         os.write(protocol, messages.encode(message))
 
     folder = Path(arguments[0])
+    send(messages.Hello(messages.PROTOCOL, version(), os.getpid(), "CPU"))
     try:
         request = Request(**json.loads((folder / "request.json").read_text("utf-8")))
         solve(folder, request, lambda phase, step, of: send(messages.ProgressMessage(JOB, phase, step, of)))

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-import queue
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from pantheon360_blender.core import files
-from pantheon360_blender.core.errors import BackendError, CaptureError, MessageError
-from pantheon360_blender.core.jobs import messages
+from pantheon360_blender.core.errors import BackendError, CaptureError
+from pantheon360_blender.core.jobs import child
+from pantheon360_blender.core.jobs.child import ChildProcess
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Job, Progress
-from pantheon360_blender.core.version import EXTENSION_ROOT
 
 from . import pose_priors
 from .pose_priors import PosePrior
 
 FEWEST_LINKS = 15
-_POLL = 0.05
-_TAIL_LINES = 12
+_ADVICE = "Choose the Python of the backend's environment."
 
 SkyMask = Callable[[np.ndarray], np.ndarray]
 """(H, W, 3) uint8 panorama -> (H, W) bool, True on sky."""
@@ -204,107 +196,21 @@ def _write_request(folder: Path, captures: Sequence[Capture], width: int, option
 
 
 def _run(folder: Path, python: Path | None) -> Job[None]:
-    """Have the folder solved by a process of its own; it ends with the generator."""
-    child = _start(folder, python)
-    lines: queue.Queue[bytes] = queue.Queue()
-    errors: deque[bytes] = deque(maxlen=_TAIL_LINES)
-    threads = [
-        threading.Thread(target=_drain, args=(child.stdout, lines.put), daemon=True),
-        threading.Thread(target=_drain, args=(child.stderr, errors.append), daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
-    step = Progress("Finding features", waiting=True)
+    """Have the folder solved by a process of its own, which ends with the generator: pycolmap may crash."""
+    solver = ChildProcess(
+        python, module=("backend.reconstruction.poses.colmap_process", str(folder)), name="pose solver", advice=_ADVICE
+    )
+    solver.start()
     try:
-        while True:
-            try:
-                message = messages.decode(lines.get(timeout=_POLL))
-            except queue.Empty:
-                if child.poll() is not None and not threads[0].is_alive() and lines.empty():
-                    threads[1].join(1.0)
-                    raise BackendError(_death(child.returncode, errors)) from None
-                yield Progress(step.phase, step.step, step.of, waiting=True)
-                continue
-            except MessageError as error:
-                raise BackendError(f"The pose solver said what is no message: {error.text}") from error
-            if isinstance(message, messages.Error):
-                raise BackendError(message.text, advice=message.advice, code=message.code)
-            if isinstance(message, messages.Done):
-                return
-            if isinstance(message, messages.ProgressMessage):
-                step = Progress(message.phase, message.step, message.of, text=message.text)
-                yield step
+        yield from child.drive(solver, starting="Finding features")
+    except BackendError as error:
+        if "No module named 'pycolmap'" in solver.last_words():
+            raise BackendError(
+                "pycolmap is not installed for the backend's Python.", advice="pip install pycolmap==4.2.1"
+            ) from error
+        raise
     finally:
-        _end(child)
-        for thread in threads:
-            thread.join(1.0)
-        for stream in (child.stdout, child.stderr):
-            with suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
-
-
-def _start(folder: Path, python: Path | None) -> subprocess.Popen[bytes]:
-    command = [
-        str(python or sys.executable),
-        "-B",
-        "-X",
-        "utf8",
-        "-u",
-        "-m",
-        "backend.reconstruction.poses.colmap_process",
-    ]
-    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("PYTHON")}
-    group: dict[str, Any] = {"start_new_session": True}
-    if os.name == "nt":
-        group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
-    try:
-        return subprocess.Popen(
-            [*command, str(folder)],
-            cwd=EXTENSION_ROOT,
-            env=environment | {"PYTHONNOUSERSITE": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **group,
-        )
-    except OSError as error:
-        raise BackendError(
-            f"The pose solver could not be started with {command[0]}: {error}.",
-            advice="Choose the Python of the backend's environment.",
-        ) from error
-
-
-def _drain(stream: IO[bytes], put: Callable[[bytes], None]) -> None:
-    with suppress(OSError, ValueError):
-        while line := stream.readline(messages.LINE_LIMIT + 1):
-            put(line)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill it and whatever it started: its folder is temporary, nothing of it is kept."""
-    with suppress(OSError):
-        child.stdin.close()  # type: ignore[union-attr]
-    with suppress(subprocess.TimeoutExpired):
-        if child.poll() is None:
-            child.wait(0.2)
-    if child.poll() is None:
-        with suppress(OSError):
-            child.kill() if os.name == "nt" else os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
-def _death(code: int, errors: deque[bytes]) -> str:
-    """What ended the process, and its last words."""
-    words = [line.decode("utf-8", errors="replace").rstrip() for line in errors]
-    if any("No module named" in line and "pycolmap" in line for line in words):
-        return "pycolmap is not installed for the backend's Python. Install it: pip install pycolmap==4.2.1."
-    if os.name != "nt" and code == -signal.SIGKILL:
-        what = "was killed, probably because memory ran out. Solve fewer captures at once, or at a smaller width."
-    elif code < 0:
-        what = f"crashed (signal {-code})."
-    else:
-        what = f"ended before it was done (exit code {code})."
-    return f"The pose solver {what}" + "".join(f"\n    {line}" for line in words if line)
+        solver.stop(grace=0)
 
 
 # After

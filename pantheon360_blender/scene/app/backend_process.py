@@ -1,304 +1,22 @@
-"""The backend as a child process: start, greeting, requests, death explained, and an end whatever happens."""
+"""The backend that this Blender works with: one child process, kept between jobs so that models stay loaded."""
 
 from __future__ import annotations
 
 import atexit
-import collections
-import errno
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
-import time
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ...core import progress
-from ...core.errors import BackendError, MessageError
-from ...core.jobs import messages
+from ...core.errors import BackendError
+from ...core.jobs import child, messages
+from ...core.jobs.child import ChildProcess
 from ...core.jobs.job_folder import JobFolder
-from ...core.jobs.messages import Message
-from ...core.progress import Progress
-from ...core.version import EXTENSION_ROOT
 
-HELLO_TIMEOUT = 30.0
-"""Seconds a cold disk and a virus scanner may take before the first word."""
-CANCEL_GRACE = 5.0
-"""Seconds a cancelled job has for the step it is in, before its process is ended."""
-STOP_GRACE = 2.0
-_TAIL_BYTES = 8192
-_TAIL_LINES = 6
-_CHOOSE_PYTHON = (
-    "Choose a Python 3.11 or newer with numpy as Backend Python in the add-on's preferences, or clear that field to "
-    "use Blender's own."
-)
-_DEATHS_BY_SIGNAL = {
-    "SIGKILL": ("was killed", "Usually the computer ran out of memory: close other programs or lower the resolution."),
-    "SIGTERM": ("was ended from outside", "Run it again: it goes on where it stopped."),
-    "SIGINT": ("was interrupted", "Run it again: it goes on where it stopped."),
-    "SIGHUP": ("was ended from outside", "Run it again: it goes on where it stopped."),
-    "SIGSEGV": ("crashed", "Run it again; if it crashes again, update the graphics driver and the backend's packages."),
-    "SIGBUS": ("crashed", "Check that the disk is not full, then run it again."),
-    "SIGABRT": ("crashed", "Run it again; if it crashes again, update the graphics driver and the backend's packages."),
-    "SIGILL": ("uses instructions this processor lacks", "Install packages that are built for this computer."),
-}
-_DEATHS_BY_CODE = {
-    0xC0000005: (
-        "crashed",
-        "Run it again; if it crashes again, update the graphics driver and the backend's packages.",
-    ),
-    0xC0000017: ("ran out of memory", "Close other programs or lower the resolution."),
-    0xC0000135: ("lacks a DLL", "Install the Microsoft Visual C++ Redistributable."),
-    0xC000013A: ("was interrupted", "Run it again: it goes on where it stopped."),
-}
-"""Windows' exit codes for what POSIX tells by signals (ntstatus.h)."""
+_shared: ChildProcess | None = None
 
 
-class BackendProcess:
-    """One backend child process.
-
-    python: the interpreter, None for Blender's own; root: the folder with the `backend` package; module: what to run
-    of it, with its arguments. Nothing blocks but `wait_for_hello`, `cancel` and `stop`, which are bounded. Two threads
-    read; they know nothing of Blender.
-    """
-
-    def __init__(
-        self, python: Path | None = None, root: Path = EXTENSION_ROOT, module: Sequence[str] = ("backend", "serve")
-    ) -> None:
-        self.python = python
-        self.root = root
-        self.module = tuple(module)
-        self.hello: messages.Hello | None = None
-        self._child: subprocess.Popen[bytes] | None = None
-        self._reaped = False
-        self._started = 0.0
-        self._lines: queue.Queue[bytes] = queue.Queue(maxsize=10_000)
-        self._mail: list[Message] = []
-        self._tail: collections.deque[bytes] = collections.deque()
-        self._threads: list[threading.Thread] = []
-        self._stopping = threading.Event()
-
-    # Life
-
-    def start(self) -> None:
-        """Start the child. Raises BackendError where there is no interpreter or it cannot be started."""
-        interpreter = self.python or own_python()
-        command = [str(interpreter), "-B", "-X", "utf8", "-u", "-m", *self.module]
-        try:
-            self._child = subprocess.Popen(
-                command,
-                cwd=self.root,
-                env=_clean_environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                **_own_group(),
-            )
-        except OSError as error:
-            reason = "it is not a program for this computer" if error.errno == errno.ENOEXEC else error.strerror
-            raise BackendError(
-                f"The backend cannot be started with {interpreter}: {reason or error}.", advice=_CHOOSE_PYTHON
-            ) from error
-        self._started = time.monotonic()
-        for work, stream in ((self._read_answers, self._child.stdout), (self._read_errors, self._child.stderr)):
-            thread = threading.Thread(target=work, args=(stream,), name="pantheon360-backend", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the child runs."""
-        if self._child is None or self._reaped:
-            return False
-        self._reaped = self._child.poll() is not None
-        if self._reaped:
-            # At once, before its number is given to another process: helpers it left behind hold the pipes open.
-            _end_group(self._child, kill=True)
-        return not self._reaped
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the child, None before `start`."""
-        return self._child.pid if self._child else None
-
-    def wait_for_hello(self, timeout: float = HELLO_TIMEOUT) -> messages.Hello:
-        """Block until the backend has greeted. Raises BackendError where it does not, or speaks another version."""
-        while self.hello is None:
-            self.await_hello(timeout)
-            time.sleep(0.005)
-        return self.hello
-
-    def await_hello(self, timeout: float = HELLO_TIMEOUT) -> None:
-        """Look for the greeting without blocking. Raises BackendError where it is overdue or wrong."""
-        self._collect()
-        if self.hello is None and time.monotonic() - self._started > timeout:
-            self.stop(grace=0)
-            raise BackendError(
-                f"The backend ({self.python or own_python()}) did not answer within {timeout:g} seconds.",
-                advice=_CHOOSE_PYTHON,
-            )
-
-    def stop(self, grace: float = STOP_GRACE) -> None:
-        """End the child: ask it, after `grace` seconds terminate it, then kill it. Nothing of it is left."""
-        child = self._child
-        if child is None:
-            return
-        self._stopping.set()
-        if grace > 0 and self.alive:
-            self.send(messages.Quit())
-        with suppress(OSError):
-            child.stdin.close()  # type: ignore[union-attr]
-        self._wait(grace)
-        for kill in (False, True):
-            if self.alive:
-                _end_group(child, kill)
-                self._wait(max(grace, 1.0))
-        for thread in self._threads:
-            thread.join(1.0)
-        for stream in (child.stdout, child.stderr):
-            with suppress(OSError):
-                stream.close()  # type: ignore[union-attr]
-
-    # Talking
-
-    def send(self, message: Message) -> None:
-        """Send a request; a child that is dead shows at the next `receive`."""
-        if self._child is None or self._child.stdin is None:
-            raise BackendError("The backend is not running.")
-        with suppress(OSError, ValueError):
-            self._child.stdin.write(messages.encode(message))
-            self._child.stdin.flush()
-
-    def receive(self, job: str | None = None) -> list[Message]:
-        """What has arrived, without blocking: for one job (with what is for nobody), or all of it.
-
-        Raises BackendError, explained, where the child is dead and everything it said has been handed out, or where it
-        breaks the protocol.
-        """
-        self._collect()
-        wanted = [message for message in self._mail if job is None or getattr(message, "job", "") in (job, "")]
-        self._mail = [message for message in self._mail if message not in wanted]
-        if not wanted and self._dead():
-            raise BackendError(self.explain_death(), code="backend-died")
-        return wanted
-
-    def cancel(self, job: str, grace: float = CANCEL_GRACE) -> None:
-        """Cancel a job and wait until it has stopped; after `grace` seconds end the process instead."""
-        deadline = time.monotonic() + grace
-        self.send(messages.Cancel(job))
-        with suppress(BackendError):
-            while time.monotonic() < deadline:
-                if any(isinstance(message, messages.FINAL) for message in self.receive(job)):
-                    return
-                time.sleep(0.005)
-        self.stop(grace=0)
-
-    def explain_death(self) -> str:
-        """What the exit code or signal means, what to do, and the last lines it wrote to stderr."""
-        if self._child is None or self.alive:
-            return "The backend is running." if self._child else "The backend was not started."
-        what, advice = _meaning(self._child.returncode)
-        if self.hello is None:
-            what, advice = f"{what} before it answered", _CHOOSE_PYTHON
-        return f"The backend {what}. {advice}{self._last_words()}"
-
-    def _wait(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while self.alive and time.monotonic() < deadline:
-            time.sleep(0.005)
-
-    def _collect(self) -> None:
-        """Read what the threads have put down; the first line must be the greeting."""
-        while True:
-            try:
-                line = self._lines.get_nowait()
-            except queue.Empty:
-                break
-            self._take(line)
-        if self.hello is None and self._dead():
-            raise BackendError(self.explain_death(), code="backend-died")
-
-    def _take(self, line: bytes) -> None:
-        try:
-            message = messages.decode(line)
-        except MessageError as error:
-            self.stop(grace=0)
-            raise BackendError(
-                f"{self.python or own_python()} does not speak like the backend. {error.text}", advice=_CHOOSE_PYTHON
-            ) from error
-        if self.hello is not None:
-            self._mail.append(message)
-        elif isinstance(message, messages.Hello):
-            self._greet(message)
-        else:
-            self.stop(grace=0)
-            text = message.text if isinstance(message, messages.Error) else "The backend did not say hello."
-            raise BackendError(text, advice=_CHOOSE_PYTHON)
-
-    def _greet(self, hello: messages.Hello) -> None:
-        if hello.protocol != messages.PROTOCOL:
-            self.stop(grace=0)
-            raise BackendError(
-                f"The backend speaks protocol {hello.protocol}, this extension protocol {messages.PROTOCOL}.",
-                advice="Install the extension again and restart Blender, so that both are of one version.",
-            )
-        self.hello = hello
-
-    def _dead(self) -> bool:
-        """Dead, and everything it said has been read."""
-        return not self.alive and not any(thread.is_alive() for thread in self._threads) and self._lines.empty()
-
-    def _read_answers(self, stream: IO[bytes]) -> None:
-        with suppress(OSError, ValueError):
-            while line := stream.readline(messages.LINE_LIMIT + 1):
-                while not self._stopping.is_set():
-                    with suppress(queue.Full):
-                        self._lines.put(line, timeout=0.1)
-                        break
-
-    def _read_errors(self, stream: IO[bytes]) -> None:
-        kept = 0
-        with suppress(OSError, ValueError):
-            while chunk := os.read(stream.fileno(), 4096):
-                self._tail.append(chunk)
-                kept += len(chunk)
-                while kept - len(self._tail[0]) >= _TAIL_BYTES:
-                    kept -= len(self._tail.popleft())
-
-    def _last_words(self) -> str:
-        text = b"".join(self._tail).decode("utf-8", errors="replace")
-        lines = [line.rstrip() for line in text.splitlines() if line.strip()][-_TAIL_LINES:]
-        return "".join(f"\n    {line}" for line in lines)
-
-
-def own_python() -> Path:
-    """The interpreter of this Blender.
-
-    `sys.executable` may be Blender itself where a distribution builds it against the system's Python.
-    Raises BackendError where none is found.
-    """
-    if sys.executable and "python" in Path(sys.executable).name.lower():
-        return Path(sys.executable)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    prefix = Path(sys.prefix)
-    names = (f"bin/python{version}", "bin/python3", "bin/python.exe", "python.exe")
-    for candidate in (prefix / name for name in names):
-        if candidate.is_file():
-            return candidate
-    raise BackendError(f"Blender's own Python was not found in {prefix}.", advice=_CHOOSE_PYTHON)
-
-
-_shared: BackendProcess | None = None
-"""The child this Blender works with; kept between jobs, so that models stay loaded."""
-
-
-def shared(context: Any = None) -> BackendProcess:
+def shared(context: Any = None) -> ChildProcess:
     """The running child with the Python of the preferences. Raises BackendError where it cannot be started."""
     return _with_python(_chosen_python(context))
 
@@ -311,49 +29,34 @@ def stop_shared() -> None:
         process.stop()
 
 
-def paint(folder: JobFolder, python: Path | None = None) -> progress.Job[messages.Done]:
-    """Have a job folder painted by the backend.
+def run(folder: JobFolder, python: Path | None = None) -> progress.Job[messages.Done]:
+    """Have a job folder painted or reconstructed by the backend.
 
     python: the interpreter; None takes that of the preferences, else Blender's own. Closing the generator cancels the
-    job within the step it is in, or ends the process where that takes too long. Finished frames are kept in any case.
+    job within the step it is in, or ends the process if that takes too long. What is finished is kept in any case.
+    Yields Progress with the backend's warnings and previews.
     Raises BackendError with the backend's own explanation, or with that of its death.
     """
     process = _with_python(python or _chosen_python(None))
-    while process.hello is None:
-        process.await_hello()
-        yield Progress("Starting the backend", waiting=True)
     job = uuid.uuid4().hex
-    process.send(messages.Run(job, str(folder.path)))
-    step = Progress("Starting the backend", waiting=True)
     settled = False
     try:
-        while True:
-            for message in process.receive(job):
-                settled = isinstance(message, messages.FINAL)
-                if isinstance(message, messages.Error):
-                    raise BackendError(message.text, advice=message.advice, code=message.code)
-                if isinstance(message, messages.Cancelled):
-                    raise BackendError(
-                        f"{folder.name} was cancelled.", advice="Run it again: it goes on where it stopped."
-                    )
-                if isinstance(message, messages.Done):
-                    return message
-                if isinstance(message, messages.ProgressMessage):
-                    step = Progress(message.phase, message.step, message.of, waiting=True, text=message.text)
-                    yield replace(step, waiting=False)
-                elif isinstance(message, messages.Warning_):
-                    print(f"[pantheon360] {message.text}", file=sys.stderr)
-            yield step
+        done = yield from child.drive(process, messages.Run(job, str(folder.path)))
+        settled = True
+        return done
+    except BackendError:
+        settled = True
+        raise
     finally:
         if not settled and process.alive:
             process.cancel(job)
 
 
-def _with_python(python: Path | None) -> BackendProcess:
+def _with_python(python: Path | None) -> ChildProcess:
     global _shared
     if _shared is None or not _shared.alive or _shared.python != python:
         stop_shared()
-        process = BackendProcess(python)
+        process = ChildProcess(python)
         process.start()
         _shared = process
     return _shared
@@ -364,41 +67,6 @@ def _chosen_python(context: Any) -> Path | None:
     from . import preferences
 
     return preferences.backend_python(context)
-
-
-def _clean_environment() -> dict[str, str]:
-    """Blender's PYTHON* variables are about its own interpreter; another one would break on them."""
-    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("PYTHON")}
-    return environment | {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def _own_group() -> dict[str, Any]:
-    """A group of its own: Ctrl-C in Blender's terminal is for Blender, which then ends the child in order."""
-    if os.name == "nt":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
-    return {"start_new_session": True}
-
-
-def _end_group(child: subprocess.Popen[bytes], kill: bool) -> None:
-    with suppress(OSError):
-        if os.name == "nt":
-            child.kill() if kill else child.terminate()
-        else:
-            os.killpg(child.pid, signal.SIGKILL if kill else signal.SIGTERM)
-
-
-def _meaning(code: int) -> tuple[str, str]:
-    """What happened and what to do, from an exit code as subprocess gives it (negative: a signal)."""
-    again = "Run it again: it goes on where it stopped."
-    if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        what, advice = _DEATHS_BY_SIGNAL.get(name, ("was ended", again))
-        return f"{what} ({name})", advice
-    what, advice = _DEATHS_BY_CODE.get(code & 0xFFFFFFFF, ("ended", again))
-    return f"{what} (exit code {code})", advice
 
 
 def register() -> None:

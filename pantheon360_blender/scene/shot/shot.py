@@ -69,7 +69,7 @@ def finish(scene: bpy.types.Scene, folder: JobFolder) -> Job[Any]:
     """Paint what is missing of a prepared job and deliver it as a strip. Returns the strip."""
     name = scene.name
     try:
-        yield from backend_process.paint(folder, python())
+        yield from backend_process.run(folder, python())
         strip = yield from strips.deliver(access.scene_named(name), folder)
     except PantheonError as error:
         advice = f"{error.advice} Finished frames are kept in {folder.path}; Resume goes on from there.".strip()

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...core.errors import BackendError
 from ...core.importers import Imported, MissingLibraryError, SourceError, import_folder
-from ...core.jobs import messages
+from ...core.jobs import child
+from ...core.jobs.child import AnswerError, ChildProcess
 from ...core.jobs.job_folder import JobFolder
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, map_progress
 from ..app import preferences
-from ..app.backend_process import BackendProcess
 
 Result = TypeVar("Result")
 
@@ -69,36 +68,28 @@ def _handed_over(
 def _run(arguments: list[str], what: str) -> Job[list[str]]:
     """Drive the importers' process to its end; its warnings."""
     python = preferences.backend_python()
-    process = BackendProcess(python, module=("backend.importers", *arguments))
+    process = ChildProcess(python, module=("backend.importers", *arguments))
     process.start()
     notes: list[str] = []
-    step = Progress("Starting the backend", waiting=True, text=what)
+
+    def noted(step: Progress) -> Iterator[Progress]:
+        if step.warning:
+            notes.append(step.warning)
+        yield replace(step, warning="", text=step.text or what)
+
     try:
-        while process.hello is None:
-            process.await_hello()
-            yield step
-        while True:
-            for message in process.receive():
-                if isinstance(message, messages.Done):
-                    return notes
-                if isinstance(message, messages.Error):
-                    raise _explained(message, python)
-                if isinstance(message, messages.Cancelled):
-                    raise BackendError(f"Reading {what} was interrupted.", advice="Import it again.")
-                if isinstance(message, messages.Warning_):
-                    notes.append(message.text)
-                elif isinstance(message, messages.ProgressMessage):
-                    step = Progress(message.phase, message.step, message.of, waiting=True, text=message.text)
-                    yield replace(step, waiting=False)
-            yield step
+        yield from map_progress(child.drive(process), noted)
+        return notes
+    except AnswerError as error:
+        raise _explained(error, python) from error
     finally:
         process.stop(grace=0)
 
 
-def _explained(message: messages.Error, python: Path | None) -> SourceError:
-    if message.code == MissingLibraryError.code:
-        return MissingLibraryError(message.text, advice=message.advice if python else _CHOOSE_PYTHON)
-    return SourceError(message.text, advice=message.advice, code=message.code)
+def _explained(error: AnswerError, python: Path | None) -> SourceError:
+    if error.code == MissingLibraryError.code:
+        return MissingLibraryError(error.text, advice=error.advice if python else _CHOOSE_PYTHON)
+    return SourceError(error.text, advice=error.advice, code=error.code)
 
 
 def _arguments(options: dict[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     folder = yield from prepare(scene, root=root, **choices)
     scene = access.scene_named(name)
     scene[PREVIOUS] = paths.relative_path(folder.path)
-    yield from backend_process.paint(folder, preferences.backend_python())
+    yield from backend_process.run(folder, preferences.backend_python())
     yield Progress("Bringing the points into the scene")
     return deliver(access.scene_named(name), folder)
 
