@@ -6,7 +6,7 @@ PYTHON ?= python3
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
 	@echo "make demo-proxy the same quickly: two panoramas projected onto a ground plane and walls"
-	@echo "make test       style, types, layers and the test suite in Blender 4.5, 5.0 and 5.2"
+	@echo "make test       style, types, layers and the test suite in Blender 4.5 LTS, 5.0, 5.2 LTS and 5.3"
 	@echo "make package    out/pantheon360-VERSION.zip, checked by Blender's validator"
 	@echo "make benchmark  out/benchmark.json and a table"
 	@echo "make benchmark-painter  the diffusion painter on this computer's GPU -> out/benchmark-painter.json and a table"

@@ -184,10 +184,17 @@ class FilesOperator(JobOperator, ImportHelper):  # type: ignore[misc]
     """
 
     left = NOTHING_CHANGED
+    filepath: StringProperty(  # type: ignore[valid-type]
+        name="File Path",
+        subtype="FILE_PATH",
+        options={"HIDDEN", "SKIP_PRESET", "PATH_SUPPORTS_BLEND_RELATIVE"},
+    )
     files: CollectionProperty(  # type: ignore[valid-type]
         type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"}
     )
-    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    directory: StringProperty(  # type: ignore[valid-type]
+        subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE", "PATH_SUPPORTS_BLEND_RELATIVE"}
+    )
 
     def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:  # type: ignore[override]
         if self.directory and self.files:  # dropped into the window
@@ -199,7 +206,7 @@ class FilesOperator(JobOperator, ImportHelper):  # type: ignore[misc]
         """The files chosen, or else what is named in the browser's field: a folder, perhaps."""
         folder = bpy.path.abspath(self.directory)  # a script may write paths from the .blend's folder on, "//"
         named = [Path(folder) / file.name for file in self.files if file.name]
-        chosen = bpy.path.abspath(str(getattr(self, "filepath", "")))  # ImportHelper's
+        chosen = bpy.path.abspath(self.filepath)
         return named or ([Path(chosen)] if chosen else [])
 
 

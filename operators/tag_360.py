@@ -23,7 +23,10 @@ class PANTHEON360_OT_tag_360(JobOperator):
     changes_data = False
 
     filepath: StringProperty(  # type: ignore[valid-type]
-        name="Video", description="MP4 or MOV with an equirectangular picture", subtype="FILE_PATH"
+        name="Video",
+        description="MP4 or MOV with an equirectangular picture",
+        subtype="FILE_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     filter_glob: StringProperty(default="*.mp4;*.mov;*.m4v", options={"HIDDEN"})  # type: ignore[valid-type]
     in_place: BoolProperty(  # type: ignore[valid-type]

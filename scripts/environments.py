@@ -87,6 +87,7 @@ ALL = {
         Environment("blender-4.5", "3.11", ("bpy==4.5.15", "numpy==1.26.4", *ORACLES)),
         Environment("blender-5.0", "3.11", ("bpy==5.0.1", "numpy==1.26.4", *ORACLES)),
         Environment("blender-5.2", "3.13", ("bpy==5.2.3", *ORACLES)),
+        Environment("blender-5.3", "3.13", ("bpy==5.3.0", *ORACLES)),
         Environment("reconstruction", "3.11", RECONSTRUCTION),
         Environment("backend", "3.11", (*BACKEND, *ORACLES, "matplotlib==3.11.2")),
         Environment(
@@ -102,7 +103,8 @@ ALL = {
     )
 }
 
-BLENDERS = ("blender-4.5", "blender-5.0", "blender-5.2")
+BLENDERS = ("blender-4.5", "blender-5.0", "blender-5.2", "blender-5.3")
+"""Every supported Blender, the oldest first."""
 
 
 def ready(name: str) -> Path:

@@ -1,6 +1,6 @@
 """Style, types, layers, the test suite inside every supported Blender, and the backend's in its own environment.
 
-`python scripts/test.py [ENVIRONMENT...] [-- PYTEST ARGUMENTS]`, as in `scripts/test.py blender-5.2 -- tests/core -x`.
+`python scripts/test.py [ENVIRONMENT...] [-- PYTEST ARGUMENTS]`, as in `scripts/test.py blender-5.2 -- tests/scene -x`.
 An environment whose Python is not on this machine is skipped with the reason; where the variable CI is set, that fails.
 """
 
@@ -14,9 +14,15 @@ import time
 import check
 import environments
 
-SUITES = {"backend": ("tests/reconstruction", "tests/diffusion"), **dict.fromkeys(environments.BLENDERS, ("tests",))}
+SUITES = {
+    "backend": ("tests/reconstruction", "tests/diffusion"),
+    **dict.fromkeys(environments.BLENDERS, ("tests/scene", "tests/interface", "tests/end_to_end")),
+    environments.BLENDERS[0]: ("tests",),
+    environments.BLENDERS[-1]: ("tests",),
+}
 """Environment -> the tests it runs. What needs numba, torch and the like runs in the backend's, without Blender; it
-comes first, since the Blenders' end-to-end tests paint with it."""
+comes first, since the Blenders' end-to-end tests paint with it. The oldest and the newest Blender run all, the ones
+between them only what knows Blender: Python and numpy of core and backend differ most at the ends."""
 
 
 def main(arguments: list[str]) -> int:

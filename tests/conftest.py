@@ -7,7 +7,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +34,53 @@ os.environ["BLENDER_USER_RESOURCES"] = _RESOURCES
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_RESOURCES, ignore_errors=True)
+
+
+@contextmanager
+def _nothing_deprecated() -> Iterator[None]:
+    """Fail if code of this repository does what Python or Blender says will go, on whichever version.
+
+    An "error" filter would not do: Blender 5.2 leaves the exception of a deprecated property pending, so that
+    whatever Python does next fails with a SystemError, or not at all.
+    """
+    found: list[str] = []
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
+            if issubclass(category, DeprecationWarning) and _is_ours(Path(filename)):
+                found.append(f"{filename}:{lineno}: {message}")
+            else:
+                show(message, category, filename, lineno, *rest)
+
+        warnings.showwarning = note
+        yield
+    if found:
+        pytest.fail("Deprecated:\n" + "\n".join(found), pytrace=False)
+
+
+def _is_ours(path: Path) -> bool:
+    """The extension is loaded through a link, so that the file counts, not the module's name."""
+    resolved = path.resolve()
+    return resolved.is_relative_to(ROOT) and ".environments" not in resolved.parts
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    with _nothing_deprecated():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    with _nothing_deprecated():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    with _nothing_deprecated():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

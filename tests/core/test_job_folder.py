@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import shutil
@@ -281,6 +282,19 @@ def test_every_changed_or_missing_input_is_named(tmp_path: Path) -> None:
             copy.verify()
         assert str(file) in caught.value.text
         shutil.rmtree(copy.path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_could_not_be_written_is_freed(tmp_path: Path) -> None:
+    """Its error leads to the frame's bytes in a circle, as it does where an operator keeps it."""
+    folder = shot(tmp_path)
+    shutil.rmtree(folder.path / "geometry")
+    (folder.path / "geometry").write_text("a file where the folder should be")
+    with pytest.raises(FileError) as caught:
+        folder.write_geometry("geometry", 1, geometry())
+    caught.value.itself = caught.value  # type: ignore[attr-defined]
+    del caught
+    gc.collect()
 
 
 def test_the_hashes_are_those_of_the_files(tmp_path: Path) -> None:

@@ -188,9 +188,12 @@ def show_pass(scene: Any, name: str) -> None:
     """Make a pass the scene's picture, in the compositor."""
     import bpy
 
-    if hasattr(scene, "compositing_node_group"):
+    if bpy.app.version >= (5, 0, 0):
         tree = bpy.data.node_groups.new("Passes", "CompositorNodeTree")
-        scene.compositing_node_group = tree
+        if bpy.app.version >= (5, 3, 0):
+            scene.compositor_effects.new("Passes").node_group = tree
+        else:
+            scene.compositing_node_group = tree
         tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
         output = tree.nodes.new("NodeGroupOutput")
     else:

@@ -46,8 +46,7 @@ def test_from_photographs_to_a_painted_strip(street: Any, tiny_model: Path) -> N
     assert bpy.ops.pantheon360.generate() == {"FINISHED"}
 
     results = bpy.data.scenes["Pantheon360 Results"]
-    strips = getattr(results.sequence_editor, "strips", None) or results.sequence_editor.sequences
-    (strip,) = strips
+    (strip,) = results.sequence_editor.strips
     assert strip["pantheon360_painter"] == "diffusion: Tiny (untrained)" and strip["pantheon360_licence"] == "CC0-1.0"
     job = json.loads(strip["pantheon360_job"])
     assert job["painter"] == "diffusion" and job["settings"]["diffusion"]["every"] == 2

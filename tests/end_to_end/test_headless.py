@@ -24,9 +24,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 VERBS = ("import", "project", "geometry", "generate", "run", "tag", "doctor")
 
 BLENDER = """
-import sys
+import sys, warnings
 import bpy, addon_utils
 
+warnings.filterwarnings("default", category=DeprecationWarning, module="bl_ext")
 bpy.context.preferences.extensions.repos.new(name="Dev", module="dev", custom_directory=sys.argv[1])
 extension = addon_utils.enable("bl_ext.dev.pantheon360", default_set=True)
 assert extension is not None
@@ -71,7 +72,9 @@ def blender(tmp_path: Path) -> Command:
 
     def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-B", "-X", "utf8", "-c", BLENDER + code, str(repository), *map(str, arguments)]
-        return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=300)
+        done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=300)
+        assert "DeprecationWarning" not in done.stderr
+        return done
 
     return run
 

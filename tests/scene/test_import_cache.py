@@ -331,7 +331,9 @@ def test_undo_takes_the_import_back(house: House, blend: Any, tmp_path: Path) ->
     assert house("scene.cache.cache_objects").find(bpy.context.scene) is None
 
 
-def test_a_path_from_the_blends_folder_on(house: House, blend: Any, tmp_path: Path) -> None:
+def test_a_path_from_the_blends_folder_on(
+    house: House, blend: Any, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     import bpy
 
     write_ply(tmp_path / "room.ply", 10)
@@ -340,6 +342,7 @@ def test_a_path_from_the_blends_folder_on(house: House, blend: Any, tmp_path: Pa
     folder = {"directory": "//", "files": [{"name": "room.ply"}]}
     assert bpy.ops.pantheon360.import_cache(result="MERGE", **folder) == {"FINISHED"}
     assert len(points_of(house, bpy.context.scene)) == 20
+    assert not recwarn.list, "Blender warns of an operator that does not say that it takes such paths"
 
 
 @pytest.mark.parametrize("at_once", [True, False])

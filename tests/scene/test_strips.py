@@ -308,6 +308,68 @@ def test_tag_360_copies_or_tags_in_place(house: Any, run: Any, folder: Any, tmp_
         bpy.ops.pantheon360.tag_360(filepath=str(tmp_path / "missing.mp4"))
 
 
+@pytest.mark.parametrize("container", ["MPEG4", "QUICKTIME"])
+def test_what_blender_tagged_is_not_tagged_twice(house: Any, blend: Any, tmp_path: Path, container: str) -> None:
+    """A panoramic camera's own render: from 5.2 Blender marks a MOV itself, in Apple's way, and an MP4 not at all."""
+    import bpy
+
+    spherical = house("core.formats.spherical_video")
+    path = panorama(house, blend, container, tmp_path / ("a.mp4" if container == "MPEG4" else "a.mov"))
+    by_blender = container == "QUICKTIME" and bpy.app.version >= (5, 2, 0)
+    assert boxes(house, path) == (["vexu"] if by_blender else [])
+    for _ in range(2):
+        assert bpy.ops.pantheon360.tag_360(filepath=str(path), in_place=True) == {"FINISHED"}
+        assert boxes(house, path) == [*(["vexu"] if by_blender else []), "st3d", "sv3d", "version 1"]
+        found = spherical.read(path)
+        assert (found.projection, found.stereo, found.v1, found.v2) == ("equirectangular", "mono", True, True)
+        assert not found.warnings
+    bpy.ops.pantheon360.tag_360(filepath=str(path), in_place=True, stereo="left-right")
+    assert boxes(house, path)[-3:] == ["st3d", "sv3d", "version 1"]
+    assert spherical.read(path).stereo == "left-right"
+
+
+def test_a_matroska_panorama_is_refused(house: Any, blend: Any, tmp_path: Path) -> None:
+    """Blender marks it itself from 5.2; what it is lies nowhere that we could write to."""
+    import bpy
+
+    path = panorama(house, blend, "MKV", tmp_path / "a.mkv")
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match=r"a\.mkv is not an MP4 or MOV video"):
+        bpy.ops.pantheon360.tag_360(filepath=str(path), in_place=True)
+    assert path.read_bytes() == before
+
+
+def panorama(house: Any, scene: Any, container: str, path: Path) -> Path:
+    """A video of two frames that Cycles' panoramic camera makes of an empty scene."""
+    import bpy
+
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    camera.data.type, camera.data.panorama_type = "PANO", "EQUIRECTANGULAR"
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    scene.frame_start, scene.frame_end = 1, 2
+    scene.cycles.samples, scene.cycles.use_denoising = 1, False
+    render = scene.render
+    render.engine = "CYCLES"
+    render.resolution_x, render.resolution_y, render.resolution_percentage = 64, 32, 100
+    house("scene.app.versions").set_video_output(render.image_settings)
+    render.ffmpeg.format, render.ffmpeg.codec = container, "H264"
+    render.filepath, render.use_file_extension = str(path), False
+    bpy.ops.render.render(animation=True)
+    return path
+
+
+def boxes(house: Any, path: Path) -> list[str]:
+    """What marks a video as 360°, each as often as it is there, in the order of the file."""
+    mp4 = house("core.formats.mp4")
+    with open(path, "rb") as file:
+        (span,) = [span for span in mp4.spans(file, path.stat().st_size, path) if span.kind == b"moov"]
+        (track,) = mp4.read_tree(file, span, path).all(b"trak")
+    (entry,) = mp4.visual_sample_entries(track, path)
+    marks = [child.kind.decode() for child in entry.children if child.kind in (b"vexu", b"st3d", b"sv3d")]
+    return marks + ["version 1" for child in track.children if child.kind == b"uuid"]
+
+
 def remux(source: Path, target: Path) -> None:
     """Copy the picture into a new MP4, as an editing program's export would have it: without 360° tags."""
     import av

@@ -191,7 +191,8 @@ class JobFolder:
         """Write a rendered frame: RGBA PNG with alpha = coverage, and its depth. Raises FileError."""
         depth = io.BytesIO()
         npz.write(depth, "depth", geometry.depth.astype(np.float32, copy=False))
-        self._write_input(self._geometry(kind, frame, "npz"), depth.getbuffer())
+        with depth.getbuffer() as data:  # let go even if writing fails, or `depth` cannot be freed
+            self._write_input(self._geometry(kind, frame, "npz"), data)
         self._write_input(self._geometry(kind, frame, "png"), png.encode(geometry.rgba()))
 
     def read_geometry(self, kind: Kind, frame: int) -> GeometryFrame:

@@ -1,6 +1,6 @@
 """Every difference between the supported versions of Blender, and nothing else.
 
-Supported: 4.5 LTS, 5.0, 5.2 LTS. A caller names what it wants; which version needs what is said here.
+Supported: 4.5 LTS, 5.0, 5.2 LTS and 5.3. A caller names what it wants; which version needs what is said here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ VERSION = bpy.app.version
 
 
 def eevee_engine() -> str:
-    """Identifier of EEVEE: it lost its suffix when the old EEVEE was forgotten."""
+    """Identifier of EEVEE: from 5.0 without the suffix that told it from the old EEVEE."""
     return "BLENDER_EEVEE" if VERSION >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
 
 
@@ -25,7 +25,7 @@ def node_tree(owner: Any) -> Any:
 
 
 def set_modifier_input(modifier: Any, identifier: str, value: Any) -> None:
-    """Set an input of a geometry-nodes modifier by its socket identifier ("Socket_2")."""
+    """Set an input of a geometry-nodes modifier by its socket identifier ("Socket_2"): from 5.2 an RNA property."""
     if VERSION >= (5, 2, 0):
         getattr(modifier.properties.inputs, identifier).value = value
     else:
@@ -34,28 +34,23 @@ def set_modifier_input(modifier: Any, identifier: str, value: Any) -> None:
 
 
 def modifier_input(modifier: Any, identifier: str) -> Any:
-    """Read an input of a geometry-nodes modifier by its socket identifier."""
+    """Read an input of a geometry-nodes modifier by its socket identifier: from 5.2 an RNA property."""
     if VERSION >= (5, 2, 0):
         return getattr(modifier.properties.inputs, identifier).value
     return modifier[identifier]
 
 
-def strips(editor: Any) -> Any:
-    """The strips of a sequence editor."""
-    return editor.strips
-
-
 def strip_range(strip: Any) -> tuple[int, int]:
-    """First frame a strip shows and the frame after its last one."""
+    """First frame a strip shows and the frame after its last one: its handles from 5.1, deprecated names before."""
     if VERSION >= (5, 1, 0):
         return int(strip.left_handle), int(strip.right_handle)
     return int(strip.frame_final_start), int(strip.frame_final_end)
 
 
-def set_sequencer_scene(context: bpy.types.Context, scene: bpy.types.Scene) -> None:
-    """Show a scene's strips in the workspace's sequencers; before 5.0 they show the window's scene anyway."""
+def show_in_sequencer(context: Any, scene: bpy.types.Scene) -> None:
+    """Give the workspace's sequencers a scene if they show none; before 5.0 they show the window's scene anyway."""
     workspace = context.workspace
-    if workspace is not None and hasattr(workspace, "sequencer_scene"):
+    if VERSION >= (5, 0, 0) and workspace is not None and workspace.sequencer_scene is None:
         workspace.sequencer_scene = scene
 
 

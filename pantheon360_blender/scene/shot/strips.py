@@ -60,7 +60,7 @@ def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None
     for key, value in provenance(folder).items():
         strip[key] = value
     _show_range(results, start, end)
-    _show_in_interface(results)
+    versions.show_in_sequencer(bpy.context, results)
     yield Progress("Adding strip", 1, 1)
     return strip
 
@@ -91,7 +91,7 @@ def free_channel(scene: bpy.types.Scene, start: int, end: int) -> int:
     """The lowest channel without a strip in frames `start` to `end` - 1. Raises RenderError where all are taken."""
     editor = scene.sequence_editor
     taken = set()
-    for strip in versions.strips(editor) if editor else ():
+    for strip in editor.strips if editor else ():
         first, after = versions.strip_range(strip)
         if first < end and start < after:
             taken.add(strip.channel)
@@ -154,8 +154,8 @@ def cameras_hash(cameras: Any) -> str:
 
 
 def _show_movie(results: bpy.types.Scene, path: Path, job: JobDescription, channel: int, start: int) -> Any:
-    editor = results.sequence_editor or results.sequence_editor_create()
-    strip = versions.strips(editor).new_movie(
+    editor: Any = results.sequence_editor or results.sequence_editor_create()
+    strip = editor.strips.new_movie(
         name=job.name, filepath=str(path), channel=channel, frame_start=start, fit_method="ORIGINAL"
     )
     strip.colorspace_settings.name = "sRGB"
@@ -176,17 +176,10 @@ def _fits(results: bpy.types.Scene, size: tuple[int, int], fps: tuple[int, float
     return (render.resolution_x, render.resolution_y) == size and same_rate
 
 
-def _show_range(results: bpy.types.Scene, start: int, end: int) -> None:
+def _show_range(results: Any, start: int, end: int) -> None:
     """Widen the results' range to the strip; the first one sets it."""
-    if len(versions.strips(results.sequence_editor)) == 1:
+    if len(results.sequence_editor.strips) == 1:
         results.frame_start, results.frame_end = max(start, 0), max(end - 1, 0)
     else:
         results.frame_start = max(min(results.frame_start, start), 0)
         results.frame_end = max(results.frame_end, end - 1)
-
-
-def _show_in_interface(results: bpy.types.Scene) -> None:
-    """Give the workspace's sequencer the results to show where it shows nothing yet."""
-    workspace = bpy.context.workspace
-    if workspace is not None and getattr(workspace, "sequencer_scene", results) is None:
-        versions.set_sequencer_scene(bpy.context, results)

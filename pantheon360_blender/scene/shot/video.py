@@ -99,8 +99,8 @@ def show_images(
     name: str = "",
 ) -> Any:
     """Add an image strip of these files, all in one folder, each staying for as many frames as `holds` says."""
-    editor = scene.sequence_editor or scene.sequence_editor_create()
-    strip = versions.strips(editor).new_image(
+    editor: Any = scene.sequence_editor or scene.sequence_editor_create()
+    strip = editor.strips.new_image(
         name=name or images[0].stem,
         filepath=str(images[0]),
         channel=channel,
