@@ -170,9 +170,10 @@ def resize(image: np.ndarray, width: int) -> np.ndarray:
     Returns (width / 2, width[, C]) of the image's type; memory beyond that is a band of rows.
     Raises ImageError where the image is not twice as wide as high, ValueError where `width` is odd or below 2.
 
-    >>> resize(np.full((4, 8), 7, np.uint8), width=4)
-    array([[7, 7, 7, 7],
-           [7, 7, 7, 7]], dtype=uint8)
+    >>> bands = np.repeat(np.uint8([[0], [40], [80], [120]]), 8, axis=1)  # 4 rows of 8
+    >>> resize(bands, width=4)
+    array([[25, 25, 25, 25],
+           [95, 95, 95, 95]], dtype=uint8)
     """
     given, height = _width(image), height_of(width)
     if width == given:
