@@ -140,7 +140,7 @@ def read_layers(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import bpy
 
     bpy.utils.expose_bundled_modules()
-    import OpenImageIO
+    import OpenImageIO  # pyright: ignore[reportMissingImports] - it comes with Blender
 
     channels: dict[str, np.ndarray] = {}
     source = OpenImageIO.ImageInput.open(str(path))
