@@ -1,11 +1,13 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-proxy test check package benchmark benchmark-painter check-painter evaluate-cache clean
+.PHONY: help demo demo-proxy quick test check package benchmark benchmark-painter check-painter evaluate-cache clean
 
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
 	@echo "make demo-proxy the same quickly: two panoramas projected onto a ground plane and walls"
+	@echo "make quick      style, layers and core without a Blender, in under 20 s; no types: that is make check"
+	@echo "make check      style and types of everything"
 	@echo "make test       style, types, layers and the test suite in Blender 4.5 LTS, 5.0, 5.2 LTS and 5.3"
 	@echo "make package    out/pantheon360-VERSION.zip, checked by Blender's validator"
 	@echo "make benchmark  out/benchmark.json and a table"
@@ -19,6 +21,9 @@ demo:
 
 demo-proxy:
 	$(PYTHON) scripts/demo.py --cache proxy
+
+quick:
+	$(PYTHON) scripts/quick.py
 
 test:
 	$(PYTHON) scripts/test.py

@@ -1,4 +1,4 @@
-"""The project's own Python environments: one for each Blender, one for the tools, one for the benchmark.
+"""The project's own Python environments: a small one for quick checks, one for each Blender, and more for other work.
 
 Each lives in `.environments/<name>` and is made on first use with nothing but Python and the package
 registry, then re-used until its requirements change. `python scripts/environments.py NAME...` makes
@@ -28,6 +28,10 @@ ORACLES = (
     "av==18.1.0",
 )
 """What the tests compare with: none of it is needed by the extension itself."""
+
+
+RUFF = "ruff==0.17.6"
+"""Style is checked by one version of ruff, wherever it is asked for."""
 
 
 class EnvironmentUnavailable(RuntimeError):
@@ -88,12 +92,13 @@ ALL = {
         Environment("blender-5.0", "3.11", ("bpy==5.0.1", "numpy==1.26.4", *ORACLES)),
         Environment("blender-5.2", "3.13", ("bpy==5.2.3", *ORACLES)),
         Environment("blender-5.3", "3.13", ("bpy==5.3.0", *ORACLES)),
+        Environment("quick", "3.11", (RUFF, "numpy==1.26.4", "pytest-xdist==3.8.0", *ORACLES)),
         Environment("reconstruction", "3.11", RECONSTRUCTION),
         Environment("backend", "3.11", (*BACKEND, *ORACLES, "matplotlib==3.11.2")),
         Environment(
             "tools",
             "3.11",
-            ("ruff==0.17.6", "mypy==2.4.1", "fake-bpy-module-4.5==20260730", "numpy==1.26.4", "pillow==13.0.0"),
+            (RUFF, "mypy==2.4.1", "fake-bpy-module-4.5==20260730", "numpy==1.26.4", "pillow==13.0.0"),
         ),
         Environment(
             "benchmark",

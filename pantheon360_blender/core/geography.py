@@ -51,7 +51,12 @@ def local_metres(position: Position, origin: Position) -> np.ndarray:
 
 
 def distance(first: Position, second: Position) -> float:
-    """Metres from one place to the other in a straight line."""
+    """Metres from one place to the other in a straight line.
+
+    >>> equator = Position(latitude=0.0, longitude=0.0)
+    >>> round(distance(equator, Position(latitude=0.0, longitude=0.001)), 1)
+    111.3
+    """
     return float(np.linalg.norm(local_metres(first, second)))
 
 

@@ -140,7 +140,7 @@ def read_layers(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import bpy
 
     bpy.utils.expose_bundled_modules()
-    import OpenImageIO
+    import OpenImageIO  # pyright: ignore[reportMissingImports] - it comes with Blender
 
     channels: dict[str, np.ndarray] = {}
     source = OpenImageIO.ImageInput.open(str(path))
@@ -183,7 +183,7 @@ def cloud(extension: ModuleType, views: list[View], tmp_path_factory: pytest.Tem
     assert bpy.ops.pantheon360.project_captures() == {"FINISHED"}
     import importlib
 
-    cache = importlib.import_module(f"{extension.__name__}.pantheon360_blender.scene.cache")
+    cache = importlib.import_module(f"{extension.__name__}.pantheon360_blender.scene.cache.cache_objects")
     return cache.evaluated_points(bpy.context.evaluated_depsgraph_get())
 
 

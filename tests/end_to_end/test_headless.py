@@ -36,7 +36,7 @@ assert extension is not None
 
 COMMAND = """
 import importlib
-sys.exit(importlib.import_module(extension.__name__ + ".pantheon360_blender.scene.command_line").main(sys.argv[2:]))
+sys.exit(importlib.import_module(extension.__name__ + ".cli.command_line").main(sys.argv[2:]))
 """
 
 PATH_ENDS = """

@@ -151,7 +151,13 @@ def fields_of(kind: Any) -> dict[str, Callable[[Any], str | None]]:
 
 
 def path_error(value: Any) -> str | None:
-    """Why a text cannot be a path inside the job folder on any system: absolute, climbing, or with odd characters."""
+    """Why a text cannot be a path inside the job folder on any system: absolute, climbing, or with odd characters.
+
+    >>> path_error("captures/hall.png") is None
+    True
+    >>> path_error("../hall.png")
+    "leaves the job folder: '../hall.png'"
+    """
     if not isinstance(value, str) or not value:
         return "is not a path"
     if re.search(r'[\\:*?"<>|\x00-\x1f]', value) or not is_unicode(value):

@@ -136,7 +136,11 @@ _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def encode(message: Message) -> bytes:
-    """The message as one line. Raises MessageError where it is longer than LINE_LIMIT."""
+    """The message as one line. Raises MessageError where it is longer than LINE_LIMIT.
+
+    >>> encode(Cancel(job="7")).rstrip()
+    b'{"kind": "cancel", "job": "7"}'
+    """
     # ASCII escapes, so that a path with bytes that are no UTF-8 (lone surrogates in Python) passes unharmed.
     text = json.dumps({"kind": _NAMES[type(message)], **asdict(message)}, ensure_ascii=True, allow_nan=False)
     line = text.encode("ascii") + b"\n"
@@ -150,6 +154,9 @@ def decode(line: bytes) -> Message:
 
     Raises MessageError where it is no JSON object, of no known kind, too long, or a field is missing or
     of another type.
+
+    >>> decode(b'{"kind": "done", "job": "7", "folder": "/shots/a", "frames": 49}')
+    Done(job='7', folder='/shots/a', frames=49)
     """
     if len(line) > LINE_LIMIT:
         raise MessageError(f"A line is longer than the {LINE_LIMIT} bytes allowed.")

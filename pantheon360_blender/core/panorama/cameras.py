@@ -76,7 +76,12 @@ def invert(pose: np.ndarray) -> np.ndarray:
 
 
 def blender_to_opencv(pose: np.ndarray) -> np.ndarray:
-    """The same camera with OpenCV's axes (x right, y down, z forward); (..., 4, 4) float64, world unchanged."""
+    """The same camera with OpenCV's axes (x right, y down, z forward); (..., 4, 4) float64, world unchanged.
+
+    >>> pose = blender_to_opencv(np.eye(4))
+    >>> pose[:3, 2]  # OpenCV's forward is Blender's -Z
+    array([ 0.,  0., -1.])
+    """
     return np.asarray(np.matmul(np.asarray(pose, dtype=np.float64), _FLIP_Y_AND_Z))
 
 
@@ -94,6 +99,10 @@ def rotation_from_heading(heading_deg: float, pitch_deg: float = 0.0, roll_deg: 
     Heading, pitch and roll are applied in this order about the camera's own axes, as GPano's PoseHeadingDegrees,
     PosePitchDegrees and PoseRollDegrees are (Google, "Photo Sphere XMP Metadata").
     Returns (3, 3) float64, columns right, up, back; heading 0 is Blender's camera rotation (90°, 0, 0).
+
+    >>> east = rotation_from_heading(90)
+    >>> np.allclose(east @ (0, 0, -1), (1, 0, 0))  # what the camera looks along
+    True
     """
     heading, pitch, roll = np.radians([heading_deg, pitch_deg, roll_deg])
     return np.asarray(_about_z(-heading) @ _about_x(np.pi / 2 + pitch) @ _about_z(-roll))
@@ -170,6 +179,10 @@ def interpolate(pose0: np.ndarray, pose1: np.ndarray, t: float | np.ndarray) -> 
 
     t: 0 at pose0, 1 at pose1; a number gives (4, 4), an array (...,) gives (..., 4, 4) float64.
     Raises PoseError where a pose is not a finite rigid transform.
+
+    >>> there = pose_matrix(np.eye(3), np.array([0.0, 4.0, 2.0]))
+    >>> interpolate(np.eye(4), there, 0.25)[:3, 3]
+    array([0. , 1. , 0.5])
     """
     first, last = check_pose(pose0), check_pose(pose1)
     share = np.asarray(t, dtype=np.float64)

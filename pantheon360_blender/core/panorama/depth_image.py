@@ -36,6 +36,9 @@ def to_range(
     floats.
     Returns (H, 2 H) float32 metres, infinite where nothing is.
     Raises ImageError where the image is no equirectangular depth, or the measure is unknown.
+
+    >>> to_range(np.array([[0, 2500]], np.uint16))  # millimetres; 0 is nothing
+    array([[inf, 2.5]], dtype=float32)
     """
     if values.ndim != 2 or values.shape[1] != 2 * values.shape[0] or not values.size:
         raise ImageError(

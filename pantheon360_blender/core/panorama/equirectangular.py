@@ -39,6 +39,10 @@ def pixels_to_directions(pixels: np.ndarray, width: int) -> np.ndarray:
 
     pixels: (..., 2), u and v with pixel centres at .5; u outside the image wraps.
     Returns (..., 3), float32 for float32 pixels and float64 otherwise.
+
+    >>> ahead = pixels_to_directions(np.array([512, 256]), width=1024)
+    >>> np.allclose(ahead, (0, 0, -1))
+    True
     """
     pixels = _floats(pixels)
     longitude = (pixels[..., 0] / width - 0.5) * (2 * np.pi)
@@ -53,6 +57,11 @@ def directions_to_pixels(directions: np.ndarray, width: int) -> np.ndarray:
     Returns (..., 2): u in [0, width), v in [0, width / 2], pixel centres at .5; float32 for float32 directions and
     float64 otherwise. At a pole, where any u is right, u is that of the image centre or seam.
     Raises ValueError where a direction is zero or not finite.
+
+    >>> right, nearly_up = (1, 0, 0), (0, 1, -0.001)
+    >>> directions_to_pixels(np.array([right, nearly_up]), width=1024).round()
+    array([[768., 256.],
+           [512.,   0.]])
     """
     directions = _floats(directions)
     x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
@@ -88,6 +97,12 @@ def rotate(image: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     was taken from pose A, it is A[:3, :3].T @ B[:3, :3].
     Returns an array like `image`, integers rounded.
     Raises ImageError where the image is not twice as wide as high, PoseError where the rotation is not one.
+
+    >>> columns = np.tile(np.arange(0, 80, 10, dtype=np.uint8), (4, 1))
+    >>> columns[1]
+    array([ 0, 10, 20, 30, 40, 50, 60, 70], dtype=uint8)
+    >>> rotate(columns, rotation_from_angles(yaw=np.pi / 2))[1]  # what was on the right is now ahead
+    array([20, 30, 40, 50, 60, 70,  0, 10], dtype=uint8)
     """
     width = _width(image)
     turn = check_rotation(rotation).astype(np.float32)
@@ -154,6 +169,11 @@ def resize(image: np.ndarray, width: int) -> np.ndarray:
     image: (H, W) or (H, W, C), finite; bool becomes what covers at least half a pixel.
     Returns (width / 2, width[, C]) of the image's type; memory beyond that is a band of rows.
     Raises ImageError where the image is not twice as wide as high, ValueError where `width` is odd or below 2.
+
+    >>> bands = np.repeat(np.uint8([[0], [40], [80], [120]]), 8, axis=1)  # 4 rows of 8
+    >>> resize(bands, width=4)
+    array([[25, 25, 25, 25],
+           [95, 95, 95, 95]], dtype=uint8)
     """
     given, height = _width(image), height_of(width)
     if width == given:

@@ -62,6 +62,11 @@ class PointCloud:
 
         An optional array is kept where at least one cloud has it; the others' points then get confidence 1, source -1,
         footprint 0.
+
+        >>> one = PointCloud(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.uint8))
+        >>> two = PointCloud(np.ones((1, 3), np.float32), np.zeros((1, 3), np.uint8), confidence=np.float32([0.5]))
+        >>> PointCloud.concatenate([one, two]).confidence
+        array([1. , 0.5], dtype=float32)
         """
         if not clouds:
             return PointCloud.empty()

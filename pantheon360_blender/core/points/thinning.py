@@ -34,6 +34,11 @@ def thin(cloud: PointCloud, size: float, keep: Keep = "mean") -> PointCloud:
     of its first one; "nearest": the point nearest to that mean, as it is. Footprints, where known, become at least
     `size`. The order of the cloud stays: a voxel takes the place of its first point. Points that are not finite go.
     Raises PointCloudError where `size` is not positive and finite.
+
+    >>> points = np.array([[0.1, 0, 0], [0.3, 0, 0], [5, 0, 0]], np.float32)
+    >>> thin(PointCloud(points, np.zeros((3, 3), np.uint8)), size=1.0).points
+    array([[0.2, 0. , 0. ],
+           [5. , 0. , 0. ]], dtype=float32)
     """
     return progress.run_to_end(merging(cloud, size, keep))[0]
 

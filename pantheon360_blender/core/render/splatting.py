@@ -75,6 +75,11 @@ def splat(
         were measured to lose what they gain by waiting for the interpreter; each takes 8 bytes a pixel.
     Raises PointCloudError, PoseError, RenderError where a shape, type or number is impossible.
     Source: docs/architecture.md, "Conventions": the geometry pass as a painter sees it.
+
+    >>> points = np.array([[1, -1, -5], [0.4, -0.4, -2], [3, -1, 1]], np.float32)  # two ahead, one to the right
+    >>> frame = splat(points, np.zeros((3, 3), np.uint8), pose=np.eye(4), width=8)
+    >>> frame.source[2]  # the row below the horizon: point 1 hides point 0
+    array([-1, -1, -1, -1,  1, -1,  2, -1], dtype=int32)
     """
     points, colours = _checked_points(points, colours)
     camera = _Camera.of(pose, width, near)
