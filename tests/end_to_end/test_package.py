@@ -107,7 +107,7 @@ def test_the_zip_holds_the_extension_and_nothing_else(package: Path) -> None:
     with zipfile.ZipFile(package) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
     rooms = {name.split("/")[0] for name in names if "/" in name}
-    assert rooms == {"operators", "ui", "backend", "pantheon360_blender"}
+    assert rooms == {"operators", "ui", "cli", "backend", "pantheon360_blender"}
     assert {name for name in names if "/" not in name} == {
         "__init__.py",
         "blender_manifest.toml",
