@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterable
 
 from ...core import plugins
+from ...core.errors import BackendError
 from ...core.jobs import reconstruct_settings
 from ...core.plugins import Plugin
 
 Item = tuple[str, str, str, int]
 """Of an enum property: identifier, name, description, and the number that a .blend stores."""
+
+log = logging.getLogger(__name__)
 
 _WITHOUT_MODEL = (
     Plugin(
@@ -25,13 +29,17 @@ _WITHOUT_MODEL = (
 @functools.cache
 def painters() -> list[Item]:
     """Every painter. In lower case, an identifier is the painter's name in a job."""
-    return _items(plugins.find(plugins.PAINTERS).values())
+    return _items(plugins.find(plugins.PAINTERS, _tell).values())
 
 
 @functools.cache
 def reconstructors() -> list[Item]:
     """Every way to dense points."""
-    return _items([*_WITHOUT_MODEL, *plugins.find(plugins.RECONSTRUCTORS).values()])
+    return _items([*_WITHOUT_MODEL, *plugins.find(plugins.RECONSTRUCTORS, _tell).values()])
+
+
+def _tell(error: BackendError) -> None:
+    log.warning("%s", error)
 
 
 def _items(found: Iterable[Plugin]) -> list[Item]:
