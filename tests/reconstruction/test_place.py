@@ -235,7 +235,7 @@ def test_the_result_is_the_same_on_any_number_of_threads() -> None:
 def test_less_memory_gives_the_same_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = [scene(64), scene(64)]
     labelled(rooms[0], rounds=1)
-    monkeypatch.setattr("backend.reconstruction.place._MEMORY", 1)
+    monkeypatch.setattr("backend.reconstruction.dense.place._MEMORY", 1)
     labelled(rooms[1], rounds=1)
     for one, other in zip(rooms[0].views, rooms[1].views, strict=True):
         np.testing.assert_array_equal(one.prior, other.prior)
