@@ -478,7 +478,7 @@ def test_a_full_disk_while_encoding_keeps_the_frames_and_makes_no_half_video(
         (folder,) = disk.iterdir()
         ballast = fill(disk, leave=1 << 21)
         house("scene.app.jobs").run_blocking(
-            house("scene.app.backend_process").paint(house("core.jobs.job_folder").JobFolder.open(folder))
+            house("scene.app.backend_process").run(house("core.jobs.job_folder").JobFolder.open(folder))
         )
         painted = frames_of(folder)
         assert len(painted) == FRAMES
