@@ -11,7 +11,7 @@ from typing import Any
 from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import JobError
 from pantheon360_blender.core.jobs import json_values
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.model_card import ModelCard
 from pantheon360_blender.core.jobs.paint_settings import PaintOptions, Recipe
 
@@ -24,7 +24,7 @@ _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", 
 class PaintingRecord:
     """The record of a job folder; what was written before is kept."""
 
-    def __init__(self, folder: JobFolder) -> None:
+    def __init__(self, folder: PaintFolder) -> None:
         self._file = folder.painting_file
         self.entries: dict[str, Any] = _read(self._file)
 

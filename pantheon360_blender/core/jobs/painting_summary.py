@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 from . import json_values
-from .job_folder import JobFolder
+from .job_folder import PaintFolder
 
 _LARGEST_FILE = 16 << 20
 _LARGEST_CARRIED = 1 << 18
 _LONGEST_LINE = 120
 
 
-def read(folder: JobFolder) -> dict[str, Any] | None:
+def read(folder: PaintFolder) -> dict[str, Any] | None:
     """The record of a job, of at most _LARGEST_CARRIED characters as JSON; None where there is none, or none usable.
 
     It has an object "model" with a text "label". How each segment was painted is left out where there are too many.
