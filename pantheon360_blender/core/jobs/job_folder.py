@@ -11,7 +11,7 @@ of a PaintFolder besides
         footprint/...        the same with footprint splats, for drafts
         frames/000001.png    the result
         preview.png          a glimpse of the newest result
-        painting.json        which model painted it, and how; of painters with a model
+        painting.json        which model painted it, and how (painting_record.py)
 
 of a ReconstructFolder besides what reconstruct_settings.py says.
 
@@ -41,6 +41,7 @@ from ..errors import FileError, ImageError, JobError
 from ..formats import npz, png
 from ..panorama.capture import Capture
 from ..render.splatting import GeometryFrame
+from . import painting_record
 from .job import CaptureEntry, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
 
 Kind = Literal["geometry", "footprint"]
@@ -302,7 +303,7 @@ class PaintFolder(JobFolder[PaintJob]):
     @property
     def painting_file(self) -> Path:
         """What painted it: a record that painters with a model write."""
-        return self.path / "painting.json"
+        return self.path / painting_record.FILE
 
     def _geometry(self, kind: Kind, frame: int, suffix: str) -> Path:
         return self.path / kind / f"{frame:06d}.{suffix}"

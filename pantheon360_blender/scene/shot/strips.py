@@ -18,6 +18,7 @@ from ...core.errors import RenderError
 from ...core.jobs import painting_summary
 from ...core.jobs.job import PaintJob
 from ...core.jobs.job_folder import PaintFolder
+from ...core.jobs.painting_record import PaintingEntries
 from ...core.progress import Job, Progress
 from ..app import access, versions
 from ..app.paths import relative_path
@@ -122,7 +123,7 @@ def provenance(folder: PaintFolder) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value}
 
 
-def _history(folder: PaintFolder, record: dict[str, Any] | None) -> dict[str, Any]:
+def _history(folder: PaintFolder, record: PaintingEntries | None) -> dict[str, Any]:
     """record: what painted it, if that was written."""
     job = folder.job
     return {
