@@ -147,7 +147,7 @@ class Service:
                         heartbeat.send(message)
             except StopIteration as end:
                 folder = end.value
-                return messages.Done(request.job, str(folder.path), len(folder.job.frames))
+                return messages.Done(request.job, str(folder.path), len(folder.finished_frames()))
             finally:
                 steps.close()
 

@@ -26,7 +26,7 @@ from ..pantheon360_blender.core.formats import spherical_video
 from ..pantheon360_blender.core.importers.imported import UP_AXES
 from ..pantheon360_blender.core.jobs import paint_settings, reconstruct_settings
 from ..pantheon360_blender.core.jobs.child import own_python
-from ..pantheon360_blender.core.jobs.job_folder import JobFolder
+from ..pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder
 from ..pantheon360_blender.core.panorama.depth_image import MEASURES
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.version import EXTENSION_ROOT
@@ -169,9 +169,9 @@ def generate(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 
 def run(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Do the job in a folder, going on where it stopped."""
-    folder = JobFolder.open(options.folder)
+    folder: JobFolder = JobFolder.open(options.folder)
     _paint(folder, output)
-    return OK, {"folder": str(folder.path), "frames": len(folder.job.frames)}
+    return OK, {"folder": str(folder.path), "frames": len(folder.job.frames) if isinstance(folder, PaintFolder) else 0}
 
 
 def tag(options: argparse.Namespace, _output: Output) -> tuple[int, Facts]:
@@ -233,7 +233,7 @@ def _tell(output: Output, facts: Facts, brought: Brought | DepthPoints) -> None:
         facts["cache"] = brought.cache
 
 
-def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[JobFolder]:
+def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[PaintFolder]:
     choices = {name: getattr(options, name, None) for name in ("painter", "seed", "settings")}
     root = options.output.absolute() if options.output else None
     if options.width:

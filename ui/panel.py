@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.core.jobs import model_places
+from ..pantheon360_blender.core.jobs.model_card import ModelCard
 from ..pantheon360_blender.core.jobs.paint_settings import SETTINGS
 from ..pantheon360_blender.scene.app import jobs, versions
 from ..pantheon360_blender.scene.app.access import of_object
@@ -204,11 +205,11 @@ def _not_found(name: str) -> tuple[str, str]:
     return f"There is no model {name}; add it:" if name else known, f"{models.HOW_TO_ADD} ..."
 
 
-def _card(layout: Any, card: models.Card, width: int) -> None:
+def _card(layout: Any, card: ModelCard, width: int) -> None:
     facts = layout.column(align=True)
     facts.label(text=card.label, icon="CHECKMARK" if card.trained else "ERROR")
     facts.label(text=f"{card.width} x {card.width // 2}, {card.frames} frames", icon="BLANK1")
-    facts.label(text=f"Licence: {card.licence}", icon="BLANK1")
+    facts.label(text=f"Licence: {card.licence or 'unknown'}", icon="BLANK1")
     hint(layout, *textwrap.wrap(card.capability, HINT_WIDTH))
     if card.width != width:
         resized = "enlarged" if width > card.width else "reduced"

@@ -300,7 +300,7 @@ def test_help(command: Any, verb: str | None) -> None:
 def test_interrupted_is_130_and_nothing_half_is_left(
     command: Any, house: Any, shot_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    folder = house("core.jobs.job_folder").JobFolder
+    folder = house("core.jobs.job_folder").PaintFolder
     write = folder.write_geometry
 
     def interrupted(self: Any, kind: str, frame: int, geometry: Any) -> None:

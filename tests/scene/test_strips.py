@@ -170,6 +170,7 @@ def test_a_long_record_leaves_its_segments_to_the_folder(house: Any, folder: Any
         b'{"model": {"label": "Tiny"}, "seconds": NaN}', b'{"model": {"label": "\\ud800"}}',
         b'{"model": {"label": "Tiny", "trained": "no"}}', b'{"model": {"label": "Tiny", "licence": 3}}',
         b'{"model": {"label": "' + b"x" * (1 << 19) + b'"}}', b" " * (17 << 20),
+        b'{"model": {"label": "Tiny"}, "warnings": [3]}', b'{"model": {"label": "Tiny"}, "segments": {"1": {}}}',
     ],
 )  # fmt: skip
 def test_a_damaged_record_of_painting_is_left_out(house: Any, folder: Any, content: bytes) -> None:
@@ -188,8 +189,20 @@ def test_the_record_is_the_one_the_backend_writes(house: Any, folder: Any) -> No
     record.entries["model"] = PAINTED["model"]
     record.use(Plan(), "CPU, 2 cores", "float32")
     record.segment(0, {"seconds": 3.5})
+    record.warn("Memory is short.")
     record.write()
-    assert house("core.jobs.painting_summary").read(folder) == record.entries
+    summary = house("core.jobs.painting_summary")
+    assert summary.read(folder) == record.entries and summary.warnings(record.entries) == ["Memory is short."]
+
+
+def test_what_the_painter_warned_of_is_short(house: Any, folder: Any) -> None:
+    summary = house("core.jobs.painting_summary")
+    told = ["Memory\nran  out.", "x" * 5000, *(f"Warning {index}" for index in range(500))]
+    folder.painting_file.write_text(json.dumps(PAINTED | {"warnings": told}), "utf-8")
+    shown = summary.warnings(summary.read(folder))
+    assert shown[:3] == ["Memory ran out.", "x" * 300, "Warning 0"] and len(shown) == 20
+    folder.painting_file.write_text(json.dumps(PAINTED), "utf-8")
+    assert summary.warnings(summary.read(folder)) == []
 
 
 @pytest.mark.parametrize("source", ["FRAMES", "VIDEO"])

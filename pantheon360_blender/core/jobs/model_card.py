@@ -10,9 +10,8 @@ from typing import Any
 from .. import files
 from ..errors import ModelError
 from . import json_values
-from .model_places import CARD
 
-FILE = CARD
+FILE = "pantheon360.json"
 SCHEMA = 1
 LARGEST_FILE = 1 << 20
 

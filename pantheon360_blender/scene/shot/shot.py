@@ -12,8 +12,8 @@ import bpy
 import numpy as np
 
 from ...core.errors import JobError, PantheonError
-from ...core.jobs.job_folder import Anchor, JobFolder
-from ...core.jobs.job_folder import Job as JobDescription
+from ...core.jobs.job import Anchor, PaintJob
+from ...core.jobs.job_folder import PaintFolder
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
@@ -51,7 +51,7 @@ def resume(scene: bpy.types.Scene) -> Job[Any]:
     path = unfinished(scene)
     if path is None:
         raise JobError(f"Scene {scene.name} has no unfinished job.", advice="Generate it from the start.")
-    return (yield from finish(scene, JobFolder.open(path)))
+    return (yield from finish(scene, PaintFolder.open(path)))
 
 
 def unfinished(scene: bpy.types.Scene) -> Path | None:
@@ -60,12 +60,12 @@ def unfinished(scene: bpy.types.Scene) -> Path | None:
     return _absolute(path) if isinstance(path, str) and path else None
 
 
-def remember(scene: bpy.types.Scene, folder: JobFolder) -> None:
+def remember(scene: bpy.types.Scene, folder: PaintFolder) -> None:
     """Note a prepared job on its scene, so that `resume` finds it, in a saved file too."""
     scene[UNFINISHED] = paths.relative_path(folder.path)
 
 
-def finish(scene: bpy.types.Scene, folder: JobFolder) -> Job[Any]:
+def finish(scene: bpy.types.Scene, folder: PaintFolder) -> Job[Any]:
     """Paint what is missing of a prepared job and deliver it as a strip. Returns the strip."""
     name = scene.name
     try:
@@ -88,7 +88,7 @@ def prepare(
     painter: str | None = None,
     seed: str | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Job[JobFolder]:
+) -> Job[PaintFolder]:
     """Write a job folder: camera path, captures, geometry and footprint frames, anchors, settings, versions, hashes.
 
     frames: Blender's frame numbers; None takes the scene's range and the shot's frame step.
@@ -110,7 +110,7 @@ def prepare(
     yield Progress("Reading captures")
     loaded = geometry_pass.loaded_captures(access.evaluated(scene))
     poses, cloud = yield from _survey(access.scene_named(name), numbers)
-    folder = JobFolder.new(root or jobs_root(scene), shot_name(access.scene_named(name)))
+    folder = PaintFolder.new(root or jobs_root(scene), shot_name(access.scene_named(name)))
     try:
         entries = []
         for index, capture in enumerate(loaded):
@@ -120,7 +120,7 @@ def prepare(
         yield Progress("Sealing the job folder")
         scene = access.scene_named(name)
         folder.seal(
-            JobDescription(
+            PaintJob(
                 name=folder.name,
                 width=width,
                 fps=scene.render.fps / scene.render.fps_base,
@@ -210,7 +210,7 @@ def _same_points(one: PointCloud, other: PointCloud) -> bool:
 
 def _write_geometry(
     name: str,
-    folder: JobFolder,
+    folder: PaintFolder,
     frames: Sequence[int],
     poses: np.ndarray,
     cloud: PointCloud | None,

@@ -16,8 +16,9 @@ import numpy as np
 
 from ...core.errors import RenderError
 from ...core.jobs import painting_summary
-from ...core.jobs.job_folder import Job as JobDescription
-from ...core.jobs.job_folder import JobFolder
+from ...core.jobs.job import PaintJob
+from ...core.jobs.job_folder import PaintFolder
+from ...core.jobs.painting_record import PaintingEntries
 from ...core.progress import Job, Progress
 from ..app import access, versions
 from ..app.paths import relative_path
@@ -30,7 +31,7 @@ CHANNELS = 128
 VIDEO_NAME = "video.mp4"
 
 
-def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None) -> Job[Any]:
+def deliver(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = None) -> Job[Any]:
     """Put a finished job's frames into the results scene as a strip that covers the frames they were made for.
 
     source: "FRAMES" for the lossless PNG frames, "VIDEO" for one MP4 tagged as 360° made from them; None takes the
@@ -65,7 +66,7 @@ def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None
     return strip
 
 
-def results_scene(scene: bpy.types.Scene, job: JobDescription) -> bpy.types.Scene:
+def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:
     """The scene that holds results at this size and rate, made where there is none yet.
 
     A results scene whose resolution or rate differs is left alone and another one made: changing it would falsify
@@ -104,7 +105,7 @@ def free_channel(scene: bpy.types.Scene, start: int, end: int) -> int:
     )
 
 
-def provenance(folder: JobFolder) -> dict[str, Any]:
+def provenance(folder: PaintFolder) -> dict[str, Any]:
     """What made a strip, as custom properties: JSON for programs, a few plain values for people.
 
     The job's folder is relative to the .blend where both lie on one drive, so that they can be moved together.
@@ -122,8 +123,8 @@ def provenance(folder: JobFolder) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value}
 
 
-def _history(folder: JobFolder, record: dict[str, Any] | None) -> dict[str, Any]:
-    """record: what painted it, where that was written (painting.read)."""
+def _history(folder: PaintFolder, record: PaintingEntries | None) -> dict[str, Any]:
+    """record: what painted it, if that was written."""
     job = folder.job
     return {
         "id": job.id,
@@ -153,7 +154,7 @@ def cameras_hash(cameras: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(cameras, dtype="<f8").tobytes()).hexdigest()
 
 
-def _show_movie(results: bpy.types.Scene, path: Path, job: JobDescription, channel: int, start: int) -> Any:
+def _show_movie(results: bpy.types.Scene, path: Path, job: PaintJob, channel: int, start: int) -> Any:
     editor: Any = results.sequence_editor or results.sequence_editor_create()
     strip = editor.strips.new_movie(
         name=job.name, filepath=str(path), channel=channel, frame_start=start, fit_method="ORIGINAL"

@@ -18,9 +18,8 @@ from ...core.errors import CaptureError, PantheonError
 from ...core.formats import panorama_metadata
 from ...core.jobs import reconstruct_settings as results
 from ...core.jobs import reuse
-from ...core.jobs.job import RECONSTRUCT
-from ...core.jobs.job_folder import Job as JobDescription
-from ...core.jobs.job_folder import JobFolder
+from ...core.jobs.job import ReconstructJob
+from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
@@ -82,7 +81,7 @@ def refusal(scene: bpy.types.Scene) -> str:
 # Out
 
 
-def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[JobFolder]:
+def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[ReconstructFolder]:
     """Write a job folder: captures at the width they are worked on, masks, poses, GPS positions and settings.
 
     root: folder in which the job's own new folder is made; None takes the scene's. choices: any setting of
@@ -98,7 +97,7 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
             f"{len(objects)} captures are too few to tell depth from.",
             advice="Import another capture of the place, or project one onto geometry.",
         )
-    folder = JobFolder.new(root or paths.jobs_root(scene), f"{paths.shot_name(scene)}-cache")
+    folder = ReconstructFolder.new(root or paths.jobs_root(scene), f"{paths.shot_name(scene)}-cache")
     try:
         entries = []
         for index, each in enumerate(objects):
@@ -110,9 +109,8 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
             entries.append(folder.write_capture(loaded))
         yield Progress("Sealing the job folder", len(objects), len(objects))
         folder.seal(
-            JobDescription(
+            ReconstructJob(
                 name=folder.name,
-                kind=RECONSTRUCT,
                 captures=entries,
                 settings=settings.to_json(),
                 software=software.versions(),
@@ -188,19 +186,19 @@ def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
 # What an earlier reconstruction has finished already
 
 
-def _previous(scene: bpy.types.Scene) -> JobFolder | None:
+def _previous(scene: bpy.types.Scene) -> ReconstructFolder | None:
     path = scene.get(PREVIOUS)
     if not isinstance(path, str) or not path:
         return None
     with suppress(PantheonError):
-        return JobFolder.open(Path(os.path.normpath(bpy.path.abspath(path))))
+        return ReconstructFolder.open(Path(os.path.normpath(bpy.path.abspath(path))))
     return None
 
 
 # Back
 
 
-def deliver(scene: bpy.types.Scene, folder: JobFolder) -> Built:
+def deliver(scene: bpy.types.Scene, folder: ReconstructFolder) -> Built:
     """Bring a finished reconstruction into a scene: poses onto captures, points into the cache, the report beside them.
 
     Raises JobError where results are missing or damaged, PointCloudError, CacheError where the cache is being edited.
