@@ -152,10 +152,6 @@ class JobFolder:
         """The frame with footprint splats, as `geometry_file`; not every job has it."""
         return self._geometry("footprint", frame, "png")
 
-    def footprint_depth_file(self, frame: int) -> Path:
-        """Its depth, as `geometry_depth_file`."""
-        return self._geometry("footprint", frame, "npz")
-
     def frame_file(self, frame: int) -> Path:
         """The finished panorama: RGB PNG, sRGB."""
         return self.path / "frames" / f"{frame:06d}.png"
