@@ -30,10 +30,10 @@ from ..pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder
 from ..pantheon360_blender.core.panorama.depth_image import MEASURES
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.version import EXTENSION_ROOT
-from ..pantheon360_blender.scene.app import access, backend_process
+from ..pantheon360_blender.scene.app import access
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
-from ..pantheon360_blender.scene.shot import shot, strips
+from ..pantheon360_blender.scene.shot import shot
 from ..pantheon360_blender.scene.sources import depth_points, projection, proxy
 from ..pantheon360_blender.scene.sources import import_files as import_cache
 from ..pantheon360_blender.scene.sources import reconstruct as build_cache
@@ -44,6 +44,7 @@ from .console import Output
 
 NAME = "pantheon360"
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+RESUME = "the verb `run` goes on from there."
 
 Facts = dict[str, Any]
 
@@ -161,8 +162,7 @@ def generate(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     name = scene.name
     folder = output.run(_prepared(scene, options))
     output.say(f"Job folder: {folder.path}")
-    _paint(folder, output)
-    strip = output.run(strips.deliver(access.scene_named(name), folder, options.strip))
+    strip = output.run(shot.finish(access.scene_named(name), folder, options.strip, resume=RESUME))
     facts = {"folder": str(folder.path), "frames": len(folder.job.frames), "strip": strip.name}
     return OK, facts if options.no_save else {**facts, "blend": str(_save(options.save_as or options.blend))}
 
@@ -170,7 +170,7 @@ def generate(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 def run(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Do the job in a folder, going on where it stopped."""
     folder: JobFolder = JobFolder.open(options.folder)
-    _paint(folder, output)
+    output.run(shot.paint(folder, resume=RESUME))
     return OK, {"folder": str(folder.path), "frames": len(folder.job.frames) if isinstance(folder, PaintFolder) else 0}
 
 
@@ -239,14 +239,6 @@ def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[PaintF
     if options.width:
         access.of_scene(scene).width = options.width
     return shot.prepare(scene, options.frames, root=root, **choices)
-
-
-def _paint(folder: JobFolder, output: Output) -> None:
-    try:
-        output.run(backend_process.run(folder, shot.python()))
-    except PantheonError as error:
-        advice = f"{error.advice} Finished frames are kept; go on with: run {folder.path}".strip()
-        raise type(error)(error.text, advice=advice, code=error.code) from error
 
 
 def _positive(text: str) -> float:

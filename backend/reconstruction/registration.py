@@ -1,4 +1,4 @@
-"""Registration: similarities between frames, robust to outliers, and crop poses brought back to the rig they came from.
+"""Registration: similarities between frames, and panoramas' poses from those of their crops, robust to outliers.
 
 A similarity maps points x to scale * rotation @ x + translation. Poses are (4, 4) camera-to-world; where crops are
 concerned, estimated poses and the rig's rotations must have the same camera axes (both Blender's or both OpenCV's).
@@ -71,47 +71,6 @@ def similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | Non
     rotation = (left * mirror) @ right
     scale = float(singular @ mirror) / spread
     return Similarity(scale, rotation, target_mean - scale * (rotation @ source_mean))
-
-
-def robust_similarity(
-    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None, *, threshold: float | None = None
-) -> Similarity:
-    """The similarity that most of the points agree on, up to nearly half of them wrong.
-
-    The best of many three-point hypotheses by the (weighted) median of residuals, then re-weighted least squares with
-    Cauchy's weights.
-    threshold: residual, in units of the target, at which a point counts half; None takes the residuals' own spread.
-    Deterministic. Raises PoseError where the points do not determine it.
-    Source: Rousseeuw and Leroy, "Robust Regression and Outlier Detection", 1987 (least median of squares).
-    """
-    source, target, weights = _checked(source, target, weights)
-    best = similarity(source, target, weights)
-    if len(source) > 3:
-        random = np.random.default_rng(0)
-        chance = weights / weights.sum()
-        best_cost = _cost(best, source, target, weights)
-        for _ in range(_HYPOTHESES):
-            if np.count_nonzero(chance) < 3:
-                break
-            chosen = random.choice(len(source), 3, replace=False, p=chance)
-            try:
-                candidate = similarity(source[chosen], target[chosen])
-            except PoseError:
-                continue
-            cost = _cost(candidate, source, target, weights)
-            if cost < best_cost:
-                best, best_cost = candidate, cost
-    for _ in range(_ROUNDS):
-        agreeing = weights * _cauchy(_residuals(best, source, target), threshold)
-        try:
-            refined = similarity(source, target, agreeing)
-        except PoseError:
-            break
-        still = abs(refined.scale / best.scale - 1) + np.abs(refined.rotation - best.rotation).max()
-        best = refined
-        if still < 1e-12:
-            break
-    return best
 
 
 def mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -241,43 +200,14 @@ def pose_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray 
     return Similarity(scale, rotation, geometric_median(wanted - scale * turned, weights))
 
 
-def register_crops(
-    estimated: np.ndarray, known: np.ndarray, rotations: np.ndarray, *, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """What maps each crop's points from a reconstructor's frame onto the known rigs.
-
-    estimated: (P, V, 4, 4) camera-to-world poses of P panoramas' V crops in one unknown frame and scale.
-    known: (P, 4, 4) camera-to-world poses of the panoramas, world, metres.
-    rotations: (V, 3, 3) of the layout, same axes as both.
-    weights: (P, V) trust in each crop, or None.
-    Returns (P, V, 4, 4) float64 similarities, world points = matrix @ estimated points. A crop's rays leave the
-    panorama's known centre in the rig's exact directions, and one scale is shared by all: the crops of a panorama
-    cannot drift apart. Where a crop has no finite pose, its matrix is NaN.
-    Raises PoseError where shapes do not fit, or a panorama has no finite crop.
-    """
-    estimated, known = np.asarray(estimated, dtype=np.float64), np.asarray(known, dtype=np.float64)
-    if estimated.ndim != 4 or known.shape != (len(estimated), 4, 4):
-        raise PoseError(f"{estimated.shape} crop poses do not belong to {known.shape} panoramas.")
-    trust = np.ones(estimated.shape[:2]) if weights is None else np.asarray(weights, dtype=np.float64)
-    fits = [rig_similarity(poses, rotations, row) for poses, row in zip(estimated, trust, strict=True)]
-    scale = pose_similarity(np.stack([fit.pose for fit in fits]), known, trust.sum(axis=1)).scale
-    exact = np.tile(np.eye(4), (*estimated.shape[:2], 1, 1))
-    exact[..., :3, :3] = known[:, None, :3, :3] @ np.asarray(rotations, dtype=np.float64)
-    exact[..., :3, 3] = known[:, None, :3, 3]
-    back = np.zeros_like(estimated)
-    back[..., :3, :3] = np.swapaxes(estimated[..., :3, :3], -1, -2)
-    back[..., :3, 3] = -np.einsum("pvji,pvj->pvi", estimated[..., :3, :3], estimated[..., :3, 3])
-    back[..., 3, 3] = 1.0
-    return np.asarray(exact @ np.diag([scale, scale, scale, 1.0]) @ back)
-
-
 def upright_similarity(
     source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None, *, threshold: float | None = None
 ) -> Similarity:
     """The robust similarity that keeps +Z upright: turn about Z and scale from horizontal positions only.
 
     For positions by GPS, whose heights are poor, and for walks in a straight line. Heights are shifted by their median.
-    source, target: (N, 3), N >= 2, not all above one another. threshold: as in robust_similarity.
+    source, target: (N, 3), N >= 2, not all above one another. threshold: residual, in units of the target, at
+    which a point counts half; None takes the residuals' own spread.
     Raises PoseError where the points do not determine it.
     """
     source, target, weights = _checked(source, target, weights, least=2)
@@ -344,14 +274,6 @@ def _cauchy(residuals: np.ndarray, threshold: float | None) -> np.ndarray:
     limit = threshold if threshold is not None else 2.5 * 1.4826 * float(np.median(residuals))
     limit = max(limit, 1e-12 * (1.0 + float(np.max(residuals, initial=0.0))))
     return np.asarray(1.0 / (1.0 + (residuals / limit) ** 2))
-
-
-def _residuals(candidate: Similarity, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    return np.asarray(np.linalg.norm(candidate.points(source) - target, axis=1))
-
-
-def _cost(candidate: Similarity, source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> float:
-    return _weighted_median(_residuals(candidate, source, target), weights)
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

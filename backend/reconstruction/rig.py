@@ -165,16 +165,7 @@ def crop(image: np.ndarray, layout: Layout) -> np.ndarray:
     Returns (V, size, size) or (V, size, size, C) of the image's type, integers rounded.
     Raises ImageError where the image is not twice as wide as high.
     """
-    matching = 2 * int(np.ceil(np.pi * layout.size / layout.fov))
-    if matching < image.shape[1]:
-        image = equirectangular.resize(image, matching)
-    looking = equirectangular.perspective_directions((layout.size, layout.size), layout.fov)
-    crops = np.empty((len(layout), layout.size, layout.size, *image.shape[2:]), image.dtype)
-    for view, rotation in zip(crops, layout.rotations, strict=True):
-        pixels = equirectangular.directions_to_pixels(looking @ rotation.T.astype(np.float32), image.shape[1])
-        values = equirectangular.sample(image, pixels)
-        view[...] = np.rint(values) if np.issubdtype(image.dtype, np.integer) else values
-    return crops
+    return equirectangular.perspective_crops(image, layout.rotations, layout.fov, (layout.size, layout.size))
 
 
 def _layout(name: str, angles: list[tuple[float, float]], fov: float, size: int) -> Layout:

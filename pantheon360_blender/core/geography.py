@@ -50,16 +50,6 @@ def local_metres(position: Position, origin: Position) -> np.ndarray:
     return local
 
 
-def distance(first: Position, second: Position) -> float:
-    """Metres from one place to the other in a straight line.
-
-    >>> equator = Position(latitude=0.0, longitude=0.0)
-    >>> round(distance(equator, Position(latitude=0.0, longitude=0.001)), 1)
-    111.3
-    """
-    return float(np.linalg.norm(local_metres(first, second)))
-
-
 def _geocentric(position: Position) -> np.ndarray:
     """(3,) float64 metres from the Earth's centre, axes through (0, 0), (0, 90 E) and the north pole."""
     latitude, longitude = math.radians(position.latitude), math.radians(position.longitude)

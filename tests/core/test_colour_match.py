@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,12 @@ from hypothesis import strategies as st
 
 from pantheon360_blender.core.errors import PointCloudError
 from pantheon360_blender.core.points import colour_match
+from pantheon360_blender.core.points.colour_match import ColourMatch
+from pantheon360_blender.core.progress import run_to_end
+
+
+def estimate(*arguments: Any, **options: Any) -> ColourMatch:
+    return run_to_end(colour_match.estimating(*arguments, **options))
 
 
 def scene(
@@ -35,7 +43,7 @@ def scene(
 def test_gains_are_undone(seed: int, captures: int) -> None:
     gains = np.exp(np.random.default_rng(seed).normal(scale=0.3, size=(captures, 3)))
     points, light, source = scene(seed, gains)
-    match = colour_match.estimate(points, light, source, 0.05)
+    match = estimate(points, light, source, 0.05)
     agreed = match.gains * gains
     np.testing.assert_allclose(agreed, np.broadcast_to(agreed.mean(axis=0), agreed.shape), rtol=0.02)
     np.testing.assert_allclose(np.log(match.gains).mean(axis=0), 0, atol=1e-9)
@@ -45,14 +53,14 @@ def test_gains_are_undone(seed: int, captures: int) -> None:
 def test_glosses_and_noise_have_little_say() -> None:
     gains = np.array([(1.4, 1.3, 1.2), (1.0, 1.0, 1.0), (0.7, 0.8, 0.9)])
     points, light, source = scene(1, gains, noise=0.05, gloss=0.2)
-    agreed = colour_match.estimate(points, light, source, 0.05).gains * gains
+    agreed = estimate(points, light, source, 0.05).gains * gains
     np.testing.assert_allclose(agreed, np.broadcast_to(agreed.mean(axis=0), agreed.shape), rtol=0.03)
 
 
 def test_exposure_alone_is_one_factor() -> None:
     gains = np.repeat([[1.5], [0.8]], 3, axis=1)
     points, light, source = scene(2, gains)
-    found = colour_match.estimate(points, light, source, 0.05, white_balance=False).gains
+    found = estimate(points, light, source, 0.05, white_balance=False).gains
     assert np.ptp(found, axis=1).max() == 0
     assert found[1, 0] / found[0, 0] == pytest.approx(1.5 / 0.8, rel=0.01)
 
@@ -64,10 +72,10 @@ def test_captures_that_share_nothing_stay_as_they_are() -> None:
     points = np.concatenate([points, alone, alone + 50])
     light = np.concatenate([light, np.full((100, 3), 0.2)])
     source = np.concatenate([source, np.full(50, 2), np.full(50, -1)])
-    match = colour_match.estimate(points, light, source, 0.05)
+    match = estimate(points, light, source, 0.05)
     np.testing.assert_allclose(match.gains[2], 1)
     assert match.groups[0] == match.groups[1] != match.groups[2]
     with pytest.raises(PointCloudError, match="same places"):
-        colour_match.estimate(alone, np.full((50, 3), 0.2), np.zeros(50, np.int32), 0.05)
+        estimate(alone, np.full((50, 3), 0.2), np.zeros(50, np.int32), 0.05)
     with pytest.raises(PointCloudError):
-        colour_match.estimate(np.zeros((0, 3), np.float32), np.zeros((0, 3)), np.zeros(0, np.int32), 0.05)
+        estimate(np.zeros((0, 3), np.float32), np.zeros((0, 3)), np.zeros(0, np.int32), 0.05)

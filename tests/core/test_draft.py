@@ -10,11 +10,15 @@ import pytest
 from pantheon360_blender.core.errors import CaptureError, PoseError, RenderError
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
-from pantheon360_blender.core.render.draft import DraftPainter, paint, pull_push
+from pantheon360_blender.core.render.draft import DraftPainter, pull_push
 from pantheon360_blender.core.render.splatting import GeometryFrame, splat, splat_footprints
 
 WIDTH = 128
 HEIGHT = WIDTH // 2
+
+
+def paint(frame: GeometryFrame, pose: np.ndarray, captures: list[Capture]) -> np.ndarray:
+    return DraftPainter(captures, frame.colour.shape[1]).paint(frame, pose)
 
 
 def nothing(width: int = WIDTH) -> GeometryFrame:

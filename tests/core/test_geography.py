@@ -10,9 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantheon360_blender.core.errors import MetadataError
-from pantheon360_blender.core.geography import Position, distance, local_metres
+from pantheon360_blender.core.geography import Position, local_metres
 
 EQUATORIAL_RADIUS, POLAR_RADIUS = 6378137.0, 6356752.314245
+
+
+def distance(first: Position, second: Position) -> float:
+    return float(np.linalg.norm(local_metres(first, second)))
+
 
 latitudes = st.floats(-85, 85)
 longitudes = st.floats(-180, 180)

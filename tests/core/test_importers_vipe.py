@@ -109,7 +109,7 @@ def test_frames_can_be_skipped_and_pictures_taken_out(tmp_path: Path) -> None:
         np.testing.assert_array_equal(png.read(capture.image), frame(index))
 
 
-def test_the_slam_map_is_never_unpickled(tmp_path: Path) -> None:
+def test_the_slam_map_is_read_from_npz_and_never_unpickled(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "vipe").mkdir()
     trap = tmp_path / "sprung"
@@ -117,6 +117,7 @@ def test_the_slam_map_is_never_unpickled(tmp_path: Path) -> None:
     imported = run_to_end(open_source(tmp_path))
     assert not trap.exists()
     assert any("clip_slam_map.pt was not read" in note and "numpy.savez" in note for note in imported.notes)
+    assert "clip_slam_map.npz" in " ".join(imported.notes)
     points = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
     np.savez(
         tmp_path / "vipe/clip_slam_map.npz", dense_disp_xyz=points, dense_disp_rgb=np.array([[0, 0.5, 1], [1, 1, 1.0]])
@@ -126,6 +127,7 @@ def test_the_slam_map_is_never_unpickled(tmp_path: Path) -> None:
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.points, [[1, 3, -2], [4, 6, -5]])
     np.testing.assert_array_equal(imported.cloud.colours, [[0, 128, 255], [255, 255, 255]])
+    assert not any("was not read" in note for note in imported.notes)
 
 
 def test_perspective_clips_give_poses_alone(tmp_path: Path) -> None:
@@ -163,10 +165,13 @@ def test_poses_that_are_none_are_refused(tmp_path: Path, arrays: dict[str, np.nd
         run_to_end(open_source(tmp_path))
 
 
-@pytest.mark.parametrize("file", ["pose/clip.npz", "depth/clip.zip", "mask/clip.zip"])
+@pytest.mark.parametrize("file", ["pose/clip.npz", "depth/clip.zip", "mask/clip.zip", "vipe/clip_slam_map.npz"])
 def test_cut_and_damaged_archives_are_refused_or_read(tmp_path: Path, file: str) -> None:
     write(tmp_path)
     archive(tmp_path / "mask/clip.zip", {"00001.png": png.encode(np.zeros((WIDTH // 2, WIDTH), np.uint8))})
+    (tmp_path / "vipe").mkdir()
+    points = np.zeros((8, 3), np.float32)
+    np.savez(tmp_path / "vipe/clip_slam_map.npz", dense_disp_xyz=points, dense_disp_rgb=points)
     data = (tmp_path / file).read_bytes()
     random = np.random.default_rng(0)
     for _ in range(12):

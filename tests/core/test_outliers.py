@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from pantheon360_blender.core.errors import PointCloudError
 from pantheon360_blender.core.points import connected, outliers, spans
+from pantheon360_blender.core.points.morton import MortonOrder
 from pantheon360_blender.core.points.point_cloud import PointCloud
+from pantheon360_blender.core.progress import run_to_end
+
+
+def floaters(made: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> np.ndarray:
+    return run_to_end(outliers.finding(made, strictness, neighbours))
+
+
+def crowded(points: np.ndarray, radii: np.ndarray, count: int) -> np.ndarray:
+    return run_to_end(outliers.counting(points, radii, count, MortonOrder.of(points)))
 
 
 def cloud(points: np.ndarray, footprint: np.ndarray | None = None) -> PointCloud:
@@ -25,7 +35,7 @@ def test_crowded_is_what_brute_force_finds(seed: int, count: int, neighbours: in
     radii = (reach * generator.uniform(0.05, 2.0, count)).astype(np.float32)
     apart = np.linalg.norm(points[:, None].astype(np.float64) - points[None], axis=2)
     expected = (apart <= radii[:, None]).sum(axis=1) > neighbours
-    np.testing.assert_array_equal(outliers.crowded(points, radii, neighbours), expected)
+    np.testing.assert_array_equal(crowded(points, radii, neighbours), expected)
 
 
 @given(st.integers(0, 10_000), st.integers(3, 200))
@@ -68,7 +78,7 @@ def test_floaters_are_those_of_a_tree(strictness: float, neighbours: int) -> Non
     limit = median * (max(min(upper, 6.0) / median, np.exp(0.25))) ** strictness
     expected = ratio > min(limit, 24.0)
     clear = np.abs(ratio / min(limit, 24.0) - 1) > 1e-5
-    found = outliers.floaters(made, strictness, neighbours)
+    found = floaters(made, strictness, neighbours)
     np.testing.assert_array_equal(found[clear], expected[clear])
     assert 0.001 < expected.mean() < 0.5
 
@@ -79,14 +89,14 @@ def test_a_stray_cluster_and_a_huge_cloud_around_it() -> None:
     x, y = np.meshgrid(np.arange(20) * 0.01, np.arange(20) * 0.01)
     far = np.stack([x.ravel() + 3000, y.ravel(), x.ravel() * 0], axis=1)
     both = PointCloud.concatenate([made, cloud(far, np.full(400, 0.01))])
-    found = outliers.floaters(both)
+    found = floaters(both)
     assert found[-400:].mean() < 0.05, "but for the corners"
     assert found[:-400][lost].mean() > 0.9
 
 
 def test_floaters_go_and_near_and_far_walls_stay() -> None:
     made, lost = room(np.random.default_rng(3))
-    found = outliers.floaters(made)
+    found = floaters(made)
     assert found[lost].mean() > 0.93
     assert found[~lost].mean() < 0.005
     far = np.linalg.norm(made.points, axis=1) > 25
@@ -96,30 +106,30 @@ def test_floaters_go_and_near_and_far_walls_stay() -> None:
 def test_corners_and_edges_of_a_surface_stay() -> None:
     x, y = np.meshgrid(np.arange(40.0), np.arange(40.0))
     flat = np.stack([x.ravel(), y.ravel(), x.ravel() * 0], axis=1)
-    assert not outliers.floaters(cloud(flat, np.ones(1600))).any()
+    assert not floaters(cloud(flat, np.ones(1600))).any()
 
 
 def test_stricter_removes_more_and_order_does_not_matter() -> None:
     made, _ = room(np.random.default_rng(4), 0.03)
-    strict, mild = outliers.floaters(made, 1.0), outliers.floaters(made, 4.0)
+    strict, mild = floaters(made, 1.0), floaters(made, 4.0)
     assert strict.sum() > mild.sum() and (strict | mild == strict).all()
     radii = outliers.spacing(made) * np.float32(2)
     order = np.random.default_rng(0).permutation(len(made))
-    turned = outliers.crowded(made.points[order], radii[order], 8)
-    np.testing.assert_array_equal(turned, outliers.crowded(made.points, radii, 8)[order])
+    turned = crowded(made.points[order], radii[order], 8)
+    np.testing.assert_array_equal(turned, crowded(made.points, radii, 8)[order])
 
 
 def test_odd_clouds() -> None:
-    assert not outliers.floaters(PointCloud.empty()).any()
-    assert not outliers.floaters(cloud(np.zeros((5, 3)))).any(), "too few to tell"
-    assert not outliers.floaters(cloud(np.zeros((50, 3)))).any(), "all in one place"
+    assert not floaters(PointCloud.empty()).any()
+    assert not floaters(cloud(np.zeros((5, 3)))).any(), "too few to tell"
+    assert not floaters(cloud(np.zeros((50, 3)))).any(), "all in one place"
     broken = cloud(np.random.default_rng(1).normal(size=(100, 3)))
     broken.points[3] = np.nan
     broken.points[4] = 1e30
-    found = outliers.floaters(broken)
+    found = floaters(broken)
     assert found[3] and found[4] and found.sum() < 20
     with pytest.raises(PointCloudError):
-        outliers.floaters(broken, neighbours=0)
+        floaters(broken, neighbours=0)
 
 
 def test_spacing_without_footprints_is_about_the_grid() -> None:

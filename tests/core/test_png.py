@@ -164,33 +164,13 @@ def test_transparency_of_palettes_and_colours_becomes_alpha() -> None:
 # Files
 
 
-def test_a_file_round_trip_with_texts(tmp_path: Path) -> None:
+def test_a_file_round_trip(tmp_path: Path) -> None:
     path, image = tmp_path / "Ünïcode 空 dir" / "000001.png", photograph(16, 32, 4)
-    texts = {"Software": "Pantheon360 for Blender", "Description": "Straße, 空港, pose 1 2 3"}
-    png.write(path, image, texts)
+    png.write(path, image)
     np.testing.assert_array_equal(png.read(path), image)
-    assert png.size(path) == (32, 16)
-    assert png.text(path) == texts
     with Image.open(path) as opened:
-        assert {**opened.text} == texts
         assert "srgb" in opened.info
     assert [each.name for each in path.parent.iterdir()] == ["000001.png"]
-
-
-def test_compressed_texts_of_pillow_are_read(tmp_path: Path) -> None:
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_text("a", "Straße" * 30, zip=True)
-    info.add_itxt("b", "空" * 30, zip=True)
-    Image.new("L", (2, 2)).save(tmp_path / "x.png", pnginfo=info)
-    assert png.text(tmp_path / "x.png") == {"a": "Straße" * 30, "b": "空" * 30}
-
-
-@pytest.mark.parametrize("keyword", ["", "x" * 80, "a\0b"])
-def test_impossible_keywords_are_refused(keyword: str) -> None:
-    with pytest.raises(ImageError):
-        png.encode(np.zeros((2, 2), np.uint8), {keyword: "x"})
 
 
 @pytest.mark.parametrize(
@@ -208,9 +188,8 @@ def test_arrays_that_are_no_images_are_refused(image: np.ndarray) -> None:
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    for reading in (png.read, png.size, png.text):
-        with pytest.raises(FileError, match=r"nothing\.png"):
-            reading(tmp_path / "nothing.png")
+    with pytest.raises(FileError, match=r"nothing\.png"):
+        png.read(tmp_path / "nothing.png")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes everywhere")

@@ -11,7 +11,7 @@ from backend.reconstruction import rig
 from backend.reconstruction.rig import LAYOUTS, Layout, Rig
 from pantheon360_blender.core.errors import PoseError
 from pantheon360_blender.core.panorama import equirectangular
-from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_angles, rotation_from_heading
+from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_heading
 from pantheon360_blender.core.panorama.capture import Capture
 
 WIDTH = 256
@@ -94,13 +94,6 @@ def test_first_horizon_crop_looks_along_the_image_centre_and_the_next_to_the_rig
     looking = -rig.horizon().rotations[:, :, 2]
     np.testing.assert_allclose(looking[0], (0, 0, -1), atol=1e-12)
     np.testing.assert_allclose(looking[2], (1, 0, 0), atol=1e-12)
-
-
-def test_agrees_with_perspective_crops_of_the_same_angles() -> None:
-    random = np.random.default_rng(1)
-    image = random.integers(0, 255, (64, 128, 3), np.uint8)
-    ours = rig.crop(image, Layout("one", rotation_from_angles(0.4, 0.3)[None], np.pi / 2, 32))
-    np.testing.assert_array_equal(ours[0], equirectangular.perspective_crop(image, 0.4, 0.3, np.pi / 2, (32, 32)))
 
 
 def test_a_mask_keeps_every_pixel_it_took_part_in_out() -> None:

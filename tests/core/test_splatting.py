@@ -172,7 +172,7 @@ def test_the_order_of_points_does_not_matter() -> None:
 def test_ties_go_to_the_lowest_index() -> None:
     points = np.tile(np.array([[0.3, 0.2, -2.0]], np.float32), (70_000, 1))
     colours = np.arange(70_000 * 3, dtype=np.uint32).astype(np.uint8).reshape(-1, 3)
-    frame = splat(points, colours, np.eye(4), WIDTH, threads=3)
+    frame = splat(points, colours, np.eye(4), WIDTH)
     assert frame.source.max() == 0
     assert np.array_equal(frame.colour[frame.coverage], colours[:1])
 
@@ -182,22 +182,6 @@ def test_the_nearest_wins_however_near_the_next_is() -> None:
     points = np.array([direction * 1.0001, direction, direction * 1.00001], np.float32)
     frame = splat(points, np.zeros((3, 3), np.uint8), np.eye(4), WIDTH)
     assert frame.source.max() == 1
-
-
-@pytest.mark.parametrize("footprints", [False, True])
-def test_threads_do_not_show(footprints: bool) -> None:
-    rng = np.random.default_rng(6)
-    points, colours = random_cloud(rng, 150_000)
-    pose = random_pose(rng)
-
-    def render(threads: int | None) -> GeometryFrame:
-        if footprints:
-            return splat_footprints(points, colours, 0.05, pose, WIDTH, threads=threads)
-        return splat(points, colours, pose, WIDTH, threads=threads)
-
-    one = render(1)
-    assert same(one, render(4))
-    assert same(one, render(None))
 
 
 def test_points_that_are_no_points_are_ignored() -> None:

@@ -8,10 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.diffusion.shot.in_between import Pair, View, between
+from backend.diffusion.shot.in_between import Pair, View
 from pantheon360_blender.core.errors import PoseError
 from pantheon360_blender.core.panorama import equirectangular
-from pantheon360_blender.core.panorama.cameras import interpolate, pose_matrix, rotation_from_heading
+from pantheon360_blender.core.panorama.cameras import (
+    matrix_from_quaternion,
+    pose_matrix,
+    quaternion_from_matrix,
+    rotation_from_heading,
+)
 
 WIDTH = 256
 SHAPE = (WIDTH // 2, WIDTH)
@@ -24,6 +29,19 @@ def camera(x: float, y: float, heading: float, pitch: float = 0.0, roll: float =
 
 
 BEFORE, AFTER = camera(0, 0, 0), camera(0.35, 0.3, 14, 3, 2)
+
+
+def on_the_way(share: float) -> np.ndarray:
+    """The pose (4, 4) that so much of the way lies before: a straight line, turning at a constant speed."""
+    turn = quaternion_from_matrix(BEFORE[:3, :3].T @ AFTER[:3, :3])
+    half = share * np.arccos(turn[0])
+    part = np.array([np.cos(half), *(np.sin(half) * turn[1:] / np.linalg.norm(turn[1:]))])
+    place = (1 - share) * BEFORE[:3, 3] + share * AFTER[:3, 3]
+    return pose_matrix(BEFORE[:3, :3] @ matrix_from_quaternion(part), place)
+
+
+def between(before: View, after: View, depth: np.ndarray, camera: np.ndarray, share: float) -> np.ndarray:
+    return Pair(before, after).frame(depth, camera, share)
 
 
 def texture(points: np.ndarray, scale: float) -> np.ndarray:
@@ -134,7 +152,7 @@ def after() -> View:
 
 @pytest.fixture(scope="module")
 def middle() -> View:
-    return seen(interpolate(BEFORE, AFTER, 0.5))
+    return seen(on_the_way(0.5))
 
 
 @pytest.mark.parametrize(("known", "least", "gain"), [(1.0, 32.0, 14.0), (0.2, 29.0, 11.0), (0.05, 27.0, 9.0)])
@@ -150,7 +168,7 @@ def test_a_frame_is_what_the_camera_sees(
 
 @pytest.mark.parametrize("share", [0.2, 0.7])
 def test_frames_elsewhere_on_the_path_are_as_good(before: View, after: View, share: float) -> None:
-    truth = seen(interpolate(BEFORE, AFTER, share))
+    truth = seen(on_the_way(share))
     quality = psnr(Pair(before, after).frame(truth.depth, truth.camera, share), truth.image)
     assert quality > max(32.0, psnr(cross_fade(before, after, share), truth.image) + 11.0)
 
@@ -228,7 +246,7 @@ def test_at_the_ends_it_is_the_painted_frame(before: View, after: View, known: f
 
 def test_frames_near_an_end_approach_it(before: View, after: View) -> None:
     """No popping: a hundredth of the way from a painted frame little has changed, on silhouettes too."""
-    pose = interpolate(BEFORE, AFTER, 0.01)
+    pose = on_the_way(0.01)
     frame = between(before, after, seen(pose).depth, pose, 0.01)
     assert psnr(frame, before.image) > 36
 
@@ -236,7 +254,7 @@ def test_frames_near_an_end_approach_it(before: View, after: View) -> None:
 @pytest.mark.parametrize("share", [0.25, 0.5])
 def test_reversed_time_gives_the_same_frame(before: View, after: View, share: float) -> None:
     first, last = sparse(before, 0.3, 1), sparse(after, 0.3, 2)
-    target = sparse(seen(interpolate(BEFORE, AFTER, share)), 0.3, 3)
+    target = sparse(seen(on_the_way(share)), 0.3, 3)
     forwards = between(first, last, target.depth, target.camera, share)
     backwards = between(last, first, target.depth, target.camera, 1 - share)
     assert levels_apart(forwards, backwards) <= 1

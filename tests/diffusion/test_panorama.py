@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the backend environment has torch")
@@ -126,15 +124,3 @@ def test_turns_of_the_steps() -> None:
     assert random == [panorama.columns_of_step("random", step, 128, 7) for step in range(50)]
     assert random != [panorama.columns_of_step("random", step, 128, 8) for step in range(50)]
     assert min(random) < 32 and max(random) >= 96 and all(0 <= columns < 128 for columns in random)
-
-
-def test_seam_ratio(panoramas: Callable[..., np.ndarray]) -> None:
-    """Waves that close have none; a slope has its whole height; blocks are compared with blocks."""
-    x = np.arange(64)
-    wave = np.broadcast_to(np.abs((x + 4) % 16 - 8)[None, None, :, None], (1, 4, 64, 1))
-    slope = np.broadcast_to(x[None, None, :, None], (1, 4, 64, 1))
-    assert panorama.seam_ratio(wave) == pytest.approx(1, abs=0.05)
-    assert panorama.seam_ratio(slope) == pytest.approx(63)
-    blocks = panoramas(0, 16)
-    assert panorama.seam_ratio(blocks, 8) == pytest.approx(1, abs=0.1)
-    assert panorama.seam_ratio(blocks) > 7

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,8 +12,6 @@ from backend.reconstruction.poses import pose_priors
 from backend.reconstruction.poses.pose_priors import Frame, PosePrior
 from backend.reconstruction.registration import Similarity
 from pantheon360_blender.core.errors import CaptureError
-from pantheon360_blender.core.formats.panorama_metadata import PanoramaMetadata
-from pantheon360_blender.core.geography import Position
 from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_heading
 from pantheon360_blender.core.panorama.capture import Capture
 
@@ -204,14 +200,3 @@ def test_the_ground_is_found_below_tables_and_beside_walls() -> None:
 @pytest.mark.parametrize("points", [np.empty((0, 3)), ground()[:8], ground()[400:] + np.array([0.0, 0.0, 3.0])])
 def test_no_ground_is_made_up(points: np.ndarray) -> None:
     assert pose_priors.ground_distance(points, walk(3)[:, :3, 3]) is None
-
-
-def test_priors_are_read_from_what_photographs_say() -> None:
-    nothing = PanoramaMetadata((8, 4), None, None, None, None, None, None, None, None, ())
-    north = replace(nothing, position=Position(49.0001, 2.0), heading=12.0)
-    first = replace(nothing, position=Position(49.0, 2.0))
-    priors = pose_priors.from_metadata([nothing, first, north])
-    assert priors[0].position is None and priors[0].heading is None
-    np.testing.assert_array_equal(priors[1].position, np.zeros(3))
-    np.testing.assert_allclose(priors[2].position, (0.0, 11.12, 0.0), atol=0.01)
-    assert priors[2].heading == 12.0

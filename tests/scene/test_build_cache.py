@@ -205,7 +205,7 @@ def test_points_arrive_with_all_they_carry(house: House, run: Any, street: Any) 
     cloud = answered(house, folder)
     house("scene.sources.reconstruct").deliver(street, folder)
     cache = house("scene.cache.cache_objects")
-    stored = cache.stored_points(cache.find(street))
+    stored = cache.evaluated_points(house("scene.app.access").evaluated(street))
     for name in ("points", "colours", "confidence", "source", "footprint"):
         np.testing.assert_array_equal(getattr(stored, name), getattr(cloud, name))
     assert cache.find(street)["pantheon360_report"] == "10 points.\nScale from GPS."
@@ -220,12 +220,12 @@ def test_merging_keeps_what_is_there_and_replacing_does_not(house: House, run: A
     house("scene.app.access").evaluated(street)
     street.pantheon360.reconstruction_cache = "MERGE"
     build_cache.deliver(street, folder)
-    merged = cache.stored_points(cache.find(street)).points
+    merged = cache.evaluated_points(house("scene.app.access").evaluated(street)).points
     assert len(merged) == 20
     np.testing.assert_allclose(merged[:10] - merged[10:], np.tile((1.0, 0, 0), (10, 1)), atol=1e-5)
     street.pantheon360.reconstruction_cache = "REPLACE"
     build_cache.deliver(street, folder)
-    assert len(cache.stored_points(cache.find(street)).points) == 10
+    assert len(cache.evaluated_points(house("scene.app.access").evaluated(street)).points) == 10
 
 
 def test_one_undo_takes_back_poses_and_points_and_redo_brings_them_again(house: House, run: Any, street: Any) -> None:
@@ -260,7 +260,7 @@ def test_sources_follow_captures_that_came_meanwhile(house: House, run: Any, str
     house("scene.captures.capture_objects").create(street, "0 earlier", capture("A").pantheon360.image)
     house("scene.sources.reconstruct").deliver(street, folder)
     cache = house("scene.cache.cache_objects")
-    assert set(cache.stored_points(cache.find(street)).source) == {1, 2}
+    assert set(cache.evaluated_points(house("scene.app.access").evaluated(street)).source) == {1, 2}
 
 
 def test_a_cache_in_edit_mode_is_not_touched_nor_are_the_captures(house: House, run: Any, street: Any) -> None:
@@ -407,7 +407,7 @@ def test_a_textured_room_becomes_points_on_its_walls(
     street.pantheon360.reconstruction_poses = "GIVEN"
     assert bpy.ops.pantheon360.build_cache() == {"FINISHED"}
     cache = house("scene.cache.cache_objects")
-    points = cache.stored_points(cache.find(street)).points
+    points = cache.evaluated_points(house("scene.app.access").evaluated(street)).points
     off = np.abs(np.abs(points / HALF).max(axis=1) - 1)
     assert len(points) > 0.2 * WIDTH * WIDTH and np.median(off) < 0.03
     assert "poses as placed" in cache.find(street)["pantheon360_report"].lower()

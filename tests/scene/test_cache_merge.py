@@ -33,7 +33,7 @@ def two_captures(house: House, blend: Any) -> Any:
 
 
 def stored(house: House, scene: Any) -> Any:
-    return house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(scene))
+    return house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(scene))
 
 
 def test_what_the_artist_gave_the_points_stays(house: House, blend: Any, cloud: Any, two_captures: Any) -> None:

@@ -187,7 +187,7 @@ def test_points_of_other_programs_come_into_a_new_file(command: Any, house: Any,
     assert "points: 1" in out and "captures: here" in out
     assert "two points you know" in err
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "new.blend"))
-    cloud = house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(bpy.context.scene))
+    cloud = house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(bpy.context.scene))
     np.testing.assert_allclose(cloud.points[:7, 0], 2 * np.arange(7))
     np.testing.assert_allclose(cloud.points[7:], [[0, 5, 0]], atol=1e-6)
     assert house("scene.captures.capture_objects").pose(bpy.data.objects["here"])[1, 3] == pytest.approx(3)
@@ -207,7 +207,7 @@ def test_photographs_with_their_depth(command: Any, house: Any, photographs: lis
     code, _, err = command("import", file, "--depth", depths[1], "--capture", "b", "--merge", "--scale", "0.0005")
     assert code == 0, err
     bpy.ops.wm.open_mainfile(filepath=str(file))
-    cloud = house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(bpy.context.scene))
+    cloud = house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(bpy.context.scene))
     for index, name in enumerate("ab"):
         centre = np.array(bpy.data.objects[name].matrix_world.translation)
         ranges = np.linalg.norm(cloud.points[cloud.source == index] - centre, axis=1)

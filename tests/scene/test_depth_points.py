@@ -50,7 +50,7 @@ def capture(house: House, blend: Any, tmp_path: Path) -> Any:
 
 
 def points_of(house: House, blend: Any) -> Any:
-    return house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(blend))
+    return house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(blend))
 
 
 def check_room(points: np.ndarray, tolerance: float) -> None:

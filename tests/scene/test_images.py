@@ -67,7 +67,7 @@ def test_scene_light_is_exposed_whatever_its_unit(house: House, blend: Any, tmp_
     image.pixels.foreach_set(np.concatenate([np.repeat(values, 3, axis=2), np.ones_like(values)], axis=2).ravel())
     image.update()
     scene = bpy.context.scene
-    house("scene.app.versions").set_image_output(scene.render.image_settings, "OPEN_EXR")
+    house("scene.app.versions").set_output(scene.render.image_settings, "OPEN_EXR")
     scene.render.image_settings.color_depth = "32"
     image.save_render(str(tmp_path / "light.exr"), scene=scene)
     shown = images.pixels(_load(tmp_path / "light.exr"))

@@ -163,7 +163,7 @@ def write_colmap(folder: Path, names: list[str], model: int = 17) -> None:
 
 
 def points_of(house: House, scene: Any) -> Any:
-    return house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(scene))
+    return house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(scene))
 
 
 def captures_of(scene: Any) -> list[str]:

@@ -22,7 +22,7 @@ def sample(house: House, blend: Any) -> Any:
         bpy.context.view_layer.update()
         job = house("scene.sources.mesh_points").sample(blend, objects, **options)
         made = house("scene.app.jobs").run_blocking(job)
-        return made, house("scene.cache.cache_objects").stored_points(house("scene.cache.cache_objects").find(blend))
+        return made, house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(blend))
 
     return run
 

@@ -62,15 +62,19 @@ def _random_triangles(count: int, seed: int) -> np.ndarray:
     return centres + generator.normal(size=(count, 3, 3)) * generator.choice([0.2, 1, 6], (count, 1, 1))
 
 
+def range_map(house: House, triangles: np.ndarray, pose: np.ndarray, width: int) -> Any:
+    return house("scene.app.jobs").run_blocking(house("scene.sources.projection").range_map(triangles, pose, width))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_ranges_agree_with_blenders_own_ray_caster(house: House, seed: int) -> None:
     from mathutils import Vector
     from mathutils.bvhtree import BVHTree
 
-    projection, cameras = house("scene.sources.projection"), house("core.panorama.cameras")
+    cameras = house("core.panorama.cameras")
     triangles = _random_triangles(150, seed)
     pose = cameras.pose_matrix(cameras.rotation_from_heading(50 * seed, 20, -30), np.array([0.3, -0.2, 0.1]))
-    seen = projection.range_map(triangles, pose, 64)
+    seen = range_map(house, triangles, pose, 64)
     tree = BVHTree.FromPolygons(triangles.reshape(-1, 3).tolist(), np.arange(450).reshape(-1, 3).tolist())
     rays = house("core.panorama.equirectangular").directions(64) @ pose[:3, :3].T
     expected = np.full(seen.ranges.shape, np.inf)
@@ -89,16 +93,15 @@ def test_many_triangles_are_cast_like_few(house: House, monkeypatch: pytest.Monk
     projection = house("scene.sources.projection")
     triangles = _random_triangles(200, 9)
     pose = np.eye(4)
-    few = projection.range_map(triangles, pose, 64)
+    few = range_map(house, triangles, pose, 64)
     monkeypatch.setattr(projection, "MOST_TESTED_DIRECTLY", 0)
-    many = projection.range_map(triangles, pose, 64)
+    many = range_map(house, triangles, pose, 64)
     same = np.isclose(few.ranges, many.ranges, rtol=1e-3) & np.isclose(few.cosines, many.cosines, atol=2e-3)
     assert (~same).sum() <= 2
 
 
 def test_no_ray_slips_between_triangles(house: House) -> None:
     """A closed box of many triangles is met by every ray, also at its edges and corners."""
-    projection = house("scene.sources.projection")
     steps = np.linspace(-1, 1, 9)
     faces = []
     for axis in range(3):
@@ -106,7 +109,7 @@ def test_no_ray_slips_between_triangles(house: House) -> None:
             grid = np.insert(np.stack(np.meshgrid(steps, steps, indexing="ij"), -1), axis, side, axis=-1)
             a, b, c, d = grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]
             faces += [np.stack([a, b, c], 2).reshape(-1, 3, 3), np.stack([a, c, d], 2).reshape(-1, 3, 3)]
-    seen = projection.range_map(np.concatenate(faces), np.eye(4), 256)
+    seen = range_map(house, np.concatenate(faces), np.eye(4), 256)
     assert np.isfinite(seen.ranges).all()
     assert seen.ranges.min() >= 0.999 and seen.ranges.max() <= 3**0.5 + 1e-3
 
@@ -217,7 +220,7 @@ def test_what_is_missing_is_said(house: House, blend: Any, project: Any, add_cap
 
 def test_a_capture_inside_the_plane_of_a_face_is_no_trouble(house: House) -> None:
     triangles = np.array([[(-1, -1, 0), (1, -1, 0), (0, 2, 0)], [(-5, 3, -5), (5, 3, -5), (0, 3, 9)]], float)
-    seen = house("scene.sources.projection").range_map(triangles, np.eye(4), 64)
+    seen = range_map(house, triangles, np.eye(4), 64)
     hit = np.isfinite(seen.ranges)
     assert hit.any() and seen.ranges[hit].min() > 2.9
 

@@ -29,7 +29,7 @@ def test_all_directions_but_the_sky_meet_the_proxy(house: House, blend: Any, str
     triangles = house("scene.app.meshes").world_triangles(made, bpy.context.evaluated_depsgraph_get())
     for capture in street:
         pose = house("scene.captures.capture_objects").pose(capture)
-        seen = projection.range_map(triangles, pose, 128)
+        seen = house("scene.app.jobs").run_blocking(projection.range_map(triangles, pose, 128))
         elevation = 90 - (np.arange(64) + 0.5) * 180 / 64
         hit = np.isfinite(seen.ranges)
         assert hit[elevation < 10].all() and not hit[elevation > 70].any()

@@ -36,7 +36,7 @@ def expected(house: Any) -> Any:
             house("scene.captures.capture_objects").load(obj)
             for obj in house("scene.captures.capture_objects").in_scene(scene)
         ]
-        return geometry, house("core.render.draft").paint(footprints, pose, captures)
+        return geometry, house("core.render.draft").DraftPainter(captures, width).paint(footprints, pose)
 
     return frames
 
@@ -57,7 +57,7 @@ def test_standard_view_returns_the_very_bytes(house: Any, engine_scene: Any, exp
     from PIL import Image
 
     scene = engine_scene
-    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     scene.frame_set(3)
     _, draft = expected(scene)
@@ -68,7 +68,7 @@ def test_standard_view_returns_the_very_bytes(house: Any, engine_scene: Any, exp
 
 def test_an_exr_has_every_pass(house: Any, engine_scene: Any, expected: Any, tmp_path: Path) -> None:
     scene = engine_scene
-    house("scene.app.versions").set_image_output(scene.render.image_settings, "OPEN_EXR_MULTILAYER")
+    house("scene.app.versions").set_output(scene.render.image_settings, "OPEN_EXR_MULTILAYER")
     scene.render.image_settings.color_depth = "32"
     scene.frame_set(2)
     geometry, draft = expected(scene)
@@ -106,7 +106,7 @@ def test_files_say_where_they_were_rendered_from(house: Any, engine_scene: Any, 
     from PIL import Image
 
     scene = engine_scene
-    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_output(scene.render.image_settings, "PNG")
     scene.frame_set(5)
     written = Image.open(rendered(scene, tmp_path / "stamped.png")).info
     pose = np.array(json.loads(written["Pantheon360CameraToWorld"]))
@@ -126,7 +126,7 @@ def test_a_frame_that_is_not_2_to_1_is_refused(engine_scene: Any) -> None:
 def test_the_resolution_percentage_counts(engine_scene: Any, house: Any, tmp_path: Path) -> None:
     from PIL import Image
 
-    house("scene.app.versions").set_image_output(engine_scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_output(engine_scene.render.image_settings, "PNG")
     engine_scene.render.resolution_percentage = 50
     assert Image.open(rendered(engine_scene, tmp_path / "half.png")).size == (32, 16)
 
@@ -152,7 +152,7 @@ def test_what_is_missing_is_said(house: Any, engine_scene: Any, lacking: str, to
 def test_a_camera_outside_everything_renders_the_captures(engine_scene: Any, house: Any, tmp_path: Path) -> None:
     from PIL import Image
 
-    house("scene.app.versions").set_image_output(engine_scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_output(engine_scene.render.image_settings, "PNG")
     engine_scene.camera.animation_data_clear()
     engine_scene.camera.location = (0, 0, 1e5)
     assert np.asarray(Image.open(rendered(engine_scene, tmp_path / "far.png")))[..., :3].std() > 20
@@ -164,7 +164,7 @@ def test_an_edited_capture_is_seen_by_the_next_frame(
     from PIL import Image
 
     scene = engine_scene
-    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     before = np.asarray(Image.open(rendered(scene, tmp_path / "before.png")))
     for obj in house("scene.captures.capture_objects").in_scene(scene):
@@ -191,7 +191,7 @@ def test_moving_the_cache_moves_the_picture(engine_scene: Any, house: Any, expec
     for frame, turn in ((1, 0.0), (5, 1.0)):
         cache.rotation_euler.z = turn
         cache.keyframe_insert("rotation_euler", frame=frame)
-    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     for frame in (1, 5):
         scene.frame_set(frame)
@@ -228,7 +228,7 @@ def test_wide_working_spaces_keep_the_bytes(house: Any, engine_scene: Any, expec
         pytest.skip("working spaces come with Blender 5.0")
     bpy.ops.wm.set_working_color_space(working_space="Linear Rec.2020", convert_colors=False)
     scene = engine_scene
-    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     picture = np.asarray(Image.open(rendered(scene, tmp_path / "wide.png"))).astype(int)
     assert np.abs(picture - expected(scene)[1]).max() <= 1
@@ -236,7 +236,7 @@ def test_wide_working_spaces_keep_the_bytes(house: Any, engine_scene: Any, expec
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")
 def test_exiftool_reads_the_stamp(house: Any, engine_scene: Any, tmp_path: Path) -> None:
-    house("scene.app.versions").set_image_output(engine_scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_output(engine_scene.render.image_settings, "PNG")
     path = rendered(engine_scene, tmp_path / "tagged.png")
     told = subprocess.run(["exiftool", "-j", str(path)], capture_output=True, text=True, check=True).stdout
     assert json.loads(told)[0]["ProjectionType"] == "equirectangular"

@@ -43,7 +43,7 @@ def rendered(house: Any, scene: Any, frame: int, path: Path) -> np.ndarray:
     import bpy
     from PIL import Image
 
-    house("scene.app.versions").set_image_output(scene.render.image_settings, "PNG")
+    house("scene.app.versions").set_output(scene.render.image_settings, "PNG")
     scene.render.image_settings.color_mode = "RGB"
     scene.frame_start = scene.frame_end = frame
     scene.render.filepath = str(path / "out_")
@@ -365,7 +365,7 @@ def panorama(house: Any, scene: Any, container: str, path: Path) -> Path:
     render = scene.render
     render.engine = "CYCLES"
     render.resolution_x, render.resolution_y, render.resolution_percentage = 64, 32, 100
-    house("scene.app.versions").set_video_output(render.image_settings)
+    house("scene.app.versions").set_output(render.image_settings, "FFMPEG")
     render.ffmpeg.format, render.ffmpeg.codec = container, "H264"
     render.filepath, render.use_file_extension = str(path), False
     bpy.ops.render.render(animation=True)

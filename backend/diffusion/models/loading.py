@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class Components:
 
     unet, vae, image_encoder: networks in evaluation mode without gradients. scheduler: one of schedulers.SCHEDULERS;
     some remember steps, so that each pass of a fusion needs its own (`scheduler_of`, or a deep copy). card: what the
-    model is. loras: what is added to the U-Net, in order.
+    model is.
     """
 
     unet: UNetSpatioTemporalConditionModel
@@ -34,12 +34,6 @@ class Components:
     image_encoder: CLIPVisionModelWithProjection
     scheduler: Any
     card: ModelCard
-    loras: list[lora.AppliedLora] = field(default_factory=list)
-
-    def unload_loras(self) -> None:
-        """Give the U-Net its own weights back."""
-        while self.loras:
-            self.loras.pop().remove()
 
 
 def load(
@@ -59,12 +53,13 @@ def load(
     stepper = scheduler_of(folder, scheduler)
     changes = [(lora.read(path), strength) for path, strength in loras]
     unet = _network(UNetSpatioTemporalConditionModel, "unet", folder, dtype)
-    applied = [lora.apply(unet, change, strength) for change, strength in changes]
+    for change, strength in changes:
+        lora.apply(unet, change, strength)
     vae = _network(AutoencoderKLTemporalDecoder, "vae", folder, dtype)
     image_encoder = _network(CLIPVisionModelWithProjection, "image_encoder", folder, dtype)
     for network in (unet, vae, image_encoder):
         network.to(device)
-    return Components(unet, vae, image_encoder, stepper, folder.card, applied)
+    return Components(unet, vae, image_encoder, stepper, folder.card)
 
 
 def scheduler_of(folder: ModelFolder, name: str = "euler") -> Any:

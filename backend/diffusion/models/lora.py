@@ -53,20 +53,6 @@ class Lora:
     changes: Mapping[str, Change]
 
 
-@dataclass(frozen=True)
-class AppliedLora:
-    """A LoRA that is in a U-Net. originals: name of a module -> its weight before, in main memory."""
-
-    unet: torch.nn.Module
-    originals: Mapping[str, torch.Tensor]
-
-    @torch.no_grad()
-    def remove(self) -> None:
-        """Give the U-Net its weights back, bit for bit; LoRAs applied later have to go first."""
-        for name, weight in self.originals.items():
-            self.unet.get_parameter(f"{name}.weight").copy_(weight)
-
-
 def read(path: Path) -> Lora:
     """Read a LoRA's file. Raises ModelError where it is none, not safe or damaged."""
     path = Path(path).expanduser()
@@ -85,7 +71,7 @@ def read(path: Path) -> Lora:
 
 
 @torch.no_grad()
-def apply(unet: torch.nn.Module, lora: Lora, strength: float = 1.0) -> AppliedLora:
+def apply(unet: torch.nn.Module, lora: Lora, strength: float = 1.0) -> None:
     """Add a LoRA to the weights of a U-Net. strength: 0 is without, 1 is as it was trained.
 
     Raises ModelError, with the U-Net as it was, where it was made for another network.
@@ -103,10 +89,8 @@ def apply(unet: torch.nn.Module, lora: Lora, strength: float = 1.0) -> AppliedLo
                 advice=_ADVICE,
             )
         deltas[name] = weight
-    originals = {name: weight.detach().to("cpu", copy=True) for name, weight in deltas.items()}
     for name, weight in deltas.items():
         weight.copy_(weight.float() + strength * lora.changes[name].of(weight))
-    return AppliedLora(unet, originals)
 
 
 def _changes(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, Any]) -> dict[str, Change]:

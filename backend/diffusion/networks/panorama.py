@@ -122,15 +122,3 @@ def _convolved(
     padding: tuple[int, int],
 ) -> torch.Tensor:
     return functional.conv2d(image, weight, bias, convolution.stride, padding, convolution.dilation, convolution.groups)
-
-
-def seam_ratio(images: np.ndarray, stride: int = 1) -> float:
-    """How much larger the step across the seam is than steps between columns elsewhere; 1 where there is no seam.
-
-    images: (F, H, W, C), any number type.
-    stride: compare only with steps between columns that begin at its multiples. A decoder that draws blocks of so many
-    pixels has other steps within them than between them, and the seam is between.
-    """
-    values = images.astype(np.float64)
-    steps = np.abs(np.diff(values, axis=2, append=values[:, :, :1])).mean(axis=(0, 1, 3))
-    return float(steps[-1] / steps[stride - 1 : -1 : stride].mean())

@@ -45,14 +45,6 @@ class View:
     camera: np.ndarray
 
 
-def between(before: View, after: View, depth: np.ndarray, camera: np.ndarray, share: float) -> np.ndarray:
-    """The frame that a camera between two painted ones sees; `Pair` does the same faster for many frames.
-
-    Arguments, result and errors are those of `Pair` and `Pair.frame`.
-    """
-    return Pair(before, after).frame(depth, camera, share)
-
-
 class Pair:
     """Two painted panoramas and the frames between them. Equal input gives equal frames, also with time reversed."""
 

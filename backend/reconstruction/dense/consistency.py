@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from .matching import carried, carried_back, pixel_of
+
 
 @njit(cache=True, parallel=True)
 def confirmations(
@@ -38,15 +40,12 @@ def confirmations(
             ray = rays[v, u]
             for s in range(len(offsets)):
                 rotation, offset = rotations[s], offsets[s]
-                x = rotation[0, 0] * ray[0] + rotation[0, 1] * ray[1] + rotation[0, 2] * ray[2] + offset[0] * rho
-                y = rotation[1, 0] * ray[0] + rotation[1, 1] * ray[1] + rotation[1, 2] * ray[2] + offset[1] * rho
-                z = rotation[2, 0] * ray[0] + rotation[2, 1] * ray[1] + rotation[2, 2] * ray[2] + offset[2] * rho
+                x, y, z = carried(rotation, offset, ray[0], ray[1], ray[2], rho)
                 length = math.sqrt(x * x + y * y + z * z)
                 if length <= 0:
                     continue
                 x, y, z = x / length, y / length, z / length
-                column = int((math.atan2(x, -z) / (2 * math.pi) + 0.5) * width) % width
-                row = min(max(int((0.5 - math.asin(min(max(y, -1.0), 1.0)) / math.pi) * height), 0), height - 1)
+                row, column = pixel_of(x, y, z, height, width)
                 expected = rho / length  # inverse range of the point as the other panorama measures it
                 found = False
                 seen_behind = False
@@ -61,10 +60,7 @@ def confirmations(
                         if dv == 0 and du == 0 and there < 0.9 * expected:
                             seen_behind = True
                         # the point the other panorama has, on the ray towards ours, back in the reference
-                        px, py, pz = x - offset[0] * there, y - offset[1] * there, z - offset[2] * there
-                        bx = rotation[0, 0] * px + rotation[1, 0] * py + rotation[2, 0] * pz
-                        by = rotation[0, 1] * px + rotation[1, 1] * py + rotation[2, 1] * pz
-                        bz = rotation[0, 2] * px + rotation[1, 2] * py + rotation[2, 2] * pz
+                        bx, by, bz = carried_back(rotation, offset, x, y, z, there)
                         size = math.sqrt(bx * bx + by * by + bz * bz)
                         along = bx * ray[0] + by * ray[1] + bz * ray[2]
                         if along <= 0:

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit, prange
 
 from ..edges import calmed, row_widths
-from .matching import COUNT, Sources, plane_cost, reference_patch, tangent
+from .matching import Sources, bench_for, carried, cost_of, lay, pixel_of
 
 EXCLUDED = np.float32(50.0)
 """Unary cost of a plane that may not compete, that the pixel's ray meets at a grazing angle, or behind the camera."""
@@ -55,15 +55,12 @@ def objections(
     step = np.float32(stride / focal)
     for row in prange(height):
         v = np.int64(row)
-        frame, h = np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
-        values, weights, other = np.empty(COUNT, np.float32), np.empty(COUNT, np.float32), np.empty(COUNT, np.float32)
-        scratch = np.empty(sources.offset.shape[0], np.float32)
+        bench = bench_for(sources)
         for u in range(width):
             if not active[v, u]:
                 continue
             ray = rays[v, u]
-            tangent(ray, frame)
-            variance = reference_patch(faces, frame, focal, step, values, weights)
+            variance = lay(bench, faces, focal, ray, step)
             for label in range(count):
                 m = planes[label]
                 rho = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
@@ -71,7 +68,7 @@ def objections(
                 if rho <= _GRAZING * size or not allowed[v, u, label]:
                     out[v, u, label] = EXCLUDED
                     continue
-                cost = plane_cost(m[0], m[1], m[2], frame, values, weights, variance, sources, step, h, other, scratch)
+                cost = cost_of(m[0], m[1], m[2], variance, sources, step, bench)
                 out[v, u, label] = cost + _DENIED * min(_denials(rho, ray, sources, seen), 2)
     return out
 
@@ -82,13 +79,9 @@ def _denials(rho: float, ray: np.ndarray, sources: Sources, seen: np.ndarray) ->
     height, width = seen.shape[1:]
     through = 0
     for s in range(len(seen)):
-        rotation, offset = sources.rotation[s], sources.offset[s]
-        x = rotation[0, 0] * ray[0] + rotation[0, 1] * ray[1] + rotation[0, 2] * ray[2] + offset[0] * rho
-        y = rotation[1, 0] * ray[0] + rotation[1, 1] * ray[1] + rotation[1, 2] * ray[2] + offset[1] * rho
-        z = rotation[2, 0] * ray[0] + rotation[2, 1] * ray[1] + rotation[2, 2] * ray[2] + offset[2] * rho
+        x, y, z = carried(sources.rotation[s], sources.offset[s], ray[0], ray[1], ray[2], rho)
         length = math.sqrt(x * x + y * y + z * z)
-        u = int((math.atan2(x, -z) / (2 * math.pi) + 0.5) * width) % width
-        v = min(max(int((0.5 - math.asin(min(max(y / length, -1.0), 1.0)) / math.pi) * height), 0), height - 1)
+        v, u = pixel_of(x, y / length, z, height, width)
         there = seen[s, v, u]
         if there > 0 and there * length < np.float32(0.9) * rho:
             through += 1

@@ -63,6 +63,39 @@ def face_of(x: float, y: float, z: float) -> int:
     return 4 if y > 0 else 5
 
 
+@njit(cache=True, inline="always")
+def carried(
+    rotation: np.ndarray, offset: np.ndarray, x: float, y: float, z: float, rho: float
+) -> tuple[float, float, float]:
+    """R (x, y, z) + rho t: the direction in the source of what lies at inverse range rho, times its range ratio."""
+    return (
+        rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z + offset[0] * rho,
+        rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z + offset[1] * rho,
+        rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z + offset[2] * rho,
+    )
+
+
+@njit(cache=True, inline="always")
+def carried_back(
+    rotation: np.ndarray, offset: np.ndarray, x: float, y: float, z: float, rho: float
+) -> tuple[float, float, float]:
+    """The same from the source to the reference: R^T ((x, y, z) - rho t)."""
+    p, q, r = x - offset[0] * rho, y - offset[1] * rho, z - offset[2] * rho
+    return (
+        rotation[0, 0] * p + rotation[1, 0] * q + rotation[2, 0] * r,
+        rotation[0, 1] * p + rotation[1, 1] * q + rotation[2, 1] * r,
+        rotation[0, 2] * p + rotation[1, 2] * q + rotation[2, 2] * r,
+    )
+
+
+@njit(cache=True, inline="always")
+def pixel_of(x: float, sine: float, z: float, height: int, width: int) -> tuple[int, int]:
+    """Row and column of the pixel that a direction falls in; sine: of its elevation, its y over its length."""
+    column = int((math.atan2(x, -z) / (2 * math.pi) + 0.5) * width) % width
+    row = min(max(int((0.5 - math.asin(min(max(sine, -1.0), 1.0)) / math.pi) * height), 0), height - 1)
+    return row, column
+
+
 @njit(cache=True)
 def tangent(ray: np.ndarray, frame: np.ndarray) -> None:
     """Fill `frame` (3, 3) with columns right, down, `ray`: an orthonormal frame of the tangent plane."""
@@ -175,17 +208,12 @@ def plane_cost(
     least = np.float32(9)
     for s in range(sources.offset.shape[0]):
         rotation, offset = sources.rotation[s], sources.offset[s]
-        x = rotation[0, 0] * frame[0, 2] + rotation[0, 1] * frame[1, 2] + rotation[0, 2] * frame[2, 2] + offset[0] * rho
-        y = rotation[1, 0] * frame[0, 2] + rotation[1, 1] * frame[1, 2] + rotation[1, 2] * frame[2, 2] + offset[1] * rho
-        z = rotation[2, 0] * frame[0, 2] + rotation[2, 1] * frame[1, 2] + rotation[2, 2] * frame[2, 2] + offset[2] * rho
+        x, y, z = carried(rotation, offset, frame[0, 2], frame[1, 2], frame[2, 2], rho)
         index = face_of(x, y, z)
         axes = AXES[index]
         for c in range(3):
             n = along_a if c == 0 else (along_b if c == 1 else rho)
-            x, y, z = frame[0, c], frame[1, c], frame[2, c]
-            p = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z + offset[0] * n
-            q = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z + offset[1] * n
-            r = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z + offset[2] * n
+            p, q, r = carried(rotation, offset, frame[0, c], frame[1, c], frame[2, c], n)
             h[0, c] = axes[0, 0] * p + axes[0, 1] * q + axes[0, 2] * r
             h[1, c] = axes[1, 0] * p + axes[1, 1] * q + axes[1, 2] * r
             h[2, c] = axes[2, 0] * p + axes[2, 1] * q + axes[2, 2] * r
@@ -211,7 +239,9 @@ def plane_cost(
         cost = np.float32(1) - (common + sources.plain * _NOISE) / math.sqrt((variance + _NOISE) * (spread + _NOISE))
         cost = min(cost, NO_MATCH)
         if sources.geometric > 0:
-            cost += sources.geometric * shift(x, y, z, frame, sources.inverse_range[s], rotation, offset, sources.focal)
+            cost += sources.geometric * shift(
+                frame[0, 2], frame[1, 2], frame[2, 2], frame, sources.inverse_range[s], rotation, offset, sources.focal
+            )
         costs[used] = cost
         used += 1
         least = min(least, cost)
@@ -243,16 +273,12 @@ def shift(
     """Forward-backward error of a direction (x, y, z) in the source: 0 to 1 = _LARGEST_SHIFT pixels or unknown."""
     height, width = inverse_range.shape
     length = math.sqrt(x * x + y * y + z * z)
-    u = int((math.atan2(x, -z) / (2 * math.pi) + 0.5) * width) % width
-    v = min(max(int((0.5 - math.asin(min(max(y / length, -1.0), 1.0)) / math.pi) * height), 0), height - 1)
+    v, u = pixel_of(x, y / length, z, height, width)
     there = inverse_range[v, u]
     if there <= 0:
         return np.float32(1)
     scale = np.float32(1) / length
-    p, q, r = x * scale - offset[0] * there, y * scale - offset[1] * there, z * scale - offset[2] * there
-    bx = rotation[0, 0] * p + rotation[1, 0] * q + rotation[2, 0] * r
-    by = rotation[0, 1] * p + rotation[1, 1] * q + rotation[2, 1] * r
-    bz = rotation[0, 2] * p + rotation[1, 2] * q + rotation[2, 2] * r
+    bx, by, bz = carried_back(rotation, offset, x * scale, y * scale, z * scale, there)
     size = math.sqrt(bx * bx + by * by + bz * bz)
     along_a = bx * frame[0, 0] + by * frame[1, 0] + bz * frame[2, 0]
     along_b = bx * frame[0, 1] + by * frame[1, 1] + bz * frame[2, 1]
@@ -261,3 +287,52 @@ def shift(
         return np.float32(1)
     pixels = focal * math.sqrt(along_a * along_a + along_b * along_b) / along
     return np.float32(min(pixels / _LARGEST_SHIFT, np.float32(1)))
+
+
+class Bench(NamedTuple):
+    """What a thread works on and with: the patch of its pixel, and scratch for plane_cost."""
+
+    frame: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray
+    h: np.ndarray
+    other: np.ndarray
+    costs: np.ndarray
+
+
+@njit(cache=True)
+def bench_for(sources: Sources) -> Bench:
+    return Bench(
+        np.empty((3, 3), np.float32),
+        np.empty(COUNT, np.float32),
+        np.empty(COUNT, np.float32),
+        np.empty((3, 3), np.float32),
+        np.empty(COUNT, np.float32),
+        np.empty(sources.offset.shape[0], np.float32),
+    )
+
+
+@njit(cache=True)
+def lay(bench: Bench, faces: np.ndarray, focal: float, ray: np.ndarray, step: float) -> float:
+    """Put the patch around `ray` on the bench; its variance."""
+    tangent(ray, bench.frame)
+    return reference_patch(faces, bench.frame, focal, step, bench.values, bench.weights)
+
+
+@njit(cache=True)
+def cost_of(m0: float, m1: float, m2: float, variance: float, sources: Sources, step: float, bench: Bench) -> float:
+    """Cost of plane m for the patch on the bench."""
+    return plane_cost(
+        m0,
+        m1,
+        m2,
+        bench.frame,
+        bench.values,
+        bench.weights,
+        variance,
+        sources,
+        step,
+        bench.h,
+        bench.other,
+        bench.costs,
+    )

@@ -8,13 +8,12 @@ Consistency Guided Multi-View Stereo", CVPR 2019). Stretches along u grow toward
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
 
 from .cube_map import CubeMap
-from .matching import COUNT, Sources, plane_cost, reference_patch, tangent
+from .matching import Bench, Sources, bench_for, cost_of, lay
 
 _STEEPEST = np.float32(0.1)  # least cosine between a plane's normal and the ray: 84 degrees
 _NEAR, _FAR = (1, 3, 5), (9, 15, 23, 35)
@@ -70,55 +69,6 @@ def judge(
     return _judge(cube.faces, np.float32(cube.focal), rays, active, sources, planes, stride, np.float32(share))
 
 
-class _Bench(NamedTuple):
-    """What a thread works on and with: the patch of its pixel, see `matching`, and scratch for plane_cost."""
-
-    frame: np.ndarray
-    values: np.ndarray
-    weights: np.ndarray
-    h: np.ndarray
-    other: np.ndarray
-    costs: np.ndarray
-
-
-@njit(cache=True)
-def _bench(sources: Sources) -> _Bench:
-    return _Bench(
-        np.empty((3, 3), np.float32),
-        np.empty(COUNT, np.float32),
-        np.empty(COUNT, np.float32),
-        np.empty((3, 3), np.float32),
-        np.empty(COUNT, np.float32),
-        np.empty(sources.offset.shape[0], np.float32),
-    )
-
-
-@njit(cache=True)
-def _lay(bench: _Bench, faces: np.ndarray, focal: float, ray: np.ndarray, step: float) -> float:
-    """Put the patch around `ray` on the bench; its variance."""
-    tangent(ray, bench.frame)
-    return reference_patch(faces, bench.frame, focal, step, bench.values, bench.weights)
-
-
-@njit(cache=True)
-def _cost(m0: float, m1: float, m2: float, variance: float, sources: Sources, step: float, bench: _Bench) -> float:
-    """Cost of plane m for the patch on the bench."""
-    return plane_cost(
-        m0,
-        m1,
-        m2,
-        bench.frame,
-        bench.values,
-        bench.weights,
-        variance,
-        sources,
-        step,
-        bench.h,
-        bench.other,
-        bench.costs,
-    )
-
-
 @njit(cache=True, parallel=True)
 def _judge(
     faces: np.ndarray,
@@ -135,16 +85,16 @@ def _judge(
     distinct = np.zeros((height, width), np.float32)
     step = np.float32(stride / focal)
     for v in prange(height):
-        bench = _bench(sources)
+        bench = bench_for(sources)
         for u in range(width):
             if not active[v, u]:
                 continue
-            variance = _lay(bench, faces, focal, rays[v, u], step)
+            variance = lay(bench, faces, focal, rays[v, u], step)
             m = planes[v, u]
             least = np.float32(9)
             for trial in range(3):
                 f = np.float32(1) if trial == 0 else (np.float32(1) + share if trial == 1 else 1 / (1 + share))
-                cost = _cost(m[0] * f, m[1] * f, m[2] * f, variance, sources, step, bench)
+                cost = cost_of(m[0] * f, m[1] * f, m[2] * f, variance, sources, step, bench)
                 if trial == 0:
                     looks[v, u] = cost
                 else:
@@ -179,13 +129,13 @@ def _evaluate(
     height, width = active.shape
     step = np.float32(stride / focal)
     for v in prange(height):
-        bench = _bench(sources)
+        bench = bench_for(sources)
         for u in range(width):
             if not active[v, u]:
                 continue
-            variance = _lay(bench, faces, focal, rays[v, u], step)
+            variance = lay(bench, faces, focal, rays[v, u], step)
             m = planes[v, u]
-            cost = _cost(m[0], m[1], m[2], variance, sources, step, bench)
+            cost = cost_of(m[0], m[1], m[2], variance, sources, step, bench)
             costs[v, u] = _with_prior(cost, m, prior[v, u], rays[v, u], variance)
 
 
@@ -271,7 +221,7 @@ def _spread(
     step = np.float32(stride / focal)
     for row in prange(height):
         v = np.int64(row)  # numba counts prange unsigned, which turns differences into floats
-        bench = _bench(sources)
+        bench = bench_for(sources)
         candidate = np.empty(3, np.float32)
         state = np.empty(1, np.uint32)
         state[0] = np.uint32((seed * 7919 + v * 104729 + colour * 1299709) % 4294967291 + 1)
@@ -282,7 +232,7 @@ def _spread(
             if not active[v, u]:
                 continue
             ray, m, preferred = rays[v, u], planes[v, u], prior[v, u]
-            variance = _lay(bench, faces, focal, ray, step)
+            variance = lay(bench, faces, focal, ray, step)
             best = costs[v, u]
             for stretch in range(8):
                 nv, nu = _best_along(costs, active, v, u, stretch // 2, stretch % 2 == 1, narrow)
@@ -309,7 +259,7 @@ def _tried(
     sources: Sources,
     step: float,
     limits: tuple[float, float],
-    bench: _Bench,
+    bench: Bench,
 ) -> float:
     """Put `candidate` into `m` where it is better than `best`; the cost of what `m` holds then."""
     rho = candidate[0] * ray[0] + candidate[1] * ray[1] + candidate[2] * ray[2]
@@ -320,7 +270,7 @@ def _tried(
     now = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
     if apart < np.float32(1e-4) * size * size and abs(rho - now) < np.float32(5e-4) * rho:
         return best  # the same plane, as nearly as matters
-    cost = _cost(candidate[0], candidate[1], candidate[2], variance, sources, step, bench)
+    cost = cost_of(candidate[0], candidate[1], candidate[2], variance, sources, step, bench)
     cost = _with_prior(cost, candidate, prior, ray, variance)
     if cost < best:
         m[:] = candidate

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pantheon360_blender.core import geography
 from pantheon360_blender.core.errors import CaptureError, PoseError
-from pantheon360_blender.core.formats.panorama_metadata import PanoramaMetadata
 from pantheon360_blender.core.panorama.capture import Capture
 
 from .. import registration
@@ -60,18 +58,6 @@ class Frame:
     camera_height: float | None
     tilts: np.ndarray
     notes: tuple[str, ...]
-
-
-def from_metadata(metadata: Sequence[PanoramaMetadata]) -> list[PosePrior]:
-    """Priors from what photographs say of themselves; metres from the first that has a position."""
-    origin = next((one.position for one in metadata if one.position is not None), None)
-    return [
-        PosePrior(
-            position=None if one.position is None or origin is None else geography.local_metres(one.position, origin),
-            heading=one.heading,
-        )
-        for one in metadata
-    ]
 
 
 def world_frame(

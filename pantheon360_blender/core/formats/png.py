@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,14 +28,14 @@ _BAND = 1024  # rows undone together by the slow filters
 _DAMAGED = "Copy or export it again."
 
 
-def write(path: Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
+def write(path: Path, image: np.ndarray) -> None:
     """Write an image as PNG, tagged sRGB, atomically.
 
     image: (H, W) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB or (H, W, 4) RGBA, alpha not premultiplied; uint8 or
-    uint16. text: keywords (1 to 79 Latin-1 characters) and what they say, for tools that show an image's metadata.
+    uint16.
     Raises ImageError where the array is no such image, FileError where the file cannot be written.
     """
-    files.write_bytes(Path(path), encode(image, text))
+    files.write_bytes(Path(path), encode(image))
 
 
 def read(path: Path) -> np.ndarray:
@@ -50,18 +50,7 @@ def read(path: Path) -> np.ndarray:
     return decode(data, str(path))
 
 
-def size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG file from its header. Raises FileError, and ImageError where it is no PNG."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(33)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    header = _Header.parse(start, str(path))
-    return header.width, header.height
-
-
-def encode(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
+def encode(image: np.ndarray) -> bytes:
     """The bytes of a PNG file; arguments and errors as of write.
 
     >>> image = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
@@ -83,7 +72,6 @@ def encode(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
             _SIGNATURE,
             _chunk(b"IHDR", header),
             _chunk(b"sRGB", b"\0"),  # perceptual intent, as for photographs
-            *(_text_chunk(keyword, value) for keyword, value in (text or {}).items()),
             _chunk(b"IDAT", zlib.compress(_filtered(rows, channels * bytes_each), _LEVEL)),
             _chunk(b"IEND", b""),
         ]
@@ -111,17 +99,6 @@ def decode(data: bytes, name: str = "The image") -> np.ndarray:
             transparency = body
     rows = _unfiltered(_decompressed(b"".join(compressed), header), header)
     return _with_transparency(_samples(rows, header), header, palette, transparency)
-
-
-def text(path: Path) -> dict[str, str]:
-    """Keywords and texts of a PNG file (tEXt, zTXt and iTXt). Raises FileError and ImageError as read does."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    _Header.parse(data, str(path))
-    texts = (_text_of(kind, body) for kind, body in _chunks(data, str(path)) if kind in (b"tEXt", b"zTXt", b"iTXt"))
-    return dict(pair for pair in texts if pair)
 
 
 @dataclass(frozen=True)
@@ -318,35 +295,6 @@ def _looked_up(indices: np.ndarray, header: _Header, palette: bytes, transparenc
         alpha[: len(given)] = given
         colours = np.column_stack([colours, alpha])
     return np.asarray(colours[indices])
-
-
-def _text_chunk(keyword: str, value: str) -> bytes:
-    key = keyword.encode("latin-1", "replace")
-    if not 1 <= len(key) <= 79 or b"\0" in key or "\0" in value:
-        raise ImageError(f"A PNG cannot keep the text {keyword!r}: keywords have 1 to 79 characters and no zero byte.")
-    try:
-        return _chunk(b"tEXt", key + b"\0" + value.encode("latin-1"))
-    except UnicodeEncodeError:
-        return _chunk(b"iTXt", key + b"\0\0\0\0\0" + value.encode("utf-8"))
-
-
-def _text_of(kind: bytes, body: bytes) -> tuple[str, str] | None:
-    """Keyword and text of a text chunk, None where it is damaged."""
-    keyword, _, rest = body.partition(b"\0")
-    try:
-        if kind == b"tEXt":
-            return keyword.decode("latin-1"), rest.decode("latin-1")
-        if kind == b"zTXt":
-            return keyword.decode("latin-1"), _inflated(rest[1:]).decode("latin-1")
-        packed = rest[:1] == b"\1"
-        value = rest[2:].split(b"\0", 2)[2]
-        return keyword.decode("latin-1"), (_inflated(value) if packed else value).decode("utf-8")
-    except (IndexError, UnicodeDecodeError, zlib.error):
-        return None
-
-
-def _inflated(data: bytes) -> bytes:
-    return zlib.decompressobj().decompress(data, 1 << 20)  # a text of more is an attack, not a text
 
 
 def _unreadable(path: Path, error: OSError) -> FileError:

@@ -2,8 +2,8 @@
 
 A folder holds pose/NAME.npz (data (N, 4, 4) camera-to-world with OpenCV's axes, inds (N,)), depth/NAME.zip of %05d.exr
 with half-float ranges in Z, mask/NAME.zip of %05d.png with instances (0 is background), rgb/NAME.mp4, and
-intrinsics/NAME_camera.txt with the kind of camera. Its SLAM map vipe/NAME_slam_map.pt (dense_disp_xyz, dense_disp_rgb)
-is read without being unpickled; the same arrays saved by numpy (NAME_slam_map.npz) are read as well.
+intrinsics/NAME_camera.txt with the kind of camera. A SLAM map is read from vipe/NAME_slam_map.npz, saved by numpy
+(dense_disp_xyz and dense_disp_rgb, (N, 3) each); ViPE's own NAME_slam_map.pt is a pickle and is left alone.
 Source: ViPE, vipe/utils/io.py and its README.
 """
 
@@ -22,11 +22,10 @@ from ..errors import ImageError
 from ..formats import npz, png
 from ..panorama import cameras, depth_image
 from ..progress import Job, Progress
-from . import torch_archive
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError
 from .unprojection import add_depth
 
-_OWN_ARRAYS = "Save its dense_disp_xyz and dense_disp_rgb by numpy.savez as NAME_slam_map.npz beside it."
+_SLAM_ARRAYS = ("dense_disp_xyz", "dense_disp_rgb")
 
 _EXPANSION = 1040  # deflate cannot make more bytes than this from one
 _LARGEST_MEMBER = 1 << 28  # bytes: a frame of 8192 x 4096 floats and its mask
@@ -175,16 +174,19 @@ def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _add_slam_map(clip: _Clip, gathering: Gathering) -> Job[None]:
-    place = next((clip.slam_map(suffix) for suffix in (".npz", ".pt") if clip.slam_map(suffix).is_file()), None)
-    if place is None:
+    place = clip.slam_map(".npz")
+    if not place.is_file():
+        if clip.slam_map(".pt").is_file():
+            gathering.notes.append(
+                f"The SLAM map {clip.slam_map('.pt').name} was not read: it is a pickle, which can run any code. In a "
+                f"Python with torch, save its {' and '.join(_SLAM_ARRAYS)} by numpy.savez as {place.name} beside it."
+            )
         return
     try:
-        points, colours = _slam_arrays(place)
+        with zipfile.ZipFile(place) as archive:
+            points, colours = (npz.read(archive, name, _LARGEST_ARRAY) for name in _SLAM_ARRAYS)
     except npz.DAMAGED as error:
-        if place.suffix == ".npz":
-            raise SourceError(f"{place} cannot be read: {error}.", advice="Save it again.") from error
-        gathering.notes.append(f"The SLAM map {place.name} was not read: {error}. {_OWN_ARRAYS}")
-        return
+        raise SourceError(f"{place} cannot be read: {error}.", advice="Save it again.") from error
     if points.ndim != 2 or points.shape[1] != 3 or colours.shape != points.shape or points.dtype.kind != "f":
         raise SourceError(f"{place} holds {points.shape} points and {colours.shape} colours.", advice="Save it again.")
     for start in range(0, len(points), _BLOCK):
@@ -195,17 +197,6 @@ def _add_slam_map(clip: _Clip, gathering: Gathering) -> Job[None]:
             points[start : start + _BLOCK], shades.astype(np.uint8), source=np.full(len(shades), -1, np.int32)
         )
         yield Progress("Reading the SLAM map", start, len(points))
-
-
-def _slam_arrays(place: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Points and colours of a SLAM map as they are stored. Raises one of npz.DAMAGED."""
-    names = ("dense_disp_xyz", "dense_disp_rgb")
-    if place.suffix == ".pt":
-        held = torch_archive.read(place, names, _LARGEST_ARRAY)
-        return held[names[0]], held[names[1]]
-    with zipfile.ZipFile(place) as archive:
-        points, colours = (npz.read(archive, name, _LARGEST_ARRAY) for name in names)
-    return points, colours
 
 
 def _panoramic(clip: _Clip, gathering: Gathering) -> bool:

@@ -157,48 +157,6 @@ def matrix_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def slerp(q0: np.ndarray, q1: np.ndarray, t: float | np.ndarray) -> np.ndarray:
-    """Spherical linear interpolation from `q0` (4,) to `q1` (4,) the shorter way, at constant angular velocity.
-
-    t: 0 at q0, 1 at q1; a number gives (4,), an array (...,) gives (..., 4) float64.
-    Source: K. Shoemake, "Animating rotation with quaternion curves", SIGGRAPH 1985.
-    """
-    first, last = _unit(q0), _unit(q1)
-    if first @ last < 0:
-        last = -last
-    # Half the angle from chords: exact for nearly equal quaternions, where an arc cosine loses half its digits.
-    angle = 2 * np.arctan2(np.linalg.norm(last - first), np.linalg.norm(last + first))
-    share = np.asarray(t, dtype=np.float64)[..., None]
-    if angle < 1e-9:
-        return _unit((1 - share) * first + share * last)
-    return _unit((np.sin((1 - share) * angle) * first + np.sin(share * angle) * last) / np.sin(angle))
-
-
-def interpolate(pose0: np.ndarray, pose1: np.ndarray, t: float | np.ndarray) -> np.ndarray:
-    """Poses between two poses: positions on the straight line, rotations by slerp.
-
-    t: 0 at pose0, 1 at pose1; a number gives (4, 4), an array (...,) gives (..., 4, 4) float64.
-    Raises PoseError where a pose is not a finite rigid transform.
-
-    >>> there = pose_matrix(np.eye(3), np.array([0.0, 4.0, 2.0]))
-    >>> interpolate(np.eye(4), there, 0.25)[:3, 3]
-    array([0. , 1. , 0.5])
-    """
-    first, last = check_pose(pose0), check_pose(pose1)
-    share = np.asarray(t, dtype=np.float64)
-    poses = np.zeros((*share.shape, 4, 4))
-    turning = slerp(quaternion_from_matrix(first[:3, :3]), quaternion_from_matrix(last[:3, :3]), share)
-    poses[..., :3, :3] = matrix_from_quaternion(turning)
-    poses[..., :3, 3] = (1 - share[..., None]) * first[:3, 3] + share[..., None] * last[:3, 3]
-    poses[..., 3, 3] = 1.0
-    return poses
-
-
-def path_length(poses: np.ndarray) -> float:
-    """Length in metres of the polyline through the positions of `poses` (F, 4, 4)."""
-    return float(_steps(poses).sum())
-
-
 def speeds(poses: np.ndarray, fps: float) -> np.ndarray:
     """Speed in m/s from each of `poses` (F, 4, 4) to the next, `fps` of them a second; (F - 1,) float64."""
     return _steps(poses) * float(fps)

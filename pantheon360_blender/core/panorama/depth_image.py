@@ -7,15 +7,12 @@ camera's -Z. Programs store 16-bit integers of some unit, floats, depth or its i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 
 from ..errors import ImageError
 from . import equirectangular
 
-Measure = Literal["range", "cube", "horizontal"]
-"""Along the ray; along the axis of the cube's face that the ray meets; from the vertical axis through the camera."""
 MEASURES = ("range", "cube", "horizontal")
 
 MILLIMETRES = 0.001

@@ -136,18 +136,25 @@ def perspective_directions(size: tuple[int, int], fov: float) -> np.ndarray:
     return looking
 
 
-def perspective_crop(
-    image: np.ndarray, yaw: float, pitch: float, fov: float, size: tuple[int, int], roll: float = 0.0
-) -> np.ndarray:
-    """What a perspective camera at the panorama's centre sees.
+def perspective_crops(image: np.ndarray, rotations: np.ndarray, fov: float, size: tuple[int, int]) -> np.ndarray:
+    """What perspective cameras at the panorama's centre see.
 
-    image: (H, W) or (H, W, C). Where it is finer than the crop it is resized first, so that the crop does not alias.
-    yaw: radians to the right of the image centre; pitch: radians up; roll: radians, positive lowers the camera's right
-    side. fov: horizontal field of view in radians. size: (w, h) in pixels.
-    Returns (h, w) or (h, w, C) of the image's type.
+    image: (H, W) or (H, W, C). Where it is finer than the crops it is resized first, so that they do not alias.
+    rotations: (V, 3, 3), directions of each crop's camera (x right, y up, -z forward) to those of the panorama's.
+    fov: horizontal field of view in radians. size: (w, h) in pixels.
+    Returns (V, h, w) or (V, h, w, C) of the image's type.
     Raises ImageError where the image is not twice as wide as high, ValueError where no camera has that size or fov.
     """
-    return np.asarray(_crops(image, [(yaw, pitch, roll)], fov, size)[0])
+    looking = perspective_directions(size, fov)
+    matching = 2 * int(np.ceil(np.pi * size[0] / fov))
+    if matching < _width(image):
+        image = resize(image, matching)
+    crops = np.empty((len(rotations), size[1], size[0], *image.shape[2:]), image.dtype)
+    for view, rotation in zip(crops, rotations, strict=True):
+        turned = looking @ rotation.T.astype(np.float32)
+        pixels = _project(turned[..., 0], turned[..., 1], turned[..., 2], _width(image))
+        view[...] = _as_type(sample(image, pixels), image.dtype)
+    return crops
 
 
 def horizon_crops(
@@ -156,9 +163,10 @@ def horizon_crops(
     """Perspective crops round the horizon; the first looks along -Z, each next one 2 pi / count further to the right.
 
     image: (H, W) or (H, W, C). fov: horizontal field of view in radians. size: (w, h) in pixels.
-    Returns (count, h, w) or (count, h, w, C) of the image's type. Raises what perspective_crop raises.
+    Returns (count, h, w) or (count, h, w, C) of the image's type. Raises what perspective_crops raises.
     """
-    return _crops(image, [(2 * np.pi * index / count, 0.0, 0.0) for index in range(count)], fov, size)
+    rotations = np.stack([rotation_from_angles(2 * np.pi * index / count) for index in range(count)])
+    return perspective_crops(image, rotations, fov, size)
 
 
 def resize(image: np.ndarray, width: int) -> np.ndarray:
@@ -206,16 +214,6 @@ def pad_to_full(
     full[rows, columns] = image
     valid[rows, columns] = True
     return full, valid
-
-
-def crop(image: np.ndarray, size: tuple[int, int], offset: tuple[int, int]) -> np.ndarray:
-    """The part of a full panorama that GPano's cropped-area tags name; the inverse of pad_to_full.
-
-    image: (H, W) or (H, W, C), W = 2 H. size: (w, h) of the part. offset: (left, top); may cross the seam.
-    Returns (h, w) or (h, w, C). Raises ImageError where the part does not fit into the image.
-    """
-    rows, columns = _placement((_width(image), image.shape[0]), size, offset)
-    return np.asarray(image[rows, columns])
 
 
 class _Texels:
@@ -307,21 +305,6 @@ def rows_over_poles(image: np.ndarray, start: int, stop: int) -> np.ndarray:
     rows = image[np.where(beyond, 2 * height - 1 - row, row)]
     rows[beyond] = np.roll(rows[beyond], image.shape[1] // 2, axis=1)
     return np.asarray(rows)
-
-
-def _crops(
-    image: np.ndarray, angles: list[tuple[float, float, float]], fov: float, size: tuple[int, int]
-) -> np.ndarray:
-    looking = perspective_directions(size, fov)
-    matching = 2 * int(np.ceil(np.pi * size[0] / fov))
-    if matching < _width(image):
-        image = resize(image, matching)
-    crops = np.empty((len(angles), size[1], size[0], *image.shape[2:]), image.dtype)
-    for index, (yaw, pitch, roll) in enumerate(angles):
-        turned = looking @ rotation_from_angles(yaw, pitch, roll).T.astype(np.float32)
-        pixels = _project(turned[..., 0], turned[..., 1], turned[..., 2], _width(image))
-        crops[index] = _as_type(sample(image, pixels), image.dtype)
-    return crops
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import progress
 from ..errors import PointCloudError
 from ..progress import Job, Progress
 from .connected import components
@@ -40,9 +39,9 @@ class ColourMatch:
     groups: np.ndarray
 
 
-def estimate(
+def estimating(
     points: np.ndarray, light: np.ndarray, source: np.ndarray, voxel: float, *, white_balance: bool = True
-) -> ColourMatch:
+) -> Job[ColourMatch]:
     """Estimate gains from where points of different sources share voxels.
 
     points: (N, 3) metres. light: (N, 3) linear, 0..1. source: (N,) int; negative is unknown and has no say.
@@ -50,13 +49,6 @@ def estimate(
     Within a group of captures that overlap, gains leave the mean of the logarithm over the captures as it is.
     Raises PointCloudError where no two captures share enough voxels.
     """
-    return progress.run_to_end(estimating(points, light, source, voxel, white_balance=white_balance))
-
-
-def estimating(
-    points: np.ndarray, light: np.ndarray, source: np.ndarray, voxel: float, *, white_balance: bool = True
-) -> Job[ColourMatch]:
-    """What `estimate` does, as a job."""
     if not voxel > 0:
         raise PointCloudError(f"Captures cannot be compared in voxels of {voxel:g} m.", advice="Choose some metres.")
     count = int(source.max(initial=-1)) + 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import progress
 from ..progress import Job, Progress
 from . import spans
 
@@ -17,7 +16,7 @@ _OUTSIDE, _INSIDE = -1, -2  # what all points of a cell are that no triangle pas
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)  # odd, far from each other
 
 
-def inside(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+def finding(points: np.ndarray, triangles: np.ndarray) -> Job[np.ndarray]:
     """Whether a ray upward from each point meets the mesh an odd number of times.
 
     points: (N, 3) float, metres. triangles: (T, 3, 3) float, same frame, of a closed surface; how they are wound does
@@ -26,11 +25,6 @@ def inside(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     others are followed to the nearest such cell above. Triangles that share an edge share out the points below it
     between them, so that no ray slips through.
     """
-    return progress.run_to_end(finding(points, triangles))
-
-
-def finding(points: np.ndarray, triangles: np.ndarray) -> Job[np.ndarray]:
-    """What `inside` does, as a job."""
     result = np.zeros(len(points), np.bool_)
     if len(triangles) and len(points):
         yield Progress("Sorting the mesh")

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .. import progress
 from ..errors import PointCloudError
 from ..progress import Job, Progress
 from . import spans
@@ -32,19 +31,14 @@ _HEIGHT = 31  # bits of a key that count cells upward
 _TABLE = 22  # bits of the table in which columns of cells are looked up roughly
 
 
-def floaters(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> np.ndarray:
-    """Points whose `neighbours`-th nearest neighbour is unusually far.
+def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> Job[np.ndarray]:
+    """Find points whose `neighbours`-th nearest neighbour is unusually far.
 
     strictness: deviations of the logarithm of that distance, in footprints, above its median; the deviation is the
     one between the median and the upper 16 %, which floaters themselves hardly move. Smaller removes more.
     Returns (N,) bool. Not finite points are floaters; in a cloud of no more than `neighbours` points none is.
     Raises PointCloudError where a number makes no sense.
     """
-    return progress.run_to_end(finding(cloud, strictness, neighbours))
-
-
-def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> Job[np.ndarray]:
-    """What `floaters` does, as a job."""
     if not strictness > 0 or neighbours < 1:
         raise PointCloudError(f"Floaters cannot be told by {neighbours} neighbours and {strictness:g} deviations.")
     yield Progress("Sorting points")
@@ -88,16 +82,11 @@ def usual_distance(
     return float(np.clip(median * np.exp(strictness * max(spread, _LEAST_SPREAD)), 1e-6, _WIDEST))
 
 
-def crowded(points: np.ndarray, radii: np.ndarray, count: int) -> np.ndarray:
+def counting(points: np.ndarray, radii: np.ndarray, count: int, order: MortonOrder) -> Job[np.ndarray]:
     """Whether at least `count` other points lie within a radius of each point.
 
-    points: (N, 3) float32, finite. radii: (N,) metres. Returns (N,) bool.
+    points: (N, 3) float32, finite. radii: (N,) metres. order: of the points. Returns (N,) bool.
     """
-    return progress.run_to_end(counting(points, radii, count, MortonOrder.of(points)))
-
-
-def counting(points: np.ndarray, radii: np.ndarray, count: int, order: MortonOrder) -> Job[np.ndarray]:
-    """What `crowded` does, as a job, where the order of the points is known."""
     crowd = np.zeros(len(points), np.bool_)
     crowd[order.order] = yield from _crowded_beside(points[order.order], radii[order.order], count)
     unsettled = np.flatnonzero(~crowd)

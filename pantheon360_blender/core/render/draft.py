@@ -28,17 +28,6 @@ _POWER = 3  # of the inverse distance that weighs captures
 _LEAST = 1e-6  # weight below which a pull-push pixel knows nothing
 
 
-def paint(frame: GeometryFrame, pose: np.ndarray, captures: Sequence[Capture]) -> np.ndarray:
-    """Paint one frame; `DraftPainter` does the same faster for many.
-
-    frame: the geometry (or footprint) frame seen from `pose`.
-    pose: (4, 4) camera-to-world.
-    captures: any number; without one, everything is filled from the covered pixels.
-    Returns (H, W, 3) uint8 sRGB, of the frame's size. Raises PoseError where the pose is not a finite rigid transform.
-    """
-    return DraftPainter(captures, frame.colour.shape[1]).paint(frame, pose)
-
-
 class DraftPainter:
     """Paints the frames of one shot; keeps what is the same from frame to frame.
 

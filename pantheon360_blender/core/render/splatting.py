@@ -1,16 +1,16 @@
 """Points seen from a pose as an equirectangular panorama: the geometry pass, and its footprint version for previews.
 
 Every pixel is decided by 64-bit keys, squared range above, point index below; the smallest key wins. A minimum does not
-care for order, so the result is the same whatever the blocks and the number of threads. Coordinates go through nothing
-but IEEE additions, products, quotients and square roots, so `splat` also gives the same pixels on every machine of a
-render farm.
+care for order, so the result is the same whatever the blocks. Coordinates go through nothing but IEEE additions,
+products, quotients and square roots, so `splat` also gives the same pixels on every machine of a render farm.
+One thread does it: numpy's calls on a block are so short that two were measured to lose what they gain by waiting for
+the interpreter.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -61,7 +61,6 @@ def splat(
     width: int,
     *,
     near: float = 1e-6,
-    threads: int | None = None,
 ) -> GeometryFrame:
     """Render points at one pixel each; the nearest wins, ties go to the lowest index.
 
@@ -71,8 +70,6 @@ def splat(
         beyond that of the points themselves.
     width: pixels, even; the height is width / 2.
     near: metres.
-    threads: the result does not depend on it. None means one: numpy's calls on a block are so short that two threads
-        were measured to lose what they gain by waiting for the interpreter; each takes 8 bytes a pixel.
     Raises PointCloudError, PoseError, RenderError where a shape, type or number is impossible.
     Source: docs/architecture.md, "Conventions": the geometry pass as a painter sees it.
 
@@ -83,8 +80,11 @@ def splat(
     """
     points, colours = _checked_points(points, colours)
     camera = _Camera.of(pose, width, near)
-    keys = _keys(len(points), camera, threads, lambda worker, first, last: worker.splat(points[first:last], first))
-    return _resolved(keys, colours, width, threads)
+    raster = _Raster(camera)
+    with np.errstate(all="ignore"):
+        for block in _blocks(len(points)):
+            raster.splat(points[block], block.start)
+    return _resolved(raster.keys, colours, width)
 
 
 def resized(frame: GeometryFrame, width: int) -> GeometryFrame:
@@ -110,7 +110,6 @@ def splat_footprints(
     width: int,
     *,
     near: float = 1e-6,
-    threads: int | None = None,
     limit: float | None = None,
 ) -> GeometryFrame:
     """Render points as large as they are: for previews and drafts, never for the model's input.
@@ -132,12 +131,12 @@ def splat_footprints(
         raise RenderError(f"The largest footprint is {limit} pixels.", advice="Choose zero or more.")
     most = math.tau / 64 if limit is None else math.tau * limit / width
     sine = np.float32(math.sin(min(most, math.pi / 2)))
-
-    def work(worker: _Worker, first: int, last: int) -> None:
-        worker.splat_footprints(points[first:last], radii[first:last], first, sine)
-
-    discs = _resolved(_keys(len(points), camera, threads, work), colours, width, threads)
-    return _sharpened(discs, splat(points, colours, pose, width, near=near, threads=threads))
+    raster = _Raster(camera)
+    with np.errstate(all="ignore"):
+        for block in _blocks(len(points)):
+            raster.splat_footprints(points[block], radii[block], block.start, sine)
+    discs = _resolved(raster.keys, colours, width)
+    return _sharpened(discs, splat(points, colours, pose, width, near=near))
 
 
 @dataclass(frozen=True)
@@ -173,8 +172,8 @@ class _Camera:
         )
 
 
-class _Worker:
-    """One thread's key buffer and scratch memory.
+class _Raster:
+    """The key of every pixel, and the scratch memory that blocks of points share.
 
     keys: (H * W,) int64, squared range as float32 bits << 32 | index; _NOTHING where no point fell.
     """
@@ -376,38 +375,17 @@ def _checked_radii(footprint: np.ndarray | float, count: int) -> np.ndarray:
     return np.where((radii > 0.0) & (radii < np.inf), radii, np.float32(0.0))
 
 
-def _keys(
-    count: int, camera: _Camera, threads: int | None, work: Callable[[_Worker, int, int], None]
-) -> list[np.ndarray]:
-    """Run `work` over blocks of `count` points; return the keys of each worker that took part."""
-    idle: list[_Worker] = []
-    workers: list[_Worker] = []
-
-    def run(first: int) -> None:
-        try:
-            worker = idle.pop()
-        except IndexError:
-            worker = _Worker(camera)
-            workers.append(worker)
-        with np.errstate(all="ignore"):
-            work(worker, first, min(first + _BLOCK, count))
-        idle.append(worker)
-
-    _parallel(run, range(0, count, _BLOCK), threads)
-    return [worker.keys for worker in workers or [_Worker(camera)]]
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(first, min(first + _BLOCK, count)) for first in range(0, count, _BLOCK))
 
 
-def _resolved(keys: list[np.ndarray], colours: np.ndarray, width: int, threads: int | None) -> GeometryFrame:
-    """Merge the workers' keys and look up what they mean."""
+def _resolved(keys: np.ndarray, colours: np.ndarray, width: int) -> GeometryFrame:
+    """Look up what the keys of all pixels mean."""
     size = width * width // 2
     colour, depth = np.zeros((size, 3), np.uint8), np.full(size, np.inf, np.float32)
     coverage, source = np.empty(size, np.bool_), np.full(size, -1, np.int32)
-
-    def resolve(first: int) -> None:
-        part = slice(first, first + _BLOCK)
-        nearest = keys[0][part]
-        for other in keys[1:]:
-            np.minimum(nearest, other[part], out=nearest)
+    for part in _blocks(size):
+        nearest = keys[part]
         np.not_equal(nearest, _NOTHING, out=coverage[part])
         seen = np.flatnonzero(coverage[part])
         key = nearest[seen]
@@ -415,8 +393,6 @@ def _resolved(keys: list[np.ndarray], colours: np.ndarray, width: int, threads: 
         source[part][seen] = index
         depth[part][seen] = np.sqrt((key >> 32).astype(np.int32).view(np.float32))
         colour[part].view(_TEXEL)[seen] = np.take(colours, index, axis=0).view(_TEXEL)
-
-    _parallel(resolve, range(0, size, _BLOCK), threads)
     shape = (width // 2, width)
     return GeometryFrame(
         colour.reshape(*shape, 3), depth.reshape(shape), coverage.reshape(shape), source.reshape(shape)
@@ -433,16 +409,6 @@ def _sharpened(discs: GeometryFrame, pixels: GeometryFrame) -> GeometryFrame:
         discs.coverage,
         np.where(own, pixels.source, discs.source),
     )
-
-
-def _parallel(work: Callable[[int], None], items: Iterable[int], threads: int | None) -> None:
-    """Call work(item) for all items, in several threads where asked."""
-    if threads is None or threads < 2:
-        for item in items:
-            work(item)
-    else:
-        with ThreadPoolExecutor(threads, thread_name_prefix="pantheon360-splatting") as pool:
-            list(pool.map(work, items))
 
 
 def _polynomial(x: np.ndarray, coefficients: list[np.float32], out: np.ndarray) -> None:

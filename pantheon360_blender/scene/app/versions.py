@@ -12,11 +12,6 @@ import bpy
 VERSION = bpy.app.version
 
 
-def eevee_engine() -> str:
-    """Identifier of EEVEE: from 5.0 without the suffix that told it from the old EEVEE."""
-    return "BLENDER_EEVEE" if VERSION >= (5, 0, 0) else "BLENDER_EEVEE_NEXT"
-
-
 def node_tree(owner: Any) -> Any:
     """The node tree of a material or world: always there from 5.0, made on request before."""
     if owner.node_tree is None:
@@ -33,13 +28,6 @@ def set_modifier_input(modifier: Any, identifier: str, value: Any) -> None:
     modifier.id_data.update_tag()
 
 
-def modifier_input(modifier: Any, identifier: str) -> Any:
-    """Read an input of a geometry-nodes modifier by its socket identifier: from 5.2 an RNA property."""
-    if VERSION >= (5, 2, 0):
-        return getattr(modifier.properties.inputs, identifier).value
-    return modifier[identifier]
-
-
 def strip_range(strip: Any) -> tuple[int, int]:
     """First frame a strip shows and the frame after its last one: its handles from 5.1, deprecated names before."""
     if VERSION >= (5, 1, 0):
@@ -54,18 +42,12 @@ def show_in_sequencer(context: Any, scene: bpy.types.Scene) -> None:
         workspace.sequencer_scene = scene
 
 
-def set_image_output(image_settings: Any, file_format: str) -> None:
-    """Choose a still image format ("PNG", "OPEN_EXR", "OPEN_EXR_MULTILAYER"); from 5.0 the medium is chosen first."""
+def set_output(image_settings: Any, file_format: str) -> None:
+    """Choose a file format ("FFMPEG", "PNG", "OPEN_EXR_MULTILAYER"); from 5.0 the medium is chosen first."""
     if VERSION >= (5, 0, 0):
-        image_settings.media_type = "MULTI_LAYER_IMAGE" if file_format == "OPEN_EXR_MULTILAYER" else "IMAGE"
+        media = {"FFMPEG": "VIDEO", "OPEN_EXR_MULTILAYER": "MULTI_LAYER_IMAGE"}
+        image_settings.media_type = media.get(file_format, "IMAGE")
     image_settings.file_format = file_format
-
-
-def set_video_output(image_settings: Any) -> None:
-    """Choose FFmpeg video output; from 5.0 the medium is chosen first."""
-    if VERSION >= (5, 0, 0):
-        image_settings.media_type = "VIDEO"
-    image_settings.file_format = "FFMPEG"
 
 
 def active_strip(context: Any) -> Any:

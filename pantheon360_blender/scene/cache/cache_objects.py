@@ -7,7 +7,7 @@ the evaluated object, so that what an artist deletes, moves or adds modifiers to
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -87,13 +87,6 @@ def refuse_unchangeable(obj: bpy.types.Object) -> None:
         )
 
 
-def stored_points(obj: bpy.types.Object) -> PointCloud:
-    """The points that a cache object holds, before its modifiers; world coordinates."""
-    if obj.data is None or not point_count(obj.data):
-        return PointCloud.empty()
-    return read_finite(obj.data).transformed(np.array(obj.matrix_world, dtype=np.float64))
-
-
 def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """All points of the visible caches, as modifiers, parents, animation and the artist's edits leave them.
 
@@ -113,13 +106,6 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     return PointCloud.concatenate([_in_order([part[1:] for part in group]) for group in grouped])
 
 
-def from_object(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> PointCloud:
-    """The points of one object of a depsgraph, marked as a cache or not, in world coordinates."""
-    evaluated: Any = obj.evaluated_get(depsgraph)
-    parts = [_ordered(data) for data in _components(evaluated.evaluated_geometry(), held_back=True)]
-    return _in_order(parts).transformed(np.array(evaluated.matrix_world, dtype=np.float64))
-
-
 def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[PointCloud, np.ndarray]:
     """What a viewport shows of one cache: its points, local coordinates, and their radii (N,) float32, metres.
 
@@ -127,20 +113,14 @@ def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple
     """
     evaluated: Any = obj.evaluated_get(depsgraph)
     geometry = evaluated.evaluated_geometry()  # its parts live as long as it does
-    parts = list(_components(geometry, held_back=False))
+    parts = _components(geometry)
     radii = np.concatenate([*(_radii(data) for data in parts), np.empty(0, np.float32)])
     return PointCloud.concatenate([read_finite(data) for data in parts]), radii
 
 
-def _components(geometry: Any, *, held_back: bool) -> Iterator[Any]:
-    """The mesh and the point cloud of evaluated geometry that hold points; or also those that viewports hold back."""
-    sets = [geometry]
-    if held_back:
-        sets += [each for each in geometry.instance_references() if isinstance(each, type(geometry))]
-    for each in sets:
-        for data in (each.mesh, each.pointcloud):
-            if data is not None and point_count(data) and (each is geometry or ORDER in data.attributes):
-                yield data
+def _components(geometry: Any) -> list[Any]:
+    """The mesh and the point cloud of evaluated geometry that hold points."""
+    return [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and point_count(data)]
 
 
 def _radii(data: Any) -> np.ndarray:

@@ -21,6 +21,9 @@ Reading = TypeVar("Reading")
 BATCH_SECONDS = 0.1
 """How long frames are stepped through before the current frame is put back and the interface gets its turn."""
 
+AT_A_CAPTURE = 0.01
+"""Metres within which a camera stands at a capture, so that its frame is known to look like it."""
+
 
 def pose(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
     """The pose of the scene's camera as this depsgraph has evaluated it.
@@ -42,6 +45,13 @@ def poses(scene: bpy.types.Scene, frames: Sequence[float]) -> Job[np.ndarray]:
     _camera(scene)
     found = yield from visit(scene, frames, pose, "Camera path")
     return np.array(found, dtype=np.float64).reshape(-1, 4, 4)
+
+
+def stands_at(camera: np.ndarray, captures: Sequence[np.ndarray]) -> int | None:
+    """Which of the captures a camera stands at, the nearest one; None where it stands at none. All are (4, 4) poses."""
+    distances = [float(np.linalg.norm(capture[:3, 3] - camera[:3, 3])) for capture in captures]
+    nearest = min(distances, default=math.inf)
+    return distances.index(nearest) if nearest <= AT_A_CAPTURE else None
 
 
 def visit(

@@ -16,9 +16,6 @@ from ..captures import capture_objects
 from ..captures.capture_files import Warn
 from . import camera_path
 
-ARRIVED = 0.01
-"""Metres from a capture within which the camera stands at it."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +42,7 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int
             camera.keyframe_insert("location", frame=frame)
             if match:
                 camera.keyframe_insert(_rotation_path(camera), frame=frame)
-        missed = [frame for frame, pose in poses if _distance(camera, camera_path.go_to(scene, frame), pose) > ARRIVED]
+        missed = [frame for frame, pose in poses if not _stands_at(camera, camera_path.go_to(scene, frame), pose)]
     scene.camera = scene.camera or camera
     if missed:
         warn(
@@ -86,9 +83,8 @@ def _refuse_linked(camera: bpy.types.Object | None) -> None:
         )
 
 
-def _distance(camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, pose: np.ndarray) -> float:
-    """Metres between the evaluated camera and a pose."""
-    return float(np.linalg.norm(np.array(camera.evaluated_get(depsgraph).matrix_world)[:3, 3] - pose[:3, 3]))
+def _stands_at(camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, pose: np.ndarray) -> bool:
+    return camera_path.stands_at(np.array(camera.evaluated_get(depsgraph).matrix_world), [pose]) is not None
 
 
 def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:

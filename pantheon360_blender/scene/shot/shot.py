@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core.errors import JobError, PantheonError
 from ...core.jobs.job import Anchor, PaintJob
-from ...core.jobs.job_folder import PaintFolder
+from ...core.jobs.job_folder import JobFolder, PaintFolder
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
@@ -24,11 +24,11 @@ from ..camera import camera_path
 from ..render import geometry_pass
 from . import painters, strips
 
-ANCHOR_DISTANCE = 0.01
-"""Metres within which a camera stands at a capture, so that its frame is known to look like it."""
-
 UNFINISHED = "pantheon360_unfinished"
 """Custom property of a scene: folder of the job that was begun for it and not yet delivered."""
+
+RESUME = "Resume goes on from there."
+"""What the interface says of finished frames."""
 
 
 def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
@@ -65,19 +65,35 @@ def remember(scene: bpy.types.Scene, folder: PaintFolder) -> None:
     scene[UNFINISHED] = paths.relative_path(folder.path)
 
 
-def finish(scene: bpy.types.Scene, folder: PaintFolder) -> Job[Any]:
-    """Paint what is missing of a prepared job and deliver it as a strip. Returns the strip."""
+def finish(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = None, *, resume: str = RESUME) -> Job[Any]:
+    """Paint what is missing of a prepared job and deliver it as a strip; source: as `strips.deliver`'s.
+
+    resume: as `paint`'s. Returns the strip.
+    """
     name = scene.name
-    try:
-        yield from backend_process.run(folder, python())
-        strip = yield from strips.deliver(access.scene_named(name), folder)
-    except PantheonError as error:
-        advice = f"{error.advice} Finished frames are kept in {folder.path}; Resume goes on from there.".strip()
-        raise type(error)(error.text, advice=advice, code=error.code, repair=error.repair) from error
+    yield from paint(folder, resume=resume)
+    with _frames_kept(folder, resume):
+        strip = yield from strips.deliver(access.scene_named(name), folder, source)
     scene = access.scene_named(name)
     if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
         del scene[UNFINISHED]
     return strip
+
+
+def paint(folder: JobFolder, *, resume: str = RESUME) -> Job[None]:
+    """Have the backend do what is missing of a job. resume: what an error says of how to go on from there."""
+    with _frames_kept(folder, resume):
+        yield from backend_process.run(folder, python())
+
+
+@contextmanager
+def _frames_kept(folder: JobFolder, resume: str) -> Iterator[None]:
+    """Let an error say that what is finished is kept."""
+    try:
+        yield
+    except PantheonError as error:
+        advice = f"{error.advice} Finished frames are kept in {folder.path}; {resume}".strip()
+        raise type(error)(error.text, advice=advice, code=error.code, repair=error.repair) from error
 
 
 def prepare(
@@ -141,17 +157,10 @@ def prepare(
 
 
 def anchors(frames: Sequence[int], poses: np.ndarray, captures: Sequence[Capture]) -> list[Anchor]:
-    """Frames whose camera stands at a capture (within ANCHOR_DISTANCE), each with the nearest one."""
-    if not captures:
-        return []
-    places = np.array([capture.pose[:3, 3] for capture in captures])
-    found = []
-    for frame, pose in zip(frames, poses, strict=True):
-        distances = np.linalg.norm(places - pose[:3, 3], axis=1)
-        nearest = int(distances.argmin())
-        if distances[nearest] <= ANCHOR_DISTANCE:
-            found.append(Anchor(frame=int(frame), capture=captures[nearest].name))
-    return found
+    """Frames whose camera stands at a capture, each with the nearest one."""
+    places = [capture.pose for capture in captures]
+    stands = ((frame, camera_path.stands_at(pose, places)) for frame, pose in zip(frames, poses, strict=True))
+    return [Anchor(frame=int(frame), capture=captures[place].name) for frame, place in stands if place is not None]
 
 
 def python() -> Path | None:

@@ -149,7 +149,7 @@ def _scene(size: tuple[int, int], fps: tuple[int, float]) -> Iterator[bpy.types.
 
 def _render_video(scene: Any, target: Path, quality: str) -> None:
     render = scene.render
-    versions.set_video_output(render.image_settings)
+    versions.set_output(render.image_settings, "FFMPEG")
     render.image_settings.color_mode = "RGB"
     render.image_settings.color_depth = "10" if quality == "LOSSLESS" else "8"
     settings = render.ffmpeg

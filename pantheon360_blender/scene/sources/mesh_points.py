@@ -139,7 +139,7 @@ def _as_seen(scene_name: str, cloud: PointCloud, wanted: np.ndarray, corners: np
         yield Progress("Reading captures", index, len(names), text=each)
         scene = access.scene_named(scene_name)
         loaded.append(capture_objects.load(scene.objects[each], width, access.evaluated(scene)))
-        maps.append((yield from projection.range_map_job(corners, loaded[-1].pose, width, index, len(names))))
+        maps.append((yield from projection.range_map(corners, loaded[-1].pose, width, index, len(names))))
     seen, source = projection.colours_of(cloud.points[wanted], loaded, maps)
     colours = cloud.colours.copy()
     colours[wanted] = np.where(source[:, None] >= 0, seen, colours[wanted])

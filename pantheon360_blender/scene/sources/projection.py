@@ -16,7 +16,6 @@ from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
 from ..app.access import of_object, of_scene
-from ..app.jobs import run_blocking
 from ..app.meshes import world_triangles
 from ..captures import capture_objects
 
@@ -100,7 +99,7 @@ def project(
         loaded.append(Capture(name, found.image, pose, found.valid))
     maps = []
     for index, capture in enumerate(loaded):
-        maps.append((yield from _cast(triangles, capture.pose, width, index, len(loaded))))
+        maps.append((yield from range_map(triangles, capture.pose, width, index, len(loaded))))
     clouds = []
     for index in range(len(loaded)):
         yield Progress("Making points", index, len(loaded), text=loaded[index].name)
@@ -150,17 +149,11 @@ def colours_of(
     return colours, source
 
 
-def range_map(triangles: np.ndarray, pose: np.ndarray, width: int) -> RangeMap:
-    """Where the rays through the pixel centres of a panorama at `pose` first meet (T, 3, 3) `triangles`."""
-    return run_blocking(range_map_job(triangles, pose, width))
+def range_map(triangles: np.ndarray, pose: np.ndarray, width: int, index: int = 0, count: int = 1) -> Job[RangeMap]:
+    """Where the rays through the pixel centres of a panorama at `pose` first meet (T, 3, 3) `triangles`.
 
-
-def range_map_job(triangles: np.ndarray, pose: np.ndarray, width: int, index: int = 0, count: int = 1) -> Job[RangeMap]:
-    """`range_map` as a job, the `index`-th of `count` that follow each other."""
-    return _cast(triangles, pose, width, index, count)
-
-
-def _cast(triangles: np.ndarray, pose: np.ndarray, width: int, index: int, count: int) -> Job[RangeMap]:
+    index, count: which of how many maps that follow each other this is, for the progress.
+    """
     rays = _rays(pose, width)
     ranges = np.full(rays.shape[:2], np.inf, np.float32)
     cosines = np.zeros(rays.shape[:2], np.float32)
