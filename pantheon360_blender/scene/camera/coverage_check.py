@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ...core import repairs
 from ...core.errors import CacheError
 from ...core.progress import Job, Progress
 from ...core.render import coverage, splatting
@@ -158,6 +159,8 @@ def _points(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
     points = cache_objects.evaluated_points(depsgraph).points
     if not len(points):
         raise CacheError(
-            "No points of a 3D cache are visible.", advice="Build or project one, or show it in the viewport."
+            "No points of a 3D cache are visible.",
+            advice="Build or project one, or show it in the viewport.",
+            repair=repairs.BUILD_CACHE,
         )
     return points

@@ -8,6 +8,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ...core import repairs
 from ...core.errors import CacheError, CaptureError
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
@@ -32,7 +33,7 @@ def points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
         raise CacheError(
             f"The 3D cache of scene {access.scene_of(depsgraph).name} has no visible points.",
             advice="Project the captures onto geometry, or make the cache object visible.",
-            repair="pantheon360.project_captures",
+            repair=repairs.PROJECT_CAPTURES,
         )
     return cloud
 
@@ -54,7 +55,7 @@ def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) 
         raise CaptureError(
             f"Scene {scene.name} has no captures.",
             advice="Import 360° photographs first.",
-            repair="pantheon360.import_captures",
+            repair=repairs.IMPORT_CAPTURES,
         )
     return _CAPTURES.of(objects, depsgraph, width)
 
