@@ -16,7 +16,7 @@ from ...core.jobs.job_folder import Anchor, JobFolder
 from ...core.jobs.job_folder import Job as JobDescription
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Notices, Progress, observed
 from ...core.render import splatting
 from ..app import access, backend_process, paths, preferences, software
 from ..app.paths import _absolute, jobs_root, shot_name
@@ -67,10 +67,10 @@ def remember(scene: bpy.types.Scene, folder: JobFolder) -> None:
 
 def finish(scene: bpy.types.Scene, folder: JobFolder) -> Job[Any]:
     """Paint what is missing of a prepared job and deliver it as a strip. Returns the strip."""
-    name = scene.name
+    name, notices = scene.name, Notices()
     try:
-        yield from backend_process.run(folder, python())
-        strip = yield from strips.deliver(access.scene_named(name), folder)
+        yield from observed(backend_process.run(folder, python()), notices)
+        strip = yield from strips.deliver(access.scene_named(name), folder, warnings=notices.warnings)
     except PantheonError as error:
         advice = f"{error.advice} Finished frames are kept in {folder.path}; Resume goes on from there.".strip()
         raise type(error)(error.text, advice=advice, code=error.code, repair=error.repair) from error
