@@ -246,11 +246,9 @@ def without_captures(scene: bpy.types.Scene) -> DisabledReason | None:
 
 
 def without_cache(scene: bpy.types.Scene) -> DisabledReason | None:
-    """The reason if the scene has no 3D cache. An artist with geometry to project onto means to project."""
-    if cache_objects.find(scene) is not None:
-        return None
-    repair = repairs.PROJECT_CAPTURES if projection.geometry_in(scene) else repairs.BUILD_CACHE
-    return DisabledReason("Build or project a 3D cache first", repair)
+    """The reason if the scene has no 3D cache."""
+    there = cache_objects.find(scene) is not None
+    return None if there else DisabledReason("Build or project a 3D cache first", projection.cache_repair(scene))
 
 
 def without_camera(scene: bpy.types.Scene) -> DisabledReason | None:

@@ -38,6 +38,8 @@ def popup(error: PantheonError) -> Callable[[Any, Any], None]:
                 layout.label(text=line)
         layout.separator()
         layout.operator_context = "INVOKE_DEFAULT"  # a menu would run operators without their dialog
+        # The pointer stands on the first item, and a popup may come while somebody is clicking elsewhere.
+        layout.operator("pantheon360.dismiss_error", icon="X")
         layout.operator(error.repair, icon="TOOL_SETTINGS")
 
     return draw

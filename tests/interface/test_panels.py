@@ -375,7 +375,8 @@ def test_an_errors_popup_has_its_text_its_advice_and_the_button(house: House, bl
     menu = SimpleNamespace(layout=Layout())
     house("operators.errors").popup(error)(menu, None)
     assert menu.layout.labels == ["Scene Street has no camera.", "Let Set Path Ends make one."]
-    assert menu.layout.shown == ["pantheon360.set_path_ends"] and menu.layout.operator_context == "INVOKE_DEFAULT"
+    assert menu.layout.shown == ["pantheon360.dismiss_error", "pantheon360.set_path_ends"]
+    assert menu.layout.operator_context == "INVOKE_DEFAULT"
 
 
 def test_every_repair_is_an_operator_with_a_label(house: House, blend: Any) -> None:

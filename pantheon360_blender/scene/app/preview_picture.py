@@ -20,7 +20,10 @@ def show(path: str) -> None:
         _collection = bpy.utils.previews.new()
     _collection.clear()
     try:
-        _collection.load(_NAME, path, "IMAGE", force_reload=True)
+        picture = _collection.load(_NAME, path, "IMAGE", force_reload=True)
+        # Asking for the size reads the file now: else Blender would begin to when it draws, and the next picture
+        # would come before this one is seen.
+        _log.debug("%s is %s pixels large", path, tuple(picture.image_size))
     except (OSError, ValueError, RuntimeError):
         _log.warning("The preview %s cannot be shown", path, exc_info=True)
 

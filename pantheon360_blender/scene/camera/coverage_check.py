@@ -9,7 +9,6 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core import repairs
 from ...core.errors import CacheError
 from ...core.progress import Job, Progress
 from ...core.render import coverage, splatting
@@ -17,6 +16,7 @@ from ...core.render.coverage import Limits, PathCoverage, PathWarning, View
 from ..app import access
 from ..cache import cache_objects
 from ..captures import capture_objects, images
+from ..sources import projection
 from . import camera_path
 
 KEY = "pantheon360_coverage"
@@ -161,6 +161,6 @@ def _points(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
         raise CacheError(
             "No points of a 3D cache are visible.",
             advice="Build or project one, or show it in the viewport.",
-            repair=repairs.BUILD_CACHE,
+            repair=projection.cache_repair(access.scene_of(depsgraph)),
         )
     return points

@@ -65,6 +65,11 @@ def geometry_in(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return sorted(found, key=lambda obj: obj.name)
 
 
+def cache_repair(scene: bpy.types.Scene) -> str:
+    """What makes the scene a 3D cache: an artist with geometry to project onto means to project."""
+    return repairs.PROJECT_CAPTURES if geometry_in(scene) else repairs.BUILD_CACHE
+
+
 def project(
     scene: bpy.types.Scene,
     depsgraph: bpy.types.Depsgraph,
