@@ -296,7 +296,7 @@ def _metres(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise JobError(f"{text!r} is no distance in metres.", advice="Write it like --distance A B 3.2.") from error
+        raise JobError(f"{text!r} is no distance in meters.", advice="Write it like --distance A B 3.2.") from error
 
 
 def _open(blend: Path, scene_name: str | None) -> bpy.types.Scene:
@@ -369,7 +369,7 @@ def _parser() -> argparse.ArgumentParser:
     shooting.add_argument("--width", type=int, metavar="PIXELS", help="of the panoramas; by default the scene's")
 
     parser = argparse.ArgumentParser(
-        prog=f"blender --command {NAME}",
+        prog=console.PROGRAM,
         description="360° captures to camera-controlled 360° video, without the interface.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
     )
@@ -393,11 +393,11 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument(
         "--scale",
         type=_positive,
-        metavar="METRES",
+        metavar="METERS",
         help="of a unit of the file; with --depth, of a step of its values",
     )
     importing.add_argument(
-        "--voxel", type=_positive, default=0.0, metavar="METRES", help="keep one point for each cube of this edge"
+        "--voxel", type=_positive, default=0.0, metavar="METERS", help="keep one point for each cube of this edge"
     )
     importing.add_argument(
         "--limit",
@@ -415,7 +415,7 @@ def _parser() -> argparse.ArgumentParser:
     depth = importing.add_argument_group("depth images", "equirectangular, one for each capture, in their order")
     depth.add_argument("--depth", type=Path, nargs="+", default=[], metavar="DEPTH", help="16-bit PNG or OpenEXR")
     depth.add_argument("--capture", nargs="+", default=[], metavar="NAME", help="the captures that they belong to")
-    depth.add_argument("--inverse", action="store_true", help="values are 1 / depth; --scale is then 1 / metres")
+    depth.add_argument("--inverse", action="store_true", help="values are 1 / depth; --scale is then 1 / meters")
     depth.add_argument("--measure", choices=MEASURES, default="range", help="of a pixel's depth (%(default)s)")
     importing.add_argument("--proxy", action="store_true", help="add ground plane and distant walls to project onto")
     projecting = add("project", project, of_blend, saving)
@@ -427,8 +427,8 @@ def _parser() -> argparse.ArgumentParser:
     reconstructing.add_argument("--dense", metavar="METHOD", help="sweep, none, or the name of a reconstructor")
     reconstructing.add_argument("--width", type=int, metavar="PIXELS", help="working width, a multiple of 64")
     reconstructing.add_argument("--confidence", type=float, metavar="0-1", help="leave out points below it")
-    reconstructing.add_argument("--camera-height", type=float, metavar="METRES", help="of the lens above the ground")
-    reconstructing.add_argument("--distance", nargs=3, metavar=("CAPTURE", "CAPTURE", "METRES"), help="sets the scale")
+    reconstructing.add_argument("--camera-height", type=float, metavar="METERS", help="of the lens above the ground")
+    reconstructing.add_argument("--distance", nargs=3, metavar=("CAPTURE", "CAPTURE", "METERS"), help="sets the scale")
     reconstructing.add_argument("--weights", metavar="FOLDER_OR_ID", help="of the reconstructor; by default its own")
     reconstructing.add_argument("--download", action="store_true", help="fetch weights that are not there yet")
     reconstructing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")

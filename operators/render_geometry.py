@@ -9,11 +9,12 @@ from bpy.props import BoolProperty
 from ..pantheon360_blender.core.jobs.job_folder import PaintFolder
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.render import render_engine
 from ..pantheon360_blender.scene.shot import shot
 from . import base
 from .base import JobOperator
-from .generate import missing
+from .generate import unprepared
 
 
 class PANTHEON360_OT_render_geometry(JobOperator):
@@ -30,8 +31,8 @@ class PANTHEON360_OT_render_geometry(JobOperator):
     )
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return missing(context.scene)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return unprepared(context.scene)
 
     def job(self, context: Any) -> Job[PaintFolder]:
         self._scene = context.scene.name  # the window may show another one when the job is done

@@ -66,7 +66,7 @@ def _draw() -> None:
                 _draw_cache(obj, context)
     except Exception:
         _overlay.failed = True
-        _log.exception("The 3D cache cannot be shown in colour in solid shading")
+        _log.exception("The 3D cache cannot be shown in color in solid shading")
 
 
 def _draw_cache(obj: bpy.types.Object, context: Any) -> None:

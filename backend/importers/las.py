@@ -64,9 +64,9 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     if noise:
         gathering.notes.append(f"{noise:,} points classified as noise were left out.")
     if (scale := gathering.scale) != 1 and options.scale is None:
-        gathering.notes.append(f"Its unit is {scale:.10g} m; it was scaled to metres.")
+        gathering.notes.append(f"Its unit is {scale:.10g} m; it was scaled to meters.")
     if shades and not shades.coloured:
-        gathering.notes.append("The file has no colours: the points are shaded by intensity.")
+        gathering.notes.append("The file has no colors: the points are shaded by intensity.")
     return gathering.finish(wanted=True)
 
 

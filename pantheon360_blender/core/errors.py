@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from . import repairs
+
 LONGEST_REASON = 2000
 """Characters kept of an unexpected error: libraries put whole lists of weights into theirs."""
 
@@ -18,7 +20,7 @@ class PantheonError(Exception):
     text: what happened and to which input, one or two sentences.
     advice: what to do; empty where the text says it already.
     code: a short stable slug for programs ("error" where none fits).
-    repair: the id of the operator that repairs it, or None.
+    repair: the id of the operator that repairs it (repairs.py), or None; not given, it follows from the code.
     """
 
     code = "error"
@@ -28,7 +30,7 @@ class PantheonError(Exception):
         self.text = text
         self.advice = advice
         self.code = code or self.code
-        self.repair = repair
+        self.repair = repair or repairs.BY_CODE.get(self.code)
 
 
 class FileError(PantheonError):

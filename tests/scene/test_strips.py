@@ -111,6 +111,43 @@ def test_another_size_gets_a_scene_of_its_own(house: Any, run: Any, shot_scene: 
     assert (first.render.resolution_x, second.render.resolution_x) == (64, 128)
 
 
+def test_a_strip_keeps_what_was_warned_of_while_it_was_painted(
+    house: Any, run: Any, shot_scene: Any, folder: Any
+) -> None:
+    model = {"label": "Tiny", "trained": True}
+    record = {"model": model, "warnings": ["Memory ran out\nonce.", "This model is untrained."]}
+    folder.painting_file.write_text(json.dumps(record))
+    told = ["This model is untrained.", "Frame 3 was painted again."]
+    strip = run(house("scene.shot.strips").deliver(shot_scene, folder, "FRAMES", told))
+    assert strip["pantheon360_warnings"].splitlines() == [
+        "Memory ran out once.",
+        "This model is untrained.",
+        "Frame 3 was painted again.",
+    ]
+
+
+@pytest.mark.parametrize("found", [None, "text", [3, {}], {"a": 1}, []])
+def test_a_strip_without_usable_warnings_has_none(
+    house: Any, run: Any, shot_scene: Any, folder: Any, found: Any
+) -> None:
+    folder.painting_file.write_text(json.dumps({"model": {"label": "Tiny"}, "warnings": found}))
+    assert "pantheon360_warnings" not in deliver(house, run, shot_scene, folder)
+
+
+def test_what_the_backend_warns_of_reaches_the_strip(
+    house: Any, run: Any, shot_scene: Any, folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = house("core.progress").Progress
+
+    def painting(_folder: Any, _python: Any) -> Any:
+        yield progress("Painting", 0, 5, warning="This model is untrained.")
+        yield progress("Painting", 5, 5)
+
+    monkeypatch.setattr(house("scene.app.backend_process"), "run", painting)
+    strip = run(house("scene.shot.shot").finish(shot_scene, folder))
+    assert strip["pantheon360_warnings"] == "This model is untrained."
+
+
 def test_the_strip_knows_its_history(house: Any, run: Any, shot_scene: Any, folder: Any, tmp_path: Path) -> None:
     import bpy
 

@@ -223,7 +223,7 @@ def _not_to_be_had(source: str, download: bool, error: Exception) -> ModelError:
         )
     if type(error).__name__ == "GatedRepoError":
         return ModelError(
-            f"{source} is given only to those who accept its licence.",
+            f"{source} is given only to those who accept its license.",
             advice=f"Accept it on https://huggingface.co/{source}, sign in with `hf auth login`, then try again.",
             code="gated-model",
         )

@@ -288,7 +288,7 @@ def _with_transparency(samples: np.ndarray, header: _Header, palette: bytes, tra
 def _looked_up(indices: np.ndarray, header: _Header, palette: bytes, transparency: bytes) -> np.ndarray:
     colours = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3)
     if not len(colours) or int(indices.max()) >= len(colours):
-        raise ImageError(f"{header.name} is damaged: its palette lacks colours that it uses.", advice=_DAMAGED)
+        raise ImageError(f"{header.name} is damaged: its palette lacks colors that it uses.", advice=_DAMAGED)
     if transparency:
         alpha = np.full(len(colours), 255, np.uint8)
         given = np.frombuffer(transparency, np.uint8)[: len(colours)]

@@ -41,7 +41,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
         if index % 256 == 0:
             yield Progress("Reading poses", index, len(frames))
     if options.scale is None:
-        gathering.notes.append("A transforms.json says nothing of metres: set the scale by two points you know.")
+        gathering.notes.append("A transforms.json says nothing of meters: set the scale by two points you know.")
     flat = sum(not capture.panoramic for capture in captures)
     if flat:
         gathering.notes.append(

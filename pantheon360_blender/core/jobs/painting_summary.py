@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from . import painting_record
 from .job_folder import PaintFolder
@@ -39,9 +40,13 @@ def licence(record: PaintingEntries) -> str:
     return _line(record["model"].get("licence", ""))
 
 
-def warnings(record: PaintingEntries) -> list[str]:
-    """What the painter warned of, each in one line: at most _MOST_WARNINGS, the first ones."""
-    return [_line(text, _LONGEST_WARNING) for text in record.get("warnings", [])[:_MOST_WARNINGS]]
+def warnings(record: PaintingEntries | None, told: Sequence[str] = ()) -> list[str]:
+    """What the painter warned of, each once and in one line: at most _MOST_WARNINGS, the first ones.
+
+    told: warnings of a painter that keeps no record.
+    """
+    recorded = record.get("warnings", []) if record else []
+    return list(dict.fromkeys(_line(text, _LONGEST_WARNING) for text in [*recorded, *told]))[:_MOST_WARNINGS]
 
 
 def _line(text: str, longest: int = _LONGEST_LINE) -> str:

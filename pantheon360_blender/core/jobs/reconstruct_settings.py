@@ -200,14 +200,14 @@ def _flag_error(value: Any) -> str | None:
 
 
 def _metres_error(value: Any) -> str | None:
-    return None if value is None or (is_number(value) and value > 0) else "is not a length in metres"
+    return None if value is None or (is_number(value) and value > 0) else "is not a length in meters"
 
 
 def _distance_error(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 3 or not all(_is_name(name) for name in value[:2]):
-        return "is not two captures and the metres between them"
+        return "is not two captures and the meters between them"
     return "is not between two captures" if value[0] == value[1] else _metres_error(value[2] or -1)
 
 

@@ -69,7 +69,7 @@ def only_channel(image: np.ndarray, name: str) -> np.ndarray:
     shown = image[..., : 1 if image.shape[2] == 2 else 3]
     if (shown != shown[..., :1]).any():
         raise ImageError(
-            f"{name} is a picture in colours, not a depth image.", advice="Export the depth as 16-bit grey."
+            f"{name} is a picture in colors, not a depth image.", advice="Export the depth as 16-bit gray."
         )
     return np.asarray(shown[..., 0])
 

@@ -50,7 +50,7 @@ def estimating(
     Raises PointCloudError where no two captures share enough voxels.
     """
     if not voxel > 0:
-        raise PointCloudError(f"Captures cannot be compared in voxels of {voxel:g} m.", advice="Choose some metres.")
+        raise PointCloudError(f"Captures cannot be compared in voxels of {voxel:g} m.", advice="Choose some meters.")
     count = int(source.max(initial=-1)) + 1
     if count > 1 << _SOURCE:
         raise PointCloudError(

@@ -40,7 +40,7 @@ def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> 
     Raises PointCloudError where a number makes no sense.
     """
     if not strictness > 0 or neighbours < 1:
-        raise PointCloudError(f"Floaters cannot be told by {neighbours} neighbours and {strictness:g} deviations.")
+        raise PointCloudError(f"Floaters cannot be told by {neighbours} neighbors and {strictness:g} deviations.")
     yield Progress("Sorting points")
     sound = np.isfinite(cloud.points).all(axis=1)
     result = ~sound
@@ -120,7 +120,7 @@ def _crowded_beside(points: np.ndarray, radii: np.ndarray, count: int) -> Job[np
     found = np.zeros(len(points), np.uint16)
     for start in range(0, len(points), _BLOCK):
         if start % (_BLOCK << 3) == 0:
-            yield Progress("Counting neighbours", start, len(points))
+            yield Progress("Counting neighbors", start, len(points))
         for step in range(1, min(max(16, 2 * count), 128, len(points) - 1 - start) + 1):
             end = min(start + _BLOCK, len(points) - step)
             here, there = slice(start, end), slice(start + step, end + step)

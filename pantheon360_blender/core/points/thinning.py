@@ -51,7 +51,7 @@ def merging(cloud: PointCloud, size: float, keep: Keep = "mean") -> Job[tuple[Po
     """
     _check(size, keep)
     if not size:
-        raise PointCloudError("Points cannot be thinned by voxels of 0 m.", advice="Give metres.")
+        raise PointCloudError("Points cannot be thinned by voxels of 0 m.", advice="Give meters.")
     sound = np.flatnonzero(np.isfinite(cloud.points).all(axis=1))
     finite = cloud if len(sound) == len(cloud) else cloud.selected(sound)
     yield Progress("Sorting voxels", 0, 3)
@@ -140,7 +140,7 @@ class Thinner:
 
 def _check(size: float, keep: Keep) -> None:
     if not 0 <= size < np.inf or keep not in ("mean", "nearest"):
-        raise PointCloudError(f"Points cannot be thinned by voxels of {size} m ({keep}).", advice="Give metres.")
+        raise PointCloudError(f"Points cannot be thinned by voxels of {size} m ({keep}).", advice="Give meters.")
 
 
 def _first_size(points: np.ndarray, limit: int) -> float:

@@ -358,7 +358,7 @@ def _checked_points(points: np.ndarray, colours: np.ndarray) -> tuple[np.ndarray
         raise PointCloudError(f"Points have shape {points.shape}; (N, 3) is wanted.")
     if colours.shape != points.shape or colours.dtype != np.uint8:
         raise PointCloudError(
-            f"Colours are {colours.dtype} {colours.shape} beside {len(points)} points; (N, 3) uint8 is wanted."
+            f"Colors are {colours.dtype} {colours.shape} beside {len(points)} points; (N, 3) uint8 is wanted."
         )
     if len(points) >= 1 << 31:
         raise PointCloudError(f"{len(points)} points are more than one frame can index (2^31).")

@@ -48,4 +48,4 @@ def _items(found: Iterable[Plugin]) -> list[Item]:
 
 
 def _description(plugin: Plugin) -> str:
-    return f"{plugin.summary}. License of the weights: {plugin.license}" if plugin.license else plugin.summary
+    return f"{plugin.summary}; license of the weights: {plugin.license}" if plugin.license else plugin.summary

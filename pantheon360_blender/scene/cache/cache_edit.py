@@ -186,7 +186,7 @@ def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool
 
 def _matched(name: str, source: np.ndarray, matching: Job[ColourMatch]) -> Job[ColourMatch]:
     match = yield from matching
-    yield Progress("Storing colours")
+    yield Progress("Storing colors")
     gains = np.concatenate([match.gains, np.ones((1, 3))]).astype(np.float32)  # the last row: unknown, -1
     _multiply(_still(name, len(source)), gains[np.where(source < 0, -1, source)])
     return match
@@ -197,7 +197,7 @@ def restore_colours(obj: bpy.types.Object) -> None:
     cache_objects.refuse_unchangeable(obj)
     gain = _gain(obj)
     if gain is None:
-        raise CacheError(f"The colours of {obj.name} were not matched.")
+        raise CacheError(f"The colors of {obj.name} were not matched.")
     _multiply(obj, 1.0 / gain)
     mesh: Any = obj.data
     mesh.attributes.remove(mesh.attributes[GAIN])

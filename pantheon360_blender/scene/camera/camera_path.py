@@ -11,6 +11,7 @@ from typing import TypeVar
 import bpy
 import numpy as np
 
+from ...core import repairs
 from ...core.errors import RenderError
 from ...core.panorama import cameras
 from ...core.progress import Job, Progress
@@ -122,6 +123,6 @@ def _camera(scene: bpy.types.Scene) -> bpy.types.Object:
             f"Scene {scene.name} has no camera.",
             advice="Add one and animate it, or let Set Path Ends make one.",
             code="no-camera",
-            repair="pantheon360.set_path_ends",
+            repair=repairs.SET_PATH_ENDS,
         )
     return scene.camera

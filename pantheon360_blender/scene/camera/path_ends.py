@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 from mathutils import Euler, Matrix, Quaternion, Vector
 
+from ...core import repairs
 from ...core.errors import CaptureError, RenderError
 from ..app import access
 from ..captures import capture_objects
@@ -60,7 +61,7 @@ def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
         raise CaptureError(
             f"Scene {scene.name} has no captures.",
             advice="Import 360° photographs first.",
-            repair="pantheon360.import_captures",
+            repair=repairs.IMPORT_CAPTURES,
         )
     if settings.start_capture is None and settings.end_capture is None:
         settings.start_capture, settings.end_capture = there[0], there[-1]

@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ...core import repairs
 from ...core.errors import PoseError
 from ...core.panorama import cameras
 from ..app import access
@@ -31,7 +32,11 @@ def level(scene: bpy.types.Scene) -> float:
     depsgraph = access.evaluated(scene)
     poses = [capture_objects.pose(obj, depsgraph) for obj in capture_objects.in_scene(scene)]
     if not poses:
-        raise PoseError("The scene has no capture to be levelled by.", advice="Import 360° photographs first.")
+        raise PoseError(
+            "The scene has no capture to be leveled by.",
+            advice="Import 360° photographs first.",
+            repair=repairs.IMPORT_CAPTURES,
+        )
     up = np.mean([pose[:3, 1] for pose in poses], axis=0)
     if np.linalg.norm(up) < 0.1:
         raise PoseError("The captures do not agree which way is up.", advice="Level them one by one first.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ...core import repairs
 from ...core.errors import CacheError, CaptureError
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
@@ -15,6 +16,7 @@ from ...core.render import splatting
 from ..app import access
 from ..cache import cache_objects
 from ..captures import capture_objects
+from ..sources import projection
 
 CAPTURE_WIDTH = 2048
 """Captures wider than this gain the draft nothing: they are reduced to it when loaded."""
@@ -29,10 +31,11 @@ def points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """The scene's cache points, world coordinates. Raises CacheError where there are none."""
     cloud = cache_objects.evaluated_points(depsgraph)
     if not len(cloud.points):
+        scene = access.scene_of(depsgraph)
         raise CacheError(
-            f"The 3D cache of scene {access.scene_of(depsgraph).name} has no visible points.",
-            advice="Project the captures onto geometry, or make the cache object visible.",
-            repair="pantheon360.project_captures",
+            f"The 3D cache of scene {scene.name} has no visible points.",
+            advice="Make the cache object visible, or build or project one.",
+            repair=projection.cache_repair(scene),
         )
     return cloud
 
@@ -54,7 +57,7 @@ def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) 
         raise CaptureError(
             f"Scene {scene.name} has no captures.",
             advice="Import 360° photographs first.",
-            repair="pantheon360.import_captures",
+            repair=repairs.IMPORT_CAPTURES,
         )
     return _CAPTURES.of(objects, depsgraph, width)
 

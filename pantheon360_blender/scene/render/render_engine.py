@@ -13,6 +13,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ...core import repairs
 from ...core.errors import PantheonError, RenderError
 from ...core.panorama.capture import Capture
 from ...core.render import splatting
@@ -116,6 +117,7 @@ def panorama_width(scene: bpy.types.Scene) -> int:
             f"The resolution is {width} x {height}; a panorama is twice as wide as high.",
             advice=f"Set it to {2 * max(height, 1)} x {max(height, 1)} in the Output properties.",
             code="not-2-to-1",
+            repair=repairs.SET_UP_RENDERING,
         )
     return width
 

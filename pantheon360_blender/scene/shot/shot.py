@@ -16,7 +16,7 @@ from ...core.jobs.job import Anchor, PaintJob
 from ...core.jobs.job_folder import JobFolder, PaintFolder
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Notices, Progress, observed
 from ...core.render import splatting
 from ..app import access, backend_process, paths, preferences, software
 from ..app.paths import _absolute, jobs_root, shot_name
@@ -70,10 +70,10 @@ def finish(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = Non
 
     resume: as `paint`'s. Returns the strip.
     """
-    name = scene.name
-    yield from paint(folder, resume=resume)
+    name, notices = scene.name, Notices()
+    yield from observed(paint(folder, resume=resume), notices)
     with _frames_kept(folder, resume):
-        strip = yield from strips.deliver(access.scene_named(name), folder, source)
+        strip = yield from strips.deliver(access.scene_named(name), folder, source, notices.warnings)
     scene = access.scene_named(name)
     if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
         del scene[UNFINISHED]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,15 @@ CHANNELS = 128
 VIDEO_NAME = "video.mp4"
 
 
-def deliver(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = None) -> Job[Any]:
+def deliver(
+    scene: bpy.types.Scene, folder: PaintFolder, source: str | None = None, warnings: Sequence[str] = ()
+) -> Job[Any]:
     """Put a finished job's frames into the results scene as a strip that covers the frames they were made for.
 
     source: "FRAMES" for the lossless PNG frames, "VIDEO" for one MP4 tagged as 360° made from them; None takes the
-    scene's setting. With a frame step each image stays for the frames up to the next one, so that the strip runs
-    in time with the scene. It goes on the lowest channel that is free there: nothing is overwritten.
+    scene's setting. warnings: what the painter warned of, besides what its record tells. With a frame step each image
+    stays for the frames up to the next one, so that the strip runs in time with the scene. It goes on the lowest
+    channel that is free there: nothing is overwritten.
     Returns the strip, which carries its whole provenance as custom properties (see `provenance`).
     Raises JobError where frames are missing, RenderError where the encoder fails or no channel is free.
     """
@@ -58,7 +62,7 @@ def deliver(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = No
         frames = [folder.frame_file(frame) for frame in job.frames]
         strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     _make_relative(strip)
-    for key, value in provenance(folder).items():
+    for key, value in provenance(folder, warnings).items():
         strip[key] = value
     _show_range(results, start, end)
     versions.show_in_sequencer(bpy.context, results)
@@ -105,10 +109,11 @@ def free_channel(scene: bpy.types.Scene, start: int, end: int) -> int:
     )
 
 
-def provenance(folder: PaintFolder) -> dict[str, Any]:
+def provenance(folder: PaintFolder, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """What made a strip, as custom properties: JSON for programs, a few plain values for people.
 
-    The job's folder is relative to the .blend where both lie on one drive, so that they can be moved together.
+    Warnings, those given and those of the painter's record, stand a line each. The job's folder is relative to the
+    .blend where both lie on one drive, so that they can be moved together.
     """
     job = folder.job
     record = painting_summary.read(folder)
@@ -118,6 +123,7 @@ def provenance(folder: PaintFolder) -> dict[str, Any]:
         "pantheon360_painter": f"{job.painter}: {painting_summary.label(record)}" if record else job.painter,
         "pantheon360_licence": painting_summary.licence(record) if record else "",
         "pantheon360_seed": job.seed,
+        "pantheon360_warnings": "\n".join(painting_summary.warnings(record, warnings)),
         "spherical": "equirectangular",
     }
     return {key: value for key, value in values.items() if value}

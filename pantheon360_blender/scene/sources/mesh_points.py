@@ -151,5 +151,5 @@ def _as_seen(scene_name: str, cloud: PointCloud, wanted: np.ndarray, corners: np
 def _told(cloud: PointCloud, count: int) -> str:
     seen = 0 if cloud.source is None else int((cloud.source >= 0).sum())
     meshes = "1 mesh" if count == 1 else f"{count} meshes"
-    colours = f", {seen:,} of them in the colours of captures" if seen else ""
+    colours = f", {seen:,} of them in the colors of captures" if seen else ""
     return f"{len(cloud):,} points of {meshes}{colours}"

@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 from mathutils.bvhtree import BVHTree
 
+from ...core import repairs
 from ...core.errors import CacheError, CaptureError
 from ...core.panorama import equirectangular
 from ...core.panorama.capture import Capture
@@ -63,6 +64,11 @@ def geometry_in(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return sorted(found, key=lambda obj: obj.name)
 
 
+def cache_repair(scene: bpy.types.Scene) -> str:
+    """What makes the scene a 3D cache: an artist with geometry to project onto means to project."""
+    return repairs.PROJECT_CAPTURES if geometry_in(scene) else repairs.BUILD_CACHE
+
+
 def project(
     scene: bpy.types.Scene,
     depsgraph: bpy.types.Depsgraph,
@@ -80,14 +86,14 @@ def project(
     names = [obj.name for obj in capture_objects.in_scene(scene)]
     if not names:
         raise CaptureError(
-            "The scene has no capture.", advice="Import a 360° photograph first.", repair="pantheon360.import_captures"
+            "The scene has no capture.", advice="Import a 360° photograph first.", repair=repairs.IMPORT_CAPTURES
         )
     chosen = geometry_in(scene) if meshes is None else list(meshes)
     if not chosen:
         raise CacheError(
             "There is no geometry to project onto.",
             advice="Make a proxy, or mark meshes as projection geometry.",
-            repair="pantheon360.make_proxy",
+            repair=repairs.MAKE_PROXY,
         )
     triangles = world_triangles(chosen, depsgraph)
     poses = [capture_objects.pose(scene.objects[name], depsgraph) for name in names]

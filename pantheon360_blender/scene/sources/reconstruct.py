@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core import geography
+from ...core import geography, repairs
 from ...core.errors import CaptureError, PantheonError
 from ...core.formats import panorama_metadata
 from ...core.jobs import reconstruct_settings as results
@@ -24,6 +24,7 @@ from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettin
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
 from ..app import access, backend_process, paths, preferences, software
+from ..app.disabled_reason import DisabledReason
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_objects import FOLDER, REPORT
 from ..captures import capture_objects, images
@@ -66,16 +67,17 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     return deliver(access.scene_named(name), folder)
 
 
-def refusal(scene: bpy.types.Scene) -> str:
-    """Why a cache cannot be built, or empty."""
+def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
+    """Why a cache cannot be built, or None."""
     found = len(capture_objects.in_scene(scene))
     chosen = access.of_scene(scene)
     if not found:
-        return "Import 360° captures first"
+        return DisabledReason("Import 360° captures first", repairs.IMPORT_CAPTURES)
     alone = chosen.reconstruction_poses == "SOLVE" or chosen.reconstruction_dense in ("SWEEP", "NONE")
     if found == 1 and alone:
-        return "One capture alone tells no depth: add another, or project it onto geometry"
-    return ""
+        text = "One capture alone tells no depth: add another, or project it onto geometry"
+        return DisabledReason(text, repairs.IMPORT_CAPTURES)
+    return None
 
 
 # Out
@@ -96,6 +98,7 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
         raise CaptureError(
             f"{len(objects)} captures are too few to tell depth from.",
             advice="Import another capture of the place, or project one onto geometry.",
+            repair=repairs.IMPORT_CAPTURES,
         )
     folder = ReconstructFolder.new(root or paths.jobs_root(scene), f"{paths.shot_name(scene)}-cache")
     try:
