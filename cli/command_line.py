@@ -30,7 +30,7 @@ from ..pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder
 from ..pantheon360_blender.core.panorama.depth_image import MEASURES
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.version import EXTENSION_ROOT
-from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app import access, plugin_items
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
@@ -435,7 +435,8 @@ def _parser() -> argparse.ArgumentParser:
     add("geometry", geometry, of_blend, shooting)
     generating = add("generate", generate, of_blend, saving, shooting)
     generating.add_argument("--seed", help="64-bit number; by default the scene's")
-    generating.add_argument("--painter", help="by default the scene's")
+    painters = list(plugin_items.painter_plugins())
+    generating.add_argument("--painter", type=str.lower, choices=painters, help="by default the scene's")
     painting = generating.add_argument_group("diffusion painter", "its settings; by default the scene's")
     generating.formatter_class = argparse.RawDescriptionHelpFormatter
     generating.epilog = _settings_help()

@@ -131,7 +131,7 @@ def test_the_diffusion_painters_settings_go_into_the_job(
     [
         (["--set", "stepz=3"], "there is no setting 'stepz'; there are: model, steps"),
         (["--set", "steps=0"], "steps is not a whole number from 1 to 1000"),
-        (["--set", "roll=half"], "roll is 'half', known are: none, quarter, random"),
+        (["--set", "roll=half"], "roll is not one of: none, quarter, random"),
         (["--set", "steps"], "'steps' is not KEY=VALUE"),
         (["--set", "circular=yes"], "circular is neither true nor false"),
     ],

@@ -69,5 +69,5 @@ def _model_error(model: dict[str, Any]) -> str | None:
     if not isinstance(model.get("label"), str) or not model["label"].strip():
         return "has a model without a label"
     if not isinstance(model.get("licence", ""), str) or not isinstance(model.get("trained", True), bool):
-        return "has a model whose licence is no text, or that is neither trained nor untrained"
+        return "has a model whose license is no text, or that is neither trained nor untrained"
     return None

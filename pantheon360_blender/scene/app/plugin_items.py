@@ -27,9 +27,15 @@ _WITHOUT_MODEL = (
 
 
 @functools.cache
+def painter_plugins() -> dict[str, Plugin]:
+    """Every painter by its name in a job."""
+    return plugins.find(plugins.PAINTERS, _tell)
+
+
+@functools.cache
 def painters() -> list[Item]:
     """Every painter. In lower case, an identifier is the painter's name in a job."""
-    return _items(plugins.find(plugins.PAINTERS, _tell).values())
+    return _items(painter_plugins().values())
 
 
 @functools.cache

@@ -10,11 +10,11 @@ import bpy
 from ...core import repairs
 from ...core.errors import JobError
 from ...core.jobs import model_places, paint_settings
-from ..app import preferences
+from ..app import plugin_items, preferences
 from ..app.disabled_reason import DisabledReason
 from . import diffusion_settings, models
 
-DIFFUSION = "diffusion"
+DIFFUSION = paint_settings.SETTINGS_KEY
 """The diffusion painter's name in a job, and of its settings there."""
 
 
@@ -42,10 +42,13 @@ def settings(scene: bpy.types.Scene, painter: str, changes: Mapping[str, Any] | 
     """A painter's part of a job's settings: {"diffusion": {...}}, or {} of one without settings.
 
     painter: its name in a job. changes: settings that go before the scene's; None leaves one to the model.
-    Raises JobError where the painter has no such settings, or no model is named.
+    Raises JobError if there is no such painter, it has no such settings, or no model is named.
     """
     changes = changes or {}
-    if painter != DIFFUSION:
+    known = plugin_items.painter_plugins()
+    if painter not in known:
+        raise JobError(f"There is no painter {painter!r}.", advice=f"Choose one of: {', '.join(known)}.")
+    if known[painter].settings != DIFFUSION:
         if changes:
             raise JobError(
                 f"{', '.join(changes)}: these are settings of the diffusion painter, and the painter is {painter}.",
