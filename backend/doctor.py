@@ -40,7 +40,7 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Package:
-    """A package a painter needs; version is None where it is missing, get is how to install it."""
+    """A package a painter needs; version is None if it is missing, get is how to install it."""
 
     package: str
     purpose: str

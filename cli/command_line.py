@@ -209,7 +209,7 @@ def _with_captures(
 ) -> list[tuple[bpy.types.Object, Path]]:
     """Depth images and their captures: those named, else those that came with them, else the scene's by name.
 
-    Raises CaptureError where there are not as many captures as depth images, or one is not there.
+    Raises CaptureError if there are not as many captures as depth images, or one is not there.
     """
     there = {obj.name: obj for obj in capture_objects.in_scene(scene)}
     wanted = named or new or list(there)
@@ -343,7 +343,7 @@ def _save(blend: Path) -> Path:
 def frame_list(text: str) -> list[int]:
     """Frames written as 1-49, 1-49x2, 5, -10--1 or several of these with commas, in ascending order.
 
-    Raises argparse.ArgumentTypeError where it is anything else.
+    Raises argparse.ArgumentTypeError if it is anything else.
     """
     frames: set[int] = set()
     for part in text.split(","):

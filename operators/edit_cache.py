@@ -27,7 +27,7 @@ def _sides() -> Any:
 
 
 def _cache(context: Any) -> bpy.types.Object:
-    """The active 3D cache, or else the scene's. Raises CacheError where there is none."""
+    """The active 3D cache, or else the scene's. Raises CacheError if there is none."""
     obj = cache_edit.chosen(context.scene, context.object)
     if obj is None:
         raise CacheError("The scene has no 3D cache.", advice="Build or project one.")
@@ -57,7 +57,7 @@ class EditOperator(base.ImmediateOperator):
 
 
 class EditJobOperator(JobOperator):
-    """An edit of the cache that takes seconds where it is large. A subclass defines `edit` and may define `done`."""
+    """An edit of the cache that takes seconds if it is large. A subclass defines `edit` and may define `done`."""
 
     bl_options = {"REGISTER", "UNDO"}
     left = NOTHING_CHANGED

@@ -1,4 +1,4 @@
-"""Generate: from the scene to a strip in the sequencer; and going on where that was interrupted."""
+"""Generate: from the scene to a strip in the sequencer; and going on if that was interrupted."""
 
 from __future__ import annotations
 

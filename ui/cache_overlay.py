@@ -100,7 +100,7 @@ def _eye(view: Any, matrix: Matrix) -> Vector:
 
 
 def _batch(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Any:
-    """The object's points on the graphics card, or None where it has none."""
+    """The object's points on the graphics card, or None if it has none."""
     if _overlay.batches is None:
         _overlay.batches = {}
     key = obj.session_uid

@@ -71,7 +71,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
 
 
 class _Shades:
-    """Colours as bytes: of 16 bits, of 8 where the first points need no more, or of intensity where there are none."""
+    """Colours as bytes: of 16 bits, of 8 where the first points need no more, or of intensity if there are none."""
 
     def __init__(self, first: Any) -> None:
         self.coloured = {"red", "green", "blue"} <= set(first.point_format.dimension_names)
@@ -91,7 +91,7 @@ class _Shades:
 
 
 def _unit(header: Any, path: Path) -> float:
-    """Metres of a unit of the coordinates by the reference system, 1 where it says nothing.
+    """Metres of a unit of the coordinates by the reference system, 1 if it says nothing.
 
     Raises SourceError for degrees, which make no shape. Sources: OGC 01-009 (WKT); OGC GeoTIFF 1.1, keys 1024 and 3076.
     """
@@ -170,7 +170,7 @@ def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int,
 
 
 def _check_chunks(file: BinaryIO, path: Path, offset: int, count: int, chunk: int) -> int:
-    """Check how many chunks the table at a LAZ file's end claims: lazrs ends the process where memory runs out.
+    """Check how many chunks the table at a LAZ file's end claims: lazrs ends the process if memory runs out.
 
     Returns where the table lies.
     """

@@ -1,6 +1,6 @@
 """A job of kind "reconstruct": captures in, poses, range maps and one point cloud out, stage by stage.
 
-Each stage leaves files in the job folder and is skipped where they are whole, so that a job that was interrupted goes
+Each stage leaves files in the job folder and is skipped if they are whole, so that a job that was interrupted goes
 on where it stopped. This module imports numpy alone: what a stage needs beyond that is looked for before it begins.
 """
 
@@ -42,8 +42,8 @@ def run(folder: ReconstructFolder) -> progress.Job[None]:
     """Do what is missing of a job: `poses.json`, `depth/*.npz`, `cache.npz` and `report.json`.
 
     Yields progress; closing the generator stops it within a step, and finished stages are kept.
-    Raises BackendError where packages are missing, with how to get them; CaptureError where the captures cannot be
-    reconstructed; JobError where an input is damaged.
+    Raises BackendError if packages are missing, with how to get them; CaptureError if the captures cannot be
+    reconstructed; JobError if an input is damaged.
     """
     settings = ReconstructionSettings.from_json(folder.job.settings)
     require_packages(settings, folder)
@@ -115,7 +115,7 @@ def how_to_get(packages: Sequence[str]) -> str:
 
 
 def _reconstructor(name: str) -> Any:
-    """A learned reconstructor by its name. Raises BackendError where there is none."""
+    """A learned reconstructor by its name. Raises BackendError if there is none."""
     from . import reconstructors
 
     return reconstructors.named(name)
@@ -267,7 +267,7 @@ def _cloud(
     captures: Sequence[Capture],
     maps: Sequence[DepthMap | None],
 ) -> progress.Job[PointCloud]:
-    """The one cloud, written to `cache.npz`. Raises CaptureError where no point is left."""
+    """The one cloud, written to `cache.npz`. Raises CaptureError if no point is left."""
     if settings.dense == results.NONE:
         sparse = _stored_sparse(folder)
         cloud = sparse if sparse is not None else PointCloud.empty()
@@ -321,7 +321,7 @@ def _store_maps(folder: ReconstructFolder, maps: dict[int, DepthMap | None]) -> 
 
 
 def _stored_maps(folder: ReconstructFolder, which: Sequence[int]) -> dict[int, DepthMap | None] | None:
-    """The maps of these captures, None where one is missing or damaged."""
+    """The maps of these captures, None if one is missing or damaged."""
     maps: dict[int, DepthMap | None] = {}
     for index in which:
         maps[index] = depth_map.read(_depth_file(folder, index))

@@ -9,7 +9,7 @@ LONGEST_REASON = 2000
 
 
 def reason(error: BaseException) -> str:
-    """Kind and text of an error that nobody foresaw, for a person to read; cut where it is very long."""
+    """Kind and text of an error that nobody foresaw, for a person to read; cut if it is very long."""
     text = f"{type(error).__name__}: {error}"
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."
 
@@ -18,7 +18,7 @@ class PantheonError(Exception):
     """A failure explained to the person who caused or met it.
 
     text: what happened and to which input, one or two sentences.
-    advice: what to do; empty where the text says it already.
+    advice: what to do; empty if the text says it already.
     code: a short stable slug for programs ("error" where none fits).
     repair: the id of the operator that repairs it (repairs.py), or None; not given, it follows from the code.
     """

@@ -22,7 +22,7 @@ from .model_folder import ModelFolder
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the store. folder: None where it cannot be used; problem: why, for people."""
+    """A model of the store. folder: None if it cannot be used; problem: why, for people."""
 
     name: str
     path: Path
@@ -48,7 +48,7 @@ def entries() -> list[Entry]:
 
 
 def find(model: str | Path) -> ModelFolder:
-    """A model by its name in the store, its folder, or its hub id where it was downloaded before. Goes to no network.
+    """A model by its name in the store, its folder, or its hub id if it was downloaded before. Goes to no network.
 
     Raises ModelError.
     """

@@ -239,7 +239,7 @@ def _digest(path: str) -> str:
 
 
 def _numbered(job: Job[Result], index: int, total: int) -> Job[Result]:
-    """A segment's job, its phases named after it where there are several."""
+    """A segment's job, its phases named after it if there are several."""
     named = f", clip {index + 1} of {total}" if total > 1 else ""
     return map_progress(job, lambda step: (replace(step, phase=step.phase + named),))
 

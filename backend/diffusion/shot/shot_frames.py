@@ -41,7 +41,7 @@ class ShotFrames:
     def write(self, index: int, images: np.ndarray) -> Job[None]:
         """Write a segment's frames that are not finished. images: (F, H, W, 3) uint8, all it painted.
 
-        Raises FileError where they cannot be written, JobError where geometry is missing.
+        Raises FileError if they cannot be written, JobError if geometry is missing.
         """
         trajectory, missing = self._trajectory, self.missing(index)
         first = trajectory.segments[index].first

@@ -49,7 +49,7 @@ class Trajectory:
     def clip(self, segment: Segment, start: np.ndarray | None = None) -> Job[Clip]:
         """What is known of a segment's frames.
 
-        start: (H, W, 3) uint8, the segment's first frame where it was painted before; captures come first.
+        start: (H, W, 3) uint8, the segment's first frame if it was painted before; captures come first.
         Raises JobError.
         """
         geometry: list[GeometryFrame] = []

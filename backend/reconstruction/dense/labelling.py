@@ -46,7 +46,7 @@ def objections(
     """What the other panoramas have against each plane at each pixel, (H, W, P) float32; 0 where inactive.
 
     faces, focal: the pixels' own cube map. rays: (H, W, 3); active: (H, W) bool. sources: S of them.
-    seen: (S, H, W) inverse range of what each source surely sees, 0 where it is not sure. planes: (P, 3) float32, see
+    seen: (S, H, W) inverse range of what each source surely sees, 0 if it is not sure. planes: (P, 3) float32, see
     `matching`. allowed: (H, W, P) bool, where a plane competes at all. stride: pixels between samples of a patch.
     """
     height, width = active.shape

@@ -33,7 +33,7 @@ def write(path: Path, image: np.ndarray) -> None:
 
     image: (H, W) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB or (H, W, 4) RGBA, alpha not premultiplied; uint8 or
     uint16.
-    Raises ImageError where the array is no such image, FileError where the file cannot be written.
+    Raises ImageError if the array is no such image, FileError if the file cannot be written.
     """
     files.write_bytes(Path(path), encode(image))
 
@@ -41,7 +41,7 @@ def write(path: Path, image: np.ndarray) -> None:
 def read(path: Path) -> np.ndarray:
     """Pixels of a PNG file: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), uint8 or uint16, as decode gives them.
 
-    Raises FileError where the file cannot be read, ImageError where it is damaged or of an unsupported kind.
+    Raises FileError if the file cannot be read, ImageError if it is damaged or of an unsupported kind.
     """
     try:
         data = Path(path).read_bytes()
@@ -85,7 +85,7 @@ def decode(data: bytes, name: str = "The image") -> np.ndarray:
     Returns (H, W) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB or (H, W, 4) RGBA; uint16 for 16 bits, else uint8:
     1, 2 and 4 bit greys are stretched to 0..255, palettes become colours, a transparent colour becomes alpha. Stored
     values are returned as they are; gamma and colour profiles are not applied.
-    Raises ImageError where it is damaged, cut short, or interlaced. Memory is bounded by the file's own size.
+    Raises ImageError if it is damaged, cut short, or interlaced. Memory is bounded by the file's own size.
     """
     header = _Header.parse(data, name)
     palette = transparency = b""

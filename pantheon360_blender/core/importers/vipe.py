@@ -116,7 +116,7 @@ def _add_frames(
 def _pictures(
     clip: _Clip, frames: dict[int, np.ndarray], options: Options, gathering: Gathering
 ) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Yield each frame's index with its picture, None where the video is missing, shorter, or cannot be read here."""
+    """Yield each frame's index with its picture, None if the video is missing, shorter, or cannot be read here."""
     left = set(frames)
     if clip.video.is_file() and options.decoders.video is not None:
         for index, picture in enumerate(options.decoders.video(clip.video)):

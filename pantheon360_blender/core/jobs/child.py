@@ -97,7 +97,7 @@ class ChildProcess:
     # Life
 
     def start(self) -> None:
-        """Start the child. Raises BackendError where there is no interpreter or it cannot be started."""
+        """Start the child. Raises BackendError if there is no interpreter or it cannot be started."""
         interpreter = self.python or own_python()
         command = [str(interpreter), "-B", "-X", "utf8", "-u", "-m", *self.module]
         try:
@@ -140,14 +140,14 @@ class ChildProcess:
         return self._child.pid if self._child else None
 
     def wait_for_hello(self, timeout: float = HELLO_TIMEOUT) -> messages.Hello:
-        """Block until the backend has greeted. Raises BackendError where it does not, or speaks another version."""
+        """Block until the backend has greeted. Raises BackendError if it does not, or speaks another version."""
         while self.hello is None:
             self.await_hello(timeout)
             time.sleep(0.005)
         return self.hello
 
     def await_hello(self, timeout: float = HELLO_TIMEOUT) -> None:
-        """Look for the greeting without blocking. Raises BackendError where it is overdue or wrong."""
+        """Look for the greeting without blocking. Raises BackendError if it is overdue or wrong."""
         self._collect()
         if self.hello is None and time.monotonic() - self._started > timeout:
             self.stop(grace=0)
@@ -191,7 +191,7 @@ class ChildProcess:
     def receive(self, job: str | None = None) -> list[Message]:
         """What has arrived, without blocking: for one job (with what is for nobody), or all of it.
 
-        Raises BackendError, explained, where the child is dead and everything it said has been handed out, or where it
+        Raises BackendError, explained, if the child is dead and everything it said has been handed out, or where it
         breaks the protocol.
         """
         self._collect()
@@ -334,7 +334,7 @@ def own_python() -> Path:
     """The interpreter of this Blender.
 
     `sys.executable` may be Blender itself where a distribution builds it against the system's Python.
-    Raises BackendError where none is found.
+    Raises BackendError if none is found.
     """
     if sys.executable and "python" in Path(sys.executable).name.lower():
         return Path(sys.executable)

@@ -140,7 +140,7 @@ class JobFolder(Generic[AnyJob]):
         return self.path / "log.txt"
 
     def inside(self, relative: str) -> Path:
-        """The file at a relative path of `job.json`. Raises JobError where links lead it out of the folder."""
+        """The file at a relative path of `job.json`. Raises JobError if links lead it out of the folder."""
         path = self.path / relative
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise JobError(
@@ -168,7 +168,7 @@ class JobFolder(Generic[AnyJob]):
     def read_capture(self, entry: CaptureEntry) -> Capture:
         """One of `job.captures`.
 
-        Raises JobError where a file is missing or damaged, CaptureError where shapes do not fit.
+        Raises JobError if a file is missing or damaged, CaptureError if shapes do not fit.
         """
         image = self._read_image(self.inside(entry["image"]))
         valid = None
@@ -319,7 +319,7 @@ class PaintFolder(JobFolder[PaintJob]):
         self._write_input(self._geometry(kind, frame, "png"), png.encode(geometry.rgba()))
 
     def read_geometry(self, kind: Kind, frame: int) -> GeometryFrame:
-        """Read a rendered frame back; source is -1 everywhere. Raises JobError where it is missing or damaged."""
+        """Read a rendered frame back; source is -1 everywhere. Raises JobError if it is missing or damaged."""
         image = self._read_image(self._geometry(kind, frame, "png"))
         width, height = self.job.size
         if image.shape != (height, width, 4) or image.dtype != np.uint8:
@@ -337,7 +337,7 @@ class PaintFolder(JobFolder[PaintJob]):
 
     def read_surfaces(self, frame: int) -> GeometryFrame:
         """What is known of a frame's surfaces, as `read_geometry`: footprint splats, which leave fewer holes than one
-        pixel a point, where the folder has them.
+        pixel a point, if the folder has them.
         """
         return self.read_geometry("footprint" if self.footprint_file(frame).exists() else "geometry", frame)
 
@@ -356,7 +356,7 @@ class PaintFolder(JobFolder[PaintJob]):
     def write_frame(self, frame: int, image: np.ndarray) -> None:
         """Write a finished panorama, (H, W, 3) uint8 sRGB of the job's size.
 
-        Raises ValueError where it is of another size or type, FileError where it cannot be written.
+        Raises ValueError if it is of another size or type, FileError if it cannot be written.
         """
         width, height = self.job.size
         if image.shape != (height, width, 3) or image.dtype != np.uint8:

@@ -85,7 +85,7 @@ class Session:
                 return step
 
     def end(self, reason: str = "") -> None:
-        """Close the job, remove the timer and clear the panel; nothing where that is done already."""
+        """Close the job, remove the timer and clear the panel; nothing if that is done already."""
         if not self.active:
             return
         _running.remove(self)

@@ -29,7 +29,7 @@ def show(path: str) -> None:
 
 
 def icon() -> int:
-    """The newest picture's icon; 0 where there is none."""
+    """The newest picture's icon; 0 if there is none."""
     preview = _collection.get(_NAME) if _collection is not None else None
     return int(preview.icon_id) if preview is not None else 0
 

@@ -83,7 +83,7 @@ def store(scene: bpy.types.Scene, checked: Checked) -> None:
 
 
 def stored(scene: bpy.types.Scene) -> Checked | None:
-    """The last check of a scene; None where there is none that this version understands."""
+    """The last check of a scene; None if there is none that this version understands."""
     kept: Any = scene.get(KEY)
     try:
         if kept is None or kept["version"] != _VERSION:

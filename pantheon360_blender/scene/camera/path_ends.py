@@ -28,8 +28,8 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int
     camera's own rotation mode. Without it the camera's rotation, keyframed or not, is left as it is. Parents of the
     camera are honoured. A scene without a camera gets one, level, looking along the way.
     warn: told where the keyframes have no effect, for constraints or drivers hold the camera elsewhere.
-    Returns the frames that got keyframes. Raises CaptureError where the scene has no capture to go to, RenderError
-    where the camera is linked from another file.
+    Returns the frames that got keyframes. Raises CaptureError if the scene has no capture to go to, RenderError
+    if the camera is linked from another file.
     """
     ends = _ends(scene)
     _refuse_linked(scene.camera)

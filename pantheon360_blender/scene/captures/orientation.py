@@ -1,6 +1,6 @@
 """Up axis, ground and scale of a place: one similarity moves its captures, its 3D cache and its proxy together.
 
-The camera and everything else of the artist's stay where they are.
+The camera and everything else of the artist's stay if they are.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def level(scene: bpy.types.Scene) -> float:
 def scale(scene: bpy.types.Scene, first: np.ndarray, second: np.ndarray, distance: float) -> float:
     """Scale the place about `first` so that two points, (3,) metres, world, come to be `distance` metres apart.
 
-    Returns the factor. Raises PoseError where the points coincide, or the distance is none.
+    Returns the factor. Raises PoseError if the points coincide, or the distance is none.
     """
     apart = float(np.linalg.norm(np.asarray(second, np.float64) - first))
     if not apart > 1e-9 or not 0 < distance < np.inf:
@@ -63,7 +63,7 @@ def floor(scene: bpy.types.Scene, points: np.ndarray) -> float:
     """Turn and lift the place so that the plane through points, (N, 3) metres, world, becomes z = 0.
 
     Points off the plane that most of them lie on, such as a kerb's, lose their say. The captures, or else the scene's
-    upper half, are above it. Returns the angle turned by, radians. Raises PoseError where the points tell no plane.
+    upper half, are above it. Returns the angle turned by, radians. Raises PoseError if the points tell no plane.
     """
     middle, normal = plane(points)
     depsgraph = access.evaluated(scene)
@@ -80,7 +80,7 @@ def floor(scene: bpy.types.Scene, points: np.ndarray) -> float:
 def plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fit a plane to (N, 3) points: a point on it and its unit normal, (3,) float64.
 
-    Least squares, reweighted by the residual so that outliers lose their say. Raises PoseError where fewer than three
+    Least squares, reweighted by the residual so that outliers lose their say. Raises PoseError if fewer than three
     are given, or all lie on a line.
     """
     points = np.asarray(points, np.float64)
@@ -123,7 +123,7 @@ def move(scene: bpy.types.Scene, matrix: np.ndarray) -> list[bpy.types.Object]:
 
 
 def held(scene: bpy.types.Scene) -> list[str]:
-    """Names of the place's objects that keyframes, drivers or constraints hold where they are."""
+    """Names of the place's objects that keyframes, drivers or constraints hold if they are."""
     return [obj.name for obj in scene.objects if _belongs(obj) and _is_held(obj)]
 
 

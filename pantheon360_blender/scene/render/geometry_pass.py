@@ -28,7 +28,7 @@ def even_width(width: int) -> int:
 
 
 def points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
-    """The scene's cache points, world coordinates. Raises CacheError where there are none."""
+    """The scene's cache points, world coordinates. Raises CacheError if there are none."""
     cloud = cache_objects.evaluated_points(depsgraph)
     if not len(cloud.points):
         scene = access.scene_of(depsgraph)
@@ -49,7 +49,7 @@ def footprint_frame(cloud: PointCloud, pose: np.ndarray, width: int, near: float
 def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) -> list[Capture]:
     """The scene's captures at their evaluated poses; pixels come from memory while image and mask are unchanged.
 
-    Raises CaptureError where the scene has none or an image is missing or damaged.
+    Raises CaptureError if the scene has none or an image is missing or damaged.
     """
     scene = access.scene_of(depsgraph)
     objects = capture_objects.in_scene(scene)
@@ -94,7 +94,7 @@ def _no_wider(obj: bpy.types.Object, width: int) -> int | None:
 
 
 def _capture_key(obj: bpy.types.Object, width: int) -> tuple | None:
-    """All that decides a capture's pixels; None where an image is being painted on and so cannot be told apart."""
+    """All that decides a capture's pixels; None if an image is being painted on and so cannot be told apart."""
     settings = access.of_object(obj)
     key: tuple = (obj.name, width, float(settings.nadir))
     for image in (settings.image, settings.mask):

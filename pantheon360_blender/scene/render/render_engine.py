@@ -1,7 +1,7 @@
 """The geometry pass as a render engine: F12, Ctrl F12, `blender -b FILE -a` and farms render what the camera will see.
 
 Passes: Combined (the draft: footprint splats over the captures at infinity, holes filled), Geometry (what the model
-sees: one pixel a point, alpha where one is), Depth (Euclidean range in metres, infinity where nothing is) and
+sees: one pixel a point, alpha if one is), Depth (Euclidean range in metres, infinity where nothing is) and
 Coverage (1 where a point is).
 """
 
@@ -108,7 +108,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
 
 
 def panorama_width(scene: bpy.types.Scene) -> int:
-    """Width of what the scene renders, in pixels. Raises RenderError where they are not 2:1."""
+    """Width of what the scene renders, in pixels. Raises RenderError if they are not 2:1."""
     render = scene.render
     share = render.resolution_percentage / 100
     width, height = int(render.resolution_x * share), int(render.resolution_y * share)

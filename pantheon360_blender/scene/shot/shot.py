@@ -46,7 +46,7 @@ def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
 def resume(scene: bpy.types.Scene) -> Job[Any]:
     """Go on with the scene's unfinished job where it stopped. Returns the strip.
 
-    Raises JobError where there is none or its folder is gone or damaged.
+    Raises JobError if there is none or its folder is gone or damaged.
     """
     path = unfinished(scene)
     if path is None:
@@ -113,7 +113,7 @@ def prepare(
     The cache is read anew for each frame only where it differs between them. A folder that is not completed, for
     it failed or was cancelled, is removed again.
     Returns the sealed folder. Raises RenderError without camera or with an empty range, CaptureError without
-    captures, CacheError without points, JobError where the painter's settings are not usable, FileError where the
+    captures, CacheError without points, JobError if the painter's settings are not usable, FileError if the
     folder cannot be written.
     """
     name = scene.name
@@ -191,7 +191,7 @@ class _Survey:
 
 
 def _survey(scene: bpy.types.Scene, frames: Sequence[int]) -> Job[tuple[np.ndarray, PointCloud | None]]:
-    """(F, 4, 4) poses of the path, and the cache's points where they are the same at every frame, else None."""
+    """(F, 4, 4) poses of the path, and the cache's points if they are the same at every frame, else None."""
     survey = _Survey()
     handlers: Any = bpy.app.handlers.frame_change_post
     handlers.append(survey.frame_changed)

@@ -42,7 +42,7 @@ def deliver(
     stays for the frames up to the next one, so that the strip runs in time with the scene. It goes on the lowest
     channel that is free there: nothing is overwritten.
     Returns the strip, which carries its whole provenance as custom properties (see `provenance`).
-    Raises JobError where frames are missing, RenderError where the encoder fails or no channel is free.
+    Raises JobError if frames are missing, RenderError if the encoder fails or no channel is free.
     """
     job = folder.job
     name = scene.name
@@ -71,7 +71,7 @@ def deliver(
 
 
 def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:
-    """The scene that holds results at this size and rate, made where there is none yet.
+    """The scene that holds results at this size and rate, made if there is none yet.
 
     A results scene whose resolution or rate differs is left alone and another one made: changing it would falsify
     the strips that it has.
@@ -93,7 +93,7 @@ def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:
 
 
 def free_channel(scene: bpy.types.Scene, start: int, end: int) -> int:
-    """The lowest channel without a strip in frames `start` to `end` - 1. Raises RenderError where all are taken."""
+    """The lowest channel without a strip in frames `start` to `end` - 1. Raises RenderError if all are taken."""
     editor = scene.sequence_editor
     taken = set()
     for strip in editor.strips if editor else ():

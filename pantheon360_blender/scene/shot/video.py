@@ -35,7 +35,7 @@ def encode(folder: PaintFolder, target: Path, *, quality: str = "VISUALLY_LOSSLE
     With a frame step each image is repeated, so that the video runs in time with the scene.
     quality: a key of QUALITY.
     The file appears complete or not at all. The temporary scene is removed whichever way this ends.
-    Returns `target`. Raises JobError where frames are missing, RenderError where the encoder fails, FileError where
+    Returns `target`. Raises JobError if frames are missing, RenderError if the encoder fails, FileError if
     the target cannot be written.
     """
     job = folder.job
@@ -61,7 +61,7 @@ def encode(folder: PaintFolder, target: Path, *, quality: str = "VISUALLY_LOSSLE
 
 
 def require_all_frames(folder: PaintFolder) -> None:
-    """Raise JobError where a frame of the job is missing or damaged."""
+    """Raise JobError if a frame of the job is missing or damaged."""
     finished = set(folder.finished_frames())
     missing = [frame for frame in folder.job.frames if frame not in finished]
     if missing:
@@ -75,7 +75,7 @@ def require_all_frames(folder: PaintFolder) -> None:
 def frame_holds(frames: Sequence[int]) -> list[int]:
     """How many frames each image of a job stays for: until the next one, the last as long as the one before it.
 
-    Raises JobError where the frames do not ascend, so that no strip could show them in time.
+    Raises JobError if the frames do not ascend, so that no strip could show them in time.
     """
     gaps = np.diff(list(frames)).tolist()
     if any(gap < 1 for gap in gaps):

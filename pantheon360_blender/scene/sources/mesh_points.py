@@ -64,7 +64,7 @@ def sample(
     result: REPLACE or MERGE, of the cache's points. limit: most points; the spacing grows where there would be more.
     Own colours are, in this order: the picture of the material's base colour, a colour attribute, the plain base
     colour. A capture gives its colour to what it sees, the nearest one first; what none sees has its own.
-    Raises CacheError where there is no surface or the cache is being edited, CaptureError where a capture cannot be
+    Raises CacheError if there is no surface or the cache is being edited, CaptureError if a capture cannot be
     read.
     """
     name = scene.name

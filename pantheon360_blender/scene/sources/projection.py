@@ -79,7 +79,7 @@ def project(
     meshes: what to project onto; None is the scene's chosen geometry. Backs of faces are met like fronts.
     Returns points in world coordinates, capture by capture and row by row; confidence is the cosine of the angle of
     incidence, source the capture's place in captures.in_scene, footprint the metres a pixel spans on the surface.
-    Raises CaptureError without captures; CacheError without geometry or where no ray meets any.
+    Raises CaptureError without captures; CacheError without geometry or if no ray meets any.
     """
     settings = of_scene(scene)
     width, nearest_only = settings.projection_width // 2 * 2, settings.nearest_capture_only
@@ -119,7 +119,7 @@ def project(
 
 
 def _capture(scene: str, name: str) -> bpy.types.Object:
-    """A capture of a scene by name. Raises CaptureError where the artist removed or renamed it meanwhile."""
+    """A capture of a scene by name. Raises CaptureError if the artist removed or renamed it meanwhile."""
     there = bpy.data.scenes.get(scene)
     obj = None if there is None else there.objects.get(name)
     if obj is None:

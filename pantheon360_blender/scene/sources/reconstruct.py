@@ -56,7 +56,7 @@ class Built:
 def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[Built]:
     """The whole way from captures to the 3D cache: prepare, reconstruct, deliver. Arguments as `prepare`'s.
 
-    Where it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
+    If it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
     """
     name = scene.name
     folder = yield from prepare(scene, root=root, **choices)
@@ -89,7 +89,7 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
     root: folder in which the job's own new folder is made; None takes the scene's. choices: any setting of
     ReconstructionSettings, before the scene's.
     Returns the sealed folder, with what is still valid of the scene's last reconstruction in it. Raises CaptureError
-    where a capture cannot be read or there are too few, JobError where settings contradict, FileError.
+    where a capture cannot be read or there are too few, JobError if settings contradict, FileError.
     """
     name = scene.name
     settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
@@ -151,7 +151,7 @@ def _weights(chosen: str) -> str:
 
 
 def priors(objects: Sequence[bpy.types.Object]) -> dict[str, dict[str, Any]]:
-    """What photographs say of where they were taken: metres in the world, and compass headings.
+    """What photographs say of if they were taken: metres in the world, and compass headings.
 
     GPS lies in the world where the captures as they stand agree with it best, so that building again moves nothing.
     """
@@ -172,7 +172,7 @@ def priors(objects: Sequence[bpy.types.Object]) -> dict[str, dict[str, Any]]:
 
 
 def _heading(obj: bpy.types.Object) -> float | None:
-    """What the photograph's own metadata says; None where its file is not there any more."""
+    """What the photograph's own metadata says; None if its file is not there any more."""
     path = Path(bpy.path.abspath(access.of_object(obj).source_path or ""))
     with suppress(PantheonError, OSError):
         return panorama_metadata.read(path).heading if path.is_file() else None
@@ -204,7 +204,7 @@ def _previous(scene: bpy.types.Scene) -> ReconstructFolder | None:
 def deliver(scene: bpy.types.Scene, folder: ReconstructFolder) -> Built:
     """Bring a finished reconstruction into a scene: poses onto captures, points into the cache, the report beside them.
 
-    Raises JobError where results are missing or damaged, PointCloudError, CacheError where the cache is being edited.
+    Raises JobError if results are missing or damaged, PointCloudError, CacheError if the cache is being edited.
     """
     posed, solution = results.read_poses(folder.path)
     report = results.read_report(folder.path)
