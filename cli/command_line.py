@@ -38,7 +38,7 @@ from ..pantheon360_blender.scene.sources import depth_points, projection, proxy
 from ..pantheon360_blender.scene.sources import import_files as import_cache
 from ..pantheon360_blender.scene.sources import reconstruct as build_cache
 from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
-from ..pantheon360_blender.scene.sources.import_files import Brought
+from ..pantheon360_blender.scene.sources.import_files import ImportResult
 from . import console
 from .console import Output
 
@@ -92,13 +92,13 @@ def import_files(options: argparse.Namespace, output: Output) -> tuple[int, Fact
     if sources:
         choices = {key: getattr(options, key) for key in ("voxel", "up", "limit", "every")}
         choices["scale"] = None if depths else options.scale
-        brought = output.run(import_cache.bring_in(access.scene_named(name), sources, result=result, **choices))
+        brought = output.run(import_cache.import_files(access.scene_named(name), sources, result=result, **choices))
         _tell(output, facts, brought)
         facts["captures"] += brought.captures
         result = cache_merge.MERGE
     for capture, path in _with_captures(access.scene_named(name), facts["captures"], depths, options.capture):
         choices = {"depth_scale": options.scale, "depth_inverse": options.inverse, "depth_measure": options.measure}
-        job = depth_points.bring_in(
+        job = depth_points.import_depth(
             access.scene_named(name),
             capture,
             path,
@@ -223,7 +223,7 @@ def _with_captures(
     return [(there[name], path) for name, path in zip(wanted, depths, strict=False)]
 
 
-def _tell(output: Output, facts: Facts, brought: Brought | DepthPoints) -> None:
+def _tell(output: Output, facts: Facts, brought: ImportResult | DepthPoints) -> None:
     """Say what came into the cache, and add it to what is said of the whole."""
     for note in brought.notes:
         output.warn(note)

@@ -178,7 +178,7 @@ def _fill(scratch: Path, parts: Mapping[str, Path], copy: bool) -> Job[None]:
         if part in model_folder.WEIGHTS:
             weights = model_folder.weight_files(part, place)
             chosen += [*weights, *place.glob(f"{model_folder.WEIGHTS[part]}*.index*.json")]
-        with files.explained(scratch / part):
+        with files.translate_os_errors(scratch / part):
             (scratch / part).mkdir()
             for file in chosen:
                 shutil.copyfile(file, scratch / part / file.name)

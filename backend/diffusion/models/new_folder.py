@@ -20,12 +20,12 @@ def filling(target: Path) -> Iterator[Path]:
     """
     if target.exists():
         raise ModelError(f"{target} is there already.", advice="Choose another place or remove it.")
-    with files.explained(target):
+    with files.translate_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         yield scratch
-        with files.explained(target):
+        with files.translate_os_errors(target):
             scratch.chmod(0o755)
             scratch.rename(target)
     finally:

@@ -90,12 +90,12 @@ class JobFolder(Generic[AnyJob]):
         Raises FileError if it cannot be made.
         """
         root = Path(root).absolute()
-        with files.explained(root):
+        with files.translate_os_errors(root):
             root.mkdir(parents=True, exist_ok=True)
         while True:
             identity = uuid.uuid4().hex[:8]
             path = root / f"{_file_name(name)}-{identity}"
-            with files.explained(path), suppress(FileExistsError):
+            with files.translate_os_errors(path), suppress(FileExistsError):
                 path.mkdir()
                 return cls(path, name, identity)
 
