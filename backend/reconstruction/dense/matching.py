@@ -238,7 +238,7 @@ def plane_cost(
             common += weights[k] * difference * values[k]
         cost = np.float32(1) - (common + sources.plain * _NOISE) / math.sqrt((variance + _NOISE) * (spread + _NOISE))
         cost = min(cost, NO_MATCH)
-        if sources.geometric > 0:
+        if sources.geometric > 0:  # of the reference's ray, not of (x, y, z) as meant: a change is to be measured first
             cost += sources.geometric * shift(
                 frame[0, 2], frame[1, 2], frame[2, 2], frame, sources.inverse_range[s], rotation, offset, sources.focal
             )
@@ -312,14 +312,14 @@ def bench_for(sources: Sources) -> Bench:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def lay(bench: Bench, faces: np.ndarray, focal: float, ray: np.ndarray, step: float) -> float:
     """Put the patch around `ray` on the bench; its variance."""
     tangent(ray, bench.frame)
     return reference_patch(faces, bench.frame, focal, step, bench.values, bench.weights)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def cost_of(m0: float, m1: float, m2: float, variance: float, sources: Sources, step: float, bench: Bench) -> float:
     """Cost of plane m for the patch on the bench."""
     return plane_cost(
