@@ -22,7 +22,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises BackendError where another process holds it, FileError where the folder cannot be written.
     """
     path = folder / "run.lock"
-    with files.explained(path):
+    with files.translate_os_errors(path):
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _take(handle, folder)

@@ -39,7 +39,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     written; the old file, if any, is then untouched.
     """
     path = Path(path)
-    with explained(path):
+    with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         try:
@@ -56,7 +56,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path) -> Iterator[None]:
     """Turn an OSError of the block into a FileError that names `path`, the reason and what to do."""
     try:
         yield

@@ -43,7 +43,7 @@ def convert(source: Path, target: Path, *, half: bool = False, kind: str | None 
     source, target = (Path(path).expanduser().absolute() for path in (source, target))
     if not source.exists():
         raise ModelError(f"There is no {source}.", advice="Choose a diffusers folder or a single SVD file.")
-    with new_folder.filling(target) as scratch:
+    with new_folder.atomic_directory(target) as scratch:
         if source.is_dir():
             yield from _folder(source, scratch, half)
         else:
@@ -59,7 +59,7 @@ def convert(source: Path, target: Path, *, half: bool = False, kind: str | None 
 def _folder(source: Path, target: Path, half: bool) -> Job[None]:
     for name in (*_JSON, *(f"{part}/config.json" for part in WEIGHTS), "scheduler/scheduler_config.json"):
         if (source / name).is_file():
-            with files.explained(target / name):
+            with files.translate_os_errors(target / name):
                 (target / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / name, target / name)
     for part in WEIGHTS:
@@ -133,7 +133,7 @@ class _Writer:
         self._waiting: dict[str, torch.Tensor] = {}
         self._bytes = 0
         self._shards: list[dict[str, int]] = []
-        with files.explained(folder):
+        with files.translate_os_errors(folder):
             folder.mkdir(exist_ok=True)
 
     def put(self, name: str, tensor: torch.Tensor) -> None:
@@ -150,7 +150,7 @@ class _Writer:
         """Write what waits, and give the files their names."""
         self._flush()
         count = len(self._shards)
-        with files.explained(self.folder):
+        with files.translate_os_errors(self.folder):
             if count == 1:
                 self._scratch(0).rename(self.folder / f"{self.stem}.safetensors")
                 return
@@ -164,7 +164,7 @@ class _Writer:
         files.write_json(index_file, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
     def _flush(self) -> None:
-        with files.explained(self.folder):
+        with files.translate_os_errors(self.folder):
             save_file(self._waiting, self._scratch(len(self._shards)), {"format": "pt"})
         self._shards.append({name: t.numel() * t.element_size() for name, t in self._waiting.items()})
         self._waiting, self._bytes = {}, 0

@@ -127,7 +127,7 @@ def add(
             )
         yield Progress("Looking for its base", text=base)
         parts = {**find_parts(base, download=download, half=half), "unet": parts["unet"]}
-    with new_folder.filling(target) as scratch:
+    with new_folder.atomic_directory(target) as scratch:
         yield from _fill(scratch, parts, copy)
         model_card.write(scratch, _card(source, place, scratch, name, alone, kind, licence))
         yield Progress("Checking it")
@@ -178,7 +178,7 @@ def _fill(scratch: Path, parts: Mapping[str, Path], copy: bool) -> Job[None]:
         if part in model_folder.WEIGHTS:
             weights = model_folder.weight_files(part, place)
             chosen += [*weights, *place.glob(f"{model_folder.WEIGHTS[part]}*.index*.json")]
-        with files.explained(scratch / part):
+        with files.translate_os_errors(scratch / part):
             (scratch / part).mkdir()
             for file in chosen:
                 shutil.copyfile(file, scratch / part / file.name)

@@ -13,19 +13,19 @@ from pantheon360_blender.core.errors import ModelError
 
 
 @contextmanager
-def filling(target: Path) -> Iterator[Path]:
+def atomic_directory(target: Path) -> Iterator[Path]:
     """A hidden folder beside `target` that becomes it when the block ends without an exception, and is gone otherwise.
 
     Raises ModelError where something is there already, FileError where it cannot be written.
     """
     if target.exists():
         raise ModelError(f"{target} is there already.", advice="Choose another place or remove it.")
-    with files.explained(target):
+    with files.translate_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         yield scratch
-        with files.explained(target):
+        with files.translate_os_errors(target):
             scratch.chmod(0o755)
             scratch.rename(target)
     finally:

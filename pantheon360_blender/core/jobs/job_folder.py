@@ -104,7 +104,7 @@ class JobFolder:
     def _make(cls, root: Path, name: str, identity: str) -> JobFolder | None:
         """None where a folder of this name is there already."""
         path = Path(root).absolute() / f"{_file_name(name)}-{identity}"
-        with files.explained(path):
+        with files.translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 path.mkdir()

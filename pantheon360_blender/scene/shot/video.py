@@ -42,7 +42,7 @@ def encode(folder: JobFolder, target: Path, *, quality: str = "VISUALLY_LOSSLESS
     yield Progress("Encoding video", 0, 2)
     require_all_frames(folder)
     images, holds = [folder.frame_file(frame) for frame in job.frames], frame_holds(job.frames)
-    with files.explained(target):
+    with files.translate_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     untagged = target.with_name(f".{target.stem}.untagged.mp4")
     try:
