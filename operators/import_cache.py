@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.sources import import_files
-from ..pantheon360_blender.scene.sources.import_files import Brought
+from ..pantheon360_blender.scene.sources.import_files import ImportResult
 from . import base
 
 RESULTS = [
@@ -90,8 +90,8 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
         for name in ("result", "with_captures", "up", "scale", "voxel", "limit", "every"):
             layout.prop(self, name)
 
-    def job(self, context: Any) -> Job[Brought]:
-        return import_files.bring_in(
+    def job(self, context: Any) -> Job[ImportResult]:
+        return import_files.import_files(
             context.scene,
             self.paths(),
             result=self.result,
@@ -103,7 +103,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
             every=self.every,
         )
 
-    def finished(self, _context: Any, result: Brought) -> None:
+    def finished(self, _context: Any, result: ImportResult) -> None:
         base.warn(self, *result.notes)
         self.report({"INFO"}, result.text)
 

@@ -91,7 +91,7 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
             raise CaptureError(
                 "A depth image belongs to one capture.", advice="Select the capture and choose one depth image of it."
             )
-        return depth_points.bring_in(
+        return depth_points.import_depth(
             context.scene,
             found,
             paths[0],

@@ -151,15 +151,15 @@ def test_a_preview_goes_with_its_capture(house: House, capture: Any) -> None:
     import bpy
 
     bpy.data.objects.remove(capture)
-    house("scene.captures.preview_sphere").tend()
+    house("scene.captures.preview_sphere").sync_previews()
     assert not [obj for obj in bpy.data.objects if "Preview" in obj.name]
 
 
 def test_a_duplicated_capture_gets_a_preview_of_its_own(house: House, blend: Any, capture: Any) -> None:
     copy = capture.copy()
     blend.collection.objects.link(copy)
-    house("scene.captures.preview_sphere").tend()
-    house("scene.captures.preview_sphere").tend()
+    house("scene.captures.preview_sphere").sync_previews()
+    house("scene.captures.preview_sphere").sync_previews()
     (sphere,), (first,) = copy.children, capture.children
     assert sphere != first and sphere.name in blend.objects
     assert {driver.driver.variables[0].targets[0].id for driver in sphere.animation_data.drivers} == {copy}
@@ -173,8 +173,8 @@ def test_a_deleted_capture_that_is_still_chosen_as_an_end_gets_no_preview(
     blend.pantheon360.start_capture = capture
     for collection in capture.users_collection:
         collection.objects.unlink(capture)
-    house("scene.captures.preview_sphere").tend()
-    house("scene.captures.preview_sphere").tend()
+    house("scene.captures.preview_sphere").sync_previews()
+    house("scene.captures.preview_sphere").sync_previews()
     assert not [obj for obj in bpy.data.objects if "Preview" in obj.name]
 
 

@@ -206,7 +206,7 @@ def test_what_the_capture_ignores_gives_no_points(house: House, blend: Any, capt
 
 def test_very_large_depth_is_read_at_fewer_pixels(house: House, blend: Any, capture: Any, tmp_path: Path) -> None:
     Image.fromarray(np.rint(room() * 1000).astype(np.uint16)).save(tmp_path / "d.png")
-    job = house("scene.sources.depth_points").bring_in(blend, capture, tmp_path / "d.png", limit=800)
+    job = house("scene.sources.depth_points").import_depth(blend, capture, tmp_path / "d.png", limit=800)
     made = house("scene.app.jobs").run_blocking(job)
     assert 400 < made.points <= 800
     assert any("40 x 20 were read" in note for note in made.notes)

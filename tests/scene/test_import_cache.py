@@ -105,7 +105,7 @@ def bring(house: House, blend: Any) -> Any:
 
     def run(*paths: Path, **options: Any) -> Any:
         return house("scene.app.jobs").run_blocking(
-            house("scene.sources.import_files").bring_in(blend, paths, **options)
+            house("scene.sources.import_files").import_files(blend, paths, **options)
         )
 
     return run
@@ -394,7 +394,7 @@ def test_cancelled_nothing_is_left(house: House, blend: Any, tmp_path: Path) -> 
     write_colmap(tmp_path, ["a.png", "b.png", "c.png"])
     for name in "abc":
         write_panorama(house, tmp_path / "images" / f"{name}.png")
-    job = house("scene.sources.import_files").bring_in(blend, [tmp_path])
+    job = house("scene.sources.import_files").import_files(blend, [tmp_path])
     for step in job:
         if step.phase == "Reading pictures" and step.step == 2:
             break
@@ -495,7 +495,7 @@ def test_a_vipe_clip_has_the_colours_of_its_video_by_the_backend(
 
 def test_closing_the_job_ends_the_backend(house: House, blend: Any, backend: Path, tmp_path: Path) -> None:
     made(backend, LASER_SCAN, tmp_path / "scan.las", COUNT, 0.0)
-    job = house("scene.sources.import_files").bring_in(blend, [tmp_path / "scan.las"])
+    job = house("scene.sources.import_files").import_files(blend, [tmp_path / "scan.las"])
     seen = []
     process = house("core.jobs.child").ChildProcess
     start = process.start
@@ -593,7 +593,7 @@ def test_a_cache_that_is_edited_meanwhile_is_left_alone_with_all_else(
     bring(tmp_path / "room.ply")
     write_colmap(tmp_path / "model", ["a.png"])
     write_panorama(house, tmp_path / "model" / "images" / "a.png")
-    job = house("scene.sources.import_files").bring_in(blend, [tmp_path / "model"])
+    job = house("scene.sources.import_files").import_files(blend, [tmp_path / "model"])
     next(job)
     bpy.context.view_layer.objects.active = house("scene.cache.cache_objects").find(blend)
     bpy.ops.object.mode_set(mode="EDIT")

@@ -172,7 +172,7 @@ def _new(scene: bpy.types.Scene) -> bpy.types.Object:
 
 
 @persistent
-def _let_go(scene: bpy.types.Scene, _depsgraph: Any = None) -> None:
+def _release_deleted(scene: bpy.types.Scene, _depsgraph: Any = None) -> None:
     """Forget a cache that the artist deleted: as its last user, the scene would keep it in every file saved."""
     obj = of_scene(scene).cache
     if obj is not None and obj.users <= 1:
@@ -180,12 +180,12 @@ def _let_go(scene: bpy.types.Scene, _depsgraph: Any = None) -> None:
 
 
 def register() -> None:
-    bpy.app.handlers.depsgraph_update_post.append(_let_go)
+    bpy.app.handlers.depsgraph_update_post.append(_release_deleted)
 
 
 def unregister() -> None:
-    if _let_go in bpy.app.handlers.depsgraph_update_post:  # other add-ons clear these lists
-        bpy.app.handlers.depsgraph_update_post.remove(_let_go)
+    if _release_deleted in bpy.app.handlers.depsgraph_update_post:  # other add-ons clear these lists
+        bpy.app.handlers.depsgraph_update_post.remove(_release_deleted)
 
 
 REPORT = "pantheon360_report"

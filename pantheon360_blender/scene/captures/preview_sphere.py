@@ -37,7 +37,7 @@ def of(capture: bpy.types.Object) -> bpy.types.Object | None:
     return next((child for child in capture.children if child.get(MARK)), None)
 
 
-def tend() -> None:
+def sync_previews() -> None:
     """Remove previews whose capture was deleted, for nobody could select them; give duplicated captures theirs."""
     _remove_orphans()
     for obj in [obj for obj in bpy.data.objects if obj.type == "EMPTY" and obj.library is None]:
@@ -141,7 +141,7 @@ def _tend_when_idle() -> float | None:
     """Timer: not while an operator runs that may hold on to objects, as moving the duplicates does."""
     if any(window.modal_operators for window in bpy.context.window_manager.windows):  # type: ignore[union-attr]
         return 0.2
-    tend()
+    sync_previews()
     return None
 
 

@@ -45,7 +45,7 @@ def chosen(scene: bpy.types.Scene, active: bpy.types.Object | None) -> bpy.types
     return found[0] if len(found) == 1 else None
 
 
-def bring_in(
+def import_depth(
     scene: bpy.types.Scene,
     capture: bpy.types.Object,
     path: Path,

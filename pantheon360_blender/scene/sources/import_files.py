@@ -52,7 +52,7 @@ _VIPE = "vipe"
 
 
 @dataclass(frozen=True)
-class Brought:
+class ImportResult:
     """What an import brought into the scene.
 
     cache: name of the cache object, None where no points came. points: how many are new. captures: names of the
@@ -68,7 +68,7 @@ class Brought:
     text: str
 
 
-def bring_in(
+def import_files(
     scene: bpy.types.Scene,
     paths: Sequence[Path],
     *,
@@ -76,7 +76,7 @@ def bring_in(
     with_captures: bool = True,
     limit: int = Options.limit,
     **options: Any,
-) -> Job[Brought]:
+) -> Job[ImportResult]:
     """Bring files or folders of other programs into a scene, all of them as one import.
 
     result: REPLACE or MERGE, of the cache's points. with_captures: whether pictures come, too. limit: most points that
@@ -93,12 +93,12 @@ def bring_in(
     extracted: list[Path] = []
     try:
         imported = yield from _read_all(paths, root, extracted, limit, options)
-        return (yield from _brought(name, imported, result, with_captures, _names(paths)))
+        return (yield from _into_scene(name, imported, result, with_captures, _names(paths)))
     finally:
         _forget_extracted(extracted)
 
 
-def _brought(scene_name: str, imported: Imported, result: str, with_captures: bool, what: str) -> Job[Brought]:
+def _into_scene(scene_name: str, imported: Imported, result: str, with_captures: bool, what: str) -> Job[ImportResult]:
     """Bring what was read into the scene; all that changes it is done at once."""
     if imported.cloud is not None and imported.cloud.footprint is None:
         yield Progress("Measuring the spacing of points")
@@ -150,7 +150,7 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
     """Read a file or folder here, or in the backend where it takes a library or a video is to be decoded.
 
     root: folder for pictures that lie inside a file; the folder made there is added to `extracted`. Raises as
-    `bring_in` does.
+    `import_files` does.
     """
     _refuse_pictures(path)
     bpy.utils.expose_bundled_modules()  # OpenImageIO, for depth in OpenEXR files
@@ -240,7 +240,7 @@ def _forget_extracted(folders: Sequence[Path]) -> None:
 
 def _deliver(
     scene: bpy.types.Scene, imported: Imported, photographs: dict[int, Photograph], result: str, what: str
-) -> Brought:
+) -> ImportResult:
     _refuse_unchangeable(scene)  # before anything changes: the artist may have begun to edit it meanwhile
     notes = list(imported.notes)
     found = cache_objects.find(scene)
@@ -261,7 +261,7 @@ def _deliver(
         if not merging or imported.offset.any():
             obj[OFFSET] = imported.offset.tolist()
         name = obj.name
-    return Brought(name, _count(imported), sorted(placed.values()), cameras, notes, text)
+    return ImportResult(name, _count(imported), sorted(placed.values()), cameras, notes, text)
 
 
 def _place(
