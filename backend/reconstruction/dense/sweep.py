@@ -29,9 +29,6 @@ from .propagation import evaluate, propagate
 from .semiglobal import aggregate, sweep
 from .view import View, relative_poses, sources, taken
 
-DEFAULT_CONFIDENCE = 0.5
-"""Points below this confidence are left out unless asked for."""
-
 _ENOUGH = 2  # panoramas that agree
 _DISTINCT, _ALIKE = (
     0.12,
