@@ -35,8 +35,8 @@ from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
 from ..pantheon360_blender.scene.sources import depth_points, projection, proxy
-from ..pantheon360_blender.scene.sources import import_files as import_cache
-from ..pantheon360_blender.scene.sources import reconstruct as build_cache
+from ..pantheon360_blender.scene.sources import import_files as importer
+from ..pantheon360_blender.scene.sources import reconstruct as reconstruction
 from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
 from ..pantheon360_blender.scene.sources.import_files import ImportResult
 from . import console
@@ -92,9 +92,9 @@ def import_files(options: argparse.Namespace, output: Output) -> tuple[int, Fact
     if sources:
         choices = {key: getattr(options, key) for key in ("voxel", "up", "limit", "every")}
         choices["scale"] = None if depths else options.scale
-        brought = output.run(import_cache.import_files(access.scene_named(name), sources, result=result, **choices))
-        _tell(output, facts, brought)
-        facts["captures"] += brought.captures
+        imported = output.run(importer.import_files(access.scene_named(name), sources, result=result, **choices))
+        _tell(output, facts, imported)
+        facts["captures"] += imported.captures
         result = cache_merge.MERGE
     for capture, path in _with_captures(access.scene_named(name), facts["captures"], depths, options.capture):
         choices = {"depth_scale": options.scale, "depth_inverse": options.inverse, "depth_measure": options.measure}
@@ -139,7 +139,7 @@ def reconstruct(options: argparse.Namespace, output: Output) -> tuple[int, Facts
     if options.merge:
         access.of_scene(scene).reconstruction_cache = "MERGE"
     root = options.output.absolute() if options.output else None
-    built = output.run(build_cache.build(scene, root=root, **choices))
+    built = output.run(reconstruction.build(scene, root=root, **choices))
     for name, reason in built.left.items():
         output.warn(f"{name} was not posed: {reason}")
     for note in built.notes:
@@ -201,7 +201,7 @@ def doctor(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 
 def _is_photograph(path: Path) -> bool:
     """Whether a path is meant as a capture: what is neither a folder nor a file of points."""
-    return not path.is_dir() and path.suffix.lower() not in import_cache.SUFFIXES
+    return not path.is_dir() and path.suffix.lower() not in importer.SUFFIXES
 
 
 def _with_captures(
@@ -223,14 +223,14 @@ def _with_captures(
     return [(there[name], path) for name, path in zip(wanted, depths, strict=False)]
 
 
-def _tell(output: Output, facts: Facts, brought: ImportResult | DepthPoints) -> None:
+def _tell(output: Output, facts: Facts, imported: ImportResult | DepthPoints) -> None:
     """Say what came into the cache, and add it to what is said of the whole."""
-    for note in brought.notes:
+    for note in imported.notes:
         output.warn(note)
-    output.say(brought.text)
-    facts["points"] = facts.get("points", 0) + brought.points
-    if brought.cache is not None:
-        facts["cache"] = brought.cache
+    output.say(imported.text)
+    facts["points"] = facts.get("points", 0) + imported.points
+    if imported.cache is not None:
+        facts["cache"] = imported.cache
 
 
 def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[PaintFolder]:

@@ -104,7 +104,7 @@ def against_truth(name: str, paths: Sequence[str]) -> tuple[dict[str, float], li
     maps = run(house("backend.reconstruction.dense.sweep").dense(posed))
     seconds = time.monotonic() - started
     curve = [(level, *judged(maps, truths, level)[:2]) for level in LEVELS]
-    default = house("backend.reconstruction.dense.sweep").DEFAULT_CONFIDENCE
+    default = house("pantheon360_blender.core.jobs.reconstruct_settings").DEFAULT_CONFIDENCE
     complete, false, median = judged(maps, truths, default)
     figures = {
         "registered": int(solution.registered.sum()),
@@ -239,7 +239,7 @@ def leave_one_out(others: Sequence[Any], maps: Sequence[Any], held_back: Any, ta
     from PIL import Image
 
     equirectangular = house("pantheon360_blender.core.panorama.equirectangular")
-    default = house("backend.reconstruction.dense.sweep").DEFAULT_CONFIDENCE
+    default = house("pantheon360_blender.core.jobs.reconstruct_settings").DEFAULT_CONFIDENCE
     finer = house("backend.reconstruction.reconstruct").FINER
     cloud = run(house("backend.reconstruction.fusion").fuse(others, maps, default, finer=finer))
     splatting = house("pantheon360_blender.core.render.splatting")

@@ -274,14 +274,6 @@ def test_hostile_xml_is_refused_and_damaged_xml_is_told(tagged: Path) -> None:
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("name", ["end.mp4", "sound first.mp4", "prores.mov", "fragmented.mp4"])
-def test_dimensions(video: Callable[[str], Path], name: str) -> None:
-    width, height, seconds = spherical_video.dimensions(video(name))
-    assert (width, height) == (128, 64)
-    assert seconds == (0.0 if name == "fragmented.mp4" else pytest.approx(1.0))
-
-
-@needs_ffmpeg
 @pytest.mark.parametrize("large", [False, True], ids=["to the end of the file", "64-bit size"])
 def test_unusual_box_sizes(video: Callable[[str], Path], tmp_path: Path, large: bool) -> None:
     source = video("front.mp4")
@@ -353,7 +345,7 @@ def test_what_cannot_be_opened_is_told(video: Callable[[str], Path], tmp_path: P
     empty = tmp_path / "empty.mp4"
     empty.touch()
     for path, reason in [(tmp_path / "no.mp4", "does not exist"), (empty, "is empty"), (tmp_path, "is a folder")]:
-        for verb in (spherical_video.tag, spherical_video.read, spherical_video.dimensions):
+        for verb in (spherical_video.tag, spherical_video.read):
             with pytest.raises(FileError, match=reason):
                 verb(path)
     for name, tool in [("VID.insv", "Insta360"), ("GS01.360", "GoPro")]:
@@ -428,7 +420,7 @@ def test_no_damage_escapes_as_anything_but_our_errors(video: Callable[[str], Pat
             at = chance.randrange(start, end) if chance.random() < 0.9 else chance.randrange(len(data))
             data[at] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
         path.write_bytes(data)
-        for verb in (spherical_video.read, spherical_video.dimensions, spherical_video.tag):
+        for verb in (spherical_video.read, spherical_video.tag):
             try:
                 verb(path)
                 read += 1

@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("numba", reason="the reconstruction environment has numba")
 pytest.importorskip("scipy", reason="the reconstruction environment has scipy")
 
-from backend.reconstruction.dense.sweep import DEFAULT_CONFIDENCE, DenseOptions, DepthMap, dense
+from backend.reconstruction.dense.sweep import DenseOptions, DepthMap, dense
 from pantheon360_blender.core.errors import CaptureError
+from pantheon360_blender.core.jobs.reconstruct_settings import DEFAULT_CONFIDENCE
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import rotation_from_heading
 from pantheon360_blender.core.panorama.capture import Capture

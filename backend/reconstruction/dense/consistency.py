@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from .matching import carried, carried_back, pixel_of
+from .matching import pixel_of, to_reference, to_source
 
 
 @njit(cache=True, parallel=True)
@@ -40,7 +40,7 @@ def confirmations(
             ray = rays[v, u]
             for s in range(len(offsets)):
                 rotation, offset = rotations[s], offsets[s]
-                x, y, z = carried(rotation, offset, ray[0], ray[1], ray[2], rho)
+                x, y, z = to_source(rotation, offset, ray[0], ray[1], ray[2], rho)
                 length = math.sqrt(x * x + y * y + z * z)
                 if length <= 0:
                     continue
@@ -60,7 +60,7 @@ def confirmations(
                         if dv == 0 and du == 0 and there < 0.9 * expected:
                             seen_behind = True
                         # the point the other panorama has, on the ray towards ours, back in the reference
-                        bx, by, bz = carried_back(rotation, offset, x, y, z, there)
+                        bx, by, bz = to_reference(rotation, offset, x, y, z, there)
                         size = math.sqrt(bx * bx + by * by + bz * bz)
                         along = bx * ray[0] + by * ray[1] + bz * ray[2]
                         if along <= 0:

@@ -64,7 +64,7 @@ def face_of(x: float, y: float, z: float) -> int:
 
 
 @njit(cache=True, inline="always")
-def carried(
+def to_source(
     rotation: np.ndarray, offset: np.ndarray, x: float, y: float, z: float, rho: float
 ) -> tuple[float, float, float]:
     """R (x, y, z) + rho t: the direction in the source of what lies at inverse range rho, times its range ratio."""
@@ -76,7 +76,7 @@ def carried(
 
 
 @njit(cache=True, inline="always")
-def carried_back(
+def to_reference(
     rotation: np.ndarray, offset: np.ndarray, x: float, y: float, z: float, rho: float
 ) -> tuple[float, float, float]:
     """The same from the source to the reference: R^T ((x, y, z) - rho t)."""
@@ -208,12 +208,12 @@ def plane_cost(
     least = np.float32(9)
     for s in range(sources.offset.shape[0]):
         rotation, offset = sources.rotation[s], sources.offset[s]
-        x, y, z = carried(rotation, offset, frame[0, 2], frame[1, 2], frame[2, 2], rho)
+        x, y, z = to_source(rotation, offset, frame[0, 2], frame[1, 2], frame[2, 2], rho)
         index = face_of(x, y, z)
         axes = AXES[index]
         for c in range(3):
             n = along_a if c == 0 else (along_b if c == 1 else rho)
-            p, q, r = carried(rotation, offset, frame[0, c], frame[1, c], frame[2, c], n)
+            p, q, r = to_source(rotation, offset, frame[0, c], frame[1, c], frame[2, c], n)
             h[0, c] = axes[0, 0] * p + axes[0, 1] * q + axes[0, 2] * r
             h[1, c] = axes[1, 0] * p + axes[1, 1] * q + axes[1, 2] * r
             h[2, c] = axes[2, 0] * p + axes[2, 1] * q + axes[2, 2] * r
@@ -238,7 +238,7 @@ def plane_cost(
             common += weights[k] * difference * values[k]
         cost = np.float32(1) - (common + sources.plain * _NOISE) / math.sqrt((variance + _NOISE) * (spread + _NOISE))
         cost = min(cost, NO_MATCH)
-        if sources.geometric > 0:
+        if sources.geometric > 0:  # of the reference's ray, not of (x, y, z) as meant: a change is to be measured first
             cost += sources.geometric * shift(
                 frame[0, 2], frame[1, 2], frame[2, 2], frame, sources.inverse_range[s], rotation, offset, sources.focal
             )
@@ -278,7 +278,7 @@ def shift(
     if there <= 0:
         return np.float32(1)
     scale = np.float32(1) / length
-    bx, by, bz = carried_back(rotation, offset, x * scale, y * scale, z * scale, there)
+    bx, by, bz = to_reference(rotation, offset, x * scale, y * scale, z * scale, there)
     size = math.sqrt(bx * bx + by * by + bz * bz)
     along_a = bx * frame[0, 0] + by * frame[1, 0] + bz * frame[2, 0]
     along_b = bx * frame[0, 1] + by * frame[1, 1] + bz * frame[2, 1]
@@ -312,14 +312,14 @@ def bench_for(sources: Sources) -> Bench:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def lay(bench: Bench, faces: np.ndarray, focal: float, ray: np.ndarray, step: float) -> float:
     """Put the patch around `ray` on the bench; its variance."""
     tangent(ray, bench.frame)
     return reference_patch(faces, bench.frame, focal, step, bench.values, bench.weights)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def cost_of(m0: float, m1: float, m2: float, variance: float, sources: Sources, step: float, bench: Bench) -> float:
     """Cost of plane m for the patch on the bench."""
     return plane_cost(

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..edges import crests, row_widths
-from .labelling import EXCLUDED, decide, objections
+from ..edges import edge_maxima, row_widths
+from .labelling import EXCLUDED, data_costs, solve_labels
 from .plane_hypotheses import (
     Evidence,
     distinct,
@@ -36,7 +36,7 @@ from .view import View, sources, taken
 _LARGEST_COUNT = 10  # planes that each view proposes
 _LEVEL_COUNT, _UPRIGHT_COUNT = 8, 12  # planes proposed in a round
 _SMALLEST_SHARE = 0.001  # of the sphere that a plane is kept for
-_SURE_OWN, _UNSURE_OWN = -0.5, 0.4
+_RELIABLE_OWN, _UNRELIABLE_OWN = -0.5, 0.4
 _EDGE = 3.0  # grey levels a pixel
 _HIGHEST = 0.3  # cosine of the latitude from which on pixels are too narrow to tell an edge
 _CERTAIN = 0.2  # margin
@@ -47,7 +47,7 @@ _BYTES = 36  # of a label at a pixel: costs, depths, messages
 
 
 @dataclass(eq=False)
-class Place:
+class PlaneSet:
     """planes: (P, 4) in the world, see `plane_hypotheses`. seed: of the random trials. edges: of colour, on what was
     labelled last, None before."""
 
@@ -56,16 +56,16 @@ class Place:
     edges: Evidence | None = None
 
     @staticmethod
-    def empty(seed: int) -> Place:
+    def empty(seed: int) -> PlaneSet:
         """Nothing is known yet."""
-        return Place(np.zeros((0, 4)), seed)
+        return PlaneSet(np.zeros((0, 4)), seed)
 
 
 @dataclass(frozen=True, eq=False)
 class _Labelled:
-    """chosen: (H, W) index of a plane of the place, or how many there are for a pixel's own. rho, margin: (H, W).
+    """chosen: (H, W) index of a plane of the set, or how many there are for a pixel's own. rho, margin: (H, W).
 
-    planes: (P, 3) float32, those of the place in the camera's frame.
+    planes: (P, 3) float32, those of the set in the camera's frame.
     """
 
     chosen: np.ndarray
@@ -74,41 +74,43 @@ class _Labelled:
     planes: np.ndarray
 
 
-def label(place: Place, views: Sequence[View], neighbours: Sequence[Sequence[int]], rounds: int) -> Iterator[int]:
-    """Set the prior and the trust of every view, and improve the place; yields after each round, from 0 on.
+def label(surfaces: PlaneSet, views: Sequence[View], neighbours: Sequence[Sequence[int]], rounds: int) -> Iterator[int]:
+    """Set the prior and the trust of every view, and improve the set; yields after each round, from 0 on.
 
-    views: all of one width, with estimates that are judged (looks, sure). neighbours: of each, the views that it is
+    views: all of one width, with evaluated estimates. neighbours: of each, the views that it is
     matched against. rounds: at least one.
     Planes are proposed and tried at a small width; at the views' own only those compete that won nearby.
     """
-    random = np.random.default_rng(place.seed)
+    random = np.random.default_rng(surfaces.seed)
     width = views[0].active.shape[1]
     small = list(views) if width <= _SMALL else [view.smaller(_SMALL) for view in views]
     positions = np.array([view.pose[:3, 3] for view in views])
     for view in views:
-        planes = dominant_planes(view.known_rho(), view.sure & view.active, view.rays, _LARGEST_COUNT, place.seed)
-        place.planes = merged(into_world(planes, view.pose), place.planes, positions)
-    sure = evidence(views, [view.sure & view.active for view in views], [view.known_rho() for view in views])
-    fitting = sure.one_a_cell(random)
-    seen = [sure] if place.edges is None else [sure, place.edges]
+        planes = dominant_planes(
+            view.known_rho(), view.reliable & view.active, view.rays, _LARGEST_COUNT, surfaces.seed
+        )
+        surfaces.planes = merged(into_world(planes, view.pose), surfaces.planes, positions)
+    reliable = evidence(views, [view.reliable & view.active for view in views], [view.known_rho() for view in views])
+    fitting = reliable.one_a_cell(random)
+    seen = [reliable] if surfaces.edges is None else [reliable, surfaces.edges]
     for number in range(rounds):
         for part in seen:
-            _propose(place, part, positions, random, edges=part is not sure)
-        place.planes = fitted(place.planes, fitting)
-        labelled = _labelled(place, small, neighbours, None)
+            _propose(surfaces, part, positions, random, edges=part is not reliable)
+        surfaces.planes = fitted(surfaces.planes, fitting)
+        labelled = _labelled(surfaces, small, neighbours, None)
         seen = [_edges(small, labelled)]
-        shares = _shares(place, small, labelled)
+        shares = _shares(surfaces, small, labelled)
         used = shares > _SMALLEST_SHARE
-        place.planes = place.planes[used]
+        surfaces.planes = surfaces.planes[used]
         yield number
-    place.planes = distinct(place.planes, shares[used], positions)
-    labelled = _labelled(place, small, neighbours, None)
+    surfaces.planes = distinct(surfaces.planes, shares[used], positions)
+    labelled = _labelled(surfaces, small, neighbours, None)
     if width > _SMALL:
         coarse = labelled
-        labelled = _labelled(place, views, neighbours, coarse)
+        labelled = _labelled(surfaces, views, neighbours, coarse)
         for each, rough in zip(labelled, coarse, strict=True):
             np.minimum(each.margin, taken(rough.margin, width), out=each.margin)  # against all the planes
-    place.edges = _edges(views, labelled)
+    surfaces.edges = _edges(views, labelled)
     for view, each in zip(views, labelled, strict=True):
         padded = np.concatenate([each.planes, np.zeros((1, 3), np.float32)])  # a pixel's own has no plane
         view.prior = np.ascontiguousarray(padded[each.chosen])
@@ -124,29 +126,31 @@ def _nearby(labelled: _Labelled, width: int) -> np.ndarray:
     return taken(near, width)
 
 
-def _propose(place: Place, seen: Evidence, positions: np.ndarray, random: np.random.Generator, *, edges: bool) -> None:
+def _propose(
+    surfaces: PlaneSet, seen: Evidence, positions: np.ndarray, random: np.random.Generator, *, edges: bool
+) -> None:
     """Add planes that would explain what is seen. An edge on a floor may be the foot of a wall, its texture is not."""
-    left = seen.off(place.planes[level(place.planes)])
-    place.planes = merged(place.planes, level_planes(left, _LEVEL_COUNT, random), positions)
-    explained = upright(place.planes) | (level(place.planes) & (not edges))
-    few = seen.one_a_cell(random).off(place.planes[explained])
-    place.planes = merged(place.planes, upright_planes(few, _UPRIGHT_COUNT, random), positions)
+    left = seen.off(surfaces.planes[level(surfaces.planes)])
+    surfaces.planes = merged(surfaces.planes, level_planes(left, _LEVEL_COUNT, random), positions)
+    explained = upright(surfaces.planes) | (level(surfaces.planes) & (not edges))
+    few = seen.one_a_cell(random).off(surfaces.planes[explained])
+    surfaces.planes = merged(surfaces.planes, upright_planes(few, _UPRIGHT_COUNT, random), positions)
 
 
 def _labelled(
-    place: Place, views: Sequence[View], neighbours: Sequence[Sequence[int]], coarse: Sequence[_Labelled] | None
+    surfaces: PlaneSet, views: Sequence[View], neighbours: Sequence[Sequence[int]], coarse: Sequence[_Labelled] | None
 ) -> list[_Labelled]:
     """coarse: of a smaller width; only planes that won nearby there compete. None: all do."""
-    seen = [np.where(view.sure, view.known_rho(), 0).astype(np.float32) for view in views]
-    size = _BYTES * views[0].active.size * (len(place.planes) + 1)
+    seen = [np.where(view.reliable, view.known_rho(), 0).astype(np.float32) for view in views]
+    size = _BYTES * views[0].active.size * (len(surfaces.planes) + 1)
     at_once = int(np.clip(_MEMORY // size, 1, os.cpu_count() or 1))
     solved: list[Future[_Labelled]] = []
     with ThreadPoolExecutor(at_once) as pool:
         for index, view in enumerate(views):
             others = neighbours[index]
-            planes = into_camera(place.planes, view.pose)
+            planes = into_camera(surfaces.planes, view.pose)
             everywhere = np.ones((*view.active.shape, len(planes)), np.bool_)
-            costs = objections(
+            costs = data_costs(
                 view.cube.faces,
                 np.float32(view.cube.focal),
                 view.rays,
@@ -168,19 +172,21 @@ def _solved(view: View, planes: np.ndarray, costs: np.ndarray, all_compete: bool
 
     all_compete: False where `costs` exclude planes that might win.
     """
-    own = np.where(view.sure, _SURE_OWN, 0.5 * np.minimum(view.looks, 1) + _UNSURE_OWN)[..., None]
+    own = np.where(view.reliable, _RELIABLE_OWN, 0.5 * np.minimum(view.photometric_cost, 1) + _UNRELIABLE_OWN)[
+        ..., None
+    ]
     rho = np.concatenate([view.rays @ planes.T, view.rho()[..., None]], axis=-1).astype(np.float32, copy=False)
-    chosen, margin = decide(np.concatenate([costs, own.astype(np.float32)], axis=-1), rho, view.colour)
+    chosen, margin = solve_labels(np.concatenate([costs, own.astype(np.float32)], axis=-1), rho, view.colour)
     if all_compete:
-        alone = (costs >= EXCLUDED).all(axis=-1)  # no plane is there: an estimate is as good as its looks
-        margin = np.where(alone, np.maximum(_UNSURE_OWN - own[..., 0], 0), margin)
+        alone = (costs >= EXCLUDED).all(axis=-1)  # no plane is there: an estimate is as good as it matches
+        margin = np.where(alone, np.maximum(_UNRELIABLE_OWN - own[..., 0], 0), margin)
     picked = np.take_along_axis(rho, chosen[..., None], axis=-1)[..., 0]
     return _Labelled(chosen, np.where(view.active, np.maximum(picked, 0), 0), margin, planes)
 
 
-def _shares(place: Place, views: Sequence[View], labelled: Sequence[_Labelled]) -> np.ndarray:
+def _shares(surfaces: PlaneSet, views: Sequence[View], labelled: Sequence[_Labelled]) -> np.ndarray:
     """Share of the sphere that took each plane, (P,), mean of the views."""
-    used = np.zeros(len(place.planes) + 1)
+    used = np.zeros(len(surfaces.planes) + 1)
     for view, each in zip(views, labelled, strict=True):
         area = np.broadcast_to(row_widths(len(each.rho))[:, None], each.rho.shape)
         used += np.bincount(each.chosen.ravel(), (area * view.active / area.sum()).ravel(), len(used))
@@ -196,7 +202,7 @@ def _edges(views: Sequence[View], labelled: Sequence[_Labelled]) -> Evidence:
     """Edges of colour on what was labelled."""
     masks = []
     for view, each in zip(views, labelled, strict=True):
-        slope = crests(view.colour, 0.7)
+        slope = edge_maxima(view.colour, 0.7)
         wide = row_widths(len(slope))[:, None] > _HIGHEST
         certain = (each.margin > _CERTAIN) & (each.chosen < len(each.planes))
         masks.append((slope > _EDGE) & wide & certain & view.active)

@@ -1,9 +1,9 @@
 """Dense range maps of posed panoramas, without a model: sweep, propagate, agree, label.
 
 From coarse to fine: at the coarsest width spheres round each capture are swept and aggregated semi-globally; planes
-then propagate at each width, first by their looks alone, then also by agreement with the other captures' maps. After
+then propagate at each width, first by the pictures alone, then also by agreement with the other captures' maps. After
 each width the large planes of the place compete for its pixels; those that win are offered to the next as a prior, and
-at last fill what looks alone do not tell.
+at last fill what pictures alone do not tell.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.progress import Job, Progress
 
 from ..depth_map import DepthMap
-from ..edges import slopes
+from ..edges import gradient_magnitude
 from ..sky import sky_mask
 from .consistency import confirmations
 from .matching import Sources
-from .place import Place, label
-from .propagation import judge, propagate
+from .place import PlaneSet, label
+from .propagation import evaluate, propagate
 from .semiglobal import aggregate, sweep
 from .view import View, relative_poses, sources, taken
 
-DEFAULT_CONFIDENCE = 0.5
-"""Points below this confidence are left out unless asked for."""
-
 _ENOUGH = 2  # panoramas that agree
-_DISTINCT, _ALIKE = 0.12, 0.5  # photometric cost that other ranges add, and that a sure one has, at the least and most
+_DISTINCT, _ALIKE = (
+    0.12,
+    0.5,
+)  # photometric cost: added by other ranges at the least, of a reliable one at the most
 _EVEN = 0.25  # margin of labelling at which the confidence is one half; measured on rendered scenes
-_SURE = 0.2  # margin that a pixel has by its own looks where these tell its range and others confirm it
+_RELIABLE = 0.2  # margin that a pixel has by the pictures alone where these tell its range and others confirm it
 _PATCH_REACH = 4  # pixels from a patch's centre to its side
 _STEP = 0.12  # natural log of range within a patch that makes an edge
 _OWN_TEXTURE = 5.0  # grey levels a pixel
@@ -58,13 +58,13 @@ class DenseOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class _Judgement:
-    """What is known of a view's estimate, (H, W) each: see judge() and confirmations(). sure: seen and confirmed."""
+class _Evaluation:
+    """Of a view's estimate, (H, W) each: see evaluate() and confirmations(). reliable: seen and confirmed."""
 
-    looks: np.ndarray
+    photometric_cost: np.ndarray
     agree: np.ndarray
     deny: np.ndarray
-    sure: np.ndarray
+    reliable: np.ndarray
 
 
 def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> Job[list[DepthMap]]:
@@ -84,28 +84,28 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
         yield Progress("Preparing captures", index + 1, len(captures))
     neighbours = [_neighbours(positions, index, options.sources) for index in range(len(captures))]
     widths = [width for width in (options.width // 4, options.width // 2, options.width) if width >= 64]
-    place = Place.empty(options.seed)
+    surfaces = PlaneSet.empty(options.seed)
     for level, width in enumerate(widths):
         yield from _level(views, neighbours, limits, width, level == 0, options)
-        yield from _label(place, views, neighbours, min(width, options.width // 2), 4 if level == 0 else 2)
+        yield from _label(surfaces, views, neighbours, min(width, options.width // 2), 4 if level == 0 else 2)
     maps = []
     for view in views:
         view.adopt()
     for index, view in enumerate(views):
         yield Progress("Judging confidence", index, len(views))
-        maps.append(_finished(view, _judged(views, neighbours[index], index), len(neighbours[index])))
+        maps.append(_finished(view, _evaluated(views, neighbours[index], index), len(neighbours[index])))
     return maps
 
 
-def _label(place: Place, views: list[View], neighbours: list[list[int]], width: int, rounds: int) -> Job[None]:
-    """Label the views with the planes of the place, at `width` or at their own if that is smaller."""
+def _label(surfaces: PlaneSet, views: list[View], neighbours: list[list[int]], width: int, rounds: int) -> Job[None]:
+    """Label the views with the planes of the place, at `width` or at their own where that is smaller."""
     yield Progress("Finding surfaces", 0, rounds)
     for index, view in enumerate(views):
-        judged = _judged(views, neighbours[index], index)
-        view.sure, view.looks = judged.sure, judged.looks
+        evaluation = _evaluated(views, neighbours[index], index)
+        view.reliable, view.photometric_cost = evaluation.reliable, evaluation.photometric_cost
     full = views[0].active.shape[1]
     smaller = views if full == width else [view.smaller(width) for view in views]
-    for number in label(place, smaller, neighbours, rounds):
+    for number in label(surfaces, smaller, neighbours, rounds):
         yield Progress("Finding surfaces", number + 1, rounds)
     for view, small in zip(views, smaller, strict=True):
         view.prior, view.trust = taken(small.prior, full), taken(small.trust, full)
@@ -215,15 +215,15 @@ def _confirmed(
     )
 
 
-def _judged(views: list[View], others: list[int], index: int) -> _Judgement:
+def _evaluated(views: list[View], others: list[int], index: int) -> _Evaluation:
     view = views[index]
-    looks, distinct = judge(
+    photometric_cost, distinct = evaluate(
         view.cube, view.rays, view.active, sources(views, index, others), view.planes, stride=2.0, share=0.08
     )
     agree, deny = _confirmed(views, others, index, 2.0, 0.05)
     distinct = np.where(_borrowed(view), 0, distinct)
-    sure = (agree >= min(_ENOUGH, len(others))) & (distinct > _DISTINCT) & (looks < _ALIKE)
-    return _Judgement(looks, agree, deny, sure)
+    reliable = (agree >= min(_ENOUGH, len(others))) & (distinct > _DISTINCT) & (photometric_cost < _ALIKE)
+    return _Evaluation(photometric_cost, agree, deny, reliable)
 
 
 def _borrowed(view: View) -> np.ndarray:
@@ -231,15 +231,15 @@ def _borrowed(view: View) -> np.ndarray:
     logs = np.log(np.maximum(view.known_rho(), 1e-6))
     size = (2 * _PATCH_REACH + 1, 2 * _PATCH_REACH + 1)
     step = ndimage.maximum_filter(logs, size, mode="wrap") - ndimage.minimum_filter(logs, size, mode="wrap")
-    return np.asarray((step > _STEP) & (slopes(view.colour, 0.7) < _OWN_TEXTURE))
+    return np.asarray((step > _STEP) & (gradient_magnitude(view.colour, 0.7) < _OWN_TEXTURE))
 
 
-def _finished(view: View, judged: _Judgement, sources: int) -> DepthMap:
+def _finished(view: View, evaluation: _Evaluation, sources: int) -> DepthMap:
     """Range, and as confidence how clearly the label won, less where few other panoramas agree and none deny."""
     rho = view.known_rho()
     enough = min(_ENOUGH, sources)
-    weight = np.select([judged.agree >= enough, judged.agree > 0, judged.deny == 0], [1.0, 0.4, 0.15], 0.05)
-    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(judged.sure, _SURE, 0)
+    weight = np.select([evaluation.agree >= enough, evaluation.agree > 0, evaluation.deny == 0], [1.0, 0.4, 0.15], 0.05)
+    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(evaluation.reliable, _RELIABLE, 0)
     confidence = np.where(view.active & (rho > 0), margin / (margin + _EVEN), 0).astype(np.float32)
     distance = np.where(rho > 0, 1 / np.maximum(rho, 1e-9), np.inf).astype(np.float32)
     return DepthMap(distance, confidence, view.sky)

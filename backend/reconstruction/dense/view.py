@@ -15,7 +15,7 @@ from .matching import Sources
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _TRUSTED = 0.3  # margin of a labelled plane from which propagation prefers it
 _ON_PLANE = 0.02  # relative inverse range
-_CARRIED = ("planes", "prior", "trust", "looks", "sure")  # what is known of pixels, at every width
+_CARRIED = ("planes", "prior", "trust", "photometric_cost", "reliable")  # what is known of pixels, at every width
 
 
 class View:
@@ -25,8 +25,9 @@ class View:
     valid, sky: (H, W) bool; active: valid and not sky. rays: (H, W, 3) float32.
     planes: (H, W, 3) float32, the plane each pixel's surface lies on (see `matching`), and costs: (H, W) float32, what
     propagation last found it to cost. prior, trust: the plane of the place that each pixel was last labelled with,
-    (H, W, 3) float32, 0 where it kept its own, and the margin of that decision, (H, W) float32. looks: (H, W) float32,
-    photometric cost of the estimate, 0 is perfect. sure: (H, W) bool, where looks tell the range and others confirm it.
+    (H, W, 3) float32, 0 where it kept its own, and the margin of that decision, (H, W) float32.
+    photometric_cost: (H, W) float32, of the estimate, 0 is perfect. reliable: (H, W) bool, where the pictures tell the
+    range and others confirm it.
     """
 
     def __init__(self, colour: np.ndarray, valid: np.ndarray, sky: np.ndarray, pose: np.ndarray) -> None:
@@ -36,8 +37,8 @@ class View:
         self.planes = np.zeros((0, 0, 3), np.float32)
         self.prior = np.zeros((0, 0, 3), np.float32)
         self.trust = np.zeros((0, 0), np.float32)
-        self.looks = np.zeros((0, 0), np.float32)
-        self.sure = np.zeros((0, 0), np.bool_)
+        self.photometric_cost = np.zeros((0, 0), np.float32)
+        self.reliable = np.zeros((0, 0), np.bool_)
 
     def at(self, width: int) -> None:
         """Go to another width, even, taking the estimate along; costs are to be computed again."""
@@ -45,8 +46,8 @@ class View:
         if not self.planes.size:
             self.prior = np.zeros((*self.active.shape, 3), np.float32)
             self.trust = np.zeros(self.active.shape, np.float32)
-            self.looks = np.ones(self.active.shape, np.float32)
-            self.sure = np.zeros(self.active.shape, np.bool_)
+            self.photometric_cost = np.ones(self.active.shape, np.float32)
+            self.reliable = np.zeros(self.active.shape, np.bool_)
             return
         for name in _CARRIED:
             setattr(self, name, taken(getattr(self, name), width))
@@ -82,8 +83,8 @@ class View:
         return np.where((self.trust > _TRUSTED)[..., None], self.prior, 0).astype(np.float32)
 
     def adopt(self) -> None:
-        """Take the labelled plane where the pixel's own estimate is not sure."""
-        filled = ~self.sure & (self.prior != 0).any(axis=-1)
+        """Take the labelled plane where the pixel's own estimate is not reliable."""
+        filled = ~self.reliable & (self.prior != 0).any(axis=-1)
         self.planes[filled] = self.prior[filled]
 
     def as_labelled(self) -> np.ndarray:

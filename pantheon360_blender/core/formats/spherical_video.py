@@ -78,21 +78,6 @@ def read(path: Path) -> SphericalMetadata | None:
     return replace(found, v1=first is not None, v2=second is not None, software=software, warnings=tuple(warnings))
 
 
-def dimensions(path: Path) -> tuple[int, int, float]:
-    """Width and height in pixels and seconds (0 where the header does not know) of a video's first video track.
-
-    Raises FileError and MetadataError as read() does.
-    """
-    path = Path(path)
-    with reading(path) as (file, length):
-        track = _video_track(_movie(file, length, path), path)
-    entry = next(iter(mp4.visual_sample_entries(track, path)), None)
-    if entry is None:
-        raise _no_video(path)
-    width, height = struct.unpack_from(">HH", entry.content, 24)
-    return width, height, _seconds(track)
-
-
 def tag(
     source: Path, target: Path | None = None, *, stereo: str = "mono", software: str = "Pantheon360 for Blender"
 ) -> Path:
@@ -343,18 +328,6 @@ def _number(text: str | None) -> float:
     except ValueError:
         return 0.0
     return number if abs(number) < 1e9 else 0.0
-
-
-def _seconds(track: Box) -> float:
-    header = track.first(b"mdia", b"mdhd")
-    content = header.content if header else b""
-    if len(content) < (36 if content[:1] == b"\1" else 20):
-        return 0.0
-    scale, duration = (
-        struct.unpack_from(">IQ", content, 20) if content[0] == 1 else struct.unpack_from(">II", content, 12)
-    )
-    unknown = duration in (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
-    return duration / scale if scale and not unknown else 0.0
 
 
 def _no_video(path: Path) -> MetadataError:

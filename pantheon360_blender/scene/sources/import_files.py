@@ -93,12 +93,12 @@ def import_files(
     extracted: list[Path] = []
     try:
         imported = yield from _read_all(paths, root, extracted, limit, options)
-        return (yield from _brought(name, imported, result, with_captures, _names(paths)))
+        return (yield from _into_scene(name, imported, result, with_captures, _names(paths)))
     finally:
         _forget_extracted(extracted)
 
 
-def _brought(scene_name: str, imported: Imported, result: str, with_captures: bool, what: str) -> Job[ImportResult]:
+def _into_scene(scene_name: str, imported: Imported, result: str, with_captures: bool, what: str) -> Job[ImportResult]:
     """Bring what was read into the scene; all that changes it is done at once."""
     if imported.cloud is not None and imported.cloud.footprint is None:
         yield Progress("Measuring the spacing of points")
