@@ -93,7 +93,7 @@ def give_back(kind: str) -> None:
 
 
 def system_memory() -> tuple[int | None, int | None]:
-    """Total and free bytes of the computer's memory; None where the system does not tell."""
+    """Total and free bytes of the computer's memory; None if the system does not tell."""
     if sys.platform == "win32":
         return _memory_of_windows()
     try:

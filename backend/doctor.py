@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pantheon360_blender.core import plugins
+from pantheon360_blender.core.errors import BackendError
 from pantheon360_blender.core.version import version
 
 from .device import system_memory
@@ -39,7 +40,7 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Package:
-    """A package a painter needs; version is None where it is missing, get is how to install it."""
+    """A package a painter needs; version is None if it is missing, get is how to install it."""
 
     package: str
     purpose: str
@@ -109,7 +110,8 @@ def main(*, as_json: bool) -> int:
 def examine() -> Report:
     """Look at this computer and this Python."""
 
-    painters = _painters()
+    broken: list[BackendError] = []
+    painters = _painters(broken)
     device = _device()
     total, free = system_memory()
     folder, disk = _disk()
@@ -129,7 +131,7 @@ def examine() -> Report:
         painters=painters,
         reconstruction=_reconstruction(),
         importers=_importers(),
-        advice=_advice(painters, device, free, disk),
+        advice=[*map(str, broken), *_advice(painters, device, free, disk)],
     )
 
 
@@ -161,9 +163,10 @@ def as_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _painters() -> list[PainterReport]:
+def _painters(broken: list[BackendError]) -> list[PainterReport]:
+    """broken: is given those that cannot be read."""
     reports = []
-    for name, plugin in plugins.find(plugins.PAINTERS).items():
+    for name, plugin in plugins.find(plugins.PAINTERS, broken.append).items():
         packages = [
             Package(need.package, need.purpose, _version_of(need.module, need.package), _how_to_get(need.package))
             for need in plugin.needs

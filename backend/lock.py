@@ -19,7 +19,7 @@ _TAKEN = {errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock for the block; the system drops it when the process dies, however it dies.
 
-    Raises BackendError where another process holds it, FileError where the folder cannot be written.
+    Raises BackendError if another process holds it, FileError if the folder cannot be written.
     """
     path = folder / "run.lock"
     with files.translate_os_errors(path):

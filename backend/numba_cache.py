@@ -14,7 +14,7 @@ VARIABLE = "NUMBA_CACHE_DIR"
 def folder(platform: str, environment: Mapping[str, str], home: Path) -> Path:
     """The folder by the customs of the platform (a value of sys.platform); it need not exist.
 
-    Windows: %LOCALAPPDATA%; macOS: ~/Library/Caches; elsewhere $XDG_CACHE_HOME, which counts only where it is absolute
+    Windows: %LOCALAPPDATA%; macOS: ~/Library/Caches; elsewhere $XDG_CACHE_HOME, which counts only if it is absolute
     (XDG Base Directory Specification 0.8), or ~/.cache.
     """
     if platform == "win32":

@@ -58,7 +58,7 @@ class Answers:
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> None:
-        """Write a message. Raises BrokenPipeError where nobody listens any more."""
+        """Write a message. Raises BrokenPipeError if nobody listens any more."""
         line = messages.encode(message)
         with self._lock:
             while line:
@@ -88,7 +88,7 @@ class Heartbeat:
         self._thread.join()
 
     def send(self, message: Message) -> None:
-        """Send a message of the job. Raises BrokenPipeError where nobody listens any more."""
+        """Send a message of the job. Raises BrokenPipeError if nobody listens any more."""
         with self._changed:
             self._answers.send(message)
             self._told = time.monotonic()

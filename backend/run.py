@@ -44,7 +44,7 @@ def _run(path: Path, printer: Printer) -> int:
                 for message in reporter.messages(next(steps)):
                     printer.send(message)
         except StopIteration as end:
-            printer.send(messages.Done(name, str(end.value.path), len(end.value.job.frames)))
+            printer.send(messages.Done(name, str(end.value.path), len(end.value.finished_frames())))
             return DONE
         finally:
             steps.close()

@@ -6,12 +6,12 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError, FileError, PantheonError, reason
-from pantheon360_blender.core.jobs.job import RECONSTRUCT
-from pantheon360_blender.core.jobs.job_folder import JobFolder, Status, now
+from pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder, ReconstructFolder, Status, now
 from pantheon360_blender.core.progress import Progress
 
 from . import painters
@@ -21,33 +21,37 @@ from .reconstruction import reconstruct
 STATE_INTERVAL = 2.0
 """Seconds between two updates of `state.json` while painting."""
 
-Work = Callable[[JobFolder, list[int], str], progress.Job[None]]
-"""What does a job: its folder, the frames that are finished, and when it was started."""
+Work = Callable[[str], progress.Job[None]]
+"""What does a job. It is told when the job was started."""
 
 
 def run(path: Path) -> progress.Job[JobFolder]:
-    """Do what is missing in the job folder at `path` and return it; nothing is written where nothing is missing.
+    """Do what is missing in the job folder at `path` and return it; nothing is written if nothing is missing.
 
     Closing the generator cancels the job. Finished frames and stages are kept whatever happens.
     Raises PantheonError: the folder is damaged, an input was changed, the disk is full, the work failed.
     """
     yield Progress("Opening the job")
-    folder = JobFolder.open(path)
-    work: Work
-    if folder.job.kind == RECONSTRUCT:
-        finished, work, whole = [], _reconstructed, reconstruct.is_finished(folder)
-    else:
-        finished, work = (yield from _finished(folder)), _painted
-        whole = len(finished) == len(folder.job.frames)
-    if whole and folder.state().status == "done":
-        return folder
-    with locked(folder.path):
-        _remove_leftovers(folder)
-        yield from _recorded(folder, finished, work)
+    folder: JobFolder = JobFolder.open(path)
+    if isinstance(folder, PaintFolder):
+        finished, frames = (yield from _finished(folder)), len(folder.job.frames)
+        found = f"running: {len(finished)} of {frames} frames are finished"
+        yield from _completed(folder, len(finished) == frames, found, partial(_painted, folder))
+    elif isinstance(folder, ReconstructFolder):
+        yield from _completed(folder, reconstruct.is_finished(folder), "running", lambda _: reconstruct.run(folder))
     return folder
 
 
-def _finished(folder: JobFolder) -> progress.Job[list[int]]:
+def _completed(folder: JobFolder, whole: bool, found: str, work: Work) -> progress.Job[None]:
+    """Do the work unless it was done. whole: whether every result is there. found: for the log."""
+    if whole and folder.state().status == "done":
+        return
+    with locked(folder.path):
+        _remove_leftovers(folder)
+        yield from _recorded(folder, found, work)
+
+
+def _finished(folder: PaintFolder) -> progress.Job[list[int]]:
     """The frames that need no painting, judged by decoding them."""
     frames = folder.job.frames
     finished = []
@@ -73,7 +77,7 @@ def _remove_leftovers(folder: JobFolder) -> None:
                 leftover.unlink()
 
 
-def _recorded(folder: JobFolder, finished: list[int], work: Work) -> progress.Job[None]:
+def _recorded(folder: JobFolder, found: str, work: Work) -> progress.Job[None]:
     """Do the work, and leave in `state.json` and `log.txt` how it ended, whichever way."""
     started = now()
 
@@ -82,13 +86,10 @@ def _recorded(folder: JobFolder, finished: list[int], work: Work) -> progress.Jo
         folder.write_state(status, folder.finished_frames(), said, started)
         folder.log(f"{status}: {error}" if error else status)
 
-    folder.write_state("running", finished, None, started)
-    if folder.job.frames:
-        folder.log(f"running: {len(finished)} of {len(folder.job.frames)} frames are finished")
-    else:
-        folder.log("running")
+    folder.write_state("running", folder.finished_frames(), None, started)
+    folder.log(found)
     try:
-        yield from work(folder, finished, started)
+        yield from work(started)
         record("done")
     except (GeneratorExit, KeyboardInterrupt):
         with suppress(FileError):
@@ -106,7 +107,7 @@ def _recorded(folder: JobFolder, finished: list[int], work: Work) -> progress.Jo
         raise explained from error
 
 
-def _painted(folder: JobFolder, finished: list[int], started: str) -> progress.Job[None]:
+def _painted(folder: PaintFolder, started: str) -> progress.Job[None]:
     """Check the inputs, paint, and check that everything is there."""
     painter = painters.named(folder.job.painter)
     yield from folder.verification()
@@ -123,16 +124,12 @@ def _painted(folder: JobFolder, finished: list[int], started: str) -> progress.J
         )
 
 
-def _reconstructed(folder: JobFolder, _finished: list[int], _started: str) -> progress.Job[None]:
-    yield from reconstruct.run(folder)
-
-
 def _explained(folder: JobFolder, error: Exception) -> BackendError:
     if isinstance(error, MemoryError):
         return BackendError(
             "The backend ran out of memory.", advice="Lower the resolution or close other programs.", code="memory"
         )
-    what = "Reconstruction" if folder.job.kind == RECONSTRUCT else "Painting"
+    what = "Reconstruction" if isinstance(folder, ReconstructFolder) else "Painting"
     return BackendError(
         f"{what} failed unexpectedly: {reason(error)}.",
         advice=f"The details are in {folder.log_file}.",

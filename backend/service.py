@@ -107,7 +107,7 @@ class Service:
         self._answers.send(messages.Error("message", text, "Install the extension again."))
 
     def _leave(self) -> None:
-        """Stop after the step in progress, or without it where it takes long: nobody is waiting for it."""
+        """Stop after the step in progress, or without it if it takes long: nobody is waiting for it."""
         self._cancelled.set()
         self._runs.put(None)
         if not self._ended.wait(LAST_STEP):
@@ -147,7 +147,7 @@ class Service:
                         heartbeat.send(message)
             except StopIteration as end:
                 folder = end.value
-                return messages.Done(request.job, str(folder.path), len(folder.job.frames))
+                return messages.Done(request.job, str(folder.path), len(folder.finished_frames()))
             finally:
                 steps.close()
 

@@ -26,11 +26,11 @@ from ..pantheon360_blender.core.formats import spherical_video
 from ..pantheon360_blender.core.importers.imported import UP_AXES
 from ..pantheon360_blender.core.jobs import paint_settings, reconstruct_settings
 from ..pantheon360_blender.core.jobs.child import own_python
-from ..pantheon360_blender.core.jobs.job_folder import JobFolder
+from ..pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder
 from ..pantheon360_blender.core.panorama.depth_image import MEASURES
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.version import EXTENSION_ROOT
-from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app import access, plugin_items
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
@@ -169,9 +169,9 @@ def generate(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 
 def run(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Do the job in a folder, going on where it stopped."""
-    folder = JobFolder.open(options.folder)
+    folder: JobFolder = JobFolder.open(options.folder)
     output.run(shot.paint(folder, resume=RESUME))
-    return OK, {"folder": str(folder.path), "frames": len(folder.job.frames)}
+    return OK, {"folder": str(folder.path), "frames": len(folder.job.frames) if isinstance(folder, PaintFolder) else 0}
 
 
 def tag(options: argparse.Namespace, _output: Output) -> tuple[int, Facts]:
@@ -209,7 +209,7 @@ def _with_captures(
 ) -> list[tuple[bpy.types.Object, Path]]:
     """Depth images and their captures: those named, else those that came with them, else the scene's by name.
 
-    Raises CaptureError where there are not as many captures as depth images, or one is not there.
+    Raises CaptureError if there are not as many captures as depth images, or one is not there.
     """
     there = {obj.name: obj for obj in capture_objects.in_scene(scene)}
     wanted = named or new or list(there)
@@ -233,7 +233,7 @@ def _tell(output: Output, facts: Facts, imported: ImportResult | DepthPoints) ->
         facts["cache"] = imported.cache
 
 
-def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[JobFolder]:
+def _prepared(scene: bpy.types.Scene, options: argparse.Namespace) -> Job[PaintFolder]:
     choices = {name: getattr(options, name, None) for name in ("painter", "seed", "settings")}
     root = options.output.absolute() if options.output else None
     if options.width:
@@ -296,7 +296,7 @@ def _metres(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise JobError(f"{text!r} is no distance in metres.", advice="Write it like --distance A B 3.2.") from error
+        raise JobError(f"{text!r} is no distance in meters.", advice="Write it like --distance A B 3.2.") from error
 
 
 def _open(blend: Path, scene_name: str | None) -> bpy.types.Scene:
@@ -343,7 +343,7 @@ def _save(blend: Path) -> Path:
 def frame_list(text: str) -> list[int]:
     """Frames written as 1-49, 1-49x2, 5, -10--1 or several of these with commas, in ascending order.
 
-    Raises argparse.ArgumentTypeError where it is anything else.
+    Raises argparse.ArgumentTypeError if it is anything else.
     """
     frames: set[int] = set()
     for part in text.split(","):
@@ -369,7 +369,7 @@ def _parser() -> argparse.ArgumentParser:
     shooting.add_argument("--width", type=int, metavar="PIXELS", help="of the panoramas; by default the scene's")
 
     parser = argparse.ArgumentParser(
-        prog=f"blender --command {NAME}",
+        prog=console.PROGRAM,
         description="360° captures to camera-controlled 360° video, without the interface.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
     )
@@ -393,11 +393,11 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument(
         "--scale",
         type=_positive,
-        metavar="METRES",
+        metavar="METERS",
         help="of a unit of the file; with --depth, of a step of its values",
     )
     importing.add_argument(
-        "--voxel", type=_positive, default=0.0, metavar="METRES", help="keep one point for each cube of this edge"
+        "--voxel", type=_positive, default=0.0, metavar="METERS", help="keep one point for each cube of this edge"
     )
     importing.add_argument(
         "--limit",
@@ -415,7 +415,7 @@ def _parser() -> argparse.ArgumentParser:
     depth = importing.add_argument_group("depth images", "equirectangular, one for each capture, in their order")
     depth.add_argument("--depth", type=Path, nargs="+", default=[], metavar="DEPTH", help="16-bit PNG or OpenEXR")
     depth.add_argument("--capture", nargs="+", default=[], metavar="NAME", help="the captures that they belong to")
-    depth.add_argument("--inverse", action="store_true", help="values are 1 / depth; --scale is then 1 / metres")
+    depth.add_argument("--inverse", action="store_true", help="values are 1 / depth; --scale is then 1 / meters")
     depth.add_argument("--measure", choices=MEASURES, default="range", help="of a pixel's depth (%(default)s)")
     importing.add_argument("--proxy", action="store_true", help="add ground plane and distant walls to project onto")
     projecting = add("project", project, of_blend, saving)
@@ -427,15 +427,16 @@ def _parser() -> argparse.ArgumentParser:
     reconstructing.add_argument("--dense", metavar="METHOD", help="sweep, none, or the name of a reconstructor")
     reconstructing.add_argument("--width", type=int, metavar="PIXELS", help="working width, a multiple of 64")
     reconstructing.add_argument("--confidence", type=float, metavar="0-1", help="leave out points below it")
-    reconstructing.add_argument("--camera-height", type=float, metavar="METRES", help="of the lens above the ground")
-    reconstructing.add_argument("--distance", nargs=3, metavar=("CAPTURE", "CAPTURE", "METRES"), help="sets the scale")
+    reconstructing.add_argument("--camera-height", type=float, metavar="METERS", help="of the lens above the ground")
+    reconstructing.add_argument("--distance", nargs=3, metavar=("CAPTURE", "CAPTURE", "METERS"), help="sets the scale")
     reconstructing.add_argument("--weights", metavar="FOLDER_OR_ID", help="of the reconstructor; by default its own")
     reconstructing.add_argument("--download", action="store_true", help="fetch weights that are not there yet")
     reconstructing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")
     add("geometry", geometry, of_blend, shooting)
     generating = add("generate", generate, of_blend, saving, shooting)
     generating.add_argument("--seed", help="64-bit number; by default the scene's")
-    generating.add_argument("--painter", help="by default the scene's")
+    painters = list(plugin_items.painter_plugins())
+    generating.add_argument("--painter", type=str.lower, choices=painters, help="by default the scene's")
     painting = generating.add_argument_group("diffusion painter", "its settings; by default the scene's")
     generating.formatter_class = argparse.RawDescriptionHelpFormatter
     generating.epilog = _settings_help()

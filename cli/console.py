@@ -15,12 +15,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, TypeVar
 
+from ..pantheon360_blender.core import repairs
 from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.core.jobs import duration, messages
 from ..pantheon360_blender.core.progress import Eta, Job, Progress
 from ..pantheon360_blender.scene.app import jobs
 
 Result = TypeVar("Result")
+
+PROGRAM = "blender --command pantheon360"
+VERBS = {
+    repairs.IMPORT_CAPTURES: "import FILE.blend PHOTO...",
+    repairs.MAKE_PROXY: "project FILE.blend --proxy",
+    repairs.PROJECT_CAPTURES: "project FILE.blend",
+    repairs.BUILD_CACHE: "reconstruct FILE.blend",
+    repairs.OPEN_PREFERENCES: "doctor",
+}
+"""What repairs an error -> the verb that does the same here. A camera and the render settings are set in Blender."""
 
 
 class Output:
@@ -31,6 +42,7 @@ class Output:
         self._json = as_json
         self._eta = Eta()
         self._shown = ""
+        self._warned: set[str] = set()
 
     def run(self, job: Job[Result]) -> Result:
         """Drive a job to its end, showing its progress."""
@@ -44,6 +56,10 @@ class Output:
             print(text, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
+        """Pass on a warning, unless it was told already: jobs give theirs while they run and with their result."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
         self._end_line()
         if self._json:
             self._message(messages.Warning_(text))
@@ -59,10 +75,14 @@ class Output:
                 print(f"{name}: {text}", file=self._stream, flush=True)
 
     def failed(self, error: PantheonError) -> None:
+        verb = VERBS.get(error.repair or "", "")
         if self._json:
-            self._message(messages.Error(error.code, error.text, error.advice))
-        else:
-            print(f"Error: {error}", file=sys.stderr, flush=True)
+            told = {"code": error.code, "text": error.text, "advice": error.advice}
+            self._line({"kind": "error", **told, "job": "", "repair": error.repair or "", "verb": verb})
+            return
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+        if verb:
+            print(f"Run first: {PROGRAM} {verb}", file=sys.stderr, flush=True)
 
     def cancelled(self) -> None:
         if self._json:
@@ -75,7 +95,11 @@ class Output:
         self._stream.flush()
 
     def _progress(self, step: Progress) -> None:
-        if step.waiting:
+        if step.warning:
+            self.warn(step.warning)
+        if step.preview and self._json:
+            self._message(messages.Preview(step.preview))
+        if step.waiting or step.warning or step.preview:  # these repeat the progress before them
             return
         seconds = self._eta.seconds(step)
         if self._json:

@@ -7,6 +7,7 @@ from . import (
     check_coverage,
     edit_cache,
     edit_loras,
+    errors,
     generate,
     import_cache,
     import_captures,
@@ -22,6 +23,7 @@ from . import (
 )
 
 MODULES = (
+    errors,
     import_captures,
     make_proxy,
     project_captures,

@@ -1,7 +1,8 @@
 """What operators share: why a button is grey, and how results, warnings and errors reach the person.
 
 Work that is done at once is an ImmediateOperator. Work that takes longer is a job: JobOperator, or
-FilesOperator where it begins with files to choose. A subclass says why it cannot be done now (`refusal`) and does it.
+FilesOperator where it begins with files to choose. A subclass says why it cannot be done now (`disabled_reason`) and
+does it.
 """
 
 from __future__ import annotations
@@ -15,42 +16,49 @@ import bpy
 from bpy.props import CollectionProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ..pantheon360_blender.core import progress
-from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.core import progress, repairs
+from ..pantheon360_blender.core.errors import PantheonError, reason
+from ..pantheon360_blender.core.progress import Notices
 from ..pantheon360_blender.scene.app import jobs
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED, Session, run_blocking, running
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
+from ..pantheon360_blender.scene.sources import projection
+from . import errors
 
 log = logging.getLogger(__name__)
 
 
-class RefusingOperator(bpy.types.Operator):
-    """An operator whose grey button says why it cannot be pressed. A subclass may define `refusal`."""
+class PolledOperator(bpy.types.Operator):
+    """An operator whose gray button says why it cannot be pressed. A subclass may define `disabled_reason`."""
+
+    _told: frozenset[str] = frozenset()
+    """Warnings that were reported already."""
 
     @classmethod
     def poll(cls, context: Any) -> bool:
-        reason = cls.obstacle(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+        found = cls.busy() or cls.disabled_reason(context)
+        if found is not None:
+            cls.poll_message_set(found.text)
+        return found is None
 
     @classmethod
-    def obstacle(cls, context: Any) -> str:
-        """What stands in the way; empty where nothing does."""
-        return cls.refusal(context)
+    def busy(cls) -> DisabledReason | None:
+        """What else is going on that keeps this from starting."""
+        return None
 
     @classmethod
-    def refusal(cls, _context: Any) -> str:
-        """Why the work cannot begin now, as the tooltip of the grey button says it; empty where it can."""
-        return ""
+    def disabled_reason(cls, _context: Any) -> DisabledReason | None:
+        """Why the work cannot begin now; None if it can. Panels show it with its repair, tooltips without."""
+        return None
 
 
-class JobOperator(RefusingOperator):
+class JobOperator(PolledOperator):
     """An operator whose work is a long job.
 
-    A subclass defines `job` and may define `refusal` and `finished`. From a button it runs modally, with progress and
-    Esc; from a script or in the background it blocks. Errors are reported and the operator is cancelled.
+    A subclass defines `job` and may define `disabled_reason` and `finished`. From a button it runs modally, with
+    progress and Esc; from a script or in the background it blocks. Errors are reported and the operator is cancelled.
     """
 
     bl_options = {"REGISTER"}
@@ -61,8 +69,8 @@ class JobOperator(RefusingOperator):
     _session: Session | None = None
 
     @classmethod
-    def obstacle(cls, context: Any) -> str:
-        return f"{running()} is still running" if running() else super().obstacle(context)
+    def busy(cls) -> DisabledReason | None:
+        return DisabledReason(f"{running()} is still running") if running() else None
 
     def job(self, context: Any) -> progress.Job[Any]:
         """The work: a generator of Progress. Raises PantheonError."""
@@ -94,31 +102,35 @@ class JobOperator(RefusingOperator):
         if running():
             self.report({"ERROR"}, f"{running()} is still running. Wait for it, or press Esc to cancel it.")
             return {"CANCELLED"}
+        jobs.clear_failure(context.window_manager)
         try:
             job = self.job(context)
         except PantheonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return self._fail(context, error)
         self._session = Session(context, job, self.bl_label, type(self))
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
     def _block(self, context: Any) -> set[Any]:
+        jobs.clear_failure(context.window_manager)
+        notices = Notices()
         try:
-            self.finished(context, run_blocking(self.job(context)))
+            result = run_blocking(self.job(context), notices.take)
+            warn(self, *notices.warnings)
+            self.finished(context, result)
         except PantheonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            warn(self, *notices.warnings)
+            return self._fail(context, error)
         return {"FINISHED"}
 
     def modal(self, context: Any, event: bpy.types.Event) -> set[Any]:
         session = self._session
         if session is None or not session.active:
-            self.report({"WARNING"}, f"{self.bl_label} was cancelled: {session.cancelled_by if session else ''}")
+            self.report({"WARNING"}, f"{self.bl_label} was canceled: {session.cancelled_by if session else ''}")
             return {"CANCELLED"}
         if event.type == "ESC" and event.value == "PRESS":
             session.end("Esc was pressed")
-            self.report({"INFO"}, f"{self.bl_label} was cancelled. {self.left}")
+            self.report({"INFO"}, f"{self.bl_label} was canceled. {self.left}")
             return {"CANCELLED"}
         # A render reads the scene in a thread of its own: a job that steps through frames meanwhile would crash it.
         if event.type != "TIMER" or _rendering():
@@ -136,29 +148,38 @@ class JobOperator(RefusingOperator):
             return {"RUNNING_MODAL"}
         except StopIteration as end:
             session.end()
+            warn(self, *session.notices.warnings)
             return self._deliver(context, end.value)
         except PantheonError as error:
-            self.report({"ERROR"}, str(error))
+            failure = error
         except Exception as error:
             log.exception("%s failed", self.bl_label)
-            self.report({"ERROR"}, f"{self.bl_label} failed unexpectedly: {error}. The console has the details.")
+            failure = PantheonError(
+                f"{self.bl_label} failed unexpectedly: {reason(error)}.", advice="The console has the details."
+            )
         session.end()
+        warn(self, *session.notices.warnings)
+        return self._fail(context, failure)
+
+    def _fail(self, context: Any, error: PantheonError) -> set[Any]:
+        """Tell an error now, and in the panel until the next job starts."""
+        jobs.show_failure(context.window_manager, self.bl_label, str(error), error.repair)
+        errors.report(self, context, error)
         return {"CANCELLED"}
 
     def _deliver(self, context: Any, result: Any) -> set[Any]:
         try:
             self.finished(context, result)
         except PantheonError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return self._fail(context, error)
         # With UNDO among its options Blender pushes the step itself when a modal operator finishes.
         if self.changes_data and "UNDO" not in self.bl_options:
             bpy.ops.ed.undo_push(message=self.bl_label)
         return {"FINISHED"}
 
 
-class ImmediateOperator(RefusingOperator):
-    """An operator that is done at once, in one undoable step. A subclass defines `act` and may define `refusal`."""
+class ImmediateOperator(PolledOperator):
+    """An operator that is done at once, in one undoable step. A subclass defines `act`, perhaps `disabled_reason`."""
 
     bl_options = {"REGISTER", "UNDO"}
 
@@ -170,7 +191,7 @@ class ImmediateOperator(RefusingOperator):
         try:
             done = self.act(context)
         except PantheonError as error:
-            self.report({"ERROR"}, str(error))
+            errors.report(self, context, error)
             return {"CANCELLED"}
         if done:
             self.report({"INFO"}, done)
@@ -210,20 +231,30 @@ class FilesOperator(JobOperator, ImportHelper):  # type: ignore[misc]
         return named or ([Path(chosen)] if chosen else [])
 
 
-def warn(operator: bpy.types.Operator, *texts: str) -> None:
-    """Report warnings, each for itself, so that the last one does not hide the others."""
+def warn(operator: PolledOperator, *texts: str) -> None:
+    """Report warnings, each once and for itself, so that the last one does not hide the others."""
     for text in texts:
-        operator.report({"WARNING"}, text)
+        if text not in operator._told:
+            operator._told |= {text}
+            operator.report({"WARNING"}, text)
 
 
-def without_captures(scene: bpy.types.Scene) -> str:
-    """Refusal where the scene has no capture; else empty."""
-    return "" if capture_objects.in_scene(scene) else "Import a 360° capture first"
+def without_captures(scene: bpy.types.Scene) -> DisabledReason | None:
+    """The reason if the scene has no capture."""
+    there = capture_objects.in_scene(scene)
+    return None if there else DisabledReason("Import a 360° capture first", repairs.IMPORT_CAPTURES)
 
 
-def without_cache(scene: bpy.types.Scene) -> str:
-    """Refusal where the scene has no 3D cache; else empty."""
-    return "" if cache_objects.find(scene) is not None else "Build or project a 3D cache first"
+def without_cache(scene: bpy.types.Scene) -> DisabledReason | None:
+    """The reason if the scene has no 3D cache."""
+    there = cache_objects.find(scene) is not None
+    return None if there else DisabledReason("Build or project a 3D cache first", projection.cache_repair(scene))
+
+
+def without_camera(scene: bpy.types.Scene) -> DisabledReason | None:
+    """The reason if the scene has no camera."""
+    text = "Add a camera, or set the path's ends to captures, first"
+    return None if scene.camera is not None else DisabledReason(text, repairs.SET_PATH_ENDS)
 
 
 def registration(*classes: type) -> tuple[Callable[[], None], Callable[[], None]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.sources import reconstruct
 from ..pantheon360_blender.scene.sources.reconstruct import Built
 from . import base
@@ -19,8 +20,8 @@ class PANTHEON360_OT_build_cache(JobOperator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return reconstruct.refusal(context.scene)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return reconstruct.disabled_reason(context.scene)
 
     def job(self, context: Any) -> Job[Built]:
         return reconstruct.build(context.scene)

@@ -11,15 +11,15 @@ from bpy.props import FloatProperty, IntProperty
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.render.coverage import Limits
 from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.camera import camera_path, coverage_check
 from ..pantheon360_blender.scene.camera.coverage_check import Checked
 from . import base
 from .base import JobOperator
 
 
-def _refusal(scene: bpy.types.Scene) -> str:
-    without_camera = "" if scene.camera is not None else "Add a camera, or set the path's ends, first"
-    return base.without_cache(scene) or without_camera
+def _disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
+    return base.without_cache(scene) or base.without_camera(scene)
 
 
 MOST_REPORTED = 5
@@ -62,8 +62,8 @@ class PANTHEON360_OT_check_coverage(JobOperator):
     step: IntProperty(name="Step", description="Check every n-th frame", default=1, min=1, soft_max=10)  # type: ignore[valid-type]
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return _refusal(context.scene)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return _disabled_reason(context.scene)
 
     def job(self, context: Any) -> Job[Checked]:
         self._scene = context.scene.name
@@ -86,8 +86,9 @@ class PANTHEON360_OT_clear_coverage(base.ImmediateOperator):
     bl_label = "Clear Coverage Check"
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return "" if context.scene.get(coverage_check.KEY) is not None else "There is no coverage check to clear"
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        checked = context.scene.get(coverage_check.KEY) is not None
+        return None if checked else DisabledReason("There is no coverage check to clear")
 
     def act(self, context: Any) -> str:
         coverage_check.clear(context.scene)
@@ -101,8 +102,8 @@ class PANTHEON360_OT_show_coverage(base.ImmediateOperator):
     bl_label = "Show Coverage of Camera"
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return _refusal(context.scene)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return _disabled_reason(context.scene)
 
     def act(self, context: Any) -> str:
         seen, image = coverage_check.of_camera(context.scene)

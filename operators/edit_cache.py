@@ -10,6 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 from ..pantheon360_blender.core.errors import CacheError
 from ..pantheon360_blender.core.points.colour_match import ColourMatch
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED
 from ..pantheon360_blender.scene.cache import cache_edit
 from . import base
@@ -26,26 +27,26 @@ def _sides() -> Any:
 
 
 def _cache(context: Any) -> bpy.types.Object:
-    """The active 3D cache, or else the scene's. Raises CacheError where there is none."""
+    """The active 3D cache, or else the scene's. Raises CacheError if there is none."""
     obj = cache_edit.chosen(context.scene, context.object)
     if obj is None:
         raise CacheError("The scene has no 3D cache.", advice="Build or project one.")
     return obj
 
 
-def _refusal(context: Any) -> str:
+def _disabled_reason(context: Any) -> DisabledReason | None:
     obj = cache_edit.chosen(context.scene, context.object)
     if obj is None:
         return base.without_cache(context.scene)
-    return "Leave the cache's Edit Mode first" if obj.mode != "OBJECT" else ""
+    return DisabledReason("Leave the cache's Edit Mode first") if obj.mode != "OBJECT" else None
 
 
 class EditOperator(base.ImmediateOperator):
     """An edit of the cache that is done at once. A subclass defines `edit`."""
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return _refusal(context)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return _disabled_reason(context)
 
     def edit(self, context: Any, obj: bpy.types.Object) -> str:
         """Do it, and say what was done. Raises PantheonError."""
@@ -56,14 +57,14 @@ class EditOperator(base.ImmediateOperator):
 
 
 class EditJobOperator(JobOperator):
-    """An edit of the cache that takes seconds where it is large. A subclass defines `edit` and may define `done`."""
+    """An edit of the cache that takes seconds if it is large. A subclass defines `edit` and may define `done`."""
 
     bl_options = {"REGISTER", "UNDO"}
     left = NOTHING_CHANGED
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return _refusal(context)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return _disabled_reason(context)
 
     def edit(self, context: Any, obj: bpy.types.Object) -> Job[Any]:
         """The job that does it. Raises PantheonError."""
@@ -86,11 +87,12 @@ class Bounded:
     """An edit by another object, the active one or else one that is selected."""
 
     kinds: frozenset[str] = frozenset()
-    missing = ""
+    unbound = ""
+    """Disabled reason if there is none."""
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return _refusal(context) or ("" if cls.bound(context) else cls.missing)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return _disabled_reason(context) or (None if cls.bound(context) else DisabledReason(cls.unbound))
 
     @classmethod
     def bound(cls, context: Any) -> bpy.types.Object | None:
@@ -132,13 +134,13 @@ class PANTHEON360_OT_remove_floaters(EditJobOperator):
 
     strictness: FloatProperty(  # type: ignore[valid-type]
         name="Deviations",
-        description="How far beyond the usual a point's neighbours may be; less removes more",
+        description="How far beyond the usual a point's neighbors may be; less removes more",
         default=3.0,
         min=0.1,
         soft_max=10.0,
     )
     neighbours: IntProperty(  # type: ignore[valid-type]
-        name="Neighbours", description="How many neighbours a point must have near", default=8, min=1, soft_max=32
+        name="Neighbors", description="How many neighbors a point must have near", default=8, min=1, soft_max=32
     )
 
     def edit(self, _context: Any, obj: bpy.types.Object) -> Job[int]:
@@ -176,7 +178,7 @@ class PANTHEON360_OT_crop_cache(Bounded, EditOperator):
     bl_idname = "pantheon360.crop_cache"
     bl_label = "Crop to Box"
     kinds = frozenset({"MESH", "EMPTY", "CURVE", "SURFACE", "META", "FONT", "LATTICE"})
-    missing = "Select an object around the points to keep, such as a cube"
+    unbound = "Select an object around the points to keep, such as a cube"
 
     side: _sides()  # type: ignore[valid-type]
 
@@ -192,7 +194,7 @@ class PANTHEON360_OT_mask_cache(Bounded, EditJobOperator):
     bl_idname = "pantheon360.mask_cache"
     bl_label = "Mask to Mesh"
     kinds = frozenset({"MESH"})
-    missing = "Select a closed mesh"
+    unbound = "Select a closed mesh"
 
     side: _sides()  # type: ignore[valid-type]
 
@@ -206,7 +208,7 @@ class PANTHEON360_OT_match_colours(EditJobOperator):
     """Make the captures' exposures and white balances agree where their cache points overlap"""
 
     bl_idname = "pantheon360.match_colours"
-    bl_label = "Match Colours"
+    bl_label = "Match Colors"
 
     voxel: FloatProperty(  # type: ignore[valid-type]
         name="Voxel",
@@ -233,20 +235,20 @@ class PANTHEON360_OT_match_colours(EditJobOperator):
 
 
 class PANTHEON360_OT_restore_colours(EditOperator):
-    """Give the cache points the colours they had before colour match"""
+    """Give the cache points the colors they had before color match"""
 
     bl_idname = "pantheon360.restore_colours"
-    bl_label = "Restore Colours"
+    bl_label = "Restore Colors"
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        reason = _refusal(context)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
         obj = cache_edit.chosen(context.scene, context.object)
-        return reason or ("" if obj and cache_edit.is_matched(obj) else "The cache's colours were not matched")
+        matched = obj is not None and cache_edit.is_matched(obj)
+        return _disabled_reason(context) or (None if matched else DisabledReason("The cache's colors were not matched"))
 
     def edit(self, _context: Any, obj: bpy.types.Object) -> str:
         cache_edit.restore_colours(obj)
-        return f"{obj.name} has its own colours again"
+        return f"{obj.name} has its own colors again"
 
 
 def _removed(count: int, obj: bpy.types.Object) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from bpy.props import IntProperty
 
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from . import base
 
 
@@ -29,8 +30,8 @@ class PANTHEON360_OT_remove_lora(base.ImmediateOperator):
     index: IntProperty(name="Index", description="Place in the list", default=0, min=0)  # type: ignore[valid-type]
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return "" if context.scene.pantheon360.diffusion.loras else "There is no LoRA"
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return None if context.scene.pantheon360.diffusion.loras else DisabledReason("There is no LoRA")
 
     def act(self, context: Any) -> str:
         context.scene.pantheon360.diffusion.loras.remove(self.index)

@@ -1,4 +1,4 @@
-"""Generate: from the scene to a strip in the sequencer; and going on where that was interrupted."""
+"""Generate: from the scene to a strip in the sequencer; and going on if that was interrupted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene.cache import cache_objects
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.shot import painters, shot
 from . import base
 from .base import JobOperator
@@ -21,8 +21,8 @@ class PANTHEON360_OT_generate(JobOperator):
     bl_options = {"REGISTER"}
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return missing(context.scene) or painters.refusal(context.scene)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return unprepared(context.scene) or painters.disabled_reason(context.scene)
 
     def job(self, context: Any) -> Job[Any]:
         return shot.generate(context.scene)
@@ -39,8 +39,8 @@ class PANTHEON360_OT_resume(JobOperator):
     bl_options = {"REGISTER"}
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return "" if shot.unfinished(context.scene) else "No job of this scene is unfinished"
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return None if shot.unfinished(context.scene) else DisabledReason("No job of this scene is unfinished")
 
     def job(self, context: Any) -> Job[Any]:
         return shot.resume(context.scene)
@@ -49,15 +49,14 @@ class PANTHEON360_OT_resume(JobOperator):
         self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
 
 
-def missing(scene: bpy.types.Scene) -> str:
-    """What a shot still lacks, in the order of the work; empty where nothing is."""
-    if reason := base.without_captures(scene):
-        return reason
-    if cache_objects.find(scene) is None:
-        return "Project the captures onto geometry first"
-    if scene.camera is None:
-        return "Add a camera, or set the path's ends to captures"
-    return painters.unset(scene)
+def unprepared(scene: bpy.types.Scene) -> DisabledReason | None:
+    """What a shot still lacks, in the order of the work; None if nothing is."""
+    return (
+        base.without_captures(scene)
+        or base.without_cache(scene)
+        or base.without_camera(scene)
+        or painters.disabled_reason(scene, preparing=True)
+    )
 
 
 CLASSES = (PANTHEON360_OT_generate, PANTHEON360_OT_resume)

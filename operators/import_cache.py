@@ -33,8 +33,8 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
     )
     with_captures: BoolProperty(  # type: ignore[valid-type]
         name="Captures",
-        description="Bring in pictures with poses, too: panoramas become captures, perspective pictures cameras. "
-        "Captures that show the same photograph are moved instead",
+        description="Bring in pictures with poses, too: panoramas become captures, perspective pictures cameras, "
+        "and captures that show the same photograph are moved",
         default=True,
     )
     up: EnumProperty(  # type: ignore[valid-type]
@@ -46,7 +46,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
     )
     scale: FloatProperty(  # type: ignore[valid-type]
         name="Scale",
-        description="Metres that a unit of the file stands for; 0 takes what the file says, else 1",
+        description="Meters that a unit of the file stands for; 0 takes what the file says, else 1",
         default=0.0,
         min=0.0,
         soft_max=1000.0,

@@ -15,7 +15,7 @@ PATTERNS = "*.jpg;*.jpeg;*.png;*.tif;*.tiff;*.exr;*.hdr;*.webp"
 
 
 class PANTHEON360_OT_import_captures(base.FilesOperator):
-    """Import 360° photographs as captures, placed by their GPS position and heading where they have them"""
+    """Import 360° photographs as captures, placed by their GPS position and heading if they have them"""
 
     bl_idname = "pantheon360.import_captures"
     bl_label = "Import 360° Captures"

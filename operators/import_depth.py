@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from ..pantheon360_blender.core.errors import CaptureError
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.sources import depth_points
 from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
 from . import base
@@ -34,8 +35,8 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
     )
     scale: FloatProperty(  # type: ignore[valid-type]
         name="Scale",
-        description="Metres of one step of the image's values; for inverse depth, 1 / metres of one step. "
-        "0 is a millimetre for whole numbers and a metre for OpenEXR",
+        description="Meters of one step of the image's values; for inverse depth, 1 / meters of one step; "
+        "0 is a millimeter for whole numbers and a meter for OpenEXR",
         default=0.0,
         min=0.0,
         soft_max=100.0,
@@ -68,11 +69,11 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
     )
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
         if reason := base.without_captures(context.scene):
             return reason
         found = depth_points.chosen(context.scene, context.object)
-        return "" if found is not None else "Select the capture that the depth image belongs to"
+        return None if found is not None else DisabledReason("Select the capture that the depth image belongs to")
 
     def draw(self, context: Any) -> None:
         layout: Any = self.layout

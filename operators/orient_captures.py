@@ -9,6 +9,7 @@ import bpy
 from bpy.props import FloatProperty
 
 from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.captures import orientation
 from . import base
 
@@ -17,7 +18,7 @@ class PlaceOperator(base.ImmediateOperator):
     """An operator that moves the captures, the cache and the proxy together. A subclass defines `orient`."""
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
         return base.without_captures(context.scene)
 
     def orient(self, context: Any) -> str:
@@ -36,14 +37,14 @@ class SelectionOperator(PlaceOperator):
 
     fewest = 2
     most = 2
-    missing = ""
+    wanted = ""
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
         if context.mode == "EDIT_MESH":
-            return ""  # counting selected vertices for each redraw would be slow
+            return None  # counting selected vertices for each redraw would be slow
         count = len(context.selected_objects) if context.mode == "OBJECT" else 0
-        return "" if cls.fewest <= count <= cls.most else cls.missing
+        return None if cls.fewest <= count <= cls.most else DisabledReason(cls.wanted)
 
     def selected(self, context: Any) -> Any:
         """(N, 3) metres, world. Edit Mode is left: its undo would not bring the moved objects back."""
@@ -53,7 +54,7 @@ class SelectionOperator(PlaceOperator):
             bpy.ops.object.mode_set(mode="OBJECT")
         points = orientation.selected_points(objects, vertices)
         if not self.fewest <= len(points) <= self.most:
-            raise PantheonError(f"{len(points)} points are selected.", advice=f"{self.missing}.")
+            raise PantheonError(f"{len(points)} points are selected.", advice=f"{self.wanted}.")
         return points
 
 
@@ -72,7 +73,7 @@ class PANTHEON360_OT_scale_captures(SelectionOperator):
 
     bl_idname = "pantheon360.scale_captures"
     bl_label = "Scale to Distance"
-    missing = "Select two objects, or two vertices in Edit Mode, whose distance you know"
+    wanted = "Select two objects, or two vertices in Edit Mode, whose distance you know"
 
     distance: FloatProperty(  # type: ignore[valid-type]
         name="Distance",
@@ -99,7 +100,7 @@ class PANTHEON360_OT_set_floor(SelectionOperator):
     bl_label = "This Is the Floor"
     fewest = 3
     most = 1 << 40
-    missing = "Select three or more objects, or vertices in Edit Mode, that lie on the floor"
+    wanted = "Select three or more objects, or vertices in Edit Mode, that lie on the floor"
 
     def orient(self, context: Any) -> str:
         angle = orientation.floor(context.scene, self.selected(context))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..pantheon360_blender.core import repairs
 from ..pantheon360_blender.core.points.point_cloud import PointCloud
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.sources import projection
 from . import base
@@ -21,13 +23,11 @@ class PANTHEON360_OT_project_captures(JobOperator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        bare = (
-            ""
-            if projection.geometry_in(context.scene)
-            else "Make a proxy, or mark meshes as projection geometry, first"
-        )
-        return base.without_captures(context.scene) or bare
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        if reason := base.without_captures(context.scene):
+            return reason
+        text = "Make a proxy, or mark meshes as projection geometry, first"
+        return None if projection.geometry_in(context.scene) else DisabledReason(text, repairs.MAKE_PROXY)
 
     def job(self, context: Any) -> Job[PointCloud]:
         self._scene = context.scene.name  # the window may show another one when the job is done

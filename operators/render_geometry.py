@@ -6,14 +6,15 @@ from typing import Any
 
 from bpy.props import BoolProperty
 
-from ..pantheon360_blender.core.jobs.job_folder import JobFolder
+from ..pantheon360_blender.core.jobs.job_folder import PaintFolder
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.render import render_engine
 from ..pantheon360_blender.scene.shot import shot
 from . import base
 from .base import JobOperator
-from .generate import missing
+from .generate import unprepared
 
 
 class PANTHEON360_OT_render_geometry(JobOperator):
@@ -30,16 +31,16 @@ class PANTHEON360_OT_render_geometry(JobOperator):
     )
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return missing(context.scene)
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return unprepared(context.scene)
 
-    def job(self, context: Any) -> Job[JobFolder]:
+    def job(self, context: Any) -> Job[PaintFolder]:
         self._scene = context.scene.name  # the window may show another one when the job is done
         if self.use_engine:
             render_engine.set_up(context.scene)
         return shot.prepare(context.scene)
 
-    def finished(self, _context: Any, result: JobFolder) -> None:
+    def finished(self, _context: Any, result: PaintFolder) -> None:
         shot.remember(access.scene_named(self._scene), result)
         self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
 

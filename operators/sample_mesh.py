@@ -8,6 +8,7 @@ from bpy.props import EnumProperty, FloatProperty, IntProperty
 
 from ..pantheon360_blender.core.errors import CacheError
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED
 from ..pantheon360_blender.scene.sources import mesh_points
 from ..pantheon360_blender.scene.sources.mesh_points import Sampled
@@ -16,7 +17,7 @@ from .base import JobOperator
 
 
 class PANTHEON360_OT_sample_mesh(JobOperator):
-    """Make cache points of the selected meshes, in the colours of their materials or as the captures see them"""
+    """Make cache points of the selected meshes, in the colors of their materials or as the captures see them"""
 
     bl_idname = "pantheon360.sample_mesh"
     bl_label = "Points from Mesh"
@@ -25,7 +26,7 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
 
     spacing: FloatProperty(  # type: ignore[valid-type]
         name="Spacing",
-        description="Between neighbouring points",
+        description="Distance between neighboring points",
         default=0.02,
         min=1e-4,
         soft_max=1.0,
@@ -34,11 +35,11 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
         unit="LENGTH",
     )
     colours: EnumProperty(  # type: ignore[valid-type]
-        name="Colours",
-        description="Where the points have their colours from",
+        name="Colors",
+        description="Where the points have their colors from",
         items=[
-            ("AUTO", "Automatic", "The mesh's own where it has a texture or a colour attribute, else the captures'"),
-            ("OWN", "Mesh", "The picture of the base colour, else the colour attribute, else the plain base colour"),
+            ("AUTO", "Automatic", "The mesh's own where it has a texture or a color attribute, else the captures'"),
+            ("OWN", "Mesh", "The picture of the base color, else the color attribute, else the plain base color"),
             ("CAPTURES", "Captures", "As the nearest capture sees them; what none sees has the mesh's own"),
         ],
         default="AUTO",
@@ -61,11 +62,11 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
     )
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
         if context.mode != "OBJECT":
-            return "Leave Edit Mode first"
+            return DisabledReason("Leave Edit Mode first")
         found = mesh_points.sources(context.scene, context.selected_objects)
-        return "" if found else "Select the meshes to make points of"
+        return None if found else DisabledReason("Select the meshes to make points of")
 
     def invoke(self, context: Any, _event: Any) -> set[Any]:
         return context.window_manager.invoke_props_dialog(self)  # type: ignore[no-any-return]

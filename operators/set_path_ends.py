@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.camera import path_ends
 from . import base
 
@@ -15,7 +16,7 @@ class PANTHEON360_OT_set_path_ends(base.ImmediateOperator):
     bl_label = "Set Path Ends to Captures"
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
         return base.without_captures(context.scene)
 
     def act(self, context: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.render import render_engine
 from . import base
 
@@ -15,8 +16,9 @@ class PANTHEON360_OT_set_up_rendering(base.ImmediateOperator):
     bl_label = "Set Up Rendering"
 
     @classmethod
-    def refusal(cls, context: Any) -> str:
-        return "F12 renders the shot already" if render_engine.is_set_up(context.scene) else ""
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        ready = render_engine.is_set_up(context.scene)
+        return DisabledReason("F12 renders the shot already") if ready else None
 
     def act(self, context: Any) -> str:
         render_engine.set_up(context.scene)

@@ -66,7 +66,7 @@ def _draw() -> None:
                 _draw_cache(obj, context)
     except Exception:
         _overlay.failed = True
-        _log.exception("The 3D cache cannot be shown in colour in solid shading")
+        _log.exception("The 3D cache cannot be shown in color in solid shading")
 
 
 def _draw_cache(obj: bpy.types.Object, context: Any) -> None:
@@ -100,7 +100,7 @@ def _eye(view: Any, matrix: Matrix) -> Vector:
 
 
 def _batch(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Any:
-    """The object's points on the graphics card, or None where it has none."""
+    """The object's points on the graphics card, or None if it has none."""
     if _overlay.batches is None:
         _overlay.batches = {}
     key = obj.session_uid

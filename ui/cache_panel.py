@@ -10,7 +10,8 @@ from ..pantheon360_blender.scene.app.access import of_object, of_window_manager
 from ..pantheon360_blender.scene.cache import cache_edit
 from ..pantheon360_blender.scene.camera import coverage_check
 from ..pantheon360_blender.scene.camera.coverage_check import Checked
-from .panel import SidebarPanel, hint, job_button, property_layout
+from .job_state import hint
+from .panel import SidebarPanel, job_button, property_layout
 
 MOST_LISTED = 6
 """Warnings that the panel lists."""
@@ -82,7 +83,7 @@ class PANTHEON360_PT_coverage(SidebarPanel):
 
     def draw(self, context: Any) -> None:
         layout = property_layout(self.layout)
-        job_button(layout, context, "check_coverage", icon="CAMERA_DATA")
+        job_button(layout, context, "check_coverage", icon="CAMERA_DATA", explain=True)
         layout.operator("pantheon360.show_coverage", icon="IMAGE_RGB_ALPHA")
         checked = coverage_check.stored(context.scene)
         if checked is None:

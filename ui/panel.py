@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.core.jobs import model_places
+from ..pantheon360_blender.core.jobs.model_card import ModelCard
 from ..pantheon360_blender.core.jobs.paint_settings import SETTINGS
 from ..pantheon360_blender.scene.app import jobs, versions
 from ..pantheon360_blender.scene.app.access import of_object
@@ -18,9 +19,7 @@ from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.render import geometry_pass
 from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot
 from ..pantheon360_blender.scene.sources import projection
-
-HINT_WIDTH = 34
-"""Characters of a line of small text that a sidebar of usual width holds."""
+from .job_state import LINE_WIDTH, draw_failure, draw_reason, draw_running, hint, lines
 
 
 class SidebarPanel(bpy.types.Panel):
@@ -93,7 +92,7 @@ class PANTHEON360_PT_cache(SidebarPanel):
         building.prop(settings, "reconstruction_width", text="Width")
         building.prop(settings, "reconstruction_confidence", slider=True)
         building.prop(settings, "reconstruction_cache")
-        job_button(building, context, "build_cache", icon="OUTLINER_OB_POINTCLOUD")
+        job_button(building, context, "build_cache", icon="OUTLINER_OB_POINTCLOUD", explain=True)
         layout.separator()
         layout.prop(settings, "wall_distance")
         layout.operator("pantheon360.make_proxy", icon="MESH_GRID")
@@ -167,7 +166,7 @@ class PANTHEON360_PT_generate(SidebarPanel):
         layout.prop(settings, "seed")
         layout.prop(settings, "strip_source")
         layout.prop(settings, "jobs_folder", placeholder="Beside the saved file")
-        job_button(layout, context, "generate", icon="PLAY")
+        job_button(layout, context, "generate", icon="PLAY", explain=True)
         if shot.unfinished(context.scene) is not None:
             job_button(layout, context, "resume", icon="FRAME_NEXT")
         layout.separator()
@@ -192,7 +191,7 @@ def _model(layout: Any, name: str, width: int) -> None:
     if model is None:
         hint(layout, *_not_found(name))
     elif model.card is None:
-        hint(layout, "It has no model card: its size and", "licence are told when it paints")
+        hint(layout, "It has no model card: its size and", "license are told when it paints")
     else:
         _card(layout, model.card, width)
 
@@ -204,18 +203,18 @@ def _not_found(name: str) -> tuple[str, str]:
     return f"There is no model {name}; add it:" if name else known, f"{models.HOW_TO_ADD} ..."
 
 
-def _card(layout: Any, card: models.Card, width: int) -> None:
+def _card(layout: Any, card: ModelCard, width: int) -> None:
     facts = layout.column(align=True)
     facts.label(text=card.label, icon="CHECKMARK" if card.trained else "ERROR")
     facts.label(text=f"{card.width} x {card.width // 2}, {card.frames} frames", icon="BLANK1")
-    facts.label(text=f"Licence: {card.licence}", icon="BLANK1")
-    hint(layout, *textwrap.wrap(card.capability, HINT_WIDTH))
+    facts.label(text=f"License: {card.licence or 'unknown'}", icon="BLANK1")
+    hint(layout, *textwrap.wrap(card.capability, LINE_WIDTH))
     if card.width != width:
         resized = "enlarged" if width > card.width else "reduced"
         hint(layout, f"Paints {card.width} x {card.width // 2}; frames are", f"{resized} to {width} x {width // 2}")
 
 
-_MADE_FROM = (("Painter", "painter"), ("Model licence", "licence"), ("Seed", "seed"), ("Job", "folder"))
+_MADE_FROM = (("Painter", "painter"), ("Model License", "licence"), ("Seed", "seed"), ("Job", "folder"))
 """What the sequencer tells of a strip: title, and key of its custom property after "pantheon360_"."""
 
 
@@ -236,6 +235,8 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
             for title, key in _MADE_FROM:
                 if f"pantheon360_{key}" in strip:
                     column.label(text=f"{title}: {strip[f'pantheon360_{key}']}")
+            for warning in str(strip.get("pantheon360_warnings", "")).splitlines():
+                lines(layout, *textwrap.wrap(warning, LINE_WIDTH), icon="ERROR")
         elif strip is None:
             hint(layout, "Select a strip to see", "what it was made from")
         button = job_button(layout, context, "tag_360", icon="FILE_MOVIE")
@@ -272,19 +273,20 @@ def property_layout(layout: Any) -> Any:
     return column
 
 
-def job_button(layout: Any, context: Any, verb: str, icon: str) -> Any:
-    """The button of a long job, or its progress while it runs. Returns the button's operator properties, if any."""
-    if jobs.running() != getattr(bpy.types, f"PANTHEON360_OT_{verb}").bl_label:
-        return layout.operator(f"pantheon360.{verb}", icon=icon)
+def job_button(layout: Any, context: Any, verb: str, icon: str, *, explain: bool = False) -> Any:
+    """The button of a long job, or its progress while it runs; below it why the job failed, if it did last.
+
+    explain: also tell why the button is gray, for the one of a panel that the others wait for.
+    Returns the button's operator properties, if any.
+    """
+    kind = getattr(bpy.types, f"PANTHEON360_OT_{verb}")
     state = context.window_manager.pantheon360
-    layout.progress(factor=state.progress, text=f"{state.phase}  {state.eta}".strip())
-    layout.label(text="Press Esc to cancel")
-    return None
-
-
-def hint(layout: Any, *lines: str) -> None:
-    """What to do next, in lines short enough for the sidebar."""
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for number, line in enumerate(lines):
-        column.label(text=line, icon="BLANK1" if number else "INFO")
+    if jobs.running() == kind.bl_label:
+        draw_running(layout, state)
+        return None
+    button = layout.operator(f"pantheon360.{verb}", icon=icon)
+    if explain and (reason := kind.disabled_reason(context)) is not None:
+        draw_reason(layout, reason)
+    if state.failed == kind.bl_label:
+        draw_failure(layout, state)
+    return button

@@ -30,12 +30,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--limit", type=int, default=Options.limit, help="points above which it is thinned (%(default)s)"
     )
-    parser.add_argument("--voxel", type=float, default=0.0, help="thin by voxels of this edge in metres")
+    parser.add_argument("--voxel", type=float, default=0.0, help="thin by voxels of this edge in meters")
     parser.add_argument("--up", choices=list(UP_AXES), help="the file's axis that points up, as --up=-y")
-    parser.add_argument("--scale", type=float, help="metres of a unit of the file's coordinates")
-    parser.add_argument("--offset", type=float, nargs=3, metavar=("X", "Y", "Z"), help="metres to take off")
+    parser.add_argument("--scale", type=float, help="meters of a unit of the file's coordinates")
+    parser.add_argument("--offset", type=float, nargs=3, metavar=("X", "Y", "Z"), help="meters to take off")
     parser.add_argument("--image", type=Path, help="the panorama of a depth image")
-    parser.add_argument("--depth-scale", type=float, help="metres of a step of a depth image (inverse depth: 1/m)")
+    parser.add_argument("--depth-scale", type=float, help="meters of a step of a depth image (inverse depth: 1/m)")
     parser.add_argument("--depth-inverse", action="store_true", help="the depth image holds 1 / depth")
     parser.add_argument("--depth-measure", default="range", help="range, cube or horizontal (%(default)s)")
     parser.add_argument("--range-only", action="store_true", help="of a depth image write its range alone, range.npz")

@@ -38,7 +38,7 @@ def picture(path: Path) -> np.ndarray:
 
 
 def video(path: Path) -> Iterator[np.ndarray]:
-    """Yield the frames of a video in their order, (H, W, 3) uint8 sRGB. Raises ImageError where there are none."""
+    """Yield the frames of a video in their order, (H, W, 3) uint8 sRGB. Raises ImageError if there are none."""
     cv2 = _opencv()
     reader = cv2.VideoCapture(str(path))
     try:

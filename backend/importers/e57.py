@@ -132,7 +132,7 @@ def _limits(scan: Any, group: str, names: tuple[str, ...], largest: float) -> tu
 
 
 def _pose(node: Any, what: str) -> np.ndarray:
-    """(4, 4) float64 of a scan's or picture's frame in the file's; identity where none is given."""
+    """(4, 4) float64 of a scan's or picture's frame in the file's; identity if none is given."""
     pose = np.eye(4)
     if not node.isDefined("pose"):
         return pose

@@ -64,14 +64,14 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     if noise:
         gathering.notes.append(f"{noise:,} points classified as noise were left out.")
     if (scale := gathering.scale) != 1 and options.scale is None:
-        gathering.notes.append(f"Its unit is {scale:.10g} m; it was scaled to metres.")
+        gathering.notes.append(f"Its unit is {scale:.10g} m; it was scaled to meters.")
     if shades and not shades.coloured:
-        gathering.notes.append("The file has no colours: the points are shaded by intensity.")
+        gathering.notes.append("The file has no colors: the points are shaded by intensity.")
     return gathering.finish(wanted=True)
 
 
 class _Shades:
-    """Colours as bytes: of 16 bits, of 8 where the first points need no more, or of intensity where there are none."""
+    """Colours as bytes: of 16 bits, of 8 where the first points need no more, or of intensity if there are none."""
 
     def __init__(self, first: Any) -> None:
         self.coloured = {"red", "green", "blue"} <= set(first.point_format.dimension_names)
@@ -91,7 +91,7 @@ class _Shades:
 
 
 def _unit(header: Any, path: Path) -> float:
-    """Metres of a unit of the coordinates by the reference system, 1 where it says nothing.
+    """Metres of a unit of the coordinates by the reference system, 1 if it says nothing.
 
     Raises SourceError for degrees, which make no shape. Sources: OGC 01-009 (WKT); OGC GeoTIFF 1.1, keys 1024 and 3076.
     """
@@ -170,7 +170,7 @@ def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int,
 
 
 def _check_chunks(file: BinaryIO, path: Path, offset: int, count: int, chunk: int) -> int:
-    """Check how many chunks the table at a LAZ file's end claims: lazrs ends the process where memory runs out.
+    """Check how many chunks the table at a LAZ file's end claims: lazrs ends the process if memory runs out.
 
     Returns where the table lies.
     """

@@ -2,7 +2,7 @@
 
 A painter's file assigns PLUGIN and defines
 
-    def paint(folder: JobFolder) -> Job[None]:
+    def paint(folder: PaintFolder) -> Job[None]:
 
 which writes every frame of the job that is not finished yet. It yields Progress at least once a frame, and once a
 denoising step if there are some: between two steps the job can be cancelled, which closes the generator. The same
@@ -20,14 +20,14 @@ from typing import Protocol, cast
 
 from pantheon360_blender.core import plugins, progress
 from pantheon360_blender.core.errors import BackendError
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.plugins import Plugin
 
 
 class Painter(Protocol):
     """A painter's module."""
 
-    def paint(self, folder: JobFolder) -> progress.Job[None]:
+    def paint(self, folder: PaintFolder) -> progress.Job[None]:
         """Write every frame of the job that is not finished yet, see above."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.progress import Job, Progress
 
 from ..diffusion import quiet_imports
@@ -23,7 +23,7 @@ PLUGIN = {
 }
 
 
-def paint(folder: JobFolder) -> Job[None]:
+def paint(folder: PaintFolder) -> Job[None]:
     """Paint clip after clip with a model of the person's own."""
     yield Progress("Starting torch")
     quiet_imports.ask()

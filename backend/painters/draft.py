@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.render.draft import DraftPainter
 
@@ -17,7 +17,7 @@ PREVIEWS = 24
 """Previews of a whole job; a glimpse now and then is enough."""
 
 
-def paint(folder: JobFolder) -> Job[None]:
+def paint(folder: PaintFolder) -> Job[None]:
     """Paint with what the job folder has: geometry frames, captures, cameras."""
     job = folder.job
     total = len(job.frames)

@@ -62,7 +62,7 @@ def write(path: Path, depth: DepthMap) -> None:
 
 
 def read(path: Path) -> DepthMap | None:
-    """Read a map back; None where the file is missing or damaged."""
+    """Read a map back; None if the file is missing or damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             ranges, confidence, sky = (npz.read(archive, name) for name in ("range", "confidence", "sky"))

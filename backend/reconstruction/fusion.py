@@ -38,7 +38,7 @@ def fuse(
 ) -> Job[PointCloud]:
     """The points of all range maps that are confident enough.
 
-    captures: N, with their poses in the world. maps: of each, or None where it has none; all of one size.
+    captures: N, with their poses in the world. maps: of each, or None if it has none; all of one size.
     confidence: 0 to 1, points below it are left out. nearest_only: whether a surface is kept of its nearest capture.
     finer: points along each side of a pixel of the maps, where the capture's image has as many pixels.
     Returns world coordinates; source is the index into `captures`, footprint the metres a pixel covers.
@@ -91,7 +91,7 @@ def _kept(each: DepthMap, confidence: float) -> np.ndarray:
 
 
 def _footprints(ranges: np.ndarray) -> np.ndarray:
-    """(H, W) float32 diameters in metres of discs as large as what a pixel covers on its surface, 0 where unknown.
+    """(H, W) float32 diameters in metres of discs as large as what a pixel covers on its surface, 0 if unknown.
 
     At a grazing angle a pixel covers a long strip; a disc as wide as the strip is long would cover its neighbours, one
     of the strip's area would leave cracks: it is between the two.

@@ -1,6 +1,6 @@
 """A job of kind "reconstruct": captures in, poses, range maps and one point cloud out, stage by stage.
 
-Each stage leaves files in the job folder and is skipped where they are whole, so that a job that was interrupted goes
+Each stage leaves files in the job folder and is skipped if they are whole, so that a job that was interrupted goes
 on where it stopped. This module imports numpy alone: what a stage needs beyond that is looked for before it begins.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from pantheon360_blender.core import files, progress
 from pantheon360_blender.core.errors import BackendError, CaptureError, JobError, PointCloudError
 from pantheon360_blender.core.jobs import reconstruct_settings as results
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import ReconstructFolder
 from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
@@ -38,12 +38,12 @@ FINER = 2
 """Points along a side of a pixel of the range maps: photographs show more than ranges can be told at."""
 
 
-def run(folder: JobFolder) -> progress.Job[None]:
+def run(folder: ReconstructFolder) -> progress.Job[None]:
     """Do what is missing of a job: `poses.json`, `depth/*.npz`, `cache.npz` and `report.json`.
 
     Yields progress; closing the generator stops it within a step, and finished stages are kept.
-    Raises BackendError where packages are missing, with how to get them; CaptureError where the captures cannot be
-    reconstructed; JobError where an input is damaged.
+    Raises BackendError if packages are missing, with how to get them; CaptureError if the captures cannot be
+    reconstructed; JobError if an input is damaged.
     """
     settings = ReconstructionSettings.from_json(folder.job.settings)
     require_packages(settings, folder)
@@ -64,7 +64,7 @@ def run(folder: JobFolder) -> progress.Job[None]:
     yield Progress("Writing the report", 1, 1)
 
 
-def is_finished(folder: JobFolder) -> bool:
+def is_finished(folder: ReconstructFolder) -> bool:
     """Whether all results are there and can be read."""
     try:
         results.read_poses(folder.path)
@@ -78,7 +78,7 @@ def is_finished(folder: JobFolder) -> bool:
 # What is needed
 
 
-def require_packages(settings: ReconstructionSettings, folder: JobFolder) -> None:
+def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder) -> None:
     """Check that this Python has what the stages that are still to be done need.
 
     Raises BackendError that names what is missing and says how to get it.
@@ -115,7 +115,7 @@ def how_to_get(packages: Sequence[str]) -> str:
 
 
 def _reconstructor(name: str) -> Any:
-    """A learned reconstructor by its name. Raises BackendError where there is none."""
+    """A learned reconstructor by its name. Raises BackendError if there is none."""
     from . import reconstructors
 
     return reconstructors.named(name)
@@ -124,7 +124,7 @@ def _reconstructor(name: str) -> Any:
 # Stages
 
 
-def _read_captures(folder: JobFolder) -> progress.Job[list[Capture]]:
+def _read_captures(folder: ReconstructFolder) -> progress.Job[list[Capture]]:
     captures = []
     entries = folder.job.captures
     for index, entry in enumerate(entries):
@@ -134,7 +134,7 @@ def _read_captures(folder: JobFolder) -> progress.Job[list[Capture]]:
 
 
 def _pose(
-    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
+    folder: ReconstructFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
 ) -> progress.Job[tuple[list[PosedCapture], dict[str, Any]]]:
     """Where the captures stand: as stored by an earlier run, as given, or solved."""
     stored = _stored_poses(folder)
@@ -150,7 +150,7 @@ def _pose(
 
 
 def _solve(
-    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
+    folder: ReconstructFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
 ) -> progress.Job[tuple[list[PosedCapture], dict[str, Any]]]:
     from .poses.pose_priors import PosePrior
     from .poses.poses import PoseOptions, solve_poses
@@ -185,7 +185,7 @@ def _solve(
 
 
 def _dense(
-    folder: JobFolder,
+    folder: ReconstructFolder,
     settings: ReconstructionSettings,
     captures: Sequence[Capture],
     posed: Sequence[PosedCapture],
@@ -212,7 +212,7 @@ def _dense(
 
 
 def _by_reconstructor(
-    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
+    folder: ReconstructFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
 ) -> progress.Job[tuple[list[DepthMap | None], list[str]]]:
     """Range maps by a model for captures whose poses hold."""
     found = yield from _reconstruction(folder, settings, captures, results.GIVEN)
@@ -220,7 +220,7 @@ def _by_reconstructor(
 
 
 def _by_model(
-    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
+    folder: ReconstructFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
 ) -> progress.Job[tuple[list[PosedCapture], dict[str, Any], list[DepthMap | None]]]:
     """Poses and range maps by a model, from one pass."""
     stored = _stored_poses(folder)
@@ -245,7 +245,7 @@ def _by_model(
 
 
 def _reconstruction(
-    folder: JobFolder, settings: ReconstructionSettings, captures: Sequence[Capture], poses: str
+    folder: ReconstructFolder, settings: ReconstructionSettings, captures: Sequence[Capture], poses: str
 ) -> progress.Job[Any]:
     from .rig import LAYOUTS, Rig
 
@@ -262,12 +262,12 @@ def _reconstruction(
 
 
 def _cloud(
-    folder: JobFolder,
+    folder: ReconstructFolder,
     settings: ReconstructionSettings,
     captures: Sequence[Capture],
     maps: Sequence[DepthMap | None],
 ) -> progress.Job[PointCloud]:
-    """The one cloud, written to `cache.npz`. Raises CaptureError where no point is left."""
+    """The one cloud, written to `cache.npz`. Raises CaptureError if no point is left."""
     if settings.dense == results.NONE:
         sparse = _stored_sparse(folder)
         cloud = sparse if sparse is not None else PointCloud.empty()
@@ -291,7 +291,7 @@ def _cloud(
 # Files of finished stages; one that is damaged counts as not there
 
 
-def _stored_poses(folder: JobFolder) -> tuple[list[PosedCapture], dict[str, Any]] | None:
+def _stored_poses(folder: ReconstructFolder) -> tuple[list[PosedCapture], dict[str, Any]] | None:
     try:
         posed, solution = results.read_poses(folder.path)
     except JobError:
@@ -300,28 +300,28 @@ def _stored_poses(folder: JobFolder) -> tuple[list[PosedCapture], dict[str, Any]
     return (posed, solution) if [one.name for one in posed] == names else None
 
 
-def _stored_sparse(folder: JobFolder) -> PointCloud | None:
+def _stored_sparse(folder: ReconstructFolder) -> PointCloud | None:
     try:
         return PointCloud.load(folder.path / results.SPARSE_FILE)
     except PointCloudError:
         return None
 
 
-def _depth_file(folder: JobFolder, index: int) -> Path:
+def _depth_file(folder: ReconstructFolder, index: int) -> Path:
     """Named as the capture's image is."""
     image = Path(folder.job.captures[index]["image"])
     return folder.path / results.DEPTH_FOLDER / f"{image.stem}.npz"
 
 
-def _store_maps(folder: JobFolder, maps: dict[int, DepthMap | None]) -> progress.Job[None]:
+def _store_maps(folder: ReconstructFolder, maps: dict[int, DepthMap | None]) -> progress.Job[None]:
     for number, (index, each) in enumerate(maps.items()):
         yield Progress("Writing depth", number, len(maps))
         if each is not None:
             depth_map.write(_depth_file(folder, index), each)
 
 
-def _stored_maps(folder: JobFolder, which: Sequence[int]) -> dict[int, DepthMap | None] | None:
-    """The maps of these captures, None where one is missing or damaged."""
+def _stored_maps(folder: ReconstructFolder, which: Sequence[int]) -> dict[int, DepthMap | None] | None:
+    """The maps of these captures, None if one is missing or damaged."""
     maps: dict[int, DepthMap | None] = {}
     for index in which:
         maps[index] = depth_map.read(_depth_file(folder, index))

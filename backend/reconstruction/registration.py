@@ -53,7 +53,7 @@ def similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | Non
     """The similarity with the least weighted sum of squares from `source` to `target`.
 
     source, target: (N, 3), N >= 3, not all on one line. weights: (N,) not negative, or None for all the same.
-    Raises PoseError where the points do not determine it.
+    Raises PoseError if the points do not determine it.
     Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991.
     """
     source, target, weights = _checked(source, target, weights)
@@ -163,7 +163,7 @@ def rig_similarity(poses: np.ndarray, rotations: np.ndarray, weights: np.ndarray
     poses: (V, 4, 4) estimated camera-to-world poses of the crops, in any frame and scale.
     rotations: (V, 3, 3) of the rig's layout, crop camera to panorama camera, same axes as `poses`.
     weights: (V,) trust in each crop, or None.
-    Up to nearly half of the crops may be wrong. Raises PoseError where shapes do not fit or nothing is finite.
+    Up to nearly half of the crops may be wrong. Raises PoseError if shapes do not fit or nothing is finite.
     """
     poses, rotations = np.asarray(poses, dtype=np.float64), np.asarray(rotations, dtype=np.float64)
     if poses.ndim != 3 or poses.shape[1:] != (4, 4) or rotations.shape != (len(poses), 3, 3) or not len(poses):
@@ -188,7 +188,7 @@ def pose_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray 
     Rotation from the cameras' orientations, so that cameras on one line, or only two, determine it; scale and
     translation from their positions.
     source, target: (N, 4, 4) camera-to-world. One camera, or all in one place, leave the scale at 1.
-    Raises PoseError where shapes do not fit.
+    Raises PoseError if shapes do not fit.
     """
     source, target = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if source.shape != target.shape or source.ndim != 3 or source.shape[1:] != (4, 4) or not len(source):
@@ -208,7 +208,7 @@ def upright_similarity(
     For positions by GPS, whose heights are poor, and for walks in a straight line. Heights are shifted by their median.
     source, target: (N, 3), N >= 2, not all above one another. threshold: residual, in units of the target, at
     which a point counts half; None takes the residuals' own spread.
-    Raises PoseError where the points do not determine it.
+    Raises PoseError if the points do not determine it.
     """
     source, target, weights = _checked(source, target, weights, least=2)
     here, there = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
@@ -270,7 +270,7 @@ def _pairwise_scale(source: np.ndarray, target: np.ndarray, weights: np.ndarray)
 
 
 def _cauchy(residuals: np.ndarray, threshold: float | None) -> np.ndarray:
-    """Weights 1 / (1 + (r / t)^2); the threshold is 2.5 times the residuals' robust spread where none is given."""
+    """Weights 1 / (1 + (r / t)^2); the threshold is 2.5 times the residuals' robust spread if none is given."""
     limit = threshold if threshold is not None else 2.5 * 1.4826 * float(np.median(residuals))
     limit = max(limit, 1e-12 * (1.0 + float(np.max(residuals, initial=0.0))))
     return np.asarray(1.0 / (1.0 + (residuals / limit) ** 2))

@@ -25,7 +25,7 @@ class Layout:
     rotations: (V, 3, 3) float64, crop camera to panorama camera.
     fov: field of view of every crop, horizontally and vertically, radians, between 0 and pi.
     size: pixels of a crop's side.
-    Raises ValueError where there is no view, no camera has that fov or the size is not positive; PoseError where a
+    Raises ValueError if there is no view, no camera has that fov or the size is not positive; PoseError if a
     rotation is none.
     """
 
@@ -104,7 +104,7 @@ def bands(fov: float = np.pi / 2, size: int = 512) -> Layout:
 def icosahedron(of: str = "faces", fov: float = np.pi / 2, size: int = 512) -> Layout:
     """Directions of an icosahedron's 20 `faces` or 12 `vertices`: the sphere covered evenly, poles included.
 
-    Raises ValueError where `of` is something else.
+    Raises ValueError if `of` is something else.
     """
     if of not in ("faces", "vertices"):
         raise ValueError(f"An icosahedron has faces and vertices, no {of!r}.")
@@ -163,7 +163,7 @@ def crop(image: np.ndarray, layout: Layout) -> np.ndarray:
 
     image: (H, W) or (H, W, C), W = 2 H. Where it is finer than the crops it is resized first.
     Returns (V, size, size) or (V, size, size, C) of the image's type, integers rounded.
-    Raises ImageError where the image is not twice as wide as high.
+    Raises ImageError if the image is not twice as wide as high.
     """
     return equirectangular.perspective_crops(image, layout.rotations, layout.fov, (layout.size, layout.size))
 

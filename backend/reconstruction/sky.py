@@ -31,7 +31,7 @@ _NEAR = 60.0  # metres: closer than this is no sky, where range is known
 def sky_mask(image: np.ndarray, depth: np.ndarray | None = None) -> np.ndarray:
     """Where a roughly level panorama shows sky.
 
-    image: (H, W, 3) uint8 sRGB, W = 2 H. depth: (H, W) float range in metres, inf or NaN where unknown, or None.
+    image: (H, W, 3) uint8 sRGB, W = 2 H. depth: (H, W) float range in metres, inf or NaN if unknown, or None.
     Returns (H, W) bool; all False indoors.
     """
     smooth = blurred(image, 0.8)

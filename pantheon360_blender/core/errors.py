@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from . import repairs
+
 LONGEST_REASON = 2000
 """Characters kept of an unexpected error: libraries put whole lists of weights into theirs."""
 
 
 def reason(error: BaseException) -> str:
-    """Kind and text of an error that nobody foresaw, for a person to read; cut where it is very long."""
+    """Kind and text of an error that nobody foresaw, for a person to read; cut if it is very long."""
     text = f"{type(error).__name__}: {error}"
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} ..."
 
@@ -16,9 +18,9 @@ class PantheonError(Exception):
     """A failure explained to the person who caused or met it.
 
     text: what happened and to which input, one or two sentences.
-    advice: what to do; empty where the text says it already.
+    advice: what to do; empty if the text says it already.
     code: a short stable slug for programs ("error" where none fits).
-    repair: the id of the operator that repairs it, or None.
+    repair: the id of the operator that repairs it (repairs.py), or None; not given, it follows from the code.
     """
 
     code = "error"
@@ -28,7 +30,7 @@ class PantheonError(Exception):
         self.text = text
         self.advice = advice
         self.code = code or self.code
-        self.repair = repair
+        self.repair = repair or repairs.BY_CODE.get(self.code)
 
 
 class FileError(PantheonError):

@@ -35,7 +35,7 @@ _IN_USE = (5, 32)  # ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION
 def writing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that replaces it when the block ends without an exception.
 
-    The folder is made where it is missing. Raises FileError where the disk is full, read-only or the folder cannot be
+    The folder is made if it is missing. Raises FileError if the disk is full, read-only or the folder cannot be
     written; the old file, if any, is then untouched.
     """
     path = Path(path)
@@ -72,13 +72,13 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented UTF-8 JSON atomically. Raises FileError; ValueError where it holds NaN or infinity."""
+    """Write `value` as indented UTF-8 JSON atomically. Raises FileError; ValueError if it holds NaN or infinity."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode("utf-8"))
 
 
 def sha256(path: Path) -> str:
-    """Lower-case hexadecimal SHA-256 of a file's bytes, read in blocks. Raises OSError where it cannot be read."""
+    """Lower-case hexadecimal SHA-256 of a file's bytes, read in blocks. Raises OSError if it cannot be read."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -19,8 +19,8 @@ class Position:
     """A place in WGS 84.
 
     latitude, longitude: degrees, north and east positive; longitude is kept in [-180, 180].
-    altitude: metres above the ellipsoid or sea level (cameras do not say which), or None where unknown.
-    Raises MetadataError where a number is not finite or out of range.
+    altitude: metres above the ellipsoid or sea level (cameras do not say which), or None if unknown.
+    Raises MetadataError if a number is not finite or out of range.
     """
 
     latitude: float

@@ -14,12 +14,12 @@ from __future__ import annotations
 import ast
 import functools
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .errors import BackendError
+from .errors import BackendError, reason
 from .version import EXTENSION_ROOT
 
 PAINTERS = [EXTENSION_ROOT / "backend" / "painters"]
@@ -85,31 +85,39 @@ class Plugin:
         return cls(name, **values)
 
 
-def find(folders: Iterable[Path]) -> dict[str, Plugin]:
-    """The plug-ins in folders, by name, sorted. Files without a PLUGIN are none. Raises BackendError."""
-    paths = sorted(path for folder in folders for path in folder.glob("[!_]*.py"))
-    found = {path.stem: _read(path) for path in paths}
-    return {name: plugin for name, plugin in found.items() if plugin is not None}
+def find(folders: Iterable[Path], broken: Callable[[BackendError], None] | None = None) -> dict[str, Plugin]:
+    """The plug-ins in folders, by name, sorted. Files without a PLUGIN are none.
+
+    broken: is told of a plug-in that does not say rightly what it is, which is left out.
+    Raises BackendError about the first of those, if nobody is to be told.
+    """
+    found = {}
+    for path in sorted(path for folder in folders for path in folder.glob("[!_]*.py")):
+        try:
+            plugin = _read(path)
+        except BackendError as error:
+            if broken is None:
+                raise
+            broken(error)
+        else:
+            found.update({path.stem: plugin} if plugin is not None else {})
+    return found
 
 
 @functools.cache
 def _read(path: Path) -> Plugin | None:
-    """Read once: the files of an installed extension do not change while a process runs."""
+    """Read once: the files of an installed extension do not change while a process runs. Raises BackendError."""
     try:
         module = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
-        return None
-    for statement in module.body:
-        if isinstance(statement, ast.Assign) and [_name(target) for target in statement.targets] == [VARIABLE]:
-            try:
-                return Plugin.from_literal(path.stem, ast.literal_eval(statement.value))
-            except ValueError as error:
-                raise BackendError(
-                    f"What {path.name} assigns to {VARIABLE} is not made of literals.",
-                    advice="Write texts and numbers only: the file is not run to read it.",
-                ) from error
-    return None
+        assigned = next((each.value for each in module.body if isinstance(each, ast.Assign) and _is_plugin(each)), None)
+        return None if assigned is None else Plugin.from_literal(path.stem, ast.literal_eval(assigned))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        why = f"what it assigns to {VARIABLE} is not made of literals" if type(error) is ValueError else reason(error)
+        raise BackendError(
+            f"The plug-in {path.name} cannot be read: {why}.",
+            advice=f"Let it be Python, and {VARIABLE} a dictionary of texts and numbers: it is not run to be read.",
+        ) from error
 
 
-def _name(target: ast.expr) -> str:
-    return target.id if isinstance(target, ast.Name) else ""
+def _is_plugin(statement: ast.Assign) -> bool:
+    return any(isinstance(target, ast.Name) and target.id == VARIABLE for target in statement.targets)

@@ -37,6 +37,20 @@ class Progress:
         return min(max(self.step / self.of, 0.0), 1.0) if self.of else 0.0
 
 
+class Notices:
+    """What a job has told besides its progress: its warnings, each once and in order, and its newest preview."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.preview = ""
+
+    def take(self, step: Progress) -> None:
+        """Note what a step tells."""
+        if step.warning and step.warning not in self.warnings:
+            self.warnings.append(step.warning)
+        self.preview = step.preview or self.preview
+
+
 Job = Generator[Progress, None, Result]
 """A long job: yields progress, returns its result, and is cancelled by closing the generator."""
 
@@ -58,6 +72,16 @@ def map_progress(job: Job[Result], tell: Callable[[Progress], Iterable[Progress]
                 yield from tell(next(job))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+
+def observed(job: Job[Result], notices: Notices) -> Job[Result]:
+    """The job as it is, with what it tells noted."""
+
+    def noted(step: Progress) -> Iterable[Progress]:
+        notices.take(step)
+        return (step,)
+
+    return (yield from map_progress(job, noted))
 
 
 class Eta:

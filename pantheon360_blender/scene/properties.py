@@ -74,7 +74,7 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     # 3D cache
     cache: PointerProperty(  # type: ignore[valid-type]
         name="3D Cache",
-        description="The coloured points of this scene; projecting again replaces them",
+        description="The colored points of this scene; projecting again replaces them",
         type=bpy.types.Object,
     )
     projection_width: IntProperty(  # type: ignore[valid-type]
@@ -259,7 +259,7 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
     )
     yaw: FloatProperty(  # type: ignore[valid-type]
         name="Yaw",
-        description="Levelling: turns the image's centre to the right",
+        description="Leveling: turns the image's center to the right",
         default=0.0,
         subtype="ANGLE",
         unit="ROTATION",
@@ -267,7 +267,7 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
     )
     pitch: FloatProperty(  # type: ignore[valid-type]
         name="Pitch",
-        description="Levelling: turns the image's centre up",
+        description="Leveling: turns the image's center up",
         default=0.0,
         subtype="ANGLE",
         unit="ROTATION",
@@ -275,7 +275,7 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
     )
     roll: FloatProperty(  # type: ignore[valid-type]
         name="Roll",
-        description="Levelling: tilts the camera's right side down",
+        description="Leveling: tilts the camera's right side down",
         default=0.0,
         subtype="ANGLE",
         unit="ROTATION",
@@ -301,12 +301,12 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
         name="Longitude", description="Degrees east, WGS 84", default=""
     )
     altitude: StringProperty(  # type: ignore[valid-type]
-        name="Altitude", description="Metres above sea level; empty where unknown", default=""
+        name="Altitude", description="Meters above sea level; empty where unknown", default=""
     )
 
 
 class PANTHEON360_PG_window_manager(bpy.types.PropertyGroup):
-    """The running job as panels show it; never saved."""
+    """The running job and the last failed one as panels show them; never saved."""
 
     running: BoolProperty(  # type: ignore[valid-type]
         name="Running", default=False, options={"SKIP_SAVE"}
@@ -319,6 +319,18 @@ class PANTHEON360_PG_window_manager(bpy.types.PropertyGroup):
     )
     eta: StringProperty(  # type: ignore[valid-type]
         name="Time Left", default="", options={"SKIP_SAVE"}
+    )
+    warnings: StringProperty(  # type: ignore[valid-type]
+        name="Warnings", description="What the running job warned of, a line each", default="", options={"SKIP_SAVE"}
+    )
+    failed: StringProperty(  # type: ignore[valid-type]
+        name="Failed", description="The job that failed last, by its label", default="", options={"SKIP_SAVE"}
+    )
+    error: StringProperty(  # type: ignore[valid-type]
+        name="Error", description="Why it failed and what to do", default="", options={"SKIP_SAVE"}
+    )
+    repair: StringProperty(  # type: ignore[valid-type]
+        name="Repair", description="Operator that repairs it", default="", options={"SKIP_SAVE"}
     )
     show_coverage_plot: BoolProperty(  # type: ignore[valid-type]
         name="Show Plot",

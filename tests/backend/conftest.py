@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from pantheon360_blender.core.jobs import messages
-from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.jobs.job import PaintJob
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.render.splatting import splat
 
@@ -136,7 +137,7 @@ def start_backend(painters: Path) -> Iterator[Callable[..., subprocess.Popen[str
         child.communicate()
 
 
-def make_shot(root: Path, frames: int, width: int = 64, *, painter: str = "draft", name: str = "Shot") -> JobFolder:
+def make_shot(root: Path, frames: int, width: int = 64, *, painter: str = "draft", name: str = "Shot") -> PaintFolder:
     """A sealed job: a capture with a mask, a cloud of points, a camera that walks among them."""
     random = np.random.default_rng(7)
     points = random.normal(size=(3000, 3)).astype(np.float32) * 3
@@ -146,34 +147,36 @@ def make_shot(root: Path, frames: int, width: int = 64, *, painter: str = "draft
     valid = row < width // 2 - width // 8
     cameras = np.tile(np.eye(4), (frames, 1, 1))
     cameras[:, 0, 3] = np.linspace(0, 1, frames)
-    folder = JobFolder.new(root, name)
+    folder = PaintFolder.new(root, name)
     entry = folder.write_capture(Capture("A", image, np.eye(4), valid))
     for index in range(frames):
         folder.write_geometry("geometry", index + 1, splat(points, colours, cameras[index], width))
     numbers = list(range(1, frames + 1))
-    folder.seal(Job(name=name, width=width, fps=24, frames=numbers, cameras=cameras, captures=[entry], painter=painter))
+    folder.seal(
+        PaintJob(name=name, width=width, fps=24, frames=numbers, cameras=cameras, captures=[entry], painter=painter)
+    )
     return folder
 
 
 @pytest.fixture(scope="session")
-def _prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int, str], JobFolder]:
+def _prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int, str], PaintFolder]:
     return {}
 
 
 @pytest.fixture
 def shot(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, _prepared: dict[tuple[int, int, str], JobFolder]
-) -> Callable[..., JobFolder]:
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, _prepared: dict[tuple[int, int, str], PaintFolder]
+) -> Callable[..., PaintFolder]:
     """shot(frames, width, painter): a fresh, unpainted job folder of this test's own."""
 
     places = itertools.count()
 
-    def fresh(frames: int = 3, width: int = 64, painter: str = "draft", root: Path | None = None) -> JobFolder:
+    def fresh(frames: int = 3, width: int = 64, painter: str = "draft", root: Path | None = None) -> PaintFolder:
         key = frames, width, painter
         if key not in _prepared:
             _prepared[key] = make_shot(tmp_path_factory.mktemp("jobs"), frames, width, painter=painter)
         place = root or tmp_path / str(next(places))
-        return JobFolder.open(Path(shutil.copytree(_prepared[key].path, place / _prepared[key].path.name)))
+        return PaintFolder.open(Path(shutil.copytree(_prepared[key].path, place / _prepared[key].path.name)))
 
     return fresh
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 
-Shot = Callable[..., JobFolder]
+Shot = Callable[..., PaintFolder]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from pantheon360_blender.core.jobs import reconstruct_settings
-from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.jobs.job import ReconstructJob
+from pantheon360_blender.core.jobs.job_folder import ReconstructFolder
 from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
@@ -58,17 +59,17 @@ def captures() -> list[Capture]:
 
 
 @pytest.fixture
-def place_job(tmp_path: Path) -> Callable[..., JobFolder]:
-    def make(**settings: Any) -> JobFolder:
-        folder = JobFolder.new(tmp_path, "Sphere")
+def place_job(tmp_path: Path) -> Callable[..., ReconstructFolder]:
+    def make(**settings: Any) -> ReconstructFolder:
+        folder = ReconstructFolder.new(tmp_path, "Sphere")
         entries = [folder.write_capture(capture) for capture in captures()]
-        folder.seal(Job(name="Sphere", kind="reconstruct", captures=entries, settings={"width": WIDTH, **settings}))
+        folder.seal(ReconstructJob(name="Sphere", captures=entries, settings={"width": WIDTH, **settings}))
         return folder
 
     return make
 
 
-def with_stages(folder: JobFolder) -> JobFolder:
+def with_stages(folder: ReconstructFolder) -> ReconstructFolder:
     """As an earlier run leaves it that was ended before the points were written."""
     posed = [PosedCapture(name, pose, True) for name, pose in PLACES.items()]
     reconstruct_settings.write_poses(
@@ -84,7 +85,7 @@ def with_stages(folder: JobFolder) -> JobFolder:
 
 @lacks_numba
 def test_missing_packages_are_named_with_how_to_get_them(
-    place_job: Callable[..., JobFolder], run_backend: RunBackend
+    place_job: Callable[..., ReconstructFolder], run_backend: RunBackend
 ) -> None:
     folder = place_job()
     told = run_backend("run", folder.path, "--json")
@@ -99,7 +100,7 @@ def test_missing_packages_are_named_with_how_to_get_them(
 
 
 @lacks_numba
-def test_only_what_is_used_is_asked_for(place_job: Callable[..., JobFolder], run_backend: RunBackend) -> None:
+def test_only_what_is_used_is_asked_for(place_job: Callable[..., ReconstructFolder], run_backend: RunBackend) -> None:
     told = run_backend("run", place_job(poses="given").path)
     assert told.returncode == 1 and "numba" in told.stderr and "pycolmap" not in told.stderr
 
@@ -113,13 +114,15 @@ def test_doctor_says_it_beforehand(run_backend: RunBackend) -> None:
     assert "3D cache from captures" in told and "Dense points: lacks numba" in told
 
 
-def test_an_unknown_reconstructor_is_refused(place_job: Callable[..., JobFolder], run_backend: RunBackend) -> None:
+def test_an_unknown_reconstructor_is_refused(
+    place_job: Callable[..., ReconstructFolder], run_backend: RunBackend
+) -> None:
     told = run_backend("run", place_job(poses="given", dense="crystal_ball").path)
     assert told.returncode == 1 and "crystal_ball" in told.stderr and "Choose one of" in told.stderr
 
 
 def test_finished_stages_become_a_cloud_without_their_packages(
-    place_job: Callable[..., JobFolder], run_backend: RunBackend
+    place_job: Callable[..., ReconstructFolder], run_backend: RunBackend
 ) -> None:
     folder = with_stages(place_job())
     told = run_backend("run", folder.path)
@@ -135,7 +138,7 @@ def test_finished_stages_become_a_cloud_without_their_packages(
     assert [row["complete_percent"] for row in report["captures"]] == [100.0, 100.0]
 
 
-def test_done_is_done(place_job: Callable[..., JobFolder], run_backend: RunBackend) -> None:
+def test_done_is_done(place_job: Callable[..., ReconstructFolder], run_backend: RunBackend) -> None:
     folder = with_stages(place_job())
     assert run_backend("run", folder.path).returncode == 0
     before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*") if path.is_file()}
@@ -143,7 +146,7 @@ def test_done_is_done(place_job: Callable[..., JobFolder], run_backend: RunBacke
     assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*") if path.is_file()} == before
 
 
-def test_a_lost_result_is_made_again(place_job: Callable[..., JobFolder], run_backend: RunBackend) -> None:
+def test_a_lost_result_is_made_again(place_job: Callable[..., ReconstructFolder], run_backend: RunBackend) -> None:
     folder = with_stages(place_job())
     assert run_backend("run", folder.path).returncode == 0
     first = (folder.path / "cache.npz").read_bytes()
@@ -154,6 +157,6 @@ def test_a_lost_result_is_made_again(place_job: Callable[..., JobFolder], run_ba
     np.testing.assert_array_equal(again.points, PointCloud.load(folder.path / "whole.npz").points)
 
 
-def test_no_point_is_sure_enough(place_job: Callable[..., JobFolder], run_backend: RunBackend) -> None:
+def test_no_point_is_sure_enough(place_job: Callable[..., ReconstructFolder], run_backend: RunBackend) -> None:
     told = run_backend("run", with_stages(place_job(confidence=0.9)).path)
     assert told.returncode == 1 and "0.9" in told.stderr and "threshold" in told.stderr

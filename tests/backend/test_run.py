@@ -15,26 +15,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.render.draft import DraftPainter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-Shot = Callable[..., JobFolder]
+Shot = Callable[..., PaintFolder]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-def frames(folder: JobFolder) -> dict[str, bytes]:
+def frames(folder: PaintFolder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((folder.path / "frames").glob("[!.]*"))}
 
 
-def everything(folder: JobFolder) -> dict[str, tuple[int, bytes]]:
+def everything(folder: PaintFolder) -> dict[str, tuple[int, bytes]]:
     files = [path for path in folder.path.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder.path)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
-def wait_for_frames(folder: JobFolder, count: int, child: subprocess.Popen[str]) -> None:
+def wait_for_frames(folder: PaintFolder, count: int, child: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
     while len(frames(folder)) < count:
         assert child.poll() is None and time.monotonic() < deadline, "it ended before it was interrupted"
@@ -133,7 +133,7 @@ def test_damaged_frames_are_painted_again_with_a_warning(shot: Shot, run_backend
 
 def test_it_runs_where_it_is_moved(shot: Shot, run_backend: Run, tmp_path: Path) -> None:
     here, there = shot(3), shot(3)
-    moved = JobFolder.open(there.path.rename(tmp_path / "Ünïcode 空 dir"))
+    moved = PaintFolder.open(there.path.rename(tmp_path / "Ünïcode 空 dir"))
     assert run_backend("run", here.path).returncode == 0
     assert run_backend("run", moved.path).returncode == 0
     assert frames(moved) == frames(here)

@@ -17,17 +17,17 @@ import pytest
 from PIL import Image
 
 from pantheon360_blender.core.jobs import messages
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 
-Shot = Callable[..., JobFolder]
+Shot = Callable[..., PaintFolder]
 Serve = Callable[[], Any]
 
 
-def run(folder: JobFolder, job: str = "1") -> messages.Run:
+def run(folder: PaintFolder, job: str = "1") -> messages.Run:
     return messages.Run(job, str(folder.path))
 
 
-def works(backend: Any, folder: JobFolder) -> None:
+def works(backend: Any, folder: PaintFolder) -> None:
     """The backend still does its work."""
     backend.send(run(folder, "works"))
     done = backend.until(messages.Done)

@@ -49,7 +49,7 @@ def test_poses_and_points_stay_in_their_world_with_z_up(tmp_path: Path, as_folde
     assert imported.cloud is not None
     np.testing.assert_array_equal(imported.cloud.points, [[1, 2, 3], [-4, 5, 6]])
     np.testing.assert_array_equal(imported.cloud.colours, [[255, 0, 7], [1, 2, 3]])
-    assert any("metres" in note for note in imported.notes)
+    assert any("meters" in note for note in imported.notes)
 
 
 @pytest.mark.parametrize(

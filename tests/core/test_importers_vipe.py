@@ -97,7 +97,7 @@ def test_masked_pixels_are_left_out_where_they_are(tmp_path: Path) -> None:
     u, v = np.floor(pixels).astype(int).T
     assert not mask[v, u].any()
     assert any("32 pixels" in note for note in imported.notes)
-    assert any("no colours" in note for note in imported.notes)
+    assert any("no colors" in note for note in imported.notes)
 
 
 def test_frames_can_be_skipped_and_pictures_taken_out(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pantheon360_blender.core.errors import FileError, JobError
-from pantheon360_blender.core.jobs.job import FIELDS
-from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.jobs.job import PaintJob
+from pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
@@ -50,14 +50,14 @@ def capture(name: str = "Ünïcode 空", masked: bool = True) -> Capture:
     return Capture(name, random.integers(0, 256, (*SIZE, 3), dtype=np.uint8), pose(1.0), valid)
 
 
-def shot(root: Path, name: str = "Shot 1", frames: tuple[int, ...] = (-1, 0, 12)) -> JobFolder:
-    folder = JobFolder.new(root, name)
+def shot(root: Path, name: str = "Shot 1", frames: tuple[int, ...] = (-1, 0, 12)) -> PaintFolder:
+    folder = PaintFolder.new(root, name)
     entry = folder.write_capture(capture())
     for frame in frames:
         folder.write_geometry("geometry", frame, geometry(frame + 5))
     cameras = np.stack([pose(float(frame)) for frame in frames])
     folder.seal(
-        Job(
+        PaintJob(
             name=name,
             width=WIDTH,
             fps=29.97,
@@ -73,7 +73,7 @@ def shot(root: Path, name: str = "Shot 1", frames: tuple[int, ...] = (-1, 0, 12)
     return folder
 
 
-def altered(folder: JobFolder, **fields: Any) -> Path:
+def altered(folder: PaintFolder, **fields: Any) -> Path:
     file = folder.path / "job.json"
     file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | fields), "utf-8")
     return folder.path
@@ -81,7 +81,7 @@ def altered(folder: JobFolder, **fields: Any) -> Path:
 
 def test_a_job_comes_back_as_it_was_written(tmp_path: Path) -> None:
     written = shot(tmp_path)
-    read = JobFolder.open(written.path)
+    read = PaintFolder.open(written.path)
     assert read.job.to_json() == written.job.to_json()
     assert read.job.cameras.dtype == np.float64
     np.testing.assert_array_equal(read.job.camera(12), pose(12.0))
@@ -101,7 +101,7 @@ def test_geometry_is_a_png_and_an_npz_that_other_programs_read(tmp_path: Path) -
 
 
 def test_geometry_and_captures_come_back(tmp_path: Path) -> None:
-    folder = JobFolder.open(shot(tmp_path).path)
+    folder = PaintFolder.open(shot(tmp_path).path)
     read, expected = folder.read_geometry("geometry", 0), geometry(5)
     for name in ("colour", "depth", "coverage"):
         np.testing.assert_array_equal(getattr(read, name), getattr(expected, name))
@@ -120,11 +120,11 @@ def test_equal_geometry_makes_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_captures_with_names_no_file_can_have_stay_apart(tmp_path: Path) -> None:
-    folder = JobFolder.new(tmp_path, "x")
+    folder = PaintFolder.new(tmp_path, "x")
     names = ["a/b", "a:b", "A:B", "../..", "CON", "." * 300]
     entries = [folder.write_capture(capture(name, masked=False)) for name in names]
     cameras = pose()[None]
-    folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=cameras, captures=entries))
+    folder.seal(PaintJob(name="x", width=WIDTH, fps=24, frames=[1], cameras=cameras, captures=entries))
     assert len({entry["image"].lower() for entry in entries}) == len(names)
     read = JobFolder.open(folder.path).captures()
     assert [photograph.name for photograph in read] == names
@@ -133,10 +133,10 @@ def test_captures_with_names_no_file_can_have_stay_apart(tmp_path: Path) -> None
 
 
 def test_a_capture_never_takes_the_file_of_anothers_mask(tmp_path: Path) -> None:
-    folder = JobFolder.new(tmp_path, "x")
+    folder = PaintFolder.new(tmp_path, "x")
     names = ["a.mask", "a", "b", "b.mask", "B"]
     entries = [folder.write_capture(capture(name)) for name in names]
-    folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None], captures=entries))
+    folder.seal(PaintJob(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None], captures=entries))
     for photograph, name in zip(JobFolder.open(folder.path).captures(), names, strict=True):
         np.testing.assert_array_equal(photograph.image, capture(name).image)
         np.testing.assert_array_equal(photograph.valid, capture(name).valid)
@@ -146,25 +146,18 @@ def test_a_capture_never_takes_the_file_of_anothers_mask(tmp_path: Path) -> None
 @given(name=st.text(min_size=1, max_size=400))
 def test_any_name_makes_one_folder_inside_the_root(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.mktemp("jobs")
-    folder = JobFolder.new(root, name)
+    folder = PaintFolder.new(root, name)
     assert folder.path.parent == root and folder.path.is_dir()
     assert list(root.iterdir()) == [folder.path]
 
 
 def test_a_folder_is_not_a_job_before_it_is_sealed(tmp_path: Path) -> None:
-    folder = JobFolder.new(tmp_path, "Shot")
+    folder = PaintFolder.new(tmp_path, "Shot")
     folder.write_geometry("geometry", 1, geometry())
     with pytest.raises(JobError, match=r"no job\.json"):
         JobFolder.open(folder.path)
     with pytest.raises(JobError, match="not complete"):
         _ = folder.job
-
-
-def test_creating_the_same_job_twice_is_refused(tmp_path: Path) -> None:
-    job = Job(name="Shot", id="one", width=WIDTH, fps=24, frames=[1], cameras=pose()[None])
-    assert JobFolder.open(JobFolder.create(tmp_path, job).path).job.id == "one"
-    with pytest.raises(JobError, match="already"):
-        JobFolder.create(tmp_path, job)
 
 
 def test_a_newer_schema_asks_for_an_update(tmp_path: Path) -> None:
@@ -200,7 +193,7 @@ DAMAGE = {
 
 
 def test_every_field_has_a_check() -> None:
-    assert DAMAGE.keys() == FIELDS.keys()
+    assert DAMAGE.keys() == PaintJob.fields.keys()
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in DAMAGE.items() for value in values])
@@ -211,7 +204,7 @@ def test_a_damaged_field_is_named(field: str, value: Any, tmp_path: Path) -> Non
     assert field.rstrip("s") in str(caught.value) and str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("field", sorted(FIELDS))
+@pytest.mark.parametrize("field", sorted(PaintJob.fields))
 def test_a_missing_field_is_named(field: str, tmp_path: Path) -> None:
     folder = shot(tmp_path)
     record = json.loads((folder.path / "job.json").read_text("utf-8"))
@@ -298,21 +291,21 @@ def test_what_could_not_be_written_is_freed(tmp_path: Path) -> None:
 
 
 def test_the_hashes_are_those_of_the_files(tmp_path: Path) -> None:
-    folder = JobFolder.new(tmp_path, "x")
+    folder = PaintFolder.new(tmp_path, "x")
     folder.write_geometry("geometry", 1, geometry(1))
     folder.write_geometry("geometry", 1, geometry(2))
     (folder.path / "geometry" / "notes.txt").write_text("put there by somebody else")
-    folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None]))
+    folder.seal(PaintJob(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None]))
     found = {entry["path"]: entry["sha256"] for entry in folder.job.inputs}
     names = ("geometry/000001.npz", "geometry/000001.png", "geometry/notes.txt")
     assert found == {name: hashlib.sha256((folder.path / name).read_bytes()).hexdigest() for name in names}
 
 
 def test_what_changes_between_writing_and_sealing_is_noticed(tmp_path: Path) -> None:
-    folder = JobFolder.new(tmp_path, "x")
+    folder = PaintFolder.new(tmp_path, "x")
     folder.write_geometry("geometry", 1, geometry(1))
     folder.geometry_file(1).write_bytes(b"another program wrote here")
-    folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None]))
+    folder.seal(PaintJob(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None]))
     with pytest.raises(JobError, match=r"000001\.png .*SHA-256 differs"):
         folder.verify()
 
@@ -321,9 +314,9 @@ def test_what_changes_between_writing_and_sealing_is_noticed(tmp_path: Path) -> 
     "wrong", [{"settings": {"near": float("nan")}}, {"settings": {"a": np.ones(2)}}, {"software": {"a": "\ud800"}}]
 )
 def test_what_json_cannot_hold_is_named_before_anything_is_sealed(wrong: dict[str, Any], tmp_path: Path) -> None:
-    folder = JobFolder.new(tmp_path, "x")
+    folder = PaintFolder.new(tmp_path, "x")
     with pytest.raises(JobError, match=next(iter(wrong))):
-        folder.seal(Job(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None], **wrong))
+        folder.seal(PaintJob(name="x", width=WIDTH, fps=24, frames=[1], cameras=pose()[None], **wrong))
     assert not (folder.path / "job.json").exists()
 
 
@@ -350,7 +343,7 @@ def test_finished_are_frames_that_decode_and_have_the_size(tmp_path: Path) -> No
 
 
 def test_a_preview_is_small_and_true(tmp_path: Path) -> None:
-    folder = JobFolder.new(tmp_path, "x")
+    folder = PaintFolder.new(tmp_path, "x")
     image = np.random.default_rng(0).integers(0, 256, (1024, 2048, 3), dtype=np.uint8)
     folder.write_preview(image)
     np.testing.assert_array_equal(np.asarray(Image.open(folder.preview_file)), image[::4, ::4])
@@ -407,4 +400,4 @@ def test_geometry_of_another_size_and_truncated_captures_are_named(tmp_path: Pat
 def test_a_folder_that_cannot_be_made_is_a_file_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(FileError, match="file"):
-        JobFolder.new(tmp_path / "file", "Shot")
+        PaintFolder.new(tmp_path / "file", "Shot")

@@ -11,17 +11,18 @@ import pytest
 
 from pantheon360_blender.core.errors import JobError
 from pantheon360_blender.core.jobs import reconstruct_settings as results
-from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.jobs.job import ReconstructJob, job_from_json
+from pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder, ReconstructFolder
 from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from pantheon360_blender.core.panorama.capture import Capture
 
 
-def sealed(root: Path, settings: dict[str, Any] | None = None, **fields: Any) -> JobFolder:
-    folder = JobFolder.new(root, "Place")
+def sealed(root: Path, settings: dict[str, Any] | None = None, **fields: Any) -> ReconstructFolder:
+    folder = ReconstructFolder.new(root, "Place")
     entries = [
         folder.write_capture(Capture(name, np.full((32, 64, 3), 90, np.uint8), np.eye(4))) for name in ("A", "B")
     ]
-    folder.seal(Job(name="Place", kind="reconstruct", captures=entries, settings=settings or {}, **fields))
+    folder.seal(ReconstructJob(name="Place", captures=entries, settings=settings or {}, **fields))
     return folder
 
 
@@ -31,20 +32,28 @@ def test_it_needs_no_frames_cameras_or_width(tmp_path: Path) -> None:
     assert not {"frames", "cameras", "width", "fps", "painter"} & set(written)
     read = JobFolder.open(folder.path)
     read.verify()
-    assert read.job.kind == "reconstruct" and read.job.frames == [] and read.job.cameras.shape == (0, 4, 4)
+    assert isinstance(read, ReconstructFolder) and isinstance(read.job, ReconstructJob)
+    assert written["kind"] == "reconstruct" and read.finished_frames() == []
     assert read.job.inputs == folder.job.inputs and len(read.job.inputs) == 2
 
 
 def test_what_only_a_shot_has_is_refused(tmp_path: Path) -> None:
     record = sealed(tmp_path).job.to_json() | {"frames": [1]}
-    with pytest.raises(JobError, match=r"'frames'.*reconstruction"):
-        Job.from_json(record)
+    with pytest.raises(JobError, match=r"reconstruct job has no field 'frames'"):
+        job_from_json(record)
+
+
+def test_it_is_opened_as_nothing_else(tmp_path: Path) -> None:
+    path = sealed(tmp_path).path
+    assert ReconstructFolder.open(path).job.id == ReconstructFolder.open(path).id
+    with pytest.raises(JobError, match="holds a reconstruct job"):
+        PaintFolder.open(path)
 
 
 def test_a_shot_still_needs_its_frames(tmp_path: Path) -> None:
     record = sealed(tmp_path).job.to_json() | {"kind": "paint"}
     with pytest.raises(JobError, match="'width' is missing"):
-        Job.from_json(record)
+        job_from_json(record)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +106,7 @@ def test_settings_survive_the_file(tmp_path: Path) -> None:
 def test_without_captures_there_is_nothing_to_reconstruct(tmp_path: Path) -> None:
     record = sealed(tmp_path).job.to_json() | {"captures": [], "inputs": []}
     with pytest.raises(JobError, match="no captures"):
-        Job.from_json(record)
+        job_from_json(record)
 
 
 def test_poses_are_read_back_to_the_last_bit(tmp_path: Path) -> None:

@@ -322,9 +322,9 @@ def test_bad_input_is_named() -> None:
     points, colours = random_cloud(np.random.default_rng(0), 10)
     with pytest.raises(PointCloudError, match="Points"):
         splat(points[:, :2], colours, np.eye(4), WIDTH)
-    with pytest.raises(PointCloudError, match="Colours"):
+    with pytest.raises(PointCloudError, match="Colors"):
         splat(points, colours[:5], np.eye(4), WIDTH)
-    with pytest.raises(PointCloudError, match="Colours"):
+    with pytest.raises(PointCloudError, match="Colors"):
         splat(points, colours.astype(np.float32), np.eye(4), WIDTH)
     with pytest.raises(PointCloudError, match="Footprints"):
         splat_footprints(points, colours, np.zeros(3, np.float32), np.eye(4), WIDTH)

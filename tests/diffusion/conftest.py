@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pantheon360_blender.core.jobs.job_folder import Anchor, Job, JobFolder
+from pantheon360_blender.core.jobs.job import Anchor, PaintJob
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.render.splatting import GeometryFrame, splat
 
@@ -93,7 +94,7 @@ def smaller(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-Shot = Callable[..., JobFolder]
+Shot = Callable[..., PaintFolder]
 
 
 @pytest.fixture
@@ -107,13 +108,13 @@ def shot(tmp_path: Path, smaller: Path, panoramas: Callable[..., np.ndarray]) ->
 
     def make(
         frames: int, anchors: tuple[int, ...] = (0,), width: int = 128, distance: float = 2.0, **settings: Any
-    ) -> JobFolder:
+    ) -> PaintFolder:
         random = np.random.default_rng(7)
         points = random.normal(size=(6000, 3)).astype(np.float32) * 3
         colours = random.integers(0, 256, (6000, 3), dtype=np.uint8)
         cameras = np.stack([turned(0.1 * index) for index in range(frames)])
         cameras[:, 0, 3] = np.linspace(0, distance, frames)
-        folder = JobFolder.new(tmp_path / str(next(places)), "Shot")
+        folder = PaintFolder.new(tmp_path / str(next(places)), "Shot")
         captures = []
         for number, image in zip(anchors, panoramas(5, max(anchors, default=0) + 1)[list(anchors)], strict=True):
             pose = turned(0.7)
@@ -122,7 +123,7 @@ def shot(tmp_path: Path, smaller: Path, panoramas: Callable[..., np.ndarray]) ->
         for index in range(frames):
             folder.write_geometry("geometry", index + 1, splat(points, colours, cameras[index], width))
         folder.seal(
-            Job(
+            PaintJob(
                 name="Shot",
                 width=width,
                 fps=24,

@@ -107,7 +107,7 @@ def test_offloading_leaves_the_device_to_the_network_at_work(part: str, smaller:
     """A stand-in for a GPU: the meta device, which holds tensors but not their numbers."""
     networks = load(open_model(smaller))
     execution = Execution(networks, Plan(LEVELS["offload"], device="cuda"), device="meta")
-    execution._present(part)
+    execution._on_device(part)
     there = {name: next(getattr(networks, name).parameters()).is_meta for name in ("unet", "vae", "image_encoder")}
     assert [name for name, present in there.items() if present] == [part]
 

@@ -34,30 +34,30 @@ from backend.diffusion.networks import autoencoder
 from backend.diffusion.shot.trajectory import Trajectory
 from pantheon360_blender.core.errors import FileError, JobError, PantheonError
 from pantheon360_blender.core.formats import png
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import PaintOptions
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.progress import Progress, run_to_end
 
 ROOT = Path(__file__).resolve().parents[2]
-Shot = Callable[..., JobFolder]
+Shot = Callable[..., PaintFolder]
 
 
-def frames(folder: JobFolder) -> list[bytes]:
+def frames(folder: PaintFolder) -> list[bytes]:
     return [folder.frame_file(frame).read_bytes() for frame in folder.job.frames]
 
 
-def copy_of(folder: JobFolder, place: Path) -> JobFolder:
+def copy_of(folder: PaintFolder, place: Path) -> PaintFolder:
     """The job as it was before it was painted."""
-    return JobFolder.open(Path(shutil.copytree(folder.path, place)))
+    return PaintFolder.open(Path(shutil.copytree(folder.path, place)))
 
 
-def painted(folder: JobFolder) -> JobFolder:
+def painted(folder: PaintFolder) -> PaintFolder:
     run_to_end(runner.run(folder.path))
     return folder
 
 
-def record(folder: JobFolder) -> Any:
+def record(folder: PaintFolder) -> Any:
     return json.loads((folder.path / "painting.json").read_text("utf-8"))
 
 
@@ -97,7 +97,7 @@ def test_a_clip_goes_on_from_what_was_painted(shot: Shot, smaller: Path) -> None
     assert torch.allclose(second["latents"], expected, atol=1e-5)
 
 
-def stored(folder: JobFolder, index: int) -> dict[str, torch.Tensor]:
+def stored(folder: PaintFolder, index: int) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(folder.path / "segments" / f"{index + 1:04d}.safetensors")
 
 
@@ -344,7 +344,7 @@ def test_another_model_does_not_go_on_with_a_job(shot: Shot, smaller: Path, tmp_
     assert refused.value.code == "model-changed" and frames_there(folder) == before
 
 
-def frames_there(folder: JobFolder) -> list[bytes]:
+def frames_there(folder: PaintFolder) -> list[bytes]:
     return [path.read_bytes() for path in sorted((folder.path / "frames").iterdir())]
 
 

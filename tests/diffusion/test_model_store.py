@@ -206,7 +206,7 @@ def test_a_download_asks_for_safetensors_and_configurations_only(tiny: Path, mon
     assert {name for name in published if "/" in name and not name.endswith(".bin")} <= got
 
 
-@pytest.mark.parametrize(("failure", "says"), [("GatedRepoError", "licence"), ("OSError", "could not be downloaded")])
+@pytest.mark.parametrize(("failure", "says"), [("GatedRepoError", "license"), ("OSError", "could not be downloaded")])
 def test_a_failed_download_says_why(monkeypatch: pytest.MonkeyPatch, failure: str, says: str) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise type(failure, (OSError,), {})("no route to host")

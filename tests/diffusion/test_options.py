@@ -45,7 +45,7 @@ def test_the_artist_decides_against_the_model() -> None:
     assert (recipe.fps, recipe.motion_bucket_id, recipe.noise_aug_strength) == (12, 3, 0)
     assert (recipe.configuration, recipe.weighting) == ("dual", "linear")
     assert recipe.seam == SeamOptions("random", 0, circular=False)
-    assert PaintOptions.from_json({"steps": 4}).recipe(CARD, seed=0).steps == 4
+    assert PaintOptions.from_json({"steps": 4}).recipe(CARD, seed=0).num_inference_steps == 4
 
 
 def test_settings_survive_the_job() -> None:

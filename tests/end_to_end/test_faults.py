@@ -379,7 +379,7 @@ def test_an_empty_cache_is_said_and_can_be_projected_again(street: Any, refused:
     assert len(cache.data.vertices) == 0
     for operator in (bpy.ops.pantheon360.generate, bpy.ops.pantheon360.render_geometry):
         told = refused(operator)
-        assert "no visible points" in told and "Project the captures" in told
+        assert "no visible points" in told and "build or project one" in told
         assert not jobs(street) and not strips()
     assert bpy.ops.pantheon360.project_captures() == {"FINISHED"}
     assert bpy.ops.pantheon360.generate() == {"FINISHED"}
@@ -478,7 +478,7 @@ def test_a_full_disk_while_encoding_keeps_the_frames_and_makes_no_half_video(
         (folder,) = disk.iterdir()
         ballast = fill(disk, leave=1 << 21)
         house("scene.app.jobs").run_blocking(
-            house("scene.app.backend_process").paint(house("core.jobs.job_folder").JobFolder.open(folder))
+            house("scene.app.backend_process").run(house("core.jobs.job_folder").JobFolder.open(folder))
         )
         painted = frames_of(folder)
         assert len(painted) == FRAMES

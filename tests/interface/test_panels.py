@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 
 from pantheon360_blender.core.jobs import model_card
+from pantheon360_blender.core.jobs import paint_settings as settings
 from pantheon360_blender.core.jobs.model_card import ModelCard
 
 House = Callable[[str], ModuleType]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Layout:
@@ -26,7 +30,7 @@ class Layout:
     def _part(self, **_: Any) -> Layout:
         return self
 
-    row = column = _part
+    row = column = box = _part
 
     def separator(self) -> None:
         pass
@@ -51,6 +55,10 @@ class Layout:
         getattr(getattr(bpy.ops, group), verb).get_rna_type()
         self.shown.append(name)
         return SimpleNamespace()
+
+    def template_icon(self, *, icon_value: int, scale: float) -> None:
+        assert icon_value > 0 and scale > 0
+        self.shown.append("preview")
 
     def progress(self, *, factor: float, text: str) -> None:
         assert 0 <= factor <= 1
@@ -96,7 +104,7 @@ def test_a_new_file_says_where_to_begin(draw: Callable[..., Layout]) -> None:
     assert "Import 360° photographs of" in layout.labels
     assert layout.shown.index("pantheon360.import_captures") < layout.shown.index("pantheon360.make_proxy")
     steps = [name for name in layout.shown if name.startswith("pantheon360.")]
-    assert steps == [
+    assert [step for index, step in enumerate(steps) if step not in steps[:index]] == [
         f"pantheon360.{verb}"
         for verb in (
             "import_captures",
@@ -145,7 +153,7 @@ def test_every_setting_of_the_diffusion_painter_has_its_place_once_it_is_chosen(
         ("owner/model", 1024, ["from the Hugging Face hub before"], ["python -m backend models add ..."]),
         (
             "tiny", 1024,
-            ["Tiny (untrained)", "256 x 128, 8 frames", "Licence: CC0-1.0", "Paints 256 x 128; frames are",
+            ["Tiny (untrained)", "256 x 128, 8 frames", "License: CC0-1.0", "Paints 256 x 128; frames are",
              "enlarged to 1024 x 512"],
             ["python -m backend models add ..."],
         ),
@@ -264,6 +272,121 @@ def test_a_running_job_shows_its_progress_where_its_button_was(
     assert "pantheon360.project_captures" in draw().shown
 
 
+def session(house: House, steps: list[Any], label: str) -> Any:
+    """A job of these steps, running in the interface."""
+    import bpy
+
+    if bpy.context.window is None:
+        pytest.skip("this Blender has no window, not even a hidden one")
+    return house("scene.app.jobs").Session(bpy.context, (step for step in steps), label)
+
+
+def test_a_running_job_shows_its_newest_picture_and_its_warnings(
+    draw: Callable[..., Layout], house: House, capture: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bpy
+
+    progress, png = house("core.progress"), house("core.formats.png")
+    png.write(tmp_path / "preview.png", np.full((8, 16, 3), 90, np.uint8))
+    told = ["This model is untrained.", "This model is untrained.", "Memory ran out: it goes on with less."]
+    steps = [progress.Progress("Painting", index, 9, warning=text) for index, text in enumerate(told)]
+    steps.append(progress.Progress("Painting", 4, 9, preview=str(tmp_path / "preview.png")))
+    steps.append(progress.Progress("Painting", 4, 9, waiting=True))
+    running = session(house, steps, "Generate 360° Video")
+    running.tick()
+    pictures = house("scene.app.preview_picture")
+    monkeypatch.setattr(pictures, "icon", lambda: 7)  # there are no icons without an interface
+    layout = draw()
+    assert "preview" in layout.shown
+    assert tuple(pictures._collection["newest"].image_size) == (16, 8)
+    assert not bpy.data.images.get("preview.png"), "nothing of it enters the .blend"
+    assert layout.labels.count("This model is untrained.") == 1
+    assert "Memory ran out: it goes on with" in layout.labels, "wrapped"
+    assert running.notices.warnings == [told[0], told[2]]
+    running.end("the test is over")
+    assert pictures._collection is None
+    assert "This model is untrained." not in draw().labels
+
+
+def test_a_preview_that_cannot_be_read_stops_nothing(
+    draw: Callable[..., Layout], house: House, capture: Any, tmp_path: Path
+) -> None:
+    progress = house("core.progress")
+    gone = progress.Progress("Painting", 1, 9, waiting=True, preview=str(tmp_path / "gone.png"))
+    running = session(house, [gone, gone], "Generate 360° Video")
+    running.tick()
+    draw()
+    running.tick()
+    running.end("the test is over")
+
+
+def test_a_failed_job_stays_told_with_what_repairs_it(draw: Callable[..., Layout], house: House, capture: Any) -> None:
+    import bpy
+
+    manager, jobs = bpy.context.window_manager, house("scene.app.jobs")
+    jobs.show_failure(manager, "Render Geometry Pass", "Scene S has no camera.", "pantheon360.set_path_ends")
+    layout = draw()
+    assert {"Render Geometry Pass failed", "Scene S has no camera."} <= set(layout.labels)
+    after = layout.shown[layout.shown.index("pantheon360.dismiss_error") :]
+    assert after.index("pantheon360.set_path_ends") == 1, "beside the message"
+    jobs.show_failure(manager, "Render Geometry Pass", "It broke.", "pantheon360.no_such_operator")
+    assert "It broke." in draw().labels
+    assert bpy.ops.pantheon360.dismiss_error() == {"FINISHED"}
+    assert "It broke." not in draw().labels and "pantheon360.dismiss_error" not in draw().shown
+
+
+def test_the_next_job_takes_the_last_failure_away(draw: Callable[..., Layout], house: House, capture: Any) -> None:
+    import bpy
+
+    manager = bpy.context.window_manager
+    house("scene.app.jobs").show_failure(manager, "Build 3D Cache", "It broke.")
+    bpy.ops.pantheon360.make_proxy()
+    assert manager.pantheon360.failed == "Build 3D Cache", "that was no job"
+    bpy.context.scene.pantheon360.projection_width = 32
+    bpy.ops.pantheon360.project_captures()
+    assert manager.pantheon360.failed == ""
+
+
+def test_a_gray_button_is_explained_beside_what_helps(
+    draw: Callable[..., Layout], house: House, blend: Any, capture: Any
+) -> None:
+    import bpy
+
+    def helps() -> str:
+        shown = draw().shown
+        return str(shown[shown.index("pantheon360.generate") + 1])
+
+    assert "Build or project a 3D cache first" in draw().labels and helps() == "pantheon360.build_cache"
+    bpy.ops.pantheon360.make_proxy()
+    assert helps() == "pantheon360.project_captures"
+    blend.pantheon360.projection_width = 32
+    bpy.ops.pantheon360.project_captures()
+    assert "Add a camera, or set the path's" in draw().labels and helps() == "pantheon360.set_path_ends"
+    bpy.ops.pantheon360.set_path_ends()
+    assert helps() == "pantheon360.tag_360", "nothing is missing"
+    blend.pantheon360.painter, blend.pantheon360.diffusion.model = "DIFFUSION", "owner/model"
+    assert helps() == "pantheon360.open_preferences"
+
+
+def test_an_errors_popup_has_its_text_its_advice_and_the_button(house: House, blend: Any) -> None:
+    error = house("core.errors").RenderError(
+        "Scene Street has no camera.", advice="Let Set Path Ends make one.", repair="pantheon360.set_path_ends"
+    )
+    menu = SimpleNamespace(layout=Layout())
+    house("operators.errors").popup(error)(menu, None)
+    assert menu.layout.labels == ["Scene Street has no camera.", "Let Set Path Ends make one."]
+    assert menu.layout.shown == ["pantheon360.dismiss_error", "pantheon360.set_path_ends"]
+    assert menu.layout.operator_context == "INVOKE_DEFAULT"
+
+
+def test_every_repair_is_an_operator_with_a_label(house: House, blend: Any) -> None:
+    repairs, label = house("core.repairs"), house("scene.app.disabled_reason").repair_label
+    assert all(label(repair) for repair in repairs.ALL)
+    assert set(repairs.BY_CODE.values()) <= set(repairs.ALL)
+    assert label("pantheon360.no_such_operator") == label(None) == ""
+    assert set(house("cli.console").VERBS) <= set(repairs.ALL)
+
+
 def test_rendering_is_set_up_once(blend: Any) -> None:
     import bpy
 
@@ -288,26 +411,99 @@ def test_the_sequencer_tells_what_made_a_strip_and_tags_its_file(
     assert layout.labels == ["Painter: draft", "Seed: 7", "Job: //jobs/x"]
     strip |= {"pantheon360_painter": "diffusion: Tiny (untrained)", "pantheon360_licence": "CC0-1.0"}
     layout = draw("SEQUENCE_EDITOR", **{"active_strip": strip, "active_sequence_strip": strip})
-    assert {"Painter: diffusion: Tiny (untrained)", "Model licence: CC0-1.0"} <= set(layout.labels)
+    strip["pantheon360_warnings"] = "This model is untrained.\nFrame 3 was painted again."
+    layout = draw("SEQUENCE_EDITOR", **{"active_strip": strip, "active_sequence_strip": strip})
+    assert {"This model is untrained.", "Frame 3 was painted again."} <= set(layout.labels)
+    assert {"Painter: diffusion: Tiny (untrained)", "Model License: CC0-1.0"} <= set(layout.labels)
     assert layout.shown == ["pantheon360.tag_360"]
     assert "Select a strip to see" in draw("SEQUENCE_EDITOR").labels
 
 
-def test_what_artists_read_follows_blenders_conventions(house: House) -> None:
-    """Labels in Title Case, tooltips and descriptions without a final full stop."""
+BRITISH = re.compile(
+    r"colour|grey|centre|neighbour|licence|metre|cancelled|levell|labell|modell|behaviour|favour|artefact|analyse"
+    r"|(optim|normal|initial|recogn|organ|synchron|minim|maxim)is(e|ing|ation)",
+    re.IGNORECASE,
+)
+FOR_FILES = {
+    "core/points/point_cloud.py": "Pantheon360 for Blender: metres",  # in the header of a PLY file
+    "core/jobs/painting_summary.py": "has a model whose licence",  # the name of a field
+    "core/jobs/model_card.py": "1 / (1 + range in metres)",  # for whoever writes a model card
+    "ui/cache_overlay.py": "void main()",
+}
+"""Part of a file's path -> beginning of a text of it that is not for artists."""
+
+
+def owners(house: House) -> list[tuple[str, Any]]:
+    """(name, RNA type) of every class of ours that Blender knows."""
     import bpy
 
-    operators = [getattr(bpy.types, name) for name in dir(bpy.types) if name.startswith("PANTHEON360_OT_")]
-    assert len(operators) >= 9
     properties = house("scene.properties")
     groups = [*(group for _, group in properties.GROUPS), *properties.NESTED]
-    for owner in (*operators, *groups, house("scene.app.preferences").PANTHEON360_AP_preferences):
-        texts = [owner.bl_rna.description] if owner in operators else []
-        labels = [owner.bl_label] if owner in operators else []
-        for each in owner.bl_rna.properties:
-            if each.identifier in owner.__annotations__:
-                labels.append(each.name)
-                texts.append(each.description)
-        assert not [text for text in texts if text.endswith(".")]
-        small = {"a", "as", "by", "from", "in", "onto", "to", "of", "the", "3d", "360°"}
-        assert not [label for label in labels for word in label.split() if word not in small and word[0].islower()]
+    groups.append(house("scene.app.preferences").PANTHEON360_AP_preferences)
+    parts = [each for each in bpy.types.FileHandler.__subclasses__() if each.__name__.startswith("PANTHEON360")]
+    names = [name for name in dir(bpy.types) if name.upper().startswith("PANTHEON360_") and "_OT_" not in name]
+    parts += [getattr(bpy.types, name) for name in names]
+    verbs = [(f"pantheon360.{verb}", getattr(bpy.ops.pantheon360, verb)) for verb in dir(bpy.ops.pantheon360)]
+    found = {each.__name__: each.bl_rna for each in (*groups, *parts)}
+    return [*found.items(), *((name, verb.get_rna_type()) for name, verb in verbs)]
+
+
+def read_by_artists(house: House) -> list[tuple[str, str, str]]:
+    """(where, label, description) of every class, setting and choice that is not hidden."""
+    import bpy
+    from bpy_extras.io_utils import ImportHelper
+
+    theirs = {"name", "rna_type", *ImportHelper.__annotations__, "files", "directory", "filter_glob"}
+    theirs |= {each.identifier for each in bpy.types.AddonPreferences.bl_rna.properties}
+    found = []
+    for owner, rna in owners(house):
+        kind = getattr(bpy.types, owner, None)
+        button = owner.startswith("pantheon360.")
+        label = rna.name if button else getattr(kind, "bl_label", "")
+        found.append((owner, label, rna.description if button else ""))
+        if not button and "_PG_" not in owner and "_AP_" not in owner:
+            continue  # a panel's own properties are Blender's
+        for each in rna.properties:
+            if each.identifier in theirs or each.is_hidden:
+                continue
+            found.append((f"{owner}:{each.identifier}", each.name, each.description))
+            items = each.enum_items_static if each.type == "ENUM" else ()
+            found += [(f"{owner}:{each.identifier}={item.identifier}", item.name, item.description) for item in items]
+    items = house("scene.app.plugin_items")
+    return found + [(f"={item[0]}", item[1], item[2]) for item in (*items.painters(), *items.reconstructors())]
+
+
+def test_what_artists_read_follows_blenders_conventions(house: House, blend: Any) -> None:
+    """Labels in Title Case; tooltips of one sentence without a final period; American English."""
+    found = read_by_artists(house)
+    assert len(found) > 200 and sum(where.startswith("pantheon360.") and ":" not in where for where, *_ in found) >= 29
+    small = {"a", "as", "by", "from", "in", "onto", "to", "of", "the", "and", "3d", "360°", *settings.PRECISIONS}
+    for where, label, description in found:
+        assert not description.endswith("."), where
+        assert not re.search(r"[a-z)]\. [A-Z0-9]", description), f"{where}: more than one sentence: {description}"
+        assert not BRITISH.search(f"{label} {description}"), f"{where}: {label}: {description}"
+        words = label.replace(",", "").split()
+        assert not [word for word in words if word not in small and word[0].islower()], label
+
+
+def test_every_button_and_every_setting_has_a_tooltip(house: House, blend: Any) -> None:
+    for where, label, description in read_by_artists(house):
+        named = ":" in where or where.startswith("pantheon360.")
+        assert description or not named or "PG_window_manager" in where, f"{where} ({label}) does not say what it does"
+
+
+def test_reports_and_errors_are_in_american_english() -> None:
+    """Texts in the code of what Blender runs: those with a space, docstrings and names aside."""
+    wrong = []
+    for room in ("operators", "ui", "cli", "pantheon360_blender"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            allowed = next((text for part, text in FOR_FILES.items() if path.as_posix().endswith(part)), None)
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            alone = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
+            for each in ast.walk(tree):
+                if not isinstance(each, ast.Constant) or not isinstance(each.value, str) or id(each) in alone:
+                    continue
+                text = each.value.strip()
+                if BRITISH.search(text) and " " in each.value and not (allowed and text.startswith(allowed)):
+                    wrong.append(f"{path.relative_to(ROOT)}:{each.lineno}: {text}")
+    assert wrong == []

@@ -91,7 +91,7 @@ def test_feet_become_metres(tmp_path: Path, unit: int, metres: float) -> None:
     imported = run_to_end(open_source(file))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.points + imported.offset, points() * metres, atol=1e-3)
-    assert (unit == 9001) != any("scaled to metres" in note for note in imported.notes)
+    assert (unit == 9001) != any("scaled to meters" in note for note in imported.notes)
 
 
 def test_degrees_are_refused_unless_a_scale_is_stated(tmp_path: Path) -> None:

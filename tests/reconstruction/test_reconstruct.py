@@ -18,7 +18,8 @@ pytest.importorskip("pycolmap", reason="needs the backend's environment")
 
 from backend import runner
 from pantheon360_blender.core.jobs import reconstruct_settings
-from pantheon360_blender.core.jobs.job_folder import Job, JobFolder
+from pantheon360_blender.core.jobs.job import ReconstructJob
+from pantheon360_blender.core.jobs.job_folder import ReconstructFolder
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
@@ -63,20 +64,20 @@ def views() -> list[np.ndarray]:
 
 
 @pytest.fixture
-def room(tmp_path: Path, views: list[np.ndarray]) -> Callable[..., JobFolder]:
-    def make(stand: list[np.ndarray] | None = None, **settings: Any) -> JobFolder:
-        folder = JobFolder.new(tmp_path, "Room")
+def room(tmp_path: Path, views: list[np.ndarray]) -> Callable[..., ReconstructFolder]:
+    def make(stand: list[np.ndarray] | None = None, **settings: Any) -> ReconstructFolder:
+        folder = ReconstructFolder.new(tmp_path, "Room")
         entries = []
         for index, view in enumerate(views):
             pose = true_pose(index) if stand is None else stand[index]
             entries.append(folder.write_capture(Capture(f"room-{index}", view, pose)))
-        folder.seal(Job(name="Room", kind="reconstruct", captures=entries, settings={"width": DENSE_WIDTH, **settings}))
+        folder.seal(ReconstructJob(name="Room", captures=entries, settings={"width": DENSE_WIDTH, **settings}))
         return folder
 
     return make
 
 
-def run(folder: JobFolder, until: str = "") -> list[str]:
+def run(folder: ReconstructFolder, until: str = "") -> list[str]:
     """Run a job, to its end or until a phase begins and then cancel it. Returns its phases."""
     phases: list[str] = []
     steps = runner.run(folder.path)
@@ -97,7 +98,7 @@ def off_walls(cloud: PointCloud) -> np.ndarray:
     return np.asarray(np.abs(np.abs(cloud.points) - HALF).min(axis=1))
 
 
-def test_from_panoramas_alone_to_points_on_the_walls(room: Callable[..., JobFolder]) -> None:
+def test_from_panoramas_alone_to_points_on_the_walls(room: Callable[..., ReconstructFolder]) -> None:
     """Headings and positions as an artist would drop them in: all in one row; one distance is measured."""
     rough = []
     for index in range(len(PLACES)):
@@ -126,7 +127,7 @@ def test_from_panoramas_alone_to_points_on_the_walls(room: Callable[..., JobFold
     assert "stated distance" in report["text"]
 
 
-def test_cancelled_it_goes_on_and_ends_with_the_same_points(room: Callable[..., JobFolder]) -> None:
+def test_cancelled_it_goes_on_and_ends_with_the_same_points(room: Callable[..., ReconstructFolder]) -> None:
     straight, interrupted = room(), room()
     assert "Solving poses" in run(interrupted, until="Matching at")
     assert interrupted.state().status == "cancelled"
@@ -139,7 +140,7 @@ def test_cancelled_it_goes_on_and_ends_with_the_same_points(room: Callable[..., 
     np.testing.assert_array_equal(one.points, other.points)
 
 
-def test_a_damaged_stage_is_done_again_and_only_that(room: Callable[..., JobFolder]) -> None:
+def test_a_damaged_stage_is_done_again_and_only_that(room: Callable[..., ReconstructFolder]) -> None:
     folder = room()
     run(folder)
     depth = folder.path / "depth" / "room-1.npz"
@@ -150,7 +151,7 @@ def test_a_damaged_stage_is_done_again_and_only_that(room: Callable[..., JobFold
     assert len(PointCloud.load(folder.path / "cache.npz")) > 1000
 
 
-def test_sparse_points_alone_need_no_sweep(room: Callable[..., JobFolder]) -> None:
+def test_sparse_points_alone_need_no_sweep(room: Callable[..., ReconstructFolder]) -> None:
     folder = room(dense="none", confidence=0.0)
     phases = run(folder)
     assert not any(phase.startswith(("Matching at", "Sweeping")) for phase in phases)
@@ -158,7 +159,7 @@ def test_sparse_points_alone_need_no_sweep(room: Callable[..., JobFolder]) -> No
     assert len(cloud) > 200 and not (folder.path / "depth").exists()
 
 
-def test_given_poses_are_kept(room: Callable[..., JobFolder]) -> None:
+def test_given_poses_are_kept(room: Callable[..., ReconstructFolder]) -> None:
     given = room(poses="given")
     assert "Solving poses" not in run(given)
     posed, _ = reconstruct_settings.read_poses(given.path)

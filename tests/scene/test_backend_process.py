@@ -39,12 +39,16 @@ def shot(house: House, tmp_path: Path) -> Callable[[int], Any]:
         random = np.random.default_rng(1)
         points = random.normal(size=(2000, 3)).astype(np.float32)
         colours = random.integers(0, 256, (2000, 3), dtype=np.uint8)
-        folder = job_folder.JobFolder.new(tmp_path / "Ünïcode 空 dir", "Shot")
+        folder = job_folder.PaintFolder.new(tmp_path / "Ünïcode 空 dir", "Shot")
         seen = splatting.splat(points, colours, np.eye(4), width)
         for frame in range(frames):
             folder.write_geometry("geometry", frame, seen)
         cameras = np.tile(np.eye(4), (frames, 1, 1))
-        folder.seal(job_folder.Job(name="Shot", width=width, fps=24, frames=list(range(frames)), cameras=cameras))
+        folder.seal(
+            house("core.jobs.job").PaintJob(
+                name="Shot", width=width, fps=24, frames=list(range(frames)), cameras=cameras
+            )
+        )
         return folder
 
     return fresh

@@ -119,7 +119,7 @@ def test_one_capture_is_refused_with_what_to_do(house: House, run: Any, street: 
 
     bpy.data.objects.remove(capture("B"))
     assert not bpy.ops.pantheon360.build_cache.poll()
-    assert "project" in house("scene.sources.reconstruct").refusal(street)
+    assert "project" in house("scene.sources.reconstruct").disabled_reason(street).text
     with pytest.raises(house("core.errors").CaptureError):
         run(house("scene.sources.reconstruct").prepare(street))
     assert not list((Path(street.pantheon360.jobs_folder)).glob("*"))

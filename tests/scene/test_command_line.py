@@ -76,14 +76,17 @@ def test_from_photographs_to_a_strip(command: Any, house: Any, photographs: list
     assert Path(bpy.path.abspath(strip.filepath)).exists()
 
 
-def test_json_is_all_that_stdout_gets(command: Any, shot_file: Path, tmp_path: Path) -> None:
+def test_json_is_all_that_stdout_gets(command: Any, house: Any, shot_file: Path, tmp_path: Path) -> None:
     code, out, _ = command(
         "generate", shot_file, "--json", "--no-save", "--frames", "1-5x2", "--output", tmp_path / "o"
     )
     told = lines(out)
     assert code == 0
-    assert {line["kind"] for line in told} == {"progress", "done"}
-    assert {"Camera path", "Geometry pass"} <= {line["phase"] for line in told[:-1]}
+    assert {line["kind"] for line in told} == {"progress", "preview", "done"}
+    assert {"Camera path", "Geometry pass"} <= {line["phase"] for line in told if line["kind"] == "progress"}
+    previews = [Path(line["path"]) for line in told if line["kind"] == "preview"]
+    assert set(previews) == {Path(told[-1]["folder"]) / "preview.png"}
+    assert house("core.formats.png").read(previews[-1]).shape == (32, 64, 3)
     assert told[-1]["frames"] == 3
     assert Path(told[-1]["folder"]).parent == tmp_path / "o"
     assert "blend" not in told[-1]
@@ -267,6 +270,64 @@ def test_failures_are_explained_and_exit_with_1(
 
 
 @pytest.mark.parametrize(
+    ("code", "repair", "verb"),
+    [
+        ("capture", "pantheon360.import_captures", "import FILE.blend PHOTO..."),
+        ("cache", "pantheon360.make_proxy", "project FILE.blend --proxy"),
+        ("missing-package", None, "doctor"),
+        ("no-camera", "pantheon360.set_path_ends", ""),
+        ("other", None, ""),
+    ],
+)
+def test_what_repairs_an_error_is_told_as_a_verb(
+    command: Any, house: Any, shot_file: Path, monkeypatch: pytest.MonkeyPatch, code: str, repair: str, verb: str
+) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise house("core.errors").PantheonError("It cannot.", advice="Do this.", code=code, repair=repair)
+
+    monkeypatch.setattr(house("scene.sources.projection"), "project", failing)
+    exit_code, out, err = command("project", shot_file)
+    assert (exit_code, out) == (1, "")
+    assert "Error: It cannot. Do this.\n" in err
+    assert (f"Run first: blender --command pantheon360 {verb}\n" in err) == bool(verb) == ("Run first" in err)
+    _, out, _ = command("project", shot_file, "--json")
+    told = lines(out)[-1]
+    named = repair or ("pantheon360.open_preferences" if verb else "")
+    assert (told["code"], told["repair"], told["verb"]) == (code, named, verb)
+    assert (told["text"], told["advice"], told["job"]) == ("It cannot.", "Do this.", "")
+
+
+def test_every_verb_that_repairs_is_one(command: Any, house: Any, tmp_path: Path) -> None:
+    for line in house("cli.console").VERBS.values():
+        verb, *options = line.split()
+        _, out, _ = command(verb, "--help")
+        assert all(option in out for option in options if option.startswith("--")), line
+
+
+def test_warnings_of_the_painter_are_told_and_kept_on_the_strip(
+    command: Any, house: Any, shot_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bpy
+
+    progress = house("core.progress").Progress
+
+    def painting(folder: Any, _python: Any) -> Any:
+        for index, frame in enumerate(folder.job.frames):
+            yield progress("Painting", index, 2, warning="This model is untrained.")
+            folder.write_frame(frame, np.zeros((32, 64, 3), np.uint8))
+
+    monkeypatch.setattr(house("scene.app.backend_process"), "run", painting)
+    code, _, err = command("generate", shot_file, "--frames", "1-2")
+    assert code == 0 and err.count("Warning: This model is untrained.\n") == 1
+    bpy.ops.wm.open_mainfile(filepath=str(shot_file))
+    strip = bpy.data.scenes["Pantheon360 Results"].sequence_editor.strips[0]
+    assert strip["pantheon360_warnings"] == "This model is untrained."
+    code, out, _ = command("generate", shot_file, "--frames", "1-2", "--json")
+    told = [line["text"] for line in lines(out) if line["kind"] == "warning"]
+    assert code == 0 and told == ["This model is untrained."]
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         [],
@@ -300,7 +361,7 @@ def test_help(command: Any, verb: str | None) -> None:
 def test_interrupted_is_130_and_nothing_half_is_left(
     command: Any, house: Any, shot_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    folder = house("core.jobs.job_folder").JobFolder
+    folder = house("core.jobs.job_folder").PaintFolder
     write = folder.write_geometry
 
     def interrupted(self: Any, kind: str, frame: int, geometry: Any) -> None:

@@ -218,7 +218,7 @@ def test_very_large_depth_is_read_at_fewer_pixels(house: House, blend: Any, capt
         (np.zeros((32, 64), np.uint16), "holds no depth"),
         (np.ones((32, 60), np.uint16), "twice as wide"),
         (np.ones((32, 64), np.uint8), "8 bits"),
-        (np.arange(32 * 64 * 3, dtype=np.uint8).reshape(32, 64, 3), "picture in colours"),
+        (np.arange(32 * 64 * 3, dtype=np.uint8).reshape(32, 64, 3), "picture in colors"),
     ],
 )
 def test_what_is_no_depth_is_refused(

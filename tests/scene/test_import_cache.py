@@ -490,7 +490,7 @@ def test_a_vipe_clip_has_the_colours_of_its_video_by_the_backend(
     monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON")
     brought = bring(tmp_path / "clip", with_captures=False)
     assert brought.points == 3 * 32 * 64, "its depth needs nothing but Blender"
-    assert any("no colours" in note and "backend" in note for note in brought.notes)
+    assert any("no colors" in note and "backend" in note for note in brought.notes)
 
 
 def test_closing_the_job_ends_the_backend(house: House, blend: Any, backend: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,10 +73,13 @@ def operator(jobs: ModuleType, house: House, progress: ModuleType) -> Iterator[A
         bl_label = "Test Job"
         failure: Any = None
         late_failure: Any = None
+        warnings: tuple[str, ...] = ()
         delivered: list[Any] = []
 
         def job(self, context: Any) -> Generator[Any, None, str]:
             yield progress.Progress("Testing", 0, 2)
+            for text in type(self).warnings:
+                yield progress.Progress("Testing", 0, 2, warning=text)
             if type(self).failure:
                 raise type(self).failure
             yield progress.Progress("Testing", 1, 2)
@@ -87,6 +90,7 @@ def operator(jobs: ModuleType, house: House, progress: ModuleType) -> Iterator[A
                 raise type(self).late_failure
             type(self).delivered.append(result)
 
+    jobs.clear_failure(bpy.context.window_manager)
     bpy.utils.register_class(PANTHEON360_OT_test_job)
     yield PANTHEON360_OT_test_job
     bpy.utils.unregister_class(PANTHEON360_OT_test_job)
@@ -110,6 +114,74 @@ def test_an_error_of_the_job_or_of_its_delivery_is_reported(operator: Any, house
             bpy.ops.pantheon360.test_job()
         setattr(operator, place, None)
     assert operator.delivered == []
+
+
+@pytest.mark.parametrize("place", ["failure", "late_failure"])
+def test_a_failure_stays_for_the_panel_with_its_repair_until_the_next_job(
+    operator: Any, house: House, place: str
+) -> None:
+    import bpy
+
+    shown = bpy.context.window_manager.pantheon360
+    error = house("core.errors").RenderError(
+        "It has no camera.", advice="Make one.", repair="pantheon360.set_path_ends"
+    )
+    setattr(operator, place, error)
+    with pytest.raises(RuntimeError):
+        bpy.ops.pantheon360.test_job()
+    told = (shown.failed, shown.error, shown.repair)
+    assert told == ("Test Job", "It has no camera. Make one.", "pantheon360.set_path_ends")
+    setattr(operator, place, None)
+    assert bpy.ops.pantheon360.test_job() == {"FINISHED"}
+    assert (shown.failed, shown.error, shown.repair) == ("", "", "")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_every_warning_of_a_job_is_reported_once(operator: Any, house: House, capfd: Any, fails: bool) -> None:
+    import bpy
+
+    operator.warnings = ("The model is untrained.", "Memory ran out.", "The model is untrained.")
+    if fails:
+        operator.failure = house("core.errors").CacheError("There is no cache.")
+        with pytest.raises(RuntimeError):
+            bpy.ops.pantheon360.test_job()
+    else:
+        assert bpy.ops.pantheon360.test_job() == {"FINISHED"}
+    told = "".join(capfd.readouterr())
+    assert [told.count(text) for text in ("The model is untrained.", "Memory ran out.")] == [1, 1]
+
+
+def test_only_a_button_gets_a_popup_and_only_where_something_repairs(
+    house: House, blend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here stands an operator as a window would run it: this Blender has none, so that nothing pops up."""
+    import bpy
+
+    errors, kinds, popups, reports = house("operators.errors"), house("core.errors"), [], []
+
+    def popup_menu(draw: Any, title: str, icon: str) -> None:
+        popups.append(title)
+
+    context = SimpleNamespace(window=object(), window_manager=SimpleNamespace(popup_menu=popup_menu))
+
+    def report(error: Any, invoked: bool = True, background: bool = False) -> list[Any]:
+        popups.clear()
+        reports.clear()
+        operator = SimpleNamespace(
+            options=SimpleNamespace(is_invoke=invoked),
+            bl_label="Test Job",
+            report=lambda level, text: reports.append((*level, text)),
+        )
+        monkeypatch.setattr(errors, "bpy", SimpleNamespace(app=SimpleNamespace(background=background), ops=bpy.ops))
+        errors.report(operator, context, error)
+        return popups
+
+    repaired = kinds.RenderError("It has no camera.", repair="pantheon360.set_path_ends")
+    assert report(repaired) == ["Test Job Failed"] and reports == [("WARNING", "It has no camera.")]
+    assert report(repaired, background=True) == [] and reports == [("ERROR", "It has no camera.")]
+    assert report(repaired, invoked=False) == [] and reports == [("ERROR", "It has no camera.")]
+    assert report(kinds.RenderError("It broke.")) == [] and reports == [("ERROR", "It broke.")]
+    assert report(kinds.RenderError("It broke.", repair="pantheon360.no_such_operator")) == []
 
 
 @pytest.fixture
@@ -136,6 +208,20 @@ def test_a_session_shows_progress_and_leaves_nothing(jobs: ModuleType, progress:
     assert events == ["closed"] and not shown.running and shown.phase == "" and shown.progress == 0
     session.end("again")
     assert jobs._running == []
+
+
+def test_a_session_notes_every_warning_of_a_tick(jobs: ModuleType, progress: ModuleType, context: Any) -> None:
+    def warning() -> Generator[Any, None, None]:
+        for step in range(20):
+            yield progress.Progress("Painting", step, 20, warning=f"Warning {step % 2}")
+        yield progress.Progress("Painting", 20, 20, waiting=True)
+
+    session = jobs.Session(context, warning(), "Paint")
+    session.tick()
+    assert session.notices.warnings == ["Warning 0", "Warning 1"]
+    assert context.window_manager.pantheon360.warnings == "Warning 0\nWarning 1"
+    session.end("the test wants it")
+    assert context.window_manager.pantheon360.warnings == ""
 
 
 def test_while_a_job_runs_the_others_say_why_they_cannot(

@@ -148,7 +148,7 @@ def test_a_plain_mesh_takes_the_colours_that_captures_see(house: House, blend: A
     np.testing.assert_array_equal(np.unique(cloud.colours[top], axis=0), [GREEN])
     np.testing.assert_array_equal(np.unique(cloud.colours[~top], axis=0), [BLUE])
     assert set(cloud.source[top]) == {0} and set(cloud.source[~top]) == {1}
-    assert "in the colours of captures" in made.text
+    assert "in the colors of captures" in made.text
     _, cloud = sample(square, spacing=0.05, colours="OWN")
     np.testing.assert_array_equal(np.unique(cloud.colours, axis=0), [[255, 0, 0]])
 

@@ -34,8 +34,10 @@ def scene(shot_scene: Any) -> Any:
     return shot_scene
 
 
-def refusal(house: Any, scene: Any, operator: str = "generate") -> str:
-    return str(getattr(house(f"operators.{operator}"), f"PANTHEON360_OT_{operator}").refusal(_Context(scene)))
+def disabled(house: Any, scene: Any, operator: str = "generate") -> str:
+    kind = getattr(house(f"operators.{operator}"), f"PANTHEON360_OT_{operator}")
+    reason = kind.disabled_reason(_Context(scene))
+    return str(reason.text) if reason is not None else ""
 
 
 class _Context:
@@ -78,24 +80,24 @@ def test_wrong_settings_stop_a_shot_before_its_geometry(
     assert not (tmp_path / "jobs").exists()
 
 
-def test_the_grey_button_says_what_the_painter_lacks(
+def test_the_gray_button_says_what_the_painter_lacks(
     house: Any, scene: Any, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = scene.pantheon360.diffusion
-    assert "Backend Python" in refusal(house, scene)
-    assert refusal(house, scene, "render_geometry") == "", "another computer may paint it"
+    assert "Backend Python" in disabled(house, scene)
+    assert disabled(house, scene, "render_geometry") == "", "another computer may paint it"
     monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", "/opt/python")
-    assert refusal(house, scene) == ""
+    assert disabled(house, scene) == ""
     for named, told in (("nobody", "no model nobody"), ("", "model first"), ("owner/model", "")):
         chosen.model = named
-        assert told in refusal(house, scene) and bool(told) == bool(refusal(house, scene))
+        assert told in disabled(house, scene) and bool(told) == bool(disabled(house, scene))
     chosen.model = ""
-    assert "model first" in refusal(house, scene, "render_geometry")
+    assert "model first" in disabled(house, scene, "render_geometry")
     scene.pantheon360.painter = "DRAFT"
-    assert refusal(house, scene) == ""
+    assert disabled(house, scene) == ""
 
 
 def test_the_works_own_order_goes_first(house: Any, scene: Any) -> None:
     scene.pantheon360.diffusion.model = ""
     scene.camera = None
-    assert "camera" in refusal(house, scene)
+    assert "camera" in disabled(house, scene)

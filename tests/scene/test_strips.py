@@ -111,6 +111,43 @@ def test_another_size_gets_a_scene_of_its_own(house: Any, run: Any, shot_scene: 
     assert (first.render.resolution_x, second.render.resolution_x) == (64, 128)
 
 
+def test_a_strip_keeps_what_was_warned_of_while_it_was_painted(
+    house: Any, run: Any, shot_scene: Any, folder: Any
+) -> None:
+    model = {"label": "Tiny", "trained": True}
+    record = {"model": model, "warnings": ["Memory ran out\nonce.", "This model is untrained."]}
+    folder.painting_file.write_text(json.dumps(record))
+    told = ["This model is untrained.", "Frame 3 was painted again."]
+    strip = run(house("scene.shot.strips").deliver(shot_scene, folder, "FRAMES", told))
+    assert strip["pantheon360_warnings"].splitlines() == [
+        "Memory ran out once.",
+        "This model is untrained.",
+        "Frame 3 was painted again.",
+    ]
+
+
+@pytest.mark.parametrize("found", [None, "text", [3, {}], {"a": 1}, []])
+def test_a_strip_without_usable_warnings_has_none(
+    house: Any, run: Any, shot_scene: Any, folder: Any, found: Any
+) -> None:
+    folder.painting_file.write_text(json.dumps({"model": {"label": "Tiny"}, "warnings": found}))
+    assert "pantheon360_warnings" not in deliver(house, run, shot_scene, folder)
+
+
+def test_what_the_backend_warns_of_reaches_the_strip(
+    house: Any, run: Any, shot_scene: Any, folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = house("core.progress").Progress
+
+    def painting(_folder: Any, _python: Any) -> Any:
+        yield progress("Painting", 0, 5, warning="This model is untrained.")
+        yield progress("Painting", 5, 5)
+
+    monkeypatch.setattr(house("scene.app.backend_process"), "run", painting)
+    strip = run(house("scene.shot.shot").finish(shot_scene, folder))
+    assert strip["pantheon360_warnings"] == "This model is untrained."
+
+
 def test_the_strip_knows_its_history(house: Any, run: Any, shot_scene: Any, folder: Any, tmp_path: Path) -> None:
     import bpy
 
@@ -170,6 +207,7 @@ def test_a_long_record_leaves_its_segments_to_the_folder(house: Any, folder: Any
         b'{"model": {"label": "Tiny"}, "seconds": NaN}', b'{"model": {"label": "\\ud800"}}',
         b'{"model": {"label": "Tiny", "trained": "no"}}', b'{"model": {"label": "Tiny", "licence": 3}}',
         b'{"model": {"label": "' + b"x" * (1 << 19) + b'"}}', b" " * (17 << 20),
+        b'{"model": {"label": "Tiny"}, "warnings": [3]}', b'{"model": {"label": "Tiny"}, "segments": {"1": {}}}',
     ],
 )  # fmt: skip
 def test_a_damaged_record_of_painting_is_left_out(house: Any, folder: Any, content: bytes) -> None:
@@ -188,8 +226,20 @@ def test_the_record_is_the_one_the_backend_writes(house: Any, folder: Any) -> No
     record.entries["model"] = PAINTED["model"]
     record.use(Plan(), "CPU, 2 cores", "float32")
     record.segment(0, {"seconds": 3.5})
+    record.warn("Memory is short.")
     record.write()
-    assert house("core.jobs.painting_summary").read(folder) == record.entries
+    summary = house("core.jobs.painting_summary")
+    assert summary.read(folder) == record.entries and summary.warnings(record.entries) == ["Memory is short."]
+
+
+def test_what_the_painter_warned_of_is_short(house: Any, folder: Any) -> None:
+    summary = house("core.jobs.painting_summary")
+    told = ["Memory\nran  out.", "x" * 5000, *(f"Warning {index}" for index in range(500))]
+    folder.painting_file.write_text(json.dumps(PAINTED | {"warnings": told}), "utf-8")
+    shown = summary.warnings(summary.read(folder))
+    assert shown[:3] == ["Memory ran out.", "x" * 300, "Warning 0"] and len(shown) == 20
+    folder.painting_file.write_text(json.dumps(PAINTED), "utf-8")
+    assert summary.warnings(summary.read(folder)) == []
 
 
 @pytest.mark.parametrize("source", ["FRAMES", "VIDEO"])

@@ -1,6 +1,6 @@
 """Running the networks within the memory there is: where each one lies, how much it works on at a time.
 
-Where memory runs out all the same, the work that met it is done again one level more frugally; what was finished before
+If memory runs out all the same, the work that met it is done again one level more frugally; what was finished before
 is kept, a sampler's state among it.
 """
 
@@ -30,7 +30,7 @@ class Execution:
     """A model's networks on a device.
 
     model: loading.Components; the networks may lie anywhere, and lie in the computer's memory after `release`.
-    plan: how to work; by default everything at once. Grows more frugal where memory runs out.
+    plan: how to work; by default everything at once. Grows more frugal if memory runs out.
     lowered: is told the new plan and what ran out of memory, each time. warn: is told what else people should know.
     """
 
@@ -52,7 +52,7 @@ class Execution:
         self._compiled = False
 
     def compile(self) -> None:
-        """Have the U-Net compiled when it is first asked; where it cannot be, it goes on as it is."""
+        """Have the U-Net compiled when it is first asked; if it cannot be, it goes on as it is."""
         self.model.unet.compile()
         self._compiled = True
 
@@ -156,7 +156,7 @@ class Execution:
             remove_hook_from_module(self.model.unet, recurse=True)
             self._streamed = False
 
-    # Where memory runs out
+    # If memory runs out
 
     def _retry_on_oom(self, stage: str, work: Callable[[], Result]) -> Result:
         def batch_size() -> Generator[Progress, None, Result]:

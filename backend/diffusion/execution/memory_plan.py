@@ -80,7 +80,7 @@ class Plan:
     """How a clip is painted.
 
     level: while denoising. decoding: afterwards. device: "cuda", "mps" or "cpu".
-    need: bytes it is estimated to take at most, 0 where nobody estimated; free: bytes it may take.
+    need: bytes it is estimated to take at most, 0 if nobody estimated; free: bytes it may take.
     """
 
     level: Level = LEVELS["all"]
@@ -90,7 +90,7 @@ class Plan:
     free: int = 0
 
     def lower(self, stage: str, frames: int = 1) -> Plan | None:
-        """The next plan after memory ran out in a stage; None where there is none.
+        """The next plan after memory ran out in a stage; None if there is none.
 
         frames: how many the stage worked on.
         """

@@ -50,7 +50,7 @@ def check(configs: Mapping[str, dict[str, Any]], card: ModelCard, path: Path) ->
 def shapes(part: str, config: dict[str, Any], folder: Path) -> Shapes:
     """Name -> shape of the weights that a configuration asks for; makes the network without its memory.
 
-    Raises ModelError where no network can be made of it.
+    Raises ModelError if no network can be made of it.
     """
     try:
         return dict(_shapes(part, json.dumps(config, sort_keys=True)))

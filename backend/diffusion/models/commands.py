@@ -175,7 +175,7 @@ def _text(entry: Entry) -> str:
     return (
         f"{name}, {card.width} x {card.height}, {card.frames} frames, {_size(entry.folder.bytes)}\n"
         f"  {card.capability}\n"
-        f"  Input: {' + '.join(card.conditioning)}. Licence: {card.licence}. Source: {card.source}.\n"
+        f"  Input: {' + '.join(card.conditioning)}. License: {card.licence}. Source: {card.source}.\n"
         f"  in {entry.path}"
     )
 

@@ -126,7 +126,7 @@ def _of_shape(tensor: torch.Tensor, shape: tuple[int, ...], name: str, source: P
 
 
 class _Writer:
-    """Writes a part's tensors into one safetensors file, or into several with their index where they are large."""
+    """Writes a part's tensors into one safetensors file, or into several with their index if they are large."""
 
     def __init__(self, folder: Path, stem: str, half: bool) -> None:
         self.folder, self.stem, self.half = folder, stem, half
@@ -174,7 +174,7 @@ class _Writer:
 
 
 def _weights(part: str, folder: Path) -> list[Path]:
-    """The files of a part to read: safetensors where there are any, else its pickles, whole or in shards."""
+    """The files of a part to read: safetensors if there are any, else its pickles, whole or in shards."""
     try:
         return model_folder.weight_files(part, folder)
     except ModelError as error:
@@ -204,7 +204,7 @@ def _pickled_shards(index: Path) -> list[Path]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[tuple[list[str], Fetch]]:
-    """Names of a file's tensors and how to get one. Raises ModelError where it is damaged or not safe."""
+    """Names of a file's tensors and how to get one. Raises ModelError if it is damaged or not safe."""
     if path.suffix == ".safetensors":
         tensor_file.shapes(path)
         with safe_open(path, framework="pt") as file:

@@ -54,7 +54,7 @@ class Lora:
 
 
 def read(path: Path) -> Lora:
-    """Read a LoRA's file. Raises ModelError where it is none, not safe or damaged."""
+    """Read a LoRA's file. Raises ModelError if it is none, not safe or damaged."""
     path = Path(path).expanduser()
     if path.suffix in model_folder.PICKLES:
         raise ModelError(
@@ -74,7 +74,7 @@ def read(path: Path) -> Lora:
 def apply(unet: torch.nn.Module, lora: Lora, strength: float = 1.0) -> None:
     """Add a LoRA to the weights of a U-Net. strength: 0 is without, 1 is as it was trained.
 
-    Raises ModelError, with the U-Net as it was, where it was made for another network.
+    Raises ModelError, with the U-Net as it was, if it was made for another network.
     """
     deltas = {}
     for name, change in lora.changes.items():
@@ -126,7 +126,7 @@ def _module(name: str) -> str:
 
 
 def _alpha(metadata: dict[str, Any], module: str) -> float | None:
-    """peft's scale times rank, as diffusers stores it beside the tensors; None where it is not told."""
+    """peft's scale times rank, as diffusers stores it beside the tensors; None if it is not told."""
     told = {key.removeprefix("unet."): value for key, value in metadata.items()}
     patterns = told.get("alpha_pattern")
     of_module = patterns.get(module) if isinstance(patterns, dict) else None

@@ -13,7 +13,7 @@ from .model_folder import ModelFolder
 
 
 def numbers(folder: ModelFolder) -> Job[None]:
-    """Read every weight, one tensor at a time. Raises ModelError where one is not finite or cannot be read."""
+    """Read every weight, one tensor at a time. Raises ModelError if one is not finite or cannot be read."""
     files = [file for part in model_folder.WEIGHTS for file in model_folder.weight_files(part, folder.parts[part])]
     for index, path in enumerate(files):
         yield Progress("Reading weights", index, len(files), text=f"{path.parent.name}/{path.name}")

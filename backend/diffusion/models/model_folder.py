@@ -76,7 +76,7 @@ def _sample(file: Path, digest: hashlib._Hash) -> None:
 
 
 def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
-    """Open a model's folder. name: what to call it where it has no card; by default as its folder is.
+    """Open a model's folder. name: what to call it if it has no card; by default as its folder is.
 
     Every file must be there and safe; shapes in the weights' headers must be those of the configurations. Reads no
     weights. Raises ModelError, which says what to do.
@@ -113,7 +113,7 @@ def places(path: Path) -> dict[str, Path]:
 def weight_files(part: str, folder: Path) -> list[Path]:
     """The safetensors files of a part: the whole one, its shards, or those of half precision where only they are there.
 
-    Raises ModelError where there are none.
+    Raises ModelError if there are none.
     """
     stem = WEIGHTS[part]
     for variant in ("", ".fp16"):
@@ -208,7 +208,7 @@ def _shards(index: Path) -> list[Path]:
 def inferred(path: Path, unet: dict[str, Any], name: str) -> ModelCard:
     """What a folder without a card is: by the length of clips its U-Net was made for, and Argus by its name.
 
-    unet: the U-Net's configuration. Raises ModelError where that does not tell what its input is.
+    unet: the U-Net's configuration. Raises ModelError if that does not tell what its input is.
     """
     channels = unet.get("in_channels", 8)
     if channels != 8:

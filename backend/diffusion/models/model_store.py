@@ -22,7 +22,7 @@ from .model_folder import ModelFolder
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the store. folder: None where it cannot be used; problem: why, for people."""
+    """A model of the store. folder: None if it cannot be used; problem: why, for people."""
 
     name: str
     path: Path
@@ -48,7 +48,7 @@ def entries() -> list[Entry]:
 
 
 def find(model: str | Path) -> ModelFolder:
-    """A model by its name in the store, its folder, or its hub id where it was downloaded before. Goes to no network.
+    """A model by its name in the store, its folder, or its hub id if it was downloaded before. Goes to no network.
 
     Raises ModelError.
     """
@@ -223,7 +223,7 @@ def _not_to_be_had(source: str, download: bool, error: Exception) -> ModelError:
         )
     if type(error).__name__ == "GatedRepoError":
         return ModelError(
-            f"{source} is given only to those who accept its licence.",
+            f"{source} is given only to those who accept its license.",
             advice=f"Accept it on https://huggingface.co/{source}, sign in with `hf auth login`, then try again.",
             code="gated-model",
         )

@@ -16,7 +16,7 @@ from pantheon360_blender.core.errors import ModelError
 def atomic_directory(target: Path) -> Iterator[Path]:
     """A hidden folder beside `target` that becomes it when the block ends without an exception, and is gone otherwise.
 
-    Raises ModelError where something is there already, FileError where it cannot be written.
+    Raises ModelError if something is there already, FileError if it cannot be written.
     """
     if target.exists():
         raise ModelError(f"{target} is there already.", advice="Choose another place or remove it.")

@@ -129,7 +129,7 @@ def image_encoder(name: str) -> tuple[str, int | None]:
 def configs(shapes: Shapes, frames: int) -> dict[str, dict[str, Any]]:
     """Configurations of unet, vae and image_encoder from the shapes in a single file.
 
-    frames: trained length of clips, which no shape tells. Raises ModelError where it is no Stable Video Diffusion.
+    frames: trained length of clips, which no shape tells. Raises ModelError if it is no Stable Video Diffusion.
     """
     try:
         return {

@@ -72,7 +72,7 @@ def _checked(path: Path, header: dict[str, object], payload: int) -> Shapes:
 
 
 def _described(entry: object) -> tuple[tuple[int, ...], tuple[int, int]] | None:
-    """Shape and byte span of a header's entry; None where it is impossible."""
+    """Shape and byte span of a header's entry; None if it is impossible."""
     if not isinstance(entry, dict):
         return None
     shape, span = _whole_numbers(entry.get("shape")), _whole_numbers(entry.get("data_offsets"))

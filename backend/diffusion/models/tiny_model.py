@@ -135,7 +135,7 @@ def make(folder: Path, *, size: str = "tiny", seed: int = 0, shards: str | None 
     """Write a random model as a diffusers folder with its card, whole or not at all.
 
     size: a key of SIZES. shards: largest file, as in "200KB"; None for one file a part. changes: fields of the card.
-    Raises ModelError where something is there already, FileError where it cannot be written.
+    Raises ModelError if something is there already, FileError if it cannot be written.
     """
     made = card(size, **changes)
     folder = Path(folder).expanduser().absolute()

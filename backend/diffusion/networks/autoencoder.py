@@ -74,7 +74,7 @@ def decode(
     diffusers has them, can be told apart in the video; whole clips are best.
     context: frames decoded before and after each chunk besides, and thrown away.
     banded: in a third of the memory, see banded_decoder.
-    Raises ModelError where numbers overflow.
+    Raises ModelError if numbers overflow.
     """
     total = len(latents)
     chunk = chunk or total

@@ -3,7 +3,7 @@
 Three remedies, each switchable; with all of them off a model runs as it was published.
 
     circular   every convolution of U-Net and VAE reads across the seam instead of zeros: exact
-    roll       the U-Net sees the panorama turned by another amount at each step, so that no seam stays where it is
+    roll       the U-Net sees the panorama turned by another amount at each step, so that no seam stays if it is
     padding    the VAE gets some columns from beyond the seam, cropped afterwards: approximate, for VAEs that must keep
                their own convolutions
 

@@ -20,7 +20,7 @@ from .. import libraries
 
 SCHEDULERS = {
     "euler": "Euler, as Stable Video Diffusion was made for; 25 steps are usual",
-    "euler-aligned": "Euler over steps that were optimised for Stable Video Diffusion; 10 are usual",
+    "euler-aligned": "Euler over steps that were optimized for Stable Video Diffusion; 10 are usual",
     "dpm++2m": "DPM-Solver++ of second order: about as good as Euler in half the steps",
 }
 """Name -> what it is, for people."""

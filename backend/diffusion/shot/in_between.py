@@ -49,7 +49,7 @@ class Pair:
     """Two painted panoramas and the frames between them. Equal input gives equal frames, also with time reversed."""
 
     def __init__(self, before: View, after: View) -> None:
-        """Raises ValueError where shapes, types or depths are impossible, PoseError where a camera is no pose."""
+        """Raises ValueError if shapes, types or depths are impossible, PoseError if a camera is no pose."""
         if before.image.shape != after.image.shape:
             raise ValueError(
                 f"The painted frames differ in size: {before.image.shape} before and {after.image.shape} after."
@@ -64,8 +64,8 @@ class Pair:
         camera: (4, 4) camera-to-world.
         share: 0 at `before`, 1 at `after`.
         Returns (H, W, 3) uint8 sRGB.
-        Raises ValueError where the depth has another shape, is NaN, zero or negative, or the share is outside 0...1;
-        PoseError where the camera is no pose.
+        Raises ValueError if the depth has another shape, is NaN, zero or negative, or the share is outside 0...1;
+        PoseError if the camera is no pose.
         """
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"A frame cannot lie at {share} between two others: 0 to 1 can.")
@@ -84,7 +84,7 @@ class _Surface:
     """What a sparse range map says about every pixel, as inverse ranges (H, W) float32, 0 = infinitely far.
 
     smooth: through everything known. far, near: the limits of what lies closely around.
-    known: (H, W) bool. solid: (H, W) bool, where something is known or lies closely on all sides.
+    known: (H, W) bool. solid: (H, W) bool, if something is known or lies closely on all sides.
     ambiguous: (H, W) bool, where nothing is known and the limits differ.
     """
 
@@ -151,7 +151,7 @@ def _seen_through(inverse: np.ndarray, side: int) -> np.ndarray:
 def _limits(inverse: np.ndarray, windows: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Farthest and nearest inverse range (H, W) in the closest surroundings that lie on all sides.
 
-    Each quadrant counts with its nearest point, as infinitely far where it has none.
+    Each quadrant counts with its nearest point, as infinitely far if it has none.
     """
     far, near = inverse.copy(), inverse.copy()
     for lowest, highest in _quadrants(inverse, windows):
@@ -253,7 +253,7 @@ class _Warp:
 def _best_guess(warp: _Warp, pixels: np.ndarray, guesses: Sequence[np.ndarray]) -> np.ndarray:
     """Colours (n, 3) of pixels (n,) whose range is in doubt: of each guess the more, the better the panoramas agree.
 
-    guesses: inverse ranges (H, W). The others count only where they are clearly nearer than the first.
+    guesses: inverse ranges (H, W). The others count only if they are clearly nearer than the first.
     """
     farthest = guesses[0].reshape(-1)[pixels]
     colours, total = np.zeros((len(pixels), 3), np.float32), np.zeros(len(pixels), np.float32)

@@ -16,7 +16,7 @@ import torch
 
 from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import FileError, JobError
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import SETTINGS_KEY, PaintOptions, Recipe
 from pantheon360_blender.core.progress import Job, Progress, Result, map_progress
 
@@ -39,7 +39,7 @@ _SMALL = 200_000_000
 """Bytes of a model below which threads wait for one another longer than they work."""
 
 
-def paint(folder: JobFolder) -> Job[None]:
+def paint(folder: PaintFolder) -> Job[None]:
     """Paint the frames of a job folder that are not finished; clips that are, are read back from it.
 
     Raises PantheonError: the settings or the model are not usable, memory or disk ran out, numbers overflowed.
@@ -52,7 +52,7 @@ def paint(folder: JobFolder) -> Job[None]:
 class Painting:
     """One run over a job folder. warnings: what is to be told to the artist next."""
 
-    def __init__(self, folder: JobFolder) -> None:
+    def __init__(self, folder: PaintFolder) -> None:
         """Find the model and lay out the path. Raises PantheonError."""
         self.warnings: list[str] = []
         self._folder = folder
@@ -202,7 +202,7 @@ class _Watch:
     """Shows a clip while it is painted: the middle of it every few steps, and what the model sees if that is kept."""
 
     def __init__(
-        self, folder: JobFolder, index: int, execution: Execution, options: PaintOptions, recipe: Recipe
+        self, folder: PaintFolder, index: int, execution: Execution, options: PaintOptions, recipe: Recipe
     ) -> None:
         self._folder, self._index, self._options, self._recipe = folder, index, options, recipe
         self._channels = execution.model.card.channels["noise"]
@@ -239,7 +239,7 @@ def _digest(path: str) -> str:
 
 
 def _numbered(job: Job[Result], index: int, total: int) -> Job[Result]:
-    """A segment's job, its phases named after it where there are several."""
+    """A segment's job, its phases named after it if there are several."""
     named = f", clip {index + 1} of {total}" if total > 1 else ""
     return map_progress(job, lambda step: (replace(step, phase=step.phase + named),))
 

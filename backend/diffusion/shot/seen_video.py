@@ -19,7 +19,7 @@ def write(folder: Path, index: int, passes: list[np.ndarray], fps: float) -> Job
     """Write a video for each pass of a clip, in the pass's own time: a backward pass begins with the clip's last frame.
 
     index: number of the clip from 0. passes: (F, H, W, 3) uint8 sRGB each. fps: frames a second.
-    Raises FileError where it cannot be written, PantheonError where imageio is missing.
+    Raises FileError if it cannot be written, PantheonError if imageio is missing.
     """
     for number, frames in enumerate(passes):
         yield Progress("Saving what the model sees", number, len(passes))

@@ -46,7 +46,7 @@ class SegmentStore:
         files.write_bytes(self.file(index), safetensors.torch.save(tensors, {"key": key}))
 
     def read(self, index: int, key: str) -> PaintedSegment | None:
-        """A segment; None where it is not there, damaged, or was made of something else."""
+        """A segment; None if it is not there, damaged, or was made of something else."""
         try:
             with safe_open(str(self.file(index)), framework="pt") as file:
                 if (file.metadata() or {}).get("key") != key:

@@ -46,7 +46,7 @@ class Networks:
         self._execution: Execution | None = None
 
     def ready(self) -> Job[Execution]:
-        """The networks, ready to run. Raises PantheonError where there is no such device, or a file is damaged."""
+        """The networks, ready to run. Raises PantheonError if there is no such device, or a file is damaged."""
         if self._execution is None:
             kind, precision = devices.choose(self._options.device, self._options.precision, half="float16")
             plan = yield from self._plan(kind, precision)

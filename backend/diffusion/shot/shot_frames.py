@@ -7,7 +7,7 @@ from bisect import bisect_left
 import numpy as np
 
 from pantheon360_blender.core.formats import png
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.progress import Job, Progress
 
@@ -19,7 +19,7 @@ from .trajectory import Trajectory
 class ShotFrames:
     """Writes what segments paint. A frame between two painted ones belongs to the segment of the later one."""
 
-    def __init__(self, folder: JobFolder, trajectory: Trajectory) -> None:
+    def __init__(self, folder: PaintFolder, trajectory: Trajectory) -> None:
         self._folder = folder
         self._trajectory = trajectory
 
@@ -41,7 +41,7 @@ class ShotFrames:
     def write(self, index: int, images: np.ndarray) -> Job[None]:
         """Write a segment's frames that are not finished. images: (F, H, W, 3) uint8, all it painted.
 
-        Raises FileError where they cannot be written, JobError where geometry is missing.
+        Raises FileError if they cannot be written, JobError if geometry is missing.
         """
         trajectory, missing = self._trajectory, self.missing(index)
         first = trajectory.segments[index].first

@@ -82,9 +82,9 @@ def segments(count: int, anchors: Collection[int], length: int, overlap: int) ->
 
     anchors: positions of painted frames that are known. A clip ends at the first anchor within its length that does
     not make it very short, and the next one begins there. Where there is none, the clip has its whole length and the
-    next one begins so that it shares `overlap` frames (fewer than `length`) with it; earlier still where it would be
+    next one begins so that it shares `overlap` frames (fewer than `length`) with it; earlier still if it would be
     shorter than a whole clip otherwise, for an anchor or the path ends it.
-    A path that goes on longer is cut in the same way up to its last clips. Raises ValueError where `length` is below 2.
+    A path that goes on longer is cut in the same way up to its last clips. Raises ValueError if `length` is below 2.
     """
     if length < 2:
         raise ValueError(f"a path cannot be cut into clips of {length} frames: 2 or more can follow one another")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pantheon360_blender.core.jobs.job_folder import JobFolder
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.render import splatting
@@ -24,7 +24,7 @@ class Trajectory:
     segments: how they are cut into clips, in positions of `painted`.
     """
 
-    def __init__(self, folder: JobFolder, width: int, *, clip: int, overlap: int = 5, every: int = 1) -> None:
+    def __init__(self, folder: PaintFolder, width: int, *, clip: int, overlap: int = 5, every: int = 1) -> None:
         self.folder = folder
         self.width = width
         self.frames = folder.job.frames
@@ -49,7 +49,7 @@ class Trajectory:
     def clip(self, segment: Segment, start: np.ndarray | None = None) -> Job[Clip]:
         """What is known of a segment's frames.
 
-        start: (H, W, 3) uint8, the segment's first frame where it was painted before; captures come first.
+        start: (H, W, 3) uint8, the segment's first frame if it was painted before; captures come first.
         Raises JobError.
         """
         geometry: list[GeometryFrame] = []

@@ -46,7 +46,7 @@ class Views:
     """What a model is given: the crops of P panoramas, V of each, s pixels a side.
 
     images: (P, V, s, s, 3) uint8 sRGB. layout: at s pixels.
-    poses: (P, V, 4, 4) float64 camera-to-world, OpenCV's camera axes, or None where they are not known.
+    poses: (P, V, 4, 4) float64 camera-to-world, OpenCV's camera axes, or None if they are not known.
     """
 
     images: np.ndarray
@@ -63,7 +63,7 @@ class Views:
         return self.images.reshape(-1, *self.images.shape[2:])
 
     def known_poses(self) -> np.ndarray | None:
-        """(P V, 4, 4) float32 camera-to-world, OpenCV's axes, in the first picture's frame; None where not known.
+        """(P V, 4, 4) float32 camera-to-world, OpenCV's axes, in the first picture's frame; None if not known.
 
         Float32 has no digits to spare for positions on a map.
         """
@@ -104,7 +104,7 @@ class CropGeometry:
 
 
 def views_of(rigs: Sequence[Rig], size: int, *, poses_known: bool) -> Views:
-    """Crops of all rigs at `size` pixels a side. Raises PantheonError where the rigs have different layouts."""
+    """Crops of all rigs at `size` pixels a side. Raises PantheonError if the rigs have different layouts."""
     layout = shared_layout(rigs).resized(size)
     sized = [Rig(rig.capture, layout) for rig in rigs]
     poses = np.stack([rig.poses_opencv for rig in sized]) if poses_known else None
@@ -112,7 +112,7 @@ def views_of(rigs: Sequence[Rig], size: int, *, poses_known: bool) -> Views:
 
 
 def shared_layout(rigs: Sequence[Rig]) -> Layout:
-    """The layout of all rigs. Raises PantheonError where there is none or they differ."""
+    """The layout of all rigs. Raises PantheonError if there is none or they differ."""
     if not rigs:
         raise PantheonError("There is no capture to reconstruct.", advice="Import a 360° capture.", code="no-captures")
     layout = rigs[0].layout
@@ -237,7 +237,7 @@ class _Placement:
                 self.source[index], self.scales[index], self.poses[index] = (run, row), scale, poses[row]
 
     def _fits(self, geometry: CropGeometry) -> list[registration.RigFit | None]:
-        """Each panorama's pose in the model's frame; None where its crops have none."""
+        """Each panorama's pose in the model's frame; None if its crops have none."""
         if geometry.poses is None or geometry.confidence is None:
             return [None] * len(geometry.values)
         trust = geometry.confidence.mean(axis=(2, 3)) + 1e-3
@@ -303,7 +303,7 @@ class _Placement:
     def _level(self) -> None:
         """Turn the world so that the captures' ups, as given, agree on average: their levelling is known, if not more.
 
-        The first registered capture stays where it was given, with its heading.
+        The first registered capture stays if it was given, with its heading.
         """
         placed = [index for index, done in enumerate(self.registered) if done]
         ups = self.poses[placed, :3, :3] @ np.swapaxes(self._given[placed, :3, :3], 1, 2) @ np.array([0, 0, 1.0])

@@ -23,7 +23,7 @@ def confirmations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compare a range map with the maps of S other panoramas.
 
-    inverse_range: (H, W), 0 where unknown. rays: (H, W, 3). others: (S, H, W) inverse ranges. rotations (S, 3, 3),
+    inverse_range: (H, W), 0 if unknown. rays: (H, W, 3). others: (S, H, W) inverse ranges. rotations (S, 3, 3),
     offsets (S, 3): X_other = R X + t. focal: pixels per radian.
     A point is confirmed by a panorama whose own point there lies within `relative` of its range and, carried back,
     within `pixels`. It is denied where the panorama looks through it: its own point lies clearly behind.

@@ -46,7 +46,7 @@ def data_costs(
     """What the other panoramas have against each plane at each pixel, (H, W, P) float32; 0 where inactive.
 
     faces, focal: the pixels' own cube map. rays: (H, W, 3); active: (H, W) bool. sources: S of them.
-    seen: (S, H, W) inverse range that each source reliably sees, 0 where it does not. planes: (P, 3) float32, see
+    seen: (S, H, W) inverse range that each source reliably sees, else 0. planes: (P, 3) float32, see
     `matching`. allowed: (H, W, P) bool, where a plane competes at all. stride: pixels between samples of a patch.
     """
     height, width = active.shape

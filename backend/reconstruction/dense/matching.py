@@ -38,7 +38,7 @@ class Sources(NamedTuple):
     """What the reference is matched against; S sources. All float32 unless said otherwise.
 
     faces: (S, 6, F, F) grey. valid: (S, 6, F, F) bool. rotation: (S, 3, 3), offset: (S, 3): X_source = R X + t.
-    inverse_range: (S, H, W) of the sources' last estimate, 0 where unknown. geometric: weight of agreement with them.
+    inverse_range: (S, H, W) of the sources' last estimate, 0 if unknown. geometric: weight of agreement with them.
     plain: 1 where plain on plain is a match and plain on textured is none, 0 where plain surfaces tell nothing.
     """
 

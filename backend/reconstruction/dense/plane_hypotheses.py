@@ -73,7 +73,7 @@ def seen_by(
 
 
 def level_planes(seen: Evidence, most: int, random: np.random.Generator) -> np.ndarray:
-    """Planes (P, 4) at heights where something is seen in many directions; at `most` so many."""
+    """Planes (P, 4) at heights if something is seen in many directions; at `most` so many."""
     found: list[np.ndarray] = []
     while len(found) < most and len(seen.points) >= 50:
         heights = seen.points[:, 2]
@@ -112,7 +112,7 @@ def upright_planes(seen: Evidence, most: int, random: np.random.Generator) -> np
 
 
 def _line(seen: Evidence, random: np.random.Generator) -> np.ndarray | None:
-    """The line on the map that most points lie on: unit normal and offset, (3,); None where they lie on none."""
+    """The line on the map that most points lie on: unit normal and offset, (3,); None if they lie on none."""
     plan = seen.points[:, :2]
     few = random.choice(len(plan), min(_LARGEST_SAMPLE, len(plan)), replace=False)
     start, end = plan[random.choice(few, (2, _TRIALS))]

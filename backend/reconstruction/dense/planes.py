@@ -22,7 +22,7 @@ _SMALLEST_SHARE = 0.003  # of the sphere that makes a plane worth keeping
 
 @njit(cache=True, parallel=True)
 def local_planes(rho: np.ndarray, known: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Planes m fitted around each known pixel, (H, W, 3) float32, 0 where there are too few neighbours to fit one.
+    """Planes m fitted around each known pixel, (H, W, 3) float32, 0 if there are too few neighbours to fit one.
 
     rho: (H, W) inverse range; known: (H, W) bool; rays: (H, W, 3). Neighbours off by more than 10 % are left out.
     """

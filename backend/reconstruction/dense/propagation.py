@@ -39,7 +39,7 @@ def propagate(
     """One iteration over both colours of the checkerboard; changes `planes` (H, W, 3) and `costs` (H, W) in place.
 
     rays: (H, W, 3) unit directions. limits: least and largest inverse range. prior: (H, W, 3) planes that a pixel
-    prefers, 0 where there are none. stride: pixels between samples of a patch. spread: relative size of perturbations.
+    prefers, 0 if there are none. stride: pixels between samples of a patch. spread: relative size of perturbations.
     fresh: True where `costs` are of another resolution, another set of sources, or none, and are to be computed first.
     """
     arguments = (cube.faces, np.float32(cube.focal), rays, active, sources)
@@ -261,7 +261,7 @@ def _tried(
     limits: tuple[float, float],
     bench: Bench,
 ) -> float:
-    """Put `candidate` into `m` where it is better than `best`; the cost of what `m` holds then."""
+    """Put `candidate` into `m` if it is better than `best`; the cost of what `m` holds then."""
     rho = candidate[0] * ray[0] + candidate[1] * ray[1] + candidate[2] * ray[2]
     size = math.sqrt(candidate[0] ** 2 + candidate[1] ** 2 + candidate[2] ** 2)
     if rho < limits[0] or rho > limits[1] or rho < _STEEPEST * size:

@@ -72,7 +72,7 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
 
     captures: at least two, with poses in metres (Blender world), at different places; pixels that their masks leave
     out are neither matched nor estimated. Returns a map for each, in their order, at options.width.
-    Raises CaptureError where there are fewer than two captures or all were taken at one place.
+    Raises CaptureError if there are fewer than two captures or all were taken at one place.
     """
     options = options or DenseOptions()
     yield Progress("Preparing captures", 0, len(captures))
@@ -98,7 +98,7 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
 
 
 def _label(surfaces: PlaneSet, views: list[View], neighbours: list[list[int]], width: int, rounds: int) -> Job[None]:
-    """Label the views with the planes of the place, at `width` or at their own where that is smaller."""
+    """Label the views with the planes of the place, at `width` or at their own if that is smaller."""
     yield Progress("Finding surfaces", 0, rounds)
     for index, view in enumerate(views):
         evaluation = _evaluated(views, neighbours[index], index)

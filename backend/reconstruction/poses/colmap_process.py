@@ -265,7 +265,7 @@ class Model:
 
 
 def _map(folder: Path, path: Path, request: Request, links: dict[tuple[int, int], int]) -> Model | None:
-    """Incremental mapping, then one more adjustment with a robust loss; None where no pair could start it."""
+    """Incremental mapping, then one more adjustment with a robust loss; None if no pair could start it."""
     if not links:
         return None
     output = folder / "models"

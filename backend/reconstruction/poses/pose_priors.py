@@ -1,7 +1,7 @@
 """What is known of captures before they are solved, and the world frame it puts a solved model into.
 
 A model by structure from motion has no scale, no up and no north. Up comes from the captures' own levelling, scale and
-north from GPS, stated distances, compass headings or a stated camera height, each where it can be trusted.
+north from GPS, stated distances, compass headings or a stated camera height, each if it can be trusted.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def world_frame(
     poses: (M, 4, 4) camera-to-model, Blender's camera axes, in the model's own frame and scale.
     points: (N, 3) sparse points of the model. captures, priors: M each, of the same cameras.
     distance: names of two captures and the metres between them. camera_height: metres above the ground.
-    Raises CaptureError where a stated distance names a capture that is not among them or is not positive.
+    Raises CaptureError if a stated distance names a capture that is not among them or is not positive.
     """
     notes: list[str] = []
     up, tilts = _common_up(poses, captures)
@@ -97,7 +97,7 @@ def world_frame(
 
 
 def ground_distance(points: np.ndarray, positions: np.ndarray) -> float | None:
-    """How far the cameras are above the ground, in the model's units; None where too few points tell.
+    """How far the cameras are above the ground, in the model's units; None if too few points tell.
 
     points: (N, 3) sparse, positions: (M, 3) of cameras, both with +Z up. The ground is the lowest level at which many
     points lie; those seen steeply from the nearest camera count most, as streets slope and kerbs rise further off.

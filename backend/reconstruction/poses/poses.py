@@ -1,4 +1,4 @@
-"""Poses of captures by structure from motion on the sphere, in the world's frame and in metres where that is known."""
+"""Poses of captures by structure from motion on the sphere, in the world's frame and in metres if that is known."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PoseSolution:
 
     names: of the N captures, as given. poses: (N, 4, 4) float64 camera-to-world, Blender's camera axes, metres;
     a capture that was not registered keeps the pose it came with. registered: (N,) bool.
-    reasons: why a capture was not registered, empty where it was.
+    reasons: why a capture was not registered, empty if it was.
     points: sparse points, world; confidence grows with the captures that see a point; source is the capture that
     gave the colour. observed: (N,) sparse points seen by each capture.
     reprojection_error: mean, degrees, NaN where two captures had to do without adjustment.
@@ -97,8 +97,8 @@ def solve_poses(
     is known; `valid` keeps the photographer out.
     priors: one for each capture, or None.
     sky: replaces the estimate that needs no weights.
-    Yields progress; closing the generator ends the process that computes. Raises CaptureError where nothing can be
-    solved, naming each capture's reason; BackendError where the process dies or pycolmap is missing.
+    Yields progress; closing the generator ends the process that computes. Raises CaptureError if nothing can be
+    solved, naming each capture's reason; BackendError if the process dies or pycolmap is missing.
     """
     options = options or PoseOptions()
     priors = list(priors) if priors is not None else [PosePrior() for _ in captures]

@@ -45,7 +45,7 @@ class Reconstructor:
     plugin: what its file says of it.
     size: pixels a side of the crops it is shown; a multiple of `patch`, at most `most_pixels` in all.
     confidence: what to keep points above. several_views: False where it sees one picture at a time.
-    accepts_poses: True where it can be told the captures' poses.
+    accepts_poses: True if it can be told the captures' poses.
     gb_fixed, gb_per_view: memory it takes, at half precision.
 
     Options: weights (hub id or folder), download (False: only what is on this computer), device ("auto", "cuda",
@@ -76,7 +76,7 @@ class Reconstructor:
         raise NotImplementedError
 
     def missing(self, options: dict[str, Any] | None = None) -> str:
-        """Empty where it can run, else what is missing and how to get it. Imports nothing heavy."""
+        """Empty if it can run, else what is missing and how to get it. Imports nothing heavy."""
         options = options or {}
         for need in self.plugin.needs:
             if not _installed(need.module):
@@ -88,7 +88,7 @@ class Reconstructor:
         """Poses and range maps of the rigs' captures.
 
         rigs: of N captures, all with one layout. options: see the class.
-        Yields Progress. Returns a Reconstruction. Raises PantheonError: code "reconstructor-missing" where a package or
+        Yields Progress. Returns a Reconstruction. Raises PantheonError: code "reconstructor-missing" if a package or
         the weights are not there, "out-of-memory" where even the fewest crops at a time do not fit.
         """
         from ..crops import from_crops

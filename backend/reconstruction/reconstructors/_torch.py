@@ -91,7 +91,7 @@ class Device:
 def choose(options: dict[str, Any]) -> Device:
     """The device and precision that the options ask for, or the best there is.
 
-    Raises PantheonError where it is not there.
+    Raises PantheonError if it is not there.
     """
     kind, dtype = device.choose(str(options.get("device") or "auto"), str(options.get("dtype") or "auto"))
     return Device(kind, dtype)

@@ -14,7 +14,7 @@ _WANTED = ["*.safetensors", "*.json"]
 
 
 def missing(source: str, download: bool, model: Plugin) -> str:
-    """Empty where the weights can be had, else what to do about it."""
+    """Empty if the weights can be had, else what to do about it."""
     if download and not Path(source).is_dir():
         return ""
     try:
@@ -27,7 +27,7 @@ def missing(source: str, download: bool, model: Plugin) -> str:
 def folder(source: str, download: bool, model: Plugin) -> str:
     """A local folder with the weights of `source`, a folder or a hub id.
 
-    Raises PantheonError, code "reconstructor-missing", where there are none or only pickled ones.
+    Raises PantheonError, code "reconstructor-missing", if there are none or only pickled ones.
     """
     if Path(source).is_dir():
         return _checked(Path(source), model)

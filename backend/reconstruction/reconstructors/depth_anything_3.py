@@ -1,4 +1,4 @@
-"""Depth Anything 3: depth and cameras of any number of pictures, conditioned on poses where they are known.
+"""Depth Anything 3: depth and cameras of any number of pictures, conditioned on poses if they are known.
 
 Lin et al., "Depth Anything 3: Recovering the Visual Space from Any Views", 2025. What the package expects and answers
 is as in its docs/API.md and src/depth_anything_3/api.py: a list of pictures, world-to-camera extrinsics (N, 4, 4) and
@@ -37,7 +37,7 @@ PLUGIN = {
 
 
 class DepthAnything3(Reconstructor):
-    """Poses and depth from pictures, and poses where known; also its monocular and metric models."""
+    """Poses and depth from pictures, and poses if known; also its monocular and metric models."""
 
     size = 504
     accepts_poses = True

@@ -34,7 +34,7 @@ PLUGIN = {
 
 
 class MapAnything(Reconstructor):
-    """Poses and depth from pictures, the rig's exact rays, and poses where they are known."""
+    """Poses and depth from pictures, the rig's exact rays, and poses if they are known."""
 
     accepts_poses = True
     gb_fixed = 6.0

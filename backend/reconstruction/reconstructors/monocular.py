@@ -28,7 +28,7 @@ _BATCH = 4
 
 
 PLUGIN = {
-    "title": "Monocular depth",
+    "title": "Monocular Depth",
     "summary": "Depth of each crop by itself; the lightest, and the one for a single capture",
     "needs": [
         ("torch", "torch", "the network's arithmetic"),

@@ -33,7 +33,7 @@ PLUGIN = {
 
 
 class Pi3X(Reconstructor):
-    """Poses and depth from pictures, the rig's exact rays, and poses where they are known."""
+    """Poses and depth from pictures, the rig's exact rays, and poses if they are known."""
 
     size = 504
     most_pixels = 255_000

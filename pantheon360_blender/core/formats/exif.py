@@ -44,7 +44,7 @@ class TagReader:
     """Random access to the tags of a TIFF structure, classic or BigTIFF, in either byte order.
 
     file: a seekable binary file whose first byte is the structure's first byte.
-    Raises MetadataError where the header is no TIFF header or a tag lies outside the file.
+    Raises MetadataError if the header is no TIFF header or a tag lies outside the file.
     Source: TIFF revision 6.0, section 2; the BigTIFF design.
     """
 
@@ -84,7 +84,7 @@ class TagReader:
         return fields
 
     def value(self, field: Field) -> Value:
-        """Values of a field. Raises MetadataError where its type is unknown, or it is larger than 4 MiB."""
+        """Values of a field. Raises MetadataError if its type is unknown, or it is larger than 4 MiB."""
         if not field.size or field.size > _LARGEST_VALUE:
             raise MetadataError(f"A tag of type {field.kind} with {field.count} values cannot be read.")
         data = self._bytes(field.offset, field.size)
@@ -97,7 +97,7 @@ class TagReader:
         return struct.unpack(f"{self._order}{field.count}{_LETTERS[field.kind]}", data)
 
     def numbers(self, directory: dict[int, Field], tag: int) -> tuple[float, ...]:
-        """Numbers of a tag; empty where the tag is missing or not numeric."""
+        """Numbers of a tag; empty if the tag is missing or not numeric."""
         value = self.value(directory[tag]) if tag in directory else ()
         return value if isinstance(value, tuple) else ()
 
@@ -107,12 +107,12 @@ class TagReader:
         return number if isinstance(number, int) else None
 
     def text(self, directory: dict[int, Field], tag: int) -> str:
-        """Text of a tag; empty where the tag is missing or not text."""
+        """Text of a tag; empty if the tag is missing or not text."""
         value = self.value(directory[tag]) if tag in directory else b""
         return value.split(b"\0")[0].decode("ascii", "replace").strip() if isinstance(value, bytes) else ""
 
     def raw(self, field: Field) -> bytes:
-        """A field's values as they lie in the file. Raises MetadataError where they are larger than 32 MiB."""
+        """A field's values as they lie in the file. Raises MetadataError if they are larger than 32 MiB."""
         if field.size > _LARGEST_RAW_VALUE:
             raise MetadataError(f"A tag takes {field.size} bytes.")
         return self._bytes(field.offset, field.size)
@@ -145,7 +145,7 @@ class Gps:
 def gps(reader: TagReader) -> Gps:
     """Position and direction of the picture from its GPS directory.
 
-    Raises MetadataError where the directory cannot be read.
+    Raises MetadataError if the directory cannot be read.
     Source: Exif 2.32 (CIPA DC-008), 4.6.6; a direction to magnetic north is kept with a warning, for the declination
     is not known.
     """
@@ -177,7 +177,7 @@ def _position(reader: TagReader, tags: dict[int, Field], warnings: list[str]) ->
 def place(
     latitude: float | None, longitude: float | None, altitude: float | None, warnings: list[str]
 ) -> Position | None:
-    """A position, or None with a warning where it is incomplete, impossible or what cameras write without a fix."""
+    """A position, or None with a warning if it is incomplete, impossible or what cameras write without a fix."""
     if latitude is None or longitude is None:
         warnings.append("The GPS position is incomplete and was ignored.")
         return None
@@ -192,7 +192,7 @@ def place(
 
 
 def _degrees(parts: tuple[float, ...], reference: str, signs: str) -> float | None:
-    """Signed degrees from degrees, minutes and seconds; None where something is missing."""
+    """Signed degrees from degrees, minutes and seconds; None if something is missing."""
     if not parts or len(parts) > 3 or reference[:1].upper() not in tuple(signs):
         return None
     degrees: float = sum(part / 60**power for power, part in enumerate(parts) if power == 0 or part == part)

@@ -39,7 +39,7 @@ _TIFF_PIXELS = ((273, 279), (324, 325))
 class ImageHeader:
     """The parts of an image file that are not pixels.
 
-    size: (width, height) pixels, or None where the kind of file is not known here.
+    size: (width, height) pixels, or None if the kind of file is not known here.
     packets: XMP packets, the main one first.
     tags: the TIFF structure with Exif and GPS tags, or None.
     warnings: what was damaged and skipped.
@@ -60,7 +60,7 @@ def read(file: BinaryIO, length: int, path: Path) -> ImageHeader:
     """Read the header of a JPEG, PNG, TIFF or WebP file; other kinds give an empty one.
 
     file: seekable, open at its start; of `length` bytes. path: for messages and its suffix.
-    Raises ImageError where the file is cut off, damaged, or not what its suffix says; HostileXmlError where a
+    Raises ImageError if the file is cut off, damaged, or not what its suffix says; HostileXmlError if a
     compressed packet swells beyond all measure.
     """
     start = file.read(12)

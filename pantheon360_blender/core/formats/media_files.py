@@ -22,7 +22,7 @@ _INSTA360_END = b"8db42d694ccc418790edff439fe026bf"
 def reading(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file and give it with its length in bytes.
 
-    Raises FileError where it is missing, empty, a folder, or cannot be read, also when that shows inside the block.
+    Raises FileError if it is missing, empty, a folder, or cannot be read, also when that shows inside the block.
     """
     try:
         if "\0" in str(path):  # Python answers with a ValueError

@@ -64,7 +64,7 @@ class Box:
         return inner + (8 if inner + 8 < 1 << 32 else 16)
 
     def to_bytes(self) -> bytes:
-        """The whole box with its header, which has a 64-bit size only where it must."""
+        """The whole box with its header, which has a 64-bit size only if it must."""
         inner = b"".join((self.content, *(child.to_bytes() for child in self.children), self.tail))
         if len(inner) + 8 < 1 << 32:
             return struct.pack(">I4s", len(inner) + 8, self.kind) + inner
@@ -85,7 +85,7 @@ class Box:
 def spans(file: BinaryIO, length: int, path: Path) -> Iterator[Span]:
     """The boxes of a file's top level; bytes at its end that are no box come last with the empty kind.
 
-    Raises MetadataError where this is no MP4 file, or a box claims more bytes than the file has.
+    Raises MetadataError if this is no MP4 file, or a box claims more bytes than the file has.
     """
     position, moved = 0, 0
     while position < length:
@@ -109,7 +109,7 @@ def spans(file: BinaryIO, length: int, path: Path) -> Iterator[Span]:
 
 
 def read_tree(file: BinaryIO, span: Span, path: Path) -> Box:
-    """Read the box at `span`, a movie header, as a tree. Raises MetadataError where it is damaged or absurdly large."""
+    """Read the box at `span`, a movie header, as a tree. Raises MetadataError if it is damaged or absurdly large."""
     size = span.end - span.start
     if size > LARGEST_MOVIE_HEADER:
         raise MetadataError(f"{path} has a movie header of {size} bytes, too large to be true.")
@@ -130,7 +130,7 @@ def is_video(track: Box) -> bool:
 def visual_sample_entries(track: Box, path: Path) -> list[Box]:
     """The sample entries (avc1, hvc1, av01, encv, ...) of a video track, their boxes read as children.
 
-    Raises MetadataError where one is damaged.
+    Raises MetadataError if one is damaged.
     """
     entries = track.all(b"mdia", b"minf", b"stbl", b"stsd")
     entries = [entry for description in entries for entry in description.children]
@@ -154,7 +154,7 @@ def is_enabled(track: Box) -> bool:
 
 
 def blocks(file: BinaryIO, start: int, end: int, path: Path) -> Iterator[bytes]:
-    """Yield bytes `start` to `end` block by block. Raises FileError where they cannot be read or the file shrank."""
+    """Yield bytes `start` to `end` block by block. Raises FileError if they cannot be read or the file shrank."""
     while start < end:
         try:
             file.seek(start)
@@ -173,7 +173,7 @@ def shift_chunks(movie: Box, old: Span, path: Path) -> None:
     movie: the changed header, whose chunk offsets still are those of the old file.
     old: where the old header lay; what is before it stays, what is behind it moves.
     32-bit tables become 64-bit ones where an offset no longer fits, which lets the header grow again.
-    Raises MetadataError where a table is damaged.
+    Raises MetadataError if a table is damaged.
     """
     try:
         tables = [_Offsets(box) for box in _offset_boxes(movie)]
@@ -238,7 +238,7 @@ class _Offsets:
         return np.dtype(">u8" if self._wide else ">u4")
 
     def widen(self, shift: int, old_end: int) -> bool:
-        """Make the table 64 bits wide where it has to be; whether it was widened now."""
+        """Make the table 64 bits wide if it has to be; whether it was widened now."""
         if self._wide or int(self._values.max(initial=0)) < max(old_end, (1 << 32) - shift):
             return False
         self._wide = True
@@ -276,7 +276,7 @@ def _offset_boxes(movie: Box) -> list[Box]:
 
 
 def _span(file: BinaryIO, position: int, length: int) -> Span | None:
-    """The box at `position`; None where these bytes cannot be one."""
+    """The box at `position`; None if these bytes cannot be one."""
     file.seek(position)
     start = file.read(16)
     if len(start) < 8:

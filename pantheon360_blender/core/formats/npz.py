@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 DAMAGED = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What zipfile and `read` raise where an archive is damaged, encrypted or packed in an unknown way."""
+"""What zipfile and `read` raise if an archive is damaged, encrypted or packed in an unknown way."""
 
 _npy: Any = np.lib.format  # without type annotations in numpy 1.26
 
@@ -24,7 +24,7 @@ def read(archive: zipfile.ZipFile, name: str, largest: int | None = None) -> np.
 
     largest: bytes above which it is refused; None allows what the archive says it holds unpacked.
     Returns a new array of the stored shape and dtype.
-    Raises ValueError where it is missing, cut short, of Python objects, larger, or not what its header says.
+    Raises ValueError if it is missing, cut short, of Python objects, larger, or not what its header says.
     """
     if f"{name}.npy" not in archive.namelist():
         raise ValueError(f"it holds no array {name!r}")

@@ -55,7 +55,7 @@ class PanoramaMetadata:
     def full_placement(self) -> tuple[Size, Size] | None:
         """Where these pixels lie in the full panorama, at the scale of these pixels.
 
-        Returns (full size, (left, top)), the full size exactly 2:1, or None where the file does not say or what it
+        Returns (full size, (left, top)), the full size exactly 2:1, or None if the file does not say or what it
         says cannot be true: then a picture twice as wide as high is a full panorama.
         """
         return _placement(self)[0]
@@ -152,7 +152,7 @@ def _heading(
 
 
 def _angle(panorama: dict[str, str], name: str, limit: float, warnings: list[str]) -> float | None:
-    """Degrees of a property, or None, with a warning where it is no angle."""
+    """Degrees of a property, or None, with a warning if it is no angle."""
     if name not in panorama:
         return None
     degrees = _number(panorama[name])
@@ -163,7 +163,7 @@ def _angle(panorama: dict[str, str], name: str, limit: float, warnings: list[str
 
 
 def _pixels(panorama: dict[str, str], names: tuple[str, str], warnings: list[str]) -> Size | None:
-    """A pair of pixel counts, or None, with a warning where one is missing or impossible."""
+    """A pair of pixel counts, or None, with a warning if one is missing or impossible."""
     if not any(name in panorama for name in names):
         return None
     pair = [_number(panorama.get(name, "")) for name in names]
@@ -223,7 +223,7 @@ def _placement(metadata: PanoramaMetadata) -> tuple[tuple[Size, Size] | None, li
 
 
 def _part(metadata: PanoramaMetadata, size: Size, full: Size) -> tuple[Size, Size, list[str]]:
-    """The cropped size and offset as written, or guessed where they are missing."""
+    """The cropped size and offset as written, or guessed if they are missing."""
     warnings: list[str] = []
     part, offset = metadata.cropped_size, metadata.cropped_offset
     if part is None:

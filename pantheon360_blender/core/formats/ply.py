@@ -48,7 +48,7 @@ def read(path: Path, names: Iterable[str] | None = None) -> dict[str, np.ndarray
     """Vertex properties of a PLY file by name, each (N,) in the file's type and this machine's byte order.
 
     names: the properties wanted, others are left out; None for all scalar ones.
-    Raises PointCloudError where the file cannot be read, is no PLY, has no vertices, or is damaged or cut short.
+    Raises PointCloudError if the file cannot be read, is no PLY, has no vertices, or is damaged or cut short.
     """
     path = Path(path)
     try:
@@ -67,7 +67,7 @@ def write(
 
     columns: name -> (N,) array, integers up to 32 bits or floats; all of one length.
     comments: lines for the header.
-    Raises PointCloudError where the columns are no such arrays, FileError where the file cannot be written.
+    Raises PointCloudError if the columns are no such arrays, FileError if the file cannot be written.
     """
     types = {name: _type_of(name, column) for name, column in columns.items()}
     lengths = {len(column) for column in columns.values()}

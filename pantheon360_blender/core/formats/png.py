@@ -33,7 +33,7 @@ def write(path: Path, image: np.ndarray) -> None:
 
     image: (H, W) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB or (H, W, 4) RGBA, alpha not premultiplied; uint8 or
     uint16.
-    Raises ImageError where the array is no such image, FileError where the file cannot be written.
+    Raises ImageError if the array is no such image, FileError if the file cannot be written.
     """
     files.write_bytes(Path(path), encode(image))
 
@@ -41,7 +41,7 @@ def write(path: Path, image: np.ndarray) -> None:
 def read(path: Path) -> np.ndarray:
     """Pixels of a PNG file: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), uint8 or uint16, as decode gives them.
 
-    Raises FileError where the file cannot be read, ImageError where it is damaged or of an unsupported kind.
+    Raises FileError if the file cannot be read, ImageError if it is damaged or of an unsupported kind.
     """
     try:
         data = Path(path).read_bytes()
@@ -85,7 +85,7 @@ def decode(data: bytes, name: str = "The image") -> np.ndarray:
     Returns (H, W) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB or (H, W, 4) RGBA; uint16 for 16 bits, else uint8:
     1, 2 and 4 bit greys are stretched to 0..255, palettes become colours, a transparent colour becomes alpha. Stored
     values are returned as they are; gamma and colour profiles are not applied.
-    Raises ImageError where it is damaged, cut short, or interlaced. Memory is bounded by the file's own size.
+    Raises ImageError if it is damaged, cut short, or interlaced. Memory is bounded by the file's own size.
     """
     header = _Header.parse(data, name)
     palette = transparency = b""
@@ -288,7 +288,7 @@ def _with_transparency(samples: np.ndarray, header: _Header, palette: bytes, tra
 def _looked_up(indices: np.ndarray, header: _Header, palette: bytes, transparency: bytes) -> np.ndarray:
     colours = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3)
     if not len(colours) or int(indices.max()) >= len(colours):
-        raise ImageError(f"{header.name} is damaged: its palette lacks colours that it uses.", advice=_DAMAGED)
+        raise ImageError(f"{header.name} is damaged: its palette lacks colors that it uses.", advice=_DAMAGED)
     if transparency:
         alpha = np.full(len(colours), 255, np.uint8)
         given = np.frombuffer(transparency, np.uint8)[: len(colours)]

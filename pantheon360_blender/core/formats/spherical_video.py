@@ -55,7 +55,7 @@ class SphericalMetadata:
 
 
 def read(path: Path) -> SphericalMetadata | None:
-    """Spherical metadata of a video's first video track; None where it has none.
+    """Spherical metadata of a video's first video track; None if it has none.
 
     Raises FileError (missing, empty, unreadable), MetadataError (not an MP4 or MOV, cut off, no video in it, a camera's
     raw recording, hostile XML).
@@ -322,7 +322,7 @@ def _v2_values(entry: Box, projection: Box) -> SphericalMetadata:
 
 
 def _number(text: str | None) -> float:
-    """A finite number, or 0 where it is missing or no number."""
+    """A finite number, or 0 if it is missing or no number."""
     try:
         number = float((text or "0")[:64])
     except ValueError:

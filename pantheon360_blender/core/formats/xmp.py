@@ -47,7 +47,7 @@ def properties(packet: bytes, namespace: str) -> dict[str, str]:
     packet: an XMP packet or another piece of RDF/XML in UTF-8, -16 or -32.
     namespace: the namespace's URI, whatever prefix the packet gives it.
     Returns local names and values, white space stripped; where a name comes twice the first counts.
-    Raises HostileXmlError, before any parsing where it can; MetadataError where this is not well-formed XML.
+    Raises HostileXmlError, before any parsing if it can; MetadataError if this is not well-formed XML.
     Source: XMP specification part 1 (ISO 16684-1), 7: RDF serialisation; parts of it only.
     """
     return _Reader(namespace).read(_text(packet))
@@ -106,7 +106,7 @@ class _Reader:
 
 
 def _text(packet: bytes) -> str:
-    """The packet as text without its padding; HostileXmlError where it is too large or declares things."""
+    """The packet as text without its padding; HostileXmlError if it is too large or declares things."""
     if len(packet) > LARGEST_PACKET:
         raise HostileXmlError(f"The metadata takes {len(packet)} bytes.", advice=ADVICE)
     encoding = next((name for mark, name in _ENCODINGS if packet.startswith(mark)), "utf-8")

@@ -48,7 +48,7 @@ def open_source(path: Path, *, sources: Sequence[Source] = SOURCES, **options: A
     """Read a file or folder of another program, choosing the reader by content.
 
     options: the fields of Options. Yields progress; closing the generator cancels.
-    Raises FileError where it cannot be opened, SourceError where its kind is not known (the error lists those that are)
+    Raises FileError if it cannot be opened, SourceError if its kind is not known (the error lists those that are)
     or it is damaged; ImageError and PointCloudError from the readers of pictures and point clouds.
     """
     chosen = Options(**options)

@@ -83,7 +83,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     gathering.judge_up(poses, "-y", "the model")
     gathering.settle(poses[:, :3, 3])
     if options.scale is None:
-        gathering.notes.append("A COLMAP model has no metres of its own: set the scale by two points you know.")
+        gathering.notes.append("A COLMAP model has no meters of its own: set the scale by two points you know.")
     captures = [_capture(image, cameras_by_number[image.camera], folder, gathering) for image in images]
     flat = sum(not capture.panoramic for capture in captures)
     if flat:

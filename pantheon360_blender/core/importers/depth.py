@@ -34,7 +34,7 @@ def read_range(path: Path, options: Options) -> tuple[np.ndarray, list[str]]:
         raise FileError(f"{path} cannot be read: {error.strerror or error}.", advice="Check the path.") from error
     notes = []
     if options.depth_scale is None and values.dtype.kind in "iu":
-        notes.append("No depth scale was given: one step of the values was taken for a millimetre.")
+        notes.append("No depth scale was given: one step of the values was taken for a millimeter.")
     try:
         ranges = depth_image.to_range(
             values, options.depth_scale, inverse=options.depth_inverse, measure=options.depth_measure
@@ -82,7 +82,7 @@ def _values(path: Path, options: Options) -> np.ndarray:
     if values.dtype == np.uint8 and options.depth_scale is None:
         raise SourceError(
             f"{path} has 8 bits a pixel: what its 256 steps stand for cannot be known.",
-            advice="Give a depth scale in metres a step, or export 16 bits.",
+            advice="Give a depth scale in meters a step, or export 16 bits.",
         )
     return values
 

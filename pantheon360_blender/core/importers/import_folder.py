@@ -1,6 +1,6 @@
 """An import as a folder: what the process that has the libraries hands to Blender.
 
-cache.npz holds the points where there are any, import.json the captures, notes and the offset. A depth image alone
+cache.npz holds the points if there are any, import.json the captures, notes and the offset. A depth image alone
 becomes range.npz.
 """
 
@@ -26,7 +26,7 @@ _LARGEST = 1 << 28  # bytes
 
 
 def write(imported: Imported, folder: Path) -> None:
-    """Write an import into a folder, made where it is missing; import.json comes last. Raises FileError."""
+    """Write an import into a folder, made if it is missing; import.json comes last. Raises FileError."""
     if imported.cloud is not None:
         imported.cloud.save(folder / CACHE)
     content = {
@@ -50,7 +50,7 @@ def write(imported: Imported, folder: Path) -> None:
 
 
 def read(folder: Path) -> Imported:
-    """Read what `write` wrote. Raises SourceError and PointCloudError where it is incomplete or damaged."""
+    """Read what `write` wrote. Raises SourceError and PointCloudError if it is incomplete or damaged."""
     place = folder / LIST
     try:
         if place.stat().st_size > _LARGEST:
@@ -76,7 +76,7 @@ def write_range(ranges: np.ndarray, folder: Path) -> None:
 
 
 def read_range(folder: Path) -> np.ndarray:
-    """Read what `write_range` wrote. Raises SourceError where it is missing or damaged."""
+    """Read what `write_range` wrote. Raises SourceError if it is missing or damaged."""
     place = folder / RANGE
     try:
         with zipfile.ZipFile(place) as archive:

@@ -54,11 +54,11 @@ class MissingLibraryError(SourceError):
 class ImportedCapture:
     """A picture with a pose from another program.
 
-    name: as the file calls it. image: where the picture lies, or None where it could not be found.
+    name: as the file calls it. image: where the picture lies, or None if it could not be found.
     pose: (4, 4) float64 camera-to-world, Blender's axes and world, metres where the source has them.
     panoramic: False for perspective pictures, which cannot be captures but tell where the path went.
     mask: a picture, black = ignore (as nerfstudio has it; a capture's own mask has it the other way), or None.
-    field_of_view: angle in radians that a perspective picture sees across its width; None where that is not told.
+    field_of_view: angle in radians that a perspective picture sees across its width; None if that is not told.
     """
 
     name: str
@@ -73,7 +73,7 @@ class ImportedCapture:
 class Imported:
     """What a source holds, in Blender's world: Z up, metres where the source has them.
 
-    cloud: its points, or None where it has none; their `source` counts `captures`.
+    cloud: its points, or None if it has none; their `source` counts `captures`.
     captures: its pictures with poses.
     notes: what was changed, left out or assumed, for people; one sentence each.
     offset: (3,) float64, metres; add it to the coordinates here to get the file's, turned upright.
@@ -88,7 +88,7 @@ class Imported:
 def field_of_view(width: float, focal: float) -> float | None:
     """Angle in radians across a perspective picture by its width and focal length, both in pixels or both in metres.
 
-    None where they are no sensible numbers.
+    None if they are no sensible numbers.
     """
     angle = 2 * math.atan2(width, 2 * focal) if 0 < width < math.inf and 0 < focal < math.inf else 0.0
     return angle if _NARROWEST <= angle <= _WIDEST else None
@@ -115,7 +115,7 @@ class Decoders:
     """How files that numpy alone cannot decode are read; whoever has a library passes its own.
 
     picture: path -> (H, W, 3) uint8 sRGB, raising ImageError.
-    video: path -> frames (H, W, 3) uint8 in their order, raising ImageError; None where videos cannot be read here.
+    video: path -> frames (H, W, 3) uint8 in their order, raising ImageError; None if videos cannot be read here.
     exr: bytes, name for messages -> channels by name, (H, W) float32 each, raising ImageError.
     """
 
@@ -251,7 +251,7 @@ class Gathering:
     def pose(self, pose: np.ndarray, name: str) -> np.ndarray:
         """A camera-to-world (4, 4) with Blender's camera axes, brought from the file's world into Blender's.
 
-        Raises SourceError where it is no finite rigid transform.
+        Raises SourceError if it is no finite rigid transform.
         """
         try:
             checked = cameras.check_pose(pose)
@@ -267,7 +267,7 @@ class Gathering:
     def finish(self, captures: Sequence[ImportedCapture] = (), *, wanted: bool = False) -> Imported:
         """All that was gathered, with notes.
 
-        wanted: points are what the source is for. Raises SourceError where there are none then, or neither points nor
+        wanted: points are what the source is for. Raises SourceError if there are none then, or neither points nor
         captures.
         """
         cloud = self._thinner.cloud()

@@ -18,7 +18,7 @@ TOGETHER = 10_000.0
 def joined(parts: Sequence[Imported], limit: int) -> Imported:
     """Several imports as one, in the coordinates of the first one that was moved to the origin, thinned to `limit`.
 
-    Raises PointCloudError where `limit` makes no sense.
+    Raises PointCloudError if `limit` makes no sense.
     """
     offset = next((part.offset for part in parts if part.offset.any()), np.zeros(3))
     moved = [at_offset(part, offset) for part in parts]
@@ -42,7 +42,7 @@ def joined(parts: Sequence[Imported], limit: int) -> Imported:
 def at_offset(imported: Imported, offset: np.ndarray) -> Imported:
     """An import that was moved to the origin by its own offset, moved by another one instead.
 
-    One of the two may have been near enough to stay where it was. Where they are far apart, nothing tells that their
+    One of the two may have been near enough to stay if it was. Where they are far apart, nothing tells that their
     coordinates are the same, and both stay near the origin.
     """
     shift = np.eye(4)

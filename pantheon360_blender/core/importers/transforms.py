@@ -41,7 +41,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
         if index % 256 == 0:
             yield Progress("Reading poses", index, len(frames))
     if options.scale is None:
-        gathering.notes.append("A transforms.json says nothing of metres: set the scale by two points you know.")
+        gathering.notes.append("A transforms.json says nothing of meters: set the scale by two points you know.")
     flat = sum(not capture.panoramic for capture in captures)
     if flat:
         gathering.notes.append(
@@ -113,7 +113,7 @@ def _field_of_view(intrinsics: dict[str, Any]) -> float | None:
 
 
 def _number(value: Any) -> float:
-    """A number of a JSON file; 0 where there is none."""
+    """A number of a JSON file; 0 if there is none."""
     try:
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
     except OverflowError:
@@ -121,7 +121,7 @@ def _number(value: Any) -> float:
 
 
 def picture_at(folder: Path, name: str) -> Path | None:
-    """The picture that a file calls `name`, below `folder`; the suffix may be missing. None where there is none."""
+    """The picture that a file calls `name`, below `folder`; the suffix may be missing. None if there is none."""
     relative = Path(name.replace("\\", "/"))
     if "\0" in name or relative.is_absolute() or ".." in relative.parts or len(name) > 4096:
         return None

@@ -116,7 +116,7 @@ def _add_frames(
 def _pictures(
     clip: _Clip, frames: dict[int, np.ndarray], options: Options, gathering: Gathering
 ) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Yield each frame's index with its picture, None where the video is missing, shorter, or cannot be read here."""
+    """Yield each frame's index with its picture, None if the video is missing, shorter, or cannot be read here."""
     left = set(frames)
     if clip.video.is_file() and options.decoders.video is not None:
         for index, picture in enumerate(options.decoders.video(clip.video)):
@@ -131,7 +131,7 @@ def _pictures(
         why = "the video is missing" if not clip.video.is_file() else "videos are read by the backend alone"
         if options.decoders.video is not None and clip.video.is_file():
             why = "the video is shorter"
-        gathering.notes.append(f"{len(left):,} of {len(frames):,} frames have no colours: {why}.")
+        gathering.notes.append(f"{len(left):,} of {len(frames):,} frames have no colors: {why}.")
     for index in sorted(left):
         yield index, None
 
@@ -188,7 +188,7 @@ def _add_slam_map(clip: _Clip, gathering: Gathering) -> Job[None]:
     except npz.DAMAGED as error:
         raise SourceError(f"{place} cannot be read: {error}.", advice="Save it again.") from error
     if points.ndim != 2 or points.shape[1] != 3 or colours.shape != points.shape or points.dtype.kind != "f":
-        raise SourceError(f"{place} holds {points.shape} points and {colours.shape} colours.", advice="Save it again.")
+        raise SourceError(f"{place} holds {points.shape} points and {colours.shape} colors.", advice="Save it again.")
     for start in range(0, len(points), _BLOCK):
         shades = colours[start : start + _BLOCK]
         if shades.dtype.kind == "f":

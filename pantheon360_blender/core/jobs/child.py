@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from .. import repairs
 from ..errors import BackendError, MessageError
 from ..progress import Job, Progress
 from ..version import EXTENSION_ROOT
@@ -80,6 +81,7 @@ class ChildProcess:
         self.python = python
         self.name = name
         self.advice = advice
+        self.repair = repairs.OPEN_PREFERENCES if advice == CHOOSE_PYTHON else None
         self.root = root
         self.module = tuple(module)
         self.hello: messages.Hello | None = None
@@ -95,7 +97,7 @@ class ChildProcess:
     # Life
 
     def start(self) -> None:
-        """Start the child. Raises BackendError where there is no interpreter or it cannot be started."""
+        """Start the child. Raises BackendError if there is no interpreter or it cannot be started."""
         interpreter = self.python or own_python()
         command = [str(interpreter), "-B", "-X", "utf8", "-u", "-m", *self.module]
         try:
@@ -111,7 +113,9 @@ class ChildProcess:
         except OSError as error:
             reason = "it is not a program for this computer" if error.errno == errno.ENOEXEC else error.strerror
             raise BackendError(
-                f"The {self.name} cannot be started with {interpreter}: {reason or error}.", advice=self.advice
+                f"The {self.name} cannot be started with {interpreter}: {reason or error}.",
+                advice=self.advice,
+                repair=self.repair,
             ) from error
         self._started = time.monotonic()
         for work, stream in ((self._read_answers, self._child.stdout), (self._read_errors, self._child.stderr)):
@@ -136,20 +140,21 @@ class ChildProcess:
         return self._child.pid if self._child else None
 
     def wait_for_hello(self, timeout: float = HELLO_TIMEOUT) -> messages.Hello:
-        """Block until the backend has greeted. Raises BackendError where it does not, or speaks another version."""
+        """Block until the backend has greeted. Raises BackendError if it does not, or speaks another version."""
         while self.hello is None:
             self.await_hello(timeout)
             time.sleep(0.005)
         return self.hello
 
     def await_hello(self, timeout: float = HELLO_TIMEOUT) -> None:
-        """Look for the greeting without blocking. Raises BackendError where it is overdue or wrong."""
+        """Look for the greeting without blocking. Raises BackendError if it is overdue or wrong."""
         self._collect()
         if self.hello is None and time.monotonic() - self._started > timeout:
             self.stop(grace=0)
             raise BackendError(
                 f"The {self.name} ({self.python or own_python()}) did not answer within {timeout:g} seconds.",
                 advice=self.advice,
+                repair=self.repair,
             )
 
     def stop(self, grace: float = STOP_GRACE) -> None:
@@ -186,14 +191,14 @@ class ChildProcess:
     def receive(self, job: str | None = None) -> list[Message]:
         """What has arrived, without blocking: for one job (with what is for nobody), or all of it.
 
-        Raises BackendError, explained, where the child is dead and everything it said has been handed out, or where it
+        Raises BackendError, explained, if the child is dead and everything it said has been handed out, or where it
         breaks the protocol.
         """
         self._collect()
         wanted = [message for message in self._mail if job is None or getattr(message, "job", "") in (job, "")]
         self._mail = [message for message in self._mail if message not in wanted]
         if not wanted and self._dead():
-            raise BackendError(self.explain_death(), code="backend-died")
+            raise BackendError(self.explain_death(), code="backend-died", repair=None if self.hello else self.repair)
         return wanted
 
     def cancel(self, job: str, grace: float = CANCEL_GRACE) -> None:
@@ -230,7 +235,7 @@ class ChildProcess:
                 break
             self._take(line)
         if self.hello is None and self._dead():
-            raise BackendError(self.explain_death(), code="backend-died")
+            raise BackendError(self.explain_death(), code="backend-died", repair=None if self.hello else self.repair)
 
     def _take(self, line: bytes) -> None:
         try:
@@ -238,7 +243,9 @@ class ChildProcess:
         except MessageError as error:
             self.stop(grace=0)
             raise BackendError(
-                f"{self.python or own_python()} does not speak like the {self.name}. {error.text}", advice=self.advice
+                f"{self.python or own_python()} does not speak like the {self.name}. {error.text}",
+                advice=self.advice,
+                repair=self.repair,
             ) from error
         if self.hello is not None:
             self._mail.append(message)
@@ -247,7 +254,7 @@ class ChildProcess:
         else:
             self.stop(grace=0)
             text = message.text if isinstance(message, messages.Error) else f"The {self.name} did not say hello."
-            raise BackendError(text, advice=self.advice)
+            raise BackendError(text, advice=self.advice, repair=self.repair)
 
     def _greet(self, hello: messages.Hello) -> None:
         if hello.protocol != messages.PROTOCOL:
@@ -306,7 +313,7 @@ def drive(
             if isinstance(message, messages.Error):
                 raise AnswerError(message.text, advice=message.advice, code=message.code)
             if isinstance(message, messages.Cancelled):
-                raise BackendError("It was cancelled.", advice="Run it again: it goes on where it stopped.")
+                raise BackendError("It was canceled.", advice="Run it again: it goes on where it stopped.")
             if isinstance(message, messages.Done):
                 return message
             if isinstance(message, messages.ProgressMessage):
@@ -327,7 +334,7 @@ def own_python() -> Path:
     """The interpreter of this Blender.
 
     `sys.executable` may be Blender itself where a distribution builds it against the system's Python.
-    Raises BackendError where none is found.
+    Raises BackendError if none is found.
     """
     if sys.executable and "python" in Path(sys.executable).name.lower():
         return Path(sys.executable)
@@ -337,7 +344,9 @@ def own_python() -> Path:
     for candidate in (prefix / name for name in names):
         if candidate.is_file():
             return candidate
-    raise BackendError(f"Blender's own Python was not found in {prefix}.", advice=CHOOSE_PYTHON)
+    raise BackendError(
+        f"Blender's own Python was not found in {prefix}.", advice=CHOOSE_PYTHON, repair=repairs.OPEN_PREFERENCES
+    )
 
 
 def _clean_environment() -> dict[str, str]:

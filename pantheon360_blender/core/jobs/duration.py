@@ -6,7 +6,7 @@ import math
 
 
 def as_text(seconds: float) -> str:
-    """Seconds, rounded up: "8 s", "2 min 05 s", "3 h 20 min"; empty where they are negative or not finite.
+    """Seconds, rounded up: "8 s", "2 min 05 s", "3 h 20 min"; empty if they are negative or not finite.
 
     >>> as_text(124.2), as_text(3600)
     ('2 min 05 s', '1 h 00 min')

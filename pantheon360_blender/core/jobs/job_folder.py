@@ -1,14 +1,19 @@
 """The folder of a job: everything a painter needs, everything it makes, and how far it is.
 
     <jobs>/<name>-<id>/
-        job.json             what to paint (core/job.py); written last, so a folder that has it is complete
+        job.json             what is to be made (job.py); written last, so a folder that has it is complete
         captures/NAME.png    the captures, NAME.mask.png white where they are to be ignored
+        state.json, log.txt  how far it is, and what happened
+
+of a PaintFolder besides
+
         geometry/000001.png  what the model sees: colour, alpha = coverage; 000001.npz: depth
         footprint/...        the same with footprint splats, for drafts
         frames/000001.png    the result
         preview.png          a glimpse of the newest result
-        painting.json        which model painted it, and how; of painters with a model
-        state.json, log.txt  how far it is, and what happened
+        painting.json        which model painted it, and how (painting_record.py)
+
+of a ReconstructFolder besides what reconstruct_settings.py says.
 
 Every path in it is relative: the folder can be moved to another machine and run there. Files are written to a
 temporary name and renamed.
@@ -27,7 +32,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 import numpy as np
 
@@ -36,12 +41,12 @@ from ..errors import FileError, ImageError, JobError
 from ..formats import npz, png
 from ..panorama.capture import Capture
 from ..render.splatting import GeometryFrame
-from .job import Anchor, CaptureEntry, Input, Job, version_error
-
-__all__ = ["Anchor", "CaptureEntry", "Input", "Job", "JobFolder", "Kind", "State", "Status"]
+from . import painting_record
+from .job import CaptureEntry, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
 
 Kind = Literal["geometry", "footprint"]
 Status = Literal["new", "running", "done", "failed", "cancelled"]
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 MAXIMUM_JOB_BYTES = 256 << 20
 PREVIEW_WIDTH = 512
@@ -64,116 +69,78 @@ class State:
     updated: str | None = None
 
 
-class JobFolder:
-    """A job folder on disk. Make one with `new` and `seal`, or `open` one that is there."""
+class JobFolder(Generic[AnyJob]):
+    """What the folders of all jobs have. Make a PaintFolder or ReconstructFolder with `new` and `seal`, or `open` one
+    that is there.
+    """
 
-    def __init__(self, path: Path, name: str, identity: str, job: Job | None = None) -> None:
+    def __init__(self, path: Path, name: str, identity: str, job: AnyJob | None = None) -> None:
         self.path = path
         self.name = name
         self.id = identity
         self._job = job
         self._digests: dict[str, str] = {}
-        self._decoded: dict[int, tuple[int, int]] = {}
 
     # Making and opening
 
     @classmethod
-    def new(cls, root: Path, name: str) -> JobFolder:
+    def new(cls, root: Path, name: str) -> Self:
         """Make an empty folder `<root>/<name>-<id>` with an id of its own; `seal` it when its inputs are in it.
 
-        Raises FileError where it cannot be made.
+        Raises FileError if it cannot be made.
         """
-        folder = None
-        while folder is None:
-            folder = cls._make(root, name, uuid.uuid4().hex[:8])
-        return folder
-
-    @classmethod
-    def create(cls, root: Path, job: Job) -> JobFolder:
-        """Make the folder of a job that has no input files, sealed at once.
-
-        Raises FileError where it cannot be made; JobError where the job is not usable or its folder is there already.
-        """
-        folder = cls._make(root, job.name, job.id) if job.id else cls.new(root, job.name)
-        if folder is None:
-            raise JobError(f"A folder for job {job.name}-{job.id} is in {root} already.")
-        folder.seal(job)
-        return folder
-
-    @classmethod
-    def _make(cls, root: Path, name: str, identity: str) -> JobFolder | None:
-        """None where a folder of this name is there already."""
-        path = Path(root).absolute() / f"{_file_name(name)}-{identity}"
-        with files.translate_os_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+        root = Path(root).absolute()
+        with files.translate_os_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+        while True:
+            identity = uuid.uuid4().hex[:8]
+            path = root / f"{_file_name(name)}-{identity}"
+            with files.translate_os_errors(path), suppress(FileExistsError):
                 path.mkdir()
-            except FileExistsError:
-                return None
-        return cls(path, name, identity)
+                return cls(path, name, identity)
 
     @classmethod
-    def open(cls, path: Path) -> JobFolder:
-        """Open a sealed folder. Its inputs are not read yet: see `verify`.
+    def open(cls, path: Path) -> Self:
+        """Open a sealed folder as the PaintFolder or ReconstructFolder it is. Its inputs are not read: see `verify`.
 
-        Raises JobError where there is no job, its schema is newer than this extension, or a field is damaged.
+        Raises JobError if there is no job, it is of the other kind, its schema is newer than this extension, or a field
+        is damaged.
         """
         path = Path(path).absolute()
         job = _read_job(path)
-        return cls(path, job.name, job.id, job)
+        folder: JobFolder
+        if isinstance(job, PaintJob):
+            folder = PaintFolder(path, job.name, job.id, job)
+        else:
+            folder = ReconstructFolder(path, job.name, job.id, job)
+        if not isinstance(folder, cls):
+            raise JobError(f"{path} holds a {job.kind} job, which is of no use here.", advice="Choose another folder.")
+        return folder
 
-    def seal(self, job: Job) -> None:
+    def seal(self, job: AnyJob) -> None:
         """Write `job.json`: the folder is complete. Name, id and the hashes of the input files are filled in.
 
-        Raises JobError where the job is not usable; FileError where it cannot be written.
+        Raises JobError if the job is not usable; FileError if it cannot be written.
         """
         record = replace(job, name=self.name, id=self.id, inputs=self._hashed_inputs()).to_json()
-        self._job = Job.from_json(record)
+        self._job = type(job).from_json(record)
         files.write_json(self.path / "job.json", record)
 
     @property
-    def job(self) -> Job:
-        """What is to be painted. Raises JobError while the folder is not sealed."""
+    def job(self) -> AnyJob:
+        """What is to be made. Raises JobError while the folder is not sealed."""
         if self._job is None:
             raise JobError(f"{self.path} is not complete: it has no job.json yet.", advice="Prepare the shot again.")
         return self._job
 
     # Where things are
 
-    def geometry_file(self, frame: int) -> Path:
-        """What the model sees: RGBA PNG, alpha = coverage."""
-        return self._geometry("geometry", frame, "png")
-
-    def geometry_depth_file(self, frame: int) -> Path:
-        """Its depth: npz of `depth`, (H, W) float32, metres, inf where nothing."""
-        return self._geometry("geometry", frame, "npz")
-
-    def footprint_file(self, frame: int) -> Path:
-        """The frame with footprint splats, as `geometry_file`; not every job has it."""
-        return self._geometry("footprint", frame, "png")
-
-    def frame_file(self, frame: int) -> Path:
-        """The finished panorama: RGB PNG, sRGB."""
-        return self.path / "frames" / f"{frame:06d}.png"
-
-    @property
-    def preview_file(self) -> Path:
-        return self.path / "preview.png"
-
-    @property
-    def painting_file(self) -> Path:
-        """What painted it: a record that painters with a model write."""
-        return self.path / "painting.json"
-
     @property
     def log_file(self) -> Path:
         return self.path / "log.txt"
 
-    def _geometry(self, kind: Kind, frame: int, suffix: str) -> Path:
-        return self.path / kind / f"{frame:06d}.{suffix}"
-
     def inside(self, relative: str) -> Path:
-        """The file at a relative path of `job.json`. Raises JobError where links lead it out of the folder."""
+        """The file at a relative path of `job.json`. Raises JobError if links lead it out of the folder."""
         path = self.path / relative
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise JobError(
@@ -182,37 +149,6 @@ class JobFolder:
         return path
 
     # Inputs
-
-    def write_geometry(self, kind: Kind, frame: int, geometry: GeometryFrame) -> None:
-        """Write a rendered frame: RGBA PNG with alpha = coverage, and its depth. Raises FileError."""
-        depth = io.BytesIO()
-        npz.write(depth, "depth", geometry.depth.astype(np.float32, copy=False))
-        with depth.getbuffer() as data:  # let go even if writing fails, or `depth` cannot be freed
-            self._write_input(self._geometry(kind, frame, "npz"), data)
-        self._write_input(self._geometry(kind, frame, "png"), png.encode(geometry.rgba()))
-
-    def read_geometry(self, kind: Kind, frame: int) -> GeometryFrame:
-        """Read a rendered frame back; source is -1 everywhere. Raises JobError where it is missing or damaged."""
-        image = self._read_image(self._geometry(kind, frame, "png"))
-        width, height = self.job.size
-        if image.shape != (height, width, 4) or image.dtype != np.uint8:
-            raise JobError(
-                f"{self._geometry(kind, frame, 'png')} is not {width} x {height} RGBA but {image.dtype} {image.shape}.",
-                advice="Prepare the shot again.",
-            )
-        depth = _read_depth(self._geometry(kind, frame, "npz"), (height, width))
-        return GeometryFrame(
-            colour=np.ascontiguousarray(image[..., :3]),
-            depth=depth,
-            coverage=image[..., 3] > 0,
-            source=np.full((height, width), -1, dtype=np.int32),
-        )
-
-    def read_surfaces(self, frame: int) -> GeometryFrame:
-        """What is known of a frame's surfaces, as `read_geometry`: footprint splats, which leave fewer holes than one
-        pixel a point, where the folder has them.
-        """
-        return self.read_geometry("footprint" if self.footprint_file(frame).exists() else "geometry", frame)
 
     def write_capture(self, capture: Capture) -> CaptureEntry:
         """Put a capture into the folder and return its entry for `job.captures`. Raises FileError."""
@@ -232,7 +168,7 @@ class JobFolder:
     def read_capture(self, entry: CaptureEntry) -> Capture:
         """One of `job.captures`.
 
-        Raises JobError where a file is missing or damaged, CaptureError where shapes do not fit.
+        Raises JobError if a file is missing or damaged, CaptureError if shapes do not fit.
         """
         image = self._read_image(self.inside(entry["image"]))
         valid = None
@@ -286,12 +222,6 @@ class JobFolder:
         for index, entry in enumerate(inputs):
             yield progress.Progress("Checking inputs", index, len(inputs), text=entry["path"])
             self._verify_input(entry)
-        for frame in self.job.frames:
-            for path in (self.geometry_file(frame), self.geometry_depth_file(frame)):
-                if not path.is_file():
-                    raise JobError(
-                        f"The geometry of frame {frame} is missing: {path}.", advice="Prepare the shot again."
-                    )
 
     def _verify_input(self, entry: Input) -> None:
         path = self.inside(entry["path"])
@@ -310,41 +240,11 @@ class JobFolder:
                 code="input-changed",
             )
 
-    # Results
-
-    def write_frame(self, frame: int, image: np.ndarray) -> None:
-        """Write a finished panorama, (H, W, 3) uint8 sRGB of the job's size.
-
-        Raises ValueError where it is of another size or type, FileError where it cannot be written.
-        """
-        width, height = self.job.size
-        if image.shape != (height, width, 3) or image.dtype != np.uint8:
-            raise ValueError(f"a frame of this job is ({height}, {width}, 3) uint8, not {image.shape} {image.dtype}")
-        png.write(self.frame_file(frame), image)
-
-    def write_preview(self, image: np.ndarray) -> None:
-        """Show (H, W, 3) uint8 sRGB as the newest result, made small by leaving pixels out. Raises FileError."""
-        step = max(1, image.shape[1] // PREVIEW_WIDTH)
-        png.write(self.preview_file, np.ascontiguousarray(image[::step, ::step]))
-
-    def is_finished(self, frame: int) -> bool:
-        """Whether the frame's file decodes and has the job's size; decoded once as long as it does not change."""
-        width, height = self.job.size
-        file = self.frame_file(frame)
-        try:
-            status = file.stat()
-            version = status.st_mtime_ns, status.st_size
-            if self._decoded.get(frame) != version and png.read(file).shape == (height, width, 3):
-                self._decoded[frame] = version
-            return self._decoded.get(frame) == version
-        except (ImageError, FileError, OSError):
-            return False
+    # How far it is
 
     def finished_frames(self) -> list[int]:
-        """The job's frames whose files decode and have the right size, in the order of the path."""
-        return [frame for frame in self.job.frames if self.is_finished(frame)]
-
-    # How far it is
+        """Frames that are finished, in the order of the path. A job without a path has none."""
+        return []
 
     def state(self) -> State:
         """How far the job is; a new state where `state.json` is missing or damaged, for it decides nothing."""
@@ -371,12 +271,131 @@ class JobFolder:
             file.write(f"{now()} {text.rstrip()}\n")
 
 
+class PaintFolder(JobFolder[PaintJob]):
+    """The folder of a shot: geometry and footprint frames in, panoramas out."""
+
+    def __init__(self, path: Path, name: str, identity: str, job: PaintJob | None = None) -> None:
+        super().__init__(path, name, identity, job)
+        self._decoded: dict[int, tuple[int, int]] = {}
+
+    # Where things are
+
+    def geometry_file(self, frame: int) -> Path:
+        """What the model sees: RGBA PNG, alpha = coverage."""
+        return self._geometry("geometry", frame, "png")
+
+    def geometry_depth_file(self, frame: int) -> Path:
+        """Its depth: npz of `depth`, (H, W) float32, metres, inf where nothing."""
+        return self._geometry("geometry", frame, "npz")
+
+    def footprint_file(self, frame: int) -> Path:
+        """The frame with footprint splats, as `geometry_file`; not every job has it."""
+        return self._geometry("footprint", frame, "png")
+
+    def frame_file(self, frame: int) -> Path:
+        """The finished panorama: RGB PNG, sRGB."""
+        return self.path / "frames" / f"{frame:06d}.png"
+
+    @property
+    def preview_file(self) -> Path:
+        return self.path / "preview.png"
+
+    @property
+    def painting_file(self) -> Path:
+        """What painted it: a record that painters with a model write."""
+        return self.path / painting_record.FILE
+
+    def _geometry(self, kind: Kind, frame: int, suffix: str) -> Path:
+        return self.path / kind / f"{frame:06d}.{suffix}"
+
+    # Inputs
+
+    def write_geometry(self, kind: Kind, frame: int, geometry: GeometryFrame) -> None:
+        """Write a rendered frame: RGBA PNG with alpha = coverage, and its depth. Raises FileError."""
+        depth = io.BytesIO()
+        npz.write(depth, "depth", geometry.depth.astype(np.float32, copy=False))
+        with depth.getbuffer() as data:  # let go even if writing fails, or `depth` cannot be freed
+            self._write_input(self._geometry(kind, frame, "npz"), data)
+        self._write_input(self._geometry(kind, frame, "png"), png.encode(geometry.rgba()))
+
+    def read_geometry(self, kind: Kind, frame: int) -> GeometryFrame:
+        """Read a rendered frame back; source is -1 everywhere. Raises JobError if it is missing or damaged."""
+        image = self._read_image(self._geometry(kind, frame, "png"))
+        width, height = self.job.size
+        if image.shape != (height, width, 4) or image.dtype != np.uint8:
+            raise JobError(
+                f"{self._geometry(kind, frame, 'png')} is not {width} x {height} RGBA but {image.dtype} {image.shape}.",
+                advice="Prepare the shot again.",
+            )
+        depth = _read_depth(self._geometry(kind, frame, "npz"), (height, width))
+        return GeometryFrame(
+            colour=np.ascontiguousarray(image[..., :3]),
+            depth=depth,
+            coverage=image[..., 3] > 0,
+            source=np.full((height, width), -1, dtype=np.int32),
+        )
+
+    def read_surfaces(self, frame: int) -> GeometryFrame:
+        """What is known of a frame's surfaces, as `read_geometry`: footprint splats, which leave fewer holes than one
+        pixel a point, if the folder has them.
+        """
+        return self.read_geometry("footprint" if self.footprint_file(frame).exists() else "geometry", frame)
+
+    def verification(self) -> progress.Job[None]:
+        """`verify` as a long job: no frame may lack its geometry, either."""
+        yield from super().verification()
+        for frame in self.job.frames:
+            for path in (self.geometry_file(frame), self.geometry_depth_file(frame)):
+                if not path.is_file():
+                    raise JobError(
+                        f"The geometry of frame {frame} is missing: {path}.", advice="Prepare the shot again."
+                    )
+
+    # Results
+
+    def write_frame(self, frame: int, image: np.ndarray) -> None:
+        """Write a finished panorama, (H, W, 3) uint8 sRGB of the job's size.
+
+        Raises ValueError if it is of another size or type, FileError if it cannot be written.
+        """
+        width, height = self.job.size
+        if image.shape != (height, width, 3) or image.dtype != np.uint8:
+            raise ValueError(f"a frame of this job is ({height}, {width}, 3) uint8, not {image.shape} {image.dtype}")
+        png.write(self.frame_file(frame), image)
+
+    def write_preview(self, image: np.ndarray) -> None:
+        """Show (H, W, 3) uint8 sRGB as the newest result, made small by leaving pixels out. Raises FileError."""
+        step = max(1, image.shape[1] // PREVIEW_WIDTH)
+        png.write(self.preview_file, np.ascontiguousarray(image[::step, ::step]))
+
+    def is_finished(self, frame: int) -> bool:
+        """Whether the frame's file decodes and has the job's size; decoded once as long as it does not change."""
+        width, height = self.job.size
+        file = self.frame_file(frame)
+        try:
+            status = file.stat()
+            version = status.st_mtime_ns, status.st_size
+            if self._decoded.get(frame) != version and png.read(file).shape == (height, width, 3):
+                self._decoded[frame] = version
+            return self._decoded.get(frame) == version
+        except (ImageError, FileError, OSError):
+            return False
+
+    def finished_frames(self) -> list[int]:
+        """The job's frames whose files decode and have the right size."""
+        return [frame for frame in self.job.frames if self.is_finished(frame)]
+
+
+class ReconstructFolder(JobFolder[ReconstructJob]):
+    """The folder of a 3D cache that is made from captures: reconstruct_settings.py says what else is in it."""
+
+
 def now() -> str:
     """The present time, UTC, ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _read_job(path: Path) -> Job:
+def _read_job(path: Path) -> PaintJob | ReconstructJob:
     file = path / "job.json"
     try:
         if file.stat().st_size > MAXIMUM_JOB_BYTES:
@@ -395,7 +414,7 @@ def _read_job(path: Path) -> Job:
     if problem is not None and isinstance(record, dict) and "schema" in record:
         raise JobError(f"{file}: {problem}.", advice="Update the Pantheon360 extension.", code="job-version")
     try:
-        return Job.from_json(record)
+        return job_from_json(record)
     except JobError as error:
         raise JobError(f"{file} is damaged. {error.text}", advice=error.advice) from error
 

@@ -30,7 +30,7 @@ def is_unicode(value: str) -> bool:
 
 
 def object_error(value: Any) -> str | None:
-    """Why a value cannot be written as a JSON object; None where it can."""
+    """Why a value cannot be written as a JSON object; None if it can."""
     if not isinstance(value, dict):
         return "is not an object"
     try:
@@ -41,7 +41,7 @@ def object_error(value: Any) -> str | None:
 
 
 def read(path: Path, largest: int) -> Any:
-    """The value in a JSON file of at most `largest` bytes; None where there is none, or none that can be read."""
+    """The value in a JSON file of at most `largest` bytes; None if there is none, or none that can be read."""
     try:
         return json.loads(path.read_text("utf-8")) if path.stat().st_size <= largest else None
     except (OSError, ValueError, RecursionError):

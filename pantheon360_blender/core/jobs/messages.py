@@ -136,7 +136,7 @@ _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 def encode(message: Message) -> bytes:
-    """The message as one line. Raises MessageError where it is longer than LINE_LIMIT.
+    """The message as one line. Raises MessageError if it is longer than LINE_LIMIT.
 
     >>> encode(Cancel(job="7")).rstrip()
     b'{"kind": "cancel", "job": "7"}'
@@ -152,7 +152,7 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """Read one line. Fields that are not known are ignored, so that a newer minor version can add some.
 
-    Raises MessageError where it is no JSON object, of no known kind, too long, or a field is missing or
+    Raises MessageError if it is no JSON object, of no known kind, too long, or a field is missing or
     of another type.
 
     >>> decode(b'{"kind": "done", "job": "7", "folder": "/shots/a", "frames": 49}')

@@ -10,9 +10,8 @@ from typing import Any
 from .. import files
 from ..errors import ModelError
 from . import json_values
-from .model_places import CARD
 
-FILE = CARD
+FILE = "pantheon360.json"
 SCHEMA = 1
 LARGEST_FILE = 1 << 20
 
@@ -49,7 +48,7 @@ class ModelCard:
     guidance: classifier-free guidance to use where the artist chooses none; 1 is none at all.
     licence, source: of the weights; source is a hub id, an address or a sentence.
     capability: a sentence for people; empty stands for that of the kind.
-    inferred: True where there was no file and this is a guess from the weights' configuration.
+    inferred: True if there was no file and this is a guess from the weights' configuration.
     """
 
     name: str
@@ -98,7 +97,7 @@ class ModelCard:
 
 
 def read(folder: Path) -> ModelCard | None:
-    """The card of a model's folder; None where it has none. Raises ModelError where it is damaged."""
+    """The card of a model's folder; None if it has none. Raises ModelError if it is damaged."""
     path = folder / FILE
     try:
         if path.stat().st_size > LARGEST_FILE:

@@ -8,9 +8,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-CARD = "pantheon360.json"
-"""The file in a model's folder that says what it was trained for."""
-
 _NAME = re.compile(r"[\w][\w.+-]{0,63}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -39,7 +39,7 @@ class PaintOptions:
     )
     steps: int | None = settings.integer(
         "Steps",
-        "Denoising steps; time grows with them. 0 is as many as the scheduler usually takes",
+        "Denoising steps; time grows with them, and 0 is as many as the scheduler usually takes",
         None, 1, 1000, usual=50, unset=0,
     )  # fmt: skip
     guidance: float | None = settings.number(
@@ -113,8 +113,8 @@ class PaintOptions:
     )  # fmt: skip
     noise_aug: float | None = settings.number(
         "Noise Augmentation",
-        "How noisy the model is told the captures are: more leaves it more freedom. No noise is added; below 0 it is "
-        "the model's own",
+        "How noisy the model is told the captures are, though no noise is added; more leaves it more freedom, below 0 "
+        "is the model's own",
         None, 0, 10, usual=1, unset=-1, digits=3,
     )  # fmt: skip
     every: int = settings.integer(

@@ -46,7 +46,7 @@ class ReconstructionSettings:
     dense: "sweep" without a model, "none" for the sparse points alone, or the name of a learned reconstructor.
     width: working width of the dense stage in pixels, a multiple of 64.
     confidence: 0 to 1; points below it are left out.
-    nearest_only: where several captures see the same surface, keep the points of the one that sees it best.
+    nearest_only: if several captures see the same surface, keep the points of the one that sees it best.
     camera_height: metres of the cameras above the ground, for scale where nothing better tells it, or None.
     distance: [name, name, metres] between two captures, which decides the scale, or None.
     priors: capture's name -> {"position": [east, north, up] metres in the world or None, "heading": degrees clockwise
@@ -66,7 +66,7 @@ class ReconstructionSettings:
 
     @property
     def reconstructor(self) -> str:
-        """Name of the learned reconstructor, empty where there is none."""
+        """Name of the learned reconstructor, empty if there is none."""
         return "" if self.dense in (SWEEP, NONE) else self.dense
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class PosedCapture:
 
 
 def settings_error(value: Any) -> str | None:
-    """What is wrong with a reconstruction's settings; None where nothing is."""
+    """What is wrong with a reconstruction's settings; None if nothing is."""
     problem = object_error(value)
     if problem is not None:
         return problem
@@ -129,7 +129,7 @@ def write_poses(folder: Path, posed: Sequence[PosedCapture], solution: dict[str,
 
 
 def read_poses(folder: Path) -> tuple[list[PosedCapture], dict[str, Any]]:
-    """Read `poses.json` back. Raises JobError where it is missing or damaged."""
+    """Read `poses.json` back. Raises JobError if it is missing or damaged."""
     path = folder / POSES_FILE
     record = _read_object(path)
     captures, solution = record.get("captures"), record.get("solution")
@@ -139,7 +139,7 @@ def read_poses(folder: Path) -> tuple[list[PosedCapture], dict[str, Any]]:
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """Read `report.json`; its `text` is for people. Raises JobError where it is missing or damaged."""
+    """Read `report.json`; its `text` is for people. Raises JobError if it is missing or damaged."""
     report = _read_object(folder / REPORT_FILE)
     if not isinstance(report.get("text"), str):
         raise JobError(f"{folder / REPORT_FILE} is damaged: it has no text.", advice="Build the 3D cache again.")
@@ -200,14 +200,14 @@ def _flag_error(value: Any) -> str | None:
 
 
 def _metres_error(value: Any) -> str | None:
-    return None if value is None or (is_number(value) and value > 0) else "is not a length in metres"
+    return None if value is None or (is_number(value) and value > 0) else "is not a length in meters"
 
 
 def _distance_error(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 3 or not all(_is_name(name) for name in value[:2]):
-        return "is not two captures and the metres between them"
+        return "is not two captures and the meters between them"
     return "is not between two captures" if value[0] == value[1] else _metres_error(value[2] or -1)
 
 

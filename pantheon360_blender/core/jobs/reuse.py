@@ -12,8 +12,7 @@ import numpy as np
 
 from ..errors import JobError
 from . import reconstruct_settings as results
-from .job import RECONSTRUCT
-from .job_folder import JobFolder
+from .job_folder import ReconstructFolder
 from .reconstruct_settings import PosedCapture, ReconstructionSettings
 
 POSE_SETTINGS = ("poses", "camera_height", "distance")
@@ -24,7 +23,7 @@ STILL = 1e-4
 """Meters, and radians, within which a capture stands where it stood."""
 
 
-def take_over(previous: JobFolder, folder: JobFolder) -> list[str]:
+def take_over(previous: ReconstructFolder, folder: ReconstructFolder) -> list[str]:
     """Copy the finished stages of an earlier job that would come out the same in this one.
 
     Returns the names of the copied files, relative to the folder. Damaged files do no harm: the backend checks them.
@@ -39,10 +38,10 @@ def take_over(previous: JobFolder, folder: JobFolder) -> list[str]:
     return copied
 
 
-def _reusable(previous: JobFolder, folder: JobFolder) -> list[str]:
+def _reusable(previous: ReconstructFolder, folder: ReconstructFolder) -> list[str]:
     """Names of the earlier job's files that decide the same as the new job's would."""
     before, now = previous.job, folder.job
-    if before.kind != RECONSTRUCT or before.inputs != now.inputs or before.seed != now.seed:
+    if before.inputs != now.inputs or before.seed != now.seed:
         return []
     old, new = (ReconstructionSettings.from_json(job.settings) for job in (before, now))
     solved = _solved(previous)
@@ -62,7 +61,7 @@ def _same(old: ReconstructionSettings, new: ReconstructionSettings, names: tuple
     return all(getattr(old, name) == getattr(new, name) for name in names)
 
 
-def _solved(folder: JobFolder) -> list[PosedCapture]:
+def _solved(folder: ReconstructFolder) -> list[PosedCapture]:
     try:
         posed = results.read_poses(folder.path)[0]
     except JobError:

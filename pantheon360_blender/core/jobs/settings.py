@@ -145,7 +145,7 @@ def _text_error(_setting: Setting, value: Any) -> str | None:
 
 def _choice_error(setting: Setting, value: Any) -> str | None:
     values = [choice.value for choice in setting.choices]
-    return None if value in values else f"is {value!r}, known are: {', '.join(values)}"
+    return None if value in values else f"is not one of: {', '.join(values)}"
 
 
 def _loras_error(_setting: Setting, value: Any) -> str | None:

@@ -17,7 +17,7 @@ _FLIP_Y_AND_Z = np.diag([1.0, -1.0, -1.0, 1.0])
 def check_pose(pose: np.ndarray) -> np.ndarray:
     """Return `pose` as a new (4, 4) float64 array after checking that it is a finite rigid transform.
 
-    Raises PoseError where it has another shape, is not finite, or scales, shears or mirrors.
+    Raises PoseError if it has another shape, is not finite, or scales, shears or mirrors.
     """
     checked = _finite(pose, (4, 4), "A camera pose")
     _check_rotation(checked[:3, :3], "A camera pose")
@@ -29,7 +29,7 @@ def check_pose(pose: np.ndarray) -> np.ndarray:
 def check_rotation(rotation: np.ndarray) -> np.ndarray:
     """Return `rotation` as a new (3, 3) float64 array after checking that it is a proper rotation.
 
-    Raises PoseError where it has another shape, is not finite, or scales, shears or mirrors.
+    Raises PoseError if it has another shape, is not finite, or scales, shears or mirrors.
     """
     checked = _finite(rotation, (3, 3), "A rotation")
     _check_rotation(checked, "A rotation")
@@ -39,7 +39,7 @@ def check_rotation(rotation: np.ndarray) -> np.ndarray:
 def pose_matrix(rotation: np.ndarray, position: np.ndarray) -> np.ndarray:
     """Pose of a camera with axes `rotation` (3, 3), columns in world coordinates, at `position` (3,) in metres.
 
-    Returns (4, 4) float64. Raises PoseError where the two do not make a finite rigid transform.
+    Returns (4, 4) float64. Raises PoseError if the two do not make a finite rigid transform.
     """
     pose = np.eye(4)
     pose[:3, :3] = check_rotation(rotation)
@@ -52,7 +52,7 @@ def without_scale(matrix: np.ndarray) -> np.ndarray:
 
     The view direction (local -Z) is kept exactly, up (local +Y) as far as it is square to it, and right follows from
     both, so that a mirrored object still gives a camera.
-    Returns (4, 4) float64. Raises PoseError where the matrix is not finite or an axis of it has no length.
+    Returns (4, 4) float64. Raises PoseError if the matrix is not finite or an axis of it has no length.
     """
     given = _finite(matrix, (4, 4), "An object's matrix")
     back = _direction(given[:3, 2])
@@ -145,7 +145,7 @@ def quaternion_from_matrix(rotation: np.ndarray) -> np.ndarray:
 def matrix_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) float64 of quaternions (..., 4), w x y z, which need not be unit length.
 
-    Raises PoseError where a quaternion is zero or not finite.
+    Raises PoseError if a quaternion is zero or not finite.
     """
     q = _unit(quaternion)
     w, x, y, z = q[..., 0], q[..., 1], q[..., 2], q[..., 3]

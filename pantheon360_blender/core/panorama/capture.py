@@ -18,7 +18,7 @@ class Capture:
     image: (H, W, 3) uint8 sRGB, W == 2 H.
     pose: (4, 4) float64 camera-to-world, Blender world; image centre = camera -Z, top = camera +Y.
     valid: (H, W) bool, False on what is to be ignored (photographer, mask); None means all of it is valid.
-    Raises CaptureError where shapes do not fit together, or the pose is not a finite rigid transform.
+    Raises CaptureError if shapes do not fit together, or the pose is not a finite rigid transform.
     """
 
     name: str

@@ -32,7 +32,7 @@ def to_range(
     scale: metres of one step of the values; where `inverse`, 1 / metres of one step. None: 0.001 for integers, 1 for
     floats.
     Returns (H, 2 H) float32 metres, infinite where nothing is.
-    Raises ImageError where the image is no equirectangular depth, or the measure is unknown.
+    Raises ImageError if the image is no equirectangular depth, or the measure is unknown.
 
     >>> to_range(np.array([[0, 2500]], np.uint16))  # millimetres; 0 is nothing
     array([[inf, 2.5]], dtype=float32)
@@ -62,14 +62,14 @@ def to_range(
 def only_channel(image: np.ndarray, name: str) -> np.ndarray:
     """(H, W) of a decoded image that holds one quantity: grey, or grey saved as colour.
 
-    Raises ImageError where its channels differ: a depth shown in false colours cannot be read back.
+    Raises ImageError if its channels differ: a depth shown in false colours cannot be read back.
     """
     if image.ndim == 2:
         return image
     shown = image[..., : 1 if image.shape[2] == 2 else 3]
     if (shown != shown[..., :1]).any():
         raise ImageError(
-            f"{name} is a picture in colours, not a depth image.", advice="Export the depth as 16-bit grey."
+            f"{name} is a picture in colors, not a depth image.", advice="Export the depth as 16-bit gray."
         )
     return np.asarray(shown[..., 0])
 
@@ -77,7 +77,7 @@ def only_channel(image: np.ndarray, name: str) -> np.ndarray:
 def depth_channel(channels: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     """(H, W) of the channel of an OpenEXR image that holds depth: Z or its like, in any layer, else the only one.
 
-    Raises ImageError where none of the channels does, or several could.
+    Raises ImageError if none of the channels does, or several could.
     """
     for wanted in _DEPTH_CHANNELS:
         found = [label for label in channels if label.rsplit(".", 1)[-1].upper() == wanted]

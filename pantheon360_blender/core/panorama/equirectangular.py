@@ -19,7 +19,7 @@ _LARGEST_KEPT = 4096  # width up to which a grid of directions is worth its memo
 
 
 def height_of(width: int) -> int:
-    """Height of an equirectangular image of `width` pixels. Raises ValueError where it is odd or below 2."""
+    """Height of an equirectangular image of `width` pixels. Raises ValueError if it is odd or below 2."""
     if width < 2 or width % 2:
         raise ValueError(f"An equirectangular image cannot be {width} wide: an even number of pixels is wanted.")
     return int(width) // 2
@@ -28,7 +28,7 @@ def height_of(width: int) -> int:
 def directions(width: int) -> np.ndarray:
     """Unit directions of all pixel centres of an image of `width`; (H, W, 3) float32, read-only and shared.
 
-    Raises ValueError where `width` is odd or below 2.
+    Raises ValueError if `width` is odd or below 2.
     """
     width = int(width)
     return _kept_directions(width) if width <= _LARGEST_KEPT else _directions_of_rows(width, 0, height_of(width))
@@ -56,7 +56,7 @@ def directions_to_pixels(directions: np.ndarray, width: int) -> np.ndarray:
     directions: (..., 3), camera frame (x right, y up, -z forward); need not be unit length.
     Returns (..., 2): u in [0, width), v in [0, width / 2], pixel centres at .5; float32 for float32 directions and
     float64 otherwise. At a pole, where any u is right, u is that of the image centre or seam.
-    Raises ValueError where a direction is zero or not finite.
+    Raises ValueError if a direction is zero or not finite.
 
     >>> right, nearly_up = (1, 0, 0), (0, 1, -0.001)
     >>> directions_to_pixels(np.array([right, nearly_up]), width=1024).round()
@@ -76,7 +76,7 @@ def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     image: (H, W) or (H, W, C), any number type or bool.
     pixels: (..., 2), u and v with pixel centres at .5; any u wraps, a v outside the image goes on over the pole.
     Returns (...,) or (..., C) float32; NaN where a pixel is not finite.
-    Raises ImageError where the image is not twice as wide as high.
+    Raises ImageError if the image is not twice as wide as high.
     """
     width = _width(image)
     pixels = _floats(pixels)
@@ -96,7 +96,7 @@ def rotate(image: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     rotation: (3, 3), maps directions of the output camera to directions of the input camera; to see from pose B what
     was taken from pose A, it is A[:3, :3].T @ B[:3, :3].
     Returns an array like `image`, integers rounded.
-    Raises ImageError where the image is not twice as wide as high, PoseError where the rotation is not one.
+    Raises ImageError if the image is not twice as wide as high, PoseError if the rotation is not one.
 
     >>> columns = np.tile(np.arange(0, 80, 10, dtype=np.uint8), (4, 1))
     >>> columns[1]
@@ -143,7 +143,7 @@ def perspective_crops(image: np.ndarray, rotations: np.ndarray, fov: float, size
     rotations: (V, 3, 3), directions of each crop's camera (x right, y up, -z forward) to those of the panorama's.
     fov: horizontal field of view in radians. size: (w, h) in pixels.
     Returns (V, h, w) or (V, h, w, C) of the image's type.
-    Raises ImageError where the image is not twice as wide as high, ValueError where no camera has that size or fov.
+    Raises ImageError if the image is not twice as wide as high, ValueError if no camera has that size or fov.
     """
     looking = perspective_directions(size, fov)
     matching = 2 * int(np.ceil(np.pi * size[0] / fov))
@@ -176,7 +176,7 @@ def resize(image: np.ndarray, width: int) -> np.ndarray:
     the image's range; it works on the stored values, as image programs do. The same width gives the same pixels.
     image: (H, W) or (H, W, C), finite; bool becomes what covers at least half a pixel.
     Returns (width / 2, width[, C]) of the image's type; memory beyond that is a band of rows.
-    Raises ImageError where the image is not twice as wide as high, ValueError where `width` is odd or below 2.
+    Raises ImageError if the image is not twice as wide as high, ValueError if `width` is odd or below 2.
 
     >>> bands = np.repeat(np.uint8([[0], [40], [80], [120]]), 8, axis=1)  # 4 rows of 8
     >>> resize(bands, width=4)
@@ -206,7 +206,7 @@ def pad_to_full(
     image: (h, w) or (h, w, C). full_size: (W, H) = FullPanoWidthPixels, FullPanoHeightPixels, W = 2 H.
     offset: (left, top) = CroppedAreaLeftPixels, CroppedAreaTopPixels; a part that crosses the seam wraps.
     Returns the full image (H, W[, C]), 0 where nothing was taken, and where something was: (H, W) bool.
-    Raises ImageError where the part does not fit into the full size.
+    Raises ImageError if the part does not fit into the full size.
     """
     rows, columns = _placement(full_size, (image.shape[1], image.shape[0]), offset)
     full = np.zeros((full_size[1], full_size[0], *image.shape[2:]), image.dtype)

@@ -47,10 +47,10 @@ def estimating(
     points: (N, 3) metres. light: (N, 3) linear, 0..1. source: (N,) int; negative is unknown and has no say.
     voxel: edge in metres. white_balance: a gain for each channel; else one for all three.
     Within a group of captures that overlap, gains leave the mean of the logarithm over the captures as it is.
-    Raises PointCloudError where no two captures share enough voxels.
+    Raises PointCloudError if no two captures share enough voxels.
     """
     if not voxel > 0:
-        raise PointCloudError(f"Captures cannot be compared in voxels of {voxel:g} m.", advice="Choose some metres.")
+        raise PointCloudError(f"Captures cannot be compared in voxels of {voxel:g} m.", advice="Choose some meters.")
     count = int(source.max(initial=-1)) + 1
     if count > 1 << _SOURCE:
         raise PointCloudError(

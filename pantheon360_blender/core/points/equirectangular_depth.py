@@ -1,6 +1,6 @@
 """Equirectangular range images: merged from the depth of crops, and turned into coloured points.
 
-A range image is (H, W) float32, W = 2 H: the Euclidean distance in metres along each pixel's ray, inf where there is
+A range image is (H, W) float32, W = 2 H: the Euclidean distance in metres along each pixel's ray, inf if there is
 nothing or nothing is known. Confidence is (H, W) float32 from 0 to 1.
 """
 
@@ -46,11 +46,11 @@ def merge_crops(crops: Sequence[CropDepth], width: int) -> tuple[np.ndarray, np.
     """One range image from the depth of overlapping crops, without visible crop borders.
 
     Each crop's weight falls smoothly to nothing towards its border. Where crops agree, logarithms of range are
-    averaged; where they do not (one sees past an edge that the other places a pixel off), the weighted median decides
+    averaged; if they do not (one sees past an edge that the other places a pixel off), the weighted median decides
     which surface is there and only crops that show it are averaged, so that edges stay edges.
     crops: already of one scale and centre. width: of the result.
     Returns range (H, W) float32 metres, inf where no crop knows, and confidence (H, W) float32.
-    Raises ImageError where a crop has shapes that do not fit together.
+    Raises ImageError if a crop has shapes that do not fit together.
     """
     shape = (equirectangular.height_of(width), width)
     logs = np.full((len(crops), *shape), np.nan, np.float32)
@@ -108,7 +108,7 @@ def cloud_from_depth(
     A point's footprint is the diameter of what its pixel covers, range * pixel angle / cos(incidence), at most four
     times what a surface seen head-on would have.
     Returns the cloud, world coordinates; pixels outside the capture's mask give no points.
-    Raises ImageError where shapes do not fit together.
+    Raises ImageError if shapes do not fit together.
     """
     _check_map(depth, "range")
     if confidence is not None and confidence.shape != depth.shape:
@@ -185,7 +185,7 @@ def _seen_from_panorama(crop: CropDepth, width: int) -> tuple[np.ndarray, np.nda
 
 
 def _bilinear(logs: np.ndarray, usable: np.ndarray, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log range between pixels of one surface; across an edge that of the nearest pixel. Values, and where known."""
+    """Log range between pixels of one surface; across an edge that of the nearest pixel. Values, and if known."""
     high, wide = logs.shape
     x, y = np.clip(u - 0.5, 0, wide - 1), np.clip(v - 0.5, 0, high - 1)
     left, top = np.minimum(x.astype(np.intp), max(wide - 2, 0)), np.minimum(y.astype(np.intp), max(high - 2, 0))

@@ -1,7 +1,7 @@
 """Floaters: points that stand alone where the cloud around them is dense.
 
 A panorama samples near surfaces densely and far ones thinly, so that one distance does not fit all points. Distances
-are measured in the points' own footprints, where they are known: on a surface neighbours are then about 1 apart
+are measured in the points' own footprints, if they are known: on a surface neighbours are then about 1 apart
 wherever it is. What is usual is read off a sample of the cloud; points whose neighbours are much further are floaters.
 """
 
@@ -37,10 +37,10 @@ def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> 
     strictness: deviations of the logarithm of that distance, in footprints, above its median; the deviation is the
     one between the median and the upper 16 %, which floaters themselves hardly move. Smaller removes more.
     Returns (N,) bool. Not finite points are floaters; in a cloud of no more than `neighbours` points none is.
-    Raises PointCloudError where a number makes no sense.
+    Raises PointCloudError if a number makes no sense.
     """
     if not strictness > 0 or neighbours < 1:
-        raise PointCloudError(f"Floaters cannot be told by {neighbours} neighbours and {strictness:g} deviations.")
+        raise PointCloudError(f"Floaters cannot be told by {neighbours} neighbors and {strictness:g} deviations.")
     yield Progress("Sorting points")
     sound = np.isfinite(cloud.points).all(axis=1)
     result = ~sound
@@ -55,9 +55,9 @@ def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> 
 
 
 def spacing(cloud: PointCloud, order: MortonOrder | None = None) -> np.ndarray:
-    """(N,) float32 metres between points of a surface where each lies: footprints; where unknown, one for all.
+    """(N,) float32 metres between points of a surface where each lies: footprints; if unknown, one for all.
 
-    cloud: finite. order: of its points, where it is known already.
+    cloud: finite. order: of its points, if it is known already.
     """
     known = np.zeros(0, np.float32) if cloud.footprint is None else cloud.footprint
     usable = np.isfinite(known) & (known > 0)
@@ -120,7 +120,7 @@ def _crowded_beside(points: np.ndarray, radii: np.ndarray, count: int) -> Job[np
     found = np.zeros(len(points), np.uint16)
     for start in range(0, len(points), _BLOCK):
         if start % (_BLOCK << 3) == 0:
-            yield Progress("Counting neighbours", start, len(points))
+            yield Progress("Counting neighbors", start, len(points))
         for step in range(1, min(max(16, 2 * count), 128, len(points) - 1 - start) + 1):
             end = min(start + _BLOCK, len(points) - step)
             here, there = slice(start, end), slice(start + step, end + step)
@@ -138,7 +138,7 @@ def _squares(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _beside(points: np.ndarray, queries: np.ndarray, nth: int, order: MortonOrder) -> np.ndarray:
-    """(Q,) metres, at least the distance to the nth nearest other point; inf where none is known."""
+    """(Q,) metres, at least the distance to the nth nearest other point; inf if none is known."""
     places = np.empty(len(points), np.intp)
     places[order.order] = np.arange(len(points))
     steps = np.concatenate([np.arange(-max(_BESIDE, nth), 0), np.arange(1, max(_BESIDE, nth) + 1)])

@@ -29,9 +29,9 @@ class PointCloud:
     points: (N, 3) float32, world (Z up) unless said otherwise; may hold NaN, see finite().
     colours: (N, 3) uint8 sRGB.
     confidence: (N,) float32, 0 to 1, or None.
-    source: (N,) int32, index of the capture a point comes from, -1 where unknown, or None.
-    footprint: (N,) float32, diameter in metres of what a point stands for, 0 where unknown, or None.
-    Raises PointCloudError where a shape or type is another.
+    source: (N,) int32, index of the capture a point comes from, -1 if unknown, or None.
+    footprint: (N,) float32, diameter in metres of what a point stands for, 0 if unknown, or None.
+    Raises PointCloudError if a shape or type is another.
     """
 
     points: np.ndarray
@@ -91,7 +91,7 @@ class PointCloud:
         return PointCloud(self.points[which], self.colours[which], **shares)
 
     def finite(self) -> PointCloud:
-        """The points without NaN and infinity in their position; itself where there are none."""
+        """The points without NaN and infinity in their position; itself if there are none."""
         sound = np.isfinite(self.points).all(axis=1)
         return self if sound.all() else self.selected(sound)
 
@@ -106,7 +106,7 @@ class PointCloud:
     def transformed(self, matrix: np.ndarray) -> PointCloud:
         """The points moved by an affine (4, 4) `matrix`; footprints grow with the cube root of its volume.
 
-        Raises PointCloudError where the matrix has another shape or is not finite.
+        Raises PointCloudError if the matrix has another shape or is not finite.
         """
         matrix = np.asarray(matrix, dtype=np.float64)
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
@@ -123,8 +123,8 @@ class PointCloud:
         """Read a cloud from a .ply or .npz file.
 
         PLY: x y z; red green blue as uchar, ushort (0..65535) or float (0..1), white where missing; confidence, source
-        and footprint where they are; everything else is left out. npz: the arrays by their names, as save() writes.
-        Raises PointCloudError where the file cannot be read, is damaged, or is of another kind.
+        and footprint if they are; everything else is left out. npz: the arrays by their names, as save() writes.
+        Raises PointCloudError if the file cannot be read, is damaged, or is of another kind.
         """
         path = Path(path)
         return _from_columns(path) if _kind(path) == ".ply" else _from_npz(path)
@@ -132,7 +132,7 @@ class PointCloud:
     def save(self, path: Path) -> None:
         """Write the cloud to a .ply (binary little-endian, float, uchar) or .npz file, atomically.
 
-        Raises PointCloudError for another suffix, FileError where the file cannot be written.
+        Raises PointCloudError for another suffix, FileError if the file cannot be written.
         """
         path = Path(path)
         if _kind(path) == ".ply":

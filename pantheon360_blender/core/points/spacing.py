@@ -1,4 +1,4 @@
-"""How far apart a cloud's points lie, where nobody said what each of them stands for."""
+"""How far apart a cloud's points lie, if nobody said what each of them stands for."""
 
 from __future__ import annotations
 

@@ -31,9 +31,9 @@ def thin(cloud: PointCloud, size: float, keep: Keep = "mean") -> PointCloud:
     """One point for each voxel of edge `size` metres.
 
     keep "mean": position, colour (of sRGB bytes) and confidence are the means of the voxel's points, the source is that
-    of its first one; "nearest": the point nearest to that mean, as it is. Footprints, where known, become at least
+    of its first one; "nearest": the point nearest to that mean, as it is. Footprints, if known, become at least
     `size`. The order of the cloud stays: a voxel takes the place of its first point. Points that are not finite go.
-    Raises PointCloudError where `size` is not positive and finite.
+    Raises PointCloudError if `size` is not positive and finite.
 
     >>> points = np.array([[0.1, 0, 0], [0.3, 0, 0], [5, 0, 0]], np.float32)
     >>> thin(PointCloud(points, np.zeros((3, 3), np.uint8)), size=1.0).points
@@ -51,7 +51,7 @@ def merging(cloud: PointCloud, size: float, keep: Keep = "mean") -> Job[tuple[Po
     """
     _check(size, keep)
     if not size:
-        raise PointCloudError("Points cannot be thinned by voxels of 0 m.", advice="Give metres.")
+        raise PointCloudError("Points cannot be thinned by voxels of 0 m.", advice="Give meters.")
     sound = np.flatnonzero(np.isfinite(cloud.points).all(axis=1))
     finite = cloud if len(sound) == len(cloud) else cloud.selected(sound)
     yield Progress("Sorting voxels", 0, 3)
@@ -64,7 +64,7 @@ def merging(cloud: PointCloud, size: float, keep: Keep = "mean") -> Job[tuple[Po
 
 
 def thin_to(cloud: PointCloud, limit: int, keep: Keep = "mean") -> PointCloud:
-    """The cloud with at most `limit` points: itself where it is small enough, else thinned by the voxels that do it."""
+    """The cloud with at most `limit` points: itself if it is small enough, else thinned by the voxels that do it."""
     thinner = Thinner(limit, keep=keep)
     thinner.add(cloud)
     return thinner.cloud()
@@ -76,7 +76,7 @@ class Thinner:
     size: edge in metres of the voxels from the start; 0 leaves the points alone until `limit` is passed, then the
     voxels are as large as they must be. Their size at the end is `size`; `given` counts the points added.
     Memory: a few hundred bytes a point of `limit`, however many are added.
-    Raises PointCloudError where `limit` or `size` makes no sense.
+    Raises PointCloudError if `limit` or `size` makes no sense.
     """
 
     def __init__(self, limit: int, size: float = 0.0, keep: Keep = "mean") -> None:
@@ -140,7 +140,7 @@ class Thinner:
 
 def _check(size: float, keep: Keep) -> None:
     if not 0 <= size < np.inf or keep not in ("mean", "nearest"):
-        raise PointCloudError(f"Points cannot be thinned by voxels of {size} m ({keep}).", advice="Give metres.")
+        raise PointCloudError(f"Points cannot be thinned by voxels of {size} m ({keep}).", advice="Give meters.")
 
 
 def _first_size(points: np.ndarray, limit: int) -> float:

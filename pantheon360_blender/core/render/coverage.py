@@ -154,7 +154,7 @@ def path(
     """Put together what was seen along a path.
 
     frames: F frame numbers, ascending; numbers may be left out. poses: (F, 4, 4). clear: (F,) from way_clear.
-    fps: frames a second. reference: coverage of the best place; the path's own best counts where it is better.
+    fps: frames a second. reference: coverage of the best place; the path's own best counts if it is better.
     """
     numbers = np.asarray(frames, np.int64)
     covered, hole, nearest, foreground = (

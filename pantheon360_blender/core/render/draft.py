@@ -43,8 +43,8 @@ class DraftPainter:
     def paint(self, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
         """Paint the frame seen from `pose`, (4, 4) camera-to-world.
 
-        Returns (H, W, 3) uint8 sRGB: the frame's colours where it is covered, the captures and fill elsewhere.
-        Raises PoseError where the pose is not a finite rigid transform, RenderError where the frame's width is not this
+        Returns (H, W, 3) uint8 sRGB: the frame's colours if it is covered, the captures and fill elsewhere.
+        Raises PoseError if the pose is not a finite rigid transform, RenderError if the frame's width is not this
         painter's.
         """
         pose = check_pose(pose)

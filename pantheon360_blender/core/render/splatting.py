@@ -70,7 +70,7 @@ def splat(
         beyond that of the points themselves.
     width: pixels, even; the height is width / 2.
     near: metres.
-    Raises PointCloudError, PoseError, RenderError where a shape, type or number is impossible.
+    Raises PointCloudError, PoseError, RenderError if a shape, type or number is impossible.
     Source: docs/architecture.md, "Conventions": the geometry pass as a painter sees it.
 
     >>> points = np.array([[1, -1, -5], [0.4, -0.4, -2], [3, -1, 1]], np.float32)  # two ahead, one to the right
@@ -90,7 +90,7 @@ def splat(
 def resized(frame: GeometryFrame, width: int) -> GeometryFrame:
     """The frame as it is `width` pixels wide: each of its points falls into one pixel, and the nearest wins.
 
-    Raises RenderError where the width is odd or too small.
+    Raises RenderError if the width is odd or too small.
     """
     if frame.depth.shape[1] == width:
         return frame
@@ -358,7 +358,7 @@ def _checked_points(points: np.ndarray, colours: np.ndarray) -> tuple[np.ndarray
         raise PointCloudError(f"Points have shape {points.shape}; (N, 3) is wanted.")
     if colours.shape != points.shape or colours.dtype != np.uint8:
         raise PointCloudError(
-            f"Colours are {colours.dtype} {colours.shape} beside {len(points)} points; (N, 3) uint8 is wanted."
+            f"Colors are {colours.dtype} {colours.shape} beside {len(points)} points; (N, 3) uint8 is wanted."
         )
     if len(points) >= 1 << 31:
         raise PointCloudError(f"{len(points)} points are more than one frame can index (2^31).")

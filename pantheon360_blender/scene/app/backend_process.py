@@ -17,7 +17,7 @@ _shared: ChildProcess | None = None
 
 
 def shared(context: Any = None) -> ChildProcess:
-    """The running child with the Python of the preferences. Raises BackendError where it cannot be started."""
+    """The running child with the Python of the preferences. Raises BackendError if it cannot be started."""
     return _with_python(_chosen_python(context))
 
 
@@ -63,7 +63,7 @@ def _with_python(python: Path | None) -> ChildProcess:
 
 
 def _chosen_python(context: Any) -> Path | None:
-    """The Python that was chosen; None for Blender's own, and where there is no Blender."""
+    """The Python that was chosen; None for Blender's own, and if there is no Blender."""
     from . import preferences
 
     return preferences.backend_python(context)

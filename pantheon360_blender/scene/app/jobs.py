@@ -13,7 +13,8 @@ from bpy.app.handlers import persistent
 
 from ...core import progress
 from ...core.jobs import duration
-from ...core.progress import Eta, Progress
+from ...core.progress import Eta, Notices, Progress
+from . import access, preview_picture
 
 Result = TypeVar("Result")
 
@@ -49,10 +50,14 @@ class Session:
     """A job running in the interface: its timer and what the panel shows. `end` is the only way out."""
 
     def __init__(self, context: Any, job: progress.Job[Any], label: str, owner: type | None = None) -> None:
-        """owner: the operator's class; when it is unregistered the session ends."""
+        """owner: the operator's class; when it is unregistered the session ends.
+
+        notices: what the job has told so far besides its progress.
+        """
         self.label = label
         self.owner = owner
         self.cancelled_by = ""
+        self.notices = Notices()
         self._job = job
         self._eta = Eta()
         self._rested = time.monotonic()
@@ -70,19 +75,23 @@ class Session:
         """
         now = time.monotonic()
         deadline = now + min(max(TICK, now - self._rested), LONGEST_TICK)
+        self.notices.preview = ""
         while True:
             step = next(self._job)
+            self.notices.take(step)
             if step.waiting or time.monotonic() >= deadline:
                 self._show(step, running=True)
                 self._rested = time.monotonic()
                 return step
 
     def end(self, reason: str = "") -> None:
-        """Close the job, remove the timer and clear the panel; nothing where that is done already."""
+        """Close the job, remove the timer and clear the panel; nothing if that is done already."""
         if not self.active:
             return
         _running.remove(self)
         self.cancelled_by = reason
+        self.notices.preview = ""
+        preview_picture.clear()
         try:
             self._job.close()
         except Exception:
@@ -104,6 +113,9 @@ class Session:
         shown = getattr(self._manager, "pantheon360", None)
         if shown is not None:
             shown.running, shown.progress, shown.phase, shown.eta = running, step.fraction, step.phase, eta
+            shown.warnings = "\n".join(self.notices.warnings) if running else ""
+        if self.notices.preview:  # of this tick
+            preview_picture.show(self.notices.preview)
         self._workspace.status_text_set(_status(step, eta) if running else None)
         for window in self._manager.windows:
             for area in window.screen.areas:
@@ -115,6 +127,17 @@ def _redraw(area: bpy.types.Area, *, whole: bool) -> None:
     for region in area.regions:
         if whole or region.type == "UI":
             region.tag_redraw()
+
+
+def show_failure(window_manager: Any, label: str, text: str, repair: str | None = None) -> None:
+    """Keep in the panel why a job failed, with the operator that repairs it, until the next one starts."""
+    shown = access.of_window_manager(window_manager)
+    shown.failed, shown.error, shown.repair = label, text, repair or ""
+
+
+def clear_failure(window_manager: Any) -> None:
+    """Take the last failure out of the panel."""
+    show_failure(window_manager, "", "")
 
 
 NOTHING_CHANGED = "Nothing was changed."

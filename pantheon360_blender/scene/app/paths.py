@@ -11,7 +11,7 @@ from . import access, preferences
 
 
 def relative_path(path: Path) -> str:
-    """A path as Blender writes it, `//` standing for the .blend's folder; absolute where the file is unsaved."""
+    """A path as Blender writes it, `//` standing for the .blend's folder; absolute if the file is unsaved."""
     if not bpy.data.filepath:
         return str(path)
     try:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterable
 
 from ...core import plugins
+from ...core.errors import BackendError
 from ...core.jobs import reconstruct_settings
 from ...core.plugins import Plugin
 
 Item = tuple[str, str, str, int]
 """Of an enum property: identifier, name, description, and the number that a .blend stores."""
+
+log = logging.getLogger(__name__)
 
 _WITHOUT_MODEL = (
     Plugin(
@@ -23,15 +27,25 @@ _WITHOUT_MODEL = (
 
 
 @functools.cache
+def painter_plugins() -> dict[str, Plugin]:
+    """Every painter by its name in a job."""
+    return plugins.find(plugins.PAINTERS, _tell)
+
+
+@functools.cache
 def painters() -> list[Item]:
     """Every painter. In lower case, an identifier is the painter's name in a job."""
-    return _items(plugins.find(plugins.PAINTERS).values())
+    return _items(painter_plugins().values())
 
 
 @functools.cache
 def reconstructors() -> list[Item]:
     """Every way to dense points."""
-    return _items([*_WITHOUT_MODEL, *plugins.find(plugins.RECONSTRUCTORS).values()])
+    return _items([*_WITHOUT_MODEL, *plugins.find(plugins.RECONSTRUCTORS, _tell).values()])
+
+
+def _tell(error: BackendError) -> None:
+    log.warning("%s", error)
 
 
 def _items(found: Iterable[Plugin]) -> list[Item]:
@@ -40,4 +54,4 @@ def _items(found: Iterable[Plugin]) -> list[Item]:
 
 
 def _description(plugin: Plugin) -> str:
-    return f"{plugin.summary}. License of the weights: {plugin.license}" if plugin.license else plugin.summary
+    return f"{plugin.summary}; license of the weights: {plugin.license}" if plugin.license else plugin.summary

@@ -24,8 +24,8 @@ class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
     backend_python: StringProperty(  # type: ignore[valid-type]
         name="Backend Python",
         description=(
-            "Python that runs the backend; empty is Blender's own, which is enough for the draft painter. "
-            "Building a 3D cache needs one with numba, scipy and pycolmap"
+            "Python that runs the backend; empty is Blender's own, which is enough for the draft painter, while "
+            "building a 3D cache needs one with numba, scipy and pycolmap"
         ),
         default="",
         subtype="FILE_PATH",

@@ -41,7 +41,7 @@ _FIELDS: dict[str, tuple[str, int, type]] = {
 
 
 def chosen(scene: bpy.types.Scene, active: bpy.types.Object | None) -> bpy.types.Object | None:
-    """The cache that edits go to: the active object where it is one, else the scene's."""
+    """The cache that edits go to: the active object if it is one, else the scene's."""
     if active is not None and of_object(active).is_cache and active.type == "MESH":
         return active
     return cache_objects.find(scene)
@@ -50,7 +50,7 @@ def chosen(scene: bpy.types.Scene, active: bpy.types.Object | None) -> bpy.types
 def keep(obj: bpy.types.Object, which: np.ndarray) -> int:
     """Remove all points but those that `which`, (N,) bool, names; all attributes of the others stay.
 
-    Returns how many were removed. Raises CacheError where the cache cannot be changed, or nothing would be left.
+    Returns how many were removed. Raises CacheError if the cache cannot be changed, or nothing would be left.
     """
     cache_objects.refuse_unchangeable(obj)
     removed = len(which) - int(np.count_nonzero(which))
@@ -66,7 +66,7 @@ def keep(obj: bpy.types.Object, which: np.ndarray) -> int:
 
 
 def threshold(obj: bpy.types.Object, least: float) -> int:
-    """Remove points of less confidence, or of none that is a number. Raises CacheError where the cache has none."""
+    """Remove points of less confidence, or of none that is a number. Raises CacheError if the cache has none."""
     confidence = _attribute(obj, attributes.CONFIDENCE)
     if confidence is None:
         raise CacheError(f"The points of {obj.name} do not say how sure they are.", advice="Remove floaters instead.")
@@ -121,7 +121,7 @@ def _kept(name: str, finding: Job[np.ndarray], wanted: bool) -> Job[int]:
 
 
 def _still(name: str, count: int) -> bpy.types.Object:
-    """The cache by name, as a job began with it. Raises CacheError where the artist changed it meanwhile."""
+    """The cache by name, as a job began with it. Raises CacheError if the artist changed it meanwhile."""
     obj = bpy.data.objects.get(name)
     mesh: Any = None if obj is None else obj.data
     if obj is None or not isinstance(mesh, bpy.types.Mesh) or len(mesh.vertices) != count:
@@ -152,7 +152,7 @@ def bounds(box: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
 def mask(obj: bpy.types.Object, by: bpy.types.Object, depsgraph: bpy.types.Depsgraph, inside: bool = False) -> Job[int]:
     """Keep the points inside, or outside, a closed mesh as its modifiers leave it. Returns how many were removed.
 
-    Raises CacheError where the mesh is open: nothing is inside it.
+    Raises CacheError if the mesh is open: nothing is inside it.
     """
     triangles = meshes.world_triangles([by], depsgraph)
     if not containment.edges_are_shared(triangles):
@@ -167,7 +167,7 @@ def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool
     """Bring the colours of the cache's captures to agree where they overlap; see core.colour_match.
 
     voxel: metres; 0 is four times the points' spacing. What was done is kept with the points for `restore_colours`.
-    Raises CacheError where points do not say which capture they are from.
+    Raises CacheError if points do not say which capture they are from.
     """
     cache_objects.refuse_unchangeable(obj)
     source = _attribute(obj, attributes.SOURCE)
@@ -186,18 +186,18 @@ def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool
 
 def _matched(name: str, source: np.ndarray, matching: Job[ColourMatch]) -> Job[ColourMatch]:
     match = yield from matching
-    yield Progress("Storing colours")
+    yield Progress("Storing colors")
     gains = np.concatenate([match.gains, np.ones((1, 3))]).astype(np.float32)  # the last row: unknown, -1
     _multiply(_still(name, len(source)), gains[np.where(source < 0, -1, source)])
     return match
 
 
 def restore_colours(obj: bpy.types.Object) -> None:
-    """Take back what colour match did to the points. Raises CacheError where it did nothing."""
+    """Take back what colour match did to the points. Raises CacheError if it did nothing."""
     cache_objects.refuse_unchangeable(obj)
     gain = _gain(obj)
     if gain is None:
-        raise CacheError(f"The colours of {obj.name} were not matched.")
+        raise CacheError(f"The colors of {obj.name} were not matched.")
     _multiply(obj, 1.0 / gain)
     mesh: Any = obj.data
     mesh.attributes.remove(mesh.attributes[GAIN])
@@ -255,7 +255,7 @@ def _world_footprint(obj: bpy.types.Object) -> np.ndarray | None:
 
 
 def _attribute(obj: bpy.types.Object, name: str) -> np.ndarray | None:
-    """(N,) or (N, width) values of an attribute of points; None where there is none of a type known here."""
+    """(N,) or (N, width) values of an attribute of points; None if there is none of a type known here."""
     mesh: Any = obj.data
     attribute = mesh.attributes.get(name)
     if attribute is None or attribute.domain != "POINT" or attribute.data_type not in _FIELDS:

@@ -19,10 +19,10 @@ from . import attributes, cache_objects
 
 
 def merge(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
-    """Add a point cloud to the scene's cache; the object is made where there is none.
+    """Add a point cloud to the scene's cache; the object is made if there is none.
 
     cloud: world coordinates, sources by the captures' present order, by which those that are there are numbered, too.
-    Points that are not finite are left out. Raises CacheError where the cache is being edited, has shape keys, or is
+    Points that are not finite are left out. Raises CacheError if the cache is being edited, has shape keys, or is
     linked from another file.
     """
     obj = cache_objects.find(scene)
@@ -78,7 +78,7 @@ def _append(mesh: Any, cloud: PointCloud) -> None:
 
 
 def _light(mesh: Any) -> np.ndarray | None:
-    """(4 N,) float32 linear colours of a mesh's vertices; None where an artist took them away."""
+    """(4 N,) float32 linear colours of a mesh's vertices; None if an artist took them away."""
     attribute = mesh.attributes.get(attributes.COLOUR)
     if attribute is None or attribute.domain != "POINT" or attribute.data_type not in ("FLOAT_COLOR", "BYTE_COLOR"):
         return None

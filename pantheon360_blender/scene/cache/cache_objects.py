@@ -41,12 +41,12 @@ def find(scene: bpy.types.Scene) -> bpy.types.Object | None:
 
 
 def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
-    """Put a point cloud (world coordinates) into the scene's cache; the object is made where there is none.
+    """Put a point cloud (world coordinates) into the scene's cache; the object is made if there is none.
 
     Its sources count the scene's captures in their present order, which is noted on the object.
     The object, its transform, its parent and its modifiers stay; its vertices and their attributes are exchanged.
     Points that are not finite are left out with a warning in the log.
-    Raises CacheError where the cache is being edited, or is linked from another file.
+    Raises CacheError if the cache is being edited, or is linked from another file.
     """
     finite = cloud.finite()
     if len(finite.points) < len(cloud.points):
@@ -61,7 +61,7 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
 def fill(obj: bpy.types.Object, cloud: PointCloud) -> None:
     """Exchange a cache object's points for those of a cloud: finite, world coordinates.
 
-    Raises CacheError where the cache is being edited, or is linked from another file.
+    Raises CacheError if the cache is being edited, or is linked from another file.
     """
     refuse_unchangeable(obj)
     if obj.data.shape_keys:  # type: ignore[union-attr]
@@ -77,7 +77,7 @@ def to_local(obj: bpy.types.Object, cloud: PointCloud) -> PointCloud:
 
 
 def refuse_unchangeable(obj: bpy.types.Object) -> None:
-    """Raises CacheError where a cache's points cannot be exchanged now."""
+    """Raises CacheError if a cache's points cannot be exchanged now."""
     if obj.mode != "OBJECT":
         raise CacheError(f"{obj.name} is being edited.", advice="Leave its Edit Mode, then do it again.")
     if obj.data is None or obj.data.library is not None:
@@ -91,7 +91,7 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """All points of the visible caches, as modifiers, parents, animation and the artist's edits leave them.
 
     Visible means: for the depsgraph's viewport or render. Instances of a cache count as well.
-    Returns world coordinates, footprints in metres; empty where there is no cache.
+    Returns world coordinates, footprints in metres; empty if there is no cache.
     """
     parts: list[tuple[tuple[int, bytes], PointCloud, np.ndarray | None]] = []
     # Each component of a cache is an instance of its own: its mesh, its point cloud, what its nodes instanced.
@@ -134,7 +134,7 @@ def _radii(data: Any) -> np.ndarray:
 def _ordered(data: Any) -> tuple[PointCloud, np.ndarray | None]:
     """The finite points of a mesh or point cloud, local coordinates, and their places in the cache's own mesh.
 
-    The latter are None where our node group did not number them.
+    The latter are None if our node group did not number them.
     """
     cloud, order = read(data), optional_values(data, ORDER, point_count(data), np.int32)
     if order is None:

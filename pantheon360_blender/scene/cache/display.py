@@ -101,7 +101,7 @@ def _parted(group: Any, entry: Any) -> tuple[Any, Any, Any]:
     Where the cache has more points than are to be shown, each is shown by a chance drawn from its index. The chance is
     three deviations below the share wanted, so that not more are shown. Renders show all. What is held back stays in
     the geometry as bare vertices, for the geometry pass to read: as an instance, which modifiers after this one leave
-    alone as they do the points, and which Blender refuses to apply, where it would keep these vertices and drop the
+    alone as they do the points, and which Blender refuses to apply, if it would keep these vertices and drop the
     points. Viewports draw the vertices of a mesh that has no edges, so that it gets one, of no length, whose ends are
     numbered 0.
     """

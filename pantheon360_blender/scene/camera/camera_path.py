@@ -11,6 +11,7 @@ from typing import TypeVar
 import bpy
 import numpy as np
 
+from ...core import repairs
 from ...core.errors import RenderError
 from ...core.panorama import cameras
 from ...core.progress import Job, Progress
@@ -30,7 +31,7 @@ def pose(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
 
     Constraints, parents, drivers, actions and NLA are in it; scale and shear of parents are taken out.
     Returns (4, 4) float64, camera-to-world, camera looks along -Z with +Y up.
-    Raises RenderError where the scene has no camera.
+    Raises RenderError if the scene has no camera.
     """
     camera = _camera(scene_of(depsgraph))
     return cameras.without_scale(np.array(camera.evaluated_get(depsgraph).matrix_world, dtype=np.float64))
@@ -40,7 +41,7 @@ def poses(scene: bpy.types.Scene, frames: Sequence[float]) -> Job[np.ndarray]:
     """Read the scene's camera at each of these frames, fractions allowed; see `visit`.
 
     Cameras bound to timeline markers are honoured.
-    Returns (F, 4, 4) float64 poses as in `pose`. Raises RenderError where a frame has no camera.
+    Returns (F, 4, 4) float64 poses as in `pose`. Raises RenderError if a frame has no camera.
     """
     _camera(scene)
     found = yield from visit(scene, frames, pose, "Camera path")
@@ -48,7 +49,7 @@ def poses(scene: bpy.types.Scene, frames: Sequence[float]) -> Job[np.ndarray]:
 
 
 def stands_at(camera: np.ndarray, captures: Sequence[np.ndarray]) -> int | None:
-    """Which of the captures a camera stands at, the nearest one; None where it stands at none. All are (4, 4) poses."""
+    """Which of the captures a camera stands at, the nearest one; None if it stands at none. All are (4, 4) poses."""
     distances = [float(np.linalg.norm(capture[:3, 3] - camera[:3, 3])) for capture in captures]
     nearest = min(distances, default=math.inf)
     return distances.index(nearest) if nearest <= AT_A_CAPTURE else None
@@ -62,9 +63,9 @@ def visit(
 ) -> Job[list[Reading]]:
     """Evaluate the scene at each of these frames and call `read` with the depsgraph.
 
-    A job: between its steps, at its end and where it is cancelled the scene stands at its own current frame, so that
+    A job: between its steps, at its end and if it is cancelled the scene stands at its own current frame, so that
     an artist sees no flicker and edits made meanwhile are seen by the frames that follow.
-    Returns what `read` returned, one a frame. Raises RenderError where the scene disappears meanwhile.
+    Returns what `read` returned, one a frame. Raises RenderError if the scene disappears meanwhile.
     """
     name = scene.name
     found: list[Reading] = []
@@ -106,7 +107,7 @@ def frame_restored(scene: bpy.types.Scene) -> Iterator[None]:
 
 
 def frame_numbers(scene: bpy.types.Scene, step: int = 1) -> list[int]:
-    """The whole frames of the scene's range, every `step`-th. Raises RenderError where the range is empty."""
+    """The whole frames of the scene's range, every `step`-th. Raises RenderError if the range is empty."""
     frames = list(range(scene.frame_start, scene.frame_end + 1, max(step, 1)))
     if not frames:
         raise RenderError(
@@ -122,6 +123,6 @@ def _camera(scene: bpy.types.Scene) -> bpy.types.Object:
             f"Scene {scene.name} has no camera.",
             advice="Add one and animate it, or let Set Path Ends make one.",
             code="no-camera",
-            repair="pantheon360.set_path_ends",
+            repair=repairs.SET_PATH_ENDS,
         )
     return scene.camera

@@ -16,6 +16,7 @@ from ...core.render.coverage import Limits, PathCoverage, PathWarning, View
 from ..app import access
 from ..cache import cache_objects
 from ..captures import capture_objects, images
+from ..sources import projection
 from . import camera_path
 
 KEY = "pantheon360_coverage"
@@ -82,7 +83,7 @@ def store(scene: bpy.types.Scene, checked: Checked) -> None:
 
 
 def stored(scene: bpy.types.Scene) -> Checked | None:
-    """The last check of a scene; None where there is none that this version understands."""
+    """The last check of a scene; None if there is none that this version understands."""
     kept: Any = scene.get(KEY)
     try:
         if kept is None or kept["version"] != _VERSION:
@@ -158,6 +159,8 @@ def _points(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
     points = cache_objects.evaluated_points(depsgraph).points
     if not len(points):
         raise CacheError(
-            "No points of a 3D cache are visible.", advice="Build or project one, or show it in the viewport."
+            "No points of a 3D cache are visible.",
+            advice="Build or project one, or show it in the viewport.",
+            repair=projection.cache_repair(access.scene_of(depsgraph)),
         )
     return points

@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 from mathutils import Euler, Matrix, Quaternion, Vector
 
+from ...core import repairs
 from ...core.errors import CaptureError, RenderError
 from ..app import access
 from ..captures import capture_objects
@@ -27,8 +28,8 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int
     camera's own rotation mode. Without it the camera's rotation, keyframed or not, is left as it is. Parents of the
     camera are honoured. A scene without a camera gets one, level, looking along the way.
     warn: told where the keyframes have no effect, for constraints or drivers hold the camera elsewhere.
-    Returns the frames that got keyframes. Raises CaptureError where the scene has no capture to go to, RenderError
-    where the camera is linked from another file.
+    Returns the frames that got keyframes. Raises CaptureError if the scene has no capture to go to, RenderError
+    if the camera is linked from another file.
     """
     ends = _ends(scene)
     _refuse_linked(scene.camera)
@@ -60,7 +61,7 @@ def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
         raise CaptureError(
             f"Scene {scene.name} has no captures.",
             advice="Import 360° photographs first.",
-            repair="pantheon360.import_captures",
+            repair=repairs.IMPORT_CAPTURES,
         )
     if settings.start_capture is None and settings.end_capture is None:
         settings.start_capture, settings.end_capture = there[0], there[-1]

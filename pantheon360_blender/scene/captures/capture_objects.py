@@ -27,7 +27,7 @@ from .capture_files import Photograph, Warn
 COLLECTION = "Captures"
 
 SPACING = 2.0
-"""Metres between captures that do not say where they were taken."""
+"""Metres between captures that do not say if they were taken."""
 
 STEEPEST = 0.2
 """Slope between two captures above which GPS altitudes are taken for noise; half a metre is always believed."""
@@ -45,7 +45,7 @@ def pose(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None) ->
     """Pose of a capture: its world transform without scale, then its levelling.
 
     depsgraph: where to evaluate parents, constraints and animation; None takes the object's matrix as it stands.
-    Returns (4, 4) float64, camera-to-world. Raises PoseError where the transform is flattened or not finite.
+    Returns (4, 4) float64, camera-to-world. Raises PoseError if the transform is flattened or not finite.
     """
     evaluated = obj.evaluated_get(depsgraph) if depsgraph else obj
     levelling = of_object(evaluated)
@@ -58,7 +58,7 @@ def load(obj: bpy.types.Object, width: int | None = None, depsgraph: bpy.types.D
     """Read a capture's pixels.
 
     width: of the image wanted; None is the photograph's own. What the mask paints white and the nadir share are not
-    valid. Raises CaptureError where the image is missing, damaged or not a full panorama.
+    valid. Raises CaptureError if the image is missing, damaged or not a full panorama.
     """
     image = of_object(obj).image
     if image is None:
@@ -118,7 +118,7 @@ def update_preview(obj: bpy.types.Object) -> None:
 
 
 def collection_of(scene: bpy.types.Scene, name: str) -> bpy.types.Collection:
-    """The scene's own collection of that name, made where it is missing."""
+    """The scene's own collection of that name, made if it is missing."""
     for collection in scene.collection.children:
         if collection.name == name or collection.name.rpartition(".")[0] == name:
             return collection
@@ -136,7 +136,7 @@ def import_files(
     padded to the full sphere and masked. GPS positions become metres from the first capture that has one; altitudes
     count where all have one and they are plausible, else captures stand at the scene's eye height.
     warn: told of each file that was left out and each guess that was made.
-    Returns the new objects, in the order of the files. Raises CaptureError where no file could be imported.
+    Returns the new objects, in the order of the files. Raises CaptureError if no file could be imported.
     """
     name = scene.name
     files = [Path(bpy.path.abspath(str(path))).absolute() for path in paths]
@@ -231,7 +231,7 @@ def _altitudes_plausible(
 
 
 def _valid(obj: bpy.types.Object, width: int) -> np.ndarray | None:
-    """(width / 2, width) bool, False where the mask is white and in the nadir share; None where all is valid."""
+    """(width / 2, width) bool, False where the mask is white and in the nadir share; None if all is valid."""
     settings = of_object(obj)
     height = width // 2
     valid = np.ones((height, width), np.bool_)

@@ -19,7 +19,7 @@ def scene_linear(colour: np.ndarray) -> np.ndarray:
 
 
 def _rec709_to_working_space() -> np.ndarray | None:
-    """(3, 3) float32 to multiply linear Rec. 709 rows with, or None where the working space is just that."""
+    """(3, 3) float32 to multiply linear Rec. 709 rows with, or None if the working space is just that."""
     from mathutils import Color
 
     rows = [Color(primary).from_rec709_linear_to_scene_linear() for primary in np.eye(3).tolist()]

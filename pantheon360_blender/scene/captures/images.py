@@ -28,7 +28,7 @@ def pixels(image: bpy.types.Image, width: int | None = None) -> np.ndarray:
     width: width wanted; the height is then width / 2 and the resize antialiased and seamless. None keeps the size.
     Returns (H, W, 3) uint8 sRGB, row 0 = top. Bytes of 8-bit files come back unchanged. Scene light (EXR, HDR) is
     exposed so that its median luminance is middle grey and clipped at white; 16-bit files are only rounded.
-    Raises CaptureError where Blender cannot read the image.
+    Raises CaptureError if Blender cannot read the image.
     """
     size = checked_size(image)
     if width is not None and size[0] * size[1] > LARGEST_READ and size[0] >= 4 * width:
@@ -38,7 +38,7 @@ def pixels(image: bpy.types.Image, width: int | None = None) -> np.ndarray:
 
 
 def checked_size(image: bpy.types.Image) -> tuple[int, int]:
-    """Width and height in pixels; loads the image. Raises CaptureError where Blender cannot read it."""
+    """Width and height in pixels; loads the image. Raises CaptureError if Blender cannot read it."""
     width, height = image.size
     if width == 0 or height == 0:
         path = bpy.path.abspath(image.filepath, library=image.library)
@@ -69,7 +69,7 @@ def coverage(image: bpy.types.Image, width: int) -> np.ndarray:
     """How white a mask image is.
 
     Returns (width / 2, width) float32 in 0..1, row 0 = top: the mean of the channels, whatever the mask's own size.
-    Raises CaptureError where Blender cannot read the image.
+    Raises CaptureError if Blender cannot read the image.
     """
     checked_size(image)
     values = _floats(image)[..., :3].mean(axis=2)

@@ -1,6 +1,6 @@
 """Up axis, ground and scale of a place: one similarity moves its captures, its 3D cache and its proxy together.
 
-The camera and everything else of the artist's stay where they are.
+The camera and everything else of the artist's stay if they are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ...core import repairs
 from ...core.errors import PoseError
 from ...core.panorama import cameras
 from ..app import access
@@ -31,7 +32,11 @@ def level(scene: bpy.types.Scene) -> float:
     depsgraph = access.evaluated(scene)
     poses = [capture_objects.pose(obj, depsgraph) for obj in capture_objects.in_scene(scene)]
     if not poses:
-        raise PoseError("The scene has no capture to be levelled by.", advice="Import 360° photographs first.")
+        raise PoseError(
+            "The scene has no capture to be leveled by.",
+            advice="Import 360° photographs first.",
+            repair=repairs.IMPORT_CAPTURES,
+        )
     up = np.mean([pose[:3, 1] for pose in poses], axis=0)
     if np.linalg.norm(up) < 0.1:
         raise PoseError("The captures do not agree which way is up.", advice="Level them one by one first.")
@@ -41,7 +46,7 @@ def level(scene: bpy.types.Scene) -> float:
 def scale(scene: bpy.types.Scene, first: np.ndarray, second: np.ndarray, distance: float) -> float:
     """Scale the place about `first` so that two points, (3,) metres, world, come to be `distance` metres apart.
 
-    Returns the factor. Raises PoseError where the points coincide, or the distance is none.
+    Returns the factor. Raises PoseError if the points coincide, or the distance is none.
     """
     apart = float(np.linalg.norm(np.asarray(second, np.float64) - first))
     if not apart > 1e-9 or not 0 < distance < np.inf:
@@ -58,7 +63,7 @@ def floor(scene: bpy.types.Scene, points: np.ndarray) -> float:
     """Turn and lift the place so that the plane through points, (N, 3) metres, world, becomes z = 0.
 
     Points off the plane that most of them lie on, such as a kerb's, lose their say. The captures, or else the scene's
-    upper half, are above it. Returns the angle turned by, radians. Raises PoseError where the points tell no plane.
+    upper half, are above it. Returns the angle turned by, radians. Raises PoseError if the points tell no plane.
     """
     middle, normal = plane(points)
     depsgraph = access.evaluated(scene)
@@ -75,7 +80,7 @@ def floor(scene: bpy.types.Scene, points: np.ndarray) -> float:
 def plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fit a plane to (N, 3) points: a point on it and its unit normal, (3,) float64.
 
-    Least squares, reweighted by the residual so that outliers lose their say. Raises PoseError where fewer than three
+    Least squares, reweighted by the residual so that outliers lose their say. Raises PoseError if fewer than three
     are given, or all lie on a line.
     """
     points = np.asarray(points, np.float64)
@@ -118,7 +123,7 @@ def move(scene: bpy.types.Scene, matrix: np.ndarray) -> list[bpy.types.Object]:
 
 
 def held(scene: bpy.types.Scene) -> list[str]:
-    """Names of the place's objects that keyframes, drivers or constraints hold where they are."""
+    """Names of the place's objects that keyframes, drivers or constraints hold if they are."""
     return [obj.name for obj in scene.objects if _belongs(obj) and _is_held(obj)]
 
 

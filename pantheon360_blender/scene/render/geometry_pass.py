@@ -8,6 +8,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ...core import repairs
 from ...core.errors import CacheError, CaptureError
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
@@ -15,6 +16,7 @@ from ...core.render import splatting
 from ..app import access
 from ..cache import cache_objects
 from ..captures import capture_objects
+from ..sources import projection
 
 CAPTURE_WIDTH = 2048
 """Captures wider than this gain the draft nothing: they are reduced to it when loaded."""
@@ -26,13 +28,14 @@ def even_width(width: int) -> int:
 
 
 def points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
-    """The scene's cache points, world coordinates. Raises CacheError where there are none."""
+    """The scene's cache points, world coordinates. Raises CacheError if there are none."""
     cloud = cache_objects.evaluated_points(depsgraph)
     if not len(cloud.points):
+        scene = access.scene_of(depsgraph)
         raise CacheError(
-            f"The 3D cache of scene {access.scene_of(depsgraph).name} has no visible points.",
-            advice="Project the captures onto geometry, or make the cache object visible.",
-            repair="pantheon360.project_captures",
+            f"The 3D cache of scene {scene.name} has no visible points.",
+            advice="Make the cache object visible, or build or project one.",
+            repair=projection.cache_repair(scene),
         )
     return cloud
 
@@ -46,7 +49,7 @@ def footprint_frame(cloud: PointCloud, pose: np.ndarray, width: int, near: float
 def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) -> list[Capture]:
     """The scene's captures at their evaluated poses; pixels come from memory while image and mask are unchanged.
 
-    Raises CaptureError where the scene has none or an image is missing or damaged.
+    Raises CaptureError if the scene has none or an image is missing or damaged.
     """
     scene = access.scene_of(depsgraph)
     objects = capture_objects.in_scene(scene)
@@ -54,7 +57,7 @@ def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) 
         raise CaptureError(
             f"Scene {scene.name} has no captures.",
             advice="Import 360° photographs first.",
-            repair="pantheon360.import_captures",
+            repair=repairs.IMPORT_CAPTURES,
         )
     return _CAPTURES.of(objects, depsgraph, width)
 
@@ -91,7 +94,7 @@ def _no_wider(obj: bpy.types.Object, width: int) -> int | None:
 
 
 def _capture_key(obj: bpy.types.Object, width: int) -> tuple | None:
-    """All that decides a capture's pixels; None where an image is being painted on and so cannot be told apart."""
+    """All that decides a capture's pixels; None if an image is being painted on and so cannot be told apart."""
     settings = access.of_object(obj)
     key: tuple = (obj.name, width, float(settings.nadir))
     for image in (settings.image, settings.mask):

@@ -1,7 +1,7 @@
 """The geometry pass as a render engine: F12, Ctrl F12, `blender -b FILE -a` and farms render what the camera will see.
 
 Passes: Combined (the draft: footprint splats over the captures at infinity, holes filled), Geometry (what the model
-sees: one pixel a point, alpha where one is), Depth (Euclidean range in metres, infinity where nothing is) and
+sees: one pixel a point, alpha if one is), Depth (Euclidean range in metres, infinity where nothing is) and
 Coverage (1 where a point is).
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ...core import repairs
 from ...core.errors import PantheonError, RenderError
 from ...core.panorama.capture import Capture
 from ...core.render import splatting
@@ -107,7 +108,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
 
 
 def panorama_width(scene: bpy.types.Scene) -> int:
-    """Width of what the scene renders, in pixels. Raises RenderError where they are not 2:1."""
+    """Width of what the scene renders, in pixels. Raises RenderError if they are not 2:1."""
     render = scene.render
     share = render.resolution_percentage / 100
     width, height = int(render.resolution_x * share), int(render.resolution_y * share)
@@ -116,6 +117,7 @@ def panorama_width(scene: bpy.types.Scene) -> int:
             f"The resolution is {width} x {height}; a panorama is twice as wide as high.",
             advice=f"Set it to {2 * max(height, 1)} x {max(height, 1)} in the Output properties.",
             code="not-2-to-1",
+            repair=repairs.SET_UP_RENDERING,
         )
     return width
 

@@ -96,7 +96,7 @@ def to_json(group: Any, changes: Mapping[str, Any] | None = None) -> dict[str, A
 
 
 def model_of(group: Any) -> str:
-    """The model as a job names it; empty where none is named."""
+    """The model as a job names it; empty if none is named."""
     return str(_independent("model", _value(group, "model")))
 
 

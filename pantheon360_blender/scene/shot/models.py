@@ -5,42 +5,24 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ...core.jobs import json_values, model_places
-from ...core.jobs.model_places import CARD
+from ...core.errors import ModelError
+from ...core.jobs import model_card, model_places
+from ...core.jobs.model_card import ModelCard
 
 HOW_TO_ADD = "python -m backend models add"
 
-_LARGEST_CARD = 1 << 20
-
 
 @dataclass(frozen=True)
-class Card:
-    """What a model says of itself.
-
-    label: its name, with what is to be said of untrained ones. width: of the panoramas it paints, pixels.
-    frames: length of a clip. capability: a sentence on what it was trained for; licence: of its weights.
-    """
-
-    label: str
-    width: int
-    frames: int
-    trained: bool
-    capability: str
-    licence: str
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model's folder. name: in the store, or the folder's; card: None where it has none that can be read."""
+class StoredModel:
+    """A model's folder. name: in the store, or the folder's. card: None if it has none that can be read."""
 
     name: str
     path: Path
-    card: Card | None
+    card: ModelCard | None
 
 
-def stored() -> list[Model]:
+def stored() -> list[StoredModel]:
     """Every model of the store, by name; those that cannot be used, too: the backend says why."""
     try:
         folders = [path for path in model_places.root().iterdir() if path.is_dir() and not path.name.startswith(".")]
@@ -49,8 +31,8 @@ def stored() -> list[Model]:
     return [_model(path) for path in sorted(folders, key=lambda path: path.name.lower())]
 
 
-def find(text: str) -> Model | None:
-    """The model of this name in the store, else the one in this folder; None where there is neither.
+def find(text: str) -> StoredModel | None:
+    """The model of this name in the store, else the one in this folder; None if there is neither.
 
     text: as `resolved` returns it.
     """
@@ -81,34 +63,22 @@ def _folder(text: str) -> Path | None:
         return None
 
 
-def _model(path: Path) -> Model:
-    return Model(path.name, path, _card(path / CARD))
+def _model(folder: Path) -> StoredModel:
+    return StoredModel(folder.name, folder, _card(folder))
 
 
-def _card(path: Path) -> Card | None:
+def _card(folder: Path) -> ModelCard | None:
     try:
-        status = path.stat()
+        status = (folder / model_card.FILE).stat()
     except OSError:
         return None
-    return _read(path, status.st_mtime_ns, status.st_size)
+    return _read(folder, status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=64)
-def _read(path: Path, _changed: int, _size: int) -> Card | None:
-    """Panels ask at every redraw: a card is read again only where its file has changed."""
-    return _checked(json_values.read(path, _LARGEST_CARD))
-
-
-def _checked(value: Any) -> Card | None:
-    """A card of a JSON value; None where it lacks what is shown. The backend checks all of it."""
-    if not isinstance(value, dict):
+def _read(folder: Path, _changed: int, _size: int) -> ModelCard | None:
+    """Panels ask at every redraw: a card is read again only if its file has changed."""
+    try:
+        return model_card.read(folder)
+    except ModelError:
         return None
-    name, capability, licence = texts = [value.get(key, "") for key in ("name", "capability", "licence")]
-    width, frames = sizes = [value.get(key, 0) for key in ("width", "frames")]
-    trained = value.get("trained", True)
-    if not all(isinstance(text, str) and json_values.is_unicode(text) for text in texts) or not name:
-        return None
-    if not all(json_values.is_integer(size) and size > 0 for size in sizes) or not isinstance(trained, bool):
-        return None
-    label = name if trained else f"{name} (untrained)"
-    return Card(label, width, frames, trained, capability, licence or "unknown")

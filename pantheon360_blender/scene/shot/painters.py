@@ -7,44 +7,48 @@ from typing import Any
 
 import bpy
 
+from ...core import repairs
 from ...core.errors import JobError
 from ...core.jobs import model_places, paint_settings
-from ..app import preferences
+from ..app import plugin_items, preferences
+from ..app.disabled_reason import DisabledReason
 from . import diffusion_settings, models
 
-DIFFUSION = "diffusion"
+DIFFUSION = paint_settings.SETTINGS_KEY
 """The diffusion painter's name in a job, and of its settings there."""
 
 
-def unset(scene: bpy.types.Scene) -> str:
-    """What the scene's painter must be told before a shot can be prepared for it; empty where nothing is missing."""
-    if _chosen(scene) == DIFFUSION and not diffusion_settings.model_of(_settings(scene)):
-        return "Name the diffusion painter's model first"
-    return ""
+def disabled_reason(scene: bpy.types.Scene, *, preparing: bool = False) -> DisabledReason | None:
+    """Why the scene's painter cannot paint on this computer; None if it can. Cheap enough for a button.
 
-
-def refusal(scene: bpy.types.Scene) -> str:
-    """Why the scene's painter cannot paint on this computer; empty where it may. Cheap enough for a button."""
+    preparing: only what keeps a shot from being prepared for it: another computer may paint it.
+    """
     if _chosen(scene) != DIFFUSION:
-        return ""
-    if reason := unset(scene):
-        return reason
-    if preferences.backend_python() is None:
-        return "Choose a Backend Python that has torch in the add-on's preferences first"
+        return None
     model = diffusion_settings.model_of(_settings(scene))
+    if not model:
+        return DisabledReason("Name the diffusion painter's model first")
+    if preparing:
+        return None
+    if preferences.backend_python() is None:
+        text = "Choose a Backend Python that has torch in the add-on's preferences first"
+        return DisabledReason(text, repairs.OPEN_PREFERENCES)
     if models.find(model) is None and not model_places.is_hub_id(model):
-        return f"There is no model {model}; add it with: {models.HOW_TO_ADD}"
-    return ""
+        return DisabledReason(f"There is no model {model}; add it with: {models.HOW_TO_ADD}")
+    return None
 
 
 def settings(scene: bpy.types.Scene, painter: str, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A painter's part of a job's settings: {"diffusion": {...}}, or {} of one without settings.
 
     painter: its name in a job. changes: settings that go before the scene's; None leaves one to the model.
-    Raises JobError where the painter has no such settings, or no model is named.
+    Raises JobError if there is no such painter, it has no such settings, or no model is named.
     """
     changes = changes or {}
-    if painter != DIFFUSION:
+    known = plugin_items.painter_plugins()
+    if painter not in known:
+        raise JobError(f"There is no painter {painter!r}.", advice=f"Choose one of: {', '.join(known)}.")
+    if known[painter].settings != DIFFUSION:
         if changes:
             raise JobError(
                 f"{', '.join(changes)}: these are settings of the diffusion painter, and the painter is {painter}.",

@@ -12,11 +12,11 @@ import bpy
 import numpy as np
 
 from ...core.errors import JobError, PantheonError
-from ...core.jobs.job_folder import Anchor, JobFolder
-from ...core.jobs.job_folder import Job as JobDescription
+from ...core.jobs.job import Anchor, PaintJob
+from ...core.jobs.job_folder import JobFolder, PaintFolder
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Notices, Progress, observed
 from ...core.render import splatting
 from ..app import access, backend_process, paths, preferences, software
 from ..app.paths import _absolute, jobs_root, shot_name
@@ -46,12 +46,12 @@ def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
 def resume(scene: bpy.types.Scene) -> Job[Any]:
     """Go on with the scene's unfinished job where it stopped. Returns the strip.
 
-    Raises JobError where there is none or its folder is gone or damaged.
+    Raises JobError if there is none or its folder is gone or damaged.
     """
     path = unfinished(scene)
     if path is None:
         raise JobError(f"Scene {scene.name} has no unfinished job.", advice="Generate it from the start.")
-    return (yield from finish(scene, JobFolder.open(path)))
+    return (yield from finish(scene, PaintFolder.open(path)))
 
 
 def unfinished(scene: bpy.types.Scene) -> Path | None:
@@ -60,20 +60,20 @@ def unfinished(scene: bpy.types.Scene) -> Path | None:
     return _absolute(path) if isinstance(path, str) and path else None
 
 
-def remember(scene: bpy.types.Scene, folder: JobFolder) -> None:
+def remember(scene: bpy.types.Scene, folder: PaintFolder) -> None:
     """Note a prepared job on its scene, so that `resume` finds it, in a saved file too."""
     scene[UNFINISHED] = paths.relative_path(folder.path)
 
 
-def finish(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None, *, resume: str = RESUME) -> Job[Any]:
+def finish(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = None, *, resume: str = RESUME) -> Job[Any]:
     """Paint what is missing of a prepared job and deliver it as a strip; source: as `strips.deliver`'s.
 
     resume: as `paint`'s. Returns the strip.
     """
-    name = scene.name
-    yield from paint(folder, resume=resume)
+    name, notices = scene.name, Notices()
+    yield from observed(paint(folder, resume=resume), notices)
     with _frames_kept(folder, resume):
-        strip = yield from strips.deliver(access.scene_named(name), folder, source)
+        strip = yield from strips.deliver(access.scene_named(name), folder, source, notices.warnings)
     scene = access.scene_named(name)
     if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
         del scene[UNFINISHED]
@@ -104,7 +104,7 @@ def prepare(
     painter: str | None = None,
     seed: str | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Job[JobFolder]:
+) -> Job[PaintFolder]:
     """Write a job folder: camera path, captures, geometry and footprint frames, anchors, settings, versions, hashes.
 
     frames: Blender's frame numbers; None takes the scene's range and the shot's frame step.
@@ -113,7 +113,7 @@ def prepare(
     The cache is read anew for each frame only where it differs between them. A folder that is not completed, for
     it failed or was cancelled, is removed again.
     Returns the sealed folder. Raises RenderError without camera or with an empty range, CaptureError without
-    captures, CacheError without points, JobError where the painter's settings are not usable, FileError where the
+    captures, CacheError without points, JobError if the painter's settings are not usable, FileError if the
     folder cannot be written.
     """
     name = scene.name
@@ -126,7 +126,7 @@ def prepare(
     yield Progress("Reading captures")
     loaded = geometry_pass.loaded_captures(access.evaluated(scene))
     poses, cloud = yield from _survey(access.scene_named(name), numbers)
-    folder = JobFolder.new(root or jobs_root(scene), shot_name(access.scene_named(name)))
+    folder = PaintFolder.new(root or jobs_root(scene), shot_name(access.scene_named(name)))
     try:
         entries = []
         for index, capture in enumerate(loaded):
@@ -136,7 +136,7 @@ def prepare(
         yield Progress("Sealing the job folder")
         scene = access.scene_named(name)
         folder.seal(
-            JobDescription(
+            PaintJob(
                 name=folder.name,
                 width=width,
                 fps=scene.render.fps / scene.render.fps_base,
@@ -191,7 +191,7 @@ class _Survey:
 
 
 def _survey(scene: bpy.types.Scene, frames: Sequence[int]) -> Job[tuple[np.ndarray, PointCloud | None]]:
-    """(F, 4, 4) poses of the path, and the cache's points where they are the same at every frame, else None."""
+    """(F, 4, 4) poses of the path, and the cache's points if they are the same at every frame, else None."""
     survey = _Survey()
     handlers: Any = bpy.app.handlers.frame_change_post
     handlers.append(survey.frame_changed)
@@ -219,7 +219,7 @@ def _same_points(one: PointCloud, other: PointCloud) -> bool:
 
 def _write_geometry(
     name: str,
-    folder: JobFolder,
+    folder: PaintFolder,
     frames: Sequence[int],
     poses: np.ndarray,
     cloud: PointCloud | None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import numpy as np
 
 from ...core.errors import RenderError
 from ...core.jobs import painting_summary
-from ...core.jobs.job_folder import Job as JobDescription
-from ...core.jobs.job_folder import JobFolder
+from ...core.jobs.job import PaintJob
+from ...core.jobs.job_folder import PaintFolder
+from ...core.jobs.painting_record import PaintingEntries
 from ...core.progress import Job, Progress
 from ..app import access, versions
 from ..app.paths import relative_path
@@ -30,14 +32,17 @@ CHANNELS = 128
 VIDEO_NAME = "video.mp4"
 
 
-def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None) -> Job[Any]:
+def deliver(
+    scene: bpy.types.Scene, folder: PaintFolder, source: str | None = None, warnings: Sequence[str] = ()
+) -> Job[Any]:
     """Put a finished job's frames into the results scene as a strip that covers the frames they were made for.
 
     source: "FRAMES" for the lossless PNG frames, "VIDEO" for one MP4 tagged as 360° made from them; None takes the
-    scene's setting. With a frame step each image stays for the frames up to the next one, so that the strip runs
-    in time with the scene. It goes on the lowest channel that is free there: nothing is overwritten.
+    scene's setting. warnings: what the painter warned of, besides what its record tells. With a frame step each image
+    stays for the frames up to the next one, so that the strip runs in time with the scene. It goes on the lowest
+    channel that is free there: nothing is overwritten.
     Returns the strip, which carries its whole provenance as custom properties (see `provenance`).
-    Raises JobError where frames are missing, RenderError where the encoder fails or no channel is free.
+    Raises JobError if frames are missing, RenderError if the encoder fails or no channel is free.
     """
     job = folder.job
     name = scene.name
@@ -57,7 +62,7 @@ def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None
         frames = [folder.frame_file(frame) for frame in job.frames]
         strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     _make_relative(strip)
-    for key, value in provenance(folder).items():
+    for key, value in provenance(folder, warnings).items():
         strip[key] = value
     _show_range(results, start, end)
     versions.show_in_sequencer(bpy.context, results)
@@ -65,8 +70,8 @@ def deliver(scene: bpy.types.Scene, folder: JobFolder, source: str | None = None
     return strip
 
 
-def results_scene(scene: bpy.types.Scene, job: JobDescription) -> bpy.types.Scene:
-    """The scene that holds results at this size and rate, made where there is none yet.
+def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:
+    """The scene that holds results at this size and rate, made if there is none yet.
 
     A results scene whose resolution or rate differs is left alone and another one made: changing it would falsify
     the strips that it has.
@@ -88,7 +93,7 @@ def results_scene(scene: bpy.types.Scene, job: JobDescription) -> bpy.types.Scen
 
 
 def free_channel(scene: bpy.types.Scene, start: int, end: int) -> int:
-    """The lowest channel without a strip in frames `start` to `end` - 1. Raises RenderError where all are taken."""
+    """The lowest channel without a strip in frames `start` to `end` - 1. Raises RenderError if all are taken."""
     editor = scene.sequence_editor
     taken = set()
     for strip in editor.strips if editor else ():
@@ -104,10 +109,11 @@ def free_channel(scene: bpy.types.Scene, start: int, end: int) -> int:
     )
 
 
-def provenance(folder: JobFolder) -> dict[str, Any]:
+def provenance(folder: PaintFolder, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """What made a strip, as custom properties: JSON for programs, a few plain values for people.
 
-    The job's folder is relative to the .blend where both lie on one drive, so that they can be moved together.
+    Warnings, those given and those of the painter's record, stand a line each. The job's folder is relative to the
+    .blend where both lie on one drive, so that they can be moved together.
     """
     job = folder.job
     record = painting_summary.read(folder)
@@ -117,13 +123,14 @@ def provenance(folder: JobFolder) -> dict[str, Any]:
         "pantheon360_painter": f"{job.painter}: {painting_summary.label(record)}" if record else job.painter,
         "pantheon360_licence": painting_summary.licence(record) if record else "",
         "pantheon360_seed": job.seed,
+        "pantheon360_warnings": "\n".join(painting_summary.warnings(record, warnings)),
         "spherical": "equirectangular",
     }
     return {key: value for key, value in values.items() if value}
 
 
-def _history(folder: JobFolder, record: dict[str, Any] | None) -> dict[str, Any]:
-    """record: what painted it, where that was written (painting.read)."""
+def _history(folder: PaintFolder, record: PaintingEntries | None) -> dict[str, Any]:
+    """record: what painted it, if that was written."""
     job = folder.job
     return {
         "id": job.id,
@@ -153,7 +160,7 @@ def cameras_hash(cameras: Any) -> str:
     return hashlib.sha256(np.ascontiguousarray(cameras, dtype="<f8").tobytes()).hexdigest()
 
 
-def _show_movie(results: bpy.types.Scene, path: Path, job: JobDescription, channel: int, start: int) -> Any:
+def _show_movie(results: bpy.types.Scene, path: Path, job: PaintJob, channel: int, start: int) -> Any:
     editor: Any = results.sequence_editor or results.sequence_editor_create()
     strip = editor.strips.new_movie(
         name=job.name, filepath=str(path), channel=channel, frame_start=start, fit_method="ORIGINAL"

@@ -13,8 +13,8 @@ import numpy as np
 from ...core import files
 from ...core.errors import JobError, MetadataError, RenderError
 from ...core.formats import spherical_video
-from ...core.jobs.job_folder import Job as JobDescription
-from ...core.jobs.job_folder import JobFolder
+from ...core.jobs.job import PaintJob
+from ...core.jobs.job_folder import PaintFolder
 from ...core.progress import Job, Progress
 from ..app import versions
 
@@ -29,13 +29,13 @@ FULL_SCALE = 256 / 257
 """FFmpeg takes 16-bit RGB, in which Blender hands 10-bit video over, for 8.8 bits, so that white, 65535, is 255.996."""
 
 
-def encode(folder: JobFolder, target: Path, *, quality: str = "VISUALLY_LOSSLESS") -> Job[Path]:
+def encode(folder: PaintFolder, target: Path, *, quality: str = "VISUALLY_LOSSLESS") -> Job[Path]:
     """Encode a job's frames as H.264 in an MP4 and tag it as monoscopic 360° (V1 and V2).
 
     With a frame step each image is repeated, so that the video runs in time with the scene.
     quality: a key of QUALITY.
     The file appears complete or not at all. The temporary scene is removed whichever way this ends.
-    Returns `target`. Raises JobError where frames are missing, RenderError where the encoder fails, FileError where
+    Returns `target`. Raises JobError if frames are missing, RenderError if the encoder fails, FileError if
     the target cannot be written.
     """
     job = folder.job
@@ -60,8 +60,8 @@ def encode(folder: JobFolder, target: Path, *, quality: str = "VISUALLY_LOSSLESS
     return target
 
 
-def require_all_frames(folder: JobFolder) -> None:
-    """Raise JobError where a frame of the job is missing or damaged."""
+def require_all_frames(folder: PaintFolder) -> None:
+    """Raise JobError if a frame of the job is missing or damaged."""
     finished = set(folder.finished_frames())
     missing = [frame for frame in folder.job.frames if frame not in finished]
     if missing:
@@ -75,7 +75,7 @@ def require_all_frames(folder: JobFolder) -> None:
 def frame_holds(frames: Sequence[int]) -> list[int]:
     """How many frames each image of a job stays for: until the next one, the last as long as the one before it.
 
-    Raises JobError where the frames do not ascend, so that no strip could show them in time.
+    Raises JobError if the frames do not ascend, so that no strip could show them in time.
     """
     gaps = np.diff(list(frames)).tolist()
     if any(gap < 1 for gap in gaps):
@@ -83,7 +83,7 @@ def frame_holds(frames: Sequence[int]) -> list[int]:
     return [*gaps, gaps[-1] if gaps else 1]
 
 
-def rate(job: JobDescription) -> tuple[int, float]:
+def rate(job: PaintJob) -> tuple[int, float]:
     """Frames per second as Blender keeps them: a whole number and what it is divided by (24, 1.001)."""
     whole = max(round(job.fps), 1)
     return whole, whole / job.fps

@@ -31,8 +31,8 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
     to `extracted`: pictures in it, in a folder below it, are the caller's to keep or remove; perspective ones, of which
     nothing is made, are not named.
     options: those fields of importers.Options that a command line can tell.
-    Closing the generator ends the process. Raises MissingLibraryError where the backend's Python lacks a library, with
-    the way to get it; SourceError with the importer's own explanation; BackendError where there is no backend.
+    Closing the generator ends the process. Raises MissingLibraryError if the backend's Python lacks a library, with
+    the way to get it; SourceError with the importer's own explanation; BackendError if there is no backend.
     """
     folder = JobFolder.new(root, f"{path.stem}-import").path
     extracted.append(folder)

@@ -62,8 +62,8 @@ def import_depth(
     one. voxel: thin by voxels of this edge, metres; 0 does not. limit: of a depth image with more pixels fewer are
     read. options: depth_scale, depth_inverse and depth_measure of importers.Options.
     What the capture's mask and nadir leave out gives no points, and depth edges do not.
-    Raises ImageError, SourceError and FileError where the depth cannot be read, CaptureError where the photograph
-    cannot, CacheError where no point is left or the cache is being edited, BackendError.
+    Raises ImageError, SourceError and FileError if the depth cannot be read, CaptureError if the photograph
+    cannot, CacheError if no point is left or the cache is being edited, BackendError.
     """
     name, capture_name, root = scene.name, capture.name, paths.jobs_root(scene)
     if not of_object(capture).is_capture:

@@ -55,7 +55,7 @@ _VIPE = "vipe"
 class ImportResult:
     """What an import brought into the scene.
 
-    cache: name of the cache object, None where no points came. points: how many are new. captures: names of the
+    cache: name of the cache object, None if no points came. points: how many are new. captures: names of the
     captures that are new or were moved. cameras: how many perspective pictures came as cameras. notes: what the artist
     should know. text: one sentence on all of it.
     """
@@ -82,9 +82,9 @@ def import_files(
     result: REPLACE or MERGE, of the cache's points. with_captures: whether pictures come, too. limit: most points that
     come in; more are thinned by voxel, and a note says so. options: `voxel`, `up`, `scale` and `every` of
     importers.Options.
-    Where it fails or is cancelled, nothing in the scene has changed.
-    Raises SourceError, MissingLibraryError, FileError, PointCloudError and ImageError where a file cannot be read;
-    BackendError where the backend cannot be started; CacheError where the cache is being edited.
+    If it fails or is cancelled, nothing in the scene has changed.
+    Raises SourceError, MissingLibraryError, FileError, PointCloudError and ImageError if a file cannot be read;
+    BackendError if the backend cannot be started; CacheError if the cache is being edited.
     """
     name, root = scene.name, jobs_root(scene)
     if not paths:
@@ -147,7 +147,7 @@ def _count(imported: Imported) -> int:
 
 
 def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[Imported]:
-    """Read a file or folder here, or in the backend where it takes a library or a video is to be decoded.
+    """Read a file or folder here, or in the backend if it takes a library or a video is to be decoded.
 
     root: folder for pictures that lie inside a file; the folder made there is added to `extracted`. Raises as
     `import_files` does.
@@ -325,7 +325,7 @@ def _place_cameras(scene: bpy.types.Scene, wanted: Sequence[ImportedCapture], wh
 
 
 def _lens(angle: float | None) -> bpy.types.Camera:
-    """A camera that sees `angle` radians across; as Blender makes it where that is not known."""
+    """A camera that sees `angle` radians across; as Blender makes it if that is not known."""
     lens = bpy.data.cameras.new("Imported Picture")
     lens.display_size = 0.2
     if angle is not None:

@@ -64,7 +64,7 @@ def sample(
     result: REPLACE or MERGE, of the cache's points. limit: most points; the spacing grows where there would be more.
     Own colours are, in this order: the picture of the material's base colour, a colour attribute, the plain base
     colour. A capture gives its colour to what it sees, the nearest one first; what none sees has its own.
-    Raises CacheError where there is no surface or the cache is being edited, CaptureError where a capture cannot be
+    Raises CacheError if there is no surface or the cache is being edited, CaptureError if a capture cannot be
     read.
     """
     name = scene.name
@@ -151,5 +151,5 @@ def _as_seen(scene_name: str, cloud: PointCloud, wanted: np.ndarray, corners: np
 def _told(cloud: PointCloud, count: int) -> str:
     seen = 0 if cloud.source is None else int((cloud.source >= 0).sum())
     meshes = "1 mesh" if count == 1 else f"{count} meshes"
-    colours = f", {seen:,} of them in the colours of captures" if seen else ""
+    colours = f", {seen:,} of them in the colors of captures" if seen else ""
     return f"{len(cloud):,} points of {meshes}{colours}"

@@ -23,7 +23,7 @@ _FARTHEST = 64  # nodes
 class Paint:
     """What colours the faces of one material.
 
-    colour: (3,) uint8 sRGB, where there is nothing better. texture: (h, w, 3) uint8 sRGB, row 0 = top, or None.
+    colour: (3,) uint8 sRGB, if there is nothing better. texture: (h, w, 3) uint8 sRGB, row 0 = top, or None.
     uv: name of the texture's UV map, empty for the one that renders use. attribute: of a colour attribute, or None.
     """
 
@@ -38,7 +38,7 @@ class Surface:
     """Triangles of one evaluated mesh.
 
     corners: (T, 3, 3) float64 metres, world. paint: (T,) index into `paints`.
-    shades: for each paint (T, 3, 2 or 3) float32 at the corners: UV, or sRGB 0 to 255; None where it is one colour.
+    shades: for each paint (T, 3, 2 or 3) float32 at the corners: UV, or sRGB 0 to 255; None if it is one colour.
     """
 
     corners: np.ndarray

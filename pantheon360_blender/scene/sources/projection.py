@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 from mathutils.bvhtree import BVHTree
 
+from ...core import repairs
 from ...core.errors import CacheError, CaptureError
 from ...core.panorama import equirectangular
 from ...core.panorama.capture import Capture
@@ -63,6 +64,11 @@ def geometry_in(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return sorted(found, key=lambda obj: obj.name)
 
 
+def cache_repair(scene: bpy.types.Scene) -> str:
+    """What makes the scene a 3D cache: an artist with geometry to project onto means to project."""
+    return repairs.PROJECT_CAPTURES if geometry_in(scene) else repairs.BUILD_CACHE
+
+
 def project(
     scene: bpy.types.Scene,
     depsgraph: bpy.types.Depsgraph,
@@ -73,21 +79,21 @@ def project(
     meshes: what to project onto; None is the scene's chosen geometry. Backs of faces are met like fronts.
     Returns points in world coordinates, capture by capture and row by row; confidence is the cosine of the angle of
     incidence, source the capture's place in captures.in_scene, footprint the metres a pixel spans on the surface.
-    Raises CaptureError without captures; CacheError without geometry or where no ray meets any.
+    Raises CaptureError without captures; CacheError without geometry or if no ray meets any.
     """
     settings = of_scene(scene)
     width, nearest_only = settings.projection_width // 2 * 2, settings.nearest_capture_only
     names = [obj.name for obj in capture_objects.in_scene(scene)]
     if not names:
         raise CaptureError(
-            "The scene has no capture.", advice="Import a 360° photograph first.", repair="pantheon360.import_captures"
+            "The scene has no capture.", advice="Import a 360° photograph first.", repair=repairs.IMPORT_CAPTURES
         )
     chosen = geometry_in(scene) if meshes is None else list(meshes)
     if not chosen:
         raise CacheError(
             "There is no geometry to project onto.",
             advice="Make a proxy, or mark meshes as projection geometry.",
-            repair="pantheon360.make_proxy",
+            repair=repairs.MAKE_PROXY,
         )
     triangles = world_triangles(chosen, depsgraph)
     poses = [capture_objects.pose(scene.objects[name], depsgraph) for name in names]
@@ -113,7 +119,7 @@ def project(
 
 
 def _capture(scene: str, name: str) -> bpy.types.Object:
-    """A capture of a scene by name. Raises CaptureError where the artist removed or renamed it meanwhile."""
+    """A capture of a scene by name. Raises CaptureError if the artist removed or renamed it meanwhile."""
     there = bpy.data.scenes.get(scene)
     obj = None if there is None else there.objects.get(name)
     if obj is None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import bpy
 import numpy as np
 
+from ...core import repairs
 from ...core.errors import CaptureError
 from ..app.access import of_object, of_scene
 from ..captures import capture_objects
@@ -34,7 +35,7 @@ def create(
         raise CaptureError(
             "The scene has no capture to build a proxy around.",
             advice="Import a 360° photograph first.",
-            repair="pantheon360.import_captures",
+            repair=repairs.IMPORT_CAPTURES,
         )
     distance = of_scene(scene).wall_distance if wall_distance is None else wall_distance
     positions = np.array([capture_objects.pose(obj)[:3, 3] for obj in objects])

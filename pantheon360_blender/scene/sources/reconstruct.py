@@ -13,18 +13,18 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core import geography
+from ...core import geography, repairs
 from ...core.errors import CaptureError, PantheonError
 from ...core.formats import panorama_metadata
 from ...core.jobs import reconstruct_settings as results
 from ...core.jobs import reuse
-from ...core.jobs.job import RECONSTRUCT
-from ...core.jobs.job_folder import Job as JobDescription
-from ...core.jobs.job_folder import JobFolder
+from ...core.jobs.job import ReconstructJob
+from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
 from ..app import access, backend_process, paths, preferences, software
+from ..app.disabled_reason import DisabledReason
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_objects import FOLDER, REPORT
 from ..captures import capture_objects, images
@@ -56,7 +56,7 @@ class Built:
 def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[Built]:
     """The whole way from captures to the 3D cache: prepare, reconstruct, deliver. Arguments as `prepare`'s.
 
-    Where it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
+    If it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
     """
     name = scene.name
     folder = yield from prepare(scene, root=root, **choices)
@@ -67,28 +67,29 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     return deliver(access.scene_named(name), folder)
 
 
-def refusal(scene: bpy.types.Scene) -> str:
-    """Why a cache cannot be built, or empty."""
+def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
+    """Why a cache cannot be built, or None."""
     found = len(capture_objects.in_scene(scene))
     chosen = access.of_scene(scene)
     if not found:
-        return "Import 360° captures first"
+        return DisabledReason("Import 360° captures first", repairs.IMPORT_CAPTURES)
     alone = chosen.reconstruction_poses == "SOLVE" or chosen.reconstruction_dense in ("SWEEP", "NONE")
     if found == 1 and alone:
-        return "One capture alone tells no depth: add another, or project it onto geometry"
-    return ""
+        text = "One capture alone tells no depth: add another, or project it onto geometry"
+        return DisabledReason(text, repairs.IMPORT_CAPTURES)
+    return None
 
 
 # Out
 
 
-def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[JobFolder]:
+def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[ReconstructFolder]:
     """Write a job folder: captures at the width they are worked on, masks, poses, GPS positions and settings.
 
     root: folder in which the job's own new folder is made; None takes the scene's. choices: any setting of
     ReconstructionSettings, before the scene's.
     Returns the sealed folder, with what is still valid of the scene's last reconstruction in it. Raises CaptureError
-    where a capture cannot be read or there are too few, JobError where settings contradict, FileError.
+    where a capture cannot be read or there are too few, JobError if settings contradict, FileError.
     """
     name = scene.name
     settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
@@ -97,8 +98,9 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
         raise CaptureError(
             f"{len(objects)} captures are too few to tell depth from.",
             advice="Import another capture of the place, or project one onto geometry.",
+            repair=repairs.IMPORT_CAPTURES,
         )
-    folder = JobFolder.new(root or paths.jobs_root(scene), f"{paths.shot_name(scene)}-cache")
+    folder = ReconstructFolder.new(root or paths.jobs_root(scene), f"{paths.shot_name(scene)}-cache")
     try:
         entries = []
         for index, each in enumerate(objects):
@@ -110,9 +112,8 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
             entries.append(folder.write_capture(loaded))
         yield Progress("Sealing the job folder", len(objects), len(objects))
         folder.seal(
-            JobDescription(
+            ReconstructJob(
                 name=folder.name,
-                kind=RECONSTRUCT,
                 captures=entries,
                 settings=settings.to_json(),
                 software=software.versions(),
@@ -150,7 +151,7 @@ def _weights(chosen: str) -> str:
 
 
 def priors(objects: Sequence[bpy.types.Object]) -> dict[str, dict[str, Any]]:
-    """What photographs say of where they were taken: metres in the world, and compass headings.
+    """What photographs say of if they were taken: metres in the world, and compass headings.
 
     GPS lies in the world where the captures as they stand agree with it best, so that building again moves nothing.
     """
@@ -171,7 +172,7 @@ def priors(objects: Sequence[bpy.types.Object]) -> dict[str, dict[str, Any]]:
 
 
 def _heading(obj: bpy.types.Object) -> float | None:
-    """What the photograph's own metadata says; None where its file is not there any more."""
+    """What the photograph's own metadata says; None if its file is not there any more."""
     path = Path(bpy.path.abspath(access.of_object(obj).source_path or ""))
     with suppress(PantheonError, OSError):
         return panorama_metadata.read(path).heading if path.is_file() else None
@@ -188,22 +189,22 @@ def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
 # What an earlier reconstruction has finished already
 
 
-def _previous(scene: bpy.types.Scene) -> JobFolder | None:
+def _previous(scene: bpy.types.Scene) -> ReconstructFolder | None:
     path = scene.get(PREVIOUS)
     if not isinstance(path, str) or not path:
         return None
     with suppress(PantheonError):
-        return JobFolder.open(Path(os.path.normpath(bpy.path.abspath(path))))
+        return ReconstructFolder.open(Path(os.path.normpath(bpy.path.abspath(path))))
     return None
 
 
 # Back
 
 
-def deliver(scene: bpy.types.Scene, folder: JobFolder) -> Built:
+def deliver(scene: bpy.types.Scene, folder: ReconstructFolder) -> Built:
     """Bring a finished reconstruction into a scene: poses onto captures, points into the cache, the report beside them.
 
-    Raises JobError where results are missing or damaged, PointCloudError, CacheError where the cache is being edited.
+    Raises JobError if results are missing or damaged, PointCloudError, CacheError if the cache is being edited.
     """
     posed, solution = results.read_poses(folder.path)
     report = results.read_report(folder.path)

@@ -1,0 +1,85 @@
+"""Errors in the interface: the popup with the button that repairs, and what panels need beside a failed job."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+
+from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.scene.app import jobs, preferences
+from ..pantheon360_blender.scene.app.disabled_reason import repair_label
+
+POPUP_WIDTH = 70
+"""Characters of a line in the popup."""
+
+
+def report(operator: bpy.types.Operator, context: Any, error: PantheonError) -> None:
+    """Tell an error: from a button with the one that repairs it, if there is one; to scripts as any other error.
+
+    Blender shows a popup of its own for a report of an error; beside ours that would be the same text twice.
+    """
+    if _from_a_button(operator, context) and repair_label(error.repair):
+        operator.report({"WARNING"}, str(error))
+        context.window_manager.popup_menu(popup(error), title=f"{operator.bl_label} Failed", icon="ERROR")
+    else:
+        operator.report({"ERROR"}, str(error))
+
+
+def popup(error: PantheonError) -> Callable[[Any, Any], None]:
+    """What draws the popup of an error: what happened, what to do, and the button."""
+
+    def draw(menu: Any, _context: Any) -> None:
+        layout = menu.layout
+        for paragraph in (error.text, error.advice):
+            for line in textwrap.wrap(paragraph, POPUP_WIDTH):
+                layout.label(text=line)
+        layout.separator()
+        layout.operator_context = "INVOKE_DEFAULT"  # a menu would run operators without their dialog
+        # The pointer stands on the first item, and a popup may come while somebody is clicking elsewhere.
+        layout.operator("pantheon360.dismiss_error", icon="X")
+        layout.operator(error.repair, icon="TOOL_SETTINGS")
+
+    return draw
+
+
+def _from_a_button(operator: Any, context: Any) -> bool:
+    return bool(operator.options.is_invoke) and not bpy.app.background and context.window is not None
+
+
+class PANTHEON360_OT_dismiss_error(bpy.types.Operator):
+    """Take the last failure out of the panel"""
+
+    bl_idname = "pantheon360.dismiss_error"
+    bl_label = "Dismiss"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, context: Any) -> set[Any]:
+        jobs.clear_failure(context.window_manager)
+        return {"FINISHED"}
+
+
+class PANTHEON360_OT_open_preferences(bpy.types.Operator):
+    """Open this add-on's preferences, where the backend's Python is chosen"""
+
+    bl_idname = "pantheon360.open_preferences"
+    bl_label = "Open Add-on Preferences"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context: Any) -> bool:
+        if bpy.app.background:
+            cls.poll_message_set("Blender runs without an interface")
+        return not bpy.app.background
+
+    def execute(self, _context: Any) -> set[Any]:
+        bpy.ops.preferences.addon_show(module=preferences.ROOT_PACKAGE)
+        return {"FINISHED"}
+
+
+CLASSES = (PANTHEON360_OT_dismiss_error, PANTHEON360_OT_open_preferences)
+
+_factory: Any = bpy.utils.register_classes_factory
+register, unregister = _factory(CLASSES)

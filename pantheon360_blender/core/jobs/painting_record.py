@@ -1,0 +1,73 @@
+"""What painted a shot: `painting.json` in the job folder, for people, for the strip and for going on later.
+
+Painters with a model write it. Its names are in files that people have: they stay.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from . import json_values
+
+FILE = "painting.json"
+LARGEST_FILE = 16 << 20
+
+
+class ModelEntry(TypedDict, total=False):
+    """What the model's card says. native: width and height it paints, pixels. fingerprint: of its weights."""
+
+    label: str
+    kind: str
+    trained: bool
+    capability: str
+    licence: str
+    source: str
+    native: list[int]
+    fingerprint: str
+
+
+class PaintingEntries(TypedDict, total=False):
+    """The whole record. segments: by their number from 1, as text, with `seconds`. device: its name for people."""
+
+    model: ModelEntry
+    painted_size: list[int]
+    settings: dict[str, Any]
+    recipe: dict[str, Any]
+    software: dict[str, str]
+    memory: dict[str, Any]
+    device: str
+    precision: str
+    segments: dict[str, dict[str, Any]]
+    seconds: float
+    warnings: list[str]
+
+
+def read(file: Path) -> PaintingEntries:
+    """The record in a file. Empty if there is none or it is damaged: other files tell what is finished."""
+    value = json_values.read(file, LARGEST_FILE)
+    return cast(PaintingEntries, value) if _error(value) is None else {}
+
+
+def _error(value: Any) -> str | None:
+    """What is wrong with a record, of what is shown or added to. None if nothing is."""
+    problem = json_values.object_error(value)
+    if problem is not None:
+        return problem
+    for name, kind in (("model", dict), ("memory", dict), ("segments", dict), ("warnings", list)):
+        if not isinstance(value.get(name, kind()), kind):
+            return f"has {name} of another type"
+    if not all(isinstance(text, str) for text in value.get("warnings", [])):
+        return "has a warning that is no text"
+    segments = value.get("segments", {}).values()
+    if not all(isinstance(entry, dict) and json_values.is_number(entry.get("seconds")) for entry in segments):
+        return "has a segment without its time"
+    return _model_error(value["model"]) if "model" in value else None
+
+
+def _model_error(model: dict[str, Any]) -> str | None:
+    if not isinstance(model.get("label"), str) or not model["label"].strip():
+        return "has a model without a label"
+    if not isinstance(model.get("licence", ""), str) or not isinstance(model.get("trained", True), bool):
+        return "has a model whose license is no text, or that is neither trained nor untrained"
+    return None
