@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 from .. import files
 from ..errors import MetadataError
-from ..progress import Job, Progress
+from ..progress import Job, Progress, run_to_end
 from . import mp4, xmp
 from .media_files import reading, refuse_camera_original
 from .mp4 import Box
@@ -97,13 +97,7 @@ def tag(
     source: Path, target: Path | None = None, *, stereo: str = "mono", software: str = "Pantheon360 for Blender"
 ) -> Path:
     """Mark a video as a full equirectangular 360° one, in versions 1 and 2; see tagging(). Returns the target."""
-    job = tagging(source, target, stereo=stereo, software=software)
-    while True:
-        try:
-            next(job)
-        except StopIteration as finished:
-            result: Path = finished.value
-            return result
+    return run_to_end(tagging(source, target, stereo=stereo, software=software))
 
 
 def tagging(

@@ -45,13 +45,14 @@ def at_offset(imported: Imported, offset: np.ndarray) -> Imported:
     One of the two may have been near enough to stay if it was. Where they are far apart, nothing tells that their
     coordinates are the same, and both stay near the origin.
     """
-    shift = np.eye(4)
-    shift[:3, 3] = imported.offset - offset
+    shift = imported.offset - offset
     surveyed = imported.offset.any() and offset.any()
-    if not shift[:3, 3].any() or not (surveyed or np.abs(shift[:3, 3]).max() <= TOGETHER):
+    if not shift.any() or not (surveyed or np.abs(shift).max() <= TOGETHER):
         return imported
-    cloud = None if imported.cloud is None else imported.cloud.transformed(shift)
-    moved = tuple(replace(each, pose=shift @ each.pose) for each in imported.captures)
+    new_from_old = np.eye(4)
+    new_from_old[:3, 3] = shift
+    cloud = None if imported.cloud is None else imported.cloud.transformed(new_from_old)
+    moved = tuple(replace(each, pose=new_from_old @ each.pose) for each in imported.captures)
     return replace(imported, cloud=cloud, captures=moved, offset=offset)
 
 

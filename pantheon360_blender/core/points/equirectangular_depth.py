@@ -159,7 +159,8 @@ def _seen_from_panorama(crop: CropDepth, width: int) -> tuple[np.ndarray, np.nda
     high, wide = crop.range.shape
     if crop.confidence is not None and crop.confidence.shape != crop.range.shape:
         raise ImageError(f"A crop's confidence is {crop.confidence.shape}, its range {crop.range.shape}.")
-    local = equirectangular.directions(width).astype(np.float64) @ np.asarray(crop.rotation, np.float64)
+    panorama_from_crop = np.asarray(crop.rotation, np.float64)
+    local = equirectangular.directions(width).astype(np.float64) @ panorama_from_crop
     ahead = local[..., 2] < -1e-6
     forward = np.where(ahead, -local[..., 2], 1.0)
     focal = wide / (2 * np.tan(crop.fov / 2))

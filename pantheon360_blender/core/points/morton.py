@@ -38,7 +38,7 @@ class MortonOrder:
     low: np.ndarray
 
     @staticmethod
-    def of(points: np.ndarray) -> MortonOrder:
+    def from_points(points: np.ndarray) -> MortonOrder:
         """Sort (N, 3) finite points; equal cells keep the points' order."""
         low, edge = _bounds(points)
         keys = _interleaved([_cells(points[:, axis], low[axis], edge) for axis in range(3)])

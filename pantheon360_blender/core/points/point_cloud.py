@@ -103,15 +103,15 @@ class PointCloud:
         known = (self.source >= 0) & (self.source < len(numbers))
         return replace(self, source=places[np.where(known, self.source, len(numbers))])
 
-    def transformed(self, matrix: np.ndarray) -> PointCloud:
-        """The points moved by an affine (4, 4) `matrix`; footprints grow with the cube root of its volume.
+    def transformed(self, new_from_old: np.ndarray) -> PointCloud:
+        """The points moved by an affine (4, 4) matrix; footprints grow with the cube root of its determinant.
 
         Raises PointCloudError if the matrix has another shape or is not finite.
         """
-        matrix = np.asarray(matrix, dtype=np.float64)
-        if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        new_from_old = np.asarray(new_from_old, dtype=np.float64)
+        if new_from_old.shape != (4, 4) or not np.isfinite(new_from_old).all():
             raise PointCloudError("Points cannot be moved: the matrix is not a finite 4x4 matrix.")
-        linear, offset = matrix[:3, :3], matrix[:3, 3]
+        linear, offset = new_from_old[:3, :3], new_from_old[:3, 3]
         moved = (self.points.astype(np.float64) @ linear.T + offset).astype(np.float32)
         footprint = self.footprint
         if footprint is not None:

@@ -55,7 +55,7 @@ def merging(cloud: PointCloud, size: float, keep: Keep = "mean") -> Job[tuple[Po
     sound = np.flatnonzero(np.isfinite(cloud.points).all(axis=1))
     finite = cloud if len(sound) == len(cloud) else cloud.selected(sound)
     yield Progress("Sorting voxels", 0, 3)
-    voxels = _Voxels.of(finite.points, size)
+    voxels = _Voxels.from_points(finite.points, size)
     yield Progress("Merging points", 1, 3)
     weights = np.ones(len(finite), np.float32)
     nearest = voxels.nearest(finite.points, voxels.means(finite.points, weights))
@@ -133,7 +133,7 @@ class Thinner:
 
     def _merge(self, cloud: PointCloud, weights: np.ndarray) -> tuple[PointCloud, np.ndarray]:
         """One point for each voxel, and how many points it stands for."""
-        voxels = _Voxels.of(cloud.points, self.size)
+        voxels = _Voxels.from_points(cloud.points, self.size)
         chosen = voxels.nearest(cloud.points, voxels.means(cloud.points, weights)) if self._keep == "nearest" else None
         return _merged(cloud, weights, voxels, chosen), voxels.sums(weights).astype(np.float32)
 
@@ -188,7 +188,7 @@ class _Voxels:
     places: np.ndarray
 
     @staticmethod
-    def of(points: np.ndarray, size: float) -> _Voxels:
+    def from_points(points: np.ndarray, size: float) -> _Voxels:
         keys = _keys(points, size)
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
