@@ -38,8 +38,8 @@ class Position:
 def local_metres(position: Position, origin: Position) -> np.ndarray:
     """Coordinates of `position` in the tangent plane at `origin`.
 
-    Returns (3,) float64: metres to the east, to the north and up, Blender's X, Y and Z. Where either altitude is
-    unknown both places are taken to be at the same height. Over 1 km the Earth falls 8 cm below the plane.
+    Returns (3,) float64: metres to the east, to the north and up, Blender's X, Y and Z. If either altitude is
+    unknown, both places are taken to be at the same height. Over 1 km the Earth falls 8 cm below the plane.
     Source: WGS 84 (NIMA TR8350.2), geodetic to geocentric to local east-north-up.
     """
     if position.altitude is None or origin.altitude is None:

@@ -171,11 +171,11 @@ def blocks(file: BinaryIO, start: int, end: int, path: Path) -> Iterator[bytes]:
 
 
 def shift_chunks(movie: Box, old: Span, path: Path) -> None:
-    """Correct absolute offsets in a movie header that grew or shrank, for data which lie behind it.
+    """Correct the chunk offsets in a movie header that grew or shrank: data behind it moved.
 
     movie: the changed header, whose chunk offsets still are those of the old file.
     old: where the old header lay; what is before it stays, what is behind it moves.
-    32-bit tables become 64-bit ones where an offset no longer fits, which lets the header grow again.
+    A 32-bit table becomes a 64-bit one if an offset no longer fits; the header then grows again.
     Raises MetadataError if a table is damaged.
     """
     try:

@@ -34,9 +34,9 @@ class SphericalMetadata:
 
     projection: "equirectangular", "cubemap", "mesh", or another name as written.
     stereo: "mono", "top-bottom", "left-right", "right-left" or "custom".
-    v1, v2: which versions of the metadata there are; where they contradict each other version 2 counts.
-    heading: degrees clockwise, pitch: degrees up, roll: degrees clockwise: the pose of the projection in version 2,
-        where only version 1 is there the first view's.
+    v1, v2: which versions of the metadata there are. If they contradict each other, version 2 counts.
+    heading (clockwise), pitch (up), roll (clockwise): degrees; the pose of the projection, or of the first view if
+        there is only version 1.
     bounds: what the picture lacks of the full panorama, (left, top, right, bottom) as shares of its width and height.
     software: what stitched or tagged it.
     warnings: what is damaged or contradictory, in sentences.
@@ -79,7 +79,7 @@ def read(path: Path) -> SphericalMetadata | None:
 
 
 def dimensions(path: Path) -> tuple[int, int, float]:
-    """Width and height in pixels and seconds (0 where the header does not know) of a video's first video track.
+    """Width and height in pixels and seconds (0 if the header does not say) of a video's first video track.
 
     Raises FileError and MetadataError as read() does.
     """
@@ -356,9 +356,8 @@ def _no_video(path: Path) -> MetadataError:
 
 
 def _no_header(path: Path) -> MetadataError:
-    return MetadataError(
-        f"{path} has no movie header: its recording or export was not finished.", advice="Export it again."
-    )
+    text = f"{path} has no movie header: its recording or export was not finished."
+    return MetadataError(text, advice="Export it again.")
 
 
 def _fragmented(path: Path) -> MetadataError:

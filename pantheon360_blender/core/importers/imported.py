@@ -55,7 +55,7 @@ class ImportedCapture:
     """A picture with a pose from another program.
 
     name: as the file calls it. image: where the picture lies, or None if it could not be found.
-    pose: (4, 4) float64 camera-to-world, Blender's axes and world, metres where the source has them.
+    pose: (4, 4) float64 camera-to-world, Blender's axes and world, metres if the source is metric.
     panoramic: False for perspective pictures, which cannot be captures but tell where the path went.
     mask: a picture, black = ignore (as nerfstudio has it; a capture's own mask has it the other way), or None.
     field_of_view: angle in radians that a perspective picture sees across its width; None if that is not told.
@@ -71,7 +71,7 @@ class ImportedCapture:
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """What a source holds, in Blender's world: Z up, metres where the source has them.
+    """What a source holds, in Blender's world: Z up, metres if the source is metric.
 
     cloud: its points, or None if it has none; their `source` counts `captures`.
     captures: its pictures with poses.
@@ -232,7 +232,7 @@ class Gathering:
         source: np.ndarray | None = None,
         footprint: np.ndarray | None = None,
     ) -> None:
-        """Take (N, 3) points of the file, any float type, and (N, 3) uint8 colours, white where None."""
+        """Take (N, 3) points of the file, any float type, and (N, 3) uint8 colours, white if None."""
         if not len(points):
             return
         self.settle(points)

@@ -12,7 +12,7 @@ from ..points.thinning import thin_to
 from . import Imported, ImportedCapture, SourceError
 
 TOGETHER = 10_000.0
-"""Metres: of two files no further apart, one that lay near the origin and one that did not share their coordinates."""
+"""Metres between two files, one of them near the origin, up to which they share their coordinates."""
 
 
 def joined(parts: Sequence[Imported], limit: int) -> Imported:
@@ -40,10 +40,10 @@ def joined(parts: Sequence[Imported], limit: int) -> Imported:
 
 
 def at_offset(imported: Imported, offset: np.ndarray) -> Imported:
-    """An import that was moved to the origin by its own offset, moved by another one instead.
+    """An import moved by another offset than its own, which brought it near the origin.
 
-    One of the two may have been near enough to stay if it was. Where they are far apart, nothing tells that their
-    coordinates are the same, and both stay near the origin.
+    It stays as it is if only one of the two offsets is zero and they are further apart than TOGETHER: then nothing
+    tells that both files share their coordinates.
     """
     shift = imported.offset - offset
     surveyed = imported.offset.any() and offset.any()

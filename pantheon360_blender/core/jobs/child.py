@@ -183,8 +183,7 @@ class ChildProcess:
     def receive(self, job: str | None = None) -> list[Message]:
         """What has arrived, without blocking: for one job (with what is for nobody), or all of it.
 
-        Raises BackendError, explained, if the child is dead and everything it said has been handed out, or where it
-        breaks the protocol.
+        Raises BackendError, explained, if the child is dead and its last words are handed out, or breaks the protocol.
         """
         self._collect()
         wanted = [message for message in self._mail if job is None or getattr(message, "job", "") in (job, "")]
@@ -326,7 +325,7 @@ class AnswerError(BackendError):
 def own_python() -> Path:
     """The interpreter of this Blender.
 
-    `sys.executable` may be Blender itself where a distribution builds it against the system's Python.
+    `sys.executable` may be Blender itself if a distribution builds it against the system's Python.
     Raises BackendError if none is found.
     """
     if sys.executable and "python" in Path(sys.executable).name.lower():

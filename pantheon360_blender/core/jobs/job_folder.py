@@ -242,7 +242,7 @@ class JobFolder(Generic[AnyJob]):
         return []
 
     def state(self) -> State:
-        """How far the job is; a new state where `state.json` is missing or damaged, for it decides nothing."""
+        """How far the job is; a new state if `state.json` is missing or damaged, for it decides nothing."""
         try:
             record = json.loads((self.path / "state.json").read_text("utf-8"))
             return State(**record) if record.get("status") in get_args(Status) else State()

@@ -1,7 +1,7 @@
 """What a job of kind "reconstruct" is asked, and the files in its folder that answer.
 
     poses.json   where each capture stands, or why it could not be posed
-    sparse.npz   the points that posing found, where poses were solved
+    sparse.npz   the points that posing found, if poses were solved
     depth/*.npz  what each posed capture sees: range, confidence, sky
     cache.npz    the points (core.point_cloud)
     report.json  what was found, for people (`text`) and for programs
@@ -47,7 +47,7 @@ class ReconstructionSettings:
     width: working width of the dense stage in pixels, a multiple of 64.
     confidence: 0 to 1; points below it are left out.
     nearest_only: if several captures see the same surface, keep the points of the one that sees it best.
-    camera_height: metres of the cameras above the ground, for scale where nothing better tells it, or None.
+    camera_height: metres of the cameras above the ground, for the scale if nothing better tells it, or None.
     distance: [name, name, metres] between two captures, which decides the scale, or None.
     priors: capture's name -> {"position": [east, north, up] metres in the world or None, "heading": degrees clockwise
     from world +Y of the image centre or None}.

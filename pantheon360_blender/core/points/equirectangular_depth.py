@@ -76,7 +76,7 @@ def merge_crops(crops: Sequence[CropDepth], width: int) -> tuple[np.ndarray, np.
 def depth_edges(depth: np.ndarray, ratio: float = 0.05) -> np.ndarray:
     """Where a range image (H, W) tears: (H, W) bool, from the spread of second differences within 3 x 3 pixels.
 
-    Inverse range is linear across a plane however steeply it is seen; a pixel is an edge where its inverse range is
+    Inverse range is linear across a plane however steeply it is seen; a pixel is an edge if its inverse range is
     off the mean of its opposite neighbours by more than `ratio` of its own, on either axis. What borders on nothing
     (inf) is an edge as well.
     """

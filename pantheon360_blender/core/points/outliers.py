@@ -34,8 +34,8 @@ _TABLE = 22  # bits of the table in which columns of cells are looked up roughly
 def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> Job[np.ndarray]:
     """Find points whose `neighbours`-th nearest neighbour is unusually far.
 
-    strictness: deviations of the logarithm of that distance, in footprints, above its median; the deviation is the
-    one between the median and the upper 16 %, which floaters themselves hardly move. Smaller removes more.
+    strictness: how many deviations above its median the logarithm of that distance, in footprints, may lie. A
+    deviation is the step from the median to the upper 16 %, which floaters hardly move. Smaller removes more.
     Returns (N,) bool. Not finite points are floaters; in a cloud of no more than `neighbours` points none is.
     Raises PointCloudError if a number makes no sense.
     """

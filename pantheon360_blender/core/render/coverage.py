@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -116,12 +116,8 @@ def view(points: np.ndarray, pose: np.ndarray, width: int) -> CoverageView:
     order = np.argsort(depth)
     reached = np.cumsum(angles[order])
     near = depth[order[np.searchsorted(reached, NEAR_SHARE * reached[-1])]] if len(depth) else np.inf
-    return CoverageView(
-        covered_share(frame.coverage),
-        largest_hole(frame.coverage),
-        float(depth.min(initial=np.inf)),
-        float(near),
-    )
+    nearest = float(depth.min(initial=np.inf))
+    return CoverageView(covered_share(frame.coverage), largest_hole(frame.coverage), nearest, float(near))
 
 
 def clearance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
@@ -134,9 +130,9 @@ def clearance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
 
 
 def way_clear(points: np.ndarray, poses: np.ndarray, nearest: np.ndarray, within: float) -> np.ndarray:
-    """(F,) metres between the points and the way from each pose to the next; `nearest` itself where nothing is near.
+    """(F,) metres between the points and the way from each pose to the next; `nearest` if nothing is near.
 
-    nearest: (F,) metres from each pose. within: metres that matter; only where points can be as near they are measured.
+    nearest: (F,) metres from each pose. within: metres that matter; a way is measured only if points may be as near.
     """
     result = np.array(nearest, np.float64)
     places = np.asarray(poses)[:, :3, 3]
@@ -163,11 +159,7 @@ def path(
     fps: frames a second. reference: coverage of the best place; the path's own best counts if it is better.
     """
     numbers = np.asarray(frames, np.int64)
-    covered, hole, nearest, foreground = (
-        np.array([(each.covered, each.hole, each.nearest, each.foreground) for each in views], np.float64)
-        .reshape(-1, 4)
-        .T
-    )
+    covered, hole, nearest, foreground = np.array([astuple(each) for each in views], np.float64).reshape(-1, 4).T
     speed, turn = np.zeros(len(numbers)), np.zeros(len(numbers))
     if len(numbers) > 1:
         gaps = np.diff(numbers)

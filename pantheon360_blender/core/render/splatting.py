@@ -55,12 +55,7 @@ class GeometryFrame:
 
 
 def splat(
-    points: np.ndarray,
-    colours: np.ndarray,
-    pose: np.ndarray,
-    width: int,
-    *,
-    near: float = 1e-6,
+    points: np.ndarray, colours: np.ndarray, pose: np.ndarray, width: int, *, near: float = 1e-6
 ) -> GeometryFrame:
     """Render points at one pixel each; the nearest wins, ties go to the lowest index.
 
@@ -114,11 +109,11 @@ def splat_footprints(
 ) -> GeometryFrame:
     """Render points as large as they are: for previews and drafts, never for the model's input.
 
-    A point stands for a square patch of side d, its footprint, turned nobody knows how: it fills the pixel it falls in
-    and every pixel whose centre lies in the disc around that patch, of angular radius asin(d / (sqrt(2) r)), which near
-    the poles is many columns wide. So points on a grid of spacing d close their surface from every side. The nearest
-    wins, at the point's own range (the disc faces the camera); but a pixel into which a point of the nearest surface
-    itself falls shows that point, not the disc of its neighbour: seen from where it was taken, a capture is sharp.
+    A point stands for a square patch of side d, its footprint, of unknown orientation. It fills the pixel it falls in
+    and every pixel whose centre lies in the disc around the patch, of angular radius asin(d / (sqrt(2) r)); near the
+    poles that is many columns wide. Points on a grid of spacing d close their surface from every side. The nearest
+    point wins, at its own range: the disc faces the camera. A pixel into which a point of that surface falls shows the
+    point, not a neighbour's disc: seen from where it was taken, a capture is sharp.
 
     footprint: (N,) float32 or one number: metres. Not finite or negative counts as zero.
     limit: largest radius in pixels at the equator; None means width / 64.
