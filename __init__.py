@@ -5,15 +5,8 @@ from __future__ import annotations
 from . import operators, ui
 from .cli import command_line
 from .pantheon360_blender import scene
+from .pantheon360_blender.scene.app.registration import registration_of_modules
 
 ROOMS = (scene, operators, ui, command_line)
 
-
-def register() -> None:
-    for room in ROOMS:
-        room.register()
-
-
-def unregister() -> None:
-    for room in reversed(ROOMS):
-        room.unregister()
+register, unregister = registration_of_modules(ROOMS)

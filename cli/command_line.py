@@ -30,7 +30,7 @@ from ..pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder
 from ..pantheon360_blender.core.panorama.depth_image import MEASURES
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.version import EXTENSION_ROOT
-from ..pantheon360_blender.scene.app import access, plugin_items
+from ..pantheon360_blender.scene.app import access, plugin_items, preferences
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
@@ -99,13 +99,7 @@ def import_files(options: argparse.Namespace, output: Output) -> tuple[int, Fact
     for capture, path in _with_captures(access.scene_named(name), facts["captures"], depths, options.capture):
         choices = {"depth_scale": options.scale, "depth_inverse": options.inverse, "depth_measure": options.measure}
         job = depth_points.import_depth(
-            access.scene_named(name),
-            capture,
-            path,
-            result=result,
-            voxel=options.voxel,
-            limit=options.limit,
-            **choices,
+            access.scene_named(name), capture, path, result=result, voxel=options.voxel, limit=options.limit, **choices
         )
         _tell(output, facts, output.run(job))
         result = cache_merge.MERGE
@@ -182,7 +176,7 @@ def tag(options: argparse.Namespace, _output: Output) -> tuple[int, Facts]:
 
 def doctor(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Say which devices and packages the backend has, what is missing and how to get it."""
-    interpreter = shot.python() or own_python()
+    interpreter = preferences.backend_python() or own_python()
     command = [str(interpreter), "-B", "-X", "utf8", "-m", "backend", "doctor", *(["--json"] if options.json else [])]
     try:
         told = subprocess.run(command, cwd=EXTENSION_ROOT, capture_output=True, text=True, encoding="utf-8")
@@ -249,10 +243,10 @@ def _positive(text: str) -> float:
 
 
 def _model(text: str) -> tuple[str, Any]:
-    return _setting(f"model={json.dumps(text)}")
+    return parse_setting(f"model={json.dumps(text)}")
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def parse_setting(text: str) -> tuple[str, Any]:
     """A setting of the diffusion painter written as KEY=VALUE; a value that is no JSON is a text."""
     name, equals, written = text.partition("=")
     if not equals:
@@ -391,10 +385,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     importing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")
     importing.add_argument(
-        "--scale",
-        type=_positive,
-        metavar="METERS",
-        help="of a unit of the file; with --depth, of a step of its values",
+        "--scale", type=_positive, metavar="METERS", help="of a unit of the file; with --depth, of a step of its values"
     )
     importing.add_argument(
         "--voxel", type=_positive, default=0.0, metavar="METERS", help="keep one point for each cube of this edge"
@@ -447,7 +438,7 @@ def _parser() -> argparse.ArgumentParser:
         "--set",
         dest="settings",
         action=_Settings,
-        type=_setting,
+        type=parse_setting,
         metavar="KEY=VALUE",
         help="any setting below; null is the model's own; may be repeated",
     )

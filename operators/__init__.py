@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..pantheon360_blender.scene.app.registration import registration_of_modules
 from . import (
     build_cache,
     check_coverage,
@@ -42,12 +43,4 @@ MODULES = (
     tag_360,
 )
 
-
-def register() -> None:
-    for module in MODULES:
-        module.register()
-
-
-def unregister() -> None:
-    for module in reversed(MODULES):
-        module.unregister()
+register, unregister = registration_of_modules(MODULES)

@@ -1,14 +1,13 @@
 """What operators share: why a button is grey, and how results, warnings and errors reach the person.
 
 Work that is done at once is an ImmediateOperator. Work that takes longer is a job: JobOperator, or
-FilesOperator where it begins with files to choose. A subclass says why it cannot be done now (`disabled_reason`) and
+FilesOperator if it begins with files to choose. A subclass says why it cannot be done now (`disabled_reason`) and
 does it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..pantheon360_blender.core.progress import Notices
 from ..pantheon360_blender.scene.app import jobs
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED, Session, run_blocking, running
+from ..pantheon360_blender.scene.app.registration import registration as registration
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.sources import projection
@@ -85,7 +85,7 @@ class JobOperator(PolledOperator):
         jobs.end_sessions_of(cls, "the extension was disabled")
 
     def execute(self, context: Any) -> set[Any]:
-        """From a script; once a file is chosen, where `invoke` opens the file browser; or again, with other values.
+        """From a script; once a file is chosen, if `invoke` opened the file browser; or again, with other values.
 
         Adjust Last Operation waits for the result, and would take a modal operator for one that failed.
         """
@@ -255,13 +255,6 @@ def without_camera(scene: bpy.types.Scene) -> DisabledReason | None:
     """The reason if the scene has no camera."""
     text = "Add a camera, or set the path's ends to captures, first"
     return None if scene.camera is not None else DisabledReason(text, repairs.SET_PATH_ENDS)
-
-
-def registration(*classes: type) -> tuple[Callable[[], None], Callable[[], None]]:
-    """The `register` and `unregister` of a module that has these classes and nothing else."""
-    factory: Any = bpy.utils.register_classes_factory
-    register, unregister = factory(classes)
-    return register, unregister
 
 
 def _rendering() -> bool:

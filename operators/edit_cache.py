@@ -98,11 +98,8 @@ class Bounded:
     def bound(cls, context: Any) -> bpy.types.Object | None:
         """The object that bounds the edit; captures and caches have no say."""
         for each in (context.object, *getattr(context, "selected_objects", ())):
-            if (
-                each is not None
-                and each.type in cls.kinds
-                and not (each.pantheon360.is_cache or each.pantheon360.is_capture)
-            ):
+            ours = each is not None and (each.pantheon360.is_cache or each.pantheon360.is_capture)
+            if each is not None and each.type in cls.kinds and not ours:
                 return each  # type: ignore[no-any-return]
         return None
 

@@ -11,6 +11,7 @@ import bpy
 from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.scene.app import jobs, preferences
 from ..pantheon360_blender.scene.app.disabled_reason import repair_label
+from ..pantheon360_blender.scene.app.registration import registration
 
 POPUP_WIDTH = 70
 """Characters of a line in the popup."""
@@ -81,5 +82,4 @@ class PANTHEON360_OT_open_preferences(bpy.types.Operator):
 
 CLASSES = (PANTHEON360_OT_dismiss_error, PANTHEON360_OT_open_preferences)
 
-_factory: Any = bpy.utils.register_classes_factory
-register, unregister = _factory(CLASSES)
+register, unregister = registration(*CLASSES)

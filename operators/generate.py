@@ -18,7 +18,6 @@ class PANTHEON360_OT_generate(JobOperator):
 
     bl_idname = "pantheon360.generate"
     bl_label = "Generate 360° Video"
-    bl_options = {"REGISTER"}
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -36,7 +35,6 @@ class PANTHEON360_OT_resume(JobOperator):
 
     bl_idname = "pantheon360.resume"
     bl_label = "Resume"
-    bl_options = {"REGISTER"}
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -59,6 +57,4 @@ def unprepared(scene: bpy.types.Scene) -> DisabledReason | None:
     )
 
 
-CLASSES = (PANTHEON360_OT_generate, PANTHEON360_OT_resume)
-
-register, unregister = base.registration(*CLASSES)
+register, unregister = base.registration(PANTHEON360_OT_generate, PANTHEON360_OT_resume)

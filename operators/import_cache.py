@@ -12,11 +12,6 @@ from ..pantheon360_blender.scene.sources import import_files
 from ..pantheon360_blender.scene.sources.import_files import ImportResult
 from . import base
 
-RESULTS = [
-    (cache_merge.REPLACE, "Replace", "The new points replace those in the 3D cache"),
-    (cache_merge.MERGE, "Merge", "The new points are added to those in the 3D cache"),
-]
-
 
 class PANTHEON360_OT_import_cache(base.FilesOperator):
     """Import points, and 360° photographs with their poses, of other programs: PLY, LAS, LAZ, COPC, E57, COLMAP, nerfstudio, ViPE"""  # noqa: E501
@@ -29,7 +24,10 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
         default=";".join(f"*{suffix}" for suffix in import_files.SUFFIXES), options={"HIDDEN"}
     )
     result: EnumProperty(  # type: ignore[valid-type]
-        name="Result", description="What becomes of the points that are there", items=RESULTS, default="REPLACE"
+        name="Result",
+        description="What becomes of the points that are there",
+        items=cache_merge.RESULTS,
+        default="REPLACE",
     )
     with_captures: BoolProperty(  # type: ignore[valid-type]
         name="Captures",

@@ -22,7 +22,6 @@ class PANTHEON360_OT_render_geometry(JobOperator):
 
     bl_idname = "pantheon360.render_geometry"
     bl_label = "Render Geometry Pass"
-    bl_options = {"REGISTER"}
 
     use_engine: BoolProperty(  # type: ignore[valid-type]
         name="Set Up Rendering",

@@ -10,6 +10,7 @@ from ..pantheon360_blender.core.errors import CacheError
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED
+from ..pantheon360_blender.scene.cache import cache_merge
 from ..pantheon360_blender.scene.sources import mesh_points
 from ..pantheon360_blender.scene.sources.mesh_points import Sampled
 from . import base
@@ -38,7 +39,7 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
         name="Colors",
         description="Where the points have their colors from",
         items=[
-            ("AUTO", "Automatic", "The mesh's own where it has a texture or a color attribute, else the captures'"),
+            ("AUTO", "Automatic", "The mesh's own if it has a texture or a color attribute, else the captures'"),
             ("OWN", "Mesh", "The picture of the base color, else the color attribute, else the plain base color"),
             ("CAPTURES", "Captures", "As the nearest capture sees them; what none sees has the mesh's own"),
         ],
@@ -47,15 +48,12 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
     result: EnumProperty(  # type: ignore[valid-type]
         name="Result",
         description="What becomes of the points that are there",
-        items=[
-            ("MERGE", "Merge", "The new points are added to those in the 3D cache"),
-            ("REPLACE", "Replace", "The new points replace those in the 3D cache"),
-        ],
+        items=cache_merge.RESULTS[::-1],
         default="MERGE",
     )
     limit: IntProperty(  # type: ignore[valid-type]
         name="Most Points",
-        description="The spacing grows where there would be more",
+        description="The spacing grows if there would be more",
         default=5_000_000,
         min=1000,
         soft_max=50_000_000,
@@ -76,12 +74,7 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
         if not found:
             raise CacheError("No mesh is selected.", advice="Select the meshes to make points of.")
         return mesh_points.sample(
-            context.scene,
-            found,
-            spacing=self.spacing,
-            colours=self.colours,
-            result=self.result,
-            limit=self.limit,
+            context.scene, found, spacing=self.spacing, colours=self.colours, result=self.result, limit=self.limit
         )
 
     def finished(self, _context: Any, result: Sampled) -> None:

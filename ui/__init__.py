@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
+from ..pantheon360_blender.scene.app.registration import registration_of_modules
 from . import cache_overlay, cache_panel, coverage_plot, drag_and_drop, file_menu, painter_panel, panel
 
 MODULES = (panel, cache_panel, painter_panel, drag_and_drop, file_menu, cache_overlay, coverage_plot)
 
-
-def register() -> None:
-    for module in MODULES:
-        module.register()
-
-
-def unregister() -> None:
-    for module in reversed(MODULES):
-        module.unregister()
+register, unregister = registration_of_modules(MODULES)

@@ -75,13 +75,13 @@ def _draw_cache(obj: bpy.types.Object, context: Any) -> None:
     if batch is None:
         return
     view = context.region_data
-    matrix = obj.evaluated_get(depsgraph).matrix_world
+    world_from_object = obj.evaluated_get(depsgraph).matrix_world
     shader = _shader()
     shader.bind()
-    shader.uniform_float("model_view_projection", view.perspective_matrix @ matrix)
-    shader.uniform_float("eye", _eye(view, matrix))
+    shader.uniform_float("model_view_projection", view.perspective_matrix @ world_from_object)
+    shader.uniform_float("eye", _eye(view, world_from_object))
     # Pixels a length of one metre spans at unit distance; scale of the object as a whole.
-    scale = abs(matrix.determinant()) ** (1 / 3)
+    scale = abs(world_from_object.determinant()) ** (1 / 3)
     shader.uniform_float("size", abs(view.window_matrix[1][1]) * context.region.height * scale)
     gpu.state.depth_test_set("LESS_EQUAL")
     gpu.state.depth_mask_set(True)
@@ -92,11 +92,11 @@ def _draw_cache(obj: bpy.types.Object, context: Any) -> None:
     gpu.state.depth_test_set("NONE")
 
 
-def _eye(view: Any, matrix: Matrix) -> Vector:
+def _eye(view: Any, world_from_object: Matrix) -> Vector:
     """Where the viewer is in the object's frame, homogeneous: a direction (w = 0) in orthographic views."""
-    from_eye = view.view_matrix.inverted_safe()
-    place = from_eye.col[3] if view.is_perspective else Vector((*from_eye.col[2][:3], 0.0))
-    return matrix.inverted_safe() @ place
+    world_from_eye = view.view_matrix.inverted_safe()
+    place = world_from_eye.col[3] if view.is_perspective else Vector((*world_from_eye.col[2][:3], 0.0))
+    return world_from_object.inverted_safe() @ place
 
 
 def _batch(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Any:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import bpy
-
 from ..pantheon360_blender.scene.app.access import of_object, of_window_manager
+from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.cache import cache_edit
 from ..pantheon360_blender.scene.camera import coverage_check
 from ..pantheon360_blender.scene.camera.coverage_check import Checked
@@ -113,12 +112,4 @@ def _summary(layout: Any, checked: Checked) -> None:
 
 CLASSES = (PANTHEON360_PT_cache_sources, PANTHEON360_PT_cache_edit, PANTHEON360_PT_orientation, PANTHEON360_PT_coverage)
 
-
-def register() -> None:
-    for panel in CLASSES:
-        bpy.utils.register_class(panel)
-
-
-def unregister() -> None:
-    for panel in reversed(CLASSES):
-        bpy.utils.unregister_class(panel)
+register, unregister = registration(*CLASSES)

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import bpy
 
+from ..pantheon360_blender.scene.app.registration import registration
 
-class PANTHEON360_FH_captures(bpy.types.FileHandler):
+
+class ViewportDrop:
+    """What both handlers say of where files may be dropped."""
+
+    @classmethod
+    def poll_drop(cls, context: bpy.types.Context) -> bool:
+        return context.area is not None and context.area.type == "VIEW_3D"
+
+
+class PANTHEON360_FH_captures(ViewportDrop, bpy.types.FileHandler):
     """Offer "Import 360° Captures" when image files are dropped into a 3D viewport."""
 
     bl_idname = "PANTHEON360_FH_captures"
@@ -13,12 +23,8 @@ class PANTHEON360_FH_captures(bpy.types.FileHandler):
     bl_import_operator = "pantheon360.import_captures"
     bl_file_extensions = ".jpg;.jpeg;.png;.tif;.tiff;.exr;.hdr;.webp"
 
-    @classmethod
-    def poll_drop(cls, context: bpy.types.Context) -> bool:
-        return context.area is not None and context.area.type == "VIEW_3D"
 
-
-class PANTHEON360_FH_cache(bpy.types.FileHandler):
+class PANTHEON360_FH_cache(ViewportDrop, bpy.types.FileHandler):
     """Offer "Import 3D Cache" when files of points are dropped into a 3D viewport."""
 
     bl_idname = "PANTHEON360_FH_cache"
@@ -26,19 +32,7 @@ class PANTHEON360_FH_cache(bpy.types.FileHandler):
     bl_import_operator = "pantheon360.import_cache"
     bl_file_extensions = ".ply;.las;.laz;.e57"
 
-    @classmethod
-    def poll_drop(cls, context: bpy.types.Context) -> bool:
-        return context.area is not None and context.area.type == "VIEW_3D"
-
 
 CLASSES = (PANTHEON360_FH_captures, PANTHEON360_FH_cache)
 
-
-def register() -> None:
-    for handler in CLASSES:
-        bpy.utils.register_class(handler)
-
-
-def unregister() -> None:
-    for handler in reversed(CLASSES):
-        bpy.utils.unregister_class(handler)
+register, unregister = registration(*CLASSES)

@@ -7,7 +7,8 @@ from typing import Any
 import bpy
 
 
-def _draw(self: Any, _context: Any) -> None:
+def draw(self: Any, _context: Any) -> None:
+    """Blender's menu draws this at its end."""
     # A menu runs operators without their dialog unless told so: both open the file browser.
     self.layout.operator_context = "INVOKE_DEFAULT"
     self.layout.operator("pantheon360.import_captures", text="360° Captures (.jpg, .png, .exr)")
@@ -19,8 +20,8 @@ def _menu() -> Any:
 
 
 def register() -> None:
-    _menu().append(_draw)
+    _menu().append(draw)
 
 
 def unregister() -> None:
-    _menu().remove(_draw)
+    _menu().remove(draw)

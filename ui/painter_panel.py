@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import bpy
-
+from ..pantheon360_blender.scene.app.registration import registration
 from .panel import SidebarPanel, property_layout
 
 
@@ -59,12 +58,4 @@ def _loras(layout: Any, settings: Any) -> None:
 
 CLASSES = (PANTHEON360_PT_diffusion,)
 
-
-def register() -> None:
-    for panel in CLASSES:
-        bpy.utils.register_class(panel)
-
-
-def unregister() -> None:
-    for panel in reversed(CLASSES):
-        bpy.utils.unregister_class(panel)
+register, unregister = registration(*CLASSES)

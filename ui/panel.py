@@ -13,6 +13,7 @@ from ..pantheon360_blender.core.jobs.model_card import ModelCard
 from ..pantheon360_blender.core.jobs.paint_settings import SETTINGS
 from ..pantheon360_blender.scene.app import jobs, versions
 from ..pantheon360_blender.scene.app.access import of_object
+from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.camera import camera_path
 from ..pantheon360_blender.scene.captures import capture_objects
@@ -254,15 +255,7 @@ CLASSES = (
     PANTHEON360_PT_sequencer,
 )
 
-
-def register() -> None:
-    for panel in CLASSES:
-        bpy.utils.register_class(panel)
-
-
-def unregister() -> None:
-    for panel in reversed(CLASSES):
-        bpy.utils.unregister_class(panel)
+register, unregister = registration(*CLASSES)
 
 
 def property_layout(layout: Any) -> Any:

@@ -19,7 +19,7 @@ class PantheonError(Exception):
 
     text: what happened and to which input, one or two sentences.
     advice: what to do; empty if the text says it already.
-    code: a short stable slug for programs ("error" where none fits).
+    code: a short stable slug for programs ("error" if none fits).
     repair: the id of the operator that repairs it (repairs.py), or None; not given, it follows from the code.
     """
 

@@ -38,15 +38,15 @@ class Position:
 def local_metres(position: Position, origin: Position) -> np.ndarray:
     """Coordinates of `position` in the tangent plane at `origin`.
 
-    Returns (3,) float64: metres to the east, to the north and up, Blender's X, Y and Z. Where either altitude is
-    unknown both places are taken to be at the same height. Over 1 km the Earth falls 8 cm below the plane.
+    Returns (3,) float64: metres to the east, to the north and up, Blender's X, Y and Z. If either altitude is
+    unknown, both places are taken to be at the same height. Over 1 km the Earth falls 8 cm below the plane.
     Source: WGS 84 (NIMA TR8350.2), geodetic to geocentric to local east-north-up.
     """
     if position.altitude is None or origin.altitude is None:
         height = origin.altitude if origin.altitude is not None else position.altitude or 0.0
         position = Position(position.latitude, position.longitude, height)
         origin = Position(origin.latitude, origin.longitude, height)
-    local: np.ndarray = _east_north_up(origin) @ (_geocentric(position) - _geocentric(origin))
+    local: np.ndarray = _local_from_geocentric(origin) @ (_geocentric(position) - _geocentric(origin))
     return local
 
 
@@ -60,7 +60,7 @@ def _geocentric(position: Position) -> np.ndarray:
     return np.array([ring * math.cos(longitude), ring * math.sin(longitude), axis])
 
 
-def _east_north_up(origin: Position) -> np.ndarray:
+def _local_from_geocentric(origin: Position) -> np.ndarray:
     """(3, 3) float64: rows are the local axes in geocentric coordinates."""
     latitude, longitude = math.radians(origin.latitude), math.radians(origin.longitude)
     sin_lat, cos_lat, sin_lon, cos_lon = (f(a) for a in (latitude, longitude) for f in (math.sin, math.cos))

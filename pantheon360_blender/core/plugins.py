@@ -88,8 +88,8 @@ class Plugin:
 def find(folders: Iterable[Path], broken: Callable[[BackendError], None] | None = None) -> dict[str, Plugin]:
     """The plug-ins in folders, by name, sorted. Files without a PLUGIN are none.
 
-    broken: is told of a plug-in that does not say rightly what it is, which is left out.
-    Raises BackendError about the first of those, if nobody is to be told.
+    broken: called with the error of each plug-in that does not describe itself rightly; it is left out. If `broken` is
+    None, the first such BackendError is raised.
     """
     found = {}
     for path in sorted(path for folder in folders for path in folder.glob("[!_]*.py")):

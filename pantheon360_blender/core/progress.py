@@ -17,7 +17,7 @@ class Progress:
 
     phase: what is being done, for people ("Geometry pass").
     step, of: steps finished and steps in all; of is 0 while the total is unknown.
-    waiting: True where nothing happened since the last step, so that a blocking driver may sleep.
+    waiting: True if nothing happened since the last step, so that a blocking driver may sleep.
     text: a detail worth showing ("frame 12"), or empty.
     warning: what the artist should know from now on, or empty; the job goes on.
     preview: path of a picture of the result so far that has just been written, or empty.

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from . import properties
 from .app import backend_process, preferences
+from .app.registration import registration_of_modules
 from .cache import cache_objects
-from .captures import capture_objects
+from .captures import preview_sphere
 from .render import render_engine
 
-MODULES = (preferences, properties, capture_objects, cache_objects, render_engine, backend_process)
+MODULES = (preferences, properties, preview_sphere, cache_objects, render_engine, backend_process)
 """Registered in this order, unregistered in reverse."""
 
-
-def register() -> None:
-    for module in MODULES:
-        module.register()
-
-
-def unregister() -> None:
-    for module in reversed(MODULES):
-        module.unregister()
+register, unregister = registration_of_modules(MODULES)

@@ -16,20 +16,21 @@ from bpy.props import (
 
 from .app import plugin_items
 from .app.access import of_object
-from .cache import display
-from .captures import capture_objects
+from .cache import cache_merge, display
+from .captures import preview_sphere
 from .shot import diffusion_settings
 
 # Blender evaluates the annotations below; a type checker cannot, hence the ignores.
 
 
-def _is_capture(_group: PANTHEON360_PG_scene, obj: bpy.types.Object) -> bool:
+def is_capture_object(_group: PANTHEON360_PG_scene, obj: bpy.types.Object) -> bool:
+    """Whether an object may be chosen as one end of the path."""
     return bool(of_object(obj).is_capture)
 
 
 def _show_preview_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
     if group.is_capture:
-        capture_objects.update_preview(group.id_data)  # type: ignore[arg-type]
+        preview_sphere.update(group.id_data)  # type: ignore[arg-type]
 
 
 def _levelling_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
@@ -109,7 +110,7 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     )
     reconstruction_weights: StringProperty(  # type: ignore[valid-type]
         name="Weights",
-        description="Folder with the learned reconstructor's weights, or their id on the Hugging Face hub where they "
+        description="Folder with the learned reconstructor's weights, or their id on the Hugging Face hub if they "
         "were downloaded before; empty is the model's own choice",
         default="",
         subtype="DIR_PATH",
@@ -135,10 +136,7 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     reconstruction_cache: EnumProperty(  # type: ignore[valid-type]
         name="Result",
         description="What becomes of the points that are there",
-        items=[
-            ("REPLACE", "Replace", "The new points replace those in the 3D cache"),
-            ("MERGE", "Merge", "The new points are added to those in the 3D cache"),
-        ],
+        items=cache_merge.RESULTS,
         default="REPLACE",
     )
     # Camera path
@@ -146,13 +144,13 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         name="Start",
         description="Capture the camera starts from; it is the first frame's anchor",
         type=bpy.types.Object,
-        poll=_is_capture,
+        poll=is_capture_object,
     )
     end_capture: PointerProperty(  # type: ignore[valid-type]
         name="End",
         description="Capture the camera arrives at; it is the last frame's anchor",
         type=bpy.types.Object,
-        poll=_is_capture,
+        poll=is_capture_object,
     )
     match_orientation: BoolProperty(  # type: ignore[valid-type]
         name="Match Orientation",
@@ -301,25 +299,19 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
         name="Longitude", description="Degrees east, WGS 84", default=""
     )
     altitude: StringProperty(  # type: ignore[valid-type]
-        name="Altitude", description="Meters above sea level; empty where unknown", default=""
+        name="Altitude", description="Meters above sea level; empty if unknown", default=""
     )
 
 
 class PANTHEON360_PG_window_manager(bpy.types.PropertyGroup):
     """The running job and the last failed one as panels show them; never saved."""
 
-    running: BoolProperty(  # type: ignore[valid-type]
-        name="Running", default=False, options={"SKIP_SAVE"}
-    )
+    running: BoolProperty(name="Running", default=False, options={"SKIP_SAVE"})  # type: ignore[valid-type]
     progress: FloatProperty(  # type: ignore[valid-type]
         name="Progress", default=0.0, min=0.0, max=1.0, subtype="FACTOR", options={"SKIP_SAVE"}
     )
-    phase: StringProperty(  # type: ignore[valid-type]
-        name="Phase", default="", options={"SKIP_SAVE"}
-    )
-    eta: StringProperty(  # type: ignore[valid-type]
-        name="Time Left", default="", options={"SKIP_SAVE"}
-    )
+    phase: StringProperty(name="Phase", default="", options={"SKIP_SAVE"})  # type: ignore[valid-type]
+    eta: StringProperty(name="Time Left", default="", options={"SKIP_SAVE"})  # type: ignore[valid-type]
     warnings: StringProperty(  # type: ignore[valid-type]
         name="Warnings", description="What the running job warned of, a line each", default="", options={"SKIP_SAVE"}
     )

@@ -19,7 +19,7 @@ def floaters(made: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> 
 
 
 def crowded(points: np.ndarray, radii: np.ndarray, count: int) -> np.ndarray:
-    return run_to_end(outliers.counting(points, radii, count, MortonOrder.of(points)))
+    return run_to_end(outliers.counting(points, radii, count, MortonOrder.from_points(points)))
 
 
 def cloud(points: np.ndarray, footprint: np.ndarray | None = None) -> PointCloud:

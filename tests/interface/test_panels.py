@@ -226,7 +226,7 @@ def test_points_from_elsewhere_are_offered_where_artists_look(
     wanted = ["pantheon360.import_cache", "pantheon360.import_depth", "pantheon360.sample_mesh"]
     assert [name for name in draw(room="ui.cache_panel").shown if name in wanted] == wanted
     layout = Layout()
-    house("ui.file_menu")._draw(SimpleNamespace(layout=layout), bpy.context)
+    house("ui.file_menu").draw(SimpleNamespace(layout=layout), bpy.context)
     assert layout.shown == ["pantheon360.import_captures", "pantheon360.import_cache"]
     handlers = {handler.bl_idname: handler for handler in bpy.types.FileHandler.__subclasses__()}
     assert {".ply", ".las", ".laz", ".e57"} <= set(handlers["PANTHEON360_FH_cache"].bl_file_extensions.split(";"))
@@ -238,9 +238,9 @@ def test_the_import_menu_has_our_entries_and_loses_them(house: House, blend: Any
 
     menu = house("ui.file_menu")
     drawn = bpy.types.TOPBAR_MT_file_import._dyn_ui_initialize
-    assert menu._draw in drawn()
+    assert menu.draw in drawn()
     menu.unregister()
-    assert menu._draw not in drawn()
+    assert menu.draw not in drawn()
     menu.register()
 
 
@@ -298,13 +298,13 @@ def test_a_running_job_shows_its_newest_picture_and_its_warnings(
     monkeypatch.setattr(pictures, "icon", lambda: 7)  # there are no icons without an interface
     layout = draw()
     assert "preview" in layout.shown
-    assert tuple(pictures._collection["newest"].image_size) == (16, 8)
+    assert tuple(pictures.collection["newest"].image_size) == (16, 8)
     assert not bpy.data.images.get("preview.png"), "nothing of it enters the .blend"
     assert layout.labels.count("This model is untrained.") == 1
     assert "Memory ran out: it goes on with" in layout.labels, "wrapped"
     assert running.notices.warnings == [told[0], told[2]]
     running.end("the test is over")
-    assert pictures._collection is None
+    assert pictures.collection is None
     assert "This model is untrained." not in draw().labels
 
 

@@ -377,7 +377,7 @@ def test_the_environment_variable_goes_before_the_preference(house: House, monke
     try:
         assert preferences.backend_python() == tmp_path / "chosen"
         monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", str(tmp_path / "farm"))
-        assert preferences.backend_python() == house("scene.shot.shot").python() == tmp_path / "farm"
+        assert preferences.backend_python() == tmp_path / "farm"
     finally:
         preferences.of_addon().backend_python = ""
 

@@ -106,7 +106,7 @@ def test_the_diffusion_painters_settings_go_into_the_job(
     bpy.ops.wm.save_mainfile()
     painted: list[Any] = []
 
-    def paint(folder: Any, _python: Any) -> Any:
+    def paint(folder: Any) -> Any:
         painted.append(folder.job)
         for frame in folder.job.frames:
             folder.write_frame(frame, np.zeros((32, 64, 3), np.uint8))
@@ -311,7 +311,7 @@ def test_warnings_of_the_painter_are_told_and_kept_on_the_strip(
 
     progress = house("core.progress").Progress
 
-    def painting(folder: Any, _python: Any) -> Any:
+    def painting(folder: Any) -> Any:
         for index, frame in enumerate(folder.job.frames):
             yield progress("Painting", index, 2, warning="This model is untrained.")
             folder.write_frame(frame, np.zeros((32, 64, 3), np.uint8))

@@ -119,7 +119,7 @@ def test_a_wrong_setting_is_refused_at_every_door(house: Any, group: Any, name: 
     right = paint_settings.options_error({name: value}) is None
     bpy.context.scene.pantheon360.diffusion.model = "tiny"
     doors = (
-        lambda: house("cli.command_line")._setting(f"{name}={json.dumps(value)}"),
+        lambda: house("cli.command_line").parse_setting(f"{name}={json.dumps(value)}"),
         lambda: house("scene.shot.painters").settings(bpy.context.scene, "diffusion", {name: value}),
     )
     for door in doors:

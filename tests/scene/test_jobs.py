@@ -207,7 +207,7 @@ def test_a_session_shows_progress_and_leaves_nothing(jobs: ModuleType, progress:
     session.end("the test wants it")
     assert events == ["closed"] and not shown.running and shown.phase == "" and shown.progress == 0
     session.end("again")
-    assert jobs._running == []
+    assert jobs.running() == ""
 
 
 def test_a_session_notes_every_warning_of_a_tick(jobs: ModuleType, progress: ModuleType, context: Any) -> None:

@@ -49,7 +49,7 @@ def test_only_captures_are_offered_as_ends_of_the_path(house: House, blend: Any)
     captures, images = house("scene.captures.capture_objects"), house("scene.captures.images")
     capture = captures.create(blend, "there", images.from_array("there", np.zeros((16, 32, 3), np.uint8)))
     other = bpy.data.objects.new("other", None)
-    offered = house("scene.properties")._is_capture
+    offered = house("scene.properties").is_capture_object
     assert offered(blend.pantheon360, capture) and not offered(blend.pantheon360, other)
 
 

@@ -139,7 +139,7 @@ def test_what_the_backend_warns_of_reaches_the_strip(
 ) -> None:
     progress = house("core.progress").Progress
 
-    def painting(_folder: Any, _python: Any) -> Any:
+    def painting(_folder: Any) -> Any:
         yield progress("Painting", 0, 5, warning="This model is untrained.")
         yield progress("Painting", 5, 5)
 

@@ -36,7 +36,7 @@ class Field:
 
     @property
     def size(self) -> int:
-        """Bytes of all the values; 0 where the type is unknown."""
+        """Bytes of all the values; 0 if the type is unknown."""
         return _SIZES.get(self.kind, 0) * self.count
 
 
@@ -78,8 +78,9 @@ class TagReader:
             tag, kind, values = struct.unpack_from(f"{self._order}HH{self._offset_letter}", block, at)
             field = Field(kind, values, start + at + 4 + inline)
             if field.size > inline:
-                where = struct.unpack_from(f"{self._order}{self._offset_letter}", block, at + 4 + inline)[0]
-                field = Field(kind, values, where)
+                field = Field(
+                    kind, values, struct.unpack_from(self._order + self._offset_letter, block, at + 4 + inline)[0]
+                )
             fields.setdefault(tag, field)
         return fields
 

@@ -6,6 +6,7 @@ Source: ISO/IEC 14496-12 (ISO base media file format); QuickTime File Format Spe
 from __future__ import annotations
 
 import bisect
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ def read_tree(file: BinaryIO, span: Span, path: Path) -> Box:
     file.seek(span.start + span.header)
     data = file.read(size - span.header)
     try:
-        return _tree(span.kind, data, span.start + span.header, 0, _Count())
+        return _tree(span.kind, data, span.start + span.header, 0, itertools.count(1))
     except (struct.error, _DamagedError) as error:
         raise MetadataError(f"{path} has a damaged movie header.", advice="Copy or export it again.") from error
 
@@ -140,7 +141,9 @@ def visual_sample_entries(track: Box, path: Path) -> list[Box]:
         try:
             if len(entry.content) < _SAMPLE_ENTRY:
                 raise _DamagedError
-            entry.children, entry.tail = _children(entry.content, _SAMPLE_ENTRY, entry.origin or 0, 0, _Count())
+            entry.children, entry.tail = _children(
+                entry.content, _SAMPLE_ENTRY, entry.origin or 0, 0, itertools.count(1)
+            )
         except (struct.error, _DamagedError) as error:
             raise MetadataError(f"{path} describes its pictures wrongly.", advice="Copy or export it again.") from error
         entry.content = entry.content[:_SAMPLE_ENTRY]
@@ -168,11 +171,11 @@ def blocks(file: BinaryIO, start: int, end: int, path: Path) -> Iterator[bytes]:
 
 
 def shift_chunks(movie: Box, old: Span, path: Path) -> None:
-    """Correct absolute offsets in a movie header that grew or shrank, for data which lie behind it.
+    """Correct the chunk offsets in a movie header that grew or shrank: data behind it moved.
 
     movie: the changed header, whose chunk offsets still are those of the old file.
     old: where the old header lay; what is before it stays, what is behind it moves.
-    32-bit tables become 64-bit ones where an offset no longer fits, which lets the header grow again.
+    A 32-bit table becomes a 64-bit one if an offset no longer fits; the header then grows again.
     Raises MetadataError if a table is damaged.
     """
     try:
@@ -200,7 +203,7 @@ class _Places:
         self._moved = sorted(_moves(movie, old.start))
         self._origins = [was for was, _, _ in self._moved]
 
-    def of(self, offsets: np.ndarray) -> np.ndarray:
+    def moved(self, offsets: np.ndarray) -> np.ndarray:
         """(N,) uint64 offsets in the old file to those in the new one."""
         places = offsets.copy()
         places[offsets >= self._old.end] += np.uint64(self._shift % (1 << 64))  # wraps round for a smaller header
@@ -247,7 +250,7 @@ class _Offsets:
 
     def move(self, places: _Places) -> None:
         """Replace each offset by where its data now are."""
-        self._values = places.of(self._values)
+        self._values = places.moved(self._values)
         self._write()
 
     def _write(self) -> None:
@@ -294,24 +297,17 @@ def _span(file: BinaryIO, position: int, length: int) -> Span | None:
     return Span(kind, position, header, position + size) if size >= header else None
 
 
-class _Count:
-    """How many boxes a tree has so far."""
-
-    def __init__(self) -> None:
-        self.boxes = 0
-
-
-def _tree(kind: bytes, data: bytes, origin: int, depth: int, count: _Count) -> Box:
-    count.boxes += 1
-    if depth > _DEEPEST or count.boxes > _MOST_BOXES_IN_MEMORY:
+def _tree(kind: bytes, data: bytes, origin: int, depth: int, numbers: Iterator[int]) -> Box:
+    """numbers: counts the boxes of the whole tree."""
+    if depth > _DEEPEST or next(numbers) > _MOST_BOXES_IN_MEMORY:
         raise _DamagedError
     before = _CONTAINERS.get(kind)
     if before is None:
         return Box(kind, data, origin=origin)
-    return Box(kind, data[:before], *_children(data, before, origin, depth, count), origin)
+    return Box(kind, data[:before], *_children(data, before, origin, depth, numbers), origin)
 
 
-def _children(data: bytes, position: int, origin: int, depth: int, count: _Count) -> tuple[list[Box], bytes]:
+def _children(data: bytes, position: int, origin: int, depth: int, numbers: Iterator[int]) -> tuple[list[Box], bytes]:
     """Boxes from `position` to the end of `data`, and what is left: QuickTime ends such lists with four zero bytes.
 
     origin: the byte of the file where `data` begin.
@@ -330,6 +326,6 @@ def _children(data: bytes, position: int, origin: int, depth: int, count: _Count
         if size < header or size > rest:
             raise _DamagedError
         inside = data[position + header : position + size]
-        children.append(_tree(kind, inside, origin + position + header, depth + 1, count))
+        children.append(_tree(kind, inside, origin + position + header, depth + 1, numbers))
         position += size
     return children, b""

@@ -55,8 +55,8 @@ class PanoramaMetadata:
     def full_placement(self) -> tuple[Size, Size] | None:
         """Where these pixels lie in the full panorama, at the scale of these pixels.
 
-        Returns (full size, (left, top)), the full size exactly 2:1, or None if the file does not say or what it
-        says cannot be true: then a picture twice as wide as high is a full panorama.
+        Returns (full size, (left, top)); the full size is exactly 2:1. None if the file does not say, or says what
+        cannot be true: a picture twice as wide as high is then a full panorama.
         """
         return _placement(self)[0]
 
@@ -64,8 +64,8 @@ class PanoramaMetadata:
 def read(path: Path) -> PanoramaMetadata:
     """Metadata of a JPEG, PNG, TIFF or WebP file, from its header alone; other kinds of files give an empty one.
 
-    GPano comes first; the Exif compass direction is the heading where GPano has none, or has zeros for a whole
-    orientation while the compass says otherwise, as GoPro MAX writes.
+    GPano comes first. The heading is the Exif compass direction if GPano has none, or if GPano has only zeros beside
+    another compass direction, as GoPro MAX writes.
     Raises FileError (missing, empty, unreadable), ImageError (cut off, damaged, not an image of its suffix),
     MetadataError (a camera's raw recording, hostile XML). Damaged metadata of a sound image give a warning.
     """

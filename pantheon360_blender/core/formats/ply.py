@@ -18,26 +18,12 @@ import numpy as np
 from .. import files
 from ..errors import PointCloudError
 
-_TYPES = {
-    "char": "i1",
-    "uchar": "u1",
-    "short": "i2",
-    "ushort": "u2",
-    "int": "i4",
-    "uint": "u4",
-    "float": "f4",
-    "double": "f8",
-    "int8": "i1",
-    "uint8": "u1",
-    "int16": "i2",
-    "uint16": "u2",
-    "int32": "i4",
-    "uint32": "u4",
-    "float32": "f4",
-    "float64": "f8",
-}
-_NAMES = {"i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort", "i4": "int", "u4": "uint", "f4": "float"}
-_NAMES["f8"] = "double"
+_NAMES = {
+    "i1": "char", "u1": "uchar", "i2": "short", "u2": "ushort",
+    "i4": "int", "u4": "uint", "f4": "float", "f8": "double",
+}  # fmt: skip
+_TYPES = {name: kind for kind, name in _NAMES.items()} | {np.dtype(kind).name: kind for kind in _NAMES}
+"""Types of both generations of the format, "uchar" and "uint8"."""
 _BYTE_ORDERS = {"ascii": None, "binary_little_endian": "<", "binary_big_endian": ">"}
 _LONGEST_LINE = 1 << 16
 _LONGEST_HEADER = 1 << 20

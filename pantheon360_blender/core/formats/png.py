@@ -46,7 +46,7 @@ def read(path: Path) -> np.ndarray:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
     return decode(data, str(path))
 
 
@@ -295,7 +295,3 @@ def _looked_up(indices: np.ndarray, header: _Header, palette: bytes, transparenc
         alpha[: len(given)] = given
         colours = np.column_stack([colours, alpha])
     return np.asarray(colours[indices])
-
-
-def _unreadable(path: Path, error: OSError) -> FileError:
-    return FileError(f"{path} cannot be read: {error.strerror or error}.")

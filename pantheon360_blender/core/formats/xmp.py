@@ -46,7 +46,7 @@ def properties(packet: bytes, namespace: str) -> dict[str, str]:
 
     packet: an XMP packet or another piece of RDF/XML in UTF-8, -16 or -32.
     namespace: the namespace's URI, whatever prefix the packet gives it.
-    Returns local names and values, white space stripped; where a name comes twice the first counts.
+    Returns local names and values, white space stripped; if a name comes twice, the first counts.
     Raises HostileXmlError, before any parsing if it can; MetadataError if this is not well-formed XML.
     Source: XMP specification part 1 (ISO 16684-1), 7: RDF serialisation; parts of it only.
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FileError
+from ..formats.media_files import reading
 from ..progress import Job, Progress
 from . import clouds, colmap, depth, transforms, vipe
 from .imported import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, Source, SourceError
@@ -82,17 +83,8 @@ def source_of(path: Path, sources: Sequence[Source] = SOURCES) -> Source:
 
 
 def _first_bytes(path: Path) -> bytes:
-    try:
-        if "\0" in str(path):  # Python answers with a ValueError
-            raise FileError(f"{str(path)!r} is no path.", advice="Choose a file.")
-        if path.is_dir():
-            return b""
-        with open(path, "rb") as file:
-            start = file.read(_START)
-    except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist.", advice="Check the path, or find the file again.") from error
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if not start:
-        raise FileError(f"{path} is empty.", advice="Copy or export it again.")
-    return start
+    """Empty for a folder."""
+    if "\0" not in str(path) and path.is_dir():
+        return b""
+    with reading(path) as (file, _length):
+        return file.read(_START)

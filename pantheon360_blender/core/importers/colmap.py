@@ -47,7 +47,7 @@ class _Camera:
     field_of_view: float | None
 
     @staticmethod
-    def of(model: str, width: float, focal: float) -> _Camera:
+    def from_model(model: str, width: float, focal: float) -> _Camera:
         known = model not in _PANORAMIC and not any(part in model for part in _NO_PINHOLE)
         return _Camera(model, field_of_view(width, focal) if known else None)
 
@@ -85,13 +85,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     if options.scale is None:
         gathering.notes.append("A COLMAP model has no meters of its own: set the scale by two points you know.")
     captures = [_capture(image, cameras_by_number[image.camera], folder, gathering) for image in images]
-    flat = sum(not capture.panoramic for capture in captures)
-    if flat:
-        gathering.notes.append(
-            f"{flat:,} of {len(captures):,} pictures are perspective: their poses came, no captures."
-        )
-    if missing := sum(capture.image is None for capture in captures):
-        gathering.notes.append(f"{missing:,} of {len(captures):,} pictures were not found beside the model.")
+    gathering.note_pictures(captures, "the model")
     numbers = np.array([image.number for image in images], np.int64)
     place = folder / f"points3D{suffix}"
     if place.is_file():
@@ -125,16 +119,16 @@ def _sources(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 def _pose(quaternion: list[float], translation: list[float], name: str, file: Path) -> np.ndarray:
     """Camera-to-world with Blender's camera axes of a world-to-camera rotation and translation."""
-    pose = np.eye(4)
+    camera_from_world = np.eye(4)
     try:
         with np.errstate(over="ignore"):
-            pose[:3, :3] = cameras.matrix_from_quaternion(np.array(quaternion))
+            camera_from_world[:3, :3] = cameras.matrix_from_quaternion(np.array(quaternion))
     except PoseError as error:
         raise SourceError(f"{file}: the rotation of {name} is damaged. {error.text}", advice=_BROKEN) from error
     if not np.isfinite(translation).all():
         raise SourceError(f"{file}: the position of {name} is not finite.", advice=_BROKEN)
-    pose[:3, 3] = translation
-    return cameras.opencv_to_blender(cameras.invert(pose))
+    camera_from_world[:3, 3] = translation
+    return cameras.opencv_to_blender(cameras.invert(camera_from_world))
 
 
 def _cameras(file: Path) -> dict[int, _Camera]:
@@ -149,13 +143,13 @@ def _cameras(file: Path) -> dict[int, _Camera]:
                 raise SourceError(f"{file} has a camera of unknown model {kind}.", advice="Export the model as text.")
             name, parameters = _MODELS[kind]
             (focal,) = struct.unpack_from("<d", _exactly(stream, 8 * parameters, file))
-            found[number] = _Camera.of(name, width, focal)
+            found[number] = _Camera.from_model(name, width, focal)
     return found
 
 
 def _text_camera(row: list[str], file: Path) -> _Camera:
     width, focal = (_number(each, file) for each in (row[2], row[4])) if len(row) > 4 else (0.0, 0.0)
-    return _Camera.of(row[1], width, focal)
+    return _Camera.from_model(row[1], width, focal)
 
 
 def _images(file: Path) -> Iterator[_Image]:

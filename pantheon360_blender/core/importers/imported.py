@@ -55,7 +55,7 @@ class ImportedCapture:
     """A picture with a pose from another program.
 
     name: as the file calls it. image: where the picture lies, or None if it could not be found.
-    pose: (4, 4) float64 camera-to-world, Blender's axes and world, metres where the source has them.
+    pose: (4, 4) float64 camera-to-world, Blender's axes and world, metres if the source is metric.
     panoramic: False for perspective pictures, which cannot be captures but tell where the path went.
     mask: a picture, black = ignore (as nerfstudio has it; a capture's own mask has it the other way), or None.
     field_of_view: angle in radians that a perspective picture sees across its width; None if that is not told.
@@ -71,7 +71,7 @@ class ImportedCapture:
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """What a source holds, in Blender's world: Z up, metres where the source has them.
+    """What a source holds, in Blender's world: Z up, metres if the source is metric.
 
     cloud: its points, or None if it has none; their `source` counts `captures`.
     captures: its pictures with poses.
@@ -232,7 +232,7 @@ class Gathering:
         source: np.ndarray | None = None,
         footprint: np.ndarray | None = None,
     ) -> None:
-        """Take (N, 3) points of the file, any float type, and (N, 3) uint8 colours, white where None."""
+        """Take (N, 3) points of the file, any float type, and (N, 3) uint8 colours, white if None."""
         if not len(points):
             return
         self.settle(points)
@@ -258,11 +258,18 @@ class Gathering:
         except PoseError as error:
             raise SourceError(f"{self._path}: the pose of {name} is damaged. {error.text}") from error
         moved = np.eye(4)
-        moved[:3, :3] = self._rotation @ checked[:3, :3]
+        moved[:3, :3] = self._world_from_file @ checked[:3, :3]
         moved[:3, 3] = self._turned(checked[None, :3, 3])[0]
         if self._offset is not None:
             moved[:3, 3] -= self._offset
         return moved
+
+    def note_pictures(self, captures: Sequence[ImportedCapture], what: str) -> None:
+        """Note how many pictures cannot be captures, and how many were not found beside `what`."""
+        if flat := sum(not capture.panoramic for capture in captures):
+            self.notes.append(f"{flat:,} of {len(captures):,} pictures are perspective: their poses came, no captures.")
+        if missing := sum(capture.image is None for capture in captures):
+            self.notes.append(f"{missing:,} of {len(captures):,} pictures were not found beside {what}.")
 
     def finish(self, captures: Sequence[ImportedCapture] = (), *, wanted: bool = False) -> Imported:
         """All that was gathered, with notes.
@@ -301,10 +308,10 @@ class Gathering:
         return f"{size:.3g} m" if size >= 1 else f"{size * 100:.3g} cm" if size >= 0.01 else f"{size * 1000:.3g} mm"
 
     @property
-    def _rotation(self) -> np.ndarray:
+    def _world_from_file(self) -> np.ndarray:
         return UP_AXES[self._up or "z"]
 
     def _turned(self, points: np.ndarray) -> np.ndarray:
-        turned = np.asarray(points, np.float64) @ self._rotation.T
+        turned = np.asarray(points, np.float64) @ self._world_from_file.T
         turned *= self.scale
         return np.asarray(turned)

@@ -12,7 +12,7 @@ from ..points.thinning import thin_to
 from . import Imported, ImportedCapture, SourceError
 
 TOGETHER = 10_000.0
-"""Metres: of two files no further apart, one that lay near the origin and one that did not share their coordinates."""
+"""Metres between two files, one of them near the origin, up to which they share their coordinates."""
 
 
 def joined(parts: Sequence[Imported], limit: int) -> Imported:
@@ -40,18 +40,19 @@ def joined(parts: Sequence[Imported], limit: int) -> Imported:
 
 
 def at_offset(imported: Imported, offset: np.ndarray) -> Imported:
-    """An import that was moved to the origin by its own offset, moved by another one instead.
+    """An import moved by another offset than its own, which brought it near the origin.
 
-    One of the two may have been near enough to stay if it was. Where they are far apart, nothing tells that their
-    coordinates are the same, and both stay near the origin.
+    It stays as it is if only one of the two offsets is zero and they are further apart than TOGETHER: then nothing
+    tells that both files share their coordinates.
     """
-    shift = np.eye(4)
-    shift[:3, 3] = imported.offset - offset
+    shift = imported.offset - offset
     surveyed = imported.offset.any() and offset.any()
-    if not shift[:3, 3].any() or not (surveyed or np.abs(shift[:3, 3]).max() <= TOGETHER):
+    if not shift.any() or not (surveyed or np.abs(shift).max() <= TOGETHER):
         return imported
-    cloud = None if imported.cloud is None else imported.cloud.transformed(shift)
-    moved = tuple(replace(each, pose=shift @ each.pose) for each in imported.captures)
+    new_from_old = np.eye(4)
+    new_from_old[:3, 3] = shift
+    cloud = None if imported.cloud is None else imported.cloud.transformed(new_from_old)
+    moved = tuple(replace(each, pose=new_from_old @ each.pose) for each in imported.captures)
     return replace(imported, cloud=cloud, captures=moved, offset=offset)
 
 

@@ -42,13 +42,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
             yield Progress("Reading poses", index, len(frames))
     if options.scale is None:
         gathering.notes.append("A transforms.json says nothing of meters: set the scale by two points you know.")
-    flat = sum(not capture.panoramic for capture in captures)
-    if flat:
-        gathering.notes.append(
-            f"{flat:,} of {len(captures):,} pictures are perspective: their poses came, no captures."
-        )
-    if missing := sum(capture.image is None for capture in captures):
-        gathering.notes.append(f"{missing:,} of {len(captures):,} pictures were not found beside the file.")
+    gathering.note_pictures(captures, "the file")
     for start in range(0, len(cloud), _BLOCK):
         block = cloud.selected(slice(start, start + _BLOCK))
         gathering.add(block.points, block.colours, confidence=block.confidence, footprint=block.footprint)

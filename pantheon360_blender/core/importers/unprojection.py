@@ -14,7 +14,7 @@ def add_depth(
 ) -> None:
     """Add the points of a range image (H, 2 H) float32, infinite where nothing is, seen from `pose` (Blender's axes).
 
-    colours: (h, 2 h, 3) uint8, white where None. source: index of the capture.
+    colours: (h, 2 h, 3) uint8, white if None. source: index of the capture.
     """
     image = np.full((*ranges.shape, 3), 255, np.uint8) if colours is None else colours
     # About the camera first: a pose far from the origin would cost the points their last digits.

@@ -13,7 +13,6 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,33 +35,17 @@ _FRAME = re.compile(r"(?:.*/)?(\d{1,9})\.(?:exr|png)")
 _AGAIN = "Run ViPE again, or copy the folder again."
 
 
-@dataclass(frozen=True)
 class _Clip:
-    root: Path
-    name: str
+    """The files of a clip."""
 
-    @property
-    def poses(self) -> Path:
-        return self.root / "pose" / f"{self.name}.npz"
-
-    @property
-    def depth(self) -> Path:
-        return self.root / "depth" / f"{self.name}.zip"
-
-    @property
-    def masks(self) -> Path:
-        return self.root / "mask" / f"{self.name}.zip"
-
-    @property
-    def video(self) -> Path:
-        return self.root / "rgb" / f"{self.name}.mp4"
-
-    @property
-    def camera(self) -> Path:
-        return self.root / "intrinsics" / f"{self.name}_camera.txt"
-
-    def slam_map(self, suffix: str) -> Path:
-        return self.root / "vipe" / f"{self.name}_slam_map{suffix}"
+    def __init__(self, root: Path, name: str) -> None:
+        self.name = name
+        self.poses = root / "pose" / f"{name}.npz"
+        self.depth = root / "depth" / f"{name}.zip"
+        self.masks = root / "mask" / f"{name}.zip"
+        self.video = root / "rgb" / f"{name}.mp4"
+        self.camera = root / "intrinsics" / f"{name}_camera.txt"
+        self.slam_map = root / "vipe" / f"{name}_slam_map.npz"
 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
@@ -174,11 +157,11 @@ def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _add_slam_map(clip: _Clip, gathering: Gathering) -> Job[None]:
-    place = clip.slam_map(".npz")
+    place = clip.slam_map
     if not place.is_file():
-        if clip.slam_map(".pt").is_file():
+        if (pickled := place.with_suffix(".pt")).is_file():
             gathering.notes.append(
-                f"The SLAM map {clip.slam_map('.pt').name} was not read: it is a pickle, which can run any code. In a "
+                f"The SLAM map {pickled.name} was not read: it is a pickle, which can run any code. In a "
                 f"Python with torch, save its {' and '.join(_SLAM_ARRAYS)} by numpy.savez as {place.name} beside it."
             )
         return

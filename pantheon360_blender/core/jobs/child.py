@@ -39,24 +39,23 @@ CHOOSE_PYTHON = (
     "Choose a Python 3.11 or newer with numpy as Backend Python in the add-on's preferences, or clear that field to "
     "use Blender's own."
 )
+_AGAIN = "Run it again: it goes on where it stopped."
+_CRASHED = ("crashed", "Run it again; if it crashes again, update the graphics driver and the backend's packages.")
 _DEATHS_BY_SIGNAL = {
     "SIGKILL": ("was killed", "Usually the computer ran out of memory: close other programs or lower the resolution."),
-    "SIGTERM": ("was ended from outside", "Run it again: it goes on where it stopped."),
-    "SIGINT": ("was interrupted", "Run it again: it goes on where it stopped."),
-    "SIGHUP": ("was ended from outside", "Run it again: it goes on where it stopped."),
-    "SIGSEGV": ("crashed", "Run it again; if it crashes again, update the graphics driver and the backend's packages."),
+    "SIGTERM": ("was ended from outside", _AGAIN),
+    "SIGINT": ("was interrupted", _AGAIN),
+    "SIGHUP": ("was ended from outside", _AGAIN),
+    "SIGSEGV": _CRASHED,
     "SIGBUS": ("crashed", "Check that the disk is not full, then run it again."),
-    "SIGABRT": ("crashed", "Run it again; if it crashes again, update the graphics driver and the backend's packages."),
+    "SIGABRT": _CRASHED,
     "SIGILL": ("uses instructions this processor lacks", "Install packages that are built for this computer."),
 }
 _DEATHS_BY_CODE = {
-    0xC0000005: (
-        "crashed",
-        "Run it again; if it crashes again, update the graphics driver and the backend's packages.",
-    ),
+    0xC0000005: _CRASHED,
     0xC0000017: ("ran out of memory", "Close other programs or lower the resolution."),
     0xC0000135: ("lacks a DLL", "Install the Microsoft Visual C++ Redistributable."),
-    0xC000013A: ("was interrupted", "Run it again: it goes on where it stopped."),
+    0xC000013A: ("was interrupted", _AGAIN),
 }
 """Windows' exit codes for what POSIX tells by signals (ntstatus.h)."""
 
@@ -112,11 +111,7 @@ class ChildProcess:
             )
         except OSError as error:
             reason = "it is not a program for this computer" if error.errno == errno.ENOEXEC else error.strerror
-            raise BackendError(
-                f"The {self.name} cannot be started with {interpreter}: {reason or error}.",
-                advice=self.advice,
-                repair=self.repair,
-            ) from error
+            raise self._failure(f"The {self.name} cannot be started with {interpreter}: {reason or error}.") from error
         self._started = time.monotonic()
         for work, stream in ((self._read_answers, self._child.stdout), (self._read_errors, self._child.stderr)):
             thread = threading.Thread(target=work, args=(stream,), name="pantheon360-backend", daemon=True)
@@ -151,11 +146,8 @@ class ChildProcess:
         self._collect()
         if self.hello is None and time.monotonic() - self._started > timeout:
             self.stop(grace=0)
-            raise BackendError(
-                f"The {self.name} ({self.python or own_python()}) did not answer within {timeout:g} seconds.",
-                advice=self.advice,
-                repair=self.repair,
-            )
+            asked = f"{self.name} ({self.python or own_python()})"
+            raise self._failure(f"The {asked} did not answer within {timeout:g} seconds.")
 
     def stop(self, grace: float = STOP_GRACE) -> None:
         """End the child: ask it, after `grace` seconds terminate it, then kill it. Nothing of it is left."""
@@ -191,8 +183,7 @@ class ChildProcess:
     def receive(self, job: str | None = None) -> list[Message]:
         """What has arrived, without blocking: for one job (with what is for nobody), or all of it.
 
-        Raises BackendError, explained, if the child is dead and everything it said has been handed out, or where it
-        breaks the protocol.
+        Raises BackendError, explained, if the child is dead and its last words are handed out, or breaks the protocol.
         """
         self._collect()
         wanted = [message for message in self._mail if job is None or getattr(message, "job", "") in (job, "")]
@@ -235,18 +226,15 @@ class ChildProcess:
                 break
             self._take(line)
         if self.hello is None and self._dead():
-            raise BackendError(self.explain_death(), code="backend-died", repair=None if self.hello else self.repair)
+            raise BackendError(self.explain_death(), code="backend-died", repair=self.repair)
 
     def _take(self, line: bytes) -> None:
         try:
             message = messages.decode(line)
         except MessageError as error:
             self.stop(grace=0)
-            raise BackendError(
-                f"{self.python or own_python()} does not speak like the {self.name}. {error.text}",
-                advice=self.advice,
-                repair=self.repair,
-            ) from error
+            python = self.python or own_python()
+            raise self._failure(f"{python} does not speak like the {self.name}. {error.text}") from error
         if self.hello is not None:
             self._mail.append(message)
         elif isinstance(message, messages.Hello):
@@ -254,7 +242,11 @@ class ChildProcess:
         else:
             self.stop(grace=0)
             text = message.text if isinstance(message, messages.Error) else f"The {self.name} did not say hello."
-            raise BackendError(text, advice=self.advice, repair=self.repair)
+            raise self._failure(text)
+
+    def _failure(self, text: str) -> BackendError:
+        """Why the child does not start or greet."""
+        return BackendError(text, advice=self.advice, repair=self.repair)
 
     def _greet(self, hello: messages.Hello) -> None:
         if hello.protocol != messages.PROTOCOL:
@@ -313,7 +305,7 @@ def drive(
             if isinstance(message, messages.Error):
                 raise AnswerError(message.text, advice=message.advice, code=message.code)
             if isinstance(message, messages.Cancelled):
-                raise BackendError("It was canceled.", advice="Run it again: it goes on where it stopped.")
+                raise BackendError("It was canceled.", advice=_AGAIN)
             if isinstance(message, messages.Done):
                 return message
             if isinstance(message, messages.ProgressMessage):
@@ -333,7 +325,7 @@ class AnswerError(BackendError):
 def own_python() -> Path:
     """The interpreter of this Blender.
 
-    `sys.executable` may be Blender itself where a distribution builds it against the system's Python.
+    `sys.executable` may be Blender itself if a distribution builds it against the system's Python.
     Raises BackendError if none is found.
     """
     if sys.executable and "python" in Path(sys.executable).name.lower():
@@ -372,13 +364,12 @@ def _end_group(child: subprocess.Popen[bytes], kill: bool) -> None:
 
 def _meaning(code: int) -> tuple[str, str]:
     """What happened and what to do, from an exit code as subprocess gives it (negative: a signal)."""
-    again = "Run it again: it goes on where it stopped."
     if code < 0:
         try:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
-        what, advice = _DEATHS_BY_SIGNAL.get(name, ("was ended", again))
+        what, advice = _DEATHS_BY_SIGNAL.get(name, ("was ended", _AGAIN))
         return f"{what} ({name})", advice
-    what, advice = _DEATHS_BY_CODE.get(code & 0xFFFFFFFF, ("ended", again))
+    what, advice = _DEATHS_BY_CODE.get(code & 0xFFFFFFFF, ("ended", _AGAIN))
     return f"{what} (exit code {code})", advice

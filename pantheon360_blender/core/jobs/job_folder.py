@@ -188,10 +188,6 @@ class JobFolder(Generic[AnyJob]):
             return png.read(path)
         except (ImageError, FileError) as error:
             raise JobError(error.text, advice=error.advice or "Prepare the shot again.") from error
-        except FileNotFoundError as error:
-            raise JobError(f"{path} is missing.", advice="Prepare the shot again.") from error
-        except OSError as error:
-            raise JobError(f"{path} cannot be read: {error.strerror or error}.") from error
 
     def _write_input(self, path: Path, data: bytes | memoryview) -> None:
         """Write an input, and hash it now: reading gigabytes back when the folder is sealed would stop Blender."""
@@ -213,8 +209,7 @@ class JobFolder(Generic[AnyJob]):
 
     def verify(self) -> None:
         """Compare every input with its hash. Raises JobError that names the first file that differs or is missing."""
-        for _ in self.verification():
-            pass
+        progress.run_to_end(self.verification())
 
     def verification(self) -> progress.Job[None]:
         """`verify` as a long job."""
@@ -247,7 +242,7 @@ class JobFolder(Generic[AnyJob]):
         return []
 
     def state(self) -> State:
-        """How far the job is; a new state where `state.json` is missing or damaged, for it decides nothing."""
+        """How far the job is; a new state if `state.json` is missing or damaged, for it decides nothing."""
         try:
             record = json.loads((self.path / "state.json").read_text("utf-8"))
             return State(**record) if record.get("status") in get_args(Status) else State()

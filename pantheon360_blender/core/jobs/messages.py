@@ -90,7 +90,7 @@ class Warning_:  # noqa: N801
 
 @dataclass(frozen=True)
 class Error:
-    """The job failed, or, where `job` is empty, a message could not be understood."""
+    """The job failed. If `job` is empty, a message was not understood."""
 
     code: str
     text: str

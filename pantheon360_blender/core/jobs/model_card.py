@@ -44,8 +44,8 @@ class ModelCard:
     width, height: trained size in pixels; also the native size of what it paints.
     frames: trained length of a clip; fps: frames a second it was trained at (the U-Net is told fps - 1).
     motion_bucket, noise_aug: the other two added time ids.
-    anchors: 1 where only the clip's first frame is a panorama, 2 where the last one may be, too.
-    guidance: classifier-free guidance to use where the artist chooses none; 1 is none at all.
+    anchors: 1 if only the clip's first frame is a panorama, 2 if the last one may be, too.
+    guidance: classifier-free guidance to use if the artist chooses none; 1 is none at all.
     licence, source: of the weights; source is a hub id, an address or a sentence.
     capability: a sentence for people; empty stands for that of the kind.
     inferred: True if there was no file and this is a guess from the weights' configuration.

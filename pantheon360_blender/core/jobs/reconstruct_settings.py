@@ -1,7 +1,7 @@
 """What a job of kind "reconstruct" is asked, and the files in its folder that answer.
 
     poses.json   where each capture stands, or why it could not be posed
-    sparse.npz   the points that posing found, where poses were solved
+    sparse.npz   the points that posing found, if poses were solved
     depth/*.npz  what each posed capture sees: range, confidence, sky
     cache.npz    the points (core.point_cloud)
     report.json  what was found, for people (`text`) and for programs
@@ -12,7 +12,6 @@ Each is written when its stage is finished; one that is damaged or missing is ma
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from .. import files
 from ..errors import JobError, PoseError
 from ..panorama.cameras import check_pose
+from .job_fields import slug_error
 from .json_values import is_integer, is_number, is_unicode, object_error
 
 SOLVE, GIVEN, MODEL = "solve", "given", "model"
@@ -47,7 +47,7 @@ class ReconstructionSettings:
     width: working width of the dense stage in pixels, a multiple of 64.
     confidence: 0 to 1; points below it are left out.
     nearest_only: if several captures see the same surface, keep the points of the one that sees it best.
-    camera_height: metres of the cameras above the ground, for scale where nothing better tells it, or None.
+    camera_height: metres of the cameras above the ground, for the scale if nothing better tells it, or None.
     distance: [name, name, metres] between two captures, which decides the scale, or None.
     priors: capture's name -> {"position": [east, north, up] metres in the world or None, "heading": degrees clockwise
     from world +Y of the image centre or None}.
@@ -181,11 +181,6 @@ def _poses_error(value: Any) -> str | None:
     return None if value in POSES else f"is {value!r}, known are: {', '.join(POSES)}"
 
 
-def _name_error(value: Any) -> str | None:
-    fits = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value)
-    return None if fits else "is not 1 to 64 letters, digits, hyphens or underscores"
-
-
 def _width_error(value: Any) -> str | None:
     fits = is_integer(value) and _SMALLEST <= value <= _LARGEST and value % 64 == 0
     return None if fits else f"is not a multiple of 64 from {_SMALLEST} to {_LARGEST}"
@@ -232,7 +227,7 @@ def _is_name(value: Any) -> bool:
 
 _VALIDATORS: dict[str, Callable[[Any], str | None]] = {
     "poses": _poses_error,
-    "dense": _name_error,
+    "dense": slug_error,
     "width": _width_error,
     "confidence": _share_error,
     "nearest_only": _flag_error,

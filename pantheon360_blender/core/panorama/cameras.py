@@ -47,14 +47,14 @@ def pose_matrix(rotation: np.ndarray, position: np.ndarray) -> np.ndarray:
     return pose
 
 
-def without_scale(matrix: np.ndarray) -> np.ndarray:
+def without_scale(world_from_object: np.ndarray) -> np.ndarray:
     """Rigid pose of a camera object from its `matrix_world`, (4, 4), which may scale, shear and mirror.
 
     The view direction (local -Z) is kept exactly, up (local +Y) as far as it is square to it, and right follows from
     both, so that a mirrored object still gives a camera.
     Returns (4, 4) float64. Raises PoseError if the matrix is not finite or an axis of it has no length.
     """
-    given = _finite(matrix, (4, 4), "An object's matrix")
+    given = _finite(world_from_object, (4, 4), "An object's matrix")
     back = _direction(given[:3, 2])
     up = _direction(given[:3, 1])
     up = _direction(up - back * (up @ back))
@@ -67,12 +67,11 @@ def without_scale(matrix: np.ndarray) -> np.ndarray:
 def invert(pose: np.ndarray) -> np.ndarray:
     """World-to-camera matrix of a rigid camera-to-world `pose`, or the other way round; (..., 4, 4) float64."""
     pose = np.asarray(pose, dtype=np.float64)
-    rotation = np.swapaxes(pose[..., :3, :3], -1, -2)
-    inverse = np.zeros_like(pose)
-    inverse[..., :3, :3] = rotation
-    inverse[..., :3, 3] = -(rotation @ pose[..., :3, 3, None])[..., 0]
-    inverse[..., 3, 3] = 1.0
-    return inverse
+    camera_from_world = np.zeros_like(pose)
+    camera_from_world[..., :3, :3] = np.swapaxes(pose[..., :3, :3], -1, -2)
+    camera_from_world[..., :3, 3:] = -(camera_from_world[..., :3, :3] @ pose[..., :3, 3:])
+    camera_from_world[..., 3, 3] = 1.0
+    return camera_from_world
 
 
 def blender_to_opencv(pose: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def to_range(
 
     values: (H, 2 H), integers or floats. 0, NaN, infinity, the largest integer and what is farther than a renderer's
     background mean that nothing is there.
-    scale: metres of one step of the values; where `inverse`, 1 / metres of one step. None: 0.001 for integers, 1 for
+    scale: metres of one step of the values; if `inverse`, 1 / metres of one step. None: 0.001 for integers, 1 for
     floats.
     Returns (H, 2 H) float32 metres, infinite where nothing is.
     Raises ImageError if the image is no equirectangular depth, or the measure is unknown.

@@ -105,13 +105,13 @@ def rotate(image: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     array([20, 30, 40, 50, 60, 70,  0, 10], dtype=uint8)
     """
     width = _width(image)
-    turn = check_rotation(rotation).astype(np.float32)
+    input_from_output = check_rotation(rotation).astype(np.float32)
     texels = _Texels(image)
     out = np.empty_like(image, order="C")
     rows = max(1, _BLOCK // width)
     for first in range(0, len(image), rows):
         block = out[first : first + rows]
-        looking = _directions_of_rows(width, first, first + len(block)).reshape(-1, 3) @ turn.T
+        looking = _directions_of_rows(width, first, first + len(block)).reshape(-1, 3) @ input_from_output.T
         pixels = _project(looking[:, 0], looking[:, 1], looking[:, 2], width)
         values = texels.bilinear(pixels[:, 0], pixels[:, 1], width)
         block[...] = _as_type(values.reshape(block.shape), image.dtype)
@@ -150,8 +150,8 @@ def perspective_crops(image: np.ndarray, rotations: np.ndarray, fov: float, size
     if matching < _width(image):
         image = resize(image, matching)
     crops = np.empty((len(rotations), size[1], size[0], *image.shape[2:]), image.dtype)
-    for view, rotation in zip(crops, rotations, strict=True):
-        turned = looking @ rotation.T.astype(np.float32)
+    for view, panorama_from_crop in zip(crops, rotations, strict=True):
+        turned = looking @ panorama_from_crop.T.astype(np.float32)
         pixels = _project(turned[..., 0], turned[..., 1], turned[..., 2], _width(image))
         view[...] = _as_type(sample(image, pixels), image.dtype)
     return crops
@@ -187,7 +187,7 @@ def resize(image: np.ndarray, width: int) -> np.ndarray:
     if width == given:
         return image.copy()
     precision = np.dtype(np.float64 if image.dtype == np.float64 else np.float32)
-    columns, rows = _Filter.of(given, width, precision), _Filter.of(given // 2, height, precision)
+    columns, rows = _Filter.cached(given, width, precision), _Filter.cached(given // 2, height, precision)
     out = np.empty((height, width, *image.shape[2:]), image.dtype)
     planes = image.reshape(given // 2, given, -1)
     for first, last, start, weights in rows.bands:
@@ -279,7 +279,7 @@ class _Filter:
 
     @staticmethod
     @lru_cache(maxsize=16)
-    def of(given: int, wanted: int, precision: np.dtype) -> _Filter:
+    def cached(given: int, wanted: int, precision: np.dtype) -> _Filter:
         return _Filter(given, wanted, precision)
 
     def along_rows(self, rows: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ class ColourMatch:
 def estimating(
     points: np.ndarray, light: np.ndarray, source: np.ndarray, voxel: float, *, white_balance: bool = True
 ) -> Job[ColourMatch]:
-    """Estimate gains from where points of different sources share voxels.
+    """Estimate gains from the voxels that points of different sources share.
 
     points: (N, 3) metres. light: (N, 3) linear, 0..1. source: (N,) int; negative is unknown and has no say.
     voxel: edge in metres. white_balance: a gain for each channel; else one for all three.

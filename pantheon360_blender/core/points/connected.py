@@ -9,7 +9,7 @@ def components(count: int, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Label the nodes of a graph by the smallest node each is connected with.
 
     count: nodes. one, other: (E,) indices, the ends of the edges.
-    Returns (count,) intp labels; equal where a path joins two nodes. A few passes over the edges, whatever the graph:
+    Returns (count,) intp labels; equal if a path joins two nodes. A few passes over the edges, whatever the graph:
     every component's root is hooked onto the smallest neighbouring root, then paths to the roots are halved.
 
     >>> components(5, np.array([4, 1]), np.array([1, 2]))  # 4-1 and 1-2; 0 and 3 stand alone

@@ -22,8 +22,8 @@ def finding(points: np.ndarray, triangles: np.ndarray) -> Job[np.ndarray]:
     points: (N, 3) float, metres. triangles: (T, 3, 3) float, same frame, of a closed surface; how they are wound does
     not matter, and hollows are outside. Returns (N,) bool; False for points that are not finite.
     Most points lie in cells of a grid that no triangle passes through, and are what their cell is. The rays of the
-    others are followed to the nearest such cell above. Triangles that share an edge share out the points below it
-    between them, so that no ray slips through.
+    others are followed to the nearest such cell above. A point below a shared edge counts for exactly one of its two
+    triangles, so that no ray slips through.
     """
     result = np.zeros(len(points), np.bool_)
     if len(triangles) and len(points):

@@ -76,7 +76,7 @@ def merge_crops(crops: Sequence[CropDepth], width: int) -> tuple[np.ndarray, np.
 def depth_edges(depth: np.ndarray, ratio: float = 0.05) -> np.ndarray:
     """Where a range image (H, W) tears: (H, W) bool, from the spread of second differences within 3 x 3 pixels.
 
-    Inverse range is linear across a plane however steeply it is seen; a pixel is an edge where its inverse range is
+    Inverse range is linear across a plane however steeply it is seen; a pixel is an edge if its inverse range is
     off the mean of its opposite neighbours by more than `ratio` of its own, on either axis. What borders on nothing
     (inf) is an edge as well.
     """
@@ -159,7 +159,8 @@ def _seen_from_panorama(crop: CropDepth, width: int) -> tuple[np.ndarray, np.nda
     high, wide = crop.range.shape
     if crop.confidence is not None and crop.confidence.shape != crop.range.shape:
         raise ImageError(f"A crop's confidence is {crop.confidence.shape}, its range {crop.range.shape}.")
-    local = equirectangular.directions(width).astype(np.float64) @ np.asarray(crop.rotation, np.float64)
+    panorama_from_crop = np.asarray(crop.rotation, np.float64)
+    local = equirectangular.directions(width).astype(np.float64) @ panorama_from_crop
     ahead = local[..., 2] < -1e-6
     forward = np.where(ahead, -local[..., 2], 1.0)
     focal = wide / (2 * np.tan(crop.fov / 2))

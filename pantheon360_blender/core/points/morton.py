@@ -38,7 +38,7 @@ class MortonOrder:
     low: np.ndarray
 
     @staticmethod
-    def of(points: np.ndarray) -> MortonOrder:
+    def from_points(points: np.ndarray) -> MortonOrder:
         """Sort (N, 3) finite points; equal cells keep the points' order."""
         low, edge = _bounds(points)
         keys = _interleaved([_cells(points[:, axis], low[axis], edge) for axis in range(3)])
@@ -50,10 +50,12 @@ class MortonOrder:
         cells = self.keys >> np.uint64(3 * level)
         return min(len(cells), 1) + int(np.count_nonzero(cells[1:] != cells[:-1]))
 
-    def around(self, centres: np.ndarray, radii: np.ndarray, at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def around(
+        self, centres: np.ndarray, radii: np.ndarray, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Pairs of a ball and a point that lies in one of the eight or fewer cells that the ball touches.
 
-        centres: (Q, 3), radii: (Q,) metres. at_once: about how many pairs a part holds. Yields (indices of balls,
+        centres: (Q, 3), radii: (Q,) metres. batch_size: about how many pairs a part holds. Yields (indices of balls,
         indices of points), (n,) each: all points within the balls are among them, and others.
         """
         reach = np.asarray(radii, np.float64) * (1 + 1e-6) + 1e-6 * self.edge
@@ -73,7 +75,7 @@ class MortonOrder:
             cell = _interleaved([(last if high[axis] else first)[axis][ball] for axis in range(3)])
             start = np.searchsorted(self.keys, cell << up[ball])
             end = np.searchsorted(self.keys, (cell + np.uint64(1)) << up[ball])
-            for run, place in spans.expand(start, end - start, at_once):
+            for run, place in spans.expand(start, end - start, batch_size):
                 yield ball[run], self.order[place]
 
 

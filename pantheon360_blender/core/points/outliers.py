@@ -34,8 +34,8 @@ _TABLE = 22  # bits of the table in which columns of cells are looked up roughly
 def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> Job[np.ndarray]:
     """Find points whose `neighbours`-th nearest neighbour is unusually far.
 
-    strictness: deviations of the logarithm of that distance, in footprints, above its median; the deviation is the
-    one between the median and the upper 16 %, which floaters themselves hardly move. Smaller removes more.
+    strictness: how many deviations above its median the logarithm of that distance, in footprints, may lie. A
+    deviation is the step from the median to the upper 16 %, which floaters hardly move. Smaller removes more.
     Returns (N,) bool. Not finite points are floaters; in a cloud of no more than `neighbours` points none is.
     Raises PointCloudError if a number makes no sense.
     """
@@ -46,7 +46,7 @@ def finding(cloud: PointCloud, strictness: float = 3.0, neighbours: int = 8) -> 
     result = ~sound
     points = cloud.points if sound.all() else cloud.points[sound]
     if len(points) > neighbours:
-        order = MortonOrder.of(points)
+        order = MortonOrder.from_points(points)
         yield Progress("Measuring usual distances")
         scale = spacing(cloud if len(points) == len(cloud) else cloud.selected(sound), order)
         radii = scale * usual_distance(points, scale, strictness, neighbours, order)
@@ -62,7 +62,7 @@ def spacing(cloud: PointCloud, order: MortonOrder | None = None) -> np.ndarray:
     known = np.zeros(0, np.float32) if cloud.footprint is None else cloud.footprint
     usable = np.isfinite(known) & (known > 0)
     if not usable.any():
-        return np.full(len(cloud), _mean_spacing(order or MortonOrder.of(cloud.points)), np.float32)
+        return np.full(len(cloud), _mean_spacing(order or MortonOrder.from_points(cloud.points)), np.float32)
     return np.where(usable, known, np.median(known[usable])).astype(np.float32)
 
 
@@ -70,7 +70,7 @@ def usual_distance(
     points: np.ndarray, scale: np.ndarray, strictness: float, neighbours: int, order: MortonOrder | None = None
 ) -> float:
     """Largest distance to the `neighbours`-th neighbour that is not unusual, as a multiple of `scale`."""
-    order = order or MortonOrder.of(points)
+    order = order or MortonOrder.from_points(points)
     sample = np.sort(np.random.default_rng(0).choice(len(points), min(_SAMPLE, len(points)), replace=False))
     reach = scale[sample] * np.float64(_REACH)
     radii = np.minimum(_beside(points, sample, neighbours, order), reach)

@@ -60,8 +60,7 @@ class PointCloud:
     def concatenate(clouds: Sequence[PointCloud]) -> PointCloud:
         """The points of all `clouds` in their order.
 
-        An optional array is kept where at least one cloud has it; the others' points then get confidence 1, source -1,
-        footprint 0.
+        An optional array is kept if any cloud has it; the others' points get confidence 1, source -1, footprint 0.
 
         >>> one = PointCloud(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.uint8))
         >>> two = PointCloud(np.ones((1, 3), np.float32), np.zeros((1, 3), np.uint8), confidence=np.float32([0.5]))
@@ -96,22 +95,22 @@ class PointCloud:
         return self if sound.all() else self.selected(sound)
 
     def renumbered(self, numbers: Sequence[int]) -> PointCloud:
-        """The points with sources by another numbering: of each old number the new one; -1 for all that have none."""
+        """The points with their sources renumbered. numbers: the new one of each old one; all others become -1."""
         if self.source is None:
             return self
         places = np.array([*numbers, -1], np.int32)
         known = (self.source >= 0) & (self.source < len(numbers))
         return replace(self, source=places[np.where(known, self.source, len(numbers))])
 
-    def transformed(self, matrix: np.ndarray) -> PointCloud:
-        """The points moved by an affine (4, 4) `matrix`; footprints grow with the cube root of its volume.
+    def transformed(self, new_from_old: np.ndarray) -> PointCloud:
+        """The points moved by an affine (4, 4) matrix; footprints grow with the cube root of its determinant.
 
         Raises PointCloudError if the matrix has another shape or is not finite.
         """
-        matrix = np.asarray(matrix, dtype=np.float64)
-        if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        new_from_old = np.asarray(new_from_old, dtype=np.float64)
+        if new_from_old.shape != (4, 4) or not np.isfinite(new_from_old).all():
             raise PointCloudError("Points cannot be moved: the matrix is not a finite 4x4 matrix.")
-        linear, offset = matrix[:3, :3], matrix[:3, 3]
+        linear, offset = new_from_old[:3, :3], new_from_old[:3, 3]
         moved = (self.points.astype(np.float64) @ linear.T + offset).astype(np.float32)
         footprint = self.footprint
         if footprint is not None:
@@ -122,7 +121,7 @@ class PointCloud:
     def load(path: Path) -> PointCloud:
         """Read a cloud from a .ply or .npz file.
 
-        PLY: x y z; red green blue as uchar, ushort (0..65535) or float (0..1), white where missing; confidence, source
+        PLY: x y z; red green blue as uchar, ushort (0..65535) or float (0..1), white if missing; confidence, source
         and footprint if they are; everything else is left out. npz: the arrays by their names, as save() writes.
         Raises PointCloudError if the file cannot be read, is damaged, or is of another kind.
         """

@@ -20,7 +20,7 @@ Keep = Literal["mean", "nearest"]
 
 _PART = 1 << 21  # points merged together where the size of the voxels is given
 _FULL = 0.75  # share of the limit that may be left after thinning, so that the next time is many points away
-_COUNTED = 16  # every so many voxels are counted, by their mixed numbers, to find a size without merging for each
+_COUNTED = 16  # one voxel in so many is counted, by its mixed number, to find a size without merging for each try
 _COUNTABLE = 100_000
 _GROWTH = 1.05  # on top of what the count of voxels asks for: surfaces are rough
 _LARGEST_INDEX = 2.0**62
@@ -46,8 +46,8 @@ def thin(cloud: PointCloud, size: float, keep: Keep = "mean") -> PointCloud:
 def merging(cloud: PointCloud, size: float, keep: Keep = "mean") -> Job[tuple[PointCloud, np.ndarray]]:
     """What `thin` does, as a job.
 
-    Returns the thinned cloud and (V,) indices: for each of its points the one of `cloud` that is nearest to the mean of
-    its voxel, from which it may have whatever a PointCloud does not carry.
+    Returns the thinned cloud and (V,) indices of the points of `cloud` nearest to the mean of each voxel: what a
+    PointCloud does not carry can be taken from them.
     """
     _check(size, keep)
     if not size:
@@ -55,7 +55,7 @@ def merging(cloud: PointCloud, size: float, keep: Keep = "mean") -> Job[tuple[Po
     sound = np.flatnonzero(np.isfinite(cloud.points).all(axis=1))
     finite = cloud if len(sound) == len(cloud) else cloud.selected(sound)
     yield Progress("Sorting voxels", 0, 3)
-    voxels = _Voxels.of(finite.points, size)
+    voxels = _Voxels.from_points(finite.points, size)
     yield Progress("Merging points", 1, 3)
     weights = np.ones(len(finite), np.float32)
     nearest = voxels.nearest(finite.points, voxels.means(finite.points, weights))
@@ -99,8 +99,8 @@ class Thinner:
         """Take some more points; those whose position is not finite are left out."""
         self.given += len(cloud)
         sound = cloud.finite()
-        for start in range(0, len(sound), self._at_once):
-            part = sound.selected(slice(start, start + self._at_once))
+        for start in range(0, len(sound), self._batch_size):
+            part = sound.selected(slice(start, start + self._batch_size))
             self._parts.append(part)
             self._weights.append(np.ones(len(part), np.float32))
             self._waiting += len(part)
@@ -118,7 +118,7 @@ class Thinner:
         return cloud
 
     @property
-    def _at_once(self) -> int:
+    def _batch_size(self) -> int:
         return min(_PART, self.limit)
 
     def _compact(self, limit: int) -> None:
@@ -133,7 +133,7 @@ class Thinner:
 
     def _merge(self, cloud: PointCloud, weights: np.ndarray) -> tuple[PointCloud, np.ndarray]:
         """One point for each voxel, and how many points it stands for."""
-        voxels = _Voxels.of(cloud.points, self.size)
+        voxels = _Voxels.from_points(cloud.points, self.size)
         chosen = voxels.nearest(cloud.points, voxels.means(cloud.points, weights)) if self._keep == "nearest" else None
         return _merged(cloud, weights, voxels, chosen), voxels.sums(weights).astype(np.float32)
 
@@ -188,7 +188,7 @@ class _Voxels:
     places: np.ndarray
 
     @staticmethod
-    def of(points: np.ndarray, size: float) -> _Voxels:
+    def from_points(points: np.ndarray, size: float) -> _Voxels:
         keys = _keys(points, size)
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]

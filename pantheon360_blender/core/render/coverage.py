@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +17,7 @@ NEAR_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class View:
+class CoverageView:
     """What one pose sees of a cache.
 
     covered: share of the sphere, 0..1. hole: the largest connected uncovered part, as a share of the sphere.
@@ -35,10 +35,11 @@ class View:
 class PathCoverage:
     """A checked camera path of F frames; arrays are (F,) float64 but for `frames`, (F,) int64.
 
-    covered, hole, nearest, foreground: as in View. clearance: metres between the nearest point and the way to the next
-    frame. speed: metres a second to the next frame; the last frame repeats the one before. shift: radians by which
-    the foreground moves a frame, by the camera's steps and turns together.
-    reference: what the best place sees, 0..1: the sky is nowhere covered, and counts as no hole of the cache.
+    covered, hole, nearest, foreground: as in CoverageView.
+    clearance: metres between the nearest point and the way to the next frame.
+    speed: metres a second to the next frame; the last frame repeats the one before.
+    shift: radians by which the foreground moves a frame, by the camera's steps and turns together.
+    reference: covered share at the best place, 0..1. No place sees the sky covered, so it is no hole of the cache.
     """
 
     frames: np.ndarray
@@ -107,7 +108,7 @@ def largest_hole(coverage: np.ndarray) -> float:
     return float(np.bincount(label, weights).max())
 
 
-def view(points: np.ndarray, pose: np.ndarray, width: int) -> View:
+def view(points: np.ndarray, pose: np.ndarray, width: int) -> CoverageView:
     """Look at points (N, 3) float32, world, from a (4, 4) pose, one pixel a point, `width` pixels round the horizon."""
     frame = splat(points, np.zeros((len(points), 3), np.uint8), pose, width)
     angles = np.broadcast_to(solid_angles(width // 2)[:, None] / width, frame.coverage.shape)[frame.coverage]
@@ -115,12 +116,8 @@ def view(points: np.ndarray, pose: np.ndarray, width: int) -> View:
     order = np.argsort(depth)
     reached = np.cumsum(angles[order])
     near = depth[order[np.searchsorted(reached, NEAR_SHARE * reached[-1])]] if len(depth) else np.inf
-    return View(
-        covered_share(frame.coverage),
-        largest_hole(frame.coverage),
-        float(depth.min(initial=np.inf)),
-        float(near),
-    )
+    nearest = float(depth.min(initial=np.inf))
+    return CoverageView(covered_share(frame.coverage), largest_hole(frame.coverage), nearest, float(near))
 
 
 def clearance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
@@ -133,9 +130,9 @@ def clearance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
 
 
 def way_clear(points: np.ndarray, poses: np.ndarray, nearest: np.ndarray, within: float) -> np.ndarray:
-    """(F,) metres between the points and the way from each pose to the next; `nearest` itself where nothing is near.
+    """(F,) metres between the points and the way from each pose to the next; `nearest` if nothing is near.
 
-    nearest: (F,) metres from each pose. within: metres that matter; only where points can be as near they are measured.
+    nearest: (F,) metres from each pose. within: metres that matter; a way is measured only if points may be as near.
     """
     result = np.array(nearest, np.float64)
     places = np.asarray(poses)[:, :3, 3]
@@ -149,7 +146,12 @@ def way_clear(points: np.ndarray, poses: np.ndarray, nearest: np.ndarray, within
 
 
 def path(
-    frames: Sequence[int], poses: np.ndarray, views: Sequence[View], clear: np.ndarray, fps: float, reference: float
+    frames: Sequence[int],
+    poses: np.ndarray,
+    views: Sequence[CoverageView],
+    clear: np.ndarray,
+    fps: float,
+    reference: float,
 ) -> PathCoverage:
     """Put together what was seen along a path.
 
@@ -157,11 +159,7 @@ def path(
     fps: frames a second. reference: coverage of the best place; the path's own best counts if it is better.
     """
     numbers = np.asarray(frames, np.int64)
-    covered, hole, nearest, foreground = (
-        np.array([(each.covered, each.hole, each.nearest, each.foreground) for each in views], np.float64)
-        .reshape(-1, 4)
-        .T
-    )
+    covered, hole, nearest, foreground = np.array([astuple(each) for each in views], np.float64).reshape(-1, 4).T
     speed, turn = np.zeros(len(numbers)), np.zeros(len(numbers))
     if len(numbers) > 1:
         gaps = np.diff(numbers)

@@ -38,7 +38,7 @@ class DraftPainter:
     def __init__(self, captures: Sequence[Capture], width: int) -> None:
         """captures: see `Capture`; width: of the frames in pixels."""
         self._width = width
-        self._skies = [_Sky.of(capture, width) for capture in captures]
+        self._skies = [_Sky.from_capture(capture, width) for capture in captures]
 
     def paint(self, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
         """Paint the frame seen from `pose`, (4, 4) camera-to-world.
@@ -53,7 +53,7 @@ class DraftPainter:
         if frame.coverage.all():
             return frame.colour.copy()
         holes = np.flatnonzero(~frame.coverage)
-        colour, weight = self._at_infinity(pose, holes, _Surroundings.of(frame, pose))
+        colour, weight = self._at_infinity(pose, holes, _Surroundings.from_frame(frame, pose))
         weight *= 1.0 - _enclosure(frame.coverage)[holes]
         painted = frame.colour.reshape(-1, 3).astype(np.float32)
         known = np.ones(len(painted), np.float32)
@@ -102,7 +102,7 @@ class _Surroundings:
     directions: np.ndarray
 
     @staticmethod
-    def of(frame: GeometryFrame, pose: np.ndarray) -> _Surroundings:
+    def from_frame(frame: GeometryFrame, pose: np.ndarray) -> _Surroundings:
         step = max(1, frame.depth.shape[1] // _NEAR_WIDTH)
         depth = frame.depth[step // 2 :: step, step // 2 :: step]
         rays = equirectangular.directions(frame.depth.shape[1])[step // 2 :: step, step // 2 :: step]
@@ -131,7 +131,7 @@ class _Sky:
     pose: np.ndarray
 
     @staticmethod
-    def of(capture: Capture, width: int) -> _Sky:
+    def from_capture(capture: Capture, width: int) -> _Sky:
         image = equirectangular.resize(capture.image, width) if capture.image.shape[1] > width else capture.image
         texels = np.ones((*image.shape[:2], 4), np.float32)
         texels[..., :3] = image
@@ -144,14 +144,14 @@ class _Sky:
         near = surroundings.elsewhere(self.pose)
         if not near.any():
             return np.ones(len(looking), np.float32)
-        turn = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
-        pixels = equirectangular.directions_to_pixels(looking @ turn.T, near.shape[1])
+        capture_from_camera = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
+        pixels = equirectangular.directions_to_pixels(looking @ capture_from_camera.T, near.shape[1])
         return np.asarray(1.0 - np.clip(equirectangular.sample(near, pixels), 0.0, 1.0))
 
     def seen(self, looking: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Colours (n, 3) and validity (n,) in directions (n, 3) of a camera at `pose`."""
-        turn = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
-        pixels = equirectangular.directions_to_pixels(looking @ turn.T, self.texels.shape[1])
+        capture_from_camera = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
+        pixels = equirectangular.directions_to_pixels(looking @ capture_from_camera.T, self.texels.shape[1])
         values = equirectangular.sample(self.texels, pixels)
         return values[:, :3], values[:, 3]
 

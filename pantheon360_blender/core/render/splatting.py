@@ -55,12 +55,7 @@ class GeometryFrame:
 
 
 def splat(
-    points: np.ndarray,
-    colours: np.ndarray,
-    pose: np.ndarray,
-    width: int,
-    *,
-    near: float = 1e-6,
+    points: np.ndarray, colours: np.ndarray, pose: np.ndarray, width: int, *, near: float = 1e-6
 ) -> GeometryFrame:
     """Render points at one pixel each; the nearest wins, ties go to the lowest index.
 
@@ -79,7 +74,7 @@ def splat(
     array([-1, -1, -1, -1,  1, -1,  2, -1], dtype=int32)
     """
     points, colours = _checked_points(points, colours)
-    camera = _Camera.of(pose, width, near)
+    camera = _Camera.from_pose(pose, width, near)
     raster = _Raster(camera)
     with np.errstate(all="ignore"):
         for block in _blocks(len(points)):
@@ -114,11 +109,11 @@ def splat_footprints(
 ) -> GeometryFrame:
     """Render points as large as they are: for previews and drafts, never for the model's input.
 
-    A point stands for a square patch of side d, its footprint, turned nobody knows how: it fills the pixel it falls in
-    and every pixel whose centre lies in the disc around that patch, of angular radius asin(d / (sqrt(2) r)), which near
-    the poles is many columns wide. So points on a grid of spacing d close their surface from every side. The nearest
-    wins, at the point's own range (the disc faces the camera); but a pixel into which a point of the nearest surface
-    itself falls shows that point, not the disc of its neighbour: seen from where it was taken, a capture is sharp.
+    A point stands for a square patch of side d, its footprint, of unknown orientation. It fills the pixel it falls in
+    and every pixel whose centre lies in the disc around the patch, of angular radius asin(d / (sqrt(2) r)); near the
+    poles that is many columns wide. Points on a grid of spacing d close their surface from every side. The nearest
+    point wins, at its own range: the disc faces the camera. A pixel into which a point of that surface falls shows the
+    point, not a neighbour's disc: seen from where it was taken, a capture is sharp.
 
     footprint: (N,) float32 or one number: metres. Not finite or negative counts as zero.
     limit: largest radius in pixels at the equator; None means width / 64.
@@ -126,7 +121,7 @@ def splat_footprints(
     """
     points, colours = _checked_points(points, colours)
     radii = _checked_radii(footprint, len(points))
-    camera = _Camera.of(pose, width, near)
+    camera = _Camera.from_pose(pose, width, near)
     if limit is not None and not limit >= 0.0:
         raise RenderError(f"The largest footprint is {limit} pixels.", advice="Choose zero or more.")
     most = math.tau / 64 if limit is None else math.tau * limit / width
@@ -143,19 +138,19 @@ def splat_footprints(
 class _Camera:
     """A pose made ready for float32 arithmetic.
 
-    rotation: (3, 3) float32, world to camera.
+    camera_from_world: (3, 3) float32, the rotation.
     coarse, fine: (3,) float32, world; the position is their sum. Subtracting the coarse part from a nearby point is
         exact, so what the fine part corrects is not lost.
     """
 
-    rotation: np.ndarray
+    camera_from_world: np.ndarray
     coarse: np.ndarray
     fine: np.ndarray
     width: int
     near_squared: np.float32
 
     @classmethod
-    def of(cls, pose: np.ndarray, width: int, near: float) -> _Camera:
+    def from_pose(cls, pose: np.ndarray, width: int, near: float) -> _Camera:
         pose = check_pose(pose)
         if width < 2 or width % 2:
             raise RenderError(f"A panorama {width} pixels wide is impossible.", advice="Choose an even width.")
@@ -164,7 +159,7 @@ class _Camera:
         position = pose[:3, 3]
         coarse = position.astype(np.float32)
         return cls(
-            rotation=pose[:3, :3].T.astype(np.float32),
+            camera_from_world=pose[:3, :3].T.astype(np.float32),
             coarse=coarse,
             fine=(position - coarse).astype(np.float32),
             width=width,
@@ -220,7 +215,7 @@ class _Raster:
             np.subtract(points[:, axis], camera.coarse[axis], out=offset[axis])
             if camera.fine[axis]:
                 np.subtract(offset[axis], camera.fine[axis], out=offset[axis])
-        np.multiply(offset[:, None], camera.rotation.T[:, :, None], out=product)
+        np.multiply(offset[:, None], camera.camera_from_world.T[:, :, None], out=product)
         seen, square = product[0], product[1]
         np.add(seen, product[1], out=seen)
         np.add(seen, product[2], out=seen)

@@ -27,7 +27,7 @@ def of_window_manager(window_manager: bpy.types.WindowManager) -> Any:
 def evaluated(scene: bpy.types.Scene) -> bpy.types.Depsgraph:
     """The up-to-date depsgraph of the scene's view layer, of whatever scene the window shows."""
     layer: Any = _view_layer(scene)
-    layer.update()  # makes the depsgraph where the layer has none yet
+    layer.update()  # makes the depsgraph if the layer has none yet
     return layer.depsgraph  # type: ignore[no-any-return]
 
 
@@ -45,7 +45,7 @@ def scene_named(name: str) -> bpy.types.Scene:
 
 
 def _view_layer(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
-    """The layer the window shows where it shows this scene, else the first one that renders."""
+    """The layer that the window shows if it shows this scene, else the first one that renders."""
     if bpy.context.scene == scene and bpy.context.view_layer is not None:
         return bpy.context.view_layer
     return next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import atexit
 import uuid
-from pathlib import Path
-from typing import Any
 
 from ...core import progress
 from ...core.errors import BackendError
 from ...core.jobs import child, messages
 from ...core.jobs.child import ChildProcess
 from ...core.jobs.job_folder import JobFolder
+from . import preferences
 
 _shared: ChildProcess | None = None
 
 
-def shared(context: Any = None) -> ChildProcess:
+def shared() -> ChildProcess:
     """The running child with the Python of the preferences. Raises BackendError if it cannot be started."""
-    return _with_python(_chosen_python(context))
+    global _shared
+    python = preferences.backend_python()
+    if _shared is None or not _shared.alive or _shared.python != python:
+        stop_shared()
+        process = ChildProcess(python)
+        process.start()
+        _shared = process
+    return _shared
 
 
 def stop_shared() -> None:
@@ -29,15 +35,14 @@ def stop_shared() -> None:
         process.stop()
 
 
-def run(folder: JobFolder, python: Path | None = None) -> progress.Job[messages.Done]:
+def run(folder: JobFolder) -> progress.Job[messages.Done]:
     """Have a job folder painted or reconstructed by the backend.
 
-    python: the interpreter; None takes that of the preferences, else Blender's own. Closing the generator cancels the
-    job within the step it is in, or ends the process if that takes too long. What is finished is kept in any case.
-    Yields Progress with the backend's warnings and previews.
+    Closing the generator cancels the job after the step it is in, or ends the process if that takes too long. What is
+    finished is kept. Yields Progress with the backend's warnings and previews.
     Raises BackendError with the backend's own explanation, or with that of its death.
     """
-    process = _with_python(python or _chosen_python(None))
+    process = shared()
     job = uuid.uuid4().hex
     settled = False
     try:
@@ -50,23 +55,6 @@ def run(folder: JobFolder, python: Path | None = None) -> progress.Job[messages.
     finally:
         if not settled and process.alive:
             process.cancel(job)
-
-
-def _with_python(python: Path | None) -> ChildProcess:
-    global _shared
-    if _shared is None or not _shared.alive or _shared.python != python:
-        stop_shared()
-        process = ChildProcess(python)
-        process.start()
-        _shared = process
-    return _shared
-
-
-def _chosen_python(context: Any) -> Path | None:
-    """The Python that was chosen; None for Blender's own, and if there is no Blender."""
-    from . import preferences
-
-    return preferences.backend_python(context)
 
 
 def register() -> None:

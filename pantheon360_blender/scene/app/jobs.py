@@ -21,9 +21,9 @@ Result = TypeVar("Result")
 TICK = 0.05
 """Seconds of work between two redraws: the interface stays alive, and little is lost on the way in and out."""
 LONGEST_TICK = 0.5
-"""Seconds of work between two redraws where redrawing takes as long: else it would take most of the job's time."""
+"""The same if redrawing takes as long: else it would take most of the job's time."""
 INTERVAL = 0.02
-"""Seconds between two ticks, and of sleep where a job waits."""
+"""Seconds between two ticks, and of sleep while a job waits."""
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import bpy
 import numpy as np
@@ -52,6 +53,10 @@ def _triangles(evaluated: bpy.types.Object) -> np.ndarray:
         mesh.vertices.foreach_get("co", points)
     finally:
         evaluated.to_mesh_clear()
-    matrix = np.array(evaluated.matrix_world, dtype=np.float64)
-    world = points.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-    return np.asarray(world[corners]).reshape(-1, 3, 3)
+    return np.asarray(transformed(points.reshape(-1, 3), evaluated.matrix_world)[corners]).reshape(-1, 3, 3)
+
+
+def transformed(points: np.ndarray, new_from_old: Any) -> np.ndarray:
+    """Points (N, 3) moved by an affine (4, 4) matrix, an array or Blender's; (N, 3) float64."""
+    affine = np.array(new_from_old, dtype=np.float64)
+    return np.asarray(points.astype(np.float64) @ affine[:3, :3].T + affine[:3, 3])

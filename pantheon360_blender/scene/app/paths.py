@@ -28,16 +28,16 @@ def jobs_root(scene: bpy.types.Scene) -> Path:
     """
     chosen = str(access.of_scene(scene).jobs_folder).strip()
     if chosen and (bpy.data.filepath or not chosen.startswith("//")):
-        return _absolute(chosen)
+        return absolute_path(chosen)
     if bpy.data.filepath:
         return Path(bpy.data.filepath).parent / "pantheon360_jobs"
     addon = preferences.of_addon()
     if addon is not None and addon.jobs_folder:
-        return _absolute(addon.jobs_folder)
+        return absolute_path(addon.jobs_folder)
     return Path(bpy.utils.extension_path_user(preferences.ROOT_PACKAGE, path="jobs", create=True))
 
 
-def _absolute(path: str) -> Path:
+def absolute_path(path: str) -> Path:
     """Blender's path without the ".." that its relative ones have: it is compared with others, and people read it."""
     return Path(os.path.normpath(bpy.path.abspath(path)))
 

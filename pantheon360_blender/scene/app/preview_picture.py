@@ -10,17 +10,17 @@ import bpy.utils.previews
 _NAME = "newest"
 
 _log = logging.getLogger(__name__)
-_collection: Any = None
+collection: Any = None
 
 
 def show(path: str) -> None:
-    """Make the picture in this file the newest one; the same file again where its content has changed."""
-    global _collection
-    if _collection is None:
-        _collection = bpy.utils.previews.new()
-    _collection.clear()
+    """Make the picture in this file the newest one; the same file again if its content has changed."""
+    global collection
+    if collection is None:
+        collection = bpy.utils.previews.new()
+    collection.clear()
     try:
-        picture = _collection.load(_NAME, path, "IMAGE", force_reload=True)
+        picture = collection.load(_NAME, path, "IMAGE", force_reload=True)
         # Asking for the size reads the file now: else Blender would begin to when it draws, and the next picture
         # would come before this one is seen.
         _log.debug("%s is %s pixels large", path, tuple(picture.image_size))
@@ -30,13 +30,13 @@ def show(path: str) -> None:
 
 def icon() -> int:
     """The newest picture's icon; 0 if there is none."""
-    preview = _collection.get(_NAME) if _collection is not None else None
+    preview = collection.get(_NAME) if collection is not None else None
     return int(preview.icon_id) if preview is not None else 0
 
 
 def clear() -> None:
     """Forget the picture: its job is over."""
-    global _collection
-    if _collection is not None:
-        bpy.utils.previews.remove(_collection)
-    _collection = None
+    global collection
+    if collection is not None:
+        bpy.utils.previews.remove(collection)
+    collection = None

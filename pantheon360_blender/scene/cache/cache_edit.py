@@ -66,7 +66,7 @@ def keep(obj: bpy.types.Object, which: np.ndarray) -> int:
 
 
 def threshold(obj: bpy.types.Object, least: float) -> int:
-    """Remove points of less confidence, or of none that is a number. Raises CacheError if the cache has none."""
+    """Remove points whose confidence is less, or no number. Raises CacheError if the cache has none."""
     confidence = _attribute(obj, attributes.CONFIDENCE)
     if confidence is None:
         raise CacheError(f"The points of {obj.name} do not say how sure they are.", advice="Remove floaters instead.")
@@ -83,8 +83,8 @@ def remove_floaters(obj: bpy.types.Object, strictness: float = 3.0, neighbours: 
 def thin(obj: bpy.types.Object, size: float, nearest: bool = False) -> Job[int]:
     """Leave one point in each voxel of `size` metres; see core.thinning. Returns how many points went.
 
-    nearest: whether it is one of the points as it was; else their mean. The artist's own attributes are those of the
-    point nearest to the mean, whichever stays.
+    nearest: keep the point nearest to the mean as it was; else the mean itself. The artist's own attributes are that
+    point's in both cases.
     """
     cache_objects.refuse_unchangeable(obj)
     return _thinning(obj.name, _cloud(obj), size, nearest)
@@ -132,11 +132,10 @@ def _still(name: str, count: int) -> bpy.types.Object:
 def crop(obj: bpy.types.Object, box: bpy.types.Object, inside: bool = True) -> int:
     """Keep the points inside, or outside, an object's bounds in its own frame. Returns how many were removed."""
     low, high = bounds(box)
-    matrix = np.array(box.matrix_world, np.float64)
-    if abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+    world_from_box = np.array(box.matrix_world, np.float64)
+    if abs(np.linalg.det(world_from_box[:3, :3])) < 1e-12:
         raise CacheError(f"{box.name} is flat: nothing is inside it.", advice="Scale it up.")
-    inverse = np.linalg.inv(matrix)
-    local = _world_points(obj).astype(np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+    local = meshes.transformed(_world_points(obj), np.linalg.inv(world_from_box))
     return keep(obj, ((local >= low) & (local <= high)).all(axis=1) == inside)
 
 
@@ -240,10 +239,10 @@ def _world_points(obj: bpy.types.Object) -> np.ndarray:
     """(N, 3) float32 metres, world: all points of a cache's mesh, those that are not finite too."""
     local = _attribute(obj, "position")
     assert local is not None
-    matrix = np.array(obj.matrix_world, np.float64)
-    if (matrix == np.eye(4)).all():
+    world_from_object = np.array(obj.matrix_world, np.float64)
+    if (world_from_object == np.eye(4)).all():
         return local
-    return np.asarray((local.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32))
+    return meshes.transformed(local, world_from_object).astype(np.float32)
 
 
 def _world_footprint(obj: bpy.types.Object) -> np.ndarray | None:

@@ -17,6 +17,14 @@ from ..app.access import of_scene
 from ..captures import capture_objects
 from . import attributes, cache_objects
 
+REPLACE, MERGE = "REPLACE", "MERGE"
+"""What becomes of the points that are there."""
+RESULTS = [
+    (REPLACE, "Replace", "The new points replace those in the 3D cache"),
+    (MERGE, "Merge", "The new points are added to those in the 3D cache"),
+]
+"""The same as items of an enum property."""
+
 
 def merge(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     """Add a point cloud to the scene's cache; the object is made if there is none.
@@ -43,13 +51,13 @@ def merge(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
 
 
 def note_captures(scene: bpy.types.Scene, obj: bpy.types.Object) -> None:
-    """Note what the sources of a cache count where earlier versions did not: the captures as they are ordered now."""
+    """Note the captures that a cache's sources count, in their present order, if an earlier version did not."""
     if obj.get(cache_objects.CAPTURES) is None:
         obj[cache_objects.CAPTURES] = "\n".join(each.name for each in capture_objects.in_scene(scene))
 
 
 def renumber(scene: bpy.types.Scene, obj: bpy.types.Object) -> None:
-    """Let the sources of a cache's points count the captures as they are ordered now; -1 where theirs is gone."""
+    """Renumber the sources of a cache's points by the captures' present order; -1 if a capture is gone."""
     note_captures(scene, obj)
     before = str(obj[cache_objects.CAPTURES]).split("\n")
     now = {each.name: index for index, each in enumerate(capture_objects.in_scene(scene))}
@@ -85,7 +93,3 @@ def _light(mesh: Any) -> np.ndarray | None:
     light: np.ndarray = np.empty(4 * len(mesh.vertices), np.float32)
     attribute.data.foreach_get("color", light)
     return light
-
-
-REPLACE, MERGE = "REPLACE", "MERGE"
-"""What becomes of the points that are there."""

@@ -19,15 +19,18 @@ from ...core.errors import CacheError
 from ...core.points.point_cloud import PointCloud
 from ..app.access import of_object, of_scene
 from ..captures import capture_objects
-from .attributes import ORDER, optional_values, point_count, read, read_finite, read_values, store
+from . import attributes
+from .attributes import ORDER, optional_values, point_count
 from .display import cache_material, points_node_group
 
 NAME = "3D Cache"
 
-
 CAPTURES = "pantheon360_captures"
 """Custom property of a cache object: names, one a line, of the captures that the `source` of its points counts."""
-
+REPORT = "pantheon360_report"
+"""Custom property of a cache object: what its reconstruction found, for people."""
+FOLDER = "pantheon360_folder"
+"""Custom property of a cache object: the job folder its points are from."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,20 +67,26 @@ def fill(obj: bpy.types.Object, cloud: PointCloud) -> None:
     Raises CacheError if the cache is being edited, or is linked from another file.
     """
     refuse_unchangeable(obj)
-    if obj.data.shape_keys:  # type: ignore[union-attr]
+    mesh: Any = obj.data
+    if mesh.shape_keys:
         obj.shape_key_clear()  # of other points: Blender would stretch them over the new ones
-    _fill(obj.data, to_local(obj, cloud))
+    mesh.clear_geometry()
+    mesh.vertices.add(len(cloud))
+    attributes.store(mesh, to_local(obj, cloud))
     obj.update_tag()
 
 
 def to_local(obj: bpy.types.Object, cloud: PointCloud) -> PointCloud:
     """A cloud of world coordinates in an object's own."""
-    world = np.array(obj.matrix_world, dtype=np.float64)
-    return cloud if (world == np.eye(4)).all() else cloud.transformed(np.linalg.inv(world))
+    world_from_object = np.array(obj.matrix_world, dtype=np.float64)
+    same = (world_from_object == np.eye(4)).all()
+    return cloud if same else cloud.transformed(np.linalg.inv(world_from_object))
 
 
-def refuse_unchangeable(obj: bpy.types.Object) -> None:
-    """Raises CacheError if a cache's points cannot be exchanged now."""
+def refuse_unchangeable(obj: bpy.types.Object | None) -> None:
+    """Raise CacheError if a cache's points cannot be exchanged now; None is a cache still to be made."""
+    if obj is None:
+        return
     if obj.mode != "OBJECT":
         raise CacheError(f"{obj.name} is being edited.", advice="Leave its Edit Mode, then do it again.")
     if obj.data is None or obj.data.library is not None:
@@ -98,10 +107,11 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     for instance in depsgraph.object_instances:
         obj: Any = instance.object
         if of_object(obj.original).is_cache and instance.show_self and obj.type in ("MESH", "POINTCLOUD"):
-            matrix = np.array(instance.matrix_world, dtype=np.float64)
+            world_from_object = np.array(instance.matrix_world, dtype=np.float64)
             if point_count(obj.data):
                 cloud, order = _ordered(obj.data)
-                parts.append(((obj.original.session_uid, matrix.tobytes()), cloud.transformed(matrix), order))
+                key = obj.original.session_uid, world_from_object.tobytes()
+                parts.append((key, cloud.transformed(world_from_object), order))
     grouped = (list(group) for _, group in groupby(parts, lambda part: part[0]))
     return PointCloud.concatenate([_in_order([part[1:] for part in group]) for group in grouped])
 
@@ -109,25 +119,20 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
 def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[PointCloud, np.ndarray]:
     """What a viewport shows of one cache: its points, local coordinates, and their radii (N,) float32, metres.
 
-    Points that our node group holds back, for there are more than the cache shows, are not among them.
+    Points that our node group holds back are not among them.
     """
     evaluated: Any = obj.evaluated_get(depsgraph)
     geometry = evaluated.evaluated_geometry()  # its parts live as long as it does
-    parts = _components(geometry)
+    parts = [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and point_count(data)]
     radii = np.concatenate([*(_radii(data) for data in parts), np.empty(0, np.float32)])
-    return PointCloud.concatenate([read_finite(data) for data in parts]), radii
-
-
-def _components(geometry: Any) -> list[Any]:
-    """The mesh and the point cloud of evaluated geometry that hold points."""
-    return [data for data in (geometry.mesh, geometry.pointcloud) if data is not None and point_count(data)]
+    return PointCloud.concatenate([attributes.read_finite(data) for data in parts]), radii
 
 
 def _radii(data: Any) -> np.ndarray:
     """(N,) float32; 0 for a mesh's vertices, which have none. Not finite points are left out as read_finite does."""
     count = point_count(data)
     radii = optional_values(data, "radius", count, np.float32)
-    sound = np.isfinite(read_values(data, "position", "vector", 3, count, np.float32)).all(axis=1)
+    sound = np.isfinite(attributes.read_values(data, "position", "vector", 3, count, np.float32)).all(axis=1)
     return np.asarray((np.zeros(count, np.float32) if radii is None else radii)[sound])
 
 
@@ -136,7 +141,7 @@ def _ordered(data: Any) -> tuple[PointCloud, np.ndarray | None]:
 
     The latter are None if our node group did not number them.
     """
-    cloud, order = read(data), optional_values(data, ORDER, point_count(data), np.int32)
+    cloud, order = attributes.read(data), optional_values(data, ORDER, point_count(data), np.int32)
     if order is None:
         return cloud.finite(), None
     sound = np.isfinite(cloud.points).all(axis=1) & (order > 0)
@@ -150,13 +155,6 @@ def _in_order(parts: Sequence[tuple[PointCloud, np.ndarray | None]]) -> PointClo
     if len(parts) < 2 or len(orders) < len(parts):
         return cloud
     return cloud.selected(np.argsort(np.concatenate(orders), kind="stable"))
-
-
-def _fill(mesh: Any, cloud: PointCloud) -> None:
-    """Exchange a mesh's geometry for the points of a cloud, local coordinates."""
-    mesh.clear_geometry()
-    mesh.vertices.add(len(cloud))
-    store(mesh, cloud)
 
 
 def _new(scene: bpy.types.Scene) -> bpy.types.Object:
@@ -186,10 +184,3 @@ def register() -> None:
 def unregister() -> None:
     if _release_deleted in bpy.app.handlers.depsgraph_update_post:  # other add-ons clear these lists
         bpy.app.handlers.depsgraph_update_post.remove(_release_deleted)
-
-
-REPORT = "pantheon360_report"
-"""Custom property of a cache object: what its reconstruction found, for people."""
-
-FOLDER = "pantheon360_folder"
-"""Custom property of a cache object: the job folder its points are from."""

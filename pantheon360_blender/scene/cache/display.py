@@ -57,56 +57,43 @@ def points_node_group(material: bpy.types.Material) -> Any:
     most = made.interface.new_socket(MOST_SHOWN, in_out="INPUT", socket_type="NodeSocketInt")
     most.default_value, most.min_value = MOST_SHOWN_DEFAULT, 0
     most.description = "How many points viewports show at most; renders and the geometry pass have all"
-    nodes, links = made.nodes, made.links
-    entry, result = nodes.new("NodeGroupInput"), nodes.new("NodeGroupOutput")
-    footprint = nodes.new("GeometryNodeInputNamedAttribute")
-    footprint.data_type = "FLOAT"
+    graph, links = _Graph(made), made.links
+    entry, result = graph.node("NodeGroupInput"), graph.node("NodeGroupOutput")
+    footprint = graph.node("GeometryNodeInputNamedAttribute", data_type="FLOAT")
     footprint.inputs["Name"].default_value = FOOTPRINT
-    half_diagonal = nodes.new("ShaderNodeMath")
-    half_diagonal.operation = "MULTIPLY"
-    half_diagonal.inputs[1].default_value = 0.5**0.5
-    scaled = nodes.new("ShaderNodeMath")
-    scaled.operation = "MULTIPLY"
-    points = nodes.new("GeometryNodeMeshToPoints")
-    shade = nodes.new("GeometryNodeSetMaterial")
-    shade.inputs["Material"].default_value = material
-    links.new(footprint.outputs["Attribute"], half_diagonal.inputs[0])
-    links.new(half_diagonal.outputs[0], scaled.inputs[0])
-    links.new(entry.outputs["Point Size"], scaled.inputs[1])
-    shown, held, growth = _parted(made, entry)
-    grown = nodes.new("ShaderNodeMath")
-    grown.operation = "MULTIPLY"
-    links.new(scaled.outputs[0], grown.inputs[0])
-    links.new(growth, grown.inputs[1])
-    links.new(grown.outputs[0], points.inputs["Radius"])
+    half_diagonal = graph.math("MULTIPLY", footprint.outputs["Attribute"], 0.5**0.5)
+    scaled = graph.math("MULTIPLY", half_diagonal, entry.outputs["Point Size"])
+    shown, held, growth = _parted(graph, entry)
+    grown = graph.math("MULTIPLY", scaled, growth)
+    points = graph.node("GeometryNodeMeshToPoints")
+    links.new(grown, points.inputs["Radius"])
     links.new(shown, points.inputs["Mesh"])
+    shade = graph.node("GeometryNodeSetMaterial")
+    shade.inputs["Material"].default_value = material
     links.new(points.outputs["Points"], shade.inputs["Geometry"])
-    both = nodes.new("GeometryNodeJoinGeometry")
+    both = graph.node("GeometryNodeJoinGeometry")
     links.new(shade.outputs["Geometry"], both.inputs["Geometry"])
     links.new(held, both.inputs["Geometry"])
     links.new(both.outputs["Geometry"], result.inputs["Geometry"])
-    for column, row in enumerate(
-        ((footprint,), (half_diagonal, entry), (scaled,), (grown,), (points,), (shade,), (both,), (result,))
+    entry.location = (200, -150)
+    for column, node in enumerate(
+        (footprint, half_diagonal.node, scaled.node, grown.node, points, shade, both, result)
     ):
-        for line, node in enumerate(row):
-            node.location = (200 * column, -150 * line)
+        node.location = (200 * column, 0)
     return made
 
 
-def _parted(group: Any, entry: Any) -> tuple[Any, Any, Any]:
-    """Sockets of the geometry that is shown, of what viewports hold back, and of the factor on the size of the former.
+def _parted(graph: _Graph, entry: Any) -> tuple[Any, Any, Any]:
+    """Sockets of the geometry that is shown, of what viewports hold back, and of the factor on the points' size.
 
-    Each point is numbered by ORDER. Those shown grow as their number shrinks, so that surfaces stay closed.
-
-    Where the cache has more points than are to be shown, each is shown by a chance drawn from its index. The chance is
-    three deviations below the share wanted, so that not more are shown. Renders show all. What is held back stays in
-    the geometry as bare vertices, for the geometry pass to read: as an instance, which modifiers after this one leave
-    alone as they do the points, and which Blender refuses to apply, if it would keep these vertices and drop the
-    points. Viewports draw the vertices of a mesh that has no edges, so that it gets one, of no length, whose ends are
-    numbered 0.
+    ORDER numbers the points. A chance drawn from its index decides whether a point is shown, if the cache has more than
+    are wanted; it is three deviations below the share wanted, so that no more are shown. The fewer are shown, the
+    larger they are: surfaces stay closed. Renders show all.
+    What is held back stays in the geometry as bare vertices, for the geometry pass to read. They are an instance:
+    later modifiers leave it alone as they do the points, and Blender refuses to apply it rather than drop the points.
+    Viewports draw the vertices of a mesh without edges, so that it gets one, of no length, whose ends are numbered 0.
     """
-    links = group.links
-    graph = _Graph(group)
+    links = graph.links
     number = graph.node("FunctionNodeIntegerMath", operation="ADD")  # floats cannot count beyond 16 million
     number.inputs[1].default_value = 1
     links.new(graph.out("GeometryNodeInputIndex"), number.inputs[0])
@@ -149,10 +136,10 @@ class _Graph:
     """Short hands for building a node group."""
 
     def __init__(self, group: Any) -> None:
-        self._group = group
+        self._nodes, self.links = group.nodes, group.links
 
     def node(self, kind: str, **settings: Any) -> Any:
-        made = self._group.nodes.new(kind)
+        made = self._nodes.new(kind)
         for name, value in settings.items():
             setattr(made, name, value)
         return made
@@ -168,7 +155,7 @@ class _Graph:
             if isinstance(value, (int, float)):
                 socket.default_value = value
             else:
-                self._group.links.new(value, socket)
+                self.links.new(value, socket)
         return made.outputs[0]
 
     @staticmethod
@@ -180,8 +167,7 @@ class _Graph:
 def show_at_most(obj: bpy.types.Object, count: int) -> None:
     """Let viewports show at most `count` points of a cache; its data, renders and the geometry pass keep all.
 
-    Caches of files made before this was possible get the node group that can. Nothing happens where the artist removed
-    the modifier.
+    A cache of an older file gets the newer node group. Nothing happens if the artist removed the modifier.
     """
     for modifier in obj.modifiers:
         group: Any = modifier.node_group if modifier.type == "NODES" else None  # type: ignore[attr-defined]

@@ -56,10 +56,7 @@ def stands_at(camera: np.ndarray, captures: Sequence[np.ndarray]) -> int | None:
 
 
 def visit(
-    scene: bpy.types.Scene,
-    frames: Sequence[float],
-    read: Callable[[bpy.types.Depsgraph], Reading],
-    phase: str,
+    scene: bpy.types.Scene, frames: Sequence[float], read: Callable[[bpy.types.Depsgraph], Reading], phase: str
 ) -> Job[list[Reading]]:
     """Evaluate the scene at each of these frames and call `read` with the depsgraph.
 

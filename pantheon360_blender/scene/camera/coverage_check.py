@@ -12,7 +12,7 @@ import numpy as np
 from ...core.errors import CacheError
 from ...core.progress import Job, Progress
 from ...core.render import coverage, splatting
-from ...core.render.coverage import Limits, PathCoverage, PathWarning, View
+from ...core.render.coverage import CoverageView, Limits, PathCoverage, PathWarning
 from ..app import access
 from ..cache import cache_objects
 from ..captures import capture_objects, images
@@ -125,7 +125,7 @@ def clear(scene: bpy.types.Scene) -> None:
         del scene[KEY]
 
 
-def of_camera(scene: bpy.types.Scene, width: int = 1024) -> tuple[View, bpy.types.Image]:
+def of_camera(scene: bpy.types.Scene, width: int = 1024) -> tuple[CoverageView, bpy.types.Image]:
     """What the scene's camera sees of the cache now, and a picture of it: points in their colours, holes in red.
 
     The picture is one image of the file, exchanged each time; holes are judged at WIDTH, as in `check`.

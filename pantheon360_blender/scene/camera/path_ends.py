@@ -27,7 +27,7 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int
     Location is keyframed at the scene's first and last frame; with Match Orientation the rotation too, in the
     camera's own rotation mode. Without it the camera's rotation, keyframed or not, is left as it is. Parents of the
     camera are honoured. A scene without a camera gets one, level, looking along the way.
-    warn: told where the keyframes have no effect, for constraints or drivers hold the camera elsewhere.
+    warn: told if the keyframes have no effect because constraints or drivers hold the camera elsewhere.
     Returns the frames that got keyframes. Raises CaptureError if the scene has no capture to go to, RenderError
     if the camera is linked from another file.
     """
@@ -93,10 +93,10 @@ def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:
     untouched = ["scale"] if match else ["scale", *_ROTATIONS.values()]
     kept = [(name, tuple(getattr(camera, name))) for name in untouched]
     before = tuple(getattr(camera, _rotation_path(camera)))
-    rotation = pose[:3, :3] if match else np.array(camera.matrix_world.to_3x3().normalized())
-    target = np.eye(4)
-    target[:3, :3], target[:3, 3] = rotation, pose[:3, 3]
-    camera.matrix_world = Matrix(target.tolist()) @ Matrix.Diagonal(camera.matrix_world.to_scale().to_4d())
+    axes = pose[:3, :3] if match else np.array(camera.matrix_world.to_3x3().normalized())
+    world_from_camera = np.eye(4)
+    world_from_camera[:3, :3], world_from_camera[:3, 3] = axes, pose[:3, 3]
+    camera.matrix_world = Matrix(world_from_camera.tolist()) @ Matrix.Diagonal(camera.matrix_world.to_scale().to_4d())
     for name, value in kept:
         setattr(camera, name, value)
     if match:

@@ -108,7 +108,7 @@ def _loaded(path: Path) -> bpy.types.Image:
 
 
 def _make_relative(image: bpy.types.Image) -> None:
-    """Let a saved .blend find its photographs beside it, where the preferences say so as for any image opened."""
+    """Let a saved .blend find its photographs beside it, if the preferences say so, as for any image opened."""
     preferences = bpy.context.preferences
     if bpy.data.filepath and preferences and preferences.filepaths.use_relative_paths:
         with suppress(ValueError):  # another drive on Windows
@@ -130,7 +130,7 @@ def _metadata(path: Path, warn: Warn) -> panorama_metadata.PanoramaMetadata | No
 def _full_panorama(
     path: Path, image: bpy.types.Image, metadata: panorama_metadata.PanoramaMetadata | None
 ) -> tuple[bpy.types.Image, bpy.types.Image | None]:
-    """The image as a full sphere, and its mask where a part of it was not taken."""
+    """The image as a full sphere, and its mask if a part of it was not taken."""
     projection = metadata.projection if metadata else None
     if projection and projection.lower() != "equirectangular":
         raise CaptureError(

@@ -27,7 +27,7 @@ from .capture_files import Photograph, Warn
 COLLECTION = "Captures"
 
 SPACING = 2.0
-"""Metres between captures that do not say if they were taken."""
+"""Metres between captures that do not say where they were taken."""
 
 STEEPEST = 0.2
 """Slope between two captures above which GPS altitudes are taken for noise; half a metre is always believed."""
@@ -44,7 +44,7 @@ def in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
 def pose(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None) -> np.ndarray:
     """Pose of a capture: its world transform without scale, then its levelling.
 
-    depsgraph: where to evaluate parents, constraints and animation; None takes the object's matrix as it stands.
+    depsgraph: evaluates parents, constraints and animation; None takes the object's matrix as it stands.
     Returns (4, 4) float64, camera-to-world. Raises PoseError if the transform is flattened or not finite.
     """
     evaluated = obj.evaluated_get(depsgraph) if depsgraph else obj
@@ -108,13 +108,8 @@ def create(
     settings.is_capture = True
     settings.image = image
     collection_of(scene, COLLECTION).objects.link(obj)
-    update_preview(obj)
-    return obj
-
-
-def update_preview(obj: bpy.types.Object) -> None:
-    """Make, refresh, show or hide the sphere that carries a capture's photograph, as its `show_preview` says."""
     preview_sphere.update(obj)
+    return obj
 
 
 def collection_of(scene: bpy.types.Scene, name: str) -> bpy.types.Collection:
@@ -134,7 +129,7 @@ def import_files(
 
     GPano metadata gives the heading (the object's rotation), pitch and roll (its levelling); partial panoramas are
     padded to the full sphere and masked. GPS positions become metres from the first capture that has one; altitudes
-    count where all have one and they are plausible, else captures stand at the scene's eye height.
+    count if all captures have one and they are plausible, else captures stand at the scene's eye height.
     warn: told of each file that was left out and each guess that was made.
     Returns the new objects, in the order of the files. Raises CaptureError if no file could be imported.
     """
@@ -240,11 +235,3 @@ def _valid(obj: bpy.types.Object, width: int) -> np.ndarray | None:
     if settings.nadir > 0:
         valid[height - round(settings.nadir * height) :] = False
     return None if valid.all() else valid
-
-
-def register() -> None:
-    preview_sphere.register()
-
-
-def unregister() -> None:
-    preview_sphere.unregister()

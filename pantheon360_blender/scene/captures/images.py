@@ -34,7 +34,9 @@ def pixels(image: bpy.types.Image, width: int | None = None) -> np.ndarray:
     if width is not None and size[0] * size[1] > LARGEST_READ and size[0] >= 4 * width:
         return _pixels_of_smaller_copy(image, width)
     array = _bytes(_floats(image), image)
-    return array if width in (None, size[0]) and not _needs_resize(array, width) else _resized(array, width)
+    if width is None or array.shape[:2] == (width // 2, width):
+        return array
+    return equirectangular.resize(array, width)
 
 
 def checked_size(image: bpy.types.Image) -> tuple[int, int]:
@@ -73,18 +75,12 @@ def coverage(image: bpy.types.Image, width: int) -> np.ndarray:
     """
     checked_size(image)
     values = _floats(image)[..., :3].mean(axis=2)
-    height = width // 2
-    rows = _cell_bounds(values.shape[0], height)
-    columns = _cell_bounds(values.shape[1], width)
+    top, bottom = _cell_bounds(values.shape[0], width // 2)
+    left, right = _cell_bounds(values.shape[1], width)
     summed = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
     np.cumsum(np.cumsum(values, axis=0, dtype=np.float64), axis=1, out=summed[1:, 1:])
-    (top, bottom), (left, right) = rows, columns
-    total = (
-        summed[np.ix_(bottom, right)]
-        - summed[np.ix_(top, right)]
-        - summed[np.ix_(bottom, left)]
-        + summed[np.ix_(top, left)]
-    )
+    low, high = summed[top], summed[bottom]
+    total = high[:, right] - low[:, right] - high[:, left] + low[:, left]
     return np.asarray(total / np.outer(bottom - top, right - left), np.float32)
 
 
@@ -140,20 +136,12 @@ def _exposure(values: np.ndarray) -> float:
     return float(MIDDLE_GREY / median) if median > 1e-9 else 1.0
 
 
-def _needs_resize(array: np.ndarray, width: int | None) -> bool:
-    return width is not None and array.shape[:2] != (width // 2, width)
-
-
-def _resized(array: np.ndarray, width: int | None) -> np.ndarray:
-    return equirectangular.resize(array, width or array.shape[1])
-
-
 def _pixels_of_smaller_copy(image: bpy.types.Image, width: int) -> np.ndarray:
     """Scale a copy in C to twice the width wanted before any pixel reaches Python, then do the rest well."""
     copy = image.copy()
     try:
         copy.scale(2 * width, width)
-        return _resized(_bytes(_floats(copy), copy), width)
+        return equirectangular.resize(_bytes(_floats(copy), copy), width)
     finally:
         bpy.data.images.remove(copy)
 

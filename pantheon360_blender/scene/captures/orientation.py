@@ -1,6 +1,6 @@
 """Up axis, ground and scale of a place: one similarity moves its captures, its 3D cache and its proxy together.
 
-The camera and everything else of the artist's stay if they are.
+The camera and everything else of the artist's stay where they are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ...core.errors import PoseError
 from ...core.panorama import cameras
 from ..app import access
 from ..app.access import of_object
+from ..app.meshes import transformed
 from . import capture_objects
 
 _ROUNDS = 10
@@ -26,8 +27,8 @@ _UP = np.array([0.0, 0.0, 1.0])
 def level(scene: bpy.types.Scene) -> float:
     """Turn the place so that its captures stand upright in the mean, about their middle.
 
-    A 360° camera is held upright, and what it is off differs from capture to capture: the mean of their upward axes,
-    levelling included, is the way up. Returns the angle turned by, radians. Raises PoseError without captures.
+    A 360° camera is held more or less upright: the mean of the captures' upward axes, levelling included, is the way
+    up. Returns the angle turned by, radians. Raises PoseError without captures.
     """
     depsgraph = access.evaluated(scene)
     poses = [capture_objects.pose(obj, depsgraph) for obj in capture_objects.in_scene(scene)]
@@ -103,7 +104,7 @@ def plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def move(scene: bpy.types.Scene, matrix: np.ndarray) -> list[bpy.types.Object]:
+def move(scene: bpy.types.Scene, new_from_old: np.ndarray) -> list[bpy.types.Object]:
     """Apply a similarity (4, 4), world, to the scene's captures, caches and projection geometry.
 
     An object whose parent is moved follows it. Captures keep their scale, which says nothing about the photograph.
@@ -113,9 +114,9 @@ def move(scene: bpy.types.Scene, matrix: np.ndarray) -> list[bpy.types.Object]:
     roots = [obj for obj in place if not any(parent in place for parent in _parents(obj))]
     before = {obj: np.array(obj.matrix_world, np.float64) for obj in roots}
     for obj in roots:
-        moved = matrix @ before[obj]
+        moved = new_from_old @ before[obj]
         if of_object(obj).is_capture:
-            size = np.cbrt(abs(np.linalg.det(matrix[:3, :3])))
+            size = np.cbrt(abs(np.linalg.det(new_from_old[:3, :3])))
             moved[:3, :3] /= size
         obj.matrix_world = Matrix(moved.tolist())
     access.evaluated(scene)
@@ -123,7 +124,7 @@ def move(scene: bpy.types.Scene, matrix: np.ndarray) -> list[bpy.types.Object]:
 
 
 def held(scene: bpy.types.Scene) -> list[str]:
-    """Names of the place's objects that keyframes, drivers or constraints hold if they are."""
+    """Names of the place's objects that keyframes, drivers or constraints hold where they are."""
     return [obj.name for obj in scene.objects if _belongs(obj) and _is_held(obj)]
 
 
@@ -131,16 +132,15 @@ def selected_points(objects: Iterable[bpy.types.Object], vertices: bool) -> np.n
     """(N, 3) float64 metres, world: the selected vertices of meshes, or the origins of the objects themselves."""
     found = [np.empty((0, 3))]
     for obj in objects:
-        matrix = np.array(obj.matrix_world, np.float64)
         if not vertices:
-            found.append(matrix[None, :3, 3])
+            found.append(np.array(obj.matrix_world.translation, np.float64)[None])
         elif obj.type == "MESH":
             mesh: Any = obj.data
             selected = np.empty(len(mesh.vertices), np.bool_)
             place = np.empty(3 * len(mesh.vertices), np.float32)
             mesh.vertices.foreach_get("select", selected)
             mesh.vertices.foreach_get("co", place)
-            found.append(place.reshape(-1, 3)[selected].astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3])
+            found.append(transformed(place.reshape(-1, 3)[selected], obj.matrix_world))
     return np.concatenate(found)
 
 
@@ -159,10 +159,10 @@ def _turn_up(scene: bpy.types.Scene, up: np.ndarray, about: np.ndarray) -> float
 
 
 def _about(point: np.ndarray, linear: np.ndarray) -> np.ndarray:
-    matrix = np.eye(4)
-    matrix[:3, :3] = linear
-    matrix[:3, 3] = point - linear @ point
-    return matrix
+    new_from_old = np.eye(4)
+    new_from_old[:3, :3] = linear
+    new_from_old[:3, 3] = point - linear @ point
+    return new_from_old
 
 
 def _belongs(obj: bpy.types.Object) -> bool:

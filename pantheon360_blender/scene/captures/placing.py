@@ -29,11 +29,11 @@ def place(scene: bpy.types.Scene, posed: Sequence[PosedCapture]) -> list[str]:
             continue
         settings = access.of_object(obj)
         levelling = cameras.rotation_from_angles(settings.yaw, settings.pitch, settings.roll)
-        world = one.pose.copy()
-        world[:3, :3] = world[:3, :3] @ levelling.T
+        world_from_object = one.pose.copy()
+        world_from_object[:3, :3] @= levelling.T
         scale = np.linalg.norm(np.array(obj.matrix_world, dtype=np.float64)[:3, :3], axis=0)
-        world[:3, :3] *= np.where(scale > 0, scale, 1.0)
-        obj.matrix_world = Matrix(world.tolist())
+        world_from_object[:3, :3] *= np.where(scale > 0, scale, 1.0)
+        obj.matrix_world = Matrix(world_from_object.tolist())
     depsgraph = access.evaluated(scene)
     for obj, one in moved:
         if obj is not None and np.abs(capture_objects.pose(obj, depsgraph) - one.pose).max() > 10 * STILL:

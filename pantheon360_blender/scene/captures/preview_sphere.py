@@ -23,7 +23,7 @@ COLUMNS, ROWS = 128, 64
 def update(capture: bpy.types.Object) -> None:
     """Make, refresh, show or hide the preview of a capture, as its `show_preview` and image say."""
     settings = of_object(capture)
-    sphere = of(capture)
+    sphere = find(capture)
     if settings.show_preview and settings.image:
         sphere = sphere or _new(capture)
         sphere.material_slots[0].material = _material(settings.image)
@@ -32,7 +32,7 @@ def update(capture: bpy.types.Object) -> None:
         sphere.hide_viewport = not (settings.show_preview and settings.image)
 
 
-def of(capture: bpy.types.Object) -> bpy.types.Object | None:
+def find(capture: bpy.types.Object) -> bpy.types.Object | None:
     """The capture's preview, if it has one."""
     return next((child for child in capture.children if child.get(MARK)), None)
 
@@ -42,7 +42,7 @@ def sync_previews() -> None:
     _remove_orphans()
     for obj in [obj for obj in bpy.data.objects if obj.type == "EMPTY" and obj.library is None]:
         settings = of_object(obj)
-        if settings.is_capture and settings.show_preview and obj.users_scene and of(obj) is None:
+        if settings.is_capture and settings.show_preview and obj.users_scene and find(obj) is None:
             update(obj)
 
 
@@ -59,11 +59,8 @@ def _new(capture: bpy.types.Object) -> bpy.types.Object:
     sphere.hide_select = True
     sphere.hide_render = True
     # Rendered viewports show it to the camera but it lights and shades nothing.
-    sphere.visible_shadow = False
-    sphere.visible_diffuse = False
-    sphere.visible_glossy = False
-    sphere.visible_transmission = False
-    sphere.visible_volume_scatter = False
+    for ray in ("shadow", "diffuse", "glossy", "transmission", "volume_scatter"):
+        setattr(sphere, f"visible_{ray}", False)
     sphere.material_slots[0].link = "OBJECT"
     _follow_levelling(sphere, capture)
     return sphere

@@ -41,7 +41,7 @@ def points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
 
 
 def footprint_frame(cloud: PointCloud, pose: np.ndarray, width: int, near: float) -> splatting.GeometryFrame:
-    """The cache as a preview shows it: every point covers what it is wide, or a pixel where its width is unknown."""
+    """The cache as a preview shows it: every point covers its footprint, or a pixel if that is unknown."""
     footprint = cloud.footprint if cloud.footprint is not None else 0.0
     return splatting.splat_footprints(cloud.points, cloud.colours, footprint, pose, width, near=near)
 
@@ -59,7 +59,7 @@ def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) 
             advice="Import 360° photographs first.",
             repair=repairs.IMPORT_CAPTURES,
         )
-    return _CAPTURES.of(objects, depsgraph, width)
+    return LOADED_CAPTURES.load(objects, depsgraph, width)
 
 
 class _LoadedCaptures:
@@ -68,7 +68,7 @@ class _LoadedCaptures:
     def __init__(self) -> None:
         self._kept: dict[tuple, Capture] = {}
 
-    def of(self, objects: list[bpy.types.Object], depsgraph: bpy.types.Depsgraph, width: int) -> list[Capture]:
+    def load(self, objects: list[bpy.types.Object], depsgraph: bpy.types.Depsgraph, width: int) -> list[Capture]:
         wanted = {}
         for obj in objects:
             key = _capture_key(obj, width)
@@ -118,4 +118,5 @@ def _file_state(image: bpy.types.Image) -> tuple:
     return (state.st_mtime_ns, state.st_size)
 
 
-_CAPTURES = _LoadedCaptures()
+LOADED_CAPTURES = _LoadedCaptures()
+"""Those of the render engine and of shots; it is emptied when the extension is disabled."""

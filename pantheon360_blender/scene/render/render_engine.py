@@ -1,7 +1,7 @@
 """The geometry pass as a render engine: F12, Ctrl F12, `blender -b FILE -a` and farms render what the camera will see.
 
 Passes: Combined (the draft: footprint splats over the captures at infinity, holes filled), Geometry (what the model
-sees: one pixel a point, alpha if one is), Depth (Euclidean range in metres, infinity where nothing is) and
+sees: one pixel a point, alpha 1 where one is), Depth (Euclidean range in metres, infinity where nothing is) and
 Coverage (1 where a point is).
 """
 
@@ -22,7 +22,7 @@ from ...core.version import version
 from ..app import access
 from ..camera import camera_path
 from ..captures.colour import scene_linear
-from .geometry_pass import _CAPTURES, even_width, footprint_frame, loaded_captures, points
+from .geometry_pass import LOADED_CAPTURES, even_width, footprint_frame, loaded_captures, points
 
 PASSES: Any = (
     ("Combined", 4, "RGBA", "COLOR"),
@@ -61,7 +61,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         if self.test_break():
             return
         self.update_stats("", "Loading captures")
-        painter = _PAINTERS.of(loaded_captures(depsgraph), width)
+        painter = _PAINTERS.painter(loaded_captures(depsgraph), width)
         self.update_progress(0.2)
         if self.test_break():
             return
@@ -83,11 +83,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         self.update_progress(1.0)
 
     def _deliver(
-        self,
-        depsgraph: Any,
-        geometry: splatting.GeometryFrame,
-        draft: np.ndarray,
-        facts: dict[str, Any],
+        self, depsgraph: Any, geometry: splatting.GeometryFrame, draft: np.ndarray, facts: dict[str, Any]
     ) -> None:
         height, width = geometry.coverage.shape
         layer_name = depsgraph.view_layer.name
@@ -152,7 +148,7 @@ class _Painters:
         self._captures: list[Capture] = []
         self._width = 0
 
-    def of(self, wanted: list[Capture], width: int) -> DraftPainter:
+    def painter(self, wanted: list[Capture], width: int) -> DraftPainter:
         same = width == self._width and [id(each) for each in wanted] == [id(each) for each in self._captures]
         if self._painter is None or not same:
             self._painter = DraftPainter(wanted, width)
@@ -193,5 +189,5 @@ def unregister() -> None:
         if PANTHEON360_RenderEngine.bl_idname in getattr(panel, "COMPAT_ENGINES", ()):
             panel.COMPAT_ENGINES.remove(PANTHEON360_RenderEngine.bl_idname)
     bpy.utils.unregister_class(PANTHEON360_RenderEngine)
-    _CAPTURES.clear()
+    LOADED_CAPTURES.clear()
     _PAINTERS.clear()

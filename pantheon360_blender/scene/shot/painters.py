@@ -10,7 +10,7 @@ import bpy
 from ...core import repairs
 from ...core.errors import JobError
 from ...core.jobs import model_places, paint_settings
-from ..app import plugin_items, preferences
+from ..app import access, plugin_items, preferences
 from ..app.disabled_reason import DisabledReason
 from . import diffusion_settings, models
 
@@ -23,9 +23,10 @@ def disabled_reason(scene: bpy.types.Scene, *, preparing: bool = False) -> Disab
 
     preparing: only what keeps a shot from being prepared for it: another computer may paint it.
     """
-    if _chosen(scene) != DIFFUSION:
+    chosen = access.of_scene(scene)
+    if str(chosen.painter).lower() != DIFFUSION:
         return None
-    model = diffusion_settings.model_of(_settings(scene))
+    model = diffusion_settings.model_of(chosen.diffusion)
     if not model:
         return DisabledReason("Name the diffusion painter's model first")
     if preparing:
@@ -58,19 +59,11 @@ def settings(scene: bpy.types.Scene, painter: str, changes: Mapping[str, Any] | 
     for name, value in changes.items():
         if problem := paint_settings.setting_error(name, value):
             raise JobError(f"The diffusion painter's settings are wrong: {problem}.")
-    chosen = diffusion_settings.to_json(_settings(scene), changes)
+    chosen = diffusion_settings.to_json(access.of_scene(scene).diffusion, changes)
     if not chosen["model"]:
         raise JobError(
             "The diffusion painter has no model to paint with.",
-            advice=f"Name one; where there is none yet, add it with: {models.HOW_TO_ADD} FOLDER_OR_HUB_ID",
+            advice=f"Name one; if there is none yet, add it with: {models.HOW_TO_ADD} FOLDER_OR_HUB_ID",
             code="no-model",
         )
     return {DIFFUSION: chosen}
-
-
-def _chosen(scene: bpy.types.Scene) -> str:
-    return str(scene.pantheon360.painter).lower()  # type: ignore[attr-defined]
-
-
-def _settings(scene: bpy.types.Scene) -> Any:
-    return scene.pantheon360.diffusion  # type: ignore[attr-defined]

@@ -18,8 +18,8 @@ from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Notices, Progress, observed
 from ...core.render import splatting
-from ..app import access, backend_process, paths, preferences, software
-from ..app.paths import _absolute, jobs_root, shot_name
+from ..app import access, backend_process, paths, software
+from ..app.paths import absolute_path, jobs_root, shot_name
 from ..camera import camera_path
 from ..render import geometry_pass
 from . import painters, strips
@@ -34,7 +34,7 @@ RESUME = "Resume goes on from there."
 def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
     """The whole way from the scene to a strip: prepare, paint, deliver. Keyword arguments as `prepare`'s.
 
-    Returns the strip. Where painting fails or is cancelled the folder with its finished frames is kept and the scene
+    Returns the strip. If painting fails or is cancelled, the folder with its finished frames is kept and the scene
     remembers it for `resume`.
     """
     name = scene.name
@@ -57,7 +57,7 @@ def resume(scene: bpy.types.Scene) -> Job[Any]:
 def unfinished(scene: bpy.types.Scene) -> Path | None:
     """The folder of the scene's job that was begun and not delivered, or None. Cheap enough for a panel."""
     path = scene.get(UNFINISHED)
-    return _absolute(path) if isinstance(path, str) and path else None
+    return absolute_path(path) if isinstance(path, str) and path else None
 
 
 def remember(scene: bpy.types.Scene, folder: PaintFolder) -> None:
@@ -83,7 +83,7 @@ def finish(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = Non
 def paint(folder: JobFolder, *, resume: str = RESUME) -> Job[None]:
     """Have the backend do what is missing of a job. resume: what an error says of how to go on from there."""
     with _frames_kept(folder, resume):
-        yield from backend_process.run(folder, python())
+        yield from backend_process.run(folder)
 
 
 @contextmanager
@@ -110,8 +110,8 @@ def prepare(
     frames: Blender's frame numbers; None takes the scene's range and the shot's frame step.
     root: folder in which the job's own new folder is made; None takes the scene's (`jobs_root`).
     painter, seed: None takes the scene's settings. settings: of the painter, before the scene's (painters.settings).
-    The cache is read anew for each frame only where it differs between them. A folder that is not completed, for
-    it failed or was cancelled, is removed again.
+    The cache is read anew for each frame only if it differs between them. The folder is removed if this fails or is
+    cancelled.
     Returns the sealed folder. Raises RenderError without camera or with an empty range, CaptureError without
     captures, CacheError without points, JobError if the painter's settings are not usable, FileError if the
     folder cannot be written.
@@ -161,11 +161,6 @@ def anchors(frames: Sequence[int], poses: np.ndarray, captures: Sequence[Capture
     places = [capture.pose for capture in captures]
     stands = ((frame, camera_path.stands_at(pose, places)) for frame, pose in zip(frames, poses, strict=True))
     return [Anchor(frame=int(frame), capture=captures[place].name) for frame, place in stands if place is not None]
-
-
-def python() -> Path | None:
-    """The Python that runs the backend; None is Blender's own."""
-    return preferences.backend_python()
 
 
 class _Survey:

@@ -113,7 +113,7 @@ def provenance(folder: PaintFolder, warnings: Sequence[str] = ()) -> dict[str, A
     """What made a strip, as custom properties: JSON for programs, a few plain values for people.
 
     Warnings, those given and those of the painter's record, stand a line each. The job's folder is relative to the
-    .blend where both lie on one drive, so that they can be moved together.
+    .blend if both lie on one drive, so that they can be moved together.
     """
     job = folder.job
     record = painting_summary.read(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,13 @@ def _render_video(scene: Any, target: Path, quality: str) -> None:
     render.filepath = str(target).replace("{", "{{").replace("}", "}}")  # or Blender takes them for its variables
     render.use_file_extension = False
     render.use_overwrite = True
-    _explained(lambda: bpy.ops.render.render("EXEC_DEFAULT", animation=True, scene=scene.name), target)
+    try:
+        bpy.ops.render.render("EXEC_DEFAULT", animation=True, scene=scene.name)
+    except RuntimeError as error:
+        raise RenderError(
+            f"Blender's encoder failed on {target.parent}: {str(error).strip()}",
+            advice="Check that the disk is writable and has room, then run it again.",
+        ) from error
     if not target.exists() or not target.stat().st_size:
         raise RenderError(
             f"Blender's encoder wrote no video to {target.parent}.",
@@ -176,14 +182,4 @@ def _tag(untagged: Path, target: Path) -> None:
         raise RenderError(
             f"Blender's encoder did not finish the video in {target.parent}.",
             advice="Usually the disk is full: free some space, then run it again.",
-        ) from error
-
-
-def _explained(render: Callable[[], Any], target: Path) -> None:
-    try:
-        render()
-    except RuntimeError as error:
-        raise RenderError(
-            f"Blender's encoder failed on {target.parent}: {str(error).strip()}",
-            advice="Check that the disk is writable and has room, then run it again.",
         ) from error

@@ -27,9 +27,8 @@ _CHOOSE_PYTHON = (
 def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[Imported]:
     """Read a file or folder of another program in the backend.
 
-    root: folder that gets one of its own for pictures that lie inside the file; without any, nothing stays. It is added
-    to `extracted`: pictures in it, in a folder below it, are the caller's to keep or remove; perspective ones, of which
-    nothing is made, are not named.
+    root: a folder is made in it for pictures that lie inside the file, and added to `extracted`; it goes if there are
+    none. The caller keeps or removes the pictures. No capture names a perspective one: nothing is made of it.
     options: those fields of importers.Options that a command line can tell.
     Closing the generator ends the process. Raises MissingLibraryError if the backend's Python lacks a library, with
     the way to get it; SourceError with the importer's own explanation; BackendError if there is no backend.

@@ -59,17 +59,16 @@ def import_depth(
 
     path: equirectangular depth, 16-bit PNG or OpenEXR, of any size; twice as wide as high.
     result: REPLACE makes them the whole cache; MERGE leaves the points of other captures, and exchanges those of this
-    one. voxel: thin by voxels of this edge, metres; 0 does not. limit: of a depth image with more pixels fewer are
-    read. options: depth_scale, depth_inverse and depth_measure of importers.Options.
-    What the capture's mask and nadir leave out gives no points, and depth edges do not.
+    one. voxel: thin by voxels of this edge, metres; 0 does not. limit: most pixels of
+    the depth image that are read. options: depth_scale, depth_inverse and depth_measure of importers.Options.
+    The capture's mask, its nadir and depth edges give no points.
     Raises ImageError, SourceError and FileError if the depth cannot be read, CaptureError if the photograph
     cannot, CacheError if no point is left or the cache is being edited, BackendError.
     """
     name, capture_name, root = scene.name, capture.name, paths.jobs_root(scene)
     if not of_object(capture).is_capture:
         raise CaptureError(f"{capture_name} is no capture.", advice="Choose the capture that the depth belongs to.")
-    if (found := cache_objects.find(scene)) is not None:
-        cache_objects.refuse_unchangeable(found)
+    cache_objects.refuse_unchangeable(cache_objects.find(scene))
     yield Progress("Reading depth", 0, 3, text=path.name)
     ranges, notes = yield from _read_range(path, root, options)
     ranges = _at_most(ranges, limit, notes)
@@ -105,7 +104,7 @@ def _read_range(path: Path, root: Path, options: dict[str, Any]) -> Job[tuple[np
 
 
 def _at_most(ranges: np.ndarray, limit: int, notes: list[str]) -> np.ndarray:
-    """The range image with at most so many pixels, each one as it was."""
+    """The range image with at most `limit` pixels, each one as it was."""
     if ranges.size <= limit:
         return ranges
     height = max(1, int(np.sqrt(limit / 2)))

@@ -34,13 +34,11 @@ from . import backend_import
 SUFFIXES = (".ply", ".las", ".laz", ".e57", ".npz", ".json", ".bin", ".txt")
 """Of files that are points, or points and pictures with poses; folders may be, too."""
 
-
 OFFSET = "pantheon360_offset"
 """Custom property of a cache object: metres (x, y, z) to add to its points to get the surveyed coordinates."""
 
 PICTURE = "pantheon360_picture"
 """Custom property of an imported camera: the picture that was taken from where it stands."""
-
 
 POSES = "Imported Poses"
 """Collection of the cameras that stand where perspective pictures were taken."""
@@ -89,7 +87,7 @@ def import_files(
     name, root = scene.name, jobs_root(scene)
     if not paths:
         raise SourceError("No file was chosen.", advice=f"Choose {', '.join(SUFFIXES)}, or a folder.")
-    _refuse_unchangeable(scene)
+    cache_objects.refuse_unchangeable(cache_objects.find(scene))
     extracted: list[Path] = []
     try:
         imported = yield from _read_all(paths, root, extracted, limit, options)
@@ -116,11 +114,6 @@ def _into_scene(scene_name: str, imported: Imported, result: str, with_captures:
         return _deliver(scene, replace(imported, notes=tuple(notes)), photographs, result, what)
     finally:
         capture_files.forget_unused(photographs.values())
-
-
-def _refuse_unchangeable(scene: bpy.types.Scene) -> None:
-    if (found := cache_objects.find(scene)) is not None:
-        cache_objects.refuse_unchangeable(found)
 
 
 def _read_all(
@@ -203,7 +196,7 @@ def _read_pictures(
 
 
 def _same(scene: bpy.types.Scene, wanted: ImportedCapture) -> bpy.types.Object | None:
-    """The capture that shows the same photograph: by its file, of which this may be a copy, or by its name where the
+    """The capture that shows the same photograph: by its file, of which this may be a copy, or by its name if the
     picture was not found."""
     for obj in capture_objects.in_scene(scene):
         settings = of_object(obj)
@@ -241,9 +234,9 @@ def _forget_extracted(folders: Sequence[Path]) -> None:
 def _deliver(
     scene: bpy.types.Scene, imported: Imported, photographs: dict[int, Photograph], result: str, what: str
 ) -> ImportResult:
-    _refuse_unchangeable(scene)  # before anything changes: the artist may have begun to edit it meanwhile
-    notes = list(imported.notes)
     found = cache_objects.find(scene)
+    cache_objects.refuse_unchangeable(found)  # before anything changes: the artist may have begun to edit it meanwhile
+    notes = list(imported.notes)
     if found is not None:
         cache_merge.note_captures(scene, found)
     merging = result == MERGE and found is not None and len(found.data.vertices) > 0  # type: ignore[union-attr]

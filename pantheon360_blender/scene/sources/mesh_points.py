@@ -22,7 +22,7 @@ from . import mesh_surface, projection
 from .mesh_surface import Surface
 
 AUTO, OWN, SEEN = "AUTO", "OWN", "CAPTURES"
-"""Where colours come from: own where the mesh has any, else as captures see it; always own; captures first."""
+"""Where colours come from: the mesh's own if it has any, else captures; always its own; captures first."""
 
 _BLOCK = 1 << 18
 _PLASTIC = 1.32471795724474602596
@@ -61,15 +61,14 @@ def sample(
     """Make cache points of mesh objects, as their modifiers leave them at the current frame.
 
     spacing: metres between neighbouring points; it becomes the points' footprint. colours: AUTO, OWN or SEEN.
-    result: REPLACE or MERGE, of the cache's points. limit: most points; the spacing grows where there would be more.
+    result: REPLACE or MERGE, of the cache's points. limit: most points; the spacing grows if there would be more.
     Own colours are, in this order: the picture of the material's base colour, a colour attribute, the plain base
     colour. A capture gives its colour to what it sees, the nearest one first; what none sees has its own.
     Raises CacheError if there is no surface or the cache is being edited, CaptureError if a capture cannot be
     read.
     """
     name = scene.name
-    if (found := cache_objects.find(scene)) is not None:
-        cache_objects.refuse_unchangeable(found)
+    cache_objects.refuse_unchangeable(cache_objects.find(scene))
     yield Progress("Reading meshes", 0, len(objects))
     depsgraph = access.evaluated(scene)
     notes: list[str] = []
@@ -129,7 +128,7 @@ def _barycentric(index: np.ndarray) -> np.ndarray:
 
 
 def _as_seen(scene_name: str, cloud: PointCloud, wanted: np.ndarray, corners: np.ndarray) -> Job[PointCloud]:
-    """The cloud with the wanted points (N,) in the colours that captures see, where one does."""
+    """The cloud with the wanted points (N,) in the colours that captures see, if one does."""
     scene = access.scene_named(scene_name)
     names = [obj.name for obj in capture_objects.in_scene(scene)]
     width = of_scene(scene).projection_width // 2 * 2

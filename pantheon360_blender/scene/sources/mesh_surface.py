@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core import srgb
 from ...core.errors import PantheonError
+from ..app.meshes import transformed
 from ..cache.attributes import UNCOLOURED
 from ..captures import images
 
@@ -95,9 +96,7 @@ def surface(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, notes: list[s
         shades = [_shades(mesh, paint, vertices, loops) for paint in paints]
     finally:
         evaluated.to_mesh_clear()
-    matrix = np.array(evaluated.matrix_world, dtype=np.float64)
-    world = places.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-    corners = world[vertices].reshape(-1, 3, 3)
+    corners = transformed(places.reshape(-1, 3), evaluated.matrix_world)[vertices].reshape(-1, 3, 3)
     sound = np.isfinite(corners).all(axis=(1, 2))
     return Surface(
         corners[sound],

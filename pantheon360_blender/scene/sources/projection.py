@@ -134,7 +134,7 @@ def colours_of(
 
     points: (N, 3) world. loaded, maps: captures, and what each sees of the surface that the points lie on, of one
     width. Each point takes its colour from the nearest capture that sees it, unmasked.
-    Returns (N, 3) uint8 sRGB, and (N,) int32 index of that capture, -1 where none sees the point (and it is black).
+    Returns (N, 3) uint8 sRGB, and (N,) int32 index of that capture, -1 if none sees the point (and it is black).
     """
     places = np.asarray(points, np.float64)
     colours = np.zeros((len(places), 3), np.uint8)
@@ -160,7 +160,7 @@ def range_map(triangles: np.ndarray, pose: np.ndarray, width: int, index: int = 
 
     index, count: which of how many maps that follow each other this is, for the progress.
     """
-    rays = _rays(pose, width)
+    rays = equirectangular.directions(width) @ pose[:3, :3].T.astype(np.float32)  # world axes
     ranges = np.full(rays.shape[:2], np.inf, np.float32)
     cosines = np.zeros(rays.shape[:2], np.float32)
     if len(triangles) > MOST_TESTED_DIRECTLY:
@@ -170,11 +170,6 @@ def range_map(triangles: np.ndarray, pose: np.ndarray, width: int, index: int = 
     for row in rows:
         yield Progress("Projecting captures", index * len(rays) + row, count * len(rays))
     return RangeMap(ranges, cosines)
-
-
-def _rays(pose: np.ndarray, width: int) -> np.ndarray:
-    """(H, W, 3) float32 unit directions of the pixel centres, world axes."""
-    return equirectangular.directions(width) @ pose[:3, :3].T.astype(np.float32)
 
 
 def _directly(triangles: np.ndarray, rays: np.ndarray, ranges: np.ndarray, cosines: np.ndarray) -> Iterator[int]:
@@ -349,8 +344,7 @@ def _seen_nearer(points: np.ndarray, ranges: np.ndarray, capture: Capture, seen:
     It sees a point where its own range agrees, within what a pixel spans along the ray on the surface it meets.
     tie: whether it wins at equal distance.
     """
-    rotation, place = capture.pose[:3, :3], capture.pose[:3, 3]
-    local = (points - place) @ rotation
+    local = (points - capture.pose[:3, 3]) @ capture.pose[:3, :3]
     distance = np.linalg.norm(local, axis=1)
     nearer = (distance < ranges) | (tie & (distance == ranges))
     nearer &= distance > NEAREST_HIT

@@ -42,7 +42,8 @@ def create(
     centre, along, half = _footprint(positions[:, :2], distance)
     corners = _corners(centre, along, half)
     top = ground + WALL_HEIGHT * distance
-    return [_ground(scene, corners, ground), *_walls(scene, corners, ground, top)]
+    floor = _plane(scene, "Proxy Ground", np.column_stack([corners, np.full(4, ground)]))
+    return [floor, *_walls(scene, corners, ground, top)]
 
 
 def _footprint(positions: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,10 +63,6 @@ def _corners(centre: np.ndarray, along: np.ndarray, half: np.ndarray) -> np.ndar
     across = np.array([along[1], -along[0]])
     signs = ((-1, -1), (-1, 1), (1, 1), (1, -1))
     return np.array([centre + s * half[0] * along + t * half[1] * across for s, t in signs])
-
-
-def _ground(scene: bpy.types.Scene, corners: np.ndarray, height: float) -> bpy.types.Object:
-    return _plane(scene, "Proxy Ground", np.column_stack([corners, np.full(4, height)]))
 
 
 def _walls(scene: bpy.types.Scene, corners: np.ndarray, bottom: float, top: float) -> list[bpy.types.Object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,7 +22,7 @@ from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
-from ..app import access, backend_process, paths, preferences, software
+from ..app import access, backend_process, paths, software
 from ..app.disabled_reason import DisabledReason
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_objects import FOLDER, REPORT
@@ -62,7 +61,7 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     folder = yield from prepare(scene, root=root, **choices)
     scene = access.scene_named(name)
     scene[PREVIOUS] = paths.relative_path(folder.path)
-    yield from backend_process.run(folder, preferences.backend_python())
+    yield from backend_process.run(folder)
     yield Progress("Bringing the points into the scene")
     return deliver(access.scene_named(name), folder)
 
@@ -89,7 +88,7 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
     root: folder in which the job's own new folder is made; None takes the scene's. choices: any setting of
     ReconstructionSettings, before the scene's.
     Returns the sealed folder, with what is still valid of the scene's last reconstruction in it. Raises CaptureError
-    where a capture cannot be read or there are too few, JobError if settings contradict, FileError.
+    if a capture cannot be read or there are too few, JobError if settings contradict, FileError.
     """
     name = scene.name
     settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
@@ -106,19 +105,12 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
         for index, each in enumerate(objects):
             yield Progress("Writing captures", index, len(objects), text=each)
             scene = access.scene_named(name)
-            loaded = capture_objects.load(
-                bpy.data.objects[each], _width(bpy.data.objects[each], settings), access.evaluated(scene)
-            )
+            obj = bpy.data.objects[each]
+            loaded = capture_objects.load(obj, _width(obj, settings), access.evaluated(scene))
             entries.append(folder.write_capture(loaded))
         yield Progress("Sealing the job folder", len(objects), len(objects))
-        folder.seal(
-            ReconstructJob(
-                name=folder.name,
-                captures=entries,
-                settings=settings.to_json(),
-                software=software.versions(),
-            )
-        )
+        made_by = software.versions()
+        folder.seal(ReconstructJob(name=folder.name, captures=entries, settings=settings.to_json(), software=made_by))
         previous = _previous(access.scene_named(name))
         if previous is not None:
             reuse.take_over(previous, folder)
@@ -146,12 +138,12 @@ def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
 
 def _weights(chosen: str) -> str:
     """A folder's absolute path; a hub's id as it is."""
-    path = bpy.path.abspath(chosen)
-    return os.path.normpath(path) if chosen.startswith("//") or Path(path).is_dir() else chosen
+    path = paths.absolute_path(chosen)
+    return str(path) if chosen.startswith("//") or path.is_dir() else chosen
 
 
 def priors(objects: Sequence[bpy.types.Object]) -> dict[str, dict[str, Any]]:
-    """What photographs say of if they were taken: metres in the world, and compass headings.
+    """What photographs say of where they were taken: metres in the world, and compass headings.
 
     GPS lies in the world where the captures as they stand agree with it best, so that building again moves nothing.
     """
@@ -194,7 +186,7 @@ def _previous(scene: bpy.types.Scene) -> ReconstructFolder | None:
     if not isinstance(path, str) or not path:
         return None
     with suppress(PantheonError):
-        return ReconstructFolder.open(Path(os.path.normpath(bpy.path.abspath(path))))
+        return ReconstructFolder.open(paths.absolute_path(path))
     return None
 
 
@@ -209,7 +201,6 @@ def deliver(scene: bpy.types.Scene, folder: ReconstructFolder) -> Built:
     posed, solution = results.read_poses(folder.path)
     report = results.read_report(folder.path)
     cloud = _by_scene_order(scene, PointCloud.load(folder.path / results.CACHE_FILE), posed)
-    points = len(cloud)
     merging = access.of_scene(scene).reconstruction_cache == "MERGE"
     obj = (cache_merge.merge if merging else cache_objects.replace)(scene, cloud)
     obj[REPORT] = report["text"]
@@ -217,14 +208,8 @@ def deliver(scene: bpy.types.Scene, folder: ReconstructFolder) -> Built:
     notes = [str(note) for note in solution.get("notes", [])]
     if ReconstructionSettings.from_json(folder.job.settings).poses != results.GIVEN:
         notes += place(scene, posed)
-    return Built(
-        cache=obj.name,
-        points=points,
-        posed=[one.name for one in posed if one.registered],
-        left={one.name: one.reason for one in posed if not one.registered},
-        notes=notes,
-        text=report["text"],
-    )
+    left = {one.name: one.reason for one in posed if not one.registered}
+    return Built(obj.name, len(cloud), [one.name for one in posed if one.registered], left, notes, report["text"])
 
 
 def _by_scene_order(scene: bpy.types.Scene, cloud: PointCloud, posed: Sequence[PosedCapture]) -> PointCloud:
