@@ -69,7 +69,7 @@ class StageReport:
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceReport:
     """What computes. kind: "cuda", "mps" or "cpu"; memory: its own, bytes; note: why it is not more."""
 
     kind: str
@@ -89,7 +89,7 @@ class Report:
     executable: str
     system: str
     cores: int
-    device: Device
+    device: DeviceReport
     memory_total: int | None
     memory_free: int | None
     disk_folder: str
@@ -219,10 +219,10 @@ def _how_to_get(package: str) -> str:
     return f'"{sys.executable}" -m pip install {package}'
 
 
-def _device() -> Device:
+def _device() -> DeviceReport:
     """Ask torch in a process of its own: a torch that is broken may crash the one that imports it."""
     if importlib.util.find_spec("torch") is None:
-        return Device("cpu", "CPU", note="torch is not installed; only painters with a model would use it")
+        return DeviceReport("cpu", "CPU", note="torch is not installed; only painters with a model would use it")
     try:
         asked = subprocess.run(
             [sys.executable, "-c", _PROBE],
@@ -232,13 +232,13 @@ def _device() -> Device:
             stdin=subprocess.DEVNULL,
         )
         found: dict[str, Any] = json.loads(asked.stdout.strip().splitlines()[-1])
-        return Device(found["kind"], found["name"], found["memory"], found["version"])
+        return DeviceReport(found["kind"], found["name"], found["memory"], found["version"])
     except subprocess.TimeoutExpired:
         reason = f"it did not load within {PROBE_TIMEOUT:.0f} s"
     except (OSError, ValueError, IndexError, KeyError):
         said = [line for line in asked.stderr.splitlines() if line.strip()]
         reason = said[-1].strip() if said else f"exit code {asked.returncode}"
-    return Device("cpu", "CPU", note=f"torch is installed but cannot be loaded: {reason}")
+    return DeviceReport("cpu", "CPU", note=f"torch is installed but cannot be loaded: {reason}")
 
 
 def _disk() -> tuple[str, int | None]:
@@ -251,7 +251,7 @@ def _disk() -> tuple[str, int | None]:
     return "", None
 
 
-def _advice(painters: list[PainterReport], device: Device, memory: int | None, disk: int | None) -> list[str]:
+def _advice(painters: list[PainterReport], device: DeviceReport, memory: int | None, disk: int | None) -> list[str]:
     advice = [
         f"{package.package} is missing, {painter.label} needs it: {package.get}"
         for painter in painters
@@ -267,7 +267,7 @@ def _advice(painters: list[PainterReport], device: Device, memory: int | None, d
     return advice
 
 
-def _device_text(device: Device) -> str:
+def _device_text(device: DeviceReport) -> str:
     memory = f", {_size(device.memory)}" if device.memory else ""
     torch = f", torch {device.torch}" if device.torch else ""
     note = f" ({device.note})" if device.note else ""

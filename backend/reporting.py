@@ -50,7 +50,7 @@ def claim_stdout() -> int:
     return protocol
 
 
-class Answers:
+class MessageWriter:
     """The way out: whole lines from any thread."""
 
     def __init__(self, descriptor: int) -> None:
@@ -68,8 +68,8 @@ class Answers:
 class Heartbeat:
     """Tells the last progress again while a step takes long, so that whoever listens knows it is being worked on."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, writer: MessageWriter) -> None:
+        self._writer = writer
         self._changed = threading.Condition()
         self._last: messages.ProgressMessage | None = None
         self._told = 0.0
@@ -90,7 +90,7 @@ class Heartbeat:
     def send(self, message: Message) -> None:
         """Send a message of the job. Raises BrokenPipeError if nobody listens any more."""
         with self._changed:
-            self._answers.send(message)
+            self._writer.send(message)
             self._told = time.monotonic()
             if isinstance(message, messages.ProgressMessage):
                 self._last = message
@@ -100,7 +100,7 @@ class Heartbeat:
             while not self._changed.wait_for(lambda: self._ended, HEARTBEAT / 4):
                 if self._last is not None and time.monotonic() - self._told >= HEARTBEAT:
                     try:
-                        self._answers.send(self._last)
+                        self._writer.send(self._last)
                     except OSError:
                         return  # the job itself will meet it
                     self._told = time.monotonic()

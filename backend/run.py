@@ -12,13 +12,13 @@ from types import FrameType
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.jobs import messages
 
-from .reporting import Answers, Reporter, claim_stdout, missing_numpy
+from .reporting import MessageWriter, Reporter, claim_stdout, missing_numpy
 from .terminal import CANCELLED, DONE, FAILED, Printer, for_people
 
 
 def main(folder: str, *, as_json: bool) -> int:
     """Run a job folder and return the exit code."""
-    printer = Answers(claim_stdout()) if as_json else for_people(sys.stdout)
+    printer = MessageWriter(claim_stdout()) if as_json else for_people(sys.stdout)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if importlib.util.find_spec("numpy") is None:

@@ -14,7 +14,7 @@ from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.version import version
 
 from .. import terminal
-from ..reporting import Answers, Reporter, claim_stdout
+from ..reporting import MessageWriter, Reporter, claim_stdout
 from . import decoders, open_source
 
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     options = vars(arguments().parse_args(argv))
     path, folder, as_json = options.pop("path"), options.pop("folder"), options.pop("json")
     range_only = options.pop("range_only")
-    printer: terminal.Printer = Answers(claim_stdout()) if as_json else terminal.Lines(sys.stdout)
+    printer: terminal.Printer = MessageWriter(claim_stdout()) if as_json else terminal.Lines(sys.stdout)
     if as_json:
         printer.send(messages.Hello(messages.PROTOCOL, version(), os.getpid(), "CPU"))
     try:

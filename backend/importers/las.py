@@ -52,7 +52,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
                 noise += len(kept) - int(kept.sum())
                 points = np.column_stack([np.asarray(axis)[kept] for axis in (part.x, part.y, part.z)])
                 shades = shades or _Shades(part)
-                gathering.add(points, shades.of(part, kept))
+                gathering.add(points, shades.colours(part, kept))
                 done += len(kept)
                 yield Progress("Reading points", done, count)
     except BaseException as error:
@@ -80,7 +80,7 @@ class _Shades:
         self._shift = 8 if brightest > 255 else 0
         self._white = float(np.percentile(first.intensity, 98)) if not self.coloured and len(first) else 1.0
 
-    def of(self, part: Any, kept: np.ndarray) -> np.ndarray:
+    def colours(self, part: Any, kept: np.ndarray) -> np.ndarray:
         """(N, 3) uint8 of the points that are kept."""
         if self.coloured:
             wide = np.column_stack([np.asarray(part[name])[kept] for name in _COLOURS])

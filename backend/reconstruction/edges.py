@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 
-def calmed(colour: np.ndarray, blur: float) -> np.ndarray:
+def blurred(colour: np.ndarray, blur: float) -> np.ndarray:
     """A panorama (H, W, 3) of any number type after a blur over its seam, (H, W, 3) float32.
 
     blur: standard deviation in pixels.
@@ -21,35 +21,35 @@ def row_widths(height: int) -> np.ndarray:
     return np.asarray(np.cos((0.5 - (np.arange(height) + 0.5) / height) * np.pi))
 
 
-def slopes(colour: np.ndarray, blur: float) -> np.ndarray:
+def gradient_magnitude(colour: np.ndarray, blur: float) -> np.ndarray:
     """Steepest change of colour (H, W, 3) uint8, grey levels a pixel of the equator, (H, W) float32.
 
     blur: standard deviation in pixels.
     """
-    calm = calmed(colour, blur)
+    smooth = blurred(colour, blur)
     narrow = 1 / np.maximum(row_widths(len(colour)), 0.05)
-    across = _across(calm)
+    across = _across(smooth)
     across *= np.minimum(narrow, 4)[:, None, None]
-    return np.asarray(np.hypot(across, np.gradient(calm, axis=0)).max(axis=-1))
+    return np.asarray(np.hypot(across, np.gradient(smooth, axis=0)).max(axis=-1))
 
 
-def crests(colour: np.ndarray, blur: float) -> np.ndarray:
+def edge_maxima(colour: np.ndarray, blur: float) -> np.ndarray:
     """Steepness of colour (H, W, 3), grey levels a pixel, on the crests of its edges, 0 beside them, (H, W) float32.
 
     blur: standard deviation in pixels.
     """
-    calm = calmed(colour, blur)
-    across, along = np.abs(_across(calm)).max(axis=-1), np.abs(np.gradient(calm, axis=0)).max(axis=-1)
+    smooth = blurred(colour, blur)
+    across, along = np.abs(_across(smooth)).max(axis=-1), np.abs(np.gradient(smooth, axis=0)).max(axis=-1)
     slope = np.hypot(across, along)
     beside = np.maximum(np.roll(slope, 1, axis=1), np.roll(slope, -1, axis=1))
     above = np.maximum(np.roll(slope, 1, axis=0), np.roll(slope, -1, axis=0))
     return np.where(slope >= np.where(along > across, above, beside), slope, 0)
 
 
-def gradients(calm: np.ndarray) -> np.ndarray:
+def gradients(smooth: np.ndarray) -> np.ndarray:
     """Change of each channel of (H, W, 3) a pixel, in any direction, (H, W, 3); over the seam."""
-    return np.asarray(np.hypot(_across(calm), np.gradient(calm, axis=0)))
+    return np.asarray(np.hypot(_across(smooth), np.gradient(smooth, axis=0)))
 
 
-def _across(calm: np.ndarray) -> np.ndarray:
-    return np.asarray((np.roll(calm, -1, axis=1) - np.roll(calm, 1, axis=1)) / 2)
+def _across(smooth: np.ndarray) -> np.ndarray:
+    return np.asarray((np.roll(smooth, -1, axis=1) - np.roll(smooth, 1, axis=1)) / 2)

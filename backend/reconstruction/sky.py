@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .edges import calmed, gradients
+from .edges import blurred, gradients
 
 _LOWEST = 0.56  # share of the height below which no sky is looked for: a level capture's horizon is at one half
 _BLUE = 14.0  # grey levels by which a clear sky's blue exceeds its red
@@ -34,35 +34,35 @@ def sky_mask(image: np.ndarray, depth: np.ndarray | None = None) -> np.ndarray:
     image: (H, W, 3) uint8 sRGB, W = 2 H. depth: (H, W) float range in metres, inf or NaN if unknown, or None.
     Returns (H, W) bool; all False indoors.
     """
-    calm = calmed(image, 0.8)
+    smooth = blurred(image, 0.8)
     upper = np.arange(len(image))[:, None] < _LOWEST * len(image)
-    blue, cloud = _blue(calm) & upper, _cloud(calm) & upper
+    blue, cloud = _blue(smooth) & upper, _cloud(smooth) & upper
     if depth is not None:
         near = np.isfinite(depth) & (depth < _NEAR)
         blue, cloud = blue & ~near, cloud & ~near
-    bright = calm[..., 2] > _DARKEST_SHARE * np.percentile(calm[..., 2][: len(image) // 4], 25)
+    bright = smooth[..., 2] > _DARKEST_SHARE * np.percentile(smooth[..., 2][: len(image) // 4], 25)
     blue, cloud = blue & bright, cloud & bright
-    slope = gradients(calm)
+    slope = gradients(smooth)
     soft = slope.max(axis=-1) < _SOFT_CLOUD
-    deep = calm[..., 2] - calm[..., 0] > _DEEP_BLUE
+    deep = smooth[..., 2] - smooth[..., 0] > _DEEP_BLUE
     passable = (blue & (soft | deep) & (slope[..., 2] < _SOFT)) | (cloud & soft)
     sky = _from_top(passable)
-    if not _plausible(calm, blue, sky):
+    if not _plausible(smooth, blue, sky):
         return np.zeros(image.shape[:2], np.bool_)
     sky = _with_clouds(sky, cloud | blue)
     rim = ndimage.binary_dilation(sky, iterations=max(1, image.shape[1] // 340)) & (blue | cloud)
     return _without_holes(_closed(sky | rim) & upper)
 
 
-def _blue(calm: np.ndarray) -> np.ndarray:
-    red, green, bluest = np.moveaxis(calm, -1, 0)
+def _blue(smooth: np.ndarray) -> np.ndarray:
+    red, green, bluest = np.moveaxis(smooth, -1, 0)
     return np.asarray((bluest - red > _BLUE) & (bluest > green) & (green > red - _PURPLE) & (bluest > _DARKEST_BLUE))
 
 
-def _cloud(calm: np.ndarray) -> np.ndarray:
-    red, green, bluest = np.moveaxis(calm, -1, 0)
+def _cloud(smooth: np.ndarray) -> np.ndarray:
+    red, green, bluest = np.moveaxis(smooth, -1, 0)
     neutral = (red - bluest < _WARMEST_CLOUD) & (green > np.minimum(red, bluest) - _PURPLE)
-    least = calm.min(axis=-1)
+    least = smooth.min(axis=-1)
     return np.asarray((least > _DARKEST_CLOUD) & neutral | (least > _SUN))
 
 
@@ -75,13 +75,13 @@ def _from_top(passable: np.ndarray) -> np.ndarray:
     return np.asarray(reached[:, :width] | reached[:, width:])
 
 
-def _plausible(calm: np.ndarray, blue: np.ndarray, sky: np.ndarray) -> bool:
+def _plausible(smooth: np.ndarray, blue: np.ndarray, sky: np.ndarray) -> bool:
     """Whether what was reached from the top is outdoors: partly blue, or brighter than nearly all below it."""
     if sky.mean() < 0.01:
         return False
     if (blue & sky).sum() > _BLUE_SKY * sky.sum() and (blue & sky).mean() > 0.01:
         return True
-    light = calm.mean(axis=-1)
+    light = smooth.mean(axis=-1)
     rest = light[~sky]
     return bool(np.median(light[sky]) > max(_BRIGHT_SKY, float(np.percentile(rest, 90)) if len(rest) else 0.0))
 

@@ -14,7 +14,7 @@ pytest.importorskip("numba", reason="needs the backend's environment")
 pytest.importorskip("scipy", reason="needs the backend's environment")
 
 from backend.reconstruction.dense import labelling
-from backend.reconstruction.dense.labelling import EXCLUDED, decide
+from backend.reconstruction.dense.labelling import EXCLUDED, solve_labels
 from pantheon360_blender.core.panorama import equirectangular
 
 
@@ -76,7 +76,7 @@ def test_an_image_that_varies_along_v_alone_is_labelled_as_its_columns(seed: int
     height, width = 12, 24
     costs = random.uniform(0, 2, (height, 5)).astype(np.float32)
     depths = np.exp(random.uniform(-2, 0, 5))
-    chosen, _ = decide(
+    chosen, _ = solve_labels(
         np.repeat(costs[:, None], width, axis=1), everywhere(depths, height, width), grey(height, width), 20
     )
     expected = best_chain(costs, steps(np.log(depths)))
@@ -96,7 +96,7 @@ def test_two_labels_on_a_small_ring_are_decided_as_by_trying_all(seed: int) -> N
     narrow = 1 / np.cos(np.radians([60, 0, 60]))
     energy += pair * ((states != np.roll(states, -1, axis=2)).sum(axis=2) * narrow).sum(axis=1)
     energy += pair * (states[:, 1:] != states[:, :-1]).sum(axis=(1, 2))
-    chosen, _ = decide(costs, everywhere(np.array([1.0, 1.05]), height, width), grey(height, width), 40)
+    chosen, _ = solve_labels(costs, everywhere(np.array([1.0, 1.05]), height, width), grey(height, width), 40)
     np.testing.assert_array_equal(chosen, states[energy.argmin()])
 
 
@@ -120,7 +120,7 @@ def walls(width: int, textured: float) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def test_plain_walls_between_textured_middles_part_at_their_creases() -> None:
     width = 128
     costs, rho, truth = walls(width, 0.25)
-    chosen, margin = decide(costs, rho, grey(width // 2, width))
+    chosen, margin = solve_labels(costs, rho, grey(width // 2, width))
     middle = slice(width // 8, 3 * width // 8)
     crease = truth != np.roll(truth, 1, axis=1)
     near = crease | np.roll(crease, 1, axis=1) | np.roll(crease, -1, axis=1) | np.roll(crease, -2, axis=1)
@@ -137,7 +137,7 @@ def test_walls_of_different_depth_part_at_an_edge_of_colour() -> None:
     costs = np.zeros((height, width, 2), np.float32)
     costs[:, :8, 1] = costs[:, 60:, 1] = 1
     costs[:, 34:38, 0] = 1
-    chosen, _ = decide(costs, everywhere(np.array([1.0, 2.0]), height, width), image)
+    chosen, _ = solve_labels(costs, everywhere(np.array([1.0, 2.0]), height, width), image)
     expected = np.zeros((height, width), int)
     expected[:, 20:50] = 1
     np.testing.assert_array_equal(chosen, expected)
@@ -146,9 +146,9 @@ def test_walls_of_different_depth_part_at_an_edge_of_colour() -> None:
 @pytest.mark.parametrize("turn", [1, 31, 64])
 def test_it_does_not_matter_where_the_panorama_begins(turn: int) -> None:
     costs, rho, _ = walls(128, 0.25)
-    chosen, margin = decide(costs, rho, grey(64, 128))
+    chosen, margin = solve_labels(costs, rho, grey(64, 128))
     turned = [np.roll(each, turn, axis=1) for each in (costs, rho, grey(64, 128))]
-    other, other_margin = decide(*turned)
+    other, other_margin = solve_labels(*turned)
     assert (np.roll(chosen, turn, axis=1) != other).mean() < 0.005
     assert np.median(np.abs(np.roll(margin, turn, axis=1) - other_margin)) < 0.02
 
@@ -156,9 +156,9 @@ def test_it_does_not_matter_where_the_panorama_begins(turn: int) -> None:
 def test_it_does_not_matter_how_labels_are_numbered() -> None:
     costs, rho, _ = walls(64, 0.25)
     costs += np.random.default_rng(3).uniform(0, 0.1, costs.shape).astype(np.float32)
-    chosen, margin = decide(costs, rho, grey(32, 64))
+    chosen, margin = solve_labels(costs, rho, grey(32, 64))
     order = np.array([2, 0, 3, 1])
-    other, other_margin = decide(costs[..., order], rho[..., order], grey(32, 64))
+    other, other_margin = solve_labels(costs[..., order], rho[..., order], grey(32, 64))
     np.testing.assert_array_equal(order[other], chosen)
     np.testing.assert_array_equal(other_margin, margin)
 
@@ -167,12 +167,12 @@ def test_the_margin_counts_answers_of_another_depth_alone() -> None:
     height, width = 8, 16
     depths = np.array([1.0, 1.02, 2.0])
     costs = everywhere(np.array([0.0, 0.05, 0.6]), height, width)
-    chosen, margin = decide(costs, everywhere(depths, height, width), grey(height, width))
+    chosen, margin = solve_labels(costs, everywhere(depths, height, width), grey(height, width))
     assert (chosen == 0).all() and (margin > 0.5).all()
     costs[..., 2] = EXCLUDED
-    _, alone = decide(costs, everywhere(depths, height, width), grey(height, width))
+    _, alone = solve_labels(costs, everywhere(depths, height, width), grey(height, width))
     assert (alone > EXCLUDED / 2).all()
-    _, single = decide(costs[..., :1], everywhere(depths[:1], height, width), grey(height, width))
+    _, single = solve_labels(costs[..., :1], everywhere(depths[:1], height, width), grey(height, width))
     assert (single == EXCLUDED).all()
 
 
@@ -181,5 +181,5 @@ def test_labels_behind_the_camera_and_colours_of_any_kind_give_finite_margins() 
     costs = random.uniform(0, 1, (16, 32, 4)).astype(np.float32)
     rho = random.normal(0, 1, (16, 32, 4)).astype(np.float32)
     rho[..., 3] = 0
-    chosen, margin = decide(costs, rho, random.integers(0, 256, (16, 32, 3)).astype(np.uint8))
+    chosen, margin = solve_labels(costs, rho, random.integers(0, 256, (16, 32, 3)).astype(np.uint8))
     assert np.isfinite(margin).all() and chosen.min() >= 0 and chosen.max() < 4

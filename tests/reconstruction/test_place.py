@@ -16,8 +16,8 @@ pytest.importorskip("scipy", reason="needs the backend's environment")
 
 import numba
 
-from backend.reconstruction.dense.place import Place, label
-from backend.reconstruction.dense.view import View, taken
+from backend.reconstruction.dense.place import PlaneSet, label
+from backend.reconstruction.dense.view import DenseView, taken
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import rotation_from_heading
 
@@ -34,7 +34,7 @@ CAMERAS = [
 class Scene:
     """views; ranges: (H, W) true metres each; surfaces: (H, W) each, 2 axis + (1 at the far side)."""
 
-    views: list[View]
+    views: list[DenseView]
     ranges: list[np.ndarray]
     surfaces: list[np.ndarray]
 
@@ -73,7 +73,7 @@ def scene(width: int, cameras: int = 3, turn: np.ndarray | None = None) -> Scene
         colours += random.normal(0, 0.7, colours.shape)
         image = np.clip(np.rint(colours), 0, 255).astype(np.uint8).reshape(width, 2 * width, 3)
         nothing = np.zeros((width // 2, width), bool)
-        view = View(equirectangular.resize(image, width), ~nothing, nothing, pose)
+        view = DenseView(equirectangular.resize(image, width), ~nothing, nothing, pose)
         view.at(width)
         # what matching knows: the plane of what is textured, and a guess elsewhere
         normals = np.eye(3)[axis] * np.where(far, 1, -1)[:, None]
@@ -82,7 +82,7 @@ def scene(width: int, cameras: int = 3, turn: np.ndarray | None = None) -> Scene
         seen = taken(textured.reshape(width, 2 * width), width)
         guess = view.rays * random.uniform(0.2, 1.5, seen.shape)[..., None]
         view.planes = np.where(seen[..., None], planes, guess).astype(np.float32)
-        view.sure, view.looks = seen, np.where(seen, 0.1, 0.9).astype(np.float32)
+        view.reliable, view.photometric_cost = seen, np.where(seen, 0.1, 0.9).astype(np.float32)
         if turn is not None:
             view.pose = pose.copy()
             view.pose[:3] = turn @ pose[:3]
@@ -92,17 +92,17 @@ def scene(width: int, cameras: int = 3, turn: np.ndarray | None = None) -> Scene
     return found
 
 
-def labelled(room: Scene, rounds: int = 4, seed: int = 0) -> Place:
-    place = Place.empty(seed)
-    assert list(label(place, room.views, room.neighbours, rounds)) == list(range(rounds))
-    return place
+def labelled(room: Scene, rounds: int = 4, seed: int = 0) -> PlaneSet:
+    plane_set = PlaneSet(seed)
+    assert list(label(plane_set, room.views, room.neighbours, rounds)) == list(range(rounds))
+    return plane_set
 
 
 def plain_errors(room: Scene, surfaces: tuple[int, ...]) -> np.ndarray:
     """Relative errors of range of what is plain on some surfaces, with the labels adopted."""
     errors = []
     for view, true, surface in zip(room.views, room.ranges, room.surfaces, strict=True):
-        plain = np.isin(surface, surfaces) & ~view.sure
+        plain = np.isin(surface, surfaces) & ~view.reliable
         rho = (np.where(view.prior.any(axis=-1, keepdims=True), view.prior, view.planes) * view.rays).sum(axis=-1)
         errors.append(np.abs(1 / np.maximum(rho, 1e-6) - true)[plain] / true[plain])
     return np.concatenate(errors)
@@ -112,38 +112,38 @@ CEILING, WALLS, ALL = (5,), (0, 1, 2, 3), (0, 1, 2, 3, 4, 5)
 
 
 @pytest.fixture(scope="module")
-def three() -> tuple[Scene, Place]:
+def three() -> tuple[Scene, PlaneSet]:
     room = scene(256)
     return room, labelled(room)
 
 
-def heights(place: Place) -> np.ndarray:
-    levels = place.planes[np.abs(place.planes[:, 2]) > 0.98]
+def heights(plane_set: PlaneSet) -> np.ndarray:
+    levels = plane_set.planes[np.abs(plane_set.planes[:, 2]) > 0.98]
     return np.asarray(levels[:, 3] / levels[:, 2])
 
 
-def test_the_height_of_a_white_ceiling_is_found(three: tuple[Scene, Place]) -> None:
-    room, place = three
-    assert np.abs(heights(place) - HIGH[2]).min() < 0.02 * HIGH[2]
+def test_the_height_of_a_white_ceiling_is_found(three: tuple[Scene, PlaneSet]) -> None:
+    room, plane_set = three
+    assert np.abs(heights(plane_set) - HIGH[2]).min() < 0.02 * HIGH[2]
     assert np.median(plain_errors(room, CEILING)) < 0.02
 
 
-def test_plain_walls_get_their_range_of_their_pictures(three: tuple[Scene, Place]) -> None:
+def test_plain_walls_get_their_range_of_their_pictures(three: tuple[Scene, PlaneSet]) -> None:
     assert (plain_errors(three[0], WALLS) < 0.05).mean() > 0.95
 
 
-def test_what_is_trusted_more_is_wrong_less_often(three: tuple[Scene, Place]) -> None:
+def test_what_is_trusted_more_is_wrong_less_often(three: tuple[Scene, PlaneSet]) -> None:
     room, _ = three
-    trust = np.concatenate([view.trust[~view.sure] for view in room.views])
+    trust = np.concatenate([view.trust[~view.reliable] for view in room.views])
     wrong = plain_errors(room, ALL) > 0.1
     assert wrong[trust > 0.5].mean() < 0.08
     assert wrong[trust > 0.5].mean() < 0.3 * wrong[trust < 0.1].mean()
 
 
-def test_the_same_planes_are_found_again_from_what_is_known_already(three: tuple[Scene, Place]) -> None:
-    room, place = three
-    assert place.edges is not None and len(place.edges.points)
-    again = Place(place.planes.copy(), 1, place.edges)
+def test_the_same_planes_are_found_again_from_what_is_known_already(three: tuple[Scene, PlaneSet]) -> None:
+    room, plane_set = three
+    assert plane_set.edges is not None and len(plane_set.edges.points)
+    again = PlaneSet(1, plane_set.planes.copy(), plane_set.edges)
     assert list(label(again, room.views, room.neighbours, 1)) == [0]
     assert np.abs(heights(again) - HIGH[2]).min() < 0.02 * HIGH[2]
     assert (plain_errors(room, WALLS) < 0.05).mean() > 0.95
@@ -151,8 +151,8 @@ def test_the_same_planes_are_found_again_from_what_is_known_already(three: tuple
 
 def test_two_captures_are_enough() -> None:
     room = scene(256, cameras=2)
-    place = labelled(room, rounds=3)
-    assert np.abs(heights(place) - HIGH[2]).min() < 0.02 * HIGH[2]
+    plane_set = labelled(room, rounds=3)
+    assert np.abs(heights(plane_set) - HIGH[2]).min() < 0.02 * HIGH[2]
     assert (plain_errors(room, WALLS) < 0.05).mean() > 0.9
 
 
@@ -173,23 +173,23 @@ def test_where_nothing_is_known_nothing_is_believed() -> None:
     """No view is sure of anything: labelling proposes nothing, and does not take guesses for certain."""
     room = scene(64)
     for view in room.views:
-        view.sure[:] = False
-    place = labelled(room, rounds=2)
+        view.reliable[:] = False
+    plane_set = labelled(room, rounds=2)
     for view in room.views:
         assert not view.prior.any() and not view.trust.any()
-    assert place.planes.shape == (0, 4)
+    assert plane_set.planes.shape == (0, 4)
 
 
 def test_where_no_plane_competes_what_is_sure_keeps_its_trust() -> None:
     room = scene(64)
     for view in room.views:
-        few = np.flatnonzero(view.sure)[::40]
-        view.sure[:] = False
-        view.sure.ravel()[few] = True
-    place = labelled(room, rounds=1)
-    assert place.planes.shape == (0, 4)
+        few = np.flatnonzero(view.reliable)[::40]
+        view.reliable[:] = False
+        view.reliable.ravel()[few] = True
+    plane_set = labelled(room, rounds=1)
+    assert plane_set.planes.shape == (0, 4)
     for view in room.views:
-        assert view.sure.any() and (view.trust[view.sure] > 0.25).all() and not view.trust[~view.sure].any()
+        assert view.reliable.any() and (view.trust[view.reliable] > 0.25).all() and not view.trust[~view.reliable].any()
 
 
 def test_on_open_ground_estimates_that_agree_with_it_are_believed() -> None:
@@ -197,11 +197,11 @@ def test_on_open_ground_estimates_that_agree_with_it_are_believed() -> None:
     room = scene(64)
     for view, surface in zip(room.views, room.surfaces, strict=True):
         view.active = surface == 4
-        view.sure = view.active & (np.indices(surface.shape).sum(axis=0) % 2 == 0)
-    place = labelled(room, rounds=2)
-    np.testing.assert_allclose(np.abs(place.planes), [[0, 0, 1, 0]], atol=0.01)
+        view.reliable = view.active & (np.indices(surface.shape).sum(axis=0) % 2 == 0)
+    plane_set = labelled(room, rounds=2)
+    np.testing.assert_allclose(np.abs(plane_set.planes), [[0, 0, 1, 0]], atol=0.01)
     for view in room.views:
-        assert np.median(view.trust[view.active & ~view.sure]) > 0.5
+        assert np.median(view.trust[view.active & ~view.reliable]) > 0.5
 
 
 @pytest.mark.parametrize("masked", [1, 3], ids=["one view", "all views"])
@@ -209,7 +209,7 @@ def test_views_that_are_masked_entirely_are_left_alone(masked: int) -> None:
     room = scene(64)
     for view in room.views[:masked]:
         view.active[:] = False
-        view.sure[:] = False
+        view.reliable[:] = False
     labelled(room, rounds=2)
     for view in room.views[:masked]:
         assert not view.trust.any() and np.isfinite(view.prior).all()
@@ -224,10 +224,10 @@ def test_the_result_is_the_same_on_any_number_of_threads() -> None:
         before = numba.get_num_threads()
         numba.set_num_threads(threads)
         try:
-            place = labelled(room, rounds=2)
+            plane_set = labelled(room, rounds=2)
         finally:
             numba.set_num_threads(before)
-        results.append([place.planes, *(view.prior for view in room.views), *(view.trust for view in room.views)])
+        results.append([plane_set.planes, *(view.prior for view in room.views), *(view.trust for view in room.views)])
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 

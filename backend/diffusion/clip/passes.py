@@ -1,6 +1,6 @@
 """Anchors: the panoramas known to be seen at the ends of a clip, and the passes they are painted in.
 
-The four configurations of the paper's ablation. Forward passes have the start's CLIP tokens; backward passes run on
+The four configurations of the paper's ablation. Forward passes have the start's CLIP embeddings; backward passes run on
 time-flipped frames and have the end's.
 
     single          one pass that sees the start
@@ -126,7 +126,9 @@ def prepare_passes(
         yield Progress("Encoding anchors", index, len(inputs_of_passes))
         order = torch.tensor([pictures.index(number) for number in inputs.pictures], device=latents.device)
         channels = [latents[order], *_extras(execution.model.card.extras, clip, inputs, latents)]
-        passes.append(Pass(torch.cat(channels, dim=1), execution.tokens(_clip_image(clip, inputs)), inputs.backwards))
+        passes.append(
+            Pass(torch.cat(channels, dim=1), execution.image_embeddings(_clip_image(clip, inputs)), inputs.backwards)
+        )
     return tuple(passes)
 
 

@@ -119,7 +119,7 @@ def denoise(
     # 1. A scheduler of our own (it counts its steps), and the U-Net with its conditions
     scheduler = copy.deepcopy(scheduler)
     scheduler.set_timesteps(recipe.num_inference_steps, device=noisy.device)
-    unet = GuidedUNet.of(predict, passes, recipe)
+    unet = GuidedUNet.from_passes(predict, passes, recipe)
     latents = noisy * scheduler.init_noise_sigma
     total = len(scheduler.timesteps)
     yield Progress("Denoising", 0, total)
@@ -155,7 +155,7 @@ class GuidedUNet:
     guidance_scale: torch.Tensor | None
 
     @classmethod
-    def of(cls, predict: Predict, passes: Sequence[Pass], recipe: Recipe) -> GuidedUNet:
+    def from_passes(cls, predict: Predict, passes: Sequence[Pass], recipe: Recipe) -> GuidedUNet:
         conditions = torch.stack([each.condition for each in passes])
         hidden_states = torch.stack([each.encoder_hidden_states for each in passes])
         scale = None

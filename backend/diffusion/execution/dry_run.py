@@ -87,8 +87,8 @@ def unet_peak(
 
     def work() -> None:
         inputs = _blank(clips, frames, unet.config.in_channels, height, width)
-        tokens = _blank(clips, conditioning.CROPS, _first(unet.config.cross_attention_dim))
-        execution.predictor(unet)(inputs, _blank(), tokens, _blank(clips, 3))
+        hidden_states = _blank(clips, conditioning.CROPS, _first(unet.config.cross_attention_dim))
+        execution.predictor(unet)(inputs, _blank(), hidden_states, _blank(clips, 3))
 
     with _seamless(unet, seam), feed_forward.chunked(unet, chunked), torch.no_grad():
         return peak(work)
@@ -112,7 +112,7 @@ def encode_peak(
     """
     vae = _network("vae", config, dtype)
     video = torch.zeros(()).expand(frames, 3, height, width)
-    return peak(lambda: run_to_end(autoencoder.encode(vae, video, seam, device="meta", chunk=frames)))
+    return peak(lambda: run_to_end(autoencoder.encode(vae, video, seam, device="meta", encode_chunk_size=frames)))
 
 
 @_remembered

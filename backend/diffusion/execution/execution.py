@@ -92,14 +92,14 @@ class Execution:
         """Condition latents of a video, see autoencoder.encode; on the device."""
         return self._retry_on_oom_job(
             "encoding",
-            lambda: autoencoder.encode(self._on_device("vae"), video, seam, device=self.device, chunk=1),
+            lambda: autoencoder.encode(self._on_device("vae"), video, seam, device=self.device),
         )
 
-    def tokens(self, panorama: np.ndarray) -> torch.Tensor:
-        """CLIP tokens of the views round the horizon, see conditioning.horizon_tokens; on the device."""
+    def image_embeddings(self, panorama: np.ndarray) -> torch.Tensor:
+        """CLIP embeddings of the views round the horizon, see conditioning.horizon_embeddings; on the device."""
         return self._retry_on_oom(
             "encoding anchors",
-            lambda: conditioning.horizon_tokens(self._on_device("image_encoder"), panorama, device=self.device),
+            lambda: conditioning.horizon_embeddings(self._on_device("image_encoder"), panorama, device=self.device),
         )
 
     def decode(self, latents: torch.Tensor, seam: SeamOptions) -> Job[torch.Tensor]:
@@ -111,7 +111,7 @@ class Execution:
                 latents,
                 seam,
                 device=self.device,
-                chunk=self.plan.decoding.frames,
+                decode_chunk_size=self.plan.decoding.frames,
                 context=CONTEXT if self.plan.decoding.frames else 0,
                 banded=self.plan.decoding.banded,
             ),
@@ -159,11 +159,11 @@ class Execution:
     # If memory runs out
 
     def _retry_on_oom(self, stage: str, work: Callable[[], Result]) -> Result:
-        def batch_size() -> Generator[Progress, None, Result]:
+        def job() -> Generator[Progress, None, Result]:
             return work()
             yield  # a job that is done at its first step
 
-        return run_to_end(self._retry_on_oom_job(stage, batch_size))
+        return run_to_end(self._retry_on_oom_job(stage, job))
 
     def _retry_on_oom_job(self, stage: str, work: Callable[[], Job[Result]], frames: int = 1) -> Job[Result]:
         while True:

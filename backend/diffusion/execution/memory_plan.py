@@ -126,7 +126,7 @@ class Need:
     held: int
     streamed: int
 
-    def of(self, plan: Plan, evaluations: int, frames: int) -> int:
+    def bytes_needed(self, plan: Plan, evaluations: int, frames: int) -> int:
         """Bytes that a plan takes at most. evaluations: of a step. frames: of a clip."""
         return max(
             self._with("image_encoder", plan, 0),
@@ -135,14 +135,14 @@ class Need:
             self._with("vae", plan, self.decoding(plan.decoding.together(frames), plan.decoding.banded)),
         )
 
-    def of_weights(self, plan: Plan) -> int:
+    def weight_bytes(self, plan: Plan) -> int:
         """Bytes that a plan takes while denoising before the U-Net computes anything."""
         streamed = plan.level.residence == "sequential" and plan.device == "cuda"
         return self.held + self.streamed if streamed else self._with("unet", plan, 0)
 
     def _while_denoising(self, plan: Plan, evaluations: int) -> int:
         batch_size = min(plan.level.evaluations or evaluations, evaluations)
-        return self.of_weights(plan) + self.denoising(batch_size, plan.level.chunked)
+        return self.weight_bytes(plan) + self.denoising(batch_size, plan.level.chunked)
 
     def _with(self, part: str, plan: Plan, activations: int) -> int:
         """Besides activations, the weights of a part or of all: a processor has no other memory to put them."""
@@ -181,8 +181,8 @@ def choose(need: Need, device: str, free: int, *, evaluations: int, frames: int,
     for index, plan in enumerate(plans):
         yield Progress("Planning memory", index, len(plans), text=plan.level.name)
         last = plan is plans[-1]
-        if last or fits(replace(plan, need=need.of_weights(plan))):  # estimates of the rest take seconds
-            plan = replace(plan, need=need.of(plan, evaluations, frames))
+        if last or fits(replace(plan, need=need.weight_bytes(plan))):  # estimates of the rest take seconds
+            plan = replace(plan, need=need.bytes_needed(plan, evaluations, frames))
             if last or fits(plan):
                 return plan
     raise AssertionError("there is always a plan")

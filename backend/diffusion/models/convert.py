@@ -43,7 +43,7 @@ def convert(source: Path, target: Path, *, half: bool = False, kind: str | None 
     source, target = (Path(path).expanduser().absolute() for path in (source, target))
     if not source.exists():
         raise ModelError(f"There is no {source}.", advice="Choose a diffusers folder or a single SVD file.")
-    with new_folder.filling(target) as scratch:
+    with new_folder.atomic_directory(target) as scratch:
         if source.is_dir():
             yield from _folder(source, scratch, half)
         else:

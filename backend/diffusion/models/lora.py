@@ -39,7 +39,7 @@ class Change:
     up: torch.Tensor
     scale: float
 
-    def of(self, weight: torch.Tensor) -> torch.Tensor:
+    def delta(self, weight: torch.Tensor) -> torch.Tensor:
         """The change in the shape of the weight, float32, on its device."""
         up, down = (factor.to(weight.device, torch.float32).flatten(1) for factor in (self.up, self.down))
         return (self.scale * (up @ down)).reshape(weight.shape)
@@ -90,7 +90,7 @@ def apply(unet: torch.nn.Module, lora: Lora, strength: float = 1.0) -> None:
             )
         deltas[name] = weight
     for name, weight in deltas.items():
-        weight.copy_(weight.float() + strength * lora.changes[name].of(weight))
+        weight.copy_(weight.float() + strength * lora.changes[name].delta(weight))
 
 
 def _changes(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, Any]) -> dict[str, Change]:

@@ -127,7 +127,7 @@ def add(
             )
         yield Progress("Looking for its base", text=base)
         parts = {**find_parts(base, download=download, half=half), "unet": parts["unet"]}
-    with new_folder.filling(target) as scratch:
+    with new_folder.atomic_directory(target) as scratch:
         yield from _fill(scratch, parts, copy)
         model_card.write(scratch, _card(source, place, scratch, name, alone, kind, licence))
         yield Progress("Checking it")

@@ -13,7 +13,7 @@ from pantheon360_blender.core.errors import ModelError
 
 
 @contextmanager
-def filling(target: Path) -> Iterator[Path]:
+def atomic_directory(target: Path) -> Iterator[Path]:
     """A hidden folder beside `target` that becomes it when the block ends without an exception, and is gone otherwise.
 
     Raises ModelError if something is there already, FileError if it cannot be written.

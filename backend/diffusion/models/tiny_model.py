@@ -139,7 +139,7 @@ def make(folder: Path, *, size: str = "tiny", seed: int = 0, shards: str | None 
     """
     made = card(size, **changes)
     folder = Path(folder).expanduser().absolute()
-    with new_folder.filling(folder) as scratch, files.explained(folder), libraries.quiet():
+    with new_folder.atomic_directory(folder) as scratch, files.explained(folder), libraries.quiet():
         _write(scratch, made, size, seed, shards)
     return made
 

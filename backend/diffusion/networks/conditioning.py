@@ -1,4 +1,4 @@
-"""What the model is told: the anchors' pictures in the camera's orientation, their CLIP tokens, and numbers."""
+"""What the model is told: the anchors' pictures in the camera's orientation, their CLIP embeddings, and numbers."""
 
 from __future__ import annotations
 
@@ -38,15 +38,17 @@ def anchor_frame(capture: Capture, camera: np.ndarray, geometry: np.ndarray) -> 
 
 
 @torch.no_grad()
-def horizon_tokens(image_encoder: Any, panorama: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
-    """CLIP tokens of the views round the horizon of (H, W, 3) uint8; (8, D) float32."""
+def horizon_embeddings(image_encoder: Any, panorama: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
+    """CLIP embeddings of the views round the horizon of (H, W, 3) uint8; (8, D) float32."""
     side = max(1, panorama.shape[1] // 4)
-    return tokens(image_encoder, equirectangular.horizon_crops(panorama, CROPS, size=(side, side)), device=device)
+    return image_embeddings(
+        image_encoder, equirectangular.horizon_crops(panorama, CROPS, size=(side, side)), device=device
+    )
 
 
 @torch.no_grad()
-def tokens(image_encoder: Any, pictures: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
-    """CLIP tokens of pictures (N, h, w, 3) uint8, as Stable Video Diffusion makes them; (N, D) float32.
+def image_embeddings(image_encoder: Any, pictures: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
+    """CLIP embeddings of pictures (N, h, w, 3) uint8, as Stable Video Diffusion makes them; (N, D) float32.
 
     Resized to a square without keeping the ratio of the sides, normalised, not cropped.
     """

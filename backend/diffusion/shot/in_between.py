@@ -32,7 +32,7 @@ _DECISION = 4  # power of the difference with which a guess loses weight
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class PaintedView:
     """A painted panorama and its geometry.
 
     image: (H, W, 3) uint8 sRGB.
@@ -48,14 +48,14 @@ class View:
 class Pair:
     """Two painted panoramas and the frames between them. Equal input gives equal frames, also with time reversed."""
 
-    def __init__(self, before: View, after: View) -> None:
+    def __init__(self, before: PaintedView, after: PaintedView) -> None:
         """Raises ValueError if shapes, types or depths are impossible, PoseError if a camera is no pose."""
         if before.image.shape != after.image.shape:
             raise ValueError(
                 f"The painted frames differ in size: {before.image.shape} before and {after.image.shape} after."
             )
         self._shape = before.image.shape[:2]
-        self._before, self._after = _Painted.of(before, "before"), _Painted.of(after, "after")
+        self._before, self._after = _Painted.from_view(before, "before"), _Painted.from_view(after, "after")
 
     def frame(self, depth: np.ndarray, camera: np.ndarray, share: float) -> np.ndarray:
         """Warp both panoramas to a camera between them.
@@ -70,7 +70,7 @@ class Pair:
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"A frame cannot lie at {share} between two others: 0 to 1 can.")
         camera = check_pose(camera)
-        surface = _Surface.of(_checked_depth(depth, self._shape, "in-between"))
+        surface = _Surface.from_depth(_checked_depth(depth, self._shape, "in-between"))
         warp = _Warp(self._before, self._after, camera, float(share))
         colour = np.empty((depth.size, 3), np.float32)
         sure, unsure = np.flatnonzero(~surface.ambiguous), np.flatnonzero(surface.ambiguous)
@@ -96,7 +96,7 @@ class _Surface:
     ambiguous: np.ndarray
 
     @staticmethod
-    def of(depth: np.ndarray) -> _Surface:
+    def from_depth(depth: np.ndarray) -> _Surface:
         inverse = np.float32(1.0) / depth.astype(np.float32)
         windows = _windows(inverse > 0)
         inverse[_seen_through(inverse, windows[-1])] = 0.0
@@ -189,14 +189,14 @@ class _Painted:
     camera: np.ndarray
 
     @staticmethod
-    def of(view: View, name: str) -> _Painted:
+    def from_view(view: PaintedView, name: str) -> _Painted:
         shape = view.image.shape
         if len(shape) != 3 or shape[1:] != (2 * shape[0], 3) or view.image.dtype != np.uint8 or not shape[0]:
             raise ValueError(f"The frame {name} is {view.image.dtype} {shape}; (H, 2 H, 3) uint8 is wanted.")
         depth = _checked_depth(view.depth, shape[:2], name)
         texels = np.empty((*shape[:2], 4), np.float32)
         texels[..., :3] = view.image
-        texels[..., 3] = _Surface.of(depth).occluding()
+        texels[..., 3] = _Surface.from_depth(depth).occluding()
         return _Painted(texels, check_pose(view.camera))
 
     def look(self, camera: np.ndarray, rays: np.ndarray, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

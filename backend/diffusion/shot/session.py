@@ -92,7 +92,7 @@ class Networks:
         evaluations, decoded, budget = self._recipe.most_evaluations, self._frames + self._lead, devices.budget(kind)
         earlier = self._record.plan(kind, devices.name(kind)) if self._options.memory == AUTO else None
         if earlier is not None:
-            earlier = replace(earlier, need=need.of(earlier, evaluations, decoded), free=budget)
+            earlier = replace(earlier, need=need.bytes_needed(earlier, evaluations, decoded), free=budget)
             if memory_plan.fits(earlier):
                 return earlier
         return (

@@ -12,7 +12,7 @@ from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.progress import Job, Progress
 
 from . import timeline
-from .in_between import Pair, View
+from .in_between import PaintedView, Pair
 from .trajectory import Trajectory
 
 
@@ -75,8 +75,8 @@ class ShotFrames:
         depth = self._folder.read_surfaces(number).depth
         return pair.frame(depth, self._folder.job.camera(number), (frame - start) / (stop - start))
 
-    def _view(self, position: int) -> View:
+    def _view(self, position: int) -> PaintedView:
         """A painted frame as it is on disk: the same whether it was painted now or in an earlier run."""
         frame = self._trajectory.frames[position]
         image = png.read(self._folder.frame_file(frame))
-        return View(image, self._folder.read_surfaces(frame).depth, self._folder.job.camera(frame))
+        return PaintedView(image, self._folder.read_surfaces(frame).depth, self._folder.job.camera(frame))

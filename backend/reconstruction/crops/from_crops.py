@@ -42,7 +42,7 @@ A bend, not a step: floors seen at a grazing angle have steep depth without havi
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class CropViews:
     """What a model is given: the crops of P panoramas, V of each, s pixels a side.
 
     images: (P, V, s, s, 3) uint8 sRGB. layout: at s pixels.
@@ -103,12 +103,12 @@ class CropGeometry:
     notes: Sequence[str] = field(default=())
 
 
-def views_of(rigs: Sequence[Rig], size: int, *, poses_known: bool) -> Views:
+def views_of(rigs: Sequence[Rig], size: int, *, poses_known: bool) -> CropViews:
     """Crops of all rigs at `size` pixels a side. Raises PantheonError if the rigs have different layouts."""
     layout = shared_layout(rigs).resized(size)
     sized = [Rig(rig.capture, layout) for rig in rigs]
     poses = np.stack([rig.poses_opencv for rig in sized]) if poses_known else None
-    return Views(np.stack([rig.crops() for rig in sized]), layout, poses)
+    return CropViews(np.stack([rig.crops() for rig in sized]), layout, poses)
 
 
 def shared_layout(rigs: Sequence[Rig]) -> Layout:
@@ -122,13 +122,13 @@ def shared_layout(rigs: Sequence[Rig]) -> Layout:
     return layout
 
 
-def together(panoramas: int, at_once: int) -> list[list[int]]:
-    """Which panoramas a model sees together: runs of `at_once`, each sharing its first with the run before."""
-    if panoramas <= at_once:
+def together(panoramas: int, batch_size: int) -> list[list[int]]:
+    """Which panoramas a model sees together: runs of `batch_size`, each sharing its first with the run before."""
+    if panoramas <= batch_size:
         return [list(range(panoramas))]
-    step = max(at_once - 1, 1)
-    starts = range(0, panoramas - 1 if at_once > 1 else panoramas, step)
-    return [list(range(start, min(start + at_once, panoramas))) for start in starts]
+    step = max(batch_size - 1, 1)
+    starts = range(0, panoramas - 1 if batch_size > 1 else panoramas, step)
+    return [list(range(start, min(start + batch_size, panoramas))) for start in starts]
 
 
 def reconstruction(

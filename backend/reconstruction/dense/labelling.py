@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from ..edges import calmed, row_widths
+from ..edges import blurred, row_widths
 from .matching import Sources, bench_for, carried, cost_of, lay, pixel_of
 
 EXCLUDED = np.float32(50.0)
@@ -32,7 +32,7 @@ _DIFFERENT = np.float32(0.06)  # natural log of range that makes another answer
 
 
 @njit(cache=True, parallel=True)
-def objections(
+def data_costs(
     faces: np.ndarray,
     focal: float,
     rays: np.ndarray,
@@ -88,7 +88,7 @@ def _denials(rho: float, ray: np.ndarray, sources: Sources, seen: np.ndarray) ->
     return through
 
 
-def decide(
+def solve_labels(
     costs: np.ndarray, inverse_ranges: np.ndarray, colour: np.ndarray, iterations: int = 6
 ) -> tuple[np.ndarray, np.ndarray]:
     """The label of each pixel, and how much worse the best answer of another depth is.
@@ -97,9 +97,9 @@ def decide(
     of the camera counts as very far. colour: (H, W, 3) uint8; the image wraps in u. iterations: passes there and back.
     Returns (H, W) int32 and (H, W) float32 in units of cost, about EXCLUDED where no other depth competes.
     """
-    calm = calmed(colour, 0.7)
-    right = _weights(np.abs(np.roll(calm, -1, axis=1) - calm).max(axis=-1))
-    down = _weights(np.abs(np.roll(calm, -1, axis=0) - calm).max(axis=-1))
+    smooth = blurred(colour, 0.7)
+    right = _weights(np.abs(np.roll(smooth, -1, axis=1) - smooth).max(axis=-1))
+    down = _weights(np.abs(np.roll(smooth, -1, axis=0) - smooth).max(axis=-1))
     narrow = row_widths(len(colour)).astype(np.float32)
     right = right * np.minimum(1.0 / narrow, 6.0).astype(np.float32)[:, None]
     logs = np.maximum(inverse_ranges, np.float32(1e-6))
@@ -163,7 +163,7 @@ def _send(
 def _passed(
     costs: np.ndarray, logs: np.ndarray, right: np.ndarray, down: np.ndarray, iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """decide() for `logs` (H, W, L) of inverse ranges and weights (H, W) of steps to the right and down."""
+    """solve_labels() for `logs` (H, W, L) of inverse ranges and weights (H, W) of steps to the right and down."""
     height, width, labels = costs.shape
     messages = np.zeros((4, height, width, labels), np.float32)  # from the left, right, above, below
     belief = np.empty(labels, np.float32)

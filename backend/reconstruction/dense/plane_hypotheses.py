@@ -39,19 +39,19 @@ class Evidence:
     cells: np.ndarray
     sectors: np.ndarray
 
-    def where(self, mask: np.ndarray) -> Evidence:
+    def selected(self, mask: np.ndarray) -> Evidence:
         """Those of a mask (N,) bool."""
         return Evidence(self.points[mask], self.ranges[mask], self.cells[mask], self.sectors[mask])
 
     def off(self, planes: np.ndarray) -> Evidence:
         """Those that lie on none of the planes (P, 4)."""
         distance = np.abs(self.points @ planes[:, :3].T - planes[:, 3])
-        return self.where((distance > _TOLERANCE * self.ranges[:, None]).all(axis=1))
+        return self.selected((distance > _TOLERANCE * self.ranges[:, None]).all(axis=1))
 
     def one_a_cell(self, random: np.random.Generator) -> Evidence:
         """One of each cell, at random."""
         order = random.permutation(len(self.cells))
-        return self.where(order[np.unique(self.cells[order], return_index=True)[1]])
+        return self.selected(order[np.unique(self.cells[order], return_index=True)[1]])
 
 
 def seen_by(
@@ -86,7 +86,7 @@ def level_planes(seen: Evidence, most: int, random: np.random.Generator) -> np.n
             near = np.abs(heights - height) < _TOLERANCE * seen.ranges
             height = float(np.average(heights[near], weights=seen.ranges[near] ** -2.0))
         found.append(np.array([0.0, 0.0, 1.0, height]))
-        seen = seen.where(np.abs(heights - height) > _TAKEN * seen.ranges)
+        seen = seen.selected(np.abs(heights - height) > _TAKEN * seen.ranges)
     return np.array(found).reshape(-1, 4)
 
 
@@ -107,7 +107,7 @@ def upright_planes(seen: Evidence, most: int, random: np.random.Generator) -> np
         if len(np.unique(seen.cells[on_line])) < _FEWEST_CELLS:
             break
         found.append(np.array([line[0], line[1], 0.0, line[2]]))
-        seen = seen.where(~on_line)
+        seen = seen.selected(~on_line)
     return np.array(found).reshape(-1, 4)
 
 

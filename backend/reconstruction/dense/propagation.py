@@ -45,12 +45,12 @@ def propagate(
     arguments = (cube.faces, np.float32(cube.focal), rays, active, sources)
     between = (np.float32(limits[0]), np.float32(limits[1]))
     if fresh:
-        _evaluate(*arguments, planes, costs, prior, stride)
+        _rescore(*arguments, planes, costs, prior, stride)
     for colour in (0, 1):
         _spread(*arguments, between, planes, costs, prior, stride, np.float32(spread), seed, colour)
 
 
-def judge(
+def evaluate(
     cube: CubeMap,
     rays: np.ndarray,
     active: np.ndarray,
@@ -62,15 +62,15 @@ def judge(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How well planes match, and how much worse they would match nearer and farther.
 
-    share: relative change of range tried either way. Returns costs and how far the better of the two changed planes is
-    above it, (H, W) float32 each; where the latter is about 0 the looks do not tell the range: nothing is to be seen
-    there, or nothing moves.
+    share: relative change of range tried either way. Returns photometric costs, and how far the better of the two
+    changed planes is above them, (H, W) float32 each. About 0 means that the pictures do not tell the range: nothing is
+    to be seen there, or nothing moves.
     """
-    return _judge(cube.faces, np.float32(cube.focal), rays, active, sources, planes, stride, np.float32(share))
+    return _evaluate(cube.faces, np.float32(cube.focal), rays, active, sources, planes, stride, np.float32(share))
 
 
 @njit(cache=True, parallel=True)
-def _judge(
+def _evaluate(
     faces: np.ndarray,
     focal: float,
     rays: np.ndarray,
@@ -81,7 +81,7 @@ def _judge(
     share: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     height, width = active.shape
-    looks = np.full((height, width), np.float32(2))
+    photometric_cost = np.full((height, width), np.float32(2))
     distinct = np.zeros((height, width), np.float32)
     step = np.float32(stride / focal)
     for v in prange(height):
@@ -96,11 +96,11 @@ def _judge(
                 f = np.float32(1) if trial == 0 else (np.float32(1) + share if trial == 1 else 1 / (1 + share))
                 cost = cost_of(m[0] * f, m[1] * f, m[2] * f, variance, sources, step, bench)
                 if trial == 0:
-                    looks[v, u] = cost
+                    photometric_cost[v, u] = cost
                 else:
                     least = min(least, cost)
-            distinct[v, u] = least - looks[v, u]
-    return looks, distinct
+            distinct[v, u] = least - photometric_cost[v, u]
+    return photometric_cost, distinct
 
 
 @njit(cache=True)
@@ -115,7 +115,7 @@ def _with_prior(cost: float, m: np.ndarray, prior: np.ndarray, ray: np.ndarray, 
 
 
 @njit(cache=True, parallel=True)
-def _evaluate(
+def _rescore(
     faces: np.ndarray,
     focal: float,
     rays: np.ndarray,

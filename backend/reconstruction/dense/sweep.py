@@ -20,14 +20,14 @@ from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.progress import Job, Progress
 
 from ..depth_map import DepthMap
-from ..edges import slopes
+from ..edges import gradient_magnitude
 from ..sky import sky_mask
 from .consistency import confirmations
 from .matching import Sources
-from .place import Place, label
-from .propagation import judge, propagate
+from .place import PlaneSet, label
+from .propagation import evaluate, propagate
 from .semiglobal import aggregate, sweep
-from .view import View, relative_poses, sources, taken
+from .view import DenseView, relative_poses, sources, taken
 
 DEFAULT_CONFIDENCE = 0.5
 """Points below this confidence are left out unless asked for."""
@@ -58,13 +58,16 @@ class DenseOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class _Judgement:
-    """What is known of a view's estimate, (H, W) each: see judge() and confirmations(). sure: seen and confirmed."""
+class _Evaluation:
+    """What is known of a view's estimate, (H, W) each, from evaluate() and confirmations().
 
-    looks: np.ndarray
+    reliable: the pictures tell the range and other views confirm it.
+    """
+
+    photometric_cost: np.ndarray
     agree: np.ndarray
     deny: np.ndarray
-    sure: np.ndarray
+    reliable: np.ndarray
 
 
 def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> Job[list[DepthMap]]:
@@ -84,39 +87,41 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
         yield Progress("Preparing captures", index + 1, len(captures))
     neighbours = [_neighbours(positions, index, options.sources) for index in range(len(captures))]
     widths = [width for width in (options.width // 4, options.width // 2, options.width) if width >= 64]
-    place = Place.empty(options.seed)
+    plane_set = PlaneSet(options.seed)
     for level, width in enumerate(widths):
         yield from _level(views, neighbours, limits, width, level == 0, options)
-        yield from _label(place, views, neighbours, min(width, options.width // 2), 4 if level == 0 else 2)
+        yield from _label(plane_set, views, neighbours, min(width, options.width // 2), 4 if level == 0 else 2)
     maps = []
     for view in views:
         view.adopt()
     for index, view in enumerate(views):
         yield Progress("Judging confidence", index, len(views))
-        maps.append(_finished(view, _judged(views, neighbours[index], index), len(neighbours[index])))
+        maps.append(_finished(view, _evaluated(views, neighbours[index], index), len(neighbours[index])))
     return maps
 
 
-def _label(place: Place, views: list[View], neighbours: list[list[int]], width: int, rounds: int) -> Job[None]:
+def _label(
+    plane_set: PlaneSet, views: list[DenseView], neighbours: list[list[int]], width: int, rounds: int
+) -> Job[None]:
     """Label the views with the planes of the place, at `width` or at their own if that is smaller."""
     yield Progress("Finding surfaces", 0, rounds)
     for index, view in enumerate(views):
-        judged = _judged(views, neighbours[index], index)
-        view.sure, view.looks = judged.sure, judged.looks
+        evaluation = _evaluated(views, neighbours[index], index)
+        view.reliable, view.photometric_cost = evaluation.reliable, evaluation.photometric_cost
     full = views[0].active.shape[1]
     smaller = views if full == width else [view.smaller(width) for view in views]
-    for number in label(place, smaller, neighbours, rounds):
+    for number in label(plane_set, smaller, neighbours, rounds):
         yield Progress("Finding surfaces", number + 1, rounds)
     for view, small in zip(views, smaller, strict=True):
         view.prior, view.trust = taken(small.prior, full), taken(small.trust, full)
 
 
-def _view(capture: Capture, width: int) -> View:
+def _view(capture: Capture, width: int) -> DenseView:
     colour = equirectangular.resize(capture.image, width)
     valid = np.ones(colour.shape[:2], np.bool_)
     if capture.valid is not None:
         valid = equirectangular.resize(capture.valid, width)
-    return View(colour, valid, sky_mask(colour) & valid, capture.pose)
+    return DenseView(colour, valid, sky_mask(colour) & valid, capture.pose)
 
 
 def _limits(positions: np.ndarray, options: DenseOptions) -> tuple[float, float]:
@@ -148,7 +153,7 @@ def _neighbours(positions: np.ndarray, index: int, count: int) -> list[int]:
 
 
 def _level(
-    views: list[View],
+    views: list[DenseView],
     neighbours: list[list[int]],
     limits: tuple[float, float],
     width: int,
@@ -190,7 +195,7 @@ def _level(
                 yield Progress(phase, number * len(views) + index, total)
 
 
-def _start(view: View, against: Sources, limits: tuple[float, float], options: DenseOptions) -> None:
+def _start(view: DenseView, against: Sources, limits: tuple[float, float], options: DenseOptions) -> None:
     spheres = np.linspace(limits[0], limits[1], options.labels).astype(np.float32)
     costs = sweep(view.cube, view.rays, view.active, against, spheres, 2.0)
     label, _ = aggregate(costs, view.grey)
@@ -199,7 +204,7 @@ def _start(view: View, against: Sources, limits: tuple[float, float], options: D
 
 
 def _confirmed(
-    views: list[View], others: list[int], index: int, pixels: float, relative: float
+    views: list[DenseView], others: list[int], index: int, pixels: float, relative: float
 ) -> tuple[np.ndarray, ...]:
     view = views[index]
     rotations, offsets = relative_poses(views, index, others)
@@ -215,31 +220,31 @@ def _confirmed(
     )
 
 
-def _judged(views: list[View], others: list[int], index: int) -> _Judgement:
+def _evaluated(views: list[DenseView], others: list[int], index: int) -> _Evaluation:
     view = views[index]
-    looks, distinct = judge(
+    photometric_cost, distinct = evaluate(
         view.cube, view.rays, view.active, sources(views, index, others), view.planes, stride=2.0, share=0.08
     )
     agree, deny = _confirmed(views, others, index, 2.0, 0.05)
     distinct = np.where(_borrowed(view), 0, distinct)
-    sure = (agree >= min(_ENOUGH, len(others))) & (distinct > _DISTINCT) & (looks < _ALIKE)
-    return _Judgement(looks, agree, deny, sure)
+    reliable = (agree >= min(_ENOUGH, len(others))) & (distinct > _DISTINCT) & (photometric_cost < _ALIKE)
+    return _Evaluation(photometric_cost, agree, deny, reliable)
 
 
-def _borrowed(view: View) -> np.ndarray:
+def _borrowed(view: DenseView) -> np.ndarray:
     """Plain pixels beside a step in range, (H, W) bool: what their patches match is the edge, not they themselves."""
     logs = np.log(np.maximum(view.known_rho(), 1e-6))
     size = (2 * _PATCH_REACH + 1, 2 * _PATCH_REACH + 1)
     step = ndimage.maximum_filter(logs, size, mode="wrap") - ndimage.minimum_filter(logs, size, mode="wrap")
-    return np.asarray((step > _STEP) & (slopes(view.colour, 0.7) < _OWN_TEXTURE))
+    return np.asarray((step > _STEP) & (gradient_magnitude(view.colour, 0.7) < _OWN_TEXTURE))
 
 
-def _finished(view: View, judged: _Judgement, sources: int) -> DepthMap:
+def _finished(view: DenseView, evaluation: _Evaluation, sources: int) -> DepthMap:
     """Range, and as confidence how clearly the label won, less where few other panoramas agree and none deny."""
     rho = view.known_rho()
     enough = min(_ENOUGH, sources)
-    weight = np.select([judged.agree >= enough, judged.agree > 0, judged.deny == 0], [1.0, 0.4, 0.15], 0.05)
-    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(judged.sure, _SURE, 0)
+    weight = np.select([evaluation.agree >= enough, evaluation.agree > 0, evaluation.deny == 0], [1.0, 0.4, 0.15], 0.05)
+    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(evaluation.reliable, _SURE, 0)
     confidence = np.where(view.active & (rho > 0), margin / (margin + _EVEN), 0).astype(np.float32)
     distance = np.where(rho > 0, 1 / np.maximum(rho, 1e-9), np.inf).astype(np.float32)
     return DepthMap(distance, confidence, view.sky)

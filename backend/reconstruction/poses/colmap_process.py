@@ -249,7 +249,7 @@ def _most_common_turn(here: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Model:
+class SparseModel:
     """Registered images (index from 0) with camera-to-model rotations (OpenCV axes), positions and sparse points."""
 
     images: list[int]
@@ -264,7 +264,7 @@ class Model:
     reprojection: float
 
 
-def _map(folder: Path, path: Path, request: Request, links: dict[tuple[int, int], int]) -> Model | None:
+def _map(folder: Path, path: Path, request: Request, links: dict[tuple[int, int], int]) -> SparseModel | None:
     """Incremental mapping, then one more adjustment with a robust loss; None if no pair could start it."""
     if not links:
         return None
@@ -303,14 +303,14 @@ def _mapper_options(request: Request) -> Any:
     return options
 
 
-def _read(model: Any) -> Model:
+def _read(model: Any) -> SparseModel:
     images = sorted(model.reg_image_ids())
     placed = [model.image(image) for image in images]
     poses = [image.cam_from_world() for image in placed]
     points = [point for _, point in sorted(model.points3D.items())]
     seen_first = [min(point.track.elements, key=lambda element: element.image_id) for point in points]
     pixels = [model.image(element.image_id).point2D(element.point2D_idx).xy for element in seen_first]
-    return Model(
+    return SparseModel(
         images=[image - 1 for image in images],
         rotations=[pose.rotation.matrix().T for pose in poses],
         positions=[image.projection_center() for image in placed],
@@ -324,7 +324,7 @@ def _read(model: Any) -> Model:
     )
 
 
-def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], int]) -> Model | None:
+def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], int]) -> SparseModel | None:
     """Two captures by essential geometry alone, where mapping found no pair wide enough to start with."""
     if not links:
         return None
@@ -349,7 +349,7 @@ def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], i
     points, angles = _midpoints(rays[0], rays[1] @ rotation.T, position)
     keep = angles > np.radians(0.3)
     count = int(keep.sum())
-    return Model(
+    return SparseModel(
         images=[first, second],
         rotations=[np.eye(3), rotation],
         positions=[np.zeros(3), position],
@@ -381,7 +381,7 @@ def _midpoints(here: np.ndarray, there: np.ndarray, position: np.ndarray) -> tup
 def _write(
     folder: Path,
     request: Request,
-    model: Model | None,
+    model: SparseModel | None,
     counts: list[int],
     links: dict[tuple[int, int], int],
     degenerate: bool,

@@ -21,7 +21,7 @@ from ..rig import Rig
 from . import _weights
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
     from ..reconstruction import Reconstruction
     from ._torch import Device
 
@@ -71,7 +71,7 @@ class Reconstructor:
         """The model from a folder of weights, on the device, ready to answer."""
         raise NotImplementedError
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         """Ask the model about the views."""
         raise NotImplementedError
 
@@ -102,17 +102,17 @@ class Reconstructor:
         device = _torch.choose(options)
         with _weights.offline(not options.get("download")):
             folder = _weights.folder(self._source(options), bool(options.get("download")), self.plugin)
-            with device.explained(self.plugin.title):
+            with device.translate_errors(self.plugin.title):
                 model = self.load(folder, device)
         known = self.accepts_poses and options.get("poses", "given") == "given" and options.get("give_poses", True)
-        runs = from_crops.together(len(rigs), self._at_once(len(layout), device, options))
+        runs = from_crops.together(len(rigs), self._batch_size(len(layout), device, options))
         answers = []
         try:
             for index, which in enumerate(runs):
                 text = ", ".join(rigs[capture].capture.name for capture in which)
                 yield Progress(f"Reconstructing with {self.plugin.title}", index, len(runs), text=text)
                 views = from_crops.views_of([rigs[capture] for capture in which], layout.size, poses_known=bool(known))
-                with device.explained(self.plugin.title), device.inference():
+                with device.translate_errors(self.plugin.title), device.inference():
                     answers.append((which, self.predict(model, views, device)))
         finally:
             del model
@@ -133,7 +133,7 @@ class Reconstructor:
             )
         return size
 
-    def _at_once(self, views: int, device: Device, options: dict[str, Any]) -> int:
+    def _batch_size(self, views: int, device: Device, options: dict[str, Any]) -> int:
         """Panoramas shown together: as many as the memory holds; two at the least, for what they share."""
         if not self.several_views:
             return 1

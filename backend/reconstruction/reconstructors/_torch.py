@@ -58,7 +58,7 @@ class Device:
             yield
 
     @contextmanager
-    def explained(self, title: str) -> Iterator[None]:
+    def translate_errors(self, title: str) -> Iterator[None]:
         """Turn what a model raises into a PantheonError that says what to do."""
         import torch
 

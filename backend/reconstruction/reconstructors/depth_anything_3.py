@@ -16,7 +16,7 @@ from ._torch import Device, array, from_one_up
 from .vggt import camera_to_world
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
 
 _METRIC_FOCAL = 300.0
 """DA3METRIC-LARGE answers metres times this over the focal length in pixels (README, FAQ)."""
@@ -49,7 +49,7 @@ class DepthAnything3(Reconstructor):
 
         return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         from ..crops.from_crops import CropGeometry
 
         shape = views.images.shape[:4]
@@ -73,7 +73,7 @@ class DepthAnything3(Reconstructor):
             notes=notes,
         )
 
-    def _cameras(self, views: Views) -> tuple[dict[str, np.ndarray], list[str]]:
+    def _cameras(self, views: CropViews) -> tuple[dict[str, np.ndarray], list[str]]:
         """Extrinsics and intrinsics to give, or none where upstream's alignment to them would fail.
 
         It fits the positions to its own with Umeyama's method, which fails for cameras in one place or on one line

@@ -15,7 +15,7 @@ from ._torch import Device
 from .pi3 import answered
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
 
 
 PLUGIN = {
@@ -45,7 +45,7 @@ class Pi3X(Reconstructor):
 
         return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         given = {"rays": device.tensor(np.broadcast_to(views.rays(), (1, views.count, *views.rays().shape)))}
         poses = views.known_poses()
         if poses is not None:

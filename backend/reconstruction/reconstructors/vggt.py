@@ -16,7 +16,7 @@ from . import Reconstructor
 from ._torch import Device, array, from_one_up
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
 
 
 PLUGIN = {
@@ -46,7 +46,7 @@ class Vggt(Reconstructor):
         model.track_head = None
         return model.to(device.kind).eval()
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         from vggt.utils.pose_enc import pose_encoding_to_extri_intri
 
         from ..crops.from_crops import CropGeometry
