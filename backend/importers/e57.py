@@ -38,7 +38,7 @@ _CARTESIAN = ("cartesianX", "cartesianY", "cartesianZ")
 _SPHERICAL = ("sphericalRange", "sphericalAzimuth", "sphericalElevation")
 _COLOURS = ("colorRed", "colorGreen", "colorBlue")
 _AGAIN = "Copy or export it again."
-_FROM_SPHERE = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
+_SPHERE_FROM_CAMERA = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
 """Columns: a panorama camera's right, up and back in the frame of a spherical picture."""
 
 
@@ -162,7 +162,7 @@ def _captures(root: Any, path: Path, options: Options, gathering: Gathering) -> 
             continue
         pose = _pose(node, name)
         if panoramic:
-            pose[:3, :3] = pose[:3, :3] @ _FROM_SPHERE
+            pose[:3, :3] = pose[:3, :3] @ _SPHERE_FROM_CAMERA
         kind = "sphericalRepresentation" if panoramic else "pinholeRepresentation"
         place = _extracted(node[kind], path, index, options)
         angle = None if panoramic else _field_of_view(node[kind])

@@ -68,9 +68,9 @@ def similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | Non
             advice="Give points off the line, or poses with their rotations.",
         )
     mirror = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    rotation = (left * mirror) @ right
+    target_from_source = (left * mirror) @ right
     scale = float(singular @ mirror) / spread
-    return Similarity(scale, rotation, target_mean - scale * (rotation @ source_mean))
+    return Similarity(scale, target_from_source, target_mean - scale * (target_from_source @ source_mean))
 
 
 def mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -113,6 +113,17 @@ def rotation_between(source: np.ndarray, target: np.ndarray, weights: np.ndarray
     weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=np.float64)
     left, _, right = np.linalg.svd((np.asarray(target, dtype=np.float64) * weights[:, None]).T @ source)
     return np.asarray((left * np.array([1.0, 1.0, np.linalg.det(left) * np.linalg.det(right)])) @ right)
+
+
+def shortest_rotation_to_z(up: np.ndarray) -> np.ndarray:
+    """The shortest rotation (3, 3) that takes the unit vector `up` (3,) to +Z."""
+    axis = np.cross(up, (0.0, 0.0, 1.0))
+    sine, cosine = float(np.linalg.norm(axis)), float(up[2])
+    if sine < 1e-12:
+        return np.eye(3) if cosine > 0 else np.diag([1.0, -1.0, -1.0])
+    x, y, z = axis / sine
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + sine * skew + (1 - cosine) * (skew @ skew))
 
 
 def angles_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -172,12 +183,12 @@ def rig_similarity(poses: np.ndarray, rotations: np.ndarray, weights: np.ndarray
     usable = np.isfinite(poses).all(axis=(1, 2)) & (weights > 0)
     if not usable.any():
         raise PoseError("None of the panorama's crops has a finite pose.", advice="Leave this panorama out.")
-    turns = poses[:, :3, :3] @ np.swapaxes(rotations, 1, 2)
+    model_from_rig = poses[:, :3, :3] @ np.swapaxes(rotations, 1, 2)
     pose = np.eye(4)
-    pose[:3, :3] = robust_mean_rotation(turns[usable], weights[usable])
+    pose[:3, :3] = robust_mean_rotation(model_from_rig[usable], weights[usable])
     pose[:3, 3] = geometric_median(poses[usable, :3, 3], weights[usable])
     angles, offsets = np.full(len(poses), np.inf), np.full(len(poses), np.inf)
-    angles[usable] = rotation_angles(turns[usable], pose[:3, :3])
+    angles[usable] = rotation_angles(model_from_rig[usable], pose[:3, :3])
     offsets[usable] = np.linalg.norm(poses[usable, :3, 3] - pose[:3, 3], axis=1)
     return RigFit(pose, angles, offsets)
 
@@ -194,10 +205,10 @@ def pose_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray 
     if source.shape != target.shape or source.ndim != 3 or source.shape[1:] != (4, 4) or not len(source):
         raise PoseError(f"{source.shape} poses cannot be registered to {target.shape} poses.")
     weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=np.float64)
-    rotation = robust_mean_rotation(target[:, :3, :3] @ np.swapaxes(source[:, :3, :3], 1, 2), weights)
-    turned, wanted = source[:, :3, 3] @ rotation.T, target[:, :3, 3]
+    target_from_source = robust_mean_rotation(target[:, :3, :3] @ np.swapaxes(source[:, :3, :3], 1, 2), weights)
+    turned, wanted = source[:, :3, 3] @ target_from_source.T, target[:, :3, 3]
     scale = _pairwise_scale(turned, wanted, weights)
-    return Similarity(scale, rotation, geometric_median(wanted - scale * turned, weights))
+    return Similarity(scale, target_from_source, geometric_median(wanted - scale * turned, weights))
 
 
 def upright_similarity(
@@ -227,9 +238,9 @@ def upright_similarity(
         if still <= 1e-13 * abs(turn):
             break
     scale, angle = float(abs(turn)), float(np.angle(turn))
-    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])
+    target_from_source = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])
     height = _weighted_median(target[:, 2] - scale * source[:, 2], weights)
-    return Similarity(scale, rotation, np.array([shift.real, shift.imag, height]))
+    return Similarity(scale, target_from_source, np.array([shift.real, shift.imag, height]))
 
 
 def _best_pair(here: np.ndarray, there: np.ndarray, weights: np.ndarray) -> tuple[complex, complex]:

@@ -204,9 +204,9 @@ class _Painted:
 
         rays: (n, 3) float32, directions in the frame of `camera`, (4, 4). inverse: (n,) inverse ranges along them.
         """
-        transform = (invert(self.camera) @ camera).astype(np.float32)
-        points = transform[:3, :3] @ rays.T  # (3, n): numpy is fast along the last axis
-        points += transform[:3, 3:] * inverse
+        painted_from_camera = (invert(self.camera) @ camera).astype(np.float32)
+        points = painted_from_camera[:3, :3] @ rays.T  # (3, n): numpy is fast along the last axis
+        points += painted_from_camera[:3, 3:] * inverse
         length = np.sqrt((points * points).sum(axis=0))
         points[1, length == 0.0] = 1.0  # where the panorama itself stands, any direction will do
         values = equirectangular.sample(

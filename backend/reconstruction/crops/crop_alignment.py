@@ -46,8 +46,8 @@ def overlaps(layout: Layout, samples: int = _SAMPLES) -> Iterator[Overlap]:
     offset = (pixels - layout.size / 2) / focal
     looking = np.column_stack([offset[:, 0], -offset[:, 1], -np.ones(len(offset))])
     stretch = np.linalg.norm(looking, axis=1)
-    for first, rotation in enumerate(layout.rotations):
-        there, inside = layout.project(looking @ rotation.T)
+    for first, panorama_from_crop in enumerate(layout.rotations):
+        there, inside = layout.project(looking @ panorama_from_crop.T)
         for second in range(first + 1, len(layout)):
             shared = inside[second]
             if np.count_nonzero(shared) < 8:
@@ -165,14 +165,14 @@ def align_disparities(disparity: np.ndarray, layout: Layout) -> tuple[np.ndarray
         bent = 0.5 * (one - other) / middle_of**2
         by_one = (1 / middle_of - bent * np.sign(one)) / stretch_here
         by_other = (-1 / middle_of - bent * np.sign(other)) / stretch_there
-        matrix = np.zeros((len(first) + 1 + count, 2 * count))
-        matrix[rows, first] = by_one * scale[first] * here
-        matrix[rows, second] = by_other * scale[second] * there
-        matrix[rows, count + first] = by_one
-        matrix[rows, count + second] = by_other
-        matrix[len(first), count:] = 10.0 / count
-        matrix[len(first) + 1 :, :count] = 1e-3 * (np.eye(count) - 1.0 / count)
-        return matrix
+        jacobian = np.zeros((len(first) + 1 + count, 2 * count))
+        jacobian[rows, first] = by_one * scale[first] * here
+        jacobian[rows, second] = by_other * scale[second] * there
+        jacobian[rows, count + first] = by_one
+        jacobian[rows, count + second] = by_other
+        jacobian[len(first), count:] = 10.0 / count
+        jacobian[len(first) + 1 :, :count] = 1e-3 * (np.eye(count) - 1.0 / count)
+        return jacobian
 
     start = np.concatenate([np.full(count, np.log(0.3)), np.ones(count)])
     if len(first):

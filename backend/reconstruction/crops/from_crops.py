@@ -278,11 +278,11 @@ class _Placement:
         placed = poses.copy()
         if posed:
             anchor = next((row for row in posed if self.registered[which[row]]), posed[0])
-            start, back = self.poses[which[anchor]], invert(_pose(fits[anchor]))
+            world_from_anchor, anchor_from_model = self.poses[which[anchor]], invert(_pose(fits[anchor]))
             for row in posed:
-                relative = back @ _pose(fits[row])
-                relative[:3, 3] *= scale
-                placed[row] = start @ relative
+                anchor_from_rig = anchor_from_model @ _pose(fits[row])
+                anchor_from_rig[:3, 3] *= scale
+                placed[row] = world_from_anchor @ anchor_from_rig
         return placed, scale, metric
 
     def _scale(self, run: int, usable: list[int]) -> tuple[float, bool]:
@@ -310,11 +310,11 @@ class _Placement:
         mean = ups.mean(axis=0)
         if len(placed) < 2 or np.linalg.norm(mean) < 0.7:
             return
-        turn = np.eye(4)
-        turn[:3, :3] = _between(mean / np.linalg.norm(mean), np.array([0, 0, 1.0]))
+        level_from_world = np.eye(4)
+        level_from_world[:3, :3] = registration.shortest_rotation_to_z(mean / np.linalg.norm(mean))
         pivot = self.poses[placed[0], :3, 3].copy()
-        turn[:3, 3] = pivot - turn[:3, :3] @ pivot
-        self.poses[placed] = turn @ self.poses[placed]
+        level_from_world[:3, 3] = pivot - level_from_world[:3, :3] @ pivot
+        self.poses[placed] = level_from_world @ self.poses[placed]
 
 
 def _range_map(rig: Rig, layout: Layout, geometry: CropGeometry, row: int, scale: float, width: int) -> DepthMap:
@@ -324,8 +324,8 @@ def _range_map(rig: Rig, layout: Layout, geometry: CropGeometry, row: int, scale
     usable = np.isfinite(depth) & ~_edges(depth, layout.intrinsics[0, 0]) & Rig(rig.capture, layout).valid()
     depth = np.where(usable, depth, np.nan)
     crops = [
-        CropDepth(range_from_z(crop, layout.fov), rotation, layout.fov, trust)
-        for crop, rotation, trust in zip(depth, layout.rotations, geometry.confidence[row], strict=True)
+        CropDepth(range_from_z(crop, layout.fov), panorama_from_crop, layout.fov, trust)
+        for crop, panorama_from_crop, trust in zip(depth, layout.rotations, geometry.confidence[row], strict=True)
     ]
     merged, confidence = merge_crops(crops, width)
     sky = np.zeros(merged.shape, np.bool_)
@@ -446,10 +446,3 @@ def _extent(poses: np.ndarray) -> float:
 def _pose(fit: registration.RigFit | None) -> np.ndarray:
     assert fit is not None
     return fit.pose
-
-
-def _between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The smallest rotation (3, 3) that takes one unit vector to another that is not opposite to it."""
-    axis, cosine = np.cross(first, second), float(first @ second)
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.asarray(np.eye(3) + cross + cross @ cross / (1 + cosine))

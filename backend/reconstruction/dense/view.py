@@ -116,11 +116,8 @@ def _picked(given: int, wanted: int) -> np.ndarray:
 
 def relative_poses(views: Sequence[DenseView], index: int, others: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Rotations (S, 3, 3) and offsets (S, 3), float32, from one view into others: X_other = R X + t."""
-    matrices = [invert(views[other].pose) @ views[index].pose for other in others]
-    return (
-        np.ascontiguousarray(np.stack([matrix[:3, :3] for matrix in matrices]), np.float32),
-        np.ascontiguousarray(np.stack([matrix[:3, 3] for matrix in matrices]), np.float32),
-    )
+    other_from_view = np.stack([invert(views[other].pose) @ views[index].pose for other in others]).astype(np.float32)
+    return np.ascontiguousarray(other_from_view[:, :3, :3]), np.ascontiguousarray(other_from_view[:, :3, 3])
 
 
 def sources(

@@ -83,17 +83,18 @@ def world_frame(
         notes.append(
             f"{worst} is {np.degrees(tilts.max()):.1f}° off the level of the others: level it, or expect a slope."
         )
-    level = _turn_onto_z(up)
-    levelled = Similarity(1.0, level, np.zeros(3)).poses(poses)
+    level_from_model = registration.shortest_rotation_to_z(up)
+    levelled = Similarity(1.0, level_from_model, np.zeros(3)).poses(poses)
     fit = _gps_fit(levelled[:, :3, 3], priors)
-    turn, north_from = _north(levelled, captures, priors, fit)
-    height = ground_distance(points @ level.T, levelled[:, :3, 3])
+    world_from_level, north_from = _north(levelled, captures, priors, fit)
+    height = ground_distance(points @ level_from_model.T, levelled[:, :3, 3])
     scale, scale_from = _scale(levelled[:, :3, 3], captures, fit, distance, camera_height, height, notes)
-    rotation = turn @ level
-    shift = _origin(scale * (poses[:, :3, 3] @ rotation.T), captures, priors)
+    world_from_model = world_from_level @ level_from_model
+    turned = scale * (poses[:, :3, 3] @ world_from_model.T)
+    shift = _origin(turned, captures, priors)
     above = None if height is None else height * scale
-    notes += _disagreements(scale * (poses[:, :3, 3] @ rotation.T) + shift, captures, priors)
-    return Frame(Similarity(scale, rotation, shift), scale_from, north_from, above, tilts, tuple(notes))
+    notes += _disagreements(turned + shift, captures, priors)
+    return Frame(Similarity(scale, world_from_model, shift), scale_from, north_from, above, tilts, tuple(notes))
 
 
 def ground_distance(points: np.ndarray, positions: np.ndarray) -> float | None:
@@ -155,21 +156,10 @@ def _common_up(poses: np.ndarray, captures: Sequence[Capture]) -> tuple[np.ndarr
     return up, registration.angles_between(own, up)
 
 
-def _turn_onto_z(up: np.ndarray) -> np.ndarray:
-    """The shortest rotation that takes `up` to +Z."""
-    axis = np.cross(up, (0.0, 0.0, 1.0))
-    sine, cosine = float(np.linalg.norm(axis)), float(up[2])
-    if sine < 1e-12:
-        return np.eye(3) if cosine > 0 else np.diag([1.0, -1.0, -1.0])
-    x, y, z = axis / sine
-    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(np.eye(3) + sine * skew + (1 - cosine) * (skew @ skew))
-
-
 def _north(
     levelled: np.ndarray, captures: Sequence[Capture], priors: Sequence[PosePrior], fit: _GpsFit | None
 ) -> tuple[np.ndarray, str]:
-    """The turn about Z into the world, and what it is from."""
+    """world_from_level, (3, 3) about Z, and what it is from."""
     votes: list[tuple[complex, float]] = []
     sources = []
     if fit is not None and fit.error < 1.5:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import Reconstructor
 from ._torch import Device, array, from_one_up
-from .vggt import camera_to_world
+from .vggt import world_from_camera
 
 if TYPE_CHECKING:
     from ..crops.from_crops import CropGeometry, CropViews
@@ -66,7 +66,7 @@ class DepthAnything3(Reconstructor):
             confidence=None if answer.conf is None else from_one_up(array(answer.conf)).reshape(shape),
             poses=None
             if answer.extrinsics is None
-            else camera_to_world(array(answer.extrinsics, float)).reshape(*shape[:2], 4, 4),
+            else world_from_camera(array(answer.extrinsics, float)).reshape(*shape[:2], 4, 4),
             metric=metric,
             shared_scale=answer.extrinsics is not None,
             sky=None if answer.sky is None else array(answer.sky, bool).reshape(shape),
