@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,11 +182,7 @@ def _reconstruction() -> list[StageReport]:
         return []
     from .reconstruction import reconstruct, reconstructors
 
-    stages = []
-    for name, packages in reconstruct.PACKAGES.items():
-        lacks = sorted(package for module, package in packages.items() if importlib.util.find_spec(module) is None)
-        missing = f"lacks {', '.join(lacks)}: {_how_to_get(' '.join(lacks))}" if lacks else ""
-        stages.append(StageReport(name.capitalize(), not lacks, missing))
+    stages = [_stage(name.capitalize(), packages) for name, packages in reconstruct.PACKAGES.items()]
     for name in reconstructors.described():
         learned = reconstructors.named(name)
         missing = learned.missing()
@@ -198,12 +195,14 @@ def _importers() -> list[StageReport]:
         return []
     from .importers import missing
 
-    kinds = []
-    for kind in missing.PACKAGES:
-        lacks = missing.packages(kind)
-        how = _how_to_get(" ".join(f'"{package}"' for package in lacks))
-        kinds.append(StageReport(kind, not lacks, f"lacks {', '.join(lacks)}: {how}" if lacks else ""))
-    return kinds
+    return [_stage(kind, packages) for kind, packages in missing.PACKAGES.items()]
+
+
+def _stage(name: str, packages: Mapping[str, str]) -> StageReport:
+    """packages: module -> package to install."""
+    lacks = sorted({package for module, package in packages.items() if importlib.util.find_spec(module) is None})
+    how = _how_to_get(" ".join(f'"{package}"' if "[" in package else package for package in lacks))
+    return StageReport(name, not lacks, f"lacks {', '.join(lacks)}: {how}" if lacks else "")
 
 
 def _version_of(module: str, package: str) -> str | None:

@@ -6,12 +6,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.jobs.messages import Message
-from pantheon360_blender.core.progress import Eta, Progress
+from pantheon360_blender.core.progress import Eta, Job, Progress, Result
 
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress messages of a phase."""
@@ -116,6 +117,16 @@ class Reporter:
         self._told = 0.0
         self._preview = preview
         self._shown = _changed(preview)
+
+    def follow(self, job: Job[Result], send: Callable[[Message], None]) -> Result:
+        """Run a job to its end and send what is worth telling of its steps."""
+        with closing(job):
+            try:
+                while True:
+                    for message in self.messages(next(job)):
+                        send(message)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
 
     def messages(self, step: Progress) -> Iterator[Message]:
         """The messages of one step, none to three."""

@@ -36,18 +36,10 @@ def _run(path: Path, printer: Printer) -> int:
     try:
         from . import runner
 
-        steps = runner.run(path)
-        reporter = Reporter(name, path / "preview.png")
         printer.send(messages.Started(name))
-        try:
-            while True:
-                for message in reporter.messages(next(steps)):
-                    printer.send(message)
-        except StopIteration as end:
-            printer.send(messages.Done(name, str(end.value.path), len(end.value.finished_frames())))
-            return DONE
-        finally:
-            steps.close()
+        folder = Reporter(name, path / "preview.png").follow(runner.run(path), printer.send)
+        printer.send(messages.Done(name, str(folder.path), len(folder.finished_frames())))
+        return DONE
     except KeyboardInterrupt:
         printer.send(messages.Cancelled(name))
         return CANCELLED

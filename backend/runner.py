@@ -71,10 +71,9 @@ def _finished(folder: PaintFolder) -> progress.Job[list[int]]:
 
 def _remove_leftovers(folder: JobFolder) -> None:
     """Temporary files of a run that was killed while it wrote."""
-    for place in (folder.path, folder.path / "frames", folder.path / "depth"):
-        for leftover in place.glob(".*.part"):
-            with suppress(OSError):
-                leftover.unlink()
+    for leftover in folder.path.rglob(".*.part"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def _recorded(folder: JobFolder, found: str, work: Work) -> progress.Job[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 
 from pantheon360_blender.core.importers import MissingLibraryError
@@ -14,12 +13,6 @@ PACKAGES = {
     "OpenEXR of every kind": {"OpenImageIO": "openimageio"},
 }
 """What is read by libraries: the modules that it takes, and the packages they are in."""
-
-
-def packages(kind: str) -> list[str]:
-    """Packages that this Python lacks for one of PACKAGES."""
-    needed = PACKAGES[kind]
-    return sorted({package for module, package in needed.items() if importlib.util.find_spec(module) is None})
 
 
 def library(what: str, package: str) -> MissingLibraryError:

@@ -24,14 +24,6 @@ class Similarity:
     rotation: np.ndarray
     translation: np.ndarray
 
-    @property
-    def matrix(self) -> np.ndarray:
-        """(4, 4) float64, its upper left block scaled."""
-        matrix = np.eye(4)
-        matrix[:3, :3] = self.scale * self.rotation
-        matrix[:3, 3] = self.translation
-        return matrix
-
     def points(self, points: np.ndarray) -> np.ndarray:
         """Map points (..., 3); float64."""
         return np.asarray(self.scale * (np.asarray(points, dtype=np.float64) @ self.rotation.T) + self.translation)
@@ -42,35 +34,6 @@ class Similarity:
         mapped[..., :3, :3] = self.rotation @ mapped[..., :3, :3]
         mapped[..., :3, 3] = self.points(mapped[..., :3, 3])
         return mapped
-
-    def inverse(self) -> Similarity:
-        """The similarity that undoes this one."""
-        back = self.rotation.T
-        return Similarity(1 / self.scale, back, -(back @ self.translation) / self.scale)
-
-
-def similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None) -> Similarity:
-    """The similarity with the least weighted sum of squares from `source` to `target`.
-
-    source, target: (N, 3), N >= 3, not all on one line. weights: (N,) not negative, or None for all the same.
-    Raises PoseError if the points do not determine it.
-    Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991.
-    """
-    source, target, weights = _checked(source, target, weights)
-    share = weights / weights.sum()
-    source_mean, target_mean = share @ source, share @ target
-    from_mean, to_mean = source - source_mean, target - target_mean
-    left, singular, right = np.linalg.svd((to_mean * share[:, None]).T @ from_mean)
-    spread = float(share @ (from_mean**2).sum(axis=1))
-    if singular[1] <= 1e-9 * max(singular[0], 1e-300):
-        raise PoseError(
-            "The points lie on one line or in one place: a turn about it is open.",
-            advice="Give points off the line, or poses with their rotations.",
-        )
-    mirror = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    target_from_source = (left * mirror) @ right
-    scale = float(singular @ mirror) / spread
-    return Similarity(scale, target_from_source, target_mean - scale * (target_from_source @ source_mean))
 
 
 def mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -221,7 +184,7 @@ def upright_similarity(
     which a point counts half; None takes the residuals' own spread.
     Raises PoseError if the points do not determine it.
     """
-    source, target, weights = _checked(source, target, weights, least=2)
+    source, target, weights = _checked(source, target, weights)
     here, there = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
     extent = np.abs(here - here.mean()).max()
     if extent <= 1e-12 * (1 + np.abs(here).max()) or np.abs(there - there.mean()).max() <= 0:
@@ -294,7 +257,7 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _checked(
-    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None, least: int = 3
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     source, target = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 3:
@@ -302,8 +265,8 @@ def _checked(
     weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=np.float64)
     if weights.shape != (len(source),) or not np.isfinite(weights).all() or (weights < 0).any():
         raise PoseError("Weights are one finite number for each point, none of them negative.")
-    if np.count_nonzero(weights) < least:
-        raise PoseError(f"{np.count_nonzero(weights)} points cannot be registered; {least} are needed.")
+    if np.count_nonzero(weights) < 2:
+        raise PoseError(f"{np.count_nonzero(weights)} points cannot be registered; 2 are needed.")
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         raise PoseError("Points to be registered hold NaN or infinity.")
     return source, target, weights

@@ -125,11 +125,6 @@ class Rig:
     layout: Layout
 
     @property
-    def intrinsics(self) -> np.ndarray:
-        """(3, 3) float64 OpenCV matrix of every crop, in pixels."""
-        return self.layout.intrinsics
-
-    @property
     def centre(self) -> np.ndarray:
         """(3,) float64, world, metres: where all crops were taken from."""
         return np.array(self.capture.pose[:3, 3], dtype=np.float64)

@@ -1,7 +1,6 @@
 """Running the networks within the memory there is: where each one lies, how much it works on at a time.
 
-If memory runs out all the same, the work that met it is done again one level more frugally; what was finished before
-is kept, a sampler's state among it.
+If memory runs out all the same, the step at work is done again one level more frugally. Earlier steps are kept.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ PARTS = ("unet", "vae", "image_encoder")
 class Execution:
     """A model's networks on a device.
 
-    model: loading.Components; the networks may lie anywhere, and lie in the computer's memory after `release`.
-    plan: how to work; by default everything at once. Grows more frugal if memory runs out.
-    lowered: is told the new plan and what ran out of memory, each time. warn: is told what else people should know.
+    model: loading.Components, on any device; `release` moves them to the CPU.
+    plan: how to work; by default everything at once. It grows more frugal if memory runs out.
+    lowered: called with the new plan and the stage that ran out of memory. warn: called with other warnings.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Execution:
         self._compiled = False
 
     def compile(self) -> None:
-        """Have the U-Net compiled when it is first asked; if it cannot be, it goes on as it is."""
+        """Compile the U-Net at its first call. If that fails, it runs uncompiled."""
         self.model.unet.compile()
         self._compiled = True
 
@@ -65,7 +64,7 @@ class Execution:
         encoder_hidden_states: torch.Tensor,
         added_time_ids: torch.Tensor,
     ) -> torch.Tensor:
-        """The U-Net over N clips, in its own precision and in as many goes as the plan says (Predict)."""
+        """The U-Net over N clips (see Predict), in its own precision and in as many batches as the plan says."""
 
         def asked() -> torch.Tensor:
             unet, level = self._on_device("unet"), self.plan.level
@@ -91,8 +90,7 @@ class Execution:
     def encode(self, video: torch.Tensor, seam: SeamOptions) -> Job[torch.Tensor]:
         """Condition latents of a video, see autoencoder.encode; on the device."""
         return self._retry_on_oom_job(
-            "encoding",
-            lambda: autoencoder.encode(self._on_device("vae"), video, seam, device=self.device),
+            "encoding", lambda: autoencoder.encode(self._on_device("vae"), video, seam, device=self.device)
         )
 
     def image_embeddings(self, panorama: np.ndarray) -> torch.Tensor:
@@ -128,7 +126,7 @@ class Execution:
     # Where the networks are
 
     def _on_device(self, part: str) -> Any:
-        """The network of a part, ready to run on the device; others make room where the level says so."""
+        """The network of a part, ready to run on the device. The others leave it if the level says so."""
         network = getattr(self.model, part)
         level = self.plan.level
         if level.residence != "resident":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pantheon360_blender.core.errors import PantheonError
-from pantheon360_blender.core.progress import Job, Result
+from pantheon360_blender.core.progress import Job, Progress, Result, map_progress, run_to_end
 
 from .. import quiet_imports
 
@@ -153,17 +153,16 @@ def _require_packages() -> None:
 def _finish(job: Job[Result]) -> Result:
     """Run a job and tell on stderr what it is at."""
     told = ""
-    try:
-        while True:
-            step = next(job)
-            line = f"{step.phase}{f': {step.text}' if step.text else ''}"
-            if line != told:
-                print(line, file=sys.stderr, flush=True)
-                told = line
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    finally:
-        job.close()
+
+    def tell(step: Progress) -> tuple[()]:
+        nonlocal told
+        line = f"{step.phase}{f': {step.text}' if step.text else ''}"
+        if line != told:
+            print(line, file=sys.stderr, flush=True)
+            told = line
+        return ()
+
+    return run_to_end(map_progress(job, tell))
 
 
 def _text(entry: Entry) -> str:

@@ -5,7 +5,6 @@ Pickles are read by torch's restricted reader, which makes tensors and nothing e
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -184,22 +183,11 @@ def _weights(part: str, folder: Path) -> list[Path]:
                 return [folder / f"{stem}{variant}.bin"]
             for index in (folder / f"{stem}.bin.index{variant}.json", folder / f"{stem}{variant}.bin.index.json"):
                 if index.is_file():
-                    return _pickled_shards(index)
+                    return model_folder.shards(index, ".bin")
         others = sorted(file for file in folder.iterdir() if file.suffix in PICKLES)
         if len(others) == 1:
             return others
         raise error
-
-
-def _pickled_shards(index: Path) -> list[Path]:
-    try:
-        names = sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ModelError(f"{index} cannot be read: {reason(error)[:200]}", advice="Get the file again.") from error
-    for name in names:
-        if Path(name).name != name or not (index.parent / name).is_file():
-            raise ModelError(f"{index.parent} lacks {name[:200]}.", advice="Get the model's folder again, complete.")
-    return [index.parent / name for name in names]
 
 
 @contextmanager

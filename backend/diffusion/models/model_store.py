@@ -1,4 +1,4 @@
-"""Where this person's models are: a folder with one folder a model, most of which say where their weights lie."""
+"""This person's models: one folder each, most of which only say where the weights lie."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Entry:
     problem: str = ""
 
 
-def root(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+def root() -> Path:
     """The store's folder: PANTHEON360_MODELS, or the person's data folder of the system. It may not exist yet."""
-    return model_places.root(environment, platform)
+    return model_places.root(os.environ, sys.platform)
 
 
 def entries() -> list[Entry]:
@@ -103,10 +103,9 @@ def add(
 ) -> Job[Entry]:
     """Add a model to the store.
 
-    source: a folder or hub id. A folder that brings a U-Net alone, as Argus does, takes the other parts of `base`, a
-    model's name, folder or hub id. kind, licence: what the model is, where no card tells. copy: keep a copy of the
-    weights in the store; else the store says where they lie.
-    Raises ModelError, FileError; the store is then as it was.
+    source: a folder or hub id. base: name, folder or hub id of the model whose other parts complete a U-Net alone, such
+    as Argus. kind, licence: what the model is if it has no card. copy: keep the weights in the store, not only their
+    place. Raises ModelError, FileError; the store is then as it was.
     """
     name = name or _name_of(source)
     if not is_name(name):

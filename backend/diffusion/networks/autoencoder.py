@@ -19,7 +19,7 @@ from .. import libraries
 from . import banded_decoder, overflow, panorama
 
 _ENCODER_REACH = 4
-"""How many times the decoder's padding the encoder gets: its edges reach further, most of its layers being coarse."""
+"""The encoder's padding over the decoder's: most of its layers are coarse, so that its edges reach further."""
 
 
 def factor(vae: Any) -> int:
@@ -42,9 +42,9 @@ def images_of(video: torch.Tensor) -> np.ndarray:
 def encode(
     vae: Any, video: torch.Tensor, seam: SeamOptions, *, device: torch.device | str = "cpu", encode_chunk_size: int = 1
 ) -> Job[torch.Tensor]:
-    """Latents of a video as a condition: the mode of the VAE's distribution, not scaled.
+    """Condition latents of a video: the mode of the VAE's distribution, not scaled.
 
-    encode_chunk_size: frames at a time; the encoder looks at each frame alone, so that it changes memory only.
+    encode_chunk_size: frames at a time. It changes memory only, as the encoder looks at each frame alone.
     """
     columns = _ENCODER_REACH * seam.columns
     parts = []
@@ -70,7 +70,7 @@ def decode(
     context: int = 0,
     banded: bool = False,
 ) -> Job[torch.Tensor]:
-    """The video of denoised latents; on the CPU, for it is large.
+    """The video of denoised latents, on the CPU.
 
     decode_chunk_size: frames at a time, None for all. The decoder looks at neighbouring frames, so that chunks show in
     the video. context: frames decoded before and after each chunk and thrown away, which hides most of that.

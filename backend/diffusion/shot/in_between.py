@@ -1,9 +1,8 @@
 """Frames between two painted ones, warped from both with the known depth and cameras.
 
-Each pixel of the frame is a point; where it falls in the two painted panoramas they are sampled, and the one counts
-that sees the point. Where the frame knows no range there are four guesses: the farthest and the nearest of what lies
-closely around (nothing on a side counts as infinitely far: open sky), a smooth surface through everything known, and
-level ground. Where a guess is right the two panoramas agree.
+Each pixel of the frame is a point. Both painted panoramas are sampled where it falls, and the one that sees it counts.
+A pixel without a range has four guesses: the farthest and the nearest range closely around (a side without any counts
+as open sky), a smooth surface through all known ranges, and level ground. Both panoramas agree on a right guess.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class PaintedView:
 
 
 class Pair:
-    """Two painted panoramas and the frames between them. Equal input gives equal frames, also with time reversed."""
+    """Two painted panoramas and the frames between them. Reversed time gives the same frames."""
 
     def __init__(self, before: PaintedView, after: PaintedView) -> None:
         """Raises ValueError if shapes, types or depths are impossible, PoseError if a camera is no pose."""
@@ -83,8 +82,8 @@ class Pair:
 class _Surface:
     """What a sparse range map says about every pixel, as inverse ranges (H, W) float32, 0 = infinitely far.
 
-    smooth: through everything known. far, near: the limits of what lies closely around.
-    known: (H, W) bool. solid: (H, W) bool, if something is known or lies closely on all sides.
+    smooth: a surface through all known ranges. far, near: the farthest and the nearest range closely around.
+    known: (H, W) bool. solid: (H, W) bool, where a range is known or ranges lie closely on all sides.
     ambiguous: (H, W) bool, where nothing is known and the limits differ.
     """
 
@@ -106,9 +105,9 @@ class _Surface:
         return _Surface(smooth, far, near, known, far > 0, ~known & ((far == 0) | (near > far * np.float32(_BEHIND))))
 
     def ground(self, camera: np.ndarray) -> np.ndarray:
-        """Inverse range (H, W) of level ground at the height at which most of what is below lies; 0 above the horizon.
+        """Inverse range (H, W) of level ground at the median height of what lies below; 0 above the horizon.
 
-        Ground under a camera that nobody saw from elsewhere is nearer than everything round it.
+        Unseen ground under a camera is nearer than everything round it.
         """
         width = self.known.shape[1]
         down = -(equirectangular.directions(width).reshape(-1, 3) @ camera[2, :3].astype(np.float32))
@@ -121,8 +120,8 @@ class _Surface:
     def occluding(self) -> np.ndarray:
         """Inverse range (H, W) of what certainly hides things behind it, with edges moved outwards by a pixel.
 
-        Painted edges are blurred, and mixed colours are no one's. On a slope nothing changes: there the nearest of the
-        pixels around is as much nearer as the farthest is farther.
+        Painted edges are blurred: their mixed colours belong to neither side. A slope does not change, as its nearest
+        neighbour is as much nearer as its farthest is farther.
         """
         inverse = np.where(self.solid, self.smooth, np.float32(0.0))
         around = _padded(inverse, 1)
@@ -251,9 +250,9 @@ class _Warp:
 
 
 def _best_guess(warp: _Warp, pixels: np.ndarray, guesses: Sequence[np.ndarray]) -> np.ndarray:
-    """Colours (n, 3) of pixels (n,) whose range is in doubt: of each guess the more, the better the panoramas agree.
+    """Colours (n, 3) of pixels (n,) of unknown range. A guess weighs more, the better the panoramas agree on it.
 
-    guesses: inverse ranges (H, W). The others count only if they are clearly nearer than the first.
+    guesses: inverse ranges (H, W), the farthest first. The others count only if they are clearly nearer.
     """
     farthest = guesses[0].reshape(-1)[pixels]
     colours, total = np.zeros((len(pixels), 3), np.float32), np.zeros(len(pixels), np.float32)

@@ -50,7 +50,7 @@ def paint(folder: PaintFolder) -> Job[None]:
 
 
 class Painting:
-    """One run over a job folder. warnings: what is to be told to the artist next."""
+    """One run over a job folder. warnings: for the artist, not yet passed on."""
 
     def __init__(self, folder: PaintFolder) -> None:
         """Find the model and lay out the path. Raises PantheonError."""
@@ -91,7 +91,6 @@ class Painting:
     def run(self) -> Job[None]:
         """Paint what is missing."""
         self._introduce()
-        self._store.remove_leftovers()
         segments = self._trajectory.segments
         before: PaintedSegment | None = None
         with _threads(self._model.bytes), closing(self._networks):

@@ -390,10 +390,7 @@ def _write(
     degenerate: bool,
 ) -> None:
     images = [
-        {
-            "features": count,
-            "links": {str(i + j - index): found for (i, j), found in links.items() if index in (i, j)},
-        }
+        {"features": count, "links": {str(i + j - index): found for (i, j), found in links.items() if index in (i, j)}}
         for index, count in enumerate(counts)
     ]
     registered = []

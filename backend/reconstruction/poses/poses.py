@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ class PoseSolution:
     gave the colour. observed: (N,) sparse points seen by each capture.
     reprojection_error: mean, degrees, NaN where two captures had to do without adjustment.
     scale_from, north_from, camera_height: see pose_priors.Frame. tilts: (N,) degrees each capture's own up was off the
-    common one, NaN where not registered. notes: what the artist should know. seconds: by phase.
+    common one, NaN where not registered. notes: what the artist should know.
     """
 
     names: tuple[str, ...]
@@ -81,7 +80,6 @@ class PoseSolution:
     camera_height: float | None
     tilts: np.ndarray
     notes: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def solve_poses(
@@ -103,23 +101,18 @@ def solve_poses(
     options = options or PoseOptions()
     priors = list(priors) if priors is not None else [PosePrior() for _ in captures]
     _check(captures, priors)
-    clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="pantheon360-poses-") as place:
         folder = Path(place)
         width = _working_width(captures, options.width)
         for index, capture in enumerate(captures):
-            clock.enter("Preparing captures")
             yield Progress("Preparing captures", index, len(captures), text=capture.name)
             _write_capture(folder, index, capture, width, _sky_of(sky, options))
         _write_request(folder, captures, width, options)
-        for step in _run(folder, options.python):
-            clock.enter(step.phase)
-            yield step
-        clock.enter("Placing in the world")
+        yield from _run(folder, options.python)
         yield Progress("Placing in the world", 0, 1)
         found = json.loads((folder / "result.json").read_text("utf-8"))
         sparse = _sparse(folder / "points.npz")
-    return _solution(captures, priors, options, found, sparse, width, clock)
+    return _solution(captures, priors, options, found, sparse, width)
 
 
 # Before
@@ -240,7 +233,6 @@ def _solution(
     found: dict[str, Any],
     sparse: _Sparse | None,
     width: int,
-    clock: _Clock,
 ) -> PoseSolution:
     reasons = _reasons(captures, found)
     if sparse is None or len(found["registered"]) < 2:
@@ -286,7 +278,6 @@ def _solution(
         camera_height=frame.camera_height,
         tilts=tilts,
         notes=notes,
-        seconds=clock.seconds(),
     )
 
 
@@ -333,22 +324,3 @@ def _cloud(
         source=sparse.first.astype(np.int32),
         footprint=(ranges * (2 * np.pi / width)).astype(np.float32),
     )
-
-
-class _Clock:
-    """Seconds by phase."""
-
-    def __init__(self) -> None:
-        self._spent: dict[str, float] = {}
-        self._phase = ""
-        self._since = time.monotonic()
-
-    def enter(self, phase: str) -> None:
-        now = time.monotonic()
-        if self._phase:
-            self._spent[self._phase] = self._spent.get(self._phase, 0.0) + now - self._since
-        self._phase, self._since = phase, now
-
-    def seconds(self) -> dict[str, float]:
-        self.enter("")
-        return dict(self._spent)

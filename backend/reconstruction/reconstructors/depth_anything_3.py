@@ -25,10 +25,7 @@ _METRIC_FOCAL = 300.0
 PLUGIN = {
     "title": "Depth Anything 3",
     "summary": "Poses and depth from pictures, and poses where known; also its monocular and metric models",
-    "needs": [
-        ("torch", "torch", "the network's arithmetic"),
-        ("depth_anything_3", "depth-anything-3", "the model"),
-    ],
+    "needs": [("torch", "torch", "the network's arithmetic"), ("depth_anything_3", "depth-anything-3", "the model")],
     "weights": "depth-anything/DA3-BASE",
     "license": "Apache-2.0 (Base, Small, Mono, Metric; Large, Giant and Nested: CC BY-NC 4.0)",
     "size_gb": 0.5,

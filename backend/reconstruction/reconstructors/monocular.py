@@ -30,10 +30,7 @@ _BATCH = 4
 PLUGIN = {
     "title": "Monocular Depth",
     "summary": "Depth of each crop by itself; the lightest, and the one for a single capture",
-    "needs": [
-        ("torch", "torch", "the network's arithmetic"),
-        ("transformers", "transformers", "the model"),
-    ],
+    "needs": [("torch", "torch", "the network's arithmetic"), ("transformers", "transformers", "the model")],
     "weights": "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf",
     "license": "Apache-2.0 (Depth Anything V2 Small; other models: see their cards)",
     "size_gb": 0.1,

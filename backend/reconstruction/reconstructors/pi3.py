@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 PLUGIN = {
     "title": "Pi3",
     "summary": "Poses and depth from pictures alone",
-    "needs": [
-        ("torch", "torch", "the network's arithmetic"),
-        ("pi3", "git+https://github.com/yyfz/Pi3", "the model"),
-    ],
+    "needs": [("torch", "torch", "the network's arithmetic"), ("pi3", "git+https://github.com/yyfz/Pi3", "the model")],
     "weights": "yyfz233/Pi3",
     "license": "CC BY-NC 4.0",
     "size_gb": 3.8,
