@@ -64,11 +64,7 @@ def channels(data: bytes, name: str) -> dict[str, np.ndarray]:
 
 
 def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise missing.library("Pictures other than PNG and videos need OpenCV", "opencv-python-headless") from error
-    return cv2
+    return missing.imported("cv2", "Pictures other than PNG and videos need OpenCV", "opencv-python-headless")
 
 
 DECODERS = Decoders(picture, video, channels)

@@ -43,7 +43,7 @@ _SPHERE_FROM_CAMERA = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
-    library = _library()
+    library = missing.imported("pye57.libe57", "E57 files need pye57", "pye57")
     _check(path)
     gathering = Gathering(path, options)
     try:
@@ -218,14 +218,6 @@ def _check(path: Path) -> None:
     # Entities can swell to any size, and name files of this machine; no program writes them into an E57.
     if re.search(rb"<!\s*(?:DOCTYPE|ENTITY)", xml) or xml[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise SourceError(f"{path} declares XML entities, which no scanner does.", advice="Export it again.")
-
-
-def _library() -> Any:
-    try:
-        from pye57 import libe57
-    except ImportError as error:
-        raise missing.library("E57 files need pye57", "pye57") from error
-    return libe57
 
 
 def _text(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """A job of kind "reconstruct": captures in, poses, range maps and one point cloud out, stage by stage.
 
-Each stage leaves files in the job folder and is skipped if they are whole, so that a job that was interrupted goes
-on where it stopped. This module imports numpy alone: what a stage needs beyond that is looked for before it begins.
+A stage whose files are whole in the job folder is skipped, so that an interrupted job goes on where it stopped. This
+module imports numpy alone; other packages are looked for before a stage begins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PACKAGES = {
 """Stage -> module that is imported and package that is installed."""
 
 FINER = 2
-"""Points along a side of a pixel of the range maps: photographs show more than ranges can be told at."""
+"""Points along a side of a pixel of the range maps: photographs are finer than estimated ranges."""
 
 
 def run(folder: ReconstructFolder) -> progress.Job[None]:
@@ -79,9 +79,9 @@ def is_finished(folder: ReconstructFolder) -> bool:
 
 
 def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder) -> None:
-    """Check that this Python has what the stages that are still to be done need.
+    """Check that this Python has the packages of the stages that remain.
 
-    Raises BackendError that names what is missing and says how to get it.
+    Raises BackendError that says what is missing and how to get it.
     """
     learned = _reconstructor(settings.reconstructor) if settings.reconstructor else None
     posed = _stored_poses(folder)
@@ -191,7 +191,7 @@ def _dense(
     posed: Sequence[PosedCapture],
     solution: dict[str, Any],
 ) -> progress.Job[list[DepthMap | None]]:
-    """A range map for each registered capture, None for the others; none at all where only sparse points are wanted."""
+    """A range map for each registered capture, None for the others, and for all if only sparse points are wanted."""
     if settings.dense == results.NONE:
         return [None] * len(captures)
     which = [index for index, one in enumerate(posed) if one.registered]
@@ -200,8 +200,8 @@ def _dense(
         yield Progress("Preparing the dense stage")
         seen = [captures[index] for index in which]
         if settings.reconstructor:
-            made, notes = yield from _by_reconstructor(folder, settings, seen)
-            solution["notes"] = [*solution.get("notes", []), *notes]
+            found = yield from _reconstruction(folder, settings, seen, results.GIVEN)
+            made, solution["notes"] = found.maps, [*solution.get("notes", []), *found.notes]
         else:
             from .dense.sweep import DenseOptions, dense
 
@@ -209,14 +209,6 @@ def _dense(
         stored = dict(zip(which, made, strict=True))
         yield from _store_maps(folder, stored)
     return [stored.get(index) for index in range(len(captures))]
-
-
-def _by_reconstructor(
-    folder: ReconstructFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
-) -> progress.Job[tuple[list[DepthMap | None], list[str]]]:
-    """Range maps by a model for captures whose poses hold."""
-    found = yield from _reconstruction(folder, settings, captures, results.GIVEN)
-    return list(found.maps), list(found.notes)
 
 
 def _by_model(

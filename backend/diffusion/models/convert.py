@@ -48,10 +48,7 @@ def convert(source: Path, target: Path, *, half: bool = False, kind: str | None 
         else:
             yield from _single_file(source, scratch, half, kind)
         yield Progress("Checking it")
-        try:
-            model_folder.open(scratch)
-        except ModelError as error:
-            raise ModelError(error.text.replace(str(scratch), str(source)), advice=error.advice) from error
+        model_folder.check(scratch, source)
     return model_folder.open(target)
 
 
@@ -78,7 +75,11 @@ def _single_file(source: Path, target: Path, half: bool, kind: str | None) -> Jo
     kind = kind or ("svd-xt" if "xt" in source.stem.lower() else "svd")
     yield Progress("Reading", text=source.name)
     with _reading(source) as (names, fetch):
-        shapes = tensor_file.shapes(source) if source.suffix == ".safetensors" else _shapes(names, fetch)
+        shapes = (
+            tensor_file.shapes(source)
+            if source.suffix == ".safetensors"
+            else {name: tuple(fetch(name).shape) for name in names}
+        )
         card = model_folder.preset(kind, source.stem)
         configs = published_names.configs(shapes, card.frames)
         for index, part in enumerate(WEIGHTS):
@@ -230,7 +231,3 @@ def _restricted(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except RuntimeError:  # files of the oldest format cannot be mapped
             return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _shapes(names: list[str], fetch: Fetch) -> tensor_file.Shapes:
-    return {name: tuple(fetch(name).shape) for name in names}

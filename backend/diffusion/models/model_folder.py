@@ -95,6 +95,14 @@ def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
     return ModelFolder(path, card, parts)
 
 
+def check(path: Path, source: Path) -> None:
+    """Check a folder that is being made of a source. Raises ModelError, which names the source."""
+    try:
+        open(path)
+    except ModelError as error:
+        raise ModelError(error.text.replace(str(path), str(source)), advice=error.advice, code=error.code) from error
+
+
 def places(path: Path) -> dict[str, Path]:
     """Where each part of the model in this folder lies, whether it is there or not. Raises ModelError."""
     found = {part: path / part for part in PARTS}

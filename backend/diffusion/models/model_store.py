@@ -130,7 +130,7 @@ def add(
         yield from _fill(scratch, parts, copy)
         model_card.write(scratch, _card(source, place, scratch, name, alone, kind, licence))
         yield Progress("Checking it")
-        _check(scratch, place)
+        model_folder.check(scratch, place)
     return _entry(target)
 
 
@@ -139,14 +139,6 @@ def find_parts(model: str, *, download: bool, half: bool) -> Mapping[str, Path]:
     if (root() / model).is_dir() and is_name(model):
         return model_folder.open(root() / model).parts
     return model_folder.open(located(model, download=download, half=half)).parts
-
-
-def _check(scratch: Path, place: Path) -> None:
-    """Open what will be the model; errors name where its files came from."""
-    try:
-        model_folder.open(scratch)
-    except ModelError as error:
-        raise ModelError(error.text.replace(str(scratch), str(place)), advice=error.advice, code=error.code) from error
 
 
 def _entry(path: Path) -> Entry:

@@ -1,9 +1,8 @@
 """Dense range maps of posed panoramas, without a model: sweep, propagate, agree, label.
 
-From coarse to fine: at the coarsest width spheres round each capture are swept and aggregated semi-globally; planes
-then propagate at each width, first by their looks alone, then also by agreement with the other captures' maps. After
-each width the large planes of the place compete for its pixels; those that win are offered to the next as a prior, and
-at last fill what looks alone do not tell.
+At the coarsest width spheres round each capture are swept and aggregated semi-globally. Planes then propagate at each
+width, first by photometric cost alone, then also by agreement with the other captures' maps. After each width the large
+planes of the place compete for its pixels. Those that win are the next width's prior, and fill plain surfaces at last.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ _OWN_TEXTURE = 5.0  # grey levels a pixel
 
 @dataclass(frozen=True)
 class DenseOptions:
-    """width: pixels, working size of the finest level. labels: spheres swept at the coarsest.
+    """width: of the finest level, pixels. labels: spheres swept at the coarsest level.
 
-    nearest, farthest: metres, None takes them from the distances between the captures. sources: captures that each is
-    matched against. seed: of the perturbations.
+    nearest, farthest: metres, None takes them from the distances between captures. sources: captures that each one is
+    matched against. seed: of all random choices.
     """
 
     width: int = 1024
@@ -71,10 +70,10 @@ class _Evaluation:
 
 
 def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> Job[list[DepthMap]]:
-    """Range and confidence of every capture from all of them; a job.
+    """Range and confidence of every capture, from all of them.
 
-    captures: at least two, with poses in metres (Blender world), at different places; pixels that their masks leave
-    out are neither matched nor estimated. Returns a map for each, in their order, at options.width.
+    captures: two or more at different places, with poses in metres (Blender world). Masked pixels are neither matched
+    nor estimated. Returns a map for each, in their order, at options.width.
     Raises CaptureError if there are fewer than two captures or all were taken at one place.
     """
     options = options or DenseOptions()
@@ -203,36 +202,22 @@ def _start(view: DenseView, against: Sources, limits: tuple[float, float], optio
     view.planes = np.ascontiguousarray(view.rays * rho[..., None])
 
 
-def _confirmed(
-    views: list[DenseView], others: list[int], index: int, pixels: float, relative: float
-) -> tuple[np.ndarray, ...]:
-    view = views[index]
-    rotations, offsets = relative_poses(views, index, others)
-    return confirmations(
-        view.known_rho(),
-        view.rays,
-        np.stack([views[other].known_rho() for other in others]),
-        rotations,
-        offsets,
-        float(view.cube.focal),
-        pixels,
-        relative,
-    )
-
-
 def _evaluated(views: list[DenseView], others: list[int], index: int) -> _Evaluation:
     view = views[index]
     photometric_cost, distinct = evaluate(
         view.cube, view.rays, view.active, sources(views, index, others), view.planes, stride=2.0, share=0.08
     )
-    agree, deny = _confirmed(views, others, index, 2.0, 0.05)
+    ranges = np.stack([views[other].known_rho() for other in others])
+    other_from_view = relative_poses(views, index, others)
+    focal = float(view.cube.focal)
+    agree, deny = confirmations(view.known_rho(), view.rays, ranges, *other_from_view, focal, 2.0, 0.05)
     distinct = np.where(_borrowed(view), 0, distinct)
     reliable = (agree >= min(_ENOUGH, len(others))) & (distinct > _DISTINCT) & (photometric_cost < _ALIKE)
     return _Evaluation(photometric_cost, agree, deny, reliable)
 
 
 def _borrowed(view: DenseView) -> np.ndarray:
-    """Plain pixels beside a step in range, (H, W) bool: what their patches match is the edge, not they themselves."""
+    """Plain pixels beside a step in range, (H, W) bool: their patches match by the edge, not by the pixel."""
     logs = np.log(np.maximum(view.known_rho(), 1e-6))
     size = (2 * _PATCH_REACH + 1, 2 * _PATCH_REACH + 1)
     step = ndimage.maximum_filter(logs, size, mode="wrap") - ndimage.minimum_filter(logs, size, mode="wrap")
@@ -240,7 +225,7 @@ def _borrowed(view: DenseView) -> np.ndarray:
 
 
 def _finished(view: DenseView, evaluation: _Evaluation, sources: int) -> DepthMap:
-    """Range, and as confidence how clearly the label won, less where few other panoramas agree and none deny."""
+    """Range, and the margin of the label as confidence, which falls with every panorama that does not agree."""
     rho = view.known_rho()
     enough = min(_ENOUGH, sources)
     weight = np.select([evaluation.agree >= enough, evaluation.agree > 0, evaluation.deny == 0], [1.0, 0.4, 0.15], 0.05)

@@ -101,12 +101,14 @@ def solve_poses(
     options = options or PoseOptions()
     priors = list(priors) if priors is not None else [PosePrior() for _ in captures]
     _check(captures, priors)
+    if sky is None and options.ignore_sky:
+        from ..sky import sky_mask as sky
     with tempfile.TemporaryDirectory(prefix="pantheon360-poses-") as place:
         folder = Path(place)
         width = _working_width(captures, options.width)
         for index, capture in enumerate(captures):
             yield Progress("Preparing captures", index, len(captures), text=capture.name)
-            _write_capture(folder, index, capture, width, _sky_of(sky, options))
+            _write_capture(folder, index, capture, width, sky)
         _write_request(folder, captures, width, options)
         yield from _run(folder, options.python)
         yield Progress("Placing in the world", 0, 1)
@@ -134,14 +136,6 @@ def _check(captures: Sequence[Capture], priors: Sequence[PosePrior]) -> None:
 
 def _working_width(captures: Sequence[Capture], wanted: int) -> int:
     return max(64, min(wanted, *(capture.image.shape[1] for capture in captures)) // 4 * 4)
-
-
-def _sky_of(sky: SkyMask | None, options: PoseOptions) -> SkyMask | None:
-    if sky is not None or not options.ignore_sky:
-        return sky
-    from ..sky import sky_mask
-
-    return sky_mask
 
 
 def _write_capture(folder: Path, index: int, capture: Capture, width: int, sky: SkyMask | None) -> None:
