@@ -102,7 +102,7 @@ class Report:
 
 
 def main(*, as_json: bool) -> int:
-    """Print the report. Returns 0 where the draft painter can work, else 1."""
+    """Print the report. Returns 0 if the draft painter can work, else 1."""
     report = examine()
     print(json.dumps(asdict(report), indent=2) if as_json else as_text(report))
     return 0 if report.ready else 1

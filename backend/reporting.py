@@ -24,7 +24,7 @@ _STDIN, _STDERR, _STDOUT = 0, 2, 1
 
 
 def missing_numpy(job: str = "") -> messages.Error:
-    """What to say where not even the draft painter can work."""
+    """What to say if not even the draft painter can work."""
     return messages.Error("missing-package", f"{sys.executable} has no numpy.", "Install numpy into it.", job)
 
 
@@ -52,7 +52,7 @@ def claim_stdout() -> int:
 
 
 class MessageWriter:
-    """The way out: whole lines from any thread."""
+    """Writes messages to a descriptor: whole lines, from any thread."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -108,7 +108,7 @@ class Heartbeat:
 
 
 class Reporter:
-    """What is worth telling of a job's steps: progress at a readable pace, warnings, new previews."""
+    """The messages of a job's steps: progress at a readable pace, warnings, new previews."""
 
     def __init__(self, job: str, preview: Path) -> None:
         self._job = job
@@ -119,7 +119,7 @@ class Reporter:
         self._shown = _changed(preview)
 
     def follow(self, job: Job[Result], send: Callable[[Message], None]) -> Result:
-        """Run a job to its end and send what is worth telling of its steps."""
+        """Run a job to its end and send the messages of its steps."""
         with closing(job):
             try:
                 while True:

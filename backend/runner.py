@@ -60,12 +60,8 @@ def _finished(folder: PaintFolder) -> progress.Job[list[int]]:
         if folder.is_finished(frame):
             finished.append(frame)
         elif folder.frame_file(frame).exists():
-            yield Progress(
-                "Looking for finished frames",
-                index,
-                len(frames),
-                warning=f"Frame {frame} is damaged or of another size and is painted again.",
-            )
+            warning = f"Frame {frame} is damaged or of another size and is painted again."
+            yield Progress("Looking for finished frames", index, len(frames), warning=warning)
     return finished
 
 

@@ -69,7 +69,7 @@ class Service:
         self._leave()
 
     def _handled(self, line: bytes) -> bool:
-        """Act on a request; False where it is Quit."""
+        """Act on a request; False if it is Quit."""
         try:
             request = messages.decode(line)
         except MessageError as error:

@@ -83,7 +83,9 @@ def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder
 
     Raises BackendError that says what is missing and how to get it.
     """
-    learned = _reconstructor(settings.reconstructor) if settings.reconstructor else None
+    from . import reconstructors
+
+    learned = reconstructors.named(settings.reconstructor) if settings.reconstructor else None
     posed = _stored_poses(folder)
     which = [index for index, one in enumerate(posed[0]) if one.registered] if posed else []
     stages = []
@@ -112,13 +114,6 @@ def how_to_get(packages: Sequence[str]) -> str:
         f"(pip install {' '.join(packages)}), and choose its Python as Backend Python in the add-on's preferences, "
         "or name it in the environment variable PANTHEON360_BACKEND_PYTHON."
     )
-
-
-def _reconstructor(name: str) -> Any:
-    """A learned reconstructor by its name. Raises BackendError if there is none."""
-    from . import reconstructors
-
-    return reconstructors.named(name)
 
 
 # Stages
@@ -239,6 +234,7 @@ def _by_model(
 def _reconstruction(
     folder: ReconstructFolder, settings: ReconstructionSettings, captures: Sequence[Capture], poses: str
 ) -> progress.Job[Any]:
+    from . import reconstructors
     from .rig import LAYOUTS, Rig
 
     own = dict(settings.options)
@@ -250,7 +246,7 @@ def _reconstruction(
     if sparse is not None:
         options["points"] = sparse.points
     rigs = [Rig(each, LAYOUTS[name]) for each in captures]
-    return (yield from _reconstructor(settings.reconstructor).reconstruct(rigs, options))
+    return (yield from reconstructors.named(settings.reconstructor).reconstruct(rigs, options))
 
 
 def _cloud(

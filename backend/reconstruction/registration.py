@@ -1,7 +1,7 @@
 """Registration: similarities between frames, and panoramas' poses from those of their crops, robust to outliers.
 
-A similarity maps points x to scale * rotation @ x + translation. Poses are (4, 4) camera-to-world; where crops are
-concerned, estimated poses and the rig's rotations must have the same camera axes (both Blender's or both OpenCV's).
+A similarity maps points x to scale * rotation @ x + translation. Poses are (4, 4) camera-to-world. Estimated poses of
+crops and the rig's rotations must have the same camera axes (both Blender's or both OpenCV's).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> n
 
 
 def robust_mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """The rotation most of `rotations` (N, 3, 3) agree on; (3, 3) float64. Starts at the one with the least median."""
+    """The rotation (3, 3) float64 that most of `rotations` (N, 3, 3) agree on."""
     rotations = np.asarray(rotations, dtype=np.float64)
     weights = np.ones(len(rotations)) if weights is None else np.asarray(weights, dtype=np.float64)
     angles = np.stack([rotation_angles(rotations, candidate) for candidate in rotations])
@@ -159,8 +159,7 @@ def rig_similarity(poses: np.ndarray, rotations: np.ndarray, weights: np.ndarray
 def pose_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None) -> Similarity:
     """The similarity from cameras in one frame to the same cameras in another, robust.
 
-    Rotation from the cameras' orientations, so that cameras on one line, or only two, determine it; scale and
-    translation from their positions.
+    Orientations give the rotation, so that two cameras determine it; positions give scale and translation.
     source, target: (N, 4, 4) camera-to-world. One camera, or all in one place, leave the scale at 1.
     Raises PoseError if shapes do not fit.
     """
@@ -177,11 +176,11 @@ def pose_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray 
 def upright_similarity(
     source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None, *, threshold: float | None = None
 ) -> Similarity:
-    """The robust similarity that keeps +Z upright: turn about Z and scale from horizontal positions only.
+    """The robust similarity that keeps +Z upright: rotation about Z and scale from horizontal positions alone.
 
-    For positions by GPS, whose heights are poor, and for walks in a straight line. Heights are shifted by their median.
-    source, target: (N, 3), N >= 2, not all above one another. threshold: residual, in units of the target, at
-    which a point counts half; None takes the residuals' own spread.
+    For GPS positions, whose heights are poor, and for straight walks. The median shifts the heights.
+    source, target: (N, 3), N >= 2, not all above one another. threshold: residual at which a point counts half, in
+    units of the target; None takes the residuals' spread.
     Raises PoseError if the points do not determine it.
     """
     source, target, weights = _checked(source, target, weights)

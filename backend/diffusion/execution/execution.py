@@ -71,13 +71,12 @@ class Execution:
             with feed_forward.chunked(unet, level.chunked):
                 return predictor(unet, level.evaluations)(sample, timestep, encoder_hidden_states, added_time_ids)
 
-        if not self._compiled:
-            return self._retry_on_oom("denoising", asked)
+        compiled = self._compiled
         try:
             return self._retry_on_oom("denoising", asked)
-        except PantheonError:
-            raise
         except Exception as error:
+            if not compiled or isinstance(error, PantheonError):
+                raise
             self._warn(f"The U-Net cannot be compiled here, and goes on uncompiled: {reason(error)}")
         self._uncompile()
         return self._retry_on_oom("denoising", asked)

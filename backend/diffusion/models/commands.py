@@ -151,7 +151,7 @@ def _require_packages() -> None:
 
 
 def _finish(job: Job[Result]) -> Result:
-    """Run a job and tell on stderr what it is at."""
+    """Run a job and print its phases to stderr."""
     told = ""
 
     def tell(step: Progress) -> tuple[()]:
@@ -184,13 +184,12 @@ def _size(size: int) -> str:
 
 
 def _json(entry: Entry) -> dict[str, Any]:
-    card = asdict(entry.folder.card) | {"label": entry.folder.card.label} if entry.folder else None
-    size = entry.folder.bytes if entry.folder else None
+    folder = entry.folder
     return {
         "name": entry.name,
         "path": str(entry.path),
-        "usable": entry.folder is not None,
+        "usable": folder is not None,
         "problem": entry.problem,
-        "bytes": size,
-        "card": card,
+        "bytes": folder.bytes if folder else None,
+        "card": asdict(folder.card) | {"label": folder.card.label} if folder else None,
     }

@@ -33,7 +33,7 @@ _ADVICE = "Choose a LoRA for the U-Net of Stable Video Diffusion, a safetensors 
 
 @dataclass(frozen=True)
 class Change:
-    """A change of one weight: scale * up @ down. down: (rank, in, ...), up: (out, rank, ...), of any float type."""
+    """A change of one weight: scale * up @ down. down: (rank, in, ...). up: (out, rank, ...). Of any float type."""
 
     down: torch.Tensor
     up: torch.Tensor

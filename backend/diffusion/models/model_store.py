@@ -40,11 +40,8 @@ def entries() -> list[Entry]:
     place = root()
     if not place.is_dir():
         return []
-    found = []
-    for path in sorted(place.iterdir(), key=lambda path: path.name.lower()):
-        if path.is_dir() and not path.name.startswith("."):
-            found.append(_entry(path))
-    return found
+    paths = sorted(place.iterdir(), key=lambda path: path.name.lower())
+    return [_entry(path) for path in paths if path.is_dir() and not path.name.startswith(".")]
 
 
 def find(model: str | Path) -> ModelFolder:

@@ -25,14 +25,9 @@ class ShotFrames:
 
     def missing(self, index: int) -> list[int]:
         """Positions along the path of a segment's frames that are not finished."""
-        owned = timeline.owned(self._trajectory.segments, index)
-        painted = self._trajectory.painted
-        first = painted[owned[0] - 1] + 1 if owned[0] else 0
-        return [
-            position
-            for position in range(first, painted[owned[-1]] + 1)
-            if not self._folder.is_finished(self._trajectory.frames[position])
-        ]
+        owned, painted = timeline.owned(self._trajectory.segments, index), self._trajectory.painted
+        positions = range(painted[owned[0] - 1] + 1 if owned[0] else 0, painted[owned[-1]] + 1)
+        return [place for place in positions if not self._folder.is_finished(self._trajectory.frames[place])]
 
     def unfinished_after(self, index: int) -> bool:
         """Whether a later segment has frames that are not finished."""

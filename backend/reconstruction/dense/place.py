@@ -61,10 +61,7 @@ class PlaneSet:
 
 @dataclass(frozen=True, eq=False)
 class _Labelled:
-    """chosen: (H, W) index of a plane of the place, or how many there are for a pixel's own. rho, margin: (H, W).
-
-    planes: (P, 3) float32, those of the place in the camera's frame.
-    """
+    """chosen: (H, W), index of a plane, or P for a pixel's own. rho, margin: (H, W). planes: (P, 3), in the camera."""
 
     chosen: np.ndarray
     rho: np.ndarray
@@ -195,7 +192,7 @@ def _shares(plane_set: PlaneSet, views: Sequence[DenseView], labelled: Sequence[
 
 
 def evidence(views: Sequence[DenseView], masks: Sequence[np.ndarray], rhos: Sequence[np.ndarray]) -> Evidence:
-    """What views see where `masks` say so, at inverse ranges `rhos`, (H, W) each."""
+    """What views see where `masks` (H, W) bool are set, at inverse ranges `rhos` (H, W)."""
     return seen_by([view.pose for view in views], views[0].rays, masks, rhos)
 
 

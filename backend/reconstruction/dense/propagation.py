@@ -40,7 +40,7 @@ def propagate(
 
     rays: (H, W, 3) unit directions. limits: least and largest inverse range. prior: (H, W, 3) planes that a pixel
     prefers, 0 if there are none. stride: pixels between samples of a patch. spread: relative size of perturbations.
-    fresh: True where `costs` are of another resolution, another set of sources, or none, and are to be computed first.
+    fresh: whether `costs` are to be computed first, as the resolution or the sources changed.
     """
     arguments = (cube.faces, np.float32(cube.focal), rays, active, sources)
     between = (np.float32(limits[0]), np.float32(limits[1]))
@@ -176,7 +176,7 @@ def _best_along(
 def _perturbed(
     m: np.ndarray, ray: np.ndarray, trial: int, spread: float, most: float, state: np.ndarray, candidate: np.ndarray
 ) -> bool:
-    """Fill `candidate` with a plane near `m`: of another range (trial 0), normal (1), or both; False where too steep.
+    """Fill `candidate` with a plane near `m`: of another range (trial 0), normal (1), or both; False if too steep.
 
     most: largest inverse range.
     """

@@ -2,8 +2,8 @@
 
     python -m backend.reconstruction.poses.colmap_process FOLDER
 
-pycolmap brings a zlib of its own: in a process that also writes PNGs by Pillow or OpenCV the heap breaks. So this one
-imports pycolmap first, reads arrays and JSON, and writes arrays and JSON.
+pycolmap brings its own zlib: in a process that also writes PNGs by Pillow or OpenCV the heap breaks. So this one
+imports pycolmap first, and reads and writes arrays and JSON alone.
 
 FOLDER holds request.json, the fields of Request, and, for each index i, grey-i.npy (W / 2, W) uint8 and valid-i.npy
 (W / 2, W) bool. The answers on stdout are those of core/jobs/messages.py, a Hello first; the end of stdin ends the
@@ -219,9 +219,9 @@ def _match(path: Path, request: Request) -> dict[tuple[int, int], int]:
 
 
 def _without_infinity(first: np.ndarray, second: np.ndarray, matches: np.ndarray, width: int) -> np.ndarray:
-    """Matches without those that a turn alone explains, where they outnumber the rest.
+    """Matches without those that a rotation alone explains, if they outnumber the rest.
 
-    Clouds and far hills say nothing of the position, and by their number make any direction of travel look right.
+    Clouds and far hills do not tell the position, and many of them make any direction of travel look right.
     """
     if len(matches) < _FEWEST_NEAR:
         return matches
@@ -325,7 +325,7 @@ def _read(model: Any) -> SparseModel:
 
 
 def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], int]) -> SparseModel | None:
-    """Two captures by essential geometry alone, where mapping found no pair wide enough to start with."""
+    """Two captures by essential geometry alone, if mapping found no pair wide enough to start with."""
     if not links:
         return None
     first, second = max(links, key=lambda pair: links[pair])

@@ -1,7 +1,7 @@
 """What is known of captures before they are solved, and the world frame it puts a solved model into.
 
-A model by structure from motion has no scale, no up and no north. Up comes from the captures' own levelling, scale and
-north from GPS, stated distances, compass headings or a stated camera height, each if it can be trusted.
+A model by structure from motion has no scale, up or north. Up comes from the captures' own levelling. Scale and north
+come from GPS, stated distances, compass headings or a stated camera height, if they can be trusted.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Frame:
     """How a model lies in the world.
 
     similarity: model to world. scale_from: "distance", "gps", "height" or "nothing". north_from: "gps", "heading",
-    "gps and heading" or "captures". camera_height: metres above the ground estimated below the captures, or None.
-    tilts: (M,) radians each capture's own up is off the common one. notes: what the artist should know.
+    "gps and heading" or "captures". camera_height: estimated metres above the ground, or None.
+    tilts: (M,) radians between each capture's own up and the common one. notes: what the artist should know.
     """
 
     similarity: Similarity
@@ -98,10 +98,10 @@ def world_frame(
 
 
 def ground_distance(points: np.ndarray, positions: np.ndarray) -> float | None:
-    """How far the cameras are above the ground, in the model's units; None if too few points tell.
+    """The cameras' height above the ground, in the model's units; None if too few points tell.
 
-    points: (N, 3) sparse, positions: (M, 3) of cameras, both with +Z up. The ground is the lowest level at which many
-    points lie; those seen steeply from the nearest camera count most, as streets slope and kerbs rise further off.
+    points: (N, 3) sparse, positions: (M, 3) of cameras, both with +Z up. The ground is the lowest level with many
+    points. Points that the nearest camera sees steeply count most, as streets slope and kerbs rise further off.
     """
     if not len(points):
         return None
@@ -125,7 +125,7 @@ def ground_distance(points: np.ndarray, positions: np.ndarray) -> float | None:
 
 @dataclass(frozen=True)
 class _GpsFit:
-    """Model to GPS, upright, with the relative error its positions' accuracy leaves (radians and share alike)."""
+    """Model to GPS, upright. error: relative, of scale and rotation (radians). span: metres between positions."""
 
     similarity: Similarity
     error: float
@@ -148,7 +148,7 @@ def _gps_fit(positions: np.ndarray, priors: Sequence[PosePrior]) -> _GpsFit | No
 
 
 def _common_up(poses: np.ndarray, captures: Sequence[Capture]) -> tuple[np.ndarray, np.ndarray]:
-    """Up in the model that most captures agree on, and how far each is off, radians."""
+    """The up (3,) in the model that most captures agree on, and how far each is off, radians."""
     own = np.stack([pose[:3, :3] @ capture.pose[2, :3] for pose, capture in zip(poses, captures, strict=True)])
     up = registration.geometric_median(own) if len(own) > 2 else own.mean(axis=0)
     length = np.linalg.norm(up)

@@ -38,8 +38,8 @@ class PoseOptions:
     width: pixels across at which features are sought; captures are never enlarged.
     features: most features kept of each of a panorama's six cube faces.
     distance: (name, name, metres) between two captures, the best source of scale there is.
-    camera_height: metres of the cameras above the ground, used for scale where GPS is missing or its track too short.
-    ignore_sky: leave clouds out; they move, and say nothing of the position.
+    camera_height: metres of the cameras above the ground, for scale if GPS is missing or its track too short.
+    ignore_sky: leave clouds out, which move.
     seed: of every random choice. threads: of the process, None for one per processor.
     python: the interpreter that has pycolmap, None for this one.
     """
@@ -61,11 +61,11 @@ class PoseSolution:
     names: of the N captures, as given. poses: (N, 4, 4) float64 camera-to-world, Blender's camera axes, metres;
     a capture that was not registered keeps the pose it came with. registered: (N,) bool.
     reasons: why a capture was not registered, empty if it was.
-    points: sparse points, world; confidence grows with the captures that see a point; source is the capture that
-    gave the colour. observed: (N,) sparse points seen by each capture.
-    reprojection_error: mean, degrees, NaN where two captures had to do without adjustment.
-    scale_from, north_from, camera_height: see pose_priors.Frame. tilts: (N,) degrees each capture's own up was off the
-    common one, NaN where not registered. notes: what the artist should know.
+    points: sparse points, world; confidence grows with the captures that see a point, source is the capture that gave
+    the colour. observed: (N,) sparse points seen by each capture.
+    reprojection_error: mean, degrees, NaN if two captures were not adjusted.
+    scale_from, north_from, camera_height, notes: see pose_priors.Frame. tilts: as there, in degrees, (N,), NaN if not
+    registered.
     """
 
     names: tuple[str, ...]
@@ -91,12 +91,10 @@ def solve_poses(
 ) -> Job[PoseSolution]:
     """Solve the poses of captures that overlap.
 
-    captures: at least two. Of their poses the levelling is trusted, and heading and position only where nothing better
-    is known; `valid` keeps the photographer out.
-    priors: one for each capture, or None.
-    sky: replaces the estimate that needs no weights.
-    Yields progress; closing the generator ends the process that computes. Raises CaptureError if nothing can be
-    solved, naming each capture's reason; BackendError if the process dies or pycolmap is missing.
+    captures: two or more. Their levelling is trusted, their heading and position only if nothing better is known.
+    priors: one for each capture, or None. sky: replaces sky.sky_mask.
+    Closing the generator ends the process that computes. Raises CaptureError, with each capture's reason, if nothing
+    can be solved; BackendError if the process dies or pycolmap is missing.
     """
     options = options or PoseOptions()
     priors = list(priors) if priors is not None else [PosePrior() for _ in captures]

@@ -71,7 +71,7 @@ class DepthAnything3(Reconstructor):
         )
 
     def _cameras(self, views: CropViews) -> tuple[dict[str, np.ndarray], list[str]]:
-        """Extrinsics and intrinsics to give, or none where upstream's alignment to them would fail.
+        """Extrinsics and intrinsics to give, or none if upstream's alignment to them would fail.
 
         It fits the positions to its own with Umeyama's method, which fails for cameras in one place or on one line
         (upstream issues 88 and 241).
@@ -91,8 +91,8 @@ class DepthAnything3(Reconstructor):
 def _normalised(poses: np.ndarray) -> np.ndarray:
     """The same poses with the unit in which upstream leaves them as they are.
 
-    Upstream divides positions by their median distance from the first camera, but by no less than 0.1. Crops share
-    centres: where the median is 0, dividing by 0.1 would put the captures ten times as far apart as it is used to.
+    Upstream divides positions by their median distance from the first camera, or by 0.1 if that is less. Crops share
+    centres: their median may be 0, and 0.1 would put the captures ten times as far apart as it is used to.
     """
     poses = poses.astype(np.float64)
     away = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1)

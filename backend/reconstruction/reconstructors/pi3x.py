@@ -43,12 +43,13 @@ class Pi3X(Reconstructor):
         return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
     def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
-        given = {"rays": device.tensor(np.broadcast_to(views.rays(), (1, views.count, *views.rays().shape)))}
+        pictures, rays = views.pictures(), views.rays()
+        given = {"rays": device.tensor(np.broadcast_to(rays, (1, len(pictures), *rays.shape)))}
         poses = views.known_poses()
         if poses is not None:
             given["poses"] = device.tensor(poses[None])
         with device.autocast():
-            answer = model(imgs=device.pictures(views.pictures())[None], **given)
+            answer = model(imgs=device.pictures(pictures)[None], **given)
         return answered(answer, views, metric=True)
 
 
