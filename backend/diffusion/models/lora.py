@@ -126,11 +126,11 @@ def _module(name: str) -> str:
 
 
 def _alpha(metadata: dict[str, Any], module: str) -> float | None:
-    """peft's scale times rank, as diffusers stores it beside the tensors; None if it is not told."""
-    told = {key.removeprefix("unet."): value for key, value in metadata.items()}
-    patterns = told.get("alpha_pattern")
+    """peft's scale times rank, as diffusers stores it beside the tensors; None if it is not."""
+    stored = {key.removeprefix("unet."): value for key, value in metadata.items()}
+    patterns = stored.get("alpha_pattern")
     of_module = patterns.get(module) if isinstance(patterns, dict) else None
-    alpha = told.get("lora_alpha") if of_module is None else of_module
+    alpha = stored.get("lora_alpha") if of_module is None else of_module
     return float(alpha) if isinstance(alpha, (int, float)) else None
 
 

@@ -46,7 +46,7 @@ def paint(folder: PaintFolder) -> Job[None]:
     """
     yield Progress("Looking at the model")
     painting = Painting(folder)
-    yield from _with_notices(painting.run(), painting.warnings)
+    yield from _with_warnings(painting.run(), painting.warnings)
 
 
 class Painting:
@@ -243,7 +243,7 @@ def _numbered(job: Job[Result], index: int, total: int) -> Job[Result]:
     return map_progress(job, lambda step: (replace(step, phase=step.phase + named),))
 
 
-def _with_notices(job: Job[Result], warnings: list[str]) -> Job[Result]:
+def _with_warnings(job: Job[Result], warnings: list[str]) -> Job[Result]:
     """The job, and with its next step whatever there is to tell."""
 
     def told(step: Progress) -> Iterator[Progress]:

@@ -127,8 +127,8 @@ def reconstruction(
 
     rigs: of N captures. layout: as the model saw it. answers: indices of captures, and what the model says of them.
     options: poses: "given" (the captures' poses hold; default) or "model" (only the first one does). width: pixels of
-    the range maps (1024). sky: whether to look for sky (True). camera_height: metres above the ground, and points: (M, 3)
-    metres, solved with the given poses; they give the scale if neither baselines nor the model do.
+    the range maps (1024). sky: whether to look for sky (True). camera_height: metres above the ground, and points:
+    (M, 3) metres, solved with the given poses; they give the scale if neither baselines nor the model do.
     Raises PantheonError.
     """
     trusted = options.get("poses", "given") == "given"
