@@ -1,6 +1,6 @@
 """The device that models compute on: which one, at what precision, and how much memory is free.
 
-torch is imported where it is asked, so that `doctor` can tell of the computer's memory without it.
+torch is imported by the functions that need it, so that `doctor` can read the computer's memory without it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.jobs.paint_settings import DEVICES, PRECISIONS
 
 UNKNOWN_FREE = 8_000_000_000
-"""Bytes taken for free where the system does not tell."""
+"""Bytes taken for free if the system does not tell."""
 
 
 def choose(kind: str = "auto", precision: str = "auto", *, half: str | None = None) -> tuple[str, str]:
-    """A kind of DEVICES and a precision of PRECISIONS, as asked or the best there are.
+    """The device and the precision to compute with, as asked or, for "auto", the best there are.
 
-    half: the precision to take where half precision pays; by default bfloat16 where the device has it.
-    Raises PantheonError.
+    kind: of DEVICES. precision: of PRECISIONS. half: what "auto" means on a GPU; by default bfloat16 if it has that.
+    Raises PantheonError if there is no such device or precision.
     """
     import torch
 
@@ -50,7 +50,7 @@ def name(kind: str) -> str:
 
 
 def free_memory(kind: str) -> int:
-    """Bytes of the device's memory that may be taken."""
+    """Free bytes of the device's memory."""
     if kind == "cuda":
         import torch
 
@@ -61,17 +61,16 @@ def free_memory(kind: str) -> int:
 
 
 def budget(kind: str) -> int:
-    """Bytes to plan with: what is free of a GPU's memory.
+    """Bytes to plan with: the free memory of a GPU, or three quarters of a computer's, free or not.
 
-    Of a computer's it is three quarters, free or not: the plan changes the last bits of what is painted, and the same
-    computer is to paint the same.
+    The plan changes the last bits of what is painted, and one computer paints the same each time.
     """
     total = system_memory()[0]
     return free_memory(kind) if kind == "cuda" or total is None else total * 3 // 4
 
 
 def peak_memory(kind: str) -> int:
-    """Bytes that this process had at most of the device's memory; 0 where nothing tells."""
+    """The most bytes of the device's memory that this process held; 0 if unknown."""
     if kind == "cuda":
         import torch
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ class StageReport:
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceReport:
     """What computes. kind: "cuda", "mps" or "cpu"; memory: its own, bytes; note: why it is not more."""
 
     kind: str
@@ -89,7 +90,7 @@ class Report:
     executable: str
     system: str
     cores: int
-    device: Device
+    device: DeviceReport
     memory_total: int | None
     memory_free: int | None
     disk_folder: str
@@ -101,7 +102,7 @@ class Report:
 
 
 def main(*, as_json: bool) -> int:
-    """Print the report. Returns 0 where the draft painter can work, else 1."""
+    """Print the report. Returns 0 if the draft painter can work, else 1."""
     report = examine()
     print(json.dumps(asdict(report), indent=2) if as_json else as_text(report))
     return 0 if report.ready else 1
@@ -181,11 +182,7 @@ def _reconstruction() -> list[StageReport]:
         return []
     from .reconstruction import reconstruct, reconstructors
 
-    stages = []
-    for name, packages in reconstruct.PACKAGES.items():
-        lacks = sorted(package for module, package in packages.items() if importlib.util.find_spec(module) is None)
-        missing = f"lacks {', '.join(lacks)}: {_how_to_get(' '.join(lacks))}" if lacks else ""
-        stages.append(StageReport(name.capitalize(), not lacks, missing))
+    stages = [_stage(name.capitalize(), packages) for name, packages in reconstruct.PACKAGES.items()]
     for name in reconstructors.described():
         learned = reconstructors.named(name)
         missing = learned.missing()
@@ -198,12 +195,14 @@ def _importers() -> list[StageReport]:
         return []
     from .importers import missing
 
-    kinds = []
-    for kind in missing.PACKAGES:
-        lacks = missing.packages(kind)
-        how = _how_to_get(" ".join(f'"{package}"' for package in lacks))
-        kinds.append(StageReport(kind, not lacks, f"lacks {', '.join(lacks)}: {how}" if lacks else ""))
-    return kinds
+    return [_stage(kind, packages) for kind, packages in missing.PACKAGES.items()]
+
+
+def _stage(name: str, packages: Mapping[str, str]) -> StageReport:
+    """packages: module -> package to install."""
+    lacks = sorted({package for module, package in packages.items() if importlib.util.find_spec(module) is None})
+    how = _how_to_get(" ".join(f'"{package}"' if "[" in package else package for package in lacks))
+    return StageReport(name, not lacks, f"lacks {', '.join(lacks)}: {how}" if lacks else "")
 
 
 def _version_of(module: str, package: str) -> str | None:
@@ -219,10 +218,10 @@ def _how_to_get(package: str) -> str:
     return f'"{sys.executable}" -m pip install {package}'
 
 
-def _device() -> Device:
+def _device() -> DeviceReport:
     """Ask torch in a process of its own: a torch that is broken may crash the one that imports it."""
     if importlib.util.find_spec("torch") is None:
-        return Device("cpu", "CPU", note="torch is not installed; only painters with a model would use it")
+        return DeviceReport("cpu", "CPU", note="torch is not installed; only painters with a model would use it")
     try:
         asked = subprocess.run(
             [sys.executable, "-c", _PROBE],
@@ -232,13 +231,13 @@ def _device() -> Device:
             stdin=subprocess.DEVNULL,
         )
         found: dict[str, Any] = json.loads(asked.stdout.strip().splitlines()[-1])
-        return Device(found["kind"], found["name"], found["memory"], found["version"])
+        return DeviceReport(found["kind"], found["name"], found["memory"], found["version"])
     except subprocess.TimeoutExpired:
         reason = f"it did not load within {PROBE_TIMEOUT:.0f} s"
     except (OSError, ValueError, IndexError, KeyError):
         said = [line for line in asked.stderr.splitlines() if line.strip()]
         reason = said[-1].strip() if said else f"exit code {asked.returncode}"
-    return Device("cpu", "CPU", note=f"torch is installed but cannot be loaded: {reason}")
+    return DeviceReport("cpu", "CPU", note=f"torch is installed but cannot be loaded: {reason}")
 
 
 def _disk() -> tuple[str, int | None]:
@@ -251,7 +250,7 @@ def _disk() -> tuple[str, int | None]:
     return "", None
 
 
-def _advice(painters: list[PainterReport], device: Device, memory: int | None, disk: int | None) -> list[str]:
+def _advice(painters: list[PainterReport], device: DeviceReport, memory: int | None, disk: int | None) -> list[str]:
     advice = [
         f"{package.package} is missing, {painter.label} needs it: {package.get}"
         for painter in painters
@@ -267,7 +266,7 @@ def _advice(painters: list[PainterReport], device: Device, memory: int | None, d
     return advice
 
 
-def _device_text(device: Device) -> str:
+def _device_text(device: DeviceReport) -> str:
     memory = f", {_size(device.memory)}" if device.memory else ""
     torch = f", torch {device.torch}" if device.torch else ""
     note = f" ({device.note})" if device.note else ""

@@ -6,12 +6,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.jobs.messages import Message
-from pantheon360_blender.core.progress import Eta, Progress
+from pantheon360_blender.core.progress import Eta, Job, Progress, Result
 
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress messages of a phase."""
@@ -23,7 +24,7 @@ _STDIN, _STDERR, _STDOUT = 0, 2, 1
 
 
 def missing_numpy(job: str = "") -> messages.Error:
-    """What to say where not even the draft painter can work."""
+    """What to say if not even the draft painter can work."""
     return messages.Error("missing-package", f"{sys.executable} has no numpy.", "Install numpy into it.", job)
 
 
@@ -50,8 +51,8 @@ def claim_stdout() -> int:
     return protocol
 
 
-class Answers:
-    """The way out: whole lines from any thread."""
+class MessageWriter:
+    """Writes messages to a descriptor: whole lines, from any thread."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -68,8 +69,8 @@ class Answers:
 class Heartbeat:
     """Tells the last progress again while a step takes long, so that whoever listens knows it is being worked on."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, writer: MessageWriter) -> None:
+        self._writer = writer
         self._changed = threading.Condition()
         self._last: messages.ProgressMessage | None = None
         self._told = 0.0
@@ -90,7 +91,7 @@ class Heartbeat:
     def send(self, message: Message) -> None:
         """Send a message of the job. Raises BrokenPipeError if nobody listens any more."""
         with self._changed:
-            self._answers.send(message)
+            self._writer.send(message)
             self._told = time.monotonic()
             if isinstance(message, messages.ProgressMessage):
                 self._last = message
@@ -100,14 +101,14 @@ class Heartbeat:
             while not self._changed.wait_for(lambda: self._ended, HEARTBEAT / 4):
                 if self._last is not None and time.monotonic() - self._told >= HEARTBEAT:
                     try:
-                        self._answers.send(self._last)
+                        self._writer.send(self._last)
                     except OSError:
                         return  # the job itself will meet it
                     self._told = time.monotonic()
 
 
 class Reporter:
-    """What is worth telling of a job's steps: progress at a readable pace, warnings, new previews."""
+    """The messages of a job's steps: progress at a readable pace, warnings, new previews."""
 
     def __init__(self, job: str, preview: Path) -> None:
         self._job = job
@@ -116,6 +117,16 @@ class Reporter:
         self._told = 0.0
         self._preview = preview
         self._shown = _changed(preview)
+
+    def follow(self, job: Job[Result], send: Callable[[Message], None]) -> Result:
+        """Run a job to its end and send the messages of its steps."""
+        with closing(job):
+            try:
+                while True:
+                    for message in self.messages(next(job)):
+                        send(message)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
 
     def messages(self, step: Progress) -> Iterator[Message]:
         """The messages of one step, none to three."""

@@ -12,13 +12,13 @@ from types import FrameType
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.jobs import messages
 
-from .reporting import Answers, Reporter, claim_stdout, missing_numpy
+from .reporting import MessageWriter, Reporter, claim_stdout, missing_numpy
 from .terminal import CANCELLED, DONE, FAILED, Printer, for_people
 
 
 def main(folder: str, *, as_json: bool) -> int:
     """Run a job folder and return the exit code."""
-    printer = Answers(claim_stdout()) if as_json else for_people(sys.stdout)
+    printer = MessageWriter(claim_stdout()) if as_json else for_people(sys.stdout)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if importlib.util.find_spec("numpy") is None:
@@ -36,18 +36,10 @@ def _run(path: Path, printer: Printer) -> int:
     try:
         from . import runner
 
-        steps = runner.run(path)
-        reporter = Reporter(name, path / "preview.png")
         printer.send(messages.Started(name))
-        try:
-            while True:
-                for message in reporter.messages(next(steps)):
-                    printer.send(message)
-        except StopIteration as end:
-            printer.send(messages.Done(name, str(end.value.path), len(end.value.finished_frames())))
-            return DONE
-        finally:
-            steps.close()
+        folder = Reporter(name, path / "preview.png").follow(runner.run(path), printer.send)
+        printer.send(messages.Done(name, str(folder.path), len(folder.finished_frames())))
+        return DONE
     except KeyboardInterrupt:
         printer.send(messages.Cancelled(name))
         return CANCELLED

@@ -60,21 +60,16 @@ def _finished(folder: PaintFolder) -> progress.Job[list[int]]:
         if folder.is_finished(frame):
             finished.append(frame)
         elif folder.frame_file(frame).exists():
-            yield Progress(
-                "Looking for finished frames",
-                index,
-                len(frames),
-                warning=f"Frame {frame} is damaged or of another size and is painted again.",
-            )
+            warning = f"Frame {frame} is damaged or of another size and is painted again."
+            yield Progress("Looking for finished frames", index, len(frames), warning=warning)
     return finished
 
 
 def _remove_leftovers(folder: JobFolder) -> None:
     """Temporary files of a run that was killed while it wrote."""
-    for place in (folder.path, folder.path / "frames", folder.path / "depth"):
-        for leftover in place.glob(".*.part"):
-            with suppress(OSError):
-                leftover.unlink()
+    for leftover in folder.path.rglob(".*.part"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def _recorded(folder: JobFolder, found: str, work: Work) -> progress.Job[None]:

@@ -15,7 +15,7 @@ from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.jobs.messages import Message
 from pantheon360_blender.core.version import version
 
-from .reporting import Answers, Heartbeat, Reporter, claim_stdin, claim_stdout, missing_numpy
+from .reporting import Heartbeat, MessageWriter, Reporter, claim_stdin, claim_stdout, missing_numpy
 
 LAST_STEP = 1.0
 """Seconds the step in progress may take to finish when stdin ends; after that the process goes without it."""
@@ -23,19 +23,19 @@ LAST_STEP = 1.0
 
 def main() -> int:
     """Serve on stdin and stdout until stdin ends. Returns the exit code."""
-    answers = Answers(claim_stdout())
+    writer = MessageWriter(claim_stdout())
     if importlib.util.find_spec("numpy") is None:
-        answers.send(missing_numpy())
+        writer.send(missing_numpy())
         return 1
-    return Service(claim_stdin(), answers).serve()
+    return Service(claim_stdin(), writer).serve()
 
 
 class Service:
     """Two threads: one reads requests and answers at once what needs no work, the main one paints."""
 
-    def __init__(self, requests: int, answers: Answers) -> None:
+    def __init__(self, requests: int, writer: MessageWriter) -> None:
         self._requests = requests
-        self._answers = answers
+        self._writer = writer
         self._runs: queue.Queue[messages.Run | None] = queue.Queue()
         self._lock = threading.Lock()
         self._current: str | None = None
@@ -45,10 +45,10 @@ class Service:
     def serve(self) -> int:
         """Greet, then work until a Quit or the end of stdin. Returns the exit code."""
         try:
-            self._answers.send(messages.Hello(messages.PROTOCOL, version(), os.getpid(), _device()))
+            self._writer.send(messages.Hello(messages.PROTOCOL, version(), os.getpid(), _device()))
             threading.Thread(target=self._read, name="requests", daemon=True).start()
             while (request := self._runs.get()) is not None:
-                self._answers.send(self._outcome(request))
+                self._writer.send(self._outcome(request))
         except BrokenPipeError:
             pass  # Blender is gone, and so is the reason to be here
         finally:
@@ -69,7 +69,7 @@ class Service:
         self._leave()
 
     def _handled(self, line: bytes) -> bool:
-        """Act on a request; False where it is Quit."""
+        """Act on a request; False if it is Quit."""
         try:
             request = messages.decode(line)
         except MessageError as error:
@@ -92,7 +92,7 @@ class Service:
                 self._runs.put(request)
         if busy:
             text = "The backend is working on another job."
-            self._answers.send(messages.Error("busy", text, "Wait for it, or cancel it.", request.job))
+            self._writer.send(messages.Error("busy", text, "Wait for it, or cancel it.", request.job))
 
     def _cancel(self, request: messages.Cancel) -> None:
         with self._lock:
@@ -101,10 +101,10 @@ class Service:
                 self._cancelled.set()
         if not running:
             # The job may have ended while the request was under way: that is no fault of the sender's.
-            self._answers.send(messages.Warning_("There is no such job to cancel.", request.job))
+            self._writer.send(messages.Warning_("There is no such job to cancel.", request.job))
 
     def _refuse(self, text: str) -> None:
-        self._answers.send(messages.Error("message", text, "Install the extension again."))
+        self._writer.send(messages.Error("message", text, "Install the extension again."))
 
     def _leave(self) -> None:
         """Stop after the step in progress, or without it if it takes long: nobody is waiting for it."""
@@ -134,10 +134,10 @@ class Service:
     def _painted(self, request: messages.Run) -> Message:
         from . import runner
 
-        self._answers.send(messages.Started(request.job))
+        self._writer.send(messages.Started(request.job))
         reporter = Reporter(request.job, Path(request.folder) / "preview.png")
         steps = runner.run(Path(request.folder))
-        with Heartbeat(self._answers) as heartbeat:
+        with Heartbeat(self._writer) as heartbeat:
             try:
                 while True:
                     step = next(steps)

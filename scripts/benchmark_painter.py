@@ -145,7 +145,7 @@ class Bench:
         seam = house("pantheon360_blender.core.jobs.paint_settings").SeamOptions()
         configs = house("backend.diffusion.models.tiny_model").configs(self.card, self.size)
         need = memory_need.need(configs, self.card, self.card.width, self.card.frames, self.dtype, seam)
-        return int(need.of(self.plan(level), evaluations=2 * anchors, frames=self.card.frames))
+        return int(need.bytes_needed(self.plan(level), evaluations=2 * anchors, frames=self.card.frames))
 
     def stock(self) -> dict[str, Any]:
         """The stock pipeline on the same networks: one anchor, no panoramic seam."""

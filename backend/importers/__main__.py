@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 from pantheon360_blender.core.errors import PantheonError
-from pantheon360_blender.core.importers import Imported, depth, import_folder
+from pantheon360_blender.core.importers import depth, import_folder
 from pantheon360_blender.core.importers.imported import UP_AXES, Options
 from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.version import version
 
 from .. import terminal
-from ..reporting import Answers, Reporter, claim_stdout
+from ..reporting import MessageWriter, Reporter, claim_stdout
 from . import decoders, open_source
 
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     options = vars(arguments().parse_args(argv))
     path, folder, as_json = options.pop("path"), options.pop("folder"), options.pop("json")
     range_only = options.pop("range_only")
-    printer: terminal.Printer = Answers(claim_stdout()) if as_json else terminal.Lines(sys.stdout)
+    printer: terminal.Printer = MessageWriter(claim_stdout()) if as_json else terminal.Lines(sys.stdout)
     if as_json:
         printer.send(messages.Hello(messages.PROTOCOL, version(), os.getpid(), "CPU"))
     try:
@@ -57,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
             ranges, notes = depth.read_range(path, Options(**options, decoders=decoders.DECODERS))
             import_folder.write_range(ranges, folder)
         else:
-            imported = _imported(path, options | {"pictures": folder / "pictures"}, printer)
+            steps = open_source(path, **options | {"pictures": folder / "pictures"})
+            imported = Reporter(path.name, Path()).follow(steps, printer.send)
             import_folder.write(imported, folder)
             notes = list(imported.notes)
         for note in notes:
@@ -70,20 +71,6 @@ def main(argv: list[str] | None = None) -> int:
     except PantheonError as error:
         printer.send(messages.Error(error.code, error.text, error.advice, path.name))
         return terminal.FAILED
-
-
-def _imported(path: Path, options: dict[str, object], printer: terminal.Printer) -> Imported:
-    reporter = Reporter(path.name, Path())
-    steps = open_source(path, **options)
-    try:
-        while True:
-            for message in reporter.messages(next(steps)):
-                printer.send(message)
-    except StopIteration as end:
-        imported: Imported = end.value
-        return imported
-    finally:
-        steps.close()
 
 
 if __name__ == "__main__":

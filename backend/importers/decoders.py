@@ -42,15 +42,12 @@ def video(path: Path) -> Iterator[np.ndarray]:
     cv2 = _opencv()
     reader = cv2.VideoCapture(str(path))
     try:
-        count = 0
-        while True:
-            read, frame = reader.read()
-            if not read:
-                break
-            count += 1
-            yield np.ascontiguousarray(frame[..., ::-1])
-        if not count:
+        read, frame = reader.read()
+        if not read:
             raise ImageError(f"{path} is damaged, or no video that can be decoded.", advice=_DAMAGED)
+        while read:
+            yield np.ascontiguousarray(frame[..., ::-1])
+            read, frame = reader.read()
     finally:
         reader.release()
 
@@ -64,11 +61,7 @@ def channels(data: bytes, name: str) -> dict[str, np.ndarray]:
 
 
 def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise missing.library("Pictures other than PNG and videos need OpenCV", "opencv-python-headless") from error
-    return cv2
+    return missing.imported("cv2", "Pictures other than PNG and videos need OpenCV", "opencv-python-headless")
 
 
 DECODERS = Decoders(picture, video, channels)

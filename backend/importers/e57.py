@@ -38,12 +38,12 @@ _CARTESIAN = ("cartesianX", "cartesianY", "cartesianZ")
 _SPHERICAL = ("sphericalRange", "sphericalAzimuth", "sphericalElevation")
 _COLOURS = ("colorRed", "colorGreen", "colorBlue")
 _AGAIN = "Copy or export it again."
-_FROM_SPHERE = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
+_SPHERE_FROM_CAMERA = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
 """Columns: a panorama camera's right, up and back in the frame of a spherical picture."""
 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
-    library = _library()
+    library = missing.imported("pye57.libe57", "E57 files need pye57", "pye57")
     _check(path)
     gathering = Gathering(path, options)
     try:
@@ -162,7 +162,7 @@ def _captures(root: Any, path: Path, options: Options, gathering: Gathering) -> 
             continue
         pose = _pose(node, name)
         if panoramic:
-            pose[:3, :3] = pose[:3, :3] @ _FROM_SPHERE
+            pose[:3, :3] = pose[:3, :3] @ _SPHERE_FROM_CAMERA
         kind = "sphericalRepresentation" if panoramic else "pinholeRepresentation"
         place = _extracted(node[kind], path, index, options)
         angle = None if panoramic else _field_of_view(node[kind])
@@ -218,14 +218,6 @@ def _check(path: Path) -> None:
     # Entities can swell to any size, and name files of this machine; no program writes them into an E57.
     if re.search(rb"<!\s*(?:DOCTYPE|ENTITY)", xml) or xml[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise SourceError(f"{path} declares XML entities, which no scanner does.", advice="Export it again.")
-
-
-def _library() -> Any:
-    try:
-        from pye57 import libe57
-    except ImportError as error:
-        raise missing.library("E57 files need pye57", "pye57") from error
-    return libe57
 
 
 def _text(error: BaseException) -> str:

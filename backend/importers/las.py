@@ -39,7 +39,7 @@ _LARGEST_CHUNK = 1 << 24  # points packed together in a LAZ file, which must be 
 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
-    laspy = _library()
+    laspy = missing.imported("laspy", "LAS and LAZ files need laspy", "laspy[lazrs]")
     count = _check_header(path)
     noise = done = 0
     shades = None
@@ -52,7 +52,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
                 noise += len(kept) - int(kept.sum())
                 points = np.column_stack([np.asarray(axis)[kept] for axis in (part.x, part.y, part.z)])
                 shades = shades or _Shades(part)
-                gathering.add(points, shades.of(part, kept))
+                gathering.add(points, shades.colours(part, kept))
                 done += len(kept)
                 yield Progress("Reading points", done, count)
     except BaseException as error:
@@ -71,16 +71,16 @@ def _read(path: Path, options: Options) -> Job[Imported]:
 
 
 class _Shades:
-    """Colours as bytes: of 16 bits, of 8 where the first points need no more, or of intensity if there are none."""
+    """Colours as bytes: of 16 bits, of 8 if the first points need no more, or of intensity if there are none."""
 
     def __init__(self, first: Any) -> None:
-        self.coloured = {"red", "green", "blue"} <= set(first.point_format.dimension_names)
+        self.coloured = set(_COLOURS) <= set(first.point_format.dimension_names)
         brightest = max(int(np.max(first[name], initial=0)) for name in _COLOURS) if self.coloured else 0
         self.coloured = brightest > 0  # many programs write the fields and leave them empty
         self._shift = 8 if brightest > 255 else 0
         self._white = float(np.percentile(first.intensity, 98)) if not self.coloured and len(first) else 1.0
 
-    def of(self, part: Any, kept: np.ndarray) -> np.ndarray:
+    def colours(self, part: Any, kept: np.ndarray) -> np.ndarray:
         """(N, 3) uint8 of the points that are kept."""
         if self.coloured:
             wide = np.column_stack([np.asarray(part[name])[kept] for name in _COLOURS])
@@ -233,14 +233,6 @@ def _check_extended(head: bytes, path: Path, minor: int, length: int) -> None:
         start, records = int.from_bytes(head[235:243], "little"), int.from_bytes(head[243:247], "little")
         if records and (start > length or records * 60 > length - start):
             raise SourceError(f"{path} claims {records:,} extended records beyond its end.", advice=_AGAIN)
-
-
-def _library() -> Any:
-    try:
-        import laspy
-    except ImportError as error:
-        raise missing.library("LAS and LAZ files need laspy", "laspy[lazrs]") from error
-    return laspy
 
 
 def _text(error: BaseException) -> str:

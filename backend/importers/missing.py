@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
+from typing import Any
 
 from pantheon360_blender.core.importers import MissingLibraryError
 
@@ -16,14 +17,16 @@ PACKAGES = {
 """What is read by libraries: the modules that it takes, and the packages they are in."""
 
 
-def packages(kind: str) -> list[str]:
-    """Packages that this Python lacks for one of PACKAGES."""
-    needed = PACKAGES[kind]
-    return sorted({package for module, package in needed.items() if importlib.util.find_spec(module) is None})
+def imported(module: str, what: str, package: str) -> Any:
+    """A module by its name. what, package: as of `library`. Raises MissingLibraryError."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise library(what, package) from error
 
 
 def library(what: str, package: str) -> MissingLibraryError:
-    """The error for a library that is missing; what: a sentence that says who needs it, without its end."""
+    """The error for a library that is missing. what: says who needs it, as "E57 files need pye57"."""
     return MissingLibraryError(
         f"{what}, which is not installed in {sys.executable}.",
         advice=f'Install it: "{sys.executable}" -m pip install "{package}"',

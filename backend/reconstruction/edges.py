@@ -34,7 +34,7 @@ def gradient_magnitude(colour: np.ndarray, blur: float) -> np.ndarray:
 
 
 def edge_maxima(colour: np.ndarray, blur: float) -> np.ndarray:
-    """Steepness of colour (H, W, 3), grey levels a pixel, on the maxima of its edges, 0 beside them, (H, W) float32.
+    """Steepness of colour (H, W, 3), grey levels a pixel, on the crests of its edges, 0 beside them, (H, W) float32.
 
     blur: standard deviation in pixels.
     """

@@ -1,7 +1,7 @@
 """From what each capture sees to one point cloud, in which a surface is there once.
 
-A point is left out where another capture sees the same surface from nearer, so that it is drawn by its sharpest view
-alone, and where another capture looks through it at something confidently known to be behind.
+A point is left out if another capture sees the same surface from nearer, so that only the sharpest view draws it, or if
+another capture looks through it at something confidently known to be behind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SAME = 0.06
 _THROUGH = 0.25
 """Relative range by which another capture must look past a point to deny it."""
 _STEEPEST = 6.0
-"""How much longer than wide what a pixel covers is taken to be at most, at a grazing angle."""
+"""The largest ratio of length to width of what a pixel covers at a grazing angle."""
 _SPREAD = 0.75
 """Between 0.5, a disc of the strip's area, and 1, one as wide as the strip is long."""
 
@@ -38,9 +38,9 @@ def fuse(
 ) -> Job[PointCloud]:
     """The points of all range maps that are confident enough.
 
-    captures: N, with their poses in the world. maps: of each, or None if it has none; all of one size.
-    confidence: 0 to 1, points below it are left out. nearest_only: whether a surface is kept of its nearest capture.
-    finer: points along each side of a pixel of the maps, where the capture's image has as many pixels.
+    captures: N, with poses in the world. maps: one for each, or None; all of one size. confidence: 0 to 1, of points to
+    keep. nearest_only: whether a surface is kept of its nearest capture alone. finer: points along each side of a pixel
+    of the maps, if the capture's image has as many pixels.
     Returns world coordinates; source is the index into `captures`, footprint the metres a pixel covers.
     """
     maps = [
@@ -91,10 +91,10 @@ def _kept(each: DepthMap, confidence: float) -> np.ndarray:
 
 
 def _footprints(ranges: np.ndarray) -> np.ndarray:
-    """(H, W) float32 diameters in metres of discs as large as what a pixel covers on its surface, 0 if unknown.
+    """(H, W) float32 diameters in metres of the discs that stand for pixels, 0 if unknown.
 
-    At a grazing angle a pixel covers a long strip; a disc as wide as the strip is long would cover its neighbours, one
-    of the strip's area would leave cracks: it is between the two.
+    At a grazing angle a pixel covers a long strip. A disc of its length would cover neighbours, and one of its area
+    would leave cracks: the disc is between the two.
     """
     flat = np.where(np.isfinite(ranges), ranges, 0).astype(np.float32) * np.float32(2 * np.pi / ranges.shape[1])
     strip = equirectangular_depth.footprints(ranges, _STEEPEST)

@@ -1,7 +1,7 @@
 """A job of kind "reconstruct": captures in, poses, range maps and one point cloud out, stage by stage.
 
-Each stage leaves files in the job folder and is skipped if they are whole, so that a job that was interrupted goes
-on where it stopped. This module imports numpy alone: what a stage needs beyond that is looked for before it begins.
+A stage whose files are whole in the job folder is skipped, so that an interrupted job goes on where it stopped. This
+module imports numpy alone; other packages are looked for before a stage begins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PACKAGES = {
 """Stage -> module that is imported and package that is installed."""
 
 FINER = 2
-"""Points along a side of a pixel of the range maps: photographs show more than ranges can be told at."""
+"""Points along a side of a pixel of the range maps: photographs are finer than estimated ranges."""
 
 
 def run(folder: ReconstructFolder) -> progress.Job[None]:
@@ -79,11 +79,13 @@ def is_finished(folder: ReconstructFolder) -> bool:
 
 
 def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder) -> None:
-    """Check that this Python has what the stages that are still to be done need.
+    """Check that this Python has the packages of the stages that remain.
 
-    Raises BackendError that names what is missing and says how to get it.
+    Raises BackendError that says what is missing and how to get it.
     """
-    learned = _reconstructor(settings.reconstructor) if settings.reconstructor else None
+    from . import reconstructors
+
+    learned = reconstructors.named(settings.reconstructor) if settings.reconstructor else None
     posed = _stored_poses(folder)
     which = [index for index, one in enumerate(posed[0]) if one.registered] if posed else []
     stages = []
@@ -112,13 +114,6 @@ def how_to_get(packages: Sequence[str]) -> str:
         f"(pip install {' '.join(packages)}), and choose its Python as Backend Python in the add-on's preferences, "
         "or name it in the environment variable PANTHEON360_BACKEND_PYTHON."
     )
-
-
-def _reconstructor(name: str) -> Any:
-    """A learned reconstructor by its name. Raises BackendError if there is none."""
-    from . import reconstructors
-
-    return reconstructors.named(name)
 
 
 # Stages
@@ -191,7 +186,7 @@ def _dense(
     posed: Sequence[PosedCapture],
     solution: dict[str, Any],
 ) -> progress.Job[list[DepthMap | None]]:
-    """A range map for each registered capture, None for the others; none at all where only sparse points are wanted."""
+    """A range map for each registered capture, None for the others, and for all if only sparse points are wanted."""
     if settings.dense == results.NONE:
         return [None] * len(captures)
     which = [index for index, one in enumerate(posed) if one.registered]
@@ -200,8 +195,8 @@ def _dense(
         yield Progress("Preparing the dense stage")
         seen = [captures[index] for index in which]
         if settings.reconstructor:
-            made, notes = yield from _by_reconstructor(folder, settings, seen)
-            solution["notes"] = [*solution.get("notes", []), *notes]
+            found = yield from _reconstruction(folder, settings, seen, results.GIVEN)
+            made, solution["notes"] = found.maps, [*solution.get("notes", []), *found.notes]
         else:
             from .dense.sweep import DenseOptions, dense
 
@@ -209,14 +204,6 @@ def _dense(
         stored = dict(zip(which, made, strict=True))
         yield from _store_maps(folder, stored)
     return [stored.get(index) for index in range(len(captures))]
-
-
-def _by_reconstructor(
-    folder: ReconstructFolder, settings: ReconstructionSettings, captures: Sequence[Capture]
-) -> progress.Job[tuple[list[DepthMap | None], list[str]]]:
-    """Range maps by a model for captures whose poses hold."""
-    found = yield from _reconstruction(folder, settings, captures, results.GIVEN)
-    return list(found.maps), list(found.notes)
 
 
 def _by_model(
@@ -247,6 +234,7 @@ def _by_model(
 def _reconstruction(
     folder: ReconstructFolder, settings: ReconstructionSettings, captures: Sequence[Capture], poses: str
 ) -> progress.Job[Any]:
+    from . import reconstructors
     from .rig import LAYOUTS, Rig
 
     own = dict(settings.options)
@@ -258,7 +246,7 @@ def _reconstruction(
     if sparse is not None:
         options["points"] = sparse.points
     rigs = [Rig(each, LAYOUTS[name]) for each in captures]
-    return (yield from _reconstructor(settings.reconstructor).reconstruct(rigs, options))
+    return (yield from reconstructors.named(settings.reconstructor).reconstruct(rigs, options))
 
 
 def _cloud(

@@ -15,11 +15,11 @@ __all__ = ["DepthMap", "Reconstruction"]
 class Reconstruction:
     """Poses and range maps of N captures, in one world.
 
-    poses: (N, 4, 4) float64 camera-to-world, Blender's camera axes; the given pose where a capture did not register.
+    poses: (N, 4, 4) float64 camera-to-world, Blender's camera axes; as given if a capture did not register.
     maps: N range maps, None if a capture did not register.
     registered: N booleans.
     notes: sentences for the artist: what was assumed, left out or is worth checking.
-    scale_known: True where lengths are metres; False where everything may still be scaled by one factor.
+    scale_known: whether lengths are metres; else everything may still be scaled by one factor.
     """
 
     poses: np.ndarray

@@ -1,7 +1,7 @@
 """Registration: similarities between frames, and panoramas' poses from those of their crops, robust to outliers.
 
-A similarity maps points x to scale * rotation @ x + translation. Poses are (4, 4) camera-to-world; where crops are
-concerned, estimated poses and the rig's rotations must have the same camera axes (both Blender's or both OpenCV's).
+A similarity maps points x to scale * rotation @ x + translation. Poses are (4, 4) camera-to-world. Estimated poses of
+crops and the rig's rotations must have the same camera axes (both Blender's or both OpenCV's).
 """
 
 from __future__ import annotations
@@ -24,14 +24,6 @@ class Similarity:
     rotation: np.ndarray
     translation: np.ndarray
 
-    @property
-    def matrix(self) -> np.ndarray:
-        """(4, 4) float64, its upper left block scaled."""
-        matrix = np.eye(4)
-        matrix[:3, :3] = self.scale * self.rotation
-        matrix[:3, 3] = self.translation
-        return matrix
-
     def points(self, points: np.ndarray) -> np.ndarray:
         """Map points (..., 3); float64."""
         return np.asarray(self.scale * (np.asarray(points, dtype=np.float64) @ self.rotation.T) + self.translation)
@@ -42,35 +34,6 @@ class Similarity:
         mapped[..., :3, :3] = self.rotation @ mapped[..., :3, :3]
         mapped[..., :3, 3] = self.points(mapped[..., :3, 3])
         return mapped
-
-    def inverse(self) -> Similarity:
-        """The similarity that undoes this one."""
-        back = self.rotation.T
-        return Similarity(1 / self.scale, back, -(back @ self.translation) / self.scale)
-
-
-def similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None) -> Similarity:
-    """The similarity with the least weighted sum of squares from `source` to `target`.
-
-    source, target: (N, 3), N >= 3, not all on one line. weights: (N,) not negative, or None for all the same.
-    Raises PoseError if the points do not determine it.
-    Source: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991.
-    """
-    source, target, weights = _checked(source, target, weights)
-    share = weights / weights.sum()
-    source_mean, target_mean = share @ source, share @ target
-    from_mean, to_mean = source - source_mean, target - target_mean
-    left, singular, right = np.linalg.svd((to_mean * share[:, None]).T @ from_mean)
-    spread = float(share @ (from_mean**2).sum(axis=1))
-    if singular[1] <= 1e-9 * max(singular[0], 1e-300):
-        raise PoseError(
-            "The points lie on one line or in one place: a turn about it is open.",
-            advice="Give points off the line, or poses with their rotations.",
-        )
-    mirror = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    rotation = (left * mirror) @ right
-    scale = float(singular @ mirror) / spread
-    return Similarity(scale, rotation, target_mean - scale * (rotation @ source_mean))
 
 
 def mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -85,7 +48,7 @@ def mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> n
 
 
 def robust_mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """The rotation most of `rotations` (N, 3, 3) agree on; (3, 3) float64. Starts at the one with the least median."""
+    """The rotation (3, 3) float64 that most of `rotations` (N, 3, 3) agree on."""
     rotations = np.asarray(rotations, dtype=np.float64)
     weights = np.ones(len(rotations)) if weights is None else np.asarray(weights, dtype=np.float64)
     angles = np.stack([rotation_angles(rotations, candidate) for candidate in rotations])
@@ -113,6 +76,17 @@ def rotation_between(source: np.ndarray, target: np.ndarray, weights: np.ndarray
     weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=np.float64)
     left, _, right = np.linalg.svd((np.asarray(target, dtype=np.float64) * weights[:, None]).T @ source)
     return np.asarray((left * np.array([1.0, 1.0, np.linalg.det(left) * np.linalg.det(right)])) @ right)
+
+
+def shortest_rotation_to_z(up: np.ndarray) -> np.ndarray:
+    """The shortest rotation (3, 3) that takes the unit vector `up` (3,) to +Z."""
+    axis = np.cross(up, (0.0, 0.0, 1.0))
+    sine, cosine = float(np.linalg.norm(axis)), float(up[2])
+    if sine < 1e-12:
+        return np.eye(3) if cosine > 0 else np.diag([1.0, -1.0, -1.0])
+    x, y, z = axis / sine
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + sine * skew + (1 - cosine) * (skew @ skew))
 
 
 def angles_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -172,12 +146,12 @@ def rig_similarity(poses: np.ndarray, rotations: np.ndarray, weights: np.ndarray
     usable = np.isfinite(poses).all(axis=(1, 2)) & (weights > 0)
     if not usable.any():
         raise PoseError("None of the panorama's crops has a finite pose.", advice="Leave this panorama out.")
-    turns = poses[:, :3, :3] @ np.swapaxes(rotations, 1, 2)
+    model_from_rig = poses[:, :3, :3] @ np.swapaxes(rotations, 1, 2)
     pose = np.eye(4)
-    pose[:3, :3] = robust_mean_rotation(turns[usable], weights[usable])
+    pose[:3, :3] = robust_mean_rotation(model_from_rig[usable], weights[usable])
     pose[:3, 3] = geometric_median(poses[usable, :3, 3], weights[usable])
     angles, offsets = np.full(len(poses), np.inf), np.full(len(poses), np.inf)
-    angles[usable] = rotation_angles(turns[usable], pose[:3, :3])
+    angles[usable] = rotation_angles(model_from_rig[usable], pose[:3, :3])
     offsets[usable] = np.linalg.norm(poses[usable, :3, 3] - pose[:3, 3], axis=1)
     return RigFit(pose, angles, offsets)
 
@@ -185,8 +159,7 @@ def rig_similarity(poses: np.ndarray, rotations: np.ndarray, weights: np.ndarray
 def pose_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None) -> Similarity:
     """The similarity from cameras in one frame to the same cameras in another, robust.
 
-    Rotation from the cameras' orientations, so that cameras on one line, or only two, determine it; scale and
-    translation from their positions.
+    Orientations give the rotation, so that two cameras determine it; positions give scale and translation.
     source, target: (N, 4, 4) camera-to-world. One camera, or all in one place, leave the scale at 1.
     Raises PoseError if shapes do not fit.
     """
@@ -194,23 +167,23 @@ def pose_similarity(source: np.ndarray, target: np.ndarray, weights: np.ndarray 
     if source.shape != target.shape or source.ndim != 3 or source.shape[1:] != (4, 4) or not len(source):
         raise PoseError(f"{source.shape} poses cannot be registered to {target.shape} poses.")
     weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=np.float64)
-    rotation = robust_mean_rotation(target[:, :3, :3] @ np.swapaxes(source[:, :3, :3], 1, 2), weights)
-    turned, wanted = source[:, :3, 3] @ rotation.T, target[:, :3, 3]
+    target_from_source = robust_mean_rotation(target[:, :3, :3] @ np.swapaxes(source[:, :3, :3], 1, 2), weights)
+    turned, wanted = source[:, :3, 3] @ target_from_source.T, target[:, :3, 3]
     scale = _pairwise_scale(turned, wanted, weights)
-    return Similarity(scale, rotation, geometric_median(wanted - scale * turned, weights))
+    return Similarity(scale, target_from_source, geometric_median(wanted - scale * turned, weights))
 
 
 def upright_similarity(
     source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None, *, threshold: float | None = None
 ) -> Similarity:
-    """The robust similarity that keeps +Z upright: turn about Z and scale from horizontal positions only.
+    """The robust similarity that keeps +Z upright: rotation about Z and scale from horizontal positions alone.
 
-    For positions by GPS, whose heights are poor, and for walks in a straight line. Heights are shifted by their median.
-    source, target: (N, 3), N >= 2, not all above one another. threshold: residual, in units of the target, at
-    which a point counts half; None takes the residuals' own spread.
+    For GPS positions, whose heights are poor, and for straight walks. The median shifts the heights.
+    source, target: (N, 3), N >= 2, not all above one another. threshold: residual at which a point counts half, in
+    units of the target; None takes the residuals' spread.
     Raises PoseError if the points do not determine it.
     """
-    source, target, weights = _checked(source, target, weights, least=2)
+    source, target, weights = _checked(source, target, weights)
     here, there = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
     extent = np.abs(here - here.mean()).max()
     if extent <= 1e-12 * (1 + np.abs(here).max()) or np.abs(there - there.mean()).max() <= 0:
@@ -227,9 +200,9 @@ def upright_similarity(
         if still <= 1e-13 * abs(turn):
             break
     scale, angle = float(abs(turn)), float(np.angle(turn))
-    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])
+    target_from_source = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])
     height = _weighted_median(target[:, 2] - scale * source[:, 2], weights)
-    return Similarity(scale, rotation, np.array([shift.real, shift.imag, height]))
+    return Similarity(scale, target_from_source, np.array([shift.real, shift.imag, height]))
 
 
 def _best_pair(here: np.ndarray, there: np.ndarray, weights: np.ndarray) -> tuple[complex, complex]:
@@ -283,7 +256,7 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _checked(
-    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None, least: int = 3
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     source, target = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 3:
@@ -291,8 +264,8 @@ def _checked(
     weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=np.float64)
     if weights.shape != (len(source),) or not np.isfinite(weights).all() or (weights < 0).any():
         raise PoseError("Weights are one finite number for each point, none of them negative.")
-    if np.count_nonzero(weights) < least:
-        raise PoseError(f"{np.count_nonzero(weights)} points cannot be registered; {least} are needed.")
+    if np.count_nonzero(weights) < 2:
+        raise PoseError(f"{np.count_nonzero(weights)} points cannot be registered; 2 are needed.")
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         raise PoseError("Points to be registered hold NaN or infinity.")
     return source, target, weights

@@ -89,9 +89,9 @@ def horizon(count: int = 8, fov: float = np.pi / 2, size: int = 512) -> Layout:
 
 
 def bands(fov: float = np.pi / 2, size: int = 512) -> Layout:
-    """Four yaws at pitches -35, 0 and 35 degrees, neighbouring bands turned against each other by half a step.
+    """Four yaws at pitches -35, 0 and 35 degrees; the outer bands are half a step further.
 
-    The pitches are those of COLMAP's panorama example.
+    Source of the pitches: COLMAP's panorama example.
     """
     angles = [
         (np.pi / 2 * (yaw + offset), np.radians(pitch))
@@ -125,13 +125,8 @@ class Rig:
     layout: Layout
 
     @property
-    def intrinsics(self) -> np.ndarray:
-        """(3, 3) float64 OpenCV matrix of every crop, in pixels."""
-        return self.layout.intrinsics
-
-    @property
     def centre(self) -> np.ndarray:
-        """(3,) float64, world, metres: where all crops were taken from."""
+        """(3,) float64 world position of all crops, metres."""
         return np.array(self.capture.pose[:3, 3], dtype=np.float64)
 
     @property
@@ -152,7 +147,7 @@ class Rig:
         return crop(self.capture.image, self.layout)
 
     def valid(self) -> np.ndarray:
-        """(V, size, size) bool: True where nothing that is to be ignored took part in a crop's pixel."""
+        """(V, size, size) bool: no masked pixel of the capture took part in the crop's pixel."""
         if self.capture.valid is None:
             return np.ones((len(self.layout), self.layout.size, self.layout.size), np.bool_)
         return np.asarray(crop(self.capture.valid.astype(np.float32), self.layout) > 0.999)

@@ -1,8 +1,8 @@
 """Sky without a model: blue or neutral and bright, smooth, reached from the top of the panorama.
 
-Sky spreads over blue up to edges of the blue channel, which roofs have and haze has not, and over white where it fades
-softly. A white area behind a sharp edge, cloud or house, is a cloud where sky surrounds most of it. A ceiling is told
-from an overcast sky by its light: sky is the brightest of an outdoor picture; and what is known to be near is no sky.
+Sky spreads over blue up to edges of the blue channel, which roofs have and haze has not, and over white that fades
+softly. A white area behind a sharp edge is a cloud if sky surrounds most of it. Light tells an overcast sky from a
+ceiling: sky is the brightest part of an outdoor picture. What is known to be near is no sky.
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ def test_killed_and_run_again_gives_the_same_bytes(shot: Shot, run_backend: Run,
     wait_for_frames(killed, 3, child)
     child.kill()
     assert child.wait() == -signal.SIGKILL
-    (killed.path / "frames" / ".000040.png.x.part").write_bytes(b"left over by the kill")
+    (killed.path / "segments").mkdir()
+    for leftover in ("frames/.000040.png.x.part", "segments/.0002.safetensors.x.part"):
+        (killed.path / leftover).write_bytes(b"left over by the kill")
     kept = everything(killed)
     finished = [f"frames/{name}" for name in frames(killed)]
     assert 3 <= len(finished) < 40 and killed.state().status == "running"

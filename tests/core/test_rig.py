@@ -76,7 +76,7 @@ def test_crops_show_what_the_world_shows_in_their_rays(heading: float, pitch: fl
     pictures = crops.crops()
     for picture, opencv in zip(pictures, crops.poses_opencv, strict=True):
         v, u = np.mgrid[:24, :24] + 0.5
-        rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(crops.intrinsics).T
+        rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(crops.layout.intrinsics).T
         rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True) @ opencv[:3, :3].T
         shown = picture / 127.5 - 1
         assert np.abs(shown - rays).max() < 0.04  # two levels, and half a pixel of the resized panorama

@@ -105,7 +105,7 @@ def test_passes_hold_the_latents_of_what_they_see(components: Any, clip: Clip) -
         expected = run_to_end(autoencoder.encode(components.vae, autoencoder.video_of(seen), OFF))
         assert difference(each.condition, expected) < 1e-5
         assert (
-            difference(each.encoder_hidden_states, conditioning.horizon_tokens(components.image_encoder, seen[0]))
+            difference(each.encoder_hidden_states, conditioning.horizon_embeddings(components.image_encoder, seen[0]))
             < 1e-5
         )
         assert each.backwards == sight.backwards

@@ -42,19 +42,19 @@ def test_tokens_are_those_of_the_stock_pipeline(components: Any, panoramas: Call
     )
     with torch.no_grad():
         expected = pipeline._encode_image(Image.fromarray(picture), "cpu", 1, False)[0]
-    assert torch.allclose(conditioning.tokens(components.image_encoder, picture[None]), expected, atol=1e-6)
+    assert torch.allclose(conditioning.image_embeddings(components.image_encoder, picture[None]), expected, atol=1e-6)
 
 
 def test_tokens_of_the_horizon_turn_with_the_panorama(components: Any, panoramas: Callable[..., np.ndarray]) -> None:
     """Eight views every 45 degrees: an eighth of a turn makes each the next one's."""
     picture = panoramas(1, 1)[0]
-    tokens = conditioning.horizon_tokens(components.image_encoder, picture)
+    tokens = conditioning.horizon_embeddings(components.image_encoder, picture)
     assert tokens.shape == (8, components.image_encoder.config.projection_dim)
-    turned = conditioning.horizon_tokens(components.image_encoder, np.roll(picture, -32, axis=1))
+    turned = conditioning.horizon_embeddings(components.image_encoder, np.roll(picture, -32, axis=1))
     assert torch.allclose(turned, tokens.roll(-1, 0), atol=1e-3)
     assert not torch.allclose(turned, tokens, atol=1e-2)
     ahead = equirectangular.perspective_crops(picture, np.eye(3)[None], np.pi / 2, (64, 64))
-    assert torch.allclose(conditioning.tokens(components.image_encoder, ahead)[0], tokens[0], atol=1e-5)
+    assert torch.allclose(conditioning.image_embeddings(components.image_encoder, ahead)[0], tokens[0], atol=1e-5)
 
 
 def test_numbers_as_the_stock_pipeline_gives_them() -> None:

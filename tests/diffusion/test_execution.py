@@ -195,7 +195,9 @@ def test_decoding_in_smaller_portions(model: Any) -> None:
     assert vae.asked == [8, 8, 6, 4, 6, 3, 4, 5, 5, 5, 5, 4, 3]
     assert execution.plan.decoding == Decoding(1, banded=True)
     assert execution.plan.level.name == "all", "only the decoder was short of memory"
-    without = autoencoder.images_of(run_to_end(autoencoder.decode(model.vae, latents, RECIPE.seam, chunk=1, context=0)))
+    without = autoencoder.images_of(
+        run_to_end(autoencoder.decode(model.vae, latents, RECIPE.seam, decode_chunk_size=1, context=0))
+    )
     ours, theirs = (float(np.abs(each.astype(int) - whole).mean()) for each in (images, without))
     assert 0 < ours < 2 and ours < theirs / 2
 

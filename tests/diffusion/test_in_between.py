@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.diffusion.shot.in_between import Pair, View
+from backend.diffusion.shot.in_between import PaintedView, Pair
 from pantheon360_blender.core.errors import PoseError
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import (
@@ -40,7 +40,7 @@ def on_the_way(share: float) -> np.ndarray:
     return pose_matrix(BEFORE[:3, :3] @ matrix_from_quaternion(part), place)
 
 
-def between(before: View, after: View, depth: np.ndarray, camera: np.ndarray, share: float) -> np.ndarray:
+def between(before: PaintedView, after: PaintedView, depth: np.ndarray, camera: np.ndarray, share: float) -> np.ndarray:
     return Pair(before, after).frame(depth, camera, share)
 
 
@@ -86,7 +86,7 @@ def cast(origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     return np.clip(colour, 0, 255), nearest, pillar
 
 
-def seen(pose: np.ndarray, width: int = WIDTH) -> View:
+def seen(pose: np.ndarray, width: int = WIDTH) -> PaintedView:
     """What a camera sees: colours averaged over nine rays a pixel, range at its centre."""
     rows, columns = np.mgrid[: width // 2, :width]
     total = np.zeros((width // 2 * width, 3))
@@ -97,7 +97,9 @@ def seen(pose: np.ndarray, width: int = WIDTH) -> View:
             total += cast(pose[:3, 3], rays)[0]
     depth = cast(pose[:3, 3], centre_rays(pose, width))[1]
     shape = (width // 2, width)
-    return View(np.rint(total / 9).astype(np.uint8).reshape(*shape, 3), depth.astype(np.float32).reshape(shape), pose)
+    return PaintedView(
+        np.rint(total / 9).astype(np.uint8).reshape(*shape, 3), depth.astype(np.float32).reshape(shape), pose
+    )
 
 
 def centre_rays(pose: np.ndarray, width: int = WIDTH) -> np.ndarray:
@@ -118,12 +120,12 @@ def behind_pillars(pose: np.ndarray, other: np.ndarray) -> np.ndarray:
     return ~beside & (by_pillar & (blocked < 0.95 * length)).reshape(SHAPE)
 
 
-def sparse(view: View, share: float, seed: int) -> View:
+def sparse(view: PaintedView, share: float, seed: int) -> PaintedView:
     kept = np.random.default_rng(seed).random(view.depth.shape) < share
     return replace(view, depth=np.where(kept, view.depth, np.float32(np.inf)))
 
 
-def unknown(view: View) -> View:
+def unknown(view: PaintedView) -> PaintedView:
     return replace(view, depth=np.full_like(view.depth, np.inf))
 
 
@@ -132,7 +134,7 @@ def psnr(image: np.ndarray, truth: np.ndarray, where: np.ndarray | None = None) 
     return float(10 * np.log10(255**2 / error[slice(None) if where is None else where].mean()))
 
 
-def cross_fade(before: View, after: View, share: float) -> np.ndarray:
+def cross_fade(before: PaintedView, after: PaintedView, share: float) -> np.ndarray:
     return np.asarray((1 - share) * before.image.astype(np.float64) + share * after.image)
 
 
@@ -141,23 +143,23 @@ def levels_apart(a: np.ndarray, b: np.ndarray) -> int:
 
 
 @pytest.fixture(scope="module")
-def before() -> View:
+def before() -> PaintedView:
     return seen(BEFORE)
 
 
 @pytest.fixture(scope="module")
-def after() -> View:
+def after() -> PaintedView:
     return seen(AFTER)
 
 
 @pytest.fixture(scope="module")
-def middle() -> View:
+def middle() -> PaintedView:
     return seen(on_the_way(0.5))
 
 
 @pytest.mark.parametrize(("known", "least", "gain"), [(1.0, 32.0, 14.0), (0.2, 29.0, 11.0), (0.05, 27.0, 9.0)])
 def test_a_frame_is_what_the_camera_sees(
-    before: View, after: View, middle: View, known: float, least: float, gain: float
+    before: PaintedView, after: PaintedView, middle: PaintedView, known: float, least: float, gain: float
 ) -> None:
     """In dB against the truth, and how much better than cross-fading, with all or few of the ranges known."""
     first, last, target = (sparse(view, known, seed) for seed, view in enumerate((before, after, middle)))
@@ -167,7 +169,7 @@ def test_a_frame_is_what_the_camera_sees(
 
 
 @pytest.mark.parametrize("share", [0.2, 0.7])
-def test_frames_elsewhere_on_the_path_are_as_good(before: View, after: View, share: float) -> None:
+def test_frames_elsewhere_on_the_path_are_as_good(before: PaintedView, after: PaintedView, share: float) -> None:
     truth = seen(on_the_way(share))
     quality = psnr(Pair(before, after).frame(truth.depth, truth.camera, share), truth.image)
     assert quality > max(32.0, psnr(cross_fade(before, after, share), truth.image) + 11.0)
@@ -175,7 +177,7 @@ def test_frames_elsewhere_on_the_path_are_as_good(before: View, after: View, sha
 
 @pytest.mark.parametrize(("known", "least", "gain"), [(1.0, 28.0, 9.0), (0.2, 24.0, 5.0)])
 def test_what_a_pillar_hides_from_one_side_is_taken_from_the_other(
-    before: View, after: View, middle: View, known: float, least: float, gain: float
+    before: PaintedView, after: PaintedView, middle: PaintedView, known: float, least: float, gain: float
 ) -> None:
     """Views that know no ranges hide nothing from one another: they show the pillar twice more."""
     first, last, target = (sparse(view, known, seed) for seed, view in enumerate((before, after, middle)))
@@ -189,7 +191,7 @@ def test_what_a_pillar_hides_from_one_side_is_taken_from_the_other(
 
 
 @pytest.mark.parametrize("known", [1.0, 0.2])
-def test_the_sky_stays_at_infinity(before: View, after: View, middle: View, known: float) -> None:
+def test_the_sky_stays_at_infinity(before: PaintedView, after: PaintedView, middle: PaintedView, known: float) -> None:
     """The surroundings are some metres away; sky as near as they are would move and blur."""
     first, last, target = (sparse(view, known, seed) for seed, view in enumerate((before, after, middle)))
     sky = ~np.isfinite(middle.depth) & ~behind_pillars(middle.camera, BEFORE) & ~behind_pillars(middle.camera, AFTER)
@@ -197,10 +199,12 @@ def test_the_sky_stays_at_infinity(before: View, after: View, middle: View, know
     assert psnr(between(first, last, target.depth, target.camera, 0.5), middle.image, sky) > 40
 
 
-def test_ground_that_no_point_shows_moves_as_ground(before: View, after: View, middle: View) -> None:
+def test_ground_that_no_point_shows_moves_as_ground(
+    before: PaintedView, after: PaintedView, middle: PaintedView
+) -> None:
     """Under the cameras nothing is known, as where a photographer stood; all that is known round it is farther away."""
 
-    def holed(view: View) -> View:
+    def holed(view: PaintedView) -> PaintedView:
         rays = centre_rays(view.camera).reshape(*SHAPE, 3)
         return replace(view, depth=np.where(rays[..., 2] < -0.65, np.float32(np.inf), view.depth))
 
@@ -210,10 +214,12 @@ def test_ground_that_no_point_shows_moves_as_ground(before: View, after: View, m
     assert psnr(cross_fade(before, after, 0.5), middle.image, hole) < 25
 
 
-def test_points_that_show_through_a_nearer_surface_are_not_of_it(before: View, after: View, middle: View) -> None:
+def test_points_that_show_through_a_nearer_surface_are_not_of_it(
+    before: PaintedView, after: PaintedView, middle: PaintedView
+) -> None:
     """One-pixel points leave gaps through which points of what is behind show: here of a shell four times as far."""
 
-    def leaky(view: View, seed: int) -> View:
+    def leaky(view: PaintedView, seed: int) -> PaintedView:
         random = np.random.default_rng(seed).random(SHAPE)
         behind = np.where(random < 0.35, 4 * view.depth, np.float32(np.inf))
         return replace(view, depth=np.where(random < 0.25, view.depth, behind))
@@ -223,10 +229,12 @@ def test_points_that_show_through_a_nearer_surface_are_not_of_it(before: View, a
     assert psnr(frame, middle.image, np.isfinite(middle.depth)) > 30.5
 
 
-def test_a_wall_that_no_point_shows_moves_as_its_surroundings(before: View, after: View, middle: View) -> None:
+def test_a_wall_that_no_point_shows_moves_as_its_surroundings(
+    before: PaintedView, after: PaintedView, middle: PaintedView
+) -> None:
     """The middle of the wall is unknown; it is no more at infinity than its borders are."""
 
-    def holed(view: View) -> View:
+    def holed(view: PaintedView) -> PaintedView:
         points = view.camera[:3, 3] + centre_rays(view.camera) * view.depth.reshape(-1, 1)
         hole = (abs(points[:, 0]) < 5) & (points[:, 2] > 0.3) & (points[:, 2] < 3.2) & (points[:, 1] > 6.9)
         return replace(view, depth=np.where(hole.reshape(SHAPE), np.float32(np.inf), view.depth))
@@ -237,14 +245,14 @@ def test_a_wall_that_no_point_shows_moves_as_its_surroundings(before: View, afte
 
 
 @pytest.mark.parametrize("known", [1.0, 0.2, 0.0])
-def test_at_the_ends_it_is_the_painted_frame(before: View, after: View, known: float) -> None:
+def test_at_the_ends_it_is_the_painted_frame(before: PaintedView, after: PaintedView, known: float) -> None:
     first, last = sparse(before, known, 1), sparse(after, known, 2)
     pair = Pair(first, last)
     assert levels_apart(pair.frame(first.depth, BEFORE, 0.0), before.image) <= 1
     assert levels_apart(pair.frame(last.depth, AFTER, 1.0), after.image) <= 1
 
 
-def test_frames_near_an_end_approach_it(before: View, after: View) -> None:
+def test_frames_near_an_end_approach_it(before: PaintedView, after: PaintedView) -> None:
     """No popping: a hundredth of the way from a painted frame little has changed, on silhouettes too."""
     pose = on_the_way(0.01)
     frame = between(before, after, seen(pose).depth, pose, 0.01)
@@ -252,7 +260,7 @@ def test_frames_near_an_end_approach_it(before: View, after: View) -> None:
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5])
-def test_reversed_time_gives_the_same_frame(before: View, after: View, share: float) -> None:
+def test_reversed_time_gives_the_same_frame(before: PaintedView, after: PaintedView, share: float) -> None:
     first, last = sparse(before, 0.3, 1), sparse(after, 0.3, 2)
     target = sparse(seen(on_the_way(share)), 0.3, 3)
     forwards = between(first, last, target.depth, target.camera, share)
@@ -260,15 +268,15 @@ def test_reversed_time_gives_the_same_frame(before: View, after: View, share: fl
     assert levels_apart(forwards, backwards) <= 1
 
 
-def turned(view: View, columns: int) -> View:
+def turned(view: PaintedView, columns: int) -> PaintedView:
     """The same panorama of a camera that is turned to the left about its own vertical."""
     angle = 2 * np.pi * columns / WIDTH
     turn = np.eye(4)
     turn[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
-    return View(np.roll(view.image, columns, 1), np.roll(view.depth, columns, 1), view.camera @ turn)
+    return PaintedView(np.roll(view.image, columns, 1), np.roll(view.depth, columns, 1), view.camera @ turn)
 
 
-def test_the_seam_is_nowhere(before: View, after: View, middle: View) -> None:
+def test_the_seam_is_nowhere(before: PaintedView, after: PaintedView, middle: PaintedView) -> None:
     """Panoramas turned by half their width give the turned frame, whatever lies at the seam."""
     views = [sparse(view, 0.3, seed) for seed, view in enumerate((before, after, middle))]
     frame = between(views[0], views[1], views[2].depth, views[2].camera, 0.5)
@@ -276,7 +284,9 @@ def test_the_seam_is_nowhere(before: View, after: View, middle: View) -> None:
     assert levels_apart(between(first, last, target.depth, target.camera, 0.5), np.roll(frame, WIDTH // 2, 1)) <= 1
 
 
-def test_the_world_has_no_preferred_place_or_heading(before: View, after: View, middle: View) -> None:
+def test_the_world_has_no_preferred_place_or_heading(
+    before: PaintedView, after: PaintedView, middle: PaintedView
+) -> None:
     """Turned about the vertical and moved a kilometre, the same things are seen."""
     world = pose_matrix(rotation_from_heading(77) @ rotation_from_heading(0).T, np.array([1000.0, -300, 20]))
     first, last, target = (sparse(view, 0.3, seed) for seed, view in enumerate((before, after, middle)))
@@ -297,7 +307,7 @@ def test_a_camera_that_only_turns_needs_no_ranges(known: float) -> None:
     assert psnr(frame, mean) > (45 if known else 52)
 
 
-def test_a_point_at_a_painted_camera_harms_nothing(before: View, after: View) -> None:
+def test_a_point_at_a_painted_camera_harms_nothing(before: PaintedView, after: PaintedView) -> None:
     """A panorama that stands on a point sees it in no direction: any will do."""
     row, column = 70, 100
     depth = np.full(SHAPE, np.inf, np.float32)
@@ -315,12 +325,12 @@ def test_small_panoramas_are_as_good_as_large_ones(width: int) -> None:
 
 
 @pytest.mark.parametrize("share", [-0.01, 1.01, float("nan")])
-def test_a_share_outside_the_pair_is_refused(before: View, after: View, share: float) -> None:
+def test_a_share_outside_the_pair_is_refused(before: PaintedView, after: PaintedView, share: float) -> None:
     with pytest.raises(ValueError, match="0 to 1"):
         between(before, after, before.depth, BEFORE, share)
 
 
-def test_shapes_and_types_that_do_not_fit_are_refused(before: View, after: View) -> None:
+def test_shapes_and_types_that_do_not_fit_are_refused(before: PaintedView, after: PaintedView) -> None:
     with pytest.raises(ValueError, match=r"differ in size.*\(128, 256, 3\).*\(128, 128, 3\)"):
         Pair(before, replace(after, image=after.image[:, ::2]))
     with pytest.raises(ValueError, match="frame before is float64"):
@@ -334,7 +344,7 @@ def test_shapes_and_types_that_do_not_fit_are_refused(before: View, after: View)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, 0.0, -1.0])
-def test_ranges_that_are_none_are_refused(before: View, after: View, wrong: float) -> None:
+def test_ranges_that_are_none_are_refused(before: PaintedView, after: PaintedView, wrong: float) -> None:
     depth = before.depth.copy()
     depth[5, 5] = wrong
     with pytest.raises(ValueError, match="NaN, zero or negative"):
@@ -343,6 +353,6 @@ def test_ranges_that_are_none_are_refused(before: View, after: View, wrong: floa
         Pair(replace(before, depth=depth), after)
 
 
-def test_a_camera_that_is_no_pose_is_refused(before: View, after: View) -> None:
+def test_a_camera_that_is_no_pose_is_refused(before: PaintedView, after: PaintedView) -> None:
     with pytest.raises(PoseError, match="scales"):
         between(before, after, before.depth, np.diag([2.0, 2.0, 2.0, 1.0]), 0.5)

@@ -124,7 +124,7 @@ def test_alpha_scales_by_the_rank(written: Callable[..., Path], where: str) -> N
     if where == "pattern":
         adapter["unet.alpha_pattern"] = {TO_Q: 2}
     change = lora.read(written(tensors, {"lora_adapter_metadata": json.dumps(adapter)})).changes[TO_Q]
-    torch.testing.assert_close(change.of(torch.zeros(32, 32)), 0.5 * UP @ DOWN)
+    torch.testing.assert_close(change.delta(torch.zeros(32, 32)), 0.5 * UP @ DOWN)
 
 
 def test_half_precision_rounds_once(tiny: Path, written: Callable[..., Path]) -> None:

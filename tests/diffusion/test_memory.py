@@ -146,7 +146,7 @@ def test_vae_takes_what_was_estimated(seam: SeamOptions, two_threads: None) -> N
     given = {"frames": frames, "dtype": torch.float32, "seam": seam}
     encoding = dry_run.encode_peak(config, height=8 * height, width=8 * width, **given)
     decoding = dry_run.decode_peak(config, height=height, width=width, **given)
-    encoded = profiled(lambda: run_to_end(autoencoder.encode(vae, video, seam, chunk=frames)))
+    encoded = profiled(lambda: run_to_end(autoencoder.encode(vae, video, seam, encode_chunk_size=frames)))
     decoded = profiled(lambda: run_to_end(autoencoder.decode(vae, latents, seam)))
     assert encoding == pytest.approx(encoded, rel=0.05)
     assert decoding == pytest.approx(decoded, rel=0.05)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from backend.__main__ import main  # noqa: E402
 from backend.diffusion.models import loading, model_folder, model_store  # noqa: E402
 from pantheon360_blender.core.errors import ModelError  # noqa: E402
-from pantheon360_blender.core.jobs import model_card  # noqa: E402
+from pantheon360_blender.core.jobs import model_card, model_places  # noqa: E402
 from pantheon360_blender.core.progress import run_to_end  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -66,7 +66,7 @@ def in_hub_cache(hub: Path, hub_id: str, source: Path) -> None:
     ],
 )
 def test_where_models_are(platform: str, environment: dict[str, str], expected: str) -> None:
-    assert PurePosixPath(model_store.root(environment, platform)) == PurePosixPath(Path.home(), expected)
+    assert PurePosixPath(model_places.root(environment, platform)) == PurePosixPath(Path.home(), expected)
 
 
 @pytest.mark.parametrize("copy", [False, True])

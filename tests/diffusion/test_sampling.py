@@ -99,10 +99,10 @@ def test_equals_stock_diffusers(
     still = autoencoder.video_of(np.stack([picture] * frames))
     still = still + noise_aug * torch.randn(still[:1].shape, generator=torch.Generator().manual_seed(2))
     condition = run_to_end(autoencoder.encode(model.vae, still, OFF))
-    told = Pass(condition, conditioning.tokens(model.image_encoder, picture[None]))
+    told = Pass(condition, conditioning.image_embeddings(model.image_encoder, picture[None]))
     recipe = Recipe(num_inference_steps=4, guidance_scale=guidance, noise_aug_strength=noise_aug, seam=OFF)
     ours = run_to_end(sampling.denoise(execution.predictor(model.unet), model.scheduler, [told], start, recipe))
-    video = run_to_end(autoencoder.decode(model.vae, ours, OFF, chunk=chunk))
+    video = run_to_end(autoencoder.decode(model.vae, ours, OFF, decode_chunk_size=chunk))
 
     in_latents, in_frames = difference(ours, last["latents"][0]), difference((video / 2 + 0.5).clamp(0, 1), stock)
     record_property("stock_max_abs_difference", max(in_latents, in_frames))
@@ -277,12 +277,16 @@ def test_evaluations_in_turn_give_what_all_together_give(components: Any, batch_
 def test_frames_encoded_together_and_decoded_with_context(components: Any) -> None:
     """Chunks of the encoder change nothing; chunks of the decoder do, and less the more context they have."""
     film = autoencoder.video_of(np.random.default_rng(0).integers(0, 256, (5, 32, 64, 3), dtype=np.uint8))
-    alone, together = (run_to_end(autoencoder.encode(components.vae, film, WHOLE, chunk=chunk)) for chunk in (1, 5))
+    alone, together = (
+        run_to_end(autoencoder.encode(components.vae, film, WHOLE, encode_chunk_size=chunk)) for chunk in (1, 5)
+    )
     assert difference(alone, together) < 1e-5
     latents = noise.frames(0, 6, (4, 4, 8))
     whole = run_to_end(autoencoder.decode(components.vae, latents, WHOLE))
     errors = [
-        difference(run_to_end(autoencoder.decode(components.vae, latents, WHOLE, chunk=2, context=context)), whole)
+        difference(
+            run_to_end(autoencoder.decode(components.vae, latents, WHOLE, decode_chunk_size=2, context=context)), whole
+        )
         for context in (0, 2, 4)
     ]
     assert errors[0] > errors[1] > errors[2] and errors[2] < 1e-5

@@ -53,14 +53,6 @@ def test_what_cannot_be_written_is_named_and_nothing_half_is_left(tmp_path: Path
         store.write(0, "key", PaintedSegment(LATENTS))
 
 
-def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path) -> None:
-    store = SegmentStore(tmp_path)
-    store.write(0, "key", PaintedSegment(LATENTS))
-    (store.file(0).parent / ".0002.safetensors.abc.part").write_bytes(b"half")
-    store.remove_leftovers()
-    assert [path.name for path in store.file(0).parent.iterdir()] == ["0001.safetensors"]
-
-
 def test_a_fade_begins_with_the_earlier_and_ends_before_the_later() -> None:
     """Over four frames: all of the earlier one's, then three quarters, a half, a quarter."""
     before, after = torch.full((6, 1, 1, 1), 8.0), torch.zeros(7, 1, 1, 1)

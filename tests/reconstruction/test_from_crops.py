@@ -186,12 +186,12 @@ def test_sky_has_no_range_whatever_the_model_says_of_it() -> None:
     assert np.isfinite(seen.range[40:50]).mean() > 0.9
 
 
-@given(count=st.integers(1, 40), at_once=st.integers(1, 12))
-def test_runs_cover_every_capture_and_share_one_with_the_run_before(count: int, at_once: int) -> None:
-    runs = from_crops.together(count, at_once)
+@given(count=st.integers(1, 40), batch_size=st.integers(1, 12))
+def test_runs_cover_every_capture_and_share_one_with_the_run_before(count: int, batch_size: int) -> None:
+    runs = from_crops.together(count, batch_size)
     assert sorted({index for run in runs for index in run}) == list(range(count))
-    assert max(map(len, runs)) <= at_once
-    if at_once > 1:
+    assert max(map(len, runs)) <= batch_size
+    if batch_size > 1:
         assert all(before[-1] == after[0] and len(after) > 1 for before, after in pairwise(runs))
 
 

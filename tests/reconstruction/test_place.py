@@ -17,7 +17,7 @@ pytest.importorskip("scipy", reason="needs the backend's environment")
 import numba
 
 from backend.reconstruction.dense.place import PlaneSet, label
-from backend.reconstruction.dense.view import View, taken
+from backend.reconstruction.dense.view import DenseView, taken
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import rotation_from_heading
 
@@ -34,7 +34,7 @@ CAMERAS = [
 class Scene:
     """views; ranges: (H, W) true metres each; surfaces: (H, W) each, 2 axis + (1 at the far side)."""
 
-    views: list[View]
+    views: list[DenseView]
     ranges: list[np.ndarray]
     surfaces: list[np.ndarray]
 
@@ -73,7 +73,7 @@ def scene(width: int, cameras: int = 3, turn: np.ndarray | None = None) -> Scene
         colours += random.normal(0, 0.7, colours.shape)
         image = np.clip(np.rint(colours), 0, 255).astype(np.uint8).reshape(width, 2 * width, 3)
         nothing = np.zeros((width // 2, width), bool)
-        view = View(equirectangular.resize(image, width), ~nothing, nothing, pose)
+        view = DenseView(equirectangular.resize(image, width), ~nothing, nothing, pose)
         view.at(width)
         # what matching knows: the plane of what is textured, and a guess elsewhere
         normals = np.eye(3)[axis] * np.where(far, 1, -1)[:, None]
@@ -93,9 +93,9 @@ def scene(width: int, cameras: int = 3, turn: np.ndarray | None = None) -> Scene
 
 
 def labelled(room: Scene, rounds: int = 4, seed: int = 0) -> PlaneSet:
-    surfaces = PlaneSet.empty(seed)
-    assert list(label(surfaces, room.views, room.neighbours, rounds)) == list(range(rounds))
-    return surfaces
+    plane_set = PlaneSet(seed)
+    assert list(label(plane_set, room.views, room.neighbours, rounds)) == list(range(rounds))
+    return plane_set
 
 
 def plain_errors(room: Scene, surfaces: tuple[int, ...]) -> np.ndarray:
@@ -117,14 +117,14 @@ def three() -> tuple[Scene, PlaneSet]:
     return room, labelled(room)
 
 
-def heights(surfaces: PlaneSet) -> np.ndarray:
-    levels = surfaces.planes[np.abs(surfaces.planes[:, 2]) > 0.98]
+def heights(plane_set: PlaneSet) -> np.ndarray:
+    levels = plane_set.planes[np.abs(plane_set.planes[:, 2]) > 0.98]
     return np.asarray(levels[:, 3] / levels[:, 2])
 
 
 def test_the_height_of_a_white_ceiling_is_found(three: tuple[Scene, PlaneSet]) -> None:
-    room, surfaces = three
-    assert np.abs(heights(surfaces) - HIGH[2]).min() < 0.02 * HIGH[2]
+    room, plane_set = three
+    assert np.abs(heights(plane_set) - HIGH[2]).min() < 0.02 * HIGH[2]
     assert np.median(plain_errors(room, CEILING)) < 0.02
 
 
@@ -141,9 +141,9 @@ def test_what_is_trusted_more_is_wrong_less_often(three: tuple[Scene, PlaneSet])
 
 
 def test_the_same_planes_are_found_again_from_what_is_known_already(three: tuple[Scene, PlaneSet]) -> None:
-    room, surfaces = three
-    assert surfaces.edges is not None and len(surfaces.edges.points)
-    again = PlaneSet(surfaces.planes.copy(), 1, surfaces.edges)
+    room, plane_set = three
+    assert plane_set.edges is not None and len(plane_set.edges.points)
+    again = PlaneSet(1, plane_set.planes.copy(), plane_set.edges)
     assert list(label(again, room.views, room.neighbours, 1)) == [0]
     assert np.abs(heights(again) - HIGH[2]).min() < 0.02 * HIGH[2]
     assert (plain_errors(room, WALLS) < 0.05).mean() > 0.95
@@ -151,8 +151,8 @@ def test_the_same_planes_are_found_again_from_what_is_known_already(three: tuple
 
 def test_two_captures_are_enough() -> None:
     room = scene(256, cameras=2)
-    surfaces = labelled(room, rounds=3)
-    assert np.abs(heights(surfaces) - HIGH[2]).min() < 0.02 * HIGH[2]
+    plane_set = labelled(room, rounds=3)
+    assert np.abs(heights(plane_set) - HIGH[2]).min() < 0.02 * HIGH[2]
     assert (plain_errors(room, WALLS) < 0.05).mean() > 0.9
 
 
@@ -174,10 +174,10 @@ def test_where_nothing_is_known_nothing_is_believed() -> None:
     room = scene(64)
     for view in room.views:
         view.reliable[:] = False
-    surfaces = labelled(room, rounds=2)
+    plane_set = labelled(room, rounds=2)
     for view in room.views:
         assert not view.prior.any() and not view.trust.any()
-    assert surfaces.planes.shape == (0, 4)
+    assert plane_set.planes.shape == (0, 4)
 
 
 def test_where_no_plane_competes_what_is_sure_keeps_its_trust() -> None:
@@ -186,8 +186,8 @@ def test_where_no_plane_competes_what_is_sure_keeps_its_trust() -> None:
         few = np.flatnonzero(view.reliable)[::40]
         view.reliable[:] = False
         view.reliable.ravel()[few] = True
-    surfaces = labelled(room, rounds=1)
-    assert surfaces.planes.shape == (0, 4)
+    plane_set = labelled(room, rounds=1)
+    assert plane_set.planes.shape == (0, 4)
     for view in room.views:
         assert view.reliable.any() and (view.trust[view.reliable] > 0.25).all() and not view.trust[~view.reliable].any()
 
@@ -198,8 +198,8 @@ def test_on_open_ground_estimates_that_agree_with_it_are_believed() -> None:
     for view, surface in zip(room.views, room.surfaces, strict=True):
         view.active = surface == 4
         view.reliable = view.active & (np.indices(surface.shape).sum(axis=0) % 2 == 0)
-    surfaces = labelled(room, rounds=2)
-    np.testing.assert_allclose(np.abs(surfaces.planes), [[0, 0, 1, 0]], atol=0.01)
+    plane_set = labelled(room, rounds=2)
+    np.testing.assert_allclose(np.abs(plane_set.planes), [[0, 0, 1, 0]], atol=0.01)
     for view in room.views:
         assert np.median(view.trust[view.active & ~view.reliable]) > 0.5
 
@@ -224,10 +224,10 @@ def test_the_result_is_the_same_on_any_number_of_threads() -> None:
         before = numba.get_num_threads()
         numba.set_num_threads(threads)
         try:
-            surfaces = labelled(room, rounds=2)
+            plane_set = labelled(room, rounds=2)
         finally:
             numba.set_num_threads(before)
-        results.append([surfaces.planes, *(view.prior for view in room.views), *(view.trust for view in room.views)])
+        results.append([plane_set.planes, *(view.prior for view in room.views), *(view.trust for view in room.views)])
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 

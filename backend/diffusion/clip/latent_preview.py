@@ -1,4 +1,4 @@
-"""A cheap look at latents: their colours by a linear map, learned from pictures whose latents are known."""
+"""A cheap look at latents: a linear map to colours, learned from pictures whose latents are known."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _DAMPING = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class LatentPreview:
-    """matrix: (C + 1, 3) float32, from latents as the encoder makes them, and 1, to colours in [-1, 1]."""
+    """colours_from_latents: (C + 1, 3) float32, maps the encoder's latents, and 1, to colours in [-1, 1]."""
 
-    matrix: torch.Tensor
+    colours_from_latents: torch.Tensor
 
     @classmethod
     def learned(cls, latents: torch.Tensor, images: np.ndarray) -> LatentPreview:
-        """The best linear map from latents (F, C, h, w) to the pixels (F, H, W, 3) uint8 that they stand for.
+        """The best linear map from latents (F, C, h, w) to their pictures (F, H, W, 3) uint8.
 
-        Any VAE is served so, and the clip at hand best; its pictures were encoded anyway.
+        It suits any VAE, and costs nothing: the clip's pictures are encoded anyway.
         """
         latents = latents.cpu()
         seen = _columns(latents)
@@ -35,8 +35,8 @@ class LatentPreview:
         return cls(torch.linalg.solve(normal, seen.T @ wanted))
 
     def picture(self, latents: torch.Tensor) -> np.ndarray:
-        """The colours of one frame's latents (C, h, w), as the encoder makes them; (h', w', 3) uint8, enlarged."""
-        colours = (_columns(latents.cpu()[None]) @ self.matrix).view(*latents.shape[-2:], 3)
+        """One frame's latents (C, h, w), as the encoder makes them, in colours: (h', w', 3) uint8, enlarged."""
+        colours = (_columns(latents.cpu()[None]) @ self.colours_from_latents).view(*latents.shape[-2:], 3)
         small = ((colours / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
         times = max(1, -(-WIDTH // small.shape[1]))
         return np.asarray(small.repeat(times, axis=0).repeat(times, axis=1))

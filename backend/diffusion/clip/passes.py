@@ -1,6 +1,6 @@
 """Anchors: the panoramas known to be seen at the ends of a clip, and the passes they are painted in.
 
-The four configurations of the paper's ablation. Forward passes have the start's CLIP tokens; backward passes run on
+The four configurations of the paper's ablation. Forward passes have the start's CLIP embeddings; backward passes run on
 time-flipped frames and have the end's.
 
     single          one pass that sees the start
@@ -33,13 +33,11 @@ if TYPE_CHECKING:
 class Clip:
     """What is known of the frames that are painted together.
 
-    geometry: what the camera sees of the points, frame by frame.
-    start, end: (H, W, 3) uint8 panoramas known to be seen at the first and at the last frame, in the camera's
-    orientation there (conditioning.anchor_frame, or frames painted before), or None.
-    clip_image: (H, W, 3) uint8 panorama that tells CLIP what the place looks like if a pass begins at no anchor; without
-    one it is told by the geometry, which has holes.
-    first: number of the first frame along the path; the noise goes by it.
-    """  # noqa: E501
+    geometry: the points as the camera sees them, frame by frame.
+    start, end: (H, W, 3) uint8 panoramas of the first and the last frame in the camera's orientation, or None.
+    clip_image: (H, W, 3) uint8 panorama for CLIP if a pass begins at no anchor. None takes the geometry and its holes.
+    first: number of the first frame along the path, which chooses the noise.
+    """
 
     geometry: Sequence[GeometryFrame]
     start: np.ndarray | None = None
@@ -53,7 +51,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class PassInputs:
-    """Which pictures a pass sees, in its own time: numbers of frames, or START, or END."""
+    """The pictures that a pass sees, in its own order: numbers of frames, START or END."""
 
     pictures: tuple[int, ...]
     backwards: bool = False
@@ -77,10 +75,10 @@ class Pass:
 
 
 def pass_inputs(configuration: Configuration, frames: int, *, start: bool, end: bool) -> tuple[PassInputs, ...]:
-    """The passes of a clip and what each sees.
+    """What each pass of a clip sees.
 
-    start, end: whether the clip has these anchors. With one of them there is one pass, which begins at it; without
-    any it runs forward over the geometry alone.
+    start, end: whether the clip has these anchors. One anchor gives one pass, which begins at it. No anchor gives one
+    forward pass over the geometry alone.
     """
     start, end = start, end and not (start and frames == 1)
     both = configuration.startswith("dual")
@@ -100,7 +98,7 @@ def pass_inputs(configuration: Configuration, frames: int, *, start: bool, end: 
 
 
 def pass_video(clip: Clip, inputs: PassInputs) -> np.ndarray:
-    """What the model sees in a pass, in the pass's own time; (F, H, W, 3) uint8, black where nothing is."""
+    """What the model sees in a pass, in the pass's order; (F, H, W, 3) uint8, black where nothing is."""
     return np.stack([_picture(clip, number) for number in inputs.pictures])
 
 
@@ -126,17 +124,19 @@ def prepare_passes(
         yield Progress("Encoding anchors", index, len(inputs_of_passes))
         order = torch.tensor([pictures.index(number) for number in inputs.pictures], device=latents.device)
         channels = [latents[order], *_extras(execution.model.card.extras, clip, inputs, latents)]
-        passes.append(Pass(torch.cat(channels, dim=1), execution.tokens(_clip_image(clip, inputs)), inputs.backwards))
+        passes.append(
+            Pass(torch.cat(channels, dim=1), execution.image_embeddings(_clip_image(clip, inputs)), inputs.backwards)
+        )
     return tuple(passes)
 
 
 def to_pass_order(latents: torch.Tensor, passes: Sequence[Pass]) -> torch.Tensor:
-    """The clip's latents (F, 4, h, w) as each pass sees them; (P, F, 4, h, w)."""
+    """The clip's latents (F, 4, h, w) in the order of each pass; (P, F, 4, h, w)."""
     return torch.stack([latents.flip(0) if each.backwards else latents for each in passes])
 
 
 def fuse_passes(views: torch.Tensor, passes: Sequence[Pass], weighting: Weighting) -> torch.Tensor:
-    """Latents of the clip (F, 4, h, w) from those of its passes (P, F, 4, h, w), each in its own time."""
+    """Latents of the clip (F, 4, h, w) from those of its passes (P, F, 4, h, w), each in its own order."""
     in_clip_time = [view.flip(0) if each.backwards else view for view, each in zip(views, passes, strict=True)]
     if len(in_clip_time) == 1:
         return in_clip_time[0]
@@ -161,7 +161,7 @@ def _picture(clip: Clip, number: int) -> np.ndarray:
 
 
 def _clip_image(clip: Clip, inputs: PassInputs) -> np.ndarray:
-    """What a pass is told of by CLIP: the anchor it begins at, or else what looks like it."""
+    """The picture whose CLIP embeddings a pass gets: the anchor it begins at, else the clip image."""
     begins = inputs.pictures[0]
     return clip.clip_image if begins >= 0 and clip.clip_image is not None else _picture(clip, begins)
 

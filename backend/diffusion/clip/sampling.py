@@ -1,6 +1,6 @@
 """Painting a clip: Stable Video Diffusion over panoramas that know their geometry and their anchors.
 
-Latents are (F, 4, h, w) float32 in the clip's order of frames; P passes over them are (P, F, 4, h, w), each in its own.
+Latents of a clip are (F, 4, h, w) float32 in its order of frames; of P passes (P, F, 4, h, w), each in its own order.
 Arguments have diffusers' names.
 """
 
@@ -37,7 +37,7 @@ class Conditioned(Progress):
 
 @dataclass(frozen=True)
 class Step(Progress):
-    """A denoising step that is done. pred_original_sample: the latents as the model believes them without noise."""
+    """A denoising step is done. pred_original_sample: what the model believes the latents to be without noise."""
 
     pred_original_sample: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
@@ -53,16 +53,15 @@ class PaintedClip:
 
 @dataclass(frozen=True, eq=False)
 class Before:
-    """The clip before. latents: its own, (F, 4, h, w). overlap: how many of its last frames the next begins with."""
+    """The clip before. latents: (F, 4, h, w). overlap: how many of its last frames the next clip begins with."""
 
     latents: torch.Tensor
     overlap: int
 
 
 def paint(execution: Execution, clip: Clip, recipe: Recipe, before: Before | None = None) -> Job[PaintedClip]:
-    """Paint a clip.
+    """Paint a clip. before: the clip that it continues, or None.
 
-    before: the clip that this one goes on from, if there is one.
     Yields Progress, Conditioned, and a Step after each denoising step. Raises ModelError if numbers overflow.
     """
     # 1. What each pass sees: encoded pictures, and CLIP's view of the anchor it begins at
@@ -91,8 +90,8 @@ def paint(execution: Execution, clip: Clip, recipe: Recipe, before: Before | Non
 def cross_fade(before: Before | None, latents: torch.Tensor) -> torch.Tensor:
     """Latents (F, 4, h, w) whose first frames fade over from the end of the clip before.
 
-    The first shared frame is the earlier clip's, the first frame that is not shared is the later one's, linear in
-    between. Source: Argus extends its clips so, over five frames.
+    The weight falls linearly: all of the earlier clip at the first shared frame, none at the first frame after them.
+    Source: Argus, which fades over five frames.
     """
     if before is None or not before.overlap:
         return latents
@@ -119,7 +118,7 @@ def denoise(
     # 1. A scheduler of our own (it counts its steps), and the U-Net with its conditions
     scheduler = copy.deepcopy(scheduler)
     scheduler.set_timesteps(recipe.num_inference_steps, device=noisy.device)
-    unet = GuidedUNet.of(predict, passes, recipe)
+    unet = GuidedUNet.from_passes(predict, passes, recipe)
     latents = noisy * scheduler.init_noise_sigma
     total = len(scheduler.timesteps)
     yield Progress("Denoising", 0, total)
@@ -155,7 +154,7 @@ class GuidedUNet:
     guidance_scale: torch.Tensor | None
 
     @classmethod
-    def of(cls, predict: Predict, passes: Sequence[Pass], recipe: Recipe) -> GuidedUNet:
+    def from_passes(cls, predict: Predict, passes: Sequence[Pass], recipe: Recipe) -> GuidedUNet:
         conditions = torch.stack([each.condition for each in passes])
         hidden_states = torch.stack([each.encoder_hidden_states for each in passes])
         scale = None
@@ -183,5 +182,5 @@ class GuidedUNet:
 
 
 def pred_original_sample(sample: torch.Tensor, model_output: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    """What v-prediction takes for the sample without its noise of standard deviation sigma."""
+    """The sample without its noise of standard deviation sigma, from the model's v-prediction."""
     return model_output * (-sigma / (sigma**2 + 1) ** 0.5) + sample / (sigma**2 + 1)

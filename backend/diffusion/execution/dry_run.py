@@ -1,8 +1,7 @@
-"""How much memory painting takes, known before it is painted: the networks are run dry, on tensors without numbers.
+"""How much memory painting takes, known beforehand: the networks run on the meta device, on tensors without numbers.
 
-Estimates are of tensors alone. A card also holds what its driver and its libraries need (several hundred MB with CUDA)
-and what its allocator cannot use, being in pieces: keep a tenth of the card free. Attention is taken to be fused, so
-that its scores never exist; without fused kernels it takes far more.
+Estimates count tensors alone. Drivers and libraries take several hundred MB more with CUDA, and the allocator wastes
+some: keep a tenth of the card free. Attention counts as fused; without fused kernels it takes far more.
 """
 
 from __future__ import annotations
@@ -35,11 +34,10 @@ _Estimate = TypeVar("_Estimate", bound=Callable[..., int])
 
 
 def peak(work: Callable[[], Any]) -> int:
-    """Bytes of tensors that are alive at most while `work` runs, beyond those alive before.
+    """The most bytes of tensors that `work` holds at a time, beyond those that are alive before.
 
-    It counts whole storages, on every device. Convolutions are taken to work, as oneDNN's do, on copies in a layout of
-    their own, of image and weights first, of the result last; what other operators need for themselves is not counted.
-    On the meta device nothing is computed.
+    It counts whole storages, on every device. Convolutions also count, as oneDNN's need them, copies of image and
+    weights, or of the result. Other operators' workspaces do not count. On the meta device nothing is computed.
     """
     with _Allocations() as allocations, _FusedAttention():
         work()
@@ -47,7 +45,7 @@ def peak(work: Callable[[], Any]) -> int:
 
 
 def weights(part: str, config: dict[str, Any], dtype: torch.dtype) -> int:
-    """Bytes of a part's weights. part: a key of architecture.CLASSES that is a network."""
+    """Bytes of the weights of a network. part: its key in architecture.CLASSES."""
     shapes = architecture.shapes(part, config, Path(part))
     return sum(math.prod(shape) for shape in shapes.values()) * int(dtype.itemsize)
 
@@ -78,7 +76,7 @@ def unet_peak(
     seam: SeamOptions = _HANDLING,
     chunked: bool = False,
 ) -> int:
-    """Bytes a prediction takes at most besides the weights, inputs and outputs in float32 included.
+    """The most bytes a prediction takes besides the weights, with inputs and outputs in float32.
 
     config: of the U-Net. clips: evaluations at a time (memory_plan.Plan). height, width: of the latents.
     chunked: see feed_forward.
@@ -87,8 +85,8 @@ def unet_peak(
 
     def work() -> None:
         inputs = _blank(clips, frames, unet.config.in_channels, height, width)
-        tokens = _blank(clips, conditioning.CROPS, _first(unet.config.cross_attention_dim))
-        execution.predictor(unet)(inputs, _blank(), tokens, _blank(clips, 3))
+        hidden_states = _blank(clips, conditioning.CROPS, _first(unet.config.cross_attention_dim))
+        execution.predictor(unet)(inputs, _blank(), hidden_states, _blank(clips, 3))
 
     with _seamless(unet, seam), feed_forward.chunked(unet, chunked), torch.no_grad():
         return peak(work)
@@ -96,23 +94,16 @@ def unet_peak(
 
 @_remembered
 def encode_peak(
-    config: dict[str, Any],
-    *,
-    frames: int,
-    height: int,
-    width: int,
-    dtype: torch.dtype,
-    seam: SeamOptions = _HANDLING,
+    config: dict[str, Any], *, frames: int, height: int, width: int, dtype: torch.dtype, seam: SeamOptions = _HANDLING
 ) -> int:
-    """Bytes encoding takes at most besides the weights.
+    """The most bytes encoding takes besides the weights.
 
     config: of the VAE. frames: at a time (memory_plan.Plan). height, width: of the panorama, pixels.
-    dtype: that the encoder computes in: float32, unless the VAE's `force_upcast` is off. In float16 with it on, the
-    float32 weights that take the place of those in float16 are counted, too.
+    dtype: of the weights. In float16, with the VAE's `force_upcast` on, the float32 copies of the weights count too.
     """
     vae = _network("vae", config, dtype)
     video = torch.zeros(()).expand(frames, 3, height, width)
-    return peak(lambda: run_to_end(autoencoder.encode(vae, video, seam, device="meta", chunk=frames)))
+    return peak(lambda: run_to_end(autoencoder.encode(vae, video, seam, device="meta", encode_chunk_size=frames)))
 
 
 @_remembered
@@ -126,10 +117,10 @@ def decode_peak(
     seam: SeamOptions = _HANDLING,
     banded: bool = False,
 ) -> int:
-    """Bytes decoding takes at most besides the weights, latents and frames in `dtype` included.
+    """The most bytes decoding takes besides the weights, with latents and frames in `dtype`.
 
-    config: of the VAE. frames: at a time, those of the context included (memory_plan.Plan). height, width: of the
-    latents. banded: see banded_decoder.
+    config: of the VAE. frames: at a time, with the context's (memory_plan.Plan). height, width: of the latents.
+    banded: see banded_decoder.
     """
     vae = _network("vae", config, dtype)
     shape = (frames, vae.config.latent_channels, height, width + 2 * seam.columns)
@@ -163,7 +154,7 @@ def _first(value: Any) -> int:
 
 
 class _Allocations(TorchDispatchMode):
-    """Follows the storages of tensors from birth to death. most: bytes of them that were alive together at most."""
+    """Follows the storages of tensors from birth to death. most: the most bytes that were alive together."""
 
     def __init__(self) -> None:
         super().__init__()

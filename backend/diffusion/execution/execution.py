@@ -1,7 +1,6 @@
 """Running the networks within the memory there is: where each one lies, how much it works on at a time.
 
-If memory runs out all the same, the work that met it is done again one level more frugally; what was finished before
-is kept, a sampler's state among it.
+If memory runs out all the same, the step at work is done again one level more frugally. Earlier steps are kept.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ PARTS = ("unet", "vae", "image_encoder")
 class Execution:
     """A model's networks on a device.
 
-    model: loading.Components; the networks may lie anywhere, and lie in the computer's memory after `release`.
-    plan: how to work; by default everything at once. Grows more frugal if memory runs out.
-    lowered: is told the new plan and what ran out of memory, each time. warn: is told what else people should know.
+    model: loading.Components, on any device; `release` moves them to the CPU.
+    plan: how to work; by default everything at once. It grows more frugal if memory runs out.
+    lowered: called with the new plan and the stage that ran out of memory. warn: called with other warnings.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Execution:
         self._compiled = False
 
     def compile(self) -> None:
-        """Have the U-Net compiled when it is first asked; if it cannot be, it goes on as it is."""
+        """Compile the U-Net at its first call. If that fails, it runs uncompiled."""
         self.model.unet.compile()
         self._compiled = True
 
@@ -65,20 +64,19 @@ class Execution:
         encoder_hidden_states: torch.Tensor,
         added_time_ids: torch.Tensor,
     ) -> torch.Tensor:
-        """The U-Net over N clips, in its own precision and in as many goes as the plan says (Predict)."""
+        """The U-Net over N clips (see Predict), in its own precision and in as many batches as the plan says."""
 
         def asked() -> torch.Tensor:
             unet, level = self._on_device("unet"), self.plan.level
             with feed_forward.chunked(unet, level.chunked):
                 return predictor(unet, level.evaluations)(sample, timestep, encoder_hidden_states, added_time_ids)
 
-        if not self._compiled:
-            return self._retry_on_oom("denoising", asked)
+        compiled = self._compiled
         try:
             return self._retry_on_oom("denoising", asked)
-        except PantheonError:
-            raise
         except Exception as error:
+            if not compiled or isinstance(error, PantheonError):
+                raise
             self._warn(f"The U-Net cannot be compiled here, and goes on uncompiled: {reason(error)}")
         self._uncompile()
         return self._retry_on_oom("denoising", asked)
@@ -91,15 +89,14 @@ class Execution:
     def encode(self, video: torch.Tensor, seam: SeamOptions) -> Job[torch.Tensor]:
         """Condition latents of a video, see autoencoder.encode; on the device."""
         return self._retry_on_oom_job(
-            "encoding",
-            lambda: autoencoder.encode(self._on_device("vae"), video, seam, device=self.device, chunk=1),
+            "encoding", lambda: autoencoder.encode(self._on_device("vae"), video, seam, device=self.device)
         )
 
-    def tokens(self, panorama: np.ndarray) -> torch.Tensor:
-        """CLIP tokens of the views round the horizon, see conditioning.horizon_tokens; on the device."""
+    def image_embeddings(self, panorama: np.ndarray) -> torch.Tensor:
+        """CLIP embeddings of the views round the horizon, see conditioning.horizon_embeddings; on the device."""
         return self._retry_on_oom(
             "encoding anchors",
-            lambda: conditioning.horizon_tokens(self._on_device("image_encoder"), panorama, device=self.device),
+            lambda: conditioning.horizon_embeddings(self._on_device("image_encoder"), panorama, device=self.device),
         )
 
     def decode(self, latents: torch.Tensor, seam: SeamOptions) -> Job[torch.Tensor]:
@@ -111,7 +108,7 @@ class Execution:
                 latents,
                 seam,
                 device=self.device,
-                chunk=self.plan.decoding.frames,
+                decode_chunk_size=self.plan.decoding.frames,
                 context=CONTEXT if self.plan.decoding.frames else 0,
                 banded=self.plan.decoding.banded,
             ),
@@ -128,7 +125,7 @@ class Execution:
     # Where the networks are
 
     def _on_device(self, part: str) -> Any:
-        """The network of a part, ready to run on the device; others make room where the level says so."""
+        """The network of a part, ready to run on the device. The others leave it if the level says so."""
         network = getattr(self.model, part)
         level = self.plan.level
         if level.residence != "resident":
@@ -159,11 +156,11 @@ class Execution:
     # If memory runs out
 
     def _retry_on_oom(self, stage: str, work: Callable[[], Result]) -> Result:
-        def batch_size() -> Generator[Progress, None, Result]:
+        def job() -> Generator[Progress, None, Result]:
             return work()
             yield  # a job that is done at its first step
 
-        return run_to_end(self._retry_on_oom_job(stage, batch_size))
+        return run_to_end(self._retry_on_oom_job(stage, job))
 
     def _retry_on_oom_job(self, stage: str, work: Callable[[], Job[Result]], frames: int = 1) -> Job[Result]:
         while True:

@@ -21,8 +21,8 @@ CONTEXT = 2
 class Decoding:
     """How latents become frames.
 
-    frames: decoded at a time, None for all. The decoder looks at neighbouring frames: portions give slightly other
-    pixels. banded: whether it works in bands (banded_decoder.py), which takes a third of the memory, and time.
+    frames: at a time, None for all. The decoder looks at neighbouring frames: portions give slightly other pixels.
+    banded: work in bands (banded_decoder.py), which takes a third of the memory, and more time.
     """
 
     frames: int | None = None
@@ -45,10 +45,9 @@ DECODINGS = (Decoding(), *(Decoding(frames, banded=True) for frames in (None, 14
 class Level:
     """How much is on the device at a time while denoising. It changes memory and time, not what is painted.
 
-    residence: "resident": all networks; "offload": the one at work; "sequential": the one at work, and of the U-Net
-    only the layer at work.
-    evaluations: of the U-Net at a time, of up to four a step (two passes, each with and without conditions); None for
-    all. chunked: whether its feed-forward layers work frame by frame.
+    residence: "resident": all networks; "offload": the one at work; "sequential": of the U-Net the layer at work.
+    evaluations: of the U-Net at a time, None for all. A step has up to four: two passes, each with and without
+    conditions. chunked: whether its feed-forward layers work frame by frame.
     """
 
     name: str
@@ -72,7 +71,7 @@ LEVELS = {
 """Name (options.MEMORY_LEVELS) -> level, from the fastest to the most frugal."""
 
 _ON_PROCESSOR = ("all", "pairs", "single", "chunked")
-"""Levels that differ where the device's memory is the computer's: nothing can be moved out of it."""
+"""Levels that differ if the device's memory is the computer's: nothing can be moved out of it."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +110,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Need:
-    """What painting a clip takes, bytes, by what decides it. Activations are beside the weights.
+    """What painting a clip takes, in bytes.
 
-    weights: of each network. encoding: activations of the VAE's encoder; CLIP's are fewer, and are left out.
-    denoising: (evaluations at a time, chunked) -> activations of the U-Net. decoding: (frames at a time, banded) -> of
-    the VAE's decoder. held: tensors held through a clip. streamed: weights of the U-Net that are on the device where
-    they come layer by layer.
+    weights: of each network. encoding: activations of the VAE's encoder; CLIP's are fewer and do not count.
+    denoising: (evaluations at a time, chunked) -> activations of the U-Net.
+    decoding: (frames at a time, banded) -> activations of the VAE's decoder.
+    held: tensors held through a clip. streamed: weights of the U-Net on the device if they come layer by layer.
     """
 
     weights: dict[str, int]
@@ -126,8 +125,8 @@ class Need:
     held: int
     streamed: int
 
-    def of(self, plan: Plan, evaluations: int, frames: int) -> int:
-        """Bytes that a plan takes at most. evaluations: of a step. frames: of a clip."""
+    def bytes_needed(self, plan: Plan, evaluations: int, frames: int) -> int:
+        """The most bytes that a plan takes. evaluations: of a step. frames: of a clip."""
         return max(
             self._with("image_encoder", plan, 0),
             self._with("vae", plan, self.encoding),
@@ -135,23 +134,23 @@ class Need:
             self._with("vae", plan, self.decoding(plan.decoding.together(frames), plan.decoding.banded)),
         )
 
-    def of_weights(self, plan: Plan) -> int:
-        """Bytes that a plan takes while denoising before the U-Net computes anything."""
+    def weight_bytes(self, plan: Plan) -> int:
+        """Bytes that a plan takes while denoising, without the U-Net's activations."""
         streamed = plan.level.residence == "sequential" and plan.device == "cuda"
         return self.held + self.streamed if streamed else self._with("unet", plan, 0)
 
     def _while_denoising(self, plan: Plan, evaluations: int) -> int:
         batch_size = min(plan.level.evaluations or evaluations, evaluations)
-        return self.of_weights(plan) + self.denoising(batch_size, plan.level.chunked)
+        return self.weight_bytes(plan) + self.denoising(batch_size, plan.level.chunked)
 
     def _with(self, part: str, plan: Plan, activations: int) -> int:
-        """Besides activations, the weights of a part or of all: a processor has no other memory to put them."""
+        """Activations and the weights of a part, or of all parts: a processor has no other memory to put them."""
         together = plan.level.residence == "resident" or plan.device != "cuda"
         return self.held + (sum(self.weights.values()) if together else self.weights[part]) + activations
 
 
 def decodings_of(frames: int) -> Sequence[Decoding]:
-    """Those of DECODINGS that differ for a clip of so many frames."""
+    """The DECODINGS that differ for a clip of `frames` frames."""
     return [decoding for decoding in DECODINGS if decoding.frames is None or decoding.frames < frames]
 
 
@@ -163,10 +162,10 @@ def levels_below(level: Level, device: str) -> list[Level]:
 
 
 def choose(need: Need, device: str, free: int, *, evaluations: int, frames: int, level: str = AUTO) -> Job[Plan]:
-    """The fastest plan that fits into the memory that is free, or the most frugal one where none does.
+    """The fastest plan that fits into the free memory, or the most frugal one if none does.
 
-    Decoding whole clips counts for more than speed: portions can show. frames: that are decoded together at most.
-    level: one of LEVELS that the artist chose, or "auto".
+    Decoding whole clips counts for more than speed, as portions can show. free: bytes. evaluations: of a step.
+    frames: the most that are decoded together. level: the artist's choice of LEVELS, or "auto".
     """
     levels = [LEVELS[level]] if level != AUTO else _levels_of(device, evaluations)
     decodings = decodings_of(frames)
@@ -181,20 +180,20 @@ def choose(need: Need, device: str, free: int, *, evaluations: int, frames: int,
     for index, plan in enumerate(plans):
         yield Progress("Planning memory", index, len(plans), text=plan.level.name)
         last = plan is plans[-1]
-        if last or fits(replace(plan, need=need.of_weights(plan))):  # estimates of the rest take seconds
-            plan = replace(plan, need=need.of(plan, evaluations, frames))
+        if last or fits(replace(plan, need=need.weight_bytes(plan))):  # estimates of the rest take seconds
+            plan = replace(plan, need=need.bytes_needed(plan, evaluations, frames))
             if last or fits(plan):
                 return plan
     raise AssertionError("there is always a plan")
 
 
 def fits(plan: Plan) -> bool:
-    """Whether a plan's need fits into its free memory, some of it left alone."""
+    """Whether a plan's need fits into its free memory less SPARE."""
     return plan.need <= (1 - SPARE) * plan.free
 
 
 def _levels_of(device: str, evaluations: int) -> list[Level]:
-    """Levels that differ from one another on a device, where a step takes so many evaluations."""
+    """Levels that differ on a device, for a step of `evaluations`."""
     names = list(LEVELS) if device == "cuda" else list(_ON_PROCESSOR)
     return [LEVELS[name] for name in names if name != "pairs" or evaluations > 2]
 

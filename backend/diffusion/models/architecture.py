@@ -125,9 +125,9 @@ def _mismatch(configs: Mapping[str, dict[str, Any]], card: ModelCard) -> str | N
         return f"has a U-Net with {unet.get('in_channels', 8)} input channels; its card declares {listed}"
     if unet.get("out_channels", 4) != latents or card.channels["noise"] != latents:
         return f"has a U-Net that does not paint the {latents} latent channels of its VAE"
-    tokens, width = unet.get("cross_attention_dim", 1024), clip.get("projection_dim", 512)
-    if any(count != width for count in (tokens if isinstance(tokens, list) else [tokens])):
-        return f"has a U-Net for image tokens of {tokens} numbers; its CLIP makes {width}"
+    cross, width = unet.get("cross_attention_dim", 1024), clip.get("projection_dim", 512)
+    if any(count != width for count in (cross if isinstance(cross, list) else [cross])):
+        return f"has a U-Net for image tokens of {cross} numbers; its CLIP makes {width}"
     multiple = 2 * stride("vae", vae) * stride("unet", unet)  # the height is half the width
     if card.width % multiple:
         return f"paints panoramas {card.width} wide; its networks need a multiple of {multiple} pixels"

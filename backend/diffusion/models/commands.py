@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pantheon360_blender.core.errors import PantheonError
-from pantheon360_blender.core.progress import Job, Result
+from pantheon360_blender.core.progress import Job, Progress, Result, map_progress, run_to_end
 
 from .. import quiet_imports
 
@@ -151,19 +151,18 @@ def _require_packages() -> None:
 
 
 def _finish(job: Job[Result]) -> Result:
-    """Run a job and tell on stderr what it is at."""
+    """Run a job and print its phases to stderr."""
     told = ""
-    try:
-        while True:
-            step = next(job)
-            line = f"{step.phase}{f': {step.text}' if step.text else ''}"
-            if line != told:
-                print(line, file=sys.stderr, flush=True)
-                told = line
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    finally:
-        job.close()
+
+    def tell(step: Progress) -> tuple[()]:
+        nonlocal told
+        line = f"{step.phase}{f': {step.text}' if step.text else ''}"
+        if line != told:
+            print(line, file=sys.stderr, flush=True)
+            told = line
+        return ()
+
+    return run_to_end(map_progress(job, tell))
 
 
 def _text(entry: Entry) -> str:
@@ -185,13 +184,12 @@ def _size(size: int) -> str:
 
 
 def _json(entry: Entry) -> dict[str, Any]:
-    card = asdict(entry.folder.card) | {"label": entry.folder.card.label} if entry.folder else None
-    size = entry.folder.bytes if entry.folder else None
+    folder = entry.folder
     return {
         "name": entry.name,
         "path": str(entry.path),
-        "usable": entry.folder is not None,
+        "usable": folder is not None,
         "problem": entry.problem,
-        "bytes": size,
-        "card": card,
+        "bytes": folder.bytes if folder else None,
+        "card": asdict(folder.card) | {"label": folder.card.label} if folder else None,
     }

@@ -5,7 +5,6 @@ Pickles are read by torch's restricted reader, which makes tensors and nothing e
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -49,10 +48,7 @@ def convert(source: Path, target: Path, *, half: bool = False, kind: str | None 
         else:
             yield from _single_file(source, scratch, half, kind)
         yield Progress("Checking it")
-        try:
-            model_folder.open(scratch)
-        except ModelError as error:
-            raise ModelError(error.text.replace(str(scratch), str(source)), advice=error.advice) from error
+        model_folder.check(scratch, source)
     return model_folder.open(target)
 
 
@@ -79,7 +75,11 @@ def _single_file(source: Path, target: Path, half: bool, kind: str | None) -> Jo
     kind = kind or ("svd-xt" if "xt" in source.stem.lower() else "svd")
     yield Progress("Reading", text=source.name)
     with _reading(source) as (names, fetch):
-        shapes = tensor_file.shapes(source) if source.suffix == ".safetensors" else _shapes(names, fetch)
+        shapes = (
+            tensor_file.shapes(source)
+            if source.suffix == ".safetensors"
+            else {name: tuple(fetch(name).shape) for name in names}
+        )
         card = model_folder.preset(kind, source.stem)
         configs = published_names.configs(shapes, card.frames)
         for index, part in enumerate(WEIGHTS):
@@ -184,22 +184,11 @@ def _weights(part: str, folder: Path) -> list[Path]:
                 return [folder / f"{stem}{variant}.bin"]
             for index in (folder / f"{stem}.bin.index{variant}.json", folder / f"{stem}{variant}.bin.index.json"):
                 if index.is_file():
-                    return _pickled_shards(index)
+                    return model_folder.shards(index, ".bin")
         others = sorted(file for file in folder.iterdir() if file.suffix in PICKLES)
         if len(others) == 1:
             return others
         raise error
-
-
-def _pickled_shards(index: Path) -> list[Path]:
-    try:
-        names = sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ModelError(f"{index} cannot be read: {reason(error)[:200]}", advice="Get the file again.") from error
-    for name in names:
-        if Path(name).name != name or not (index.parent / name).is_file():
-            raise ModelError(f"{index.parent} lacks {name[:200]}.", advice="Get the model's folder again, complete.")
-    return [index.parent / name for name in names]
 
 
 @contextmanager
@@ -242,7 +231,3 @@ def _restricted(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except RuntimeError:  # files of the oldest format cannot be mapped
             return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _shapes(names: list[str], fetch: Fetch) -> tensor_file.Shapes:
-    return {name: tuple(fetch(name).shape) for name in names}

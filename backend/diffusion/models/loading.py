@@ -24,9 +24,8 @@ from .model_folder import ModelFolder
 class Components:
     """A model in memory.
 
-    unet, vae, image_encoder: networks in evaluation mode without gradients. scheduler: one of schedulers.SCHEDULERS;
-    some remember steps, so that each pass of a fusion needs its own (`scheduler_of`, or a deep copy). card: what the
-    model is.
+    unet, vae, image_encoder: networks in evaluation mode without gradients. scheduler: of schedulers.SCHEDULERS; it
+    remembers steps, so that each clip needs a copy. card: what the model is.
     """
 
     unet: UNetSpatioTemporalConditionModel

@@ -33,13 +33,13 @@ _ADVICE = "Choose a LoRA for the U-Net of Stable Video Diffusion, a safetensors 
 
 @dataclass(frozen=True)
 class Change:
-    """A change of one weight: scale * up @ down. down: (rank, in, ...), up: (out, rank, ...), of any float type."""
+    """A change of one weight: scale * up @ down. down: (rank, in, ...). up: (out, rank, ...). Of any float type."""
 
     down: torch.Tensor
     up: torch.Tensor
     scale: float
 
-    def of(self, weight: torch.Tensor) -> torch.Tensor:
+    def delta(self, weight: torch.Tensor) -> torch.Tensor:
         """The change in the shape of the weight, float32, on its device."""
         up, down = (factor.to(weight.device, torch.float32).flatten(1) for factor in (self.up, self.down))
         return (self.scale * (up @ down)).reshape(weight.shape)
@@ -90,7 +90,7 @@ def apply(unet: torch.nn.Module, lora: Lora, strength: float = 1.0) -> None:
             )
         deltas[name] = weight
     for name, weight in deltas.items():
-        weight.copy_(weight.float() + strength * lora.changes[name].of(weight))
+        weight.copy_(weight.float() + strength * lora.changes[name].delta(weight))
 
 
 def _changes(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, Any]) -> dict[str, Change]:
@@ -126,11 +126,11 @@ def _module(name: str) -> str:
 
 
 def _alpha(metadata: dict[str, Any], module: str) -> float | None:
-    """peft's scale times rank, as diffusers stores it beside the tensors; None if it is not told."""
-    told = {key.removeprefix("unet."): value for key, value in metadata.items()}
-    patterns = told.get("alpha_pattern")
+    """peft's scale times rank, as diffusers stores it beside the tensors; None if it is not."""
+    stored = {key.removeprefix("unet."): value for key, value in metadata.items()}
+    patterns = stored.get("alpha_pattern")
     of_module = patterns.get(module) if isinstance(patterns, dict) else None
-    alpha = told.get("lora_alpha") if of_module is None else of_module
+    alpha = stored.get("lora_alpha") if of_module is None else of_module
     return float(alpha) if isinstance(alpha, (int, float)) else None
 
 

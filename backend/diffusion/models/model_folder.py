@@ -18,11 +18,7 @@ from . import architecture, tensor_file
 
 PARTS_FILE = "parts.json"
 """Where parts lie that are not below the model's own folder: {"unet": PATH, ...}, paths absolute or relative to it."""
-WEIGHTS = {
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "image_encoder": "model",
-}
+WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "image_encoder": "model"}
 """Part with weights -> the stem of its files."""
 PARTS = (*WEIGHTS, "scheduler")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -53,8 +49,9 @@ class ModelFolder:
 
 
 def fingerprint(folder: ModelFolder) -> str:
-    """SHA-256 that tells a model from others: of its configurations, of the headers of its weights, and of samples of
-    their numbers, since reading gigabytes at each start would take too long. Raises ModelError.
+    """SHA-256 of a model's configurations, of the headers of its weights and of samples of their numbers.
+
+    Reading gigabytes at each start would take too long. Raises ModelError.
     """
     digest = hashlib.sha256()
     for part in PARTS:
@@ -76,10 +73,10 @@ def _sample(file: Path, digest: hashlib._Hash) -> None:
 
 
 def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
-    """Open a model's folder. name: what to call it if it has no card; by default as its folder is.
+    """Open a model's folder. name: of a model without a card; by default the folder's.
 
-    Every file must be there and safe; shapes in the weights' headers must be those of the configurations. Reads no
-    weights. Raises ModelError, which says what to do.
+    Every file must be there and safe, and have the shapes that the configurations ask for. It reads no weights.
+    Raises ModelError.
     """
     path = Path(path).expanduser().absolute()
     if not path.is_dir():
@@ -98,6 +95,14 @@ def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
     return ModelFolder(path, card, parts)
 
 
+def check(path: Path, source: Path) -> None:
+    """Check a folder that is being made of a source. Raises ModelError, which names the source."""
+    try:
+        open(path)
+    except ModelError as error:
+        raise ModelError(error.text.replace(str(path), str(source)), advice=error.advice, code=error.code) from error
+
+
 def places(path: Path) -> dict[str, Path]:
     """Where each part of the model in this folder lies, whether it is there or not. Raises ModelError."""
     found = {part: path / part for part in PARTS}
@@ -111,7 +116,7 @@ def places(path: Path) -> dict[str, Path]:
 
 
 def weight_files(part: str, folder: Path) -> list[Path]:
-    """The safetensors files of a part: the whole one, its shards, or those of half precision where only they are there.
+    """The safetensors files of a part: the whole one, else its shards, else those of half precision.
 
     Raises ModelError if there are none.
     """
@@ -122,7 +127,7 @@ def weight_files(part: str, folder: Path) -> list[Path]:
             return [whole]
         index = _index(folder, stem, variant)
         if index is not None:
-            return _shards(index)
+            return shards(index)
     pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
     if pickles:
         raise ModelError(
@@ -134,7 +139,7 @@ def weight_files(part: str, folder: Path) -> list[Path]:
 
 
 def variant(part: str, folder: Path) -> str | None:
-    """The variant to load a part by: None, or "fp16" where only half precision is there."""
+    """diffusers' variant of a part: None, or "fp16" if only half precision is there."""
     return "fp16" if ".fp16" in weight_files(part, folder)[0].name else None
 
 
@@ -192,23 +197,24 @@ def _index(folder: Path, stem: str, variant: str) -> Path | None:
     return next((folder / name for name in sorted(names) if (folder / name).is_file()), None)
 
 
-def _shards(index: Path) -> list[Path]:
+def shards(index: Path, suffix: str = ".safetensors") -> list[Path]:
+    """The files that an index lists beside it. suffix: of their names. Raises ModelError."""
     weight_map = _read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelError(f"{index} lists no shards.", advice="Get the model's folder again, complete.")
     names = {str(name) for name in weight_map.values()}
     for name in sorted(names):
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise ModelError(f"{index} lists {name[:200]!r}, which is no safetensors file beside it.")
+        if Path(name).name != name or not name.endswith(suffix):
+            raise ModelError(f"{index} lists {name[:200]!r}, which is no {suffix} file beside it.")
         if not (index.parent / name).is_file():
             raise ModelError(f"{index.parent} lacks {name}.", advice="Get the model's folder again, complete.")
     return [index.parent / name for name in sorted(names)]
 
 
 def inferred(path: Path, unet: dict[str, Any], name: str) -> ModelCard:
-    """What a folder without a card is: by the length of clips its U-Net was made for, and Argus by its name.
+    """The card of a folder without one, from the U-Net's length of clips, or "argus" in its name.
 
-    unet: the U-Net's configuration. Raises ModelError if that does not tell what its input is.
+    unet: the U-Net's configuration. Raises ModelError if it does not tell what the input is.
     """
     channels = unet.get("in_channels", 8)
     if channels != 8:

@@ -1,4 +1,4 @@
-"""Where this person's models are: a folder with one folder a model, most of which say where their weights lie."""
+"""This person's models: one folder each, most of which only say where the weights lie."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Entry:
     problem: str = ""
 
 
-def root(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+def root() -> Path:
     """The store's folder: PANTHEON360_MODELS, or the person's data folder of the system. It may not exist yet."""
-    return model_places.root(environment, platform)
+    return model_places.root(os.environ, sys.platform)
 
 
 def entries() -> list[Entry]:
@@ -40,11 +40,8 @@ def entries() -> list[Entry]:
     place = root()
     if not place.is_dir():
         return []
-    found = []
-    for path in sorted(place.iterdir(), key=lambda path: path.name.lower()):
-        if path.is_dir() and not path.name.startswith("."):
-            found.append(_entry(path))
-    return found
+    paths = sorted(place.iterdir(), key=lambda path: path.name.lower())
+    return [_entry(path) for path in paths if path.is_dir() and not path.name.startswith(".")]
 
 
 def find(model: str | Path) -> ModelFolder:
@@ -103,10 +100,9 @@ def add(
 ) -> Job[Entry]:
     """Add a model to the store.
 
-    source: a folder or hub id. A folder that brings a U-Net alone, as Argus does, takes the other parts of `base`, a
-    model's name, folder or hub id. kind, licence: what the model is, where no card tells. copy: keep a copy of the
-    weights in the store; else the store says where they lie.
-    Raises ModelError, FileError; the store is then as it was.
+    source: a folder or hub id. base: name, folder or hub id of the model whose other parts complete a U-Net alone, such
+    as Argus. kind, licence: what the model is if it has no card. copy: keep the weights in the store, not only their
+    place. Raises ModelError, FileError; the store is then as it was.
     """
     name = name or _name_of(source)
     if not is_name(name):
@@ -131,7 +127,7 @@ def add(
         yield from _fill(scratch, parts, copy)
         model_card.write(scratch, _card(source, place, scratch, name, alone, kind, licence))
         yield Progress("Checking it")
-        _check(scratch, place)
+        model_folder.check(scratch, place)
     return _entry(target)
 
 
@@ -140,14 +136,6 @@ def find_parts(model: str, *, download: bool, half: bool) -> Mapping[str, Path]:
     if (root() / model).is_dir() and is_name(model):
         return model_folder.open(root() / model).parts
     return model_folder.open(located(model, download=download, half=half)).parts
-
-
-def _check(scratch: Path, place: Path) -> None:
-    """Open what will be the model; errors name where its files came from."""
-    try:
-        model_folder.open(scratch)
-    except ModelError as error:
-        raise ModelError(error.text.replace(str(scratch), str(place)), advice=error.advice, code=error.code) from error
 
 
 def _entry(path: Path) -> Entry:

@@ -24,6 +24,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 _UNET_HEAD, _VISION_HEAD = 64, 80
 """Channels of an attention head: shapes do not tell them. SVD's; those of ViT-H."""
 
+_LAYER = re.compile(r"(down_blocks|up_blocks|mid_block)\.(?:(\d+)\.)?(resnets|attentions|\w+samplers)\.(\d+)\.(.+)")
 _RESNET = {
     "norm1": "in_layers.0",
     "conv1": "in_layers.2",
@@ -65,9 +66,7 @@ def unet(name: str, config: Mapping[str, Any]) -> str:
     stem, kind = name.rsplit(".", 1)
     if stem in _UNET_ENDS:
         return f"{UNET}{_UNET_ENDS[stem]}.{kind}"
-    found = re.fullmatch(
-        r"(down_blocks|up_blocks|mid_block)\.(?:(\d+)\.)?(resnets|attentions|\w+samplers)\.(\d+)\.(.+)", name
-    )
+    found = _LAYER.fullmatch(name)
     if found is None:
         raise KeyError(name)
     side, block, what, layer, rest = found[1], int(found[2] or 0), found[3], int(found[4]), found[5]
@@ -91,9 +90,7 @@ def vae(name: str, config: Mapping[str, Any]) -> str:
         return ENCODER + name
     side, rest = name.split(".", 1)
     prefix = f"{ENCODER}encoder." if side == "encoder" else DECODER
-    found = re.fullmatch(
-        r"(down_blocks|up_blocks|mid_block)\.(?:(\d+)\.)?(resnets|attentions|\w+samplers)\.(\d+)\.(.+)", rest
-    )
+    found = _LAYER.fullmatch(rest)
     if found is None:
         return prefix + rest.replace("conv_norm_out", "norm_out").replace("time_conv_out", "conv_out.time_mix_conv")
     place, block, what, layer, inside = found[1], int(found[2] or 0), found[3], int(found[4]), found[5]
@@ -110,7 +107,7 @@ def vae(name: str, config: Mapping[str, Any]) -> str:
 
 
 def image_encoder(name: str) -> tuple[str, int | None]:
-    """The published name of a weight of CLIP, and which third of it is meant where it holds query, key and value."""
+    """The published name of a weight of CLIP, and which third of it (query, key or value) or None for all."""
     stem, kind = name.rsplit(".", 1)
     if name in _VISION_ENDS:
         return VISION + _VISION_ENDS[name], None

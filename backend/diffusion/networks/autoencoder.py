@@ -19,7 +19,7 @@ from .. import libraries
 from . import banded_decoder, overflow, panorama
 
 _ENCODER_REACH = 4
-"""How many times the decoder's padding the encoder gets: its edges reach further, most of its layers being coarse."""
+"""The encoder's padding over the decoder's: most of its layers are coarse, so that its edges reach further."""
 
 
 def factor(vae: Any) -> int:
@@ -40,18 +40,20 @@ def images_of(video: torch.Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def encode(
-    vae: Any, video: torch.Tensor, seam: SeamOptions, *, device: torch.device | str = "cpu", chunk: int = 1
+    vae: Any, video: torch.Tensor, seam: SeamOptions, *, device: torch.device | str = "cpu", encode_chunk_size: int = 1
 ) -> Job[torch.Tensor]:
-    """Latents of a video as a condition: the mode of the VAE's distribution, not scaled.
+    """Condition latents of a video: the mode of the VAE's distribution, not scaled.
 
-    chunk: frames at a time; the encoder looks at each frame alone, so that it changes memory only.
+    encode_chunk_size: frames at a time. It changes memory only, as the encoder looks at each frame alone.
     """
     columns = _ENCODER_REACH * seam.columns
     parts = []
     with _across_the_seam(vae, seam), _precise(vae):
-        for first in range(0, len(video), chunk):
+        for first in range(0, len(video), encode_chunk_size):
             yield Progress("Encoding", first, len(video))
-            frames = panorama.padded(video[first : first + chunk].to(device, vae.dtype), columns * factor(vae))
+            frames = panorama.padded(
+                video[first : first + encode_chunk_size].to(device, vae.dtype), columns * factor(vae)
+            )
             parts.append(panorama.cropped(vae.encode(frames).latent_dist.mode(), columns).float())
     yield Progress("Encoding", len(video), len(video))
     return torch.cat(parts)
@@ -64,27 +66,26 @@ def decode(
     seam: SeamOptions,
     *,
     device: torch.device | str = "cpu",
-    chunk: int | None = None,
+    decode_chunk_size: int | None = None,
     context: int = 0,
     banded: bool = False,
 ) -> Job[torch.Tensor]:
-    """The video of denoised latents; on the CPU, for it is large.
+    """The video of denoised latents, on the CPU.
 
-    chunk: frames at a time, None for all. The decoder looks at neighbouring frames: chunks without context, as
-    diffusers has them, can be told apart in the video; whole clips are best.
-    context: frames decoded before and after each chunk besides, and thrown away.
-    banded: in a third of the memory, see banded_decoder.
+    decode_chunk_size: frames at a time, None for all. The decoder looks at neighbouring frames, so that chunks show in
+    the video. context: frames decoded before and after each chunk and thrown away, which hides most of that.
+    banded: decode in a third of the memory, see banded_decoder.
     Raises ModelError if numbers overflow.
     """
     total = len(latents)
-    chunk = chunk or total
+    decode_chunk_size = decode_chunk_size or total
     columns = seam.columns * factor(vae)
     scaled = 1 / vae.config.scaling_factor * panorama.padded(latents, seam.columns)
     parts = []
     with _across_the_seam(vae, seam), banded_decoder.banded(vae) if banded else nullcontext():
-        for first in range(0, total, chunk):
+        for first in range(0, total, decode_chunk_size):
             yield Progress("Decoding", first, total)
-            last = min(first + chunk, total)
+            last = min(first + decode_chunk_size, total)
             before, after = max(0, first - context), min(total, last + context)
             frames = vae.decode(scaled[before:after].to(device, vae.dtype), num_frames=after - before).sample
             parts.append(panorama.cropped(frames[first - before : last - before], columns).float().cpu())

@@ -1,9 +1,8 @@
-"""Decoding a whole clip in a third of the memory: what looks at one frame works frame by frame, what looks along time
-works in bands of rows, and both write over what they read.
+"""Decoding a whole clip in a third of the memory.
 
-The pixels are those of the plain decoder up to rounding: a convolution along time sees one row at a time anyway, and
-what the normalisation before it measures over the whole clip is measured first. Portions of a clip, the usual way to
-decode in little memory, change what neighbouring frames tell each other instead.
+Layers that look at one frame work frame by frame. Layers that look along time work in bands of rows. Both write over
+what they read. The pixels are those of the plain decoder up to rounding: a convolution along time sees one row at a
+time anyway, and the normalisation before it is measured over the whole clip first.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Layer = Callable[[torch.Tensor], torch.Tensor]
 
 @contextmanager
 def banded(vae: Any) -> Iterator[None]:
-    """Let the decoder of a temporal VAE work in bands; one clip at a time, without gradients. As before on leaving."""
+    """Let the decoder of a temporal VAE work in bands, one clip at a time, without gradients, within the block."""
     changed = []
     try:
         for module, forward in _forwards(vae.decoder):
@@ -123,10 +122,7 @@ def _frame_by_frame(layer: Layer, image: torch.Tensor, *_: Any) -> torch.Tensor:
 
 
 def _over_itself(layer: Layer, image: torch.Tensor) -> torch.Tensor:
-    """The same where frames do not grow: the result lies where the input was, from its beginning on.
-
-    What is written lies before what is still to be read.
-    """
+    """A layer whose frames do not grow. Its result overwrites the input, from the beginning, behind what is read."""
     image = image.contiguous()  # attention leaves its channels last
     storage, result = image.view(-1), image
     for frames in _portions(image):

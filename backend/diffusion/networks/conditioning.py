@@ -1,4 +1,4 @@
-"""What the model is told: the anchors' pictures in the camera's orientation, their CLIP tokens, and numbers."""
+"""What the model is told: the anchors' pictures in the camera's orientation, their CLIP embeddings, and numbers."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 def anchor_frame(capture: Capture, camera: np.ndarray, geometry: np.ndarray) -> np.ndarray:
-    """What a camera that stands on a capture sees of it, in place of the points.
+    """The capture as a camera at its place sees it, (H, W, 3) uint8; masked pixels show the points instead.
 
-    camera: (4, 4) camera-to-world. geometry: (H, W, 3) uint8, the points the camera sees: they show where the capture
-    is masked.
-    Returns (H, W, 3) uint8.
+    camera: (4, 4) camera-to-world. geometry: (H, W, 3) uint8, the points as the camera sees them.
     """
     width = geometry.shape[1]
-    turn = capture.pose[:3, :3].T @ camera[:3, :3]
-    picture = equirectangular.rotate(equirectangular.resize(capture.image, width), turn)
+    capture_from_camera = capture.pose[:3, :3].T @ camera[:3, :3]
+    picture = equirectangular.rotate(equirectangular.resize(capture.image, width), capture_from_camera)
     if capture.valid is None:
         return picture
-    valid = equirectangular.rotate(equirectangular.resize(capture.valid, width), turn)
+    valid = equirectangular.rotate(equirectangular.resize(capture.valid, width), capture_from_camera)
     return np.where(valid[..., None], picture, geometry)
 
 
 @torch.no_grad()
-def horizon_tokens(image_encoder: Any, panorama: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
-    """CLIP tokens of the views round the horizon of (H, W, 3) uint8; (8, D) float32."""
+def horizon_embeddings(image_encoder: Any, panorama: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
+    """CLIP embeddings of the views round the horizon of (H, W, 3) uint8; (8, D) float32."""
     side = max(1, panorama.shape[1] // 4)
-    return tokens(image_encoder, equirectangular.horizon_crops(panorama, CROPS, size=(side, side)), device=device)
+    return image_embeddings(
+        image_encoder, equirectangular.horizon_crops(panorama, CROPS, size=(side, side)), device=device
+    )
 
 
 @torch.no_grad()
-def tokens(image_encoder: Any, pictures: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
-    """CLIP tokens of pictures (N, h, w, 3) uint8, as Stable Video Diffusion makes them; (N, D) float32.
+def image_embeddings(image_encoder: Any, pictures: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
+    """CLIP embeddings of pictures (N, h, w, 3) uint8, as Stable Video Diffusion makes them; (N, D) float32.
 
     Resized to a square without keeping the ratio of the sides, normalised, not cropped.
     """
@@ -80,9 +80,9 @@ def _blurred(pictures: torch.Tensor, wanted: int, dim: int) -> torch.Tensor:
 
 
 def added_time_ids(fps: float, motion_bucket_id: float, noise_aug_strength: float) -> torch.Tensor:
-    """The numbers that Stable Video Diffusion is told beside the picture; (3,) float32.
+    """Stable Video Diffusion's micro-conditions, (3,) float32.
 
-    fps: frames a second; it was trained on one less. motion_bucket_id: how much is to move. noise_aug_strength: how
-    much noise the condition had in training.
+    fps: frames a second; training used one less. motion_bucket_id: how much moves. noise_aug_strength: how much noise
+    the condition had in training.
     """
     return torch.tensor([fps - 1, motion_bucket_id, noise_aug_strength], dtype=torch.float32)

@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def chunked(unet: Any, wanted: bool = True) -> Iterator[None]:
-    """Let them take one frame at a time, where `wanted`. What the U-Net predicts is the same up to rounding."""
+    """Within the block, let them take one frame at a time if `wanted`. Predictions are the same up to rounding."""
     if not wanted:
         yield
         return

@@ -12,9 +12,7 @@ _STREAM = 0
 def frames(seed: int, count: int, shape: tuple[int, int, int], *, first: int = 0) -> torch.Tensor:
     """Normal noise (count, *shape) float32 on the CPU.
 
-    Each frame of the path has a stream of its own: a longer clip begins as the shorter one, a clip that begins later
-    along the path goes on with the same noise, and neither device nor version of torch changes it.
-
+    Each frame of the path has its own stream, so that the noise of a frame depends on neither clip, device nor torch.
     seed: 0 to 2^64 - 1. shape: channels, rows, columns. first: number of the first frame along the path.
     """
     return torch.from_numpy(np.stack([_frame(seed, first + index, shape) for index in range(count)]))

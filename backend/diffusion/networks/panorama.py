@@ -3,9 +3,8 @@
 Three remedies, each switchable; with all of them off a model runs as it was published.
 
     circular   every convolution of U-Net and VAE reads across the seam instead of zeros: exact
-    roll       the U-Net sees the panorama turned by another amount at each step, so that no seam stays if it is
-    padding    the VAE gets some columns from beyond the seam, cropped afterwards: approximate, for VAEs that must keep
-               their own convolutions
+    roll       the U-Net sees the panorama rolled by another amount at each step, so that the seam never stays
+    padding    the VAE gets columns from beyond the seam, cropped afterwards: approximate, keeps its convolutions
 
 Columns are the last dimension of every tensor here, rows the one before it.
 """
@@ -30,9 +29,9 @@ _ROLL_STREAM = 1
 
 
 def columns_of_step(roll: Roll, step: int, width: int, seed: int) -> int:
-    """By how many latent columns the panorama is turned at a step; 0 <= columns < width.
+    """How many latent columns the panorama is rolled at a step; 0 <= columns < width.
 
-    step: number of the denoising step from 0. width: of the latents. seed: decides random turns.
+    step: number of the denoising step from 0. width: of the latents. seed: of random rolls.
     """
     if roll == "none":
         return 0
@@ -43,7 +42,7 @@ def columns_of_step(roll: Roll, step: int, width: int, seed: int) -> int:
 
 
 def roll(tensor: torch.Tensor, columns: int) -> torch.Tensor:
-    """The panorama with its columns moved to the right, those that leave coming in on the left."""
+    """The panorama with its columns moved to the right; those that leave come in on the left."""
     return torch.roll(tensor, columns, dims=-1) if columns else tensor
 
 
@@ -56,16 +55,15 @@ def padded(tensor: torch.Tensor, columns: int) -> torch.Tensor:
 
 
 def cropped(tensor: torch.Tensor, columns: int) -> torch.Tensor:
-    """What `padded` was given."""
+    """The inverse of `padded`."""
     return tensor[..., columns:-columns] if columns else tensor
 
 
 @contextmanager
 def circular_convolutions(*models: nn.Module) -> Iterator[None]:
-    """Let the convolutions of models read across the seam; on leaving they are as before.
+    """Let the convolutions of models read across the seam within the block. It can be nested.
 
-    With it a model commutes with turning its input by a multiple of its stride. Convolutions that wrap already are
-    left alone, so that it can be nested. Rows keep their zeros: poles are another matter.
+    A model then commutes with rolling its input by a multiple of its stride. Rows keep their padding of zeros.
     """
     changed = []
     try:
@@ -81,9 +79,9 @@ def circular_convolutions(*models: nn.Module) -> Iterator[None]:
 
 
 def _circular_forwards(model: nn.Module) -> Iterator[tuple[nn.Conv2d, Any]]:
-    """Each convolution that reads beyond the left or right edge, and what is to compute it instead.
+    """Each convolution that reads beyond the left or right edge, and its replacement.
 
-    It is the inner function of a convolution that is replaced, since offloading replaces the outer one.
+    It replaces the inner function, as offloading replaces the outer one.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and module.padding_mode == "zeros" and module.padding[1] != 0:

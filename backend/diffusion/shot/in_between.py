@@ -1,9 +1,8 @@
 """Frames between two painted ones, warped from both with the known depth and cameras.
 
-Each pixel of the frame is a point; where it falls in the two painted panoramas they are sampled, and the one counts
-that sees the point. Where the frame knows no range there are four guesses: the farthest and the nearest of what lies
-closely around (nothing on a side counts as infinitely far: open sky), a smooth surface through everything known, and
-level ground. Where a guess is right the two panoramas agree.
+Each pixel of the frame is a point. Both painted panoramas are sampled where it falls, and the one that sees it counts.
+A pixel without a range has four guesses: the farthest and the nearest range closely around (a side without any counts
+as open sky), a smooth surface through all known ranges, and level ground. Both panoramas agree on a right guess.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _DECISION = 4  # power of the difference with which a guess loses weight
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class PaintedView:
     """A painted panorama and its geometry.
 
     image: (H, W, 3) uint8 sRGB.
@@ -46,16 +45,16 @@ class View:
 
 
 class Pair:
-    """Two painted panoramas and the frames between them. Equal input gives equal frames, also with time reversed."""
+    """Two painted panoramas and the frames between them. Reversed time gives the same frames."""
 
-    def __init__(self, before: View, after: View) -> None:
+    def __init__(self, before: PaintedView, after: PaintedView) -> None:
         """Raises ValueError if shapes, types or depths are impossible, PoseError if a camera is no pose."""
         if before.image.shape != after.image.shape:
             raise ValueError(
                 f"The painted frames differ in size: {before.image.shape} before and {after.image.shape} after."
             )
         self._shape = before.image.shape[:2]
-        self._before, self._after = _Painted.of(before, "before"), _Painted.of(after, "after")
+        self._before, self._after = _Painted.from_view(before, "before"), _Painted.from_view(after, "after")
 
     def frame(self, depth: np.ndarray, camera: np.ndarray, share: float) -> np.ndarray:
         """Warp both panoramas to a camera between them.
@@ -70,7 +69,7 @@ class Pair:
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"A frame cannot lie at {share} between two others: 0 to 1 can.")
         camera = check_pose(camera)
-        surface = _Surface.of(_checked_depth(depth, self._shape, "in-between"))
+        surface = _Surface.from_depth(_checked_depth(depth, self._shape, "in-between"))
         warp = _Warp(self._before, self._after, camera, float(share))
         colour = np.empty((depth.size, 3), np.float32)
         sure, unsure = np.flatnonzero(~surface.ambiguous), np.flatnonzero(surface.ambiguous)
@@ -83,8 +82,8 @@ class Pair:
 class _Surface:
     """What a sparse range map says about every pixel, as inverse ranges (H, W) float32, 0 = infinitely far.
 
-    smooth: through everything known. far, near: the limits of what lies closely around.
-    known: (H, W) bool. solid: (H, W) bool, if something is known or lies closely on all sides.
+    smooth: a surface through all known ranges. far, near: the farthest and the nearest range closely around.
+    known: (H, W) bool. solid: (H, W) bool, where a range is known or ranges lie closely on all sides.
     ambiguous: (H, W) bool, where nothing is known and the limits differ.
     """
 
@@ -96,7 +95,7 @@ class _Surface:
     ambiguous: np.ndarray
 
     @staticmethod
-    def of(depth: np.ndarray) -> _Surface:
+    def from_depth(depth: np.ndarray) -> _Surface:
         inverse = np.float32(1.0) / depth.astype(np.float32)
         windows = _windows(inverse > 0)
         inverse[_seen_through(inverse, windows[-1])] = 0.0
@@ -106,9 +105,9 @@ class _Surface:
         return _Surface(smooth, far, near, known, far > 0, ~known & ((far == 0) | (near > far * np.float32(_BEHIND))))
 
     def ground(self, camera: np.ndarray) -> np.ndarray:
-        """Inverse range (H, W) of level ground at the height at which most of what is below lies; 0 above the horizon.
+        """Inverse range (H, W) of level ground at the median height of what lies below; 0 above the horizon.
 
-        Ground under a camera that nobody saw from elsewhere is nearer than everything round it.
+        Unseen ground under a camera is nearer than everything round it.
         """
         width = self.known.shape[1]
         down = -(equirectangular.directions(width).reshape(-1, 3) @ camera[2, :3].astype(np.float32))
@@ -121,8 +120,8 @@ class _Surface:
     def occluding(self) -> np.ndarray:
         """Inverse range (H, W) of what certainly hides things behind it, with edges moved outwards by a pixel.
 
-        Painted edges are blurred, and mixed colours are no one's. On a slope nothing changes: there the nearest of the
-        pixels around is as much nearer as the farthest is farther.
+        Painted edges are blurred: their mixed colours belong to neither side. A slope does not change, as its nearest
+        neighbour is as much nearer as its farthest is farther.
         """
         inverse = np.where(self.solid, self.smooth, np.float32(0.0))
         around = _padded(inverse, 1)
@@ -189,14 +188,14 @@ class _Painted:
     camera: np.ndarray
 
     @staticmethod
-    def of(view: View, name: str) -> _Painted:
+    def from_view(view: PaintedView, name: str) -> _Painted:
         shape = view.image.shape
         if len(shape) != 3 or shape[1:] != (2 * shape[0], 3) or view.image.dtype != np.uint8 or not shape[0]:
             raise ValueError(f"The frame {name} is {view.image.dtype} {shape}; (H, 2 H, 3) uint8 is wanted.")
         depth = _checked_depth(view.depth, shape[:2], name)
         texels = np.empty((*shape[:2], 4), np.float32)
         texels[..., :3] = view.image
-        texels[..., 3] = _Surface.of(depth).occluding()
+        texels[..., 3] = _Surface.from_depth(depth).occluding()
         return _Painted(texels, check_pose(view.camera))
 
     def look(self, camera: np.ndarray, rays: np.ndarray, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -204,9 +203,9 @@ class _Painted:
 
         rays: (n, 3) float32, directions in the frame of `camera`, (4, 4). inverse: (n,) inverse ranges along them.
         """
-        transform = (invert(self.camera) @ camera).astype(np.float32)
-        points = transform[:3, :3] @ rays.T  # (3, n): numpy is fast along the last axis
-        points += transform[:3, 3:] * inverse
+        painted_from_camera = (invert(self.camera) @ camera).astype(np.float32)
+        points = painted_from_camera[:3, :3] @ rays.T  # (3, n): numpy is fast along the last axis
+        points += painted_from_camera[:3, 3:] * inverse
         length = np.sqrt((points * points).sum(axis=0))
         points[1, length == 0.0] = 1.0  # where the panorama itself stands, any direction will do
         values = equirectangular.sample(
@@ -251,9 +250,9 @@ class _Warp:
 
 
 def _best_guess(warp: _Warp, pixels: np.ndarray, guesses: Sequence[np.ndarray]) -> np.ndarray:
-    """Colours (n, 3) of pixels (n,) whose range is in doubt: of each guess the more, the better the panoramas agree.
+    """Colours (n, 3) of pixels (n,) of unknown range. A guess weighs more, the better the panoramas agree on it.
 
-    guesses: inverse ranges (H, W). The others count only if they are clearly nearer than the first.
+    guesses: inverse ranges (H, W), the farthest first. The others count only if they are clearly nearer.
     """
     farthest = guesses[0].reshape(-1)[pixels]
     colours, total = np.zeros((len(pixels), 3), np.float32), np.zeros(len(pixels), np.float32)

@@ -46,11 +46,11 @@ def paint(folder: PaintFolder) -> Job[None]:
     """
     yield Progress("Looking at the model")
     painting = Painting(folder)
-    yield from _with_notices(painting.run(), painting.warnings)
+    yield from _with_warnings(painting.run(), painting.warnings)
 
 
 class Painting:
-    """One run over a job folder. warnings: what is to be told to the artist next."""
+    """One run over a job folder. warnings: for the artist, not yet passed on."""
 
     def __init__(self, folder: PaintFolder) -> None:
         """Find the model and lay out the path. Raises PantheonError."""
@@ -91,7 +91,6 @@ class Painting:
     def run(self) -> Job[None]:
         """Paint what is missing."""
         self._introduce()
-        self._store.remove_leftovers()
         segments = self._trajectory.segments
         before: PaintedSegment | None = None
         with _threads(self._model.bytes), closing(self._networks):
@@ -244,7 +243,7 @@ def _numbered(job: Job[Result], index: int, total: int) -> Job[Result]:
     return map_progress(job, lambda step: (replace(step, phase=step.phase + named),))
 
 
-def _with_notices(job: Job[Result], warnings: list[str]) -> Job[Result]:
+def _with_warnings(job: Job[Result], warnings: list[str]) -> Job[Result]:
     """The job, and with its next step whatever there is to tell."""
 
     def told(step: Progress) -> Iterator[Progress]:

@@ -69,11 +69,7 @@ class PaintingRecord:
     def use(self, plan: Plan, device: str, precision: str) -> None:
         """Say how memory is used. device: its name for people."""
         memory = self.entries.setdefault("memory", {})
-        memory |= {
-            "device": plan.device,
-            "level": plan.level.name,
-            "decoding": asdict(plan.decoding),
-        }
+        memory |= {"device": plan.device, "level": plan.level.name, "decoding": asdict(plan.decoding)}
         if plan.need:
             memory |= {"need_bytes": plan.need, "budget_bytes": plan.free}
         self.entries |= {"device": device, "precision": precision}

@@ -16,7 +16,7 @@ FOLDER = "seen"
 
 
 def write(folder: Path, index: int, passes: list[np.ndarray], fps: float) -> Job[None]:
-    """Write a video for each pass of a clip, in the pass's own time: a backward pass begins with the clip's last frame.
+    """Write a video for each pass of a clip, in the pass's order: a backward pass begins with the clip's last frame.
 
     index: number of the clip from 0. passes: (F, H, W, 3) uint8 sRGB each. fps: frames a second.
     Raises FileError if it cannot be written, PantheonError if imageio is missing.

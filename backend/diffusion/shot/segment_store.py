@@ -1,12 +1,11 @@
 """Painted segments on disk, so that a job goes on where it stopped: `segments/0001.safetensors` in its folder.
 
-Each holds the segment's latents as they are decoded, and the picture that the next segment begins with where no capture
-is; its metadata holds a key of everything that decided it.
+Each holds the segment's latents as they are decoded, and the next segment's first picture if no capture gives it. Its
+metadata holds a key of everything that decided it.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +57,3 @@ class SegmentStore:
             return None
         handover = tensors.get("handover")
         return PaintedSegment(tensors["latents"], None if handover is None else handover.numpy())
-
-    def remove_leftovers(self) -> None:
-        """Temporary files of a run that was killed while it wrote."""
-        for leftover in self._folder.glob(".*.part"):
-            with suppress(OSError):
-                leftover.unlink()

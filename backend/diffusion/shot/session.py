@@ -23,8 +23,8 @@ from .painting_record import PaintingRecord
 class Networks:
     """The networks that paint one job.
 
-    width: of the panoramas, pixels. frames: of the longest clip. lead: frames decoded before a clip besides.
-    log: is told the plan. warn: is told what the artist should know.
+    width: of the panoramas, pixels. frames: of the longest clip. lead: further frames decoded before a clip.
+    log: is given the plan. warn: is given what the artist should know.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Networks:
         return plan
 
     def _chosen(self, kind: str, precision: str) -> Job[Plan]:
-        """The plan the job was begun with here, where it still fits: the rest is to be painted alike. Else the best."""
+        """The plan that began the job on this device if it still fits, so that the rest looks alike; else the best."""
         configs = {part: self._model.config(part) for part in WEIGHTS}
         dtype, seam = getattr(torch, precision), self._recipe.seam
         need = memory_need.need(configs, self._model.card, self._width, self._frames, dtype, seam)
         evaluations, decoded, budget = self._recipe.most_evaluations, self._frames + self._lead, devices.budget(kind)
         earlier = self._record.plan(kind, devices.name(kind)) if self._options.memory == AUTO else None
         if earlier is not None:
-            earlier = replace(earlier, need=need.of(earlier, evaluations, decoded), free=budget)
+            earlier = replace(earlier, need=need.bytes_needed(earlier, evaluations, decoded), free=budget)
             if memory_plan.fits(earlier):
                 return earlier
         return (

@@ -12,7 +12,7 @@ from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.progress import Job, Progress
 
 from . import timeline
-from .in_between import Pair, View
+from .in_between import PaintedView, Pair
 from .trajectory import Trajectory
 
 
@@ -25,14 +25,9 @@ class ShotFrames:
 
     def missing(self, index: int) -> list[int]:
         """Positions along the path of a segment's frames that are not finished."""
-        owned = timeline.owned(self._trajectory.segments, index)
-        painted = self._trajectory.painted
-        first = painted[owned[0] - 1] + 1 if owned[0] else 0
-        return [
-            position
-            for position in range(first, painted[owned[-1]] + 1)
-            if not self._folder.is_finished(self._trajectory.frames[position])
-        ]
+        owned, painted = timeline.owned(self._trajectory.segments, index), self._trajectory.painted
+        positions = range(painted[owned[0] - 1] + 1 if owned[0] else 0, painted[owned[-1]] + 1)
+        return [place for place in positions if not self._folder.is_finished(self._trajectory.frames[place])]
 
     def unfinished_after(self, index: int) -> bool:
         """Whether a later segment has frames that are not finished."""
@@ -75,8 +70,8 @@ class ShotFrames:
         depth = self._folder.read_surfaces(number).depth
         return pair.frame(depth, self._folder.job.camera(number), (frame - start) / (stop - start))
 
-    def _view(self, position: int) -> View:
+    def _view(self, position: int) -> PaintedView:
         """A painted frame as it is on disk: the same whether it was painted now or in an earlier run."""
         frame = self._trajectory.frames[position]
         image = png.read(self._folder.frame_file(frame))
-        return View(image, self._folder.read_surfaces(frame).depth, self._folder.job.camera(frame))
+        return PaintedView(image, self._folder.read_surfaces(frame).depth, self._folder.job.camera(frame))

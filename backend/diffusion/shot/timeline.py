@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _SHORTEST = 3
-"""A clip that ends early at an anchor has at least this part of a whole one (1 / 3): short ones are painted badly."""
+"""A clip that ends early at an anchor has at least 1 / 3 of a whole one: short ones are painted badly."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Segment:
 
 
 def thin_anchor_runs(standing: Mapping[int, str], count: int, shortest: int, longest: int) -> dict[int, str]:
-    """Frames at which a camera stands on captures, of a rest only as many as clips need.
+    """The anchors of a path: frames at which the camera stands on a capture, of a run of them only as many as needed.
 
     A path that eases in and out stands on its captures for some frames, and one that looks around for many.
-    standing: frame -> capture. count: of the path's frames. shortest, longest: frames from the beginning of a clip to
-    its end. Of a rest that is shorter the path's own end is kept, or else its middle; of others both ends, and so many
-    between that each clip can begin and end at one.
+    standing: frame -> capture. count: of the path's frames. shortest, longest: frames from a clip's first to its last.
+    A run below `shortest` keeps the path's first or last frame, else its middle. A longer run keeps both ends, and
+    enough frames between that each clip can begin and end at one.
     """
     kept: dict[int, str] = {}
     for run in _runs(standing):
@@ -64,9 +64,9 @@ def _runs(standing: Mapping[int, str]) -> list[list[int]]:
 
 
 def painted_frames(count: int, every: int, anchors: Collection[int]) -> list[int]:
-    """Frames of a path of `count` that are painted where every so manieth one is.
+    """The frames that are painted of a path of `count` frames: one in `every`.
 
-    The first and the last frame are among them, and all anchors; up to an anchor the steps are evened out.
+    The first frame, the last one and all anchors are among them. Steps between anchors are evened out.
     """
     chosen = {0, count - 1}
     stops = sorted({0, *anchors})
@@ -80,11 +80,10 @@ def painted_frames(count: int, every: int, anchors: Collection[int]) -> list[int
 def segments(count: int, anchors: Collection[int], length: int, overlap: int) -> list[Segment]:
     """Cut `count` painted frames into clips of at most `length` (2 or more).
 
-    anchors: positions of painted frames that are known. A clip ends at the first anchor within its length that does
-    not make it very short, and the next one begins there. Where there is none, the clip has its whole length and the
-    next one begins so that it shares `overlap` frames (fewer than `length`) with it; earlier still if it would be
-    shorter than a whole clip otherwise, for an anchor or the path ends it.
-    A path that goes on longer is cut in the same way up to its last clips. Raises ValueError if `length` is below 2.
+    anchors: positions of painted frames that are known. A clip ends at the first anchor within its length that does not
+    make it very short, and the next one begins there. Without such an anchor a clip has its whole length, and the next
+    one shares `overlap` frames with it, or more if an anchor or the path's end would make that one shorter.
+    A longer path is cut in the same way up to its last clips. Raises ValueError if `length` is below 2.
     """
     if length < 2:
         raise ValueError(f"a path cannot be cut into clips of {length} frames: 2 or more can follow one another")
@@ -104,7 +103,7 @@ def segments(count: int, anchors: Collection[int], length: int, overlap: int) ->
 
 
 def shortest_clip(length: int) -> int:
-    """Frames from one anchor to another that make a clip of their own, where whole ones have `length`."""
+    """The fewest frames between anchors that make a clip of their own. length: of a whole clip."""
     return max(1, length // _SHORTEST)
 
 
@@ -119,6 +118,6 @@ def _end(first: int, count: int, anchors: Collection[int], length: int) -> int:
 
 
 def owned(parts: Sequence[Segment], index: int) -> range:
-    """Painted frames that come from a segment: those it shares with the next one come from that."""
+    """Painted frames taken from a segment. Frames that it shares with the next one are taken from that."""
     after = parts[index + 1].first if index + 1 < len(parts) else parts[index].last + 1
     return range(parts[index].first, after)

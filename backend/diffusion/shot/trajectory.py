@@ -19,9 +19,9 @@ from .timeline import Segment
 class Trajectory:
     """A shot's path as a model paints it.
 
-    width: of the panoramas that are painted, pixels. frames: Blender's numbers of all frames of the path.
-    painted: positions in `frames` of those that are painted; the others come between them (in_between.py).
-    segments: how they are cut into clips, in positions of `painted`.
+    width: of the painted panoramas, pixels. frames: Blender's numbers of all frames of the path.
+    painted: positions in `frames` of those that are painted; in_between.py makes the others.
+    segments: the clips, in positions of `painted`.
     """
 
     def __init__(self, folder: PaintFolder, width: int, *, clip: int, overlap: int = 5, every: int = 1) -> None:
@@ -71,7 +71,7 @@ class Trajectory:
         return self._seen(self._anchors[position], position, geometry)
 
     def _look(self, position: int, geometry: GeometryFrame) -> np.ndarray | None:
-        """The nearest capture in the camera's orientation: what the place looks like, though from elsewhere."""
+        """The nearest capture in the camera's orientation: the place as seen from elsewhere."""
         camera = self.folder.job.camera(self.frame(position))
         places = {name: np.asarray(entry["pose"])[:3, 3] for name, entry in self._captures.items()}
         if not places:

@@ -1,8 +1,8 @@
 """Making the crops of one panorama agree on depth where they overlap.
 
-Every crop's values stand for inverse depth along its own axis up to a scale, and for affine-invariant models a shift.
-Where two crops see the same direction they must see the same range, so that scales and shifts follow from overlaps;
-one factor for all crops stays open unless the values are metres.
+A crop's values give inverse depth along its axis up to a scale and, for affine-invariant models, a shift. Two crops
+that see the same direction must see the same range: scales and shifts follow from overlaps. One factor for all crops
+stays open unless the values are metres.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def overlaps(layout: Layout, samples: int = _SAMPLES) -> Iterator[Overlap]:
     offset = (pixels - layout.size / 2) / focal
     looking = np.column_stack([offset[:, 0], -offset[:, 1], -np.ones(len(offset))])
     stretch = np.linalg.norm(looking, axis=1)
-    for first, rotation in enumerate(layout.rotations):
-        there, inside = layout.project(looking @ rotation.T)
+    for first, panorama_from_crop in enumerate(layout.rotations):
+        there, inside = layout.project(looking @ panorama_from_crop.T)
         for second in range(first + 1, len(layout)):
             shared = inside[second]
             if np.count_nonzero(shared) < 8:
@@ -70,10 +70,10 @@ def sample(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def align_scales(depth: np.ndarray, layout: Layout, *, prior: float = 0.0) -> np.ndarray:
-    """Factors (V,) float64 that make crops agree; their geometric mean is 1 unless a prior holds each near 1.
+    """Factors (V,) float64 that make crops agree. Without a prior their geometric mean is 1.
 
-    depth: (V, s, s) depth along each crop's axis, NaN where nothing is known.
-    prior: how firmly a factor is held at 1, in overlaps' worth of evidence; 0 trusts no crop's own scale.
+    depth: (V, s, s) along each crop's axis, NaN where nothing is known.
+    prior: how firmly each factor is held at 1, in overlaps' worth of evidence.
     """
     count = len(depth)
     equations: list[tuple[int, int, float, float]] = []
@@ -115,11 +115,10 @@ def align_scales(depth: np.ndarray, layout: Layout, *, prior: float = 0.0) -> np
 
 
 def align_disparities(disparity: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Scales and shifts (V,) float64 that turn each crop's values into inverse depth in one common unit.
+    """Scales and shifts (V,) float64: scale * value + shift is inverse depth in a unit common to all crops.
 
-    disparity: (V, s, s), an increasing affine function of inverse depth along each crop's axis, its own in every crop;
-    NaN where nothing is known.
-    Inverse depth is scale * value + shift. The unit is open: the mean inverse depth becomes 1.
+    disparity: (V, s, s), in each crop another increasing affine function of inverse depth along its axis; NaN where
+    nothing is known. The unit is open: the mean inverse depth becomes 1.
     Source: robust least squares over the overlaps on relative differences; the affine model is that of Ranftl et al.,
     "Towards robust monocular depth estimation", PAMI 2020.
     """
@@ -132,16 +131,8 @@ def align_disparities(disparity: np.ndarray, layout: Layout) -> tuple[np.ndarray
         here = sample(normal[overlap.first], overlap.here)
         there = sample(normal[overlap.second], overlap.there)
         known = np.isfinite(here) & np.isfinite(there)
-        pairs.append(
-            (
-                np.full(known.sum(), overlap.first),
-                np.full(known.sum(), overlap.second),
-                here[known],
-                there[known],
-                overlap.stretch_here[known],
-                overlap.stretch_there[known],
-            )
-        )
+        crops = np.full(known.sum(), overlap.first), np.full(known.sum(), overlap.second)
+        pairs.append((*crops, here[known], there[known], overlap.stretch_here[known], overlap.stretch_there[known]))
     first, second, here, there, stretch_here, stretch_there = (
         np.concatenate([pair[column] for pair in pairs]) if pairs else np.empty(0) for column in range(6)
     )
@@ -165,14 +156,14 @@ def align_disparities(disparity: np.ndarray, layout: Layout) -> tuple[np.ndarray
         bent = 0.5 * (one - other) / middle_of**2
         by_one = (1 / middle_of - bent * np.sign(one)) / stretch_here
         by_other = (-1 / middle_of - bent * np.sign(other)) / stretch_there
-        matrix = np.zeros((len(first) + 1 + count, 2 * count))
-        matrix[rows, first] = by_one * scale[first] * here
-        matrix[rows, second] = by_other * scale[second] * there
-        matrix[rows, count + first] = by_one
-        matrix[rows, count + second] = by_other
-        matrix[len(first), count:] = 10.0 / count
-        matrix[len(first) + 1 :, :count] = 1e-3 * (np.eye(count) - 1.0 / count)
-        return matrix
+        jacobian = np.zeros((len(first) + 1 + count, 2 * count))
+        jacobian[rows, first] = by_one * scale[first] * here
+        jacobian[rows, second] = by_other * scale[second] * there
+        jacobian[rows, count + first] = by_one
+        jacobian[rows, count + second] = by_other
+        jacobian[len(first), count:] = 10.0 / count
+        jacobian[len(first) + 1 :, :count] = 1e-3 * (np.eye(count) - 1.0 / count)
+        return jacobian
 
     start = np.concatenate([np.full(count, np.log(0.3)), np.ones(count)])
     if len(first):

@@ -1,8 +1,8 @@
 """From what a model says about crops to what each capture sees: the part all learned reconstructors share.
 
-A model sees a panorama as unrelated pictures and answers in a frame and scale of its own. Here its answer is brought
-back to the rig the crops came from: rays are the rig's own, exact ones; depth along each crop's axis is the model's;
-one scale is found for all of it; the crops of a panorama are made to agree and blended into one range map.
+A model sees a panorama as unrelated pictures and answers in a frame and scale of its own. Here its answer goes back to
+the rig: rays are the rig's, depth along each crop's axis is the model's. One scale is found for all of it. The crops of
+a panorama are made to agree and blended into one range map.
 """
 
 from __future__ import annotations
@@ -28,21 +28,19 @@ from . import crop_alignment
 
 DEPTH, DISPARITY = "depth", "disparity"
 _TURNED = np.radians(20.0)
-"""A crop whose estimated turn is this far from the rig's counts half."""
+"""Angle between estimated and true rotations of a panorama's crops above which its depth is doubtful."""
 _OWN_SCALE = 0.3
 """How firmly a crop of a model with one scale for all crops is held at it."""
 _NEVER_SKY = 4.0
 """Learned ranges are this much less telling of what is not sky than measured ones."""
 _EDGE = 0.04
 _CREASE = 6.0
-"""Bend of inverse depth over three pixels, relative to it, at which a pixel lies on the edge of something; and the
-most, over the focal length in pixels, that the crease between two walls bends it.
-
-A bend, not a step: floors seen at a grazing angle have steep depth without having edges."""
+"""Relative bend of inverse depth over three pixels that makes an edge, and, times the focal length in pixels, the most
+that a crease between walls bends it. A bend, not a step: floors at a grazing angle have steep depth and no edges."""
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class CropViews:
     """What a model is given: the crops of P panoramas, V of each, s pixels a side.
 
     images: (P, V, s, s, 3) uint8 sRGB. layout: at s pixels.
@@ -53,20 +51,12 @@ class Views:
     layout: Layout
     poses: np.ndarray | None
 
-    @property
-    def count(self) -> int:
-        """Pictures in all."""
-        return int(self.images.shape[0] * self.images.shape[1])
-
     def pictures(self) -> np.ndarray:
         """(P V, s, s, 3) uint8: panorama by panorama."""
         return self.images.reshape(-1, *self.images.shape[2:])
 
     def known_poses(self) -> np.ndarray | None:
-        """(P V, 4, 4) float32 camera-to-world, OpenCV's axes, in the first picture's frame; None if not known.
-
-        Float32 has no digits to spare for positions on a map.
-        """
+        """(P V, 4, 4) float32 camera-to-world, OpenCV's axes, in the first picture's frame, or None."""
         if self.poses is None:
             return None
         poses = self.poses.reshape(-1, 4, 4)
@@ -83,13 +73,12 @@ class Views:
 class CropGeometry:
     """What a model answers about the views of P panoramas.
 
-    values: (P, V, s, s), depth along each crop's axis (not range), or where `kind` is DISPARITY an increasing affine
-    function of its inverse; NaN, infinite or <= 0 depth where nothing is.
-    confidence: (P, V, s, s) 0 to 1, or None for a model that has none: then it is how well crops agree.
+    values: (P, V, s, s). If `kind` is DEPTH, depth along each crop's axis (not range); NaN, inf or <= 0 if unknown.
+    If it is DISPARITY, an increasing affine function of inverse depth.
+    confidence: (P, V, s, s) 0 to 1, or None to take how well crops agree.
     poses: (P, V, 4, 4) camera-to-world, OpenCV's camera axes, in the model's frame and the unit of depth, or None.
-    metric: True where the unit of depth is the metre, as far as the model knows.
-    shared_scale: True where all crops have one unit of depth; False where each has its own.
-    sky: (P, V, s, s) bool where the model says so, or None.
+    metric: whether the unit of depth is the metre. shared_scale: whether all crops have one unit of depth.
+    sky: (P, V, s, s) bool, or None.
     notes: sentences for the artist.
     """
 
@@ -103,12 +92,12 @@ class CropGeometry:
     notes: Sequence[str] = field(default=())
 
 
-def views_of(rigs: Sequence[Rig], size: int, *, poses_known: bool) -> Views:
+def views_of(rigs: Sequence[Rig], size: int, *, poses_known: bool) -> CropViews:
     """Crops of all rigs at `size` pixels a side. Raises PantheonError if the rigs have different layouts."""
     layout = shared_layout(rigs).resized(size)
     sized = [Rig(rig.capture, layout) for rig in rigs]
     poses = np.stack([rig.poses_opencv for rig in sized]) if poses_known else None
-    return Views(np.stack([rig.crops() for rig in sized]), layout, poses)
+    return CropViews(np.stack([rig.crops() for rig in sized]), layout, poses)
 
 
 def shared_layout(rigs: Sequence[Rig]) -> Layout:
@@ -122,13 +111,13 @@ def shared_layout(rigs: Sequence[Rig]) -> Layout:
     return layout
 
 
-def together(panoramas: int, at_once: int) -> list[list[int]]:
-    """Which panoramas a model sees together: runs of `at_once`, each sharing its first with the run before."""
-    if panoramas <= at_once:
+def together(panoramas: int, batch_size: int) -> list[list[int]]:
+    """Which panoramas a model sees together: runs of `batch_size`, each of which shares one with the run before."""
+    if panoramas <= batch_size:
         return [list(range(panoramas))]
-    step = max(at_once - 1, 1)
-    starts = range(0, panoramas - 1 if at_once > 1 else panoramas, step)
-    return [list(range(start, min(start + at_once, panoramas))) for start in starts]
+    step = max(batch_size - 1, 1)
+    starts = range(0, panoramas - 1 if batch_size > 1 else panoramas, step)
+    return [list(range(start, min(start + batch_size, panoramas))) for start in starts]
 
 
 def reconstruction(
@@ -136,12 +125,11 @@ def reconstruction(
 ) -> Job[Reconstruction]:
     """Poses and range maps in the captures' world from a model's answers.
 
-    rigs: of N captures. layout: as the model saw it. answers: which captures, and what the model says of them; runs
-    share a capture with the run before.
-    options: poses "given" (the captures' poses hold; default) or "model" (only the first one does); width of the range
-    maps, pixels (1024); sky True to look for sky; camera_height metres above the ground, for a scale where neither
-    baselines nor the model tell one; points (M, 3), metres, solved with the given poses, for the same.
-    Yields Progress. Returns a Reconstruction. Raises PantheonError.
+    rigs: of N captures. layout: as the model saw it. answers: indices of captures, and what the model says of them.
+    options: poses: "given" (the captures' poses hold; default) or "model" (only the first one does). width: pixels of
+    the range maps (1024). sky: whether to look for sky (True). camera_height: metres above the ground, and points:
+    (M, 3) metres, solved with the given poses; they give the scale if neither baselines nor the model do.
+    Raises PantheonError.
     """
     trusted = options.get("poses", "given") == "given"
     width = int(options.get("width", 1024))
@@ -166,7 +154,7 @@ def reconstruction(
 
 
 def _aligned(geometry: CropGeometry, layout: Layout) -> CropGeometry:
-    """The same answer as depth, whose crops agree where they overlap, with a confidence."""
+    """The answer as depth, with crops that agree where they overlap, and a confidence."""
     values = np.array(geometry.values, dtype=np.float64)
     notes = list(geometry.notes)
     for row, crops in enumerate(values):
@@ -197,7 +185,7 @@ class _Placement:
     """Where each capture stands, how its depth scales to the world, and which answer it is taken from.
 
     poses: (N, 4, 4) Blender's axes. scales: (N,) world length per model length. registered: N booleans.
-    source: (run, row in it) of each capture. metric: True where the world's unit is the metre.
+    source: (run, row in it) of each capture. metric: whether the world's unit is the metre.
     """
 
     def __init__(
@@ -259,7 +247,7 @@ class _Placement:
     def _to_world(
         self, run: int, fits: list[registration.RigFit | None], usable: list[int]
     ) -> tuple[np.ndarray, float, bool]:
-        """World poses of a run's captures, world length per model length, and whether the latter is in metres."""
+        """World poses of a run's captures, world length per model length, and whether that is known."""
         which = self._answers[run][0]
         poses = self._given[which]
         posed = [row for row in usable if fits[row] is not None]
@@ -278,15 +266,15 @@ class _Placement:
         placed = poses.copy()
         if posed:
             anchor = next((row for row in posed if self.registered[which[row]]), posed[0])
-            start, back = self.poses[which[anchor]], invert(_pose(fits[anchor]))
+            world_from_anchor, anchor_from_model = self.poses[which[anchor]], invert(_pose(fits[anchor]))
             for row in posed:
-                relative = back @ _pose(fits[row])
-                relative[:3, 3] *= scale
-                placed[row] = start @ relative
+                anchor_from_rig = anchor_from_model @ _pose(fits[row])
+                anchor_from_rig[:3, 3] *= scale
+                placed[row] = world_from_anchor @ anchor_from_rig
         return placed, scale, metric
 
     def _scale(self, run: int, usable: list[int]) -> tuple[float, bool]:
-        """World length per model length where baselines do not tell: the model's own, or that of a run before."""
+        """World length per model length without baselines, the model's or an earlier run's, and whether it is known."""
         which, geometry = self._answers[run]
         if geometry.metric:
             return 1.0, True
@@ -301,20 +289,17 @@ class _Placement:
         return 1.0, False
 
     def _level(self) -> None:
-        """Turn the world so that the captures' ups, as given, agree on average: their levelling is known, if not more.
-
-        The first registered capture stays if it was given, with its heading.
-        """
+        """Turn the world about the first registered capture so that the captures' given ups agree on average."""
         placed = [index for index, done in enumerate(self.registered) if done]
         ups = self.poses[placed, :3, :3] @ np.swapaxes(self._given[placed, :3, :3], 1, 2) @ np.array([0, 0, 1.0])
         mean = ups.mean(axis=0)
         if len(placed) < 2 or np.linalg.norm(mean) < 0.7:
             return
-        turn = np.eye(4)
-        turn[:3, :3] = _between(mean / np.linalg.norm(mean), np.array([0, 0, 1.0]))
+        level_from_world = np.eye(4)
+        level_from_world[:3, :3] = registration.shortest_rotation_to_z(mean / np.linalg.norm(mean))
         pivot = self.poses[placed[0], :3, 3].copy()
-        turn[:3, 3] = pivot - turn[:3, :3] @ pivot
-        self.poses[placed] = turn @ self.poses[placed]
+        level_from_world[:3, 3] = pivot - level_from_world[:3, :3] @ pivot
+        self.poses[placed] = level_from_world @ self.poses[placed]
 
 
 def _range_map(rig: Rig, layout: Layout, geometry: CropGeometry, row: int, scale: float, width: int) -> DepthMap:
@@ -324,8 +309,8 @@ def _range_map(rig: Rig, layout: Layout, geometry: CropGeometry, row: int, scale
     usable = np.isfinite(depth) & ~_edges(depth, layout.intrinsics[0, 0]) & Rig(rig.capture, layout).valid()
     depth = np.where(usable, depth, np.nan)
     crops = [
-        CropDepth(range_from_z(crop, layout.fov), rotation, layout.fov, trust)
-        for crop, rotation, trust in zip(depth, layout.rotations, geometry.confidence[row], strict=True)
+        CropDepth(range_from_z(crop, layout.fov), panorama_from_crop, layout.fov, trust)
+        for crop, panorama_from_crop, trust in zip(depth, layout.rotations, geometry.confidence[row], strict=True)
     ]
     merged, confidence = merge_crops(crops, width)
     sky = np.zeros(merged.shape, np.bool_)
@@ -337,10 +322,7 @@ def _range_map(rig: Rig, layout: Layout, geometry: CropGeometry, row: int, scale
 
 
 def _without_sky(rig: Rig, seen: DepthMap, metric: bool) -> DepthMap:
-    """The same map without what looks like sky, which models put at some distance or other.
-
-    Only what they put close by is surely none: a white ceiling.
-    """
+    """The map without what looks like sky. Only what lies close by is surely none: a white ceiling."""
     depth = seen.range * _NEVER_SKY if metric else None
     sky = seen.sky | sky_mask(equirectangular.resize(rig.capture.image, seen.range.shape[1]), depth)
     return replace(
@@ -375,9 +357,9 @@ def _share(mask: np.ndarray, layout: Layout, width: int) -> np.ndarray:
 
 
 def _scaled(result: Reconstruction, apart: bool, options: dict[str, Any]) -> Reconstruction:
-    """The same in metres, where the options tell a length; else with a note that the scale is open.
+    """The reconstruction in metres if the options tell a length, else with a note that the scale is open.
 
-    apart: True where every capture has a scale of its own.
+    apart: whether every capture has a scale of its own.
     """
     points, height = options.get("points"), options.get("camera_height")
     factors: list[float | None] = [None] * len(result.maps)
@@ -419,14 +401,14 @@ def _by_height(result: Reconstruction, height: float) -> list[float | None]:
 
 
 def _by_points(result: Reconstruction, points: np.ndarray) -> list[float | None]:
-    """Metres per unit of each capture, from points (M, 3) in the world: the ratio of ranges most of them agree on."""
+    """Metres per unit of each capture, from points (M, 3) in the world: the median ratio of ranges."""
     factors: list[float | None] = []
     for pose, seen in zip(result.poses, result.maps, strict=True):
         factors.append(None)
-        local = (points - pose[:3, 3]) @ pose[:3, :3]
-        distance = np.linalg.norm(local, axis=1)
         if seen is None:
             continue
+        local = (points - pose[:3, 3]) @ pose[:3, :3]
+        distance = np.linalg.norm(local, axis=1)
         local, distance = local[distance > 0], distance[distance > 0]
         width = seen.range.shape[1]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -446,10 +428,3 @@ def _extent(poses: np.ndarray) -> float:
 def _pose(fit: registration.RigFit | None) -> np.ndarray:
     assert fit is not None
     return fit.pose
-
-
-def _between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The smallest rotation (3, 3) that takes one unit vector to another that is not opposite to it."""
-    axis, cosine = np.cross(first, second), float(first @ second)
-    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.asarray(np.eye(3) + cross + cross @ cross / (1 + cosine))

@@ -1,4 +1,4 @@
-"""Which estimated points the other panoramas confirm, and how sure that makes us."""
+"""Which estimated points the other panoramas confirm and which they deny."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def confirmations(
 
     inverse_range: (H, W), 0 if unknown. rays: (H, W, 3). others: (S, H, W) inverse ranges. rotations (S, 3, 3),
     offsets (S, 3): X_other = R X + t. focal: pixels per radian.
-    A point is confirmed by a panorama whose own point there lies within `relative` of its range and, carried back,
-    within `pixels`. It is denied where the panorama looks through it: its own point lies clearly behind.
-    Returns how many confirm and how many deny, (H, W) int32 each.
+    A panorama confirms a point if its own point there lies within `relative` of the range and, carried back, within
+    `pixels`. It denies a point that it looks through: its own point there lies clearly behind.
+    Returns how many confirm and how many deny each point, (H, W) int32.
     """
     height, width = inverse_range.shape
     agree = np.zeros((height, width), np.int32)

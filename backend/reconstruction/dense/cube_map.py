@@ -1,7 +1,7 @@
 """A panorama as six padded cube faces: straight lines stay straight, so that a patch is looked up by one homography.
 
-Face f sees its camera-frame direction d at x = AXES[f] @ d, pixel (focal * x[0] / x[2] + centre, the same for x[1]).
-Faces reach beyond 90 degrees, so that a patch around any direction lies on the face which that direction meets.
+Face f sees direction d of the camera at x = AXES[f] @ d, in pixel (focal * x[0] / x[2] + centre, the same for x[1]).
+Faces reach beyond 90 degrees, so that a patch lies on the face that its centre's direction meets.
 """
 
 from __future__ import annotations
@@ -30,16 +30,11 @@ _HALF_ANGLE = np.radians(57.0)
 
 @dataclass(frozen=True, eq=False)
 class CubeMap:
-    """faces: (6, F, F) float32 grey, 0..255. valid: (6, F, F) bool. focal: pixels; centre: (F - 1) / 2, index units."""
+    """faces: (6, F, F) float32 grey, 0..255. valid: (6, F, F) bool. focal: pixels; the centre is at (F - 1) / 2."""
 
     faces: np.ndarray
     valid: np.ndarray
     focal: float
-
-    @property
-    def centre(self) -> float:
-        """Index of the principal point on both axes."""
-        return (self.faces.shape[1] - 1) / 2
 
 
 def cube_map(grey: np.ndarray, valid: np.ndarray) -> CubeMap:

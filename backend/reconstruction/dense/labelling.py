@@ -1,11 +1,11 @@
 """Which plane of the place each pixel shows: planes compete, and change where their depths meet or the colour does.
 
-A Markov random field over the panorama: a label is a plane, or the pixel's own estimate. What the other panoramas say
-against a label is its unary cost; neighbours pay for the step in depth between their labels, less across an edge of
-colour. A plain wall so takes its plane from wherever something on it was seen, and two walls part where they cross.
-(Furukawa et al., "Manhattan-world Stereo", CVPR 2009; Sinha et al., "Piecewise Planar Stereo for Image-based
-Rendering", ICCV 2009.) Sequential message passing (Kolmogorov, "Convergent Tree-Reweighted Message Passing for Energy
-Minimization", PAMI 2006) carries labels across a whole wall in one sweep.
+A Markov random field over the panorama: a label is a plane, or the pixel's own estimate. The other panoramas give the
+unary cost of a label. Neighbours pay for the step in depth between their labels, less across an edge of colour. So a
+plain wall takes its plane from wherever something on it was seen, and two walls part where they cross. Sequential
+message passing carries labels across a whole wall in one sweep.
+Sources: Furukawa et al., "Manhattan-world Stereo", CVPR 2009; Sinha et al., "Piecewise Planar Stereo for Image-based
+Rendering", ICCV 2009; Kolmogorov, "Convergent Tree-Reweighted Message Passing for Energy Minimization", PAMI 2006.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def data_costs(
     allowed: np.ndarray,
     stride: float,
 ) -> np.ndarray:
-    """What the other panoramas have against each plane at each pixel, (H, W, P) float32; 0 where inactive.
+    """The unary cost of each plane at each pixel, from the other panoramas, (H, W, P) float32; 0 where inactive.
 
     faces, focal: the pixels' own cube map. rays: (H, W, 3); active: (H, W) bool. sources: S of them.
-    seen: (S, H, W) inverse range that each source reliably sees, 0 where it does not. planes: (P, 3) float32, see
+    seen: (S, H, W) inverse range of what each source surely sees, 0 if it is not sure. planes: (P, 3) float32, see
     `matching`. allowed: (H, W, P) bool, where a plane competes at all. stride: pixels between samples of a patch.
     """
     height, width = active.shape
@@ -91,10 +91,10 @@ def _denials(rho: float, ray: np.ndarray, sources: Sources, seen: np.ndarray) ->
 def solve_labels(
     costs: np.ndarray, inverse_ranges: np.ndarray, colour: np.ndarray, iterations: int = 6
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The label of each pixel, and how much worse the best answer of another depth is.
+    """The label of each pixel, and its margin: how much worse the best label of another depth is.
 
-    costs, inverse_ranges: (H, W, L) float32, unary cost and the depth of each label at each pixel; what is not in front
-    of the camera counts as very far. colour: (H, W, 3) uint8; the image wraps in u. iterations: passes there and back.
+    costs, inverse_ranges: (H, W, L) float32 of each label at each pixel; an inverse range below 0 counts as very far.
+    colour: (H, W, 3) uint8; the image wraps in u. iterations: passes there and back.
     Returns (H, W) int32 and (H, W) float32 in units of cost, about EXCLUDED where no other depth competes.
     """
     smooth = blurred(colour, 0.7)
@@ -115,7 +115,7 @@ def _weights(edges: np.ndarray) -> np.ndarray:
 
 @njit(cache=True)
 def _sort(order: np.ndarray, logs: np.ndarray) -> None:
-    """Put labels in order of their depth; quick where `order` is already nearly right."""
+    """Put labels in order of their depth; quick if `order` is nearly right."""
     for i in range(1, len(order)):
         label = order[i]
         k = i

@@ -323,16 +323,5 @@ def lay(bench: Bench, faces: np.ndarray, focal: float, ray: np.ndarray, step: fl
 def cost_of(m0: float, m1: float, m2: float, variance: float, sources: Sources, step: float, bench: Bench) -> float:
     """Cost of plane m for the patch on the bench."""
     return plane_cost(
-        m0,
-        m1,
-        m2,
-        bench.frame,
-        bench.values,
-        bench.weights,
-        variance,
-        sources,
-        step,
-        bench.h,
-        bench.other,
-        bench.costs,
+        m0, m1, m2, bench.frame, bench.values, bench.weights, variance, sources, step, bench.h, bench.other, bench.costs
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
@@ -31,12 +31,12 @@ from .plane_hypotheses import (
     upright_planes,
 )
 from .planes import dominant_planes
-from .view import View, sources, taken
+from .view import DenseView, sources, taken
 
 _LARGEST_COUNT = 10  # planes that each view proposes
 _LEVEL_COUNT, _UPRIGHT_COUNT = 8, 12  # planes proposed in a round
 _SMALLEST_SHARE = 0.001  # of the sphere that a plane is kept for
-_RELIABLE_OWN, _UNRELIABLE_OWN = -0.5, 0.4
+_SURE_OWN, _UNSURE_OWN = -0.5, 0.4
 _EDGE = 3.0  # grey levels a pixel
 _HIGHEST = 0.3  # cosine of the latitude from which on pixels are too narrow to tell an edge
 _CERTAIN = 0.2  # margin
@@ -48,25 +48,20 @@ _BYTES = 36  # of a label at a pixel: costs, depths, messages
 
 @dataclass(eq=False)
 class PlaneSet:
-    """planes: (P, 4) in the world, see `plane_hypotheses`. seed: of the random trials. edges: of colour, on what was
-    labelled last, None before."""
+    """The planes of a place.
 
-    planes: np.ndarray
+    seed: of the random trials. planes: (P, 4) in the world, see `plane_hypotheses`. edges: edges of colour on what was
+    labelled last, None before.
+    """
+
     seed: int
+    planes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     edges: Evidence | None = None
-
-    @staticmethod
-    def empty(seed: int) -> PlaneSet:
-        """Nothing is known yet."""
-        return PlaneSet(np.zeros((0, 4)), seed)
 
 
 @dataclass(frozen=True, eq=False)
 class _Labelled:
-    """chosen: (H, W) index of a plane of the set, or how many there are for a pixel's own. rho, margin: (H, W).
-
-    planes: (P, 3) float32, those of the set in the camera's frame.
-    """
+    """chosen: (H, W), index of a plane, or P for a pixel's own. rho, margin: (H, W). planes: (P, 3), in the camera."""
 
     chosen: np.ndarray
     rho: np.ndarray
@@ -74,43 +69,45 @@ class _Labelled:
     planes: np.ndarray
 
 
-def label(surfaces: PlaneSet, views: Sequence[View], neighbours: Sequence[Sequence[int]], rounds: int) -> Iterator[int]:
-    """Set the prior and the trust of every view, and improve the set; yields after each round, from 0 on.
+def label(
+    plane_set: PlaneSet, views: Sequence[DenseView], neighbours: Sequence[Sequence[int]], rounds: int
+) -> Iterator[int]:
+    """Set the prior and the trust of every view, and improve the planes. Yields each round's number, from 0.
 
-    views: all of one width, with evaluated estimates. neighbours: of each, the views that it is
-    matched against. rounds: at least one.
-    Planes are proposed and tried at a small width; at the views' own only those compete that won nearby.
+    views: all of one width, with photometric_cost and reliable set. neighbours: for each view, those that it is matched
+    against. rounds: at least one.
+    Planes are proposed and tried at a small width. At the views' own width only those compete that won nearby.
     """
-    random = np.random.default_rng(surfaces.seed)
+    random = np.random.default_rng(plane_set.seed)
     width = views[0].active.shape[1]
     small = list(views) if width <= _SMALL else [view.smaller(_SMALL) for view in views]
     positions = np.array([view.pose[:3, 3] for view in views])
     for view in views:
         planes = dominant_planes(
-            view.known_rho(), view.reliable & view.active, view.rays, _LARGEST_COUNT, surfaces.seed
+            view.known_rho(), view.reliable & view.active, view.rays, _LARGEST_COUNT, plane_set.seed
         )
-        surfaces.planes = merged(into_world(planes, view.pose), surfaces.planes, positions)
+        plane_set.planes = merged(into_world(planes, view.pose), plane_set.planes, positions)
     reliable = evidence(views, [view.reliable & view.active for view in views], [view.known_rho() for view in views])
     fitting = reliable.one_a_cell(random)
-    seen = [reliable] if surfaces.edges is None else [reliable, surfaces.edges]
+    seen = [reliable] if plane_set.edges is None else [reliable, plane_set.edges]
     for number in range(rounds):
         for part in seen:
-            _propose(surfaces, part, positions, random, edges=part is not reliable)
-        surfaces.planes = fitted(surfaces.planes, fitting)
-        labelled = _labelled(surfaces, small, neighbours, None)
+            _propose(plane_set, part, positions, random, edges=part is not reliable)
+        plane_set.planes = fitted(plane_set.planes, fitting)
+        labelled = _labelled(plane_set, small, neighbours, None)
         seen = [_edges(small, labelled)]
-        shares = _shares(surfaces, small, labelled)
+        shares = _shares(plane_set, small, labelled)
         used = shares > _SMALLEST_SHARE
-        surfaces.planes = surfaces.planes[used]
+        plane_set.planes = plane_set.planes[used]
         yield number
-    surfaces.planes = distinct(surfaces.planes, shares[used], positions)
-    labelled = _labelled(surfaces, small, neighbours, None)
+    plane_set.planes = distinct(plane_set.planes, shares[used], positions)
+    labelled = _labelled(plane_set, small, neighbours, None)
     if width > _SMALL:
         coarse = labelled
-        labelled = _labelled(surfaces, views, neighbours, coarse)
+        labelled = _labelled(plane_set, views, neighbours, coarse)
         for each, rough in zip(labelled, coarse, strict=True):
             np.minimum(each.margin, taken(rough.margin, width), out=each.margin)  # against all the planes
-    surfaces.edges = _edges(views, labelled)
+    plane_set.edges = _edges(views, labelled)
     for view, each in zip(views, labelled, strict=True):
         padded = np.concatenate([each.planes, np.zeros((1, 3), np.float32)])  # a pixel's own has no plane
         view.prior = np.ascontiguousarray(padded[each.chosen])
@@ -127,28 +124,31 @@ def _nearby(labelled: _Labelled, width: int) -> np.ndarray:
 
 
 def _propose(
-    surfaces: PlaneSet, seen: Evidence, positions: np.ndarray, random: np.random.Generator, *, edges: bool
+    plane_set: PlaneSet, seen: Evidence, positions: np.ndarray, random: np.random.Generator, *, edges: bool
 ) -> None:
     """Add planes that would explain what is seen. An edge on a floor may be the foot of a wall, its texture is not."""
-    left = seen.off(surfaces.planes[level(surfaces.planes)])
-    surfaces.planes = merged(surfaces.planes, level_planes(left, _LEVEL_COUNT, random), positions)
-    explained = upright(surfaces.planes) | (level(surfaces.planes) & (not edges))
-    few = seen.one_a_cell(random).off(surfaces.planes[explained])
-    surfaces.planes = merged(surfaces.planes, upright_planes(few, _UPRIGHT_COUNT, random), positions)
+    left = seen.off(plane_set.planes[level(plane_set.planes)])
+    plane_set.planes = merged(plane_set.planes, level_planes(left, _LEVEL_COUNT, random), positions)
+    explained = upright(plane_set.planes) | (level(plane_set.planes) & (not edges))
+    few = seen.one_a_cell(random).off(plane_set.planes[explained])
+    plane_set.planes = merged(plane_set.planes, upright_planes(few, _UPRIGHT_COUNT, random), positions)
 
 
 def _labelled(
-    surfaces: PlaneSet, views: Sequence[View], neighbours: Sequence[Sequence[int]], coarse: Sequence[_Labelled] | None
+    plane_set: PlaneSet,
+    views: Sequence[DenseView],
+    neighbours: Sequence[Sequence[int]],
+    coarse: Sequence[_Labelled] | None,
 ) -> list[_Labelled]:
     """coarse: of a smaller width; only planes that won nearby there compete. None: all do."""
     seen = [np.where(view.reliable, view.known_rho(), 0).astype(np.float32) for view in views]
-    size = _BYTES * views[0].active.size * (len(surfaces.planes) + 1)
-    at_once = int(np.clip(_MEMORY // size, 1, os.cpu_count() or 1))
+    size = _BYTES * views[0].active.size * (len(plane_set.planes) + 1)
+    workers = int(np.clip(_MEMORY // size, 1, os.cpu_count() or 1))
     solved: list[Future[_Labelled]] = []
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         for index, view in enumerate(views):
             others = neighbours[index]
-            planes = into_camera(surfaces.planes, view.pose)
+            planes = into_camera(plane_set.planes, view.pose)
             everywhere = np.ones((*view.active.shape, len(planes)), np.bool_)
             costs = data_costs(
                 view.cube.faces,
@@ -161,44 +161,42 @@ def _labelled(
                 everywhere if coarse is None else _nearby(coarse[index], view.active.shape[1]),
                 2.0,
             )
-            if index >= at_once:
-                solved[index - at_once].result()
+            if index >= workers:
+                solved[index - workers].result()
             solved.append(pool.submit(_solved, view, planes, costs, coarse is None))
     return [each.result() for each in solved]
 
 
-def _solved(view: View, planes: np.ndarray, costs: np.ndarray, all_compete: bool) -> _Labelled:
+def _solved(view: DenseView, planes: np.ndarray, costs: np.ndarray, all_compete: bool) -> _Labelled:
     """One view's labels: planes (P, 3) at costs (H, W, P), or a pixel's own estimate.
 
     all_compete: False where `costs` exclude planes that might win.
     """
-    own = np.where(view.reliable, _RELIABLE_OWN, 0.5 * np.minimum(view.photometric_cost, 1) + _UNRELIABLE_OWN)[
-        ..., None
-    ]
+    own = np.where(view.reliable, _SURE_OWN, 0.5 * np.minimum(view.photometric_cost, 1) + _UNSURE_OWN)[..., None]
     rho = np.concatenate([view.rays @ planes.T, view.rho()[..., None]], axis=-1).astype(np.float32, copy=False)
     chosen, margin = solve_labels(np.concatenate([costs, own.astype(np.float32)], axis=-1), rho, view.colour)
     if all_compete:
-        alone = (costs >= EXCLUDED).all(axis=-1)  # no plane is there: an estimate is as good as it matches
-        margin = np.where(alone, np.maximum(_UNRELIABLE_OWN - own[..., 0], 0), margin)
+        alone = (costs >= EXCLUDED).all(axis=-1)  # no plane is there: an estimate is as good as its looks
+        margin = np.where(alone, np.maximum(_UNSURE_OWN - own[..., 0], 0), margin)
     picked = np.take_along_axis(rho, chosen[..., None], axis=-1)[..., 0]
     return _Labelled(chosen, np.where(view.active, np.maximum(picked, 0), 0), margin, planes)
 
 
-def _shares(surfaces: PlaneSet, views: Sequence[View], labelled: Sequence[_Labelled]) -> np.ndarray:
+def _shares(plane_set: PlaneSet, views: Sequence[DenseView], labelled: Sequence[_Labelled]) -> np.ndarray:
     """Share of the sphere that took each plane, (P,), mean of the views."""
-    used = np.zeros(len(surfaces.planes) + 1)
+    used = np.zeros(len(plane_set.planes) + 1)
     for view, each in zip(views, labelled, strict=True):
         area = np.broadcast_to(row_widths(len(each.rho))[:, None], each.rho.shape)
         used += np.bincount(each.chosen.ravel(), (area * view.active / area.sum()).ravel(), len(used))
     return used[:-1] / len(views)
 
 
-def evidence(views: Sequence[View], masks: Sequence[np.ndarray], rhos: Sequence[np.ndarray]) -> Evidence:
-    """What views see where `masks` say so, at inverse ranges `rhos`, (H, W) each."""
+def evidence(views: Sequence[DenseView], masks: Sequence[np.ndarray], rhos: Sequence[np.ndarray]) -> Evidence:
+    """What views see where `masks` (H, W) bool are set, at inverse ranges `rhos` (H, W)."""
     return seen_by([view.pose for view in views], views[0].rays, masks, rhos)
 
 
-def _edges(views: Sequence[View], labelled: Sequence[_Labelled]) -> Evidence:
+def _edges(views: Sequence[DenseView], labelled: Sequence[_Labelled]) -> Evidence:
     """Edges of colour on what was labelled."""
     masks = []
     for view, each in zip(views, labelled, strict=True):

@@ -39,26 +39,28 @@ class Evidence:
     cells: np.ndarray
     sectors: np.ndarray
 
-    def where(self, mask: np.ndarray) -> Evidence:
+    def selected(self, mask: np.ndarray) -> Evidence:
         """Those of a mask (N,) bool."""
         return Evidence(self.points[mask], self.ranges[mask], self.cells[mask], self.sectors[mask])
 
     def off(self, planes: np.ndarray) -> Evidence:
         """Those that lie on none of the planes (P, 4)."""
         distance = np.abs(self.points @ planes[:, :3].T - planes[:, 3])
-        return self.where((distance > _TOLERANCE * self.ranges[:, None]).all(axis=1))
+        return self.selected((distance > _TOLERANCE * self.ranges[:, None]).all(axis=1))
 
     def one_a_cell(self, random: np.random.Generator) -> Evidence:
         """One of each cell, at random."""
         order = random.permutation(len(self.cells))
-        return self.where(order[np.unique(self.cells[order], return_index=True)[1]])
+        return self.selected(order[np.unique(self.cells[order], return_index=True)[1]])
 
 
 def seen_by(
     poses: Sequence[np.ndarray], rays: np.ndarray, masks: Sequence[np.ndarray], rhos: Sequence[np.ndarray]
 ) -> Evidence:
-    """What cameras at `poses` (4, 4) see along `rays` (H, W, 3) where `masks` (H, W) bool say so, at inverse ranges
-    `rhos` (H, W)."""
+    """The points that cameras at `poses` (4, 4) see along `rays` (H, W, 3) where `masks` (H, W) bool are set.
+
+    rhos: inverse ranges (H, W).
+    """
     parts = []
     for number, (mask, rho, pose) in enumerate(zip(masks, rhos, poses, strict=True)):
         rows, columns = np.nonzero(mask & (rho > 0))
@@ -73,7 +75,7 @@ def seen_by(
 
 
 def level_planes(seen: Evidence, most: int, random: np.random.Generator) -> np.ndarray:
-    """Planes (P, 4) at heights if something is seen in many directions; at `most` so many."""
+    """At `most` so many level planes (P, 4), at heights at which something is seen in many directions."""
     found: list[np.ndarray] = []
     while len(found) < most and len(seen.points) >= 50:
         heights = seen.points[:, 2]
@@ -86,7 +88,7 @@ def level_planes(seen: Evidence, most: int, random: np.random.Generator) -> np.n
             near = np.abs(heights - height) < _TOLERANCE * seen.ranges
             height = float(np.average(heights[near], weights=seen.ranges[near] ** -2.0))
         found.append(np.array([0.0, 0.0, 1.0, height]))
-        seen = seen.where(np.abs(heights - height) > _TAKEN * seen.ranges)
+        seen = seen.selected(np.abs(heights - height) > _TAKEN * seen.ranges)
     return np.array(found).reshape(-1, 4)
 
 
@@ -96,7 +98,7 @@ def _sectors(seen: Evidence, mask: np.ndarray) -> int:
 
 
 def upright_planes(seen: Evidence, most: int, random: np.random.Generator) -> np.ndarray:
-    """Vertical planes (P, 4) on which something is seen in several parts of the images; at `most` so many."""
+    """At `most` so many vertical planes (P, 4), on which something is seen in several parts of the images."""
     found: list[np.ndarray] = []
     while len(found) < most and len(seen.points) >= 30:
         line = _line(seen, random)
@@ -107,7 +109,7 @@ def upright_planes(seen: Evidence, most: int, random: np.random.Generator) -> np
         if len(np.unique(seen.cells[on_line])) < _FEWEST_CELLS:
             break
         found.append(np.array([line[0], line[1], 0.0, line[2]]))
-        seen = seen.where(~on_line)
+        seen = seen.selected(~on_line)
     return np.array(found).reshape(-1, 4)
 
 
@@ -138,7 +140,7 @@ def _line(seen: Evidence, random: np.random.Generator) -> np.ndarray | None:
 
 
 def fitted(planes: np.ndarray, seen: Evidence) -> np.ndarray:
-    """Planes (P, 4) moved to the evidence on them; they tilt by little where it covers little.
+    """Planes (P, 4) moved to the evidence on them; they tilt little if it covers little.
 
     Least squares of distances over the noise of ranges; a tilt, about the middle of the evidence, has a normal prior.
     """
@@ -203,7 +205,7 @@ def merged(
 
 
 def distinct(planes: np.ndarray, support: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Of planes (P, 4) that nearly coincide as seen from positions (V, 3), the one of the largest support (P,)."""
+    """The planes (P, 4) of the largest support (P,) among those that nearly coincide, seen from positions (V, 3)."""
     kept = planes[:0]
     for index in np.argsort(-support, kind="stable"):
         kept = merged(kept, planes[index : index + 1], positions, _NEARLY_ANGLE, _NEARLY_OFFSET)

@@ -40,12 +40,12 @@ def propagate(
 
     rays: (H, W, 3) unit directions. limits: least and largest inverse range. prior: (H, W, 3) planes that a pixel
     prefers, 0 if there are none. stride: pixels between samples of a patch. spread: relative size of perturbations.
-    fresh: True where `costs` are of another resolution, another set of sources, or none, and are to be computed first.
+    fresh: whether `costs` are to be computed first, as the resolution or the sources changed.
     """
     arguments = (cube.faces, np.float32(cube.focal), rays, active, sources)
     between = (np.float32(limits[0]), np.float32(limits[1]))
     if fresh:
-        _fill_costs(*arguments, planes, costs, prior, stride)
+        _rescore(*arguments, planes, costs, prior, stride)
     for colour in (0, 1):
         _spread(*arguments, between, planes, costs, prior, stride, np.float32(spread), seed, colour)
 
@@ -62,9 +62,9 @@ def evaluate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How well planes match, and how much worse they would match nearer and farther.
 
-    share: relative change of range tried either way. Returns costs and how far the better of the two changed planes is
-    above it, (H, W) float32 each; where the latter is about 0 the pictures do not tell the range: nothing is to be seen
-    there, or nothing moves.
+    share: relative change of range tried either way. Returns photometric costs, and how far the better of the two
+    changed planes is above them, (H, W) float32 each. About 0 means that the pictures do not tell the range: nothing is
+    to be seen there, or nothing moves.
     """
     return _evaluate(cube.faces, np.float32(cube.focal), rays, active, sources, planes, stride, np.float32(share))
 
@@ -115,7 +115,7 @@ def _with_prior(cost: float, m: np.ndarray, prior: np.ndarray, ray: np.ndarray, 
 
 
 @njit(cache=True, parallel=True)
-def _fill_costs(
+def _rescore(
     faces: np.ndarray,
     focal: float,
     rays: np.ndarray,
@@ -176,7 +176,7 @@ def _best_along(
 def _perturbed(
     m: np.ndarray, ray: np.ndarray, trial: int, spread: float, most: float, state: np.ndarray, candidate: np.ndarray
 ) -> bool:
-    """Fill `candidate` with a plane near `m`: of another range (trial 0), normal (1), or both; False where too steep.
+    """Fill `candidate` with a plane near `m`: of another range (trial 0), normal (1), or both; False if too steep.
 
     most: largest inverse range.
     """

@@ -1,9 +1,8 @@
 """Dense range maps of posed panoramas, without a model: sweep, propagate, agree, label.
 
-From coarse to fine: at the coarsest width spheres round each capture are swept and aggregated semi-globally; planes
-then propagate at each width, first by the pictures alone, then also by agreement with the other captures' maps. After
-each width the large planes of the place compete for its pixels; those that win are offered to the next as a prior, and
-at last fill what pictures alone do not tell.
+At the coarsest width spheres round each capture are swept and aggregated semi-globally. Planes then propagate at each
+width, first by photometric cost alone, then also by agreement with the other captures' maps. After each width the large
+planes of the place compete for its pixels. Those that win are the next width's prior, and fill plain surfaces at last.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from .matching import Sources
 from .place import PlaneSet, label
 from .propagation import evaluate, propagate
 from .semiglobal import aggregate, sweep
-from .view import View, relative_poses, sources, taken
+from .view import DenseView, relative_poses, sources, taken
+
+DEFAULT_CONFIDENCE = 0.5
+"""Points below this confidence are left out unless asked for."""
 
 _ENOUGH = 2  # panoramas that agree
-_DISTINCT, _ALIKE = (
-    0.12,
-    0.5,
-)  # photometric cost: added by other ranges at the least, of a reliable one at the most
+_DISTINCT, _ALIKE = 0.12, 0.5  # photometric cost that other ranges add, and that a sure one has, at the least and most
 _EVEN = 0.25  # margin of labelling at which the confidence is one half; measured on rendered scenes
-_RELIABLE = 0.2  # margin that a pixel has by the pictures alone where these tell its range and others confirm it
+_SURE = 0.2  # margin that a pixel has by its own looks where these tell its range and others confirm it
 _PATCH_REACH = 4  # pixels from a patch's centre to its side
 _STEP = 0.12  # natural log of range within a patch that makes an edge
 _OWN_TEXTURE = 5.0  # grey levels a pixel
@@ -43,10 +42,10 @@ _OWN_TEXTURE = 5.0  # grey levels a pixel
 
 @dataclass(frozen=True)
 class DenseOptions:
-    """width: pixels, working size of the finest level. labels: spheres swept at the coarsest.
+    """width: of the finest level, pixels. labels: spheres swept at the coarsest level.
 
-    nearest, farthest: metres, None takes them from the distances between the captures. sources: captures that each is
-    matched against. seed: of the perturbations.
+    nearest, farthest: metres, None takes them from the distances between captures. sources: captures that each one is
+    matched against. seed: of all random choices.
     """
 
     width: int = 1024
@@ -59,7 +58,10 @@ class DenseOptions:
 
 @dataclass(frozen=True, eq=False)
 class _Evaluation:
-    """Of a view's estimate, (H, W) each: see evaluate() and confirmations(). reliable: seen and confirmed."""
+    """What is known of a view's estimate, (H, W) each, from evaluate() and confirmations().
+
+    reliable: the pictures tell the range and other views confirm it.
+    """
 
     photometric_cost: np.ndarray
     agree: np.ndarray
@@ -68,10 +70,10 @@ class _Evaluation:
 
 
 def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> Job[list[DepthMap]]:
-    """Range and confidence of every capture from all of them; a job.
+    """Range and confidence of every capture, from all of them.
 
-    captures: at least two, with poses in metres (Blender world), at different places; pixels that their masks leave
-    out are neither matched nor estimated. Returns a map for each, in their order, at options.width.
+    captures: two or more at different places, with poses in metres (Blender world). Masked pixels are neither matched
+    nor estimated. Returns a map for each, in their order, at options.width.
     Raises CaptureError if there are fewer than two captures or all were taken at one place.
     """
     options = options or DenseOptions()
@@ -84,10 +86,10 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
         yield Progress("Preparing captures", index + 1, len(captures))
     neighbours = [_neighbours(positions, index, options.sources) for index in range(len(captures))]
     widths = [width for width in (options.width // 4, options.width // 2, options.width) if width >= 64]
-    surfaces = PlaneSet.empty(options.seed)
+    plane_set = PlaneSet(options.seed)
     for level, width in enumerate(widths):
         yield from _level(views, neighbours, limits, width, level == 0, options)
-        yield from _label(surfaces, views, neighbours, min(width, options.width // 2), 4 if level == 0 else 2)
+        yield from _label(plane_set, views, neighbours, min(width, options.width // 2), 4 if level == 0 else 2)
     maps = []
     for view in views:
         view.adopt()
@@ -97,26 +99,28 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
     return maps
 
 
-def _label(surfaces: PlaneSet, views: list[View], neighbours: list[list[int]], width: int, rounds: int) -> Job[None]:
-    """Label the views with the planes of the place, at `width` or at their own where that is smaller."""
+def _label(
+    plane_set: PlaneSet, views: list[DenseView], neighbours: list[list[int]], width: int, rounds: int
+) -> Job[None]:
+    """Label the views with the planes of the place, at `width` or at their own if that is smaller."""
     yield Progress("Finding surfaces", 0, rounds)
     for index, view in enumerate(views):
         evaluation = _evaluated(views, neighbours[index], index)
         view.reliable, view.photometric_cost = evaluation.reliable, evaluation.photometric_cost
     full = views[0].active.shape[1]
     smaller = views if full == width else [view.smaller(width) for view in views]
-    for number in label(surfaces, smaller, neighbours, rounds):
+    for number in label(plane_set, smaller, neighbours, rounds):
         yield Progress("Finding surfaces", number + 1, rounds)
     for view, small in zip(views, smaller, strict=True):
         view.prior, view.trust = taken(small.prior, full), taken(small.trust, full)
 
 
-def _view(capture: Capture, width: int) -> View:
+def _view(capture: Capture, width: int) -> DenseView:
     colour = equirectangular.resize(capture.image, width)
     valid = np.ones(colour.shape[:2], np.bool_)
     if capture.valid is not None:
         valid = equirectangular.resize(capture.valid, width)
-    return View(colour, valid, sky_mask(colour) & valid, capture.pose)
+    return DenseView(colour, valid, sky_mask(colour) & valid, capture.pose)
 
 
 def _limits(positions: np.ndarray, options: DenseOptions) -> tuple[float, float]:
@@ -148,7 +152,7 @@ def _neighbours(positions: np.ndarray, index: int, count: int) -> list[int]:
 
 
 def _level(
-    views: list[View],
+    views: list[DenseView],
     neighbours: list[list[int]],
     limits: tuple[float, float],
     width: int,
@@ -190,7 +194,7 @@ def _level(
                 yield Progress(phase, number * len(views) + index, total)
 
 
-def _start(view: View, against: Sources, limits: tuple[float, float], options: DenseOptions) -> None:
+def _start(view: DenseView, against: Sources, limits: tuple[float, float], options: DenseOptions) -> None:
     spheres = np.linspace(limits[0], limits[1], options.labels).astype(np.float32)
     costs = sweep(view.cube, view.rays, view.active, against, spheres, 2.0)
     label, _ = aggregate(costs, view.grey)
@@ -198,48 +202,34 @@ def _start(view: View, against: Sources, limits: tuple[float, float], options: D
     view.planes = np.ascontiguousarray(view.rays * rho[..., None])
 
 
-def _confirmed(
-    views: list[View], others: list[int], index: int, pixels: float, relative: float
-) -> tuple[np.ndarray, ...]:
-    view = views[index]
-    rotations, offsets = relative_poses(views, index, others)
-    return confirmations(
-        view.known_rho(),
-        view.rays,
-        np.stack([views[other].known_rho() for other in others]),
-        rotations,
-        offsets,
-        float(view.cube.focal),
-        pixels,
-        relative,
-    )
-
-
-def _evaluated(views: list[View], others: list[int], index: int) -> _Evaluation:
+def _evaluated(views: list[DenseView], others: list[int], index: int) -> _Evaluation:
     view = views[index]
     photometric_cost, distinct = evaluate(
         view.cube, view.rays, view.active, sources(views, index, others), view.planes, stride=2.0, share=0.08
     )
-    agree, deny = _confirmed(views, others, index, 2.0, 0.05)
+    ranges = np.stack([views[other].known_rho() for other in others])
+    other_from_view = relative_poses(views, index, others)
+    focal = float(view.cube.focal)
+    agree, deny = confirmations(view.known_rho(), view.rays, ranges, *other_from_view, focal, 2.0, 0.05)
     distinct = np.where(_borrowed(view), 0, distinct)
     reliable = (agree >= min(_ENOUGH, len(others))) & (distinct > _DISTINCT) & (photometric_cost < _ALIKE)
     return _Evaluation(photometric_cost, agree, deny, reliable)
 
 
-def _borrowed(view: View) -> np.ndarray:
-    """Plain pixels beside a step in range, (H, W) bool: what their patches match is the edge, not they themselves."""
+def _borrowed(view: DenseView) -> np.ndarray:
+    """Plain pixels beside a step in range, (H, W) bool: their patches match by the edge, not by the pixel."""
     logs = np.log(np.maximum(view.known_rho(), 1e-6))
     size = (2 * _PATCH_REACH + 1, 2 * _PATCH_REACH + 1)
     step = ndimage.maximum_filter(logs, size, mode="wrap") - ndimage.minimum_filter(logs, size, mode="wrap")
     return np.asarray((step > _STEP) & (gradient_magnitude(view.colour, 0.7) < _OWN_TEXTURE))
 
 
-def _finished(view: View, evaluation: _Evaluation, sources: int) -> DepthMap:
-    """Range, and as confidence how clearly the label won, less where few other panoramas agree and none deny."""
+def _finished(view: DenseView, evaluation: _Evaluation, sources: int) -> DepthMap:
+    """Range, and the margin of the label as confidence, which falls with every panorama that does not agree."""
     rho = view.known_rho()
     enough = min(_ENOUGH, sources)
     weight = np.select([evaluation.agree >= enough, evaluation.agree > 0, evaluation.deny == 0], [1.0, 0.4, 0.15], 0.05)
-    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(evaluation.reliable, _RELIABLE, 0)
+    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(evaluation.reliable, _SURE, 0)
     confidence = np.where(view.active & (rho > 0), margin / (margin + _EVEN), 0).astype(np.float32)
     distance = np.where(rho > 0, 1 / np.maximum(rho, 1e-9), np.inf).astype(np.float32)
     return DepthMap(distance, confidence, view.sky)

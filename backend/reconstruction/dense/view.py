@@ -18,16 +18,17 @@ _ON_PLANE = 0.02  # relative inverse range
 _CARRIED = ("planes", "prior", "trust", "photometric_cost", "reliable")  # what is known of pixels, at every width
 
 
-class View:
-    """One capture at one width, and its estimate. It has no width, and nothing but its pose, before at() gives it one.
+class DenseView:
+    """One capture at one width, and its estimate. Only its pose is set before at() gives it a width.
 
-    pose: (4, 4) camera-to-world. colour: (H, W, 3) uint8. grey: (H, W) float32, 0..255, and cube, its cube map.
-    valid, sky: (H, W) bool; active: valid and not sky. rays: (H, W, 3) float32.
-    planes: (H, W, 3) float32, the plane each pixel's surface lies on (see `matching`), and costs: (H, W) float32, what
-    propagation last found it to cost. prior, trust: the plane of the place that each pixel was last labelled with,
-    (H, W, 3) float32, 0 where it kept its own, and the margin of that decision, (H, W) float32.
-    photometric_cost: (H, W) float32, of the estimate, 0 is perfect. reliable: (H, W) bool, where the pictures tell the
-    range and others confirm it.
+    pose: (4, 4) camera-to-world. colour: (H, W, 3) uint8. grey: (H, W) float32, 0..255. cube: the cube map of grey.
+    valid, sky: (H, W) bool. active: valid and not sky. rays: (H, W, 3) float32.
+    planes: (H, W, 3) float32, the plane of each pixel's surface (see `matching`).
+    costs: (H, W) float32, what propagation last found these planes to cost.
+    prior: (H, W, 3) float32, the plane each pixel was last labelled with, 0 where it kept its own.
+    trust: (H, W) float32, the margin of that label.
+    photometric_cost: (H, W) float32 of the estimate, 0 is perfect.
+    reliable: (H, W) bool, where the pictures tell the range and other views confirm it.
     """
 
     def __init__(self, colour: np.ndarray, valid: np.ndarray, sky: np.ndarray, pose: np.ndarray) -> None:
@@ -64,9 +65,9 @@ class View:
         self.rays = equirectangular.directions(width)
         self.costs = np.full(self.active.shape, 2.0, np.float32)
 
-    def smaller(self, width: int) -> View:
+    def smaller(self, width: int) -> DenseView:
         """A copy at a smaller width; each of its pixels keeps the estimate of one of the pixels it covers."""
-        other = View(*self._full, self.pose)
+        other = DenseView(*self._full, self.pose)
         for name in _CARRIED:
             setattr(other, name, getattr(self, name))
         other.at(width)
@@ -113,17 +114,14 @@ def _picked(given: int, wanted: int) -> np.ndarray:
     return np.asarray((2 * np.arange(wanted) + 1) * given // (2 * wanted))
 
 
-def relative_poses(views: Sequence[View], index: int, others: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def relative_poses(views: Sequence[DenseView], index: int, others: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Rotations (S, 3, 3) and offsets (S, 3), float32, from one view into others: X_other = R X + t."""
-    matrices = [invert(views[other].pose) @ views[index].pose for other in others]
-    return (
-        np.ascontiguousarray(np.stack([matrix[:3, :3] for matrix in matrices]), np.float32),
-        np.ascontiguousarray(np.stack([matrix[:3, 3] for matrix in matrices]), np.float32),
-    )
+    other_from_view = np.stack([invert(views[other].pose) @ views[index].pose for other in others]).astype(np.float32)
+    return np.ascontiguousarray(other_from_view[:, :3, :3]), np.ascontiguousarray(other_from_view[:, :3, 3])
 
 
 def sources(
-    views: Sequence[View], index: int, others: Sequence[int], *, geometric: float = 0.0, plain: float = 0.0
+    views: Sequence[DenseView], index: int, others: Sequence[int], *, geometric: float = 0.0, plain: float = 0.0
 ) -> Sources:
     """What one view is matched against; see Sources for the weights."""
     rotations, offsets = relative_poses(views, index, others)

@@ -2,8 +2,8 @@
 
     python -m backend.reconstruction.poses.colmap_process FOLDER
 
-pycolmap brings a zlib of its own: in a process that also writes PNGs by Pillow or OpenCV the heap breaks. So this one
-imports pycolmap first, reads arrays and JSON, and writes arrays and JSON.
+pycolmap brings its own zlib: in a process that also writes PNGs by Pillow or OpenCV the heap breaks. So this one
+imports pycolmap first, and reads and writes arrays and JSON alone.
 
 FOLDER holds request.json, the fields of Request, and, for each index i, grey-i.npy (W / 2, W) uint8 and valid-i.npy
 (W / 2, W) bool. The answers on stdout are those of core/jobs/messages.py, a Hello first; the end of stdin ends the
@@ -49,7 +49,8 @@ _CONTRAST = 0.01
 _AT_INFINITY = np.radians(0.25)
 _FEWEST_NEAR = 40
 _LEAST_INLIERS = 15
-_FLIP = np.diag([1.0, -1.0, -1.0])
+_OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0])
+"""Camera axes; it is its own inverse."""
 
 Report = Callable[[str, int, int], None]
 
@@ -218,9 +219,9 @@ def _match(path: Path, request: Request) -> dict[tuple[int, int], int]:
 
 
 def _without_infinity(first: np.ndarray, second: np.ndarray, matches: np.ndarray, width: int) -> np.ndarray:
-    """Matches without those that a turn alone explains, where they outnumber the rest.
+    """Matches without those that a rotation alone explains, if they outnumber the rest.
 
-    Clouds and far hills say nothing of the position, and by their number make any direction of travel look right.
+    Clouds and far hills do not tell the position, and many of them make any direction of travel look right.
     """
     if len(matches) < _FEWEST_NEAR:
         return matches
@@ -232,15 +233,15 @@ def _without_infinity(first: np.ndarray, second: np.ndarray, matches: np.ndarray
 
 
 def _most_common_turn(here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """The rotation, (3, 3) with here = rotation @ there, that most pairs of directions agree on."""
+    """The rotation (3, 3) here_from_there that most pairs of directions (N, 3) agree on."""
     random = np.random.default_rng(0)
     best, most = np.eye(3), -1
     for _ in range(200):
         chosen = random.choice(len(here), 2, replace=False)
-        turn = registration.rotation_between(there[chosen], here[chosen])
-        count = int(np.count_nonzero(registration.angles_between(there @ turn.T, here) < _AT_INFINITY))
+        here_from_there = registration.rotation_between(there[chosen], here[chosen])
+        count = int(np.count_nonzero(registration.angles_between(there @ here_from_there.T, here) < _AT_INFINITY))
         if count > most:
-            best, most = turn, count
+            best, most = here_from_there, count
     agreeing = registration.angles_between(there @ best.T, here) < _AT_INFINITY
     return registration.rotation_between(there[agreeing], here[agreeing]) if agreeing.sum() >= 2 else best
 
@@ -249,11 +250,11 @@ def _most_common_turn(here: np.ndarray, there: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Model:
-    """Registered images (index from 0) with camera-to-model rotations (OpenCV axes), positions and sparse points."""
+class SparseModel:
+    """Registered images (index from 0), their rotations (OpenCV's camera axes) and positions, and sparse points."""
 
     images: list[int]
-    rotations: list[np.ndarray]
+    model_from_opencv: list[np.ndarray]
     positions: list[np.ndarray]
     seen: list[int]
     points: np.ndarray
@@ -264,7 +265,7 @@ class Model:
     reprojection: float
 
 
-def _map(folder: Path, path: Path, request: Request, links: dict[tuple[int, int], int]) -> Model | None:
+def _map(folder: Path, path: Path, request: Request, links: dict[tuple[int, int], int]) -> SparseModel | None:
     """Incremental mapping, then one more adjustment with a robust loss; None if no pair could start it."""
     if not links:
         return None
@@ -303,16 +304,15 @@ def _mapper_options(request: Request) -> Any:
     return options
 
 
-def _read(model: Any) -> Model:
+def _read(model: Any) -> SparseModel:
     images = sorted(model.reg_image_ids())
     placed = [model.image(image) for image in images]
-    poses = [image.cam_from_world() for image in placed]
     points = [point for _, point in sorted(model.points3D.items())]
     seen_first = [min(point.track.elements, key=lambda element: element.image_id) for point in points]
     pixels = [model.image(element.image_id).point2D(element.point2D_idx).xy for element in seen_first]
-    return Model(
+    return SparseModel(
         images=[image - 1 for image in images],
-        rotations=[pose.rotation.matrix().T for pose in poses],
+        model_from_opencv=[image.cam_from_world().rotation.matrix().T for image in placed],
         positions=[image.projection_center() for image in placed],
         seen=[int(image.num_points3D) for image in placed],
         points=np.array([point.xyz for point in points]).reshape(-1, 3),
@@ -324,8 +324,8 @@ def _read(model: Any) -> Model:
     )
 
 
-def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], int]) -> Model | None:
-    """Two captures by essential geometry alone, where mapping found no pair wide enough to start with."""
+def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], int]) -> SparseModel | None:
+    """Two captures by essential geometry alone, if mapping found no pair wide enough to start with."""
     if not links:
         return None
     first, second = max(links, key=lambda pair: links[pair])
@@ -342,16 +342,19 @@ def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], i
         return None
     inliers = np.asarray(start["inlier_mask"], np.bool_)
     refined = pycolmap.refine_relative_pose(start["cam2_from_cam1"], camera, here, camera, there, inliers[:, None])
-    pose = (refined or start)["cam2_from_cam1"]
-    rotation = pose.rotation.matrix().T
-    position = -rotation @ pose.translation
-    rays = [equirectangular.pixels_to_directions(place[inliers], request.width) @ _FLIP for place in (here, there)]
-    points, angles = _midpoints(rays[0], rays[1] @ rotation.T, position)
+    second_from_first = (refined or start)["cam2_from_cam1"]
+    first_from_second = second_from_first.rotation.matrix().T
+    position = -first_from_second @ second_from_first.translation
+    rays = [
+        equirectangular.pixels_to_directions(place[inliers], request.width) @ _OPENCV_FROM_BLENDER
+        for place in (here, there)
+    ]
+    points, angles = _midpoints(rays[0], rays[1] @ first_from_second.T, position)
     keep = angles > np.radians(0.3)
     count = int(keep.sum())
-    return Model(
+    return SparseModel(
         images=[first, second],
-        rotations=[np.eye(3), rotation],
+        model_from_opencv=[np.eye(3), first_from_second],
         positions=[np.zeros(3), position],
         seen=[count, count],
         points=points[keep],
@@ -381,26 +384,28 @@ def _midpoints(here: np.ndarray, there: np.ndarray, position: np.ndarray) -> tup
 def _write(
     folder: Path,
     request: Request,
-    model: Model | None,
+    model: SparseModel | None,
     counts: list[int],
     links: dict[tuple[int, int], int],
     degenerate: bool,
 ) -> None:
     images = [
-        {
-            "features": count,
-            "links": {str(i + j - index): found for (i, j), found in links.items() if index in (i, j)},
-        }
+        {"features": count, "links": {str(i + j - index): found for (i, j), found in links.items() if index in (i, j)}}
         for index, count in enumerate(counts)
     ]
     registered = []
     if model is not None:
-        for image, rotation, position, seen in zip(
-            model.images, model.rotations, model.positions, model.seen, strict=True
+        for image, model_from_opencv, position, seen in zip(
+            model.images, model.model_from_opencv, model.positions, model.seen, strict=True
         ):
-            axes = np.asarray(rotation) @ _FLIP
+            model_from_camera = np.asarray(model_from_opencv) @ _OPENCV_FROM_BLENDER
             registered.append(
-                {"image": image, "rotation": axes.tolist(), "position": list(map(float, position)), "points": seen}
+                {
+                    "image": image,
+                    "rotation": model_from_camera.tolist(),
+                    "position": list(map(float, position)),
+                    "points": seen,
+                }
             )
         with (folder / "points.npz").open("wb") as stream:
             np.savez(

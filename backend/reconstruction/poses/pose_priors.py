@@ -1,7 +1,7 @@
 """What is known of captures before they are solved, and the world frame it puts a solved model into.
 
-A model by structure from motion has no scale, no up and no north. Up comes from the captures' own levelling, scale and
-north from GPS, stated distances, compass headings or a stated camera height, each if it can be trusted.
+A model by structure from motion has no scale, up or north. Up comes from the captures' own levelling. Scale and north
+come from GPS, stated distances, compass headings or a stated camera height, if they can be trusted.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Frame:
     """How a model lies in the world.
 
     similarity: model to world. scale_from: "distance", "gps", "height" or "nothing". north_from: "gps", "heading",
-    "gps and heading" or "captures". camera_height: metres above the ground estimated below the captures, or None.
-    tilts: (M,) radians each capture's own up is off the common one. notes: what the artist should know.
+    "gps and heading" or "captures". camera_height: estimated metres above the ground, or None.
+    tilts: (M,) radians between each capture's own up and the common one. notes: what the artist should know.
     """
 
     similarity: Similarity
@@ -83,24 +83,25 @@ def world_frame(
         notes.append(
             f"{worst} is {np.degrees(tilts.max()):.1f}° off the level of the others: level it, or expect a slope."
         )
-    level = _turn_onto_z(up)
-    levelled = Similarity(1.0, level, np.zeros(3)).poses(poses)
+    level_from_model = registration.shortest_rotation_to_z(up)
+    levelled = Similarity(1.0, level_from_model, np.zeros(3)).poses(poses)
     fit = _gps_fit(levelled[:, :3, 3], priors)
-    turn, north_from = _north(levelled, captures, priors, fit)
-    height = ground_distance(points @ level.T, levelled[:, :3, 3])
+    world_from_level, north_from = _north(levelled, captures, priors, fit)
+    height = ground_distance(points @ level_from_model.T, levelled[:, :3, 3])
     scale, scale_from = _scale(levelled[:, :3, 3], captures, fit, distance, camera_height, height, notes)
-    rotation = turn @ level
-    shift = _origin(scale * (poses[:, :3, 3] @ rotation.T), captures, priors)
+    world_from_model = world_from_level @ level_from_model
+    turned = scale * (poses[:, :3, 3] @ world_from_model.T)
+    shift = _origin(turned, captures, priors)
     above = None if height is None else height * scale
-    notes += _disagreements(scale * (poses[:, :3, 3] @ rotation.T) + shift, captures, priors)
-    return Frame(Similarity(scale, rotation, shift), scale_from, north_from, above, tilts, tuple(notes))
+    notes += _disagreements(turned + shift, captures, priors)
+    return Frame(Similarity(scale, world_from_model, shift), scale_from, north_from, above, tilts, tuple(notes))
 
 
 def ground_distance(points: np.ndarray, positions: np.ndarray) -> float | None:
-    """How far the cameras are above the ground, in the model's units; None if too few points tell.
+    """The cameras' height above the ground, in the model's units; None if too few points tell.
 
-    points: (N, 3) sparse, positions: (M, 3) of cameras, both with +Z up. The ground is the lowest level at which many
-    points lie; those seen steeply from the nearest camera count most, as streets slope and kerbs rise further off.
+    points: (N, 3) sparse, positions: (M, 3) of cameras, both with +Z up. The ground is the lowest level with many
+    points. Points that the nearest camera sees steeply count most, as streets slope and kerbs rise further off.
     """
     if not len(points):
         return None
@@ -124,7 +125,7 @@ def ground_distance(points: np.ndarray, positions: np.ndarray) -> float | None:
 
 @dataclass(frozen=True)
 class _GpsFit:
-    """Model to GPS, upright, with the relative error its positions' accuracy leaves (radians and share alike)."""
+    """Model to GPS, upright. error: relative, of scale and rotation (radians). span: metres between positions."""
 
     similarity: Similarity
     error: float
@@ -147,7 +148,7 @@ def _gps_fit(positions: np.ndarray, priors: Sequence[PosePrior]) -> _GpsFit | No
 
 
 def _common_up(poses: np.ndarray, captures: Sequence[Capture]) -> tuple[np.ndarray, np.ndarray]:
-    """Up in the model that most captures agree on, and how far each is off, radians."""
+    """The up (3,) in the model that most captures agree on, and how far each is off, radians."""
     own = np.stack([pose[:3, :3] @ capture.pose[2, :3] for pose, capture in zip(poses, captures, strict=True)])
     up = registration.geometric_median(own) if len(own) > 2 else own.mean(axis=0)
     length = np.linalg.norm(up)
@@ -155,21 +156,10 @@ def _common_up(poses: np.ndarray, captures: Sequence[Capture]) -> tuple[np.ndarr
     return up, registration.angles_between(own, up)
 
 
-def _turn_onto_z(up: np.ndarray) -> np.ndarray:
-    """The shortest rotation that takes `up` to +Z."""
-    axis = np.cross(up, (0.0, 0.0, 1.0))
-    sine, cosine = float(np.linalg.norm(axis)), float(up[2])
-    if sine < 1e-12:
-        return np.eye(3) if cosine > 0 else np.diag([1.0, -1.0, -1.0])
-    x, y, z = axis / sine
-    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(np.eye(3) + sine * skew + (1 - cosine) * (skew @ skew))
-
-
 def _north(
     levelled: np.ndarray, captures: Sequence[Capture], priors: Sequence[PosePrior], fit: _GpsFit | None
 ) -> tuple[np.ndarray, str]:
-    """The turn about Z into the world, and what it is from."""
+    """world_from_level, (3, 3) about Z, and what it is from."""
     votes: list[tuple[complex, float]] = []
     sources = []
     if fit is not None and fit.error < 1.5:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +38,8 @@ class PoseOptions:
     width: pixels across at which features are sought; captures are never enlarged.
     features: most features kept of each of a panorama's six cube faces.
     distance: (name, name, metres) between two captures, the best source of scale there is.
-    camera_height: metres of the cameras above the ground, used for scale where GPS is missing or its track too short.
-    ignore_sky: leave clouds out; they move, and say nothing of the position.
+    camera_height: metres of the cameras above the ground, for scale if GPS is missing or its track too short.
+    ignore_sky: leave clouds out, which move.
     seed: of every random choice. threads: of the process, None for one per processor.
     python: the interpreter that has pycolmap, None for this one.
     """
@@ -62,11 +61,11 @@ class PoseSolution:
     names: of the N captures, as given. poses: (N, 4, 4) float64 camera-to-world, Blender's camera axes, metres;
     a capture that was not registered keeps the pose it came with. registered: (N,) bool.
     reasons: why a capture was not registered, empty if it was.
-    points: sparse points, world; confidence grows with the captures that see a point; source is the capture that
-    gave the colour. observed: (N,) sparse points seen by each capture.
-    reprojection_error: mean, degrees, NaN where two captures had to do without adjustment.
-    scale_from, north_from, camera_height: see pose_priors.Frame. tilts: (N,) degrees each capture's own up was off the
-    common one, NaN where not registered. notes: what the artist should know. seconds: by phase.
+    points: sparse points, world; confidence grows with the captures that see a point, source is the capture that gave
+    the colour. observed: (N,) sparse points seen by each capture.
+    reprojection_error: mean, degrees, NaN if two captures were not adjusted.
+    scale_from, north_from, camera_height, notes: see pose_priors.Frame. tilts: as there, in degrees, (N,), NaN if not
+    registered.
     """
 
     names: tuple[str, ...]
@@ -81,7 +80,6 @@ class PoseSolution:
     camera_height: float | None
     tilts: np.ndarray
     notes: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def solve_poses(
@@ -93,33 +91,28 @@ def solve_poses(
 ) -> Job[PoseSolution]:
     """Solve the poses of captures that overlap.
 
-    captures: at least two. Of their poses the levelling is trusted, and heading and position only where nothing better
-    is known; `valid` keeps the photographer out.
-    priors: one for each capture, or None.
-    sky: replaces the estimate that needs no weights.
-    Yields progress; closing the generator ends the process that computes. Raises CaptureError if nothing can be
-    solved, naming each capture's reason; BackendError if the process dies or pycolmap is missing.
+    captures: two or more. Their levelling is trusted, their heading and position only if nothing better is known.
+    priors: one for each capture, or None. sky: replaces sky.sky_mask.
+    Closing the generator ends the process that computes. Raises CaptureError, with each capture's reason, if nothing
+    can be solved; BackendError if the process dies or pycolmap is missing.
     """
     options = options or PoseOptions()
     priors = list(priors) if priors is not None else [PosePrior() for _ in captures]
     _check(captures, priors)
-    clock = _Clock()
+    if sky is None and options.ignore_sky:
+        from ..sky import sky_mask as sky
     with tempfile.TemporaryDirectory(prefix="pantheon360-poses-") as place:
         folder = Path(place)
         width = _working_width(captures, options.width)
         for index, capture in enumerate(captures):
-            clock.enter("Preparing captures")
             yield Progress("Preparing captures", index, len(captures), text=capture.name)
-            _write_capture(folder, index, capture, width, _sky_of(sky, options))
+            _write_capture(folder, index, capture, width, sky)
         _write_request(folder, captures, width, options)
-        for step in _run(folder, options.python):
-            clock.enter(step.phase)
-            yield step
-        clock.enter("Placing in the world")
+        yield from _run(folder, options.python)
         yield Progress("Placing in the world", 0, 1)
         found = json.loads((folder / "result.json").read_text("utf-8"))
         sparse = _sparse(folder / "points.npz")
-    return _solution(captures, priors, options, found, sparse, width, clock)
+    return _solution(captures, priors, options, found, sparse, width)
 
 
 # Before
@@ -141,14 +134,6 @@ def _check(captures: Sequence[Capture], priors: Sequence[PosePrior]) -> None:
 
 def _working_width(captures: Sequence[Capture], wanted: int) -> int:
     return max(64, min(wanted, *(capture.image.shape[1] for capture in captures)) // 4 * 4)
-
-
-def _sky_of(sky: SkyMask | None, options: PoseOptions) -> SkyMask | None:
-    if sky is not None or not options.ignore_sky:
-        return sky
-    from ..sky import sky_mask
-
-    return sky_mask
 
 
 def _write_capture(folder: Path, index: int, capture: Capture, width: int, sky: SkyMask | None) -> None:
@@ -240,7 +225,6 @@ def _solution(
     found: dict[str, Any],
     sparse: _Sparse | None,
     width: int,
-    clock: _Clock,
 ) -> PoseSolution:
     reasons = _reasons(captures, found)
     if sparse is None or len(found["registered"]) < 2:
@@ -286,7 +270,6 @@ def _solution(
         camera_height=frame.camera_height,
         tilts=tilts,
         notes=notes,
-        seconds=clock.seconds(),
     )
 
 
@@ -333,22 +316,3 @@ def _cloud(
         source=sparse.first.astype(np.int32),
         footprint=(ranges * (2 * np.pi / width)).astype(np.float32),
     )
-
-
-class _Clock:
-    """Seconds by phase."""
-
-    def __init__(self) -> None:
-        self._spent: dict[str, float] = {}
-        self._phase = ""
-        self._since = time.monotonic()
-
-    def enter(self, phase: str) -> None:
-        now = time.monotonic()
-        if self._phase:
-            self._spent[self._phase] = self._spent.get(self._phase, 0.0) + now - self._since
-        self._phase, self._since = phase, now
-
-    def seconds(self) -> dict[str, float]:
-        self.enter("")
-        return dict(self._spent)

@@ -1,8 +1,7 @@
 """Reconstructors turn captures into geometry with a learned model. Each is one file here, a plug-in (core/plugins.py).
 
-A reconstructor's file assigns PLUGIN and RECONSTRUCTOR, and imports without any package beyond numpy: the model's
-package and torch are imported when it reconstructs. A new one derives from Reconstructor and says in `load` how its
-model is read and in `predict` what it is given and answers; the rest is shared.
+A reconstructor's file assigns PLUGIN and RECONSTRUCTOR. It imports numpy alone; torch and the model's package are
+imported when it reconstructs. A new one derives from Reconstructor: `load` reads its model, `predict` asks it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ..rig import Rig
 from . import _weights
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
     from ..reconstruction import Reconstruction
     from ._torch import Device
 
@@ -43,15 +42,14 @@ class Reconstructor:
     """A model that is shown crops.
 
     plugin: what its file says of it.
-    size: pixels a side of the crops it is shown; a multiple of `patch`, at most `most_pixels` in all.
-    confidence: what to keep points above. several_views: False where it sees one picture at a time.
-    accepts_poses: True if it can be told the captures' poses.
+    size: pixels a side of its crops, a multiple of `patch`, at most `most_pixels` in all.
+    confidence: of the points to keep, at least. several_views: False if it sees one picture at a time.
+    accepts_poses: whether it can be given the captures' poses.
     gb_fixed, gb_per_view: memory it takes, at half precision.
 
     Options: weights (hub id or folder), download (False: only what is on this computer), device ("auto", "cuda",
-    "mps", "cpu"), dtype ("auto", "float32", "bfloat16", "float16"), size, memory_gb (what it may take, None asks the
-    device), give_poses (True: tell the model the captures' poses where it accepts them), and those of
-    from_crops.reconstruction.
+    "mps", "cpu"), dtype ("auto", "float32", "bfloat16", "float16"), size, memory_gb (None asks the device),
+    give_poses (True: if it accepts them), and those of from_crops.reconstruction.
     """
 
     size: ClassVar[int] = 518
@@ -71,7 +69,7 @@ class Reconstructor:
         """The model from a folder of weights, on the device, ready to answer."""
         raise NotImplementedError
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         """Ask the model about the views."""
         raise NotImplementedError
 
@@ -88,8 +86,8 @@ class Reconstructor:
         """Poses and range maps of the rigs' captures.
 
         rigs: of N captures, all with one layout. options: see the class.
-        Yields Progress. Returns a Reconstruction. Raises PantheonError: code "reconstructor-missing" if a package or
-        the weights are not there, "out-of-memory" where even the fewest crops at a time do not fit.
+        Raises PantheonError, code "reconstructor-missing" if a package or the weights are not there, "out-of-memory" if
+        even the fewest crops at a time do not fit.
         """
         from ..crops import from_crops
         from . import _torch
@@ -102,17 +100,17 @@ class Reconstructor:
         device = _torch.choose(options)
         with _weights.offline(not options.get("download")):
             folder = _weights.folder(self._source(options), bool(options.get("download")), self.plugin)
-            with device.explained(self.plugin.title):
+            with device.translate_errors(self.plugin.title):
                 model = self.load(folder, device)
         known = self.accepts_poses and options.get("poses", "given") == "given" and options.get("give_poses", True)
-        runs = from_crops.together(len(rigs), self._at_once(len(layout), device, options))
+        runs = from_crops.together(len(rigs), self._batch_size(len(layout), device, options))
         answers = []
         try:
             for index, which in enumerate(runs):
                 text = ", ".join(rigs[capture].capture.name for capture in which)
                 yield Progress(f"Reconstructing with {self.plugin.title}", index, len(runs), text=text)
                 views = from_crops.views_of([rigs[capture] for capture in which], layout.size, poses_known=bool(known))
-                with device.explained(self.plugin.title), device.inference():
+                with device.translate_errors(self.plugin.title), device.inference():
                     answers.append((which, self.predict(model, views, device)))
         finally:
             del model
@@ -133,7 +131,7 @@ class Reconstructor:
             )
         return size
 
-    def _at_once(self, views: int, device: Device, options: dict[str, Any]) -> int:
+    def _batch_size(self, views: int, device: Device, options: dict[str, Any]) -> int:
         """Panoramas shown together: as many as the memory holds; two at the least, for what they share."""
         if not self.several_views:
             return 1

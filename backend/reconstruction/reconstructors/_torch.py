@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Device:
-    """kind: "cuda", "mps" or "cpu". dtype: of the arithmetic within; weights stay float32, as upstream has them."""
+    """kind: "cuda", "mps" or "cpu". dtype: of the arithmetic; weights stay float32, as upstream has them."""
 
     kind: str
     dtype: str
 
     @property
     def half(self) -> bool:
-        """True where arithmetic is at half precision."""
+        """Whether arithmetic is at half precision."""
         return self.dtype != "float32"
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
@@ -40,7 +40,7 @@ class Device:
         return self.tensor(images).permute(0, 3, 1, 2).float() / 255
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Half precision where the device is asked for it."""
+        """Half precision within the block if the device has it."""
         import torch
 
         return torch.autocast(self.kind, dtype=getattr(torch, self.dtype)) if self.half else nullcontext()
@@ -58,7 +58,7 @@ class Device:
             yield
 
     @contextmanager
-    def explained(self, title: str) -> Iterator[None]:
+    def translate_errors(self, title: str) -> Iterator[None]:
         """Turn what a model raises into a PantheonError that says what to do."""
         import torch
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from . import Reconstructor
 from ._torch import Device, array, from_one_up
-from .vggt import camera_to_world
+from .vggt import world_from_camera
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
 
 _METRIC_FOCAL = 300.0
 """DA3METRIC-LARGE answers metres times this over the focal length in pixels (README, FAQ)."""
@@ -25,10 +25,7 @@ _METRIC_FOCAL = 300.0
 PLUGIN = {
     "title": "Depth Anything 3",
     "summary": "Poses and depth from pictures, and poses where known; also its monocular and metric models",
-    "needs": [
-        ("torch", "torch", "the network's arithmetic"),
-        ("depth_anything_3", "depth-anything-3", "the model"),
-    ],
+    "needs": [("torch", "torch", "the network's arithmetic"), ("depth_anything_3", "depth-anything-3", "the model")],
     "weights": "depth-anything/DA3-BASE",
     "license": "Apache-2.0 (Base, Small, Mono, Metric; Large, Giant and Nested: CC BY-NC 4.0)",
     "size_gb": 0.5,
@@ -49,7 +46,7 @@ class DepthAnything3(Reconstructor):
 
         return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         from ..crops.from_crops import CropGeometry
 
         shape = views.images.shape[:4]
@@ -66,15 +63,15 @@ class DepthAnything3(Reconstructor):
             confidence=None if answer.conf is None else from_one_up(array(answer.conf)).reshape(shape),
             poses=None
             if answer.extrinsics is None
-            else camera_to_world(array(answer.extrinsics, float)).reshape(*shape[:2], 4, 4),
+            else world_from_camera(array(answer.extrinsics, float)).reshape(*shape[:2], 4, 4),
             metric=metric,
             shared_scale=answer.extrinsics is not None,
             sky=None if answer.sky is None else array(answer.sky, bool).reshape(shape),
             notes=notes,
         )
 
-    def _cameras(self, views: Views) -> tuple[dict[str, np.ndarray], list[str]]:
-        """Extrinsics and intrinsics to give, or none where upstream's alignment to them would fail.
+    def _cameras(self, views: CropViews) -> tuple[dict[str, np.ndarray], list[str]]:
+        """Extrinsics and intrinsics to give, or none if upstream's alignment to them would fail.
 
         It fits the positions to its own with Umeyama's method, which fails for cameras in one place or on one line
         (upstream issues 88 and 241).
@@ -94,8 +91,8 @@ class DepthAnything3(Reconstructor):
 def _normalised(poses: np.ndarray) -> np.ndarray:
     """The same poses with the unit in which upstream leaves them as they are.
 
-    Upstream divides positions by their median distance from the first camera, but by no less than 0.1. Crops share
-    centres: where the median is 0, dividing by 0.1 would put the captures ten times as far apart as it is used to.
+    Upstream divides positions by their median distance from the first camera, or by 0.1 if that is less. Crops share
+    centres: their median may be 0, and 0.1 would put the captures ten times as far apart as it is used to.
     """
     poses = poses.astype(np.float64)
     away = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1)

@@ -16,7 +16,7 @@ from . import Reconstructor
 from ._torch import Device, array, from_one_up
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
 
 
 PLUGIN = {
@@ -45,7 +45,7 @@ class MapAnything(Reconstructor):
 
         return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         from ..crops.from_crops import CropGeometry
 
         answers = model.infer(
@@ -69,7 +69,7 @@ class MapAnything(Reconstructor):
             metric=True,
         )
 
-    def _inputs(self, views: Views) -> list[dict[str, Any]]:
+    def _inputs(self, views: CropViews) -> list[dict[str, Any]]:
         """Views as the package prepares them; square crops of 518 pixels pass through unchanged.
 
         Rays are given themselves: intrinsics would leave it open whether pixel centres lie at 0 or at a half.

@@ -18,7 +18,7 @@ from . import Reconstructor
 from ._torch import Device, array
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
 
 _METRES = ("depth_pro", "zoedepth", "glpn")
 _DISPARITY = ("dpt",)
@@ -30,10 +30,7 @@ _BATCH = 4
 PLUGIN = {
     "title": "Monocular Depth",
     "summary": "Depth of each crop by itself; the lightest, and the one for a single capture",
-    "needs": [
-        ("torch", "torch", "the network's arithmetic"),
-        ("transformers", "transformers", "the model"),
-    ],
+    "needs": [("torch", "torch", "the network's arithmetic"), ("transformers", "transformers", "the model")],
     "weights": "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf",
     "license": "Apache-2.0 (Depth Anything V2 Small; other models: see their cards)",
     "size_gb": 0.1,
@@ -54,7 +51,7 @@ class Monocular(Reconstructor):
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         return processor, model.to(device.kind).eval()
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         from ..crops.from_crops import DEPTH, DISPARITY, CropGeometry
 
         processor, network = model
@@ -71,7 +68,9 @@ class Monocular(Reconstructor):
             kind=DISPARITY if disparity else DEPTH,
         )
 
-    def _estimate(self, processor: Any, network: Any, pictures: np.ndarray, views: Views, device: Device) -> np.ndarray:
+    def _estimate(
+        self, processor: Any, network: Any, pictures: np.ndarray, views: CropViews, device: Device
+    ) -> np.ndarray:
         import torch
 
         inputs = processor(images=list(pictures), return_tensors="pt").to(device.kind)

@@ -13,16 +13,13 @@ from . import Reconstructor
 from ._torch import Device, array, sigmoid
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
 
 
 PLUGIN = {
     "title": "Pi3",
     "summary": "Poses and depth from pictures alone",
-    "needs": [
-        ("torch", "torch", "the network's arithmetic"),
-        ("pi3", "git+https://github.com/yyfz/Pi3", "the model"),
-    ],
+    "needs": [("torch", "torch", "the network's arithmetic"), ("pi3", "git+https://github.com/yyfz/Pi3", "the model")],
     "weights": "yyfz233/Pi3",
     "license": "CC BY-NC 4.0",
     "size_gb": 3.8,
@@ -41,13 +38,13 @@ class Pi3(Reconstructor):
 
         return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         with device.autocast():
             answer = model(device.pictures(views.pictures())[None])
         return answered(answer, views, metric=False)
 
 
-def answered(answer: dict[str, Any], views: Views, *, metric: bool) -> CropGeometry:
+def answered(answer: dict[str, Any], views: CropViews, *, metric: bool) -> CropGeometry:
     """Pi3's and Pi3X's answer: depth is local_points' z, so that rays can be the rig's own."""
     from ..crops.from_crops import CropGeometry
 

@@ -15,16 +15,13 @@ from ._torch import Device
 from .pi3 import answered
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
 
 
 PLUGIN = {
     "title": "Pi3X",
     "summary": "Poses and depth from pictures, the rig's exact rays, and poses where they are known",
-    "needs": [
-        ("torch", "torch", "the network's arithmetic"),
-        ("pi3", "git+https://github.com/yyfz/Pi3", "the model"),
-    ],
+    "needs": [("torch", "torch", "the network's arithmetic"), ("pi3", "git+https://github.com/yyfz/Pi3", "the model")],
     "weights": "yyfz233/Pi3X",
     "license": "CC BY-NC 4.0",
     "size_gb": 5.5,
@@ -45,13 +42,14 @@ class Pi3X(Reconstructor):
 
         return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
-        given = {"rays": device.tensor(np.broadcast_to(views.rays(), (1, views.count, *views.rays().shape)))}
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
+        pictures, rays = views.pictures(), views.rays()
+        given = {"rays": device.tensor(np.broadcast_to(rays, (1, len(pictures), *rays.shape)))}
         poses = views.known_poses()
         if poses is not None:
             given["poses"] = device.tensor(poses[None])
         with device.autocast():
-            answer = model(imgs=device.pictures(views.pictures())[None], **given)
+            answer = model(imgs=device.pictures(pictures)[None], **given)
         return answered(answer, views, metric=True)
 
 

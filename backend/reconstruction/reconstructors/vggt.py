@@ -16,7 +16,7 @@ from . import Reconstructor
 from ._torch import Device, array, from_one_up
 
 if TYPE_CHECKING:
-    from ..crops.from_crops import CropGeometry, Views
+    from ..crops.from_crops import CropGeometry, CropViews
 
 
 PLUGIN = {
@@ -46,7 +46,7 @@ class Vggt(Reconstructor):
         model.track_head = None
         return model.to(device.kind).eval()
 
-    def predict(self, model: Any, views: Views, device: Device) -> CropGeometry:
+    def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         from vggt.utils.pose_enc import pose_encoding_to_extri_intri
 
         from ..crops.from_crops import CropGeometry
@@ -59,15 +59,15 @@ class Vggt(Reconstructor):
         return CropGeometry(
             values=array(answer["depth"])[0, ..., 0].reshape(shape),
             confidence=from_one_up(array(answer["depth_conf"])[0]).reshape(shape),
-            poses=camera_to_world(array(extrinsic, float)[0]).reshape(*shape[:2], 4, 4),
+            poses=world_from_camera(array(extrinsic, float)[0]).reshape(*shape[:2], 4, 4),
         )
 
 
-def camera_to_world(extrinsic: np.ndarray) -> np.ndarray:
+def world_from_camera(extrinsics: np.ndarray) -> np.ndarray:
     """(N, 4, 4) camera-to-world of world-to-camera matrices (N, 3, 4) or (N, 4, 4)."""
-    matrix = np.tile(np.eye(4), (len(extrinsic), 1, 1))
-    matrix[:, :3] = extrinsic[:, :3]
-    return np.asarray(np.linalg.inv(matrix))
+    camera_from_world = np.tile(np.eye(4), (len(extrinsics), 1, 1))
+    camera_from_world[:, :3] = extrinsics[:, :3]
+    return np.asarray(np.linalg.inv(camera_from_world))
 
 
 RECONSTRUCTOR = Vggt(__name__, PLUGIN)

@@ -1,3 +1,0 @@
-"""Errors of the diffusion painter."""
-
-from __future__ import annotations
