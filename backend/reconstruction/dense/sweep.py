@@ -28,13 +28,13 @@ from .propagation import evaluate, propagate
 from .semiglobal import aggregate, sweep
 from .view import DenseView, relative_poses, sources, taken
 
-DEFAULT_CONFIDENCE = 0.5
-"""Points below this confidence are left out unless asked for."""
-
 _ENOUGH = 2  # panoramas that agree
-_DISTINCT, _ALIKE = 0.12, 0.5  # photometric cost that other ranges add, and that a sure one has, at the least and most
+_DISTINCT, _ALIKE = (
+    0.12,
+    0.5,
+)  # photometric cost that other ranges add, and that a reliable one has, at the least and most
 _EVEN = 0.25  # margin of labelling at which the confidence is one half; measured on rendered scenes
-_SURE = 0.2  # margin that a pixel has by its own looks where these tell its range and others confirm it
+_RELIABLE = 0.2  # margin that a pixel has by the pictures alone where these tell its range and others confirm it
 _PATCH_REACH = 4  # pixels from a patch's centre to its side
 _STEP = 0.12  # natural log of range within a patch that makes an edge
 _OWN_TEXTURE = 5.0  # grey levels a pixel
@@ -229,7 +229,7 @@ def _finished(view: DenseView, evaluation: _Evaluation, sources: int) -> DepthMa
     rho = view.known_rho()
     enough = min(_ENOUGH, sources)
     weight = np.select([evaluation.agree >= enough, evaluation.agree > 0, evaluation.deny == 0], [1.0, 0.4, 0.15], 0.05)
-    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(evaluation.reliable, _SURE, 0)
+    margin = weight * np.where(view.as_labelled(), view.trust, 0) + np.where(evaluation.reliable, _RELIABLE, 0)
     confidence = np.where(view.active & (rho > 0), margin / (margin + _EVEN), 0).astype(np.float32)
     distance = np.where(rho > 0, 1 / np.maximum(rho, 1e-9), np.inf).astype(np.float32)
     return DepthMap(distance, confidence, view.sky)
