@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -38,6 +39,17 @@ def choose() -> None:
         home = Path.home()
     except RuntimeError:  # a service may run as somebody who has none
         return
-    os.environ[VARIABLE] = str(folder(sys.platform, os.environ, home))
+    os.environ[VARIABLE] = str(folder(sys.platform, os.environ, home) / sources())
     if "numba" in sys.modules:  # it has read its environment already
         sys.modules["numba"].config.reload_config()
+
+
+def sources() -> str:
+    """Digest of all that is compiled: a folder of its own for each version of it.
+
+    numba looks at the file of a function alone. What it inlined from other files would stay as it was.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((Path(__file__).parent / "reconstruction").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

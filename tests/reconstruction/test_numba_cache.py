@@ -65,3 +65,25 @@ def test_compiled_code_lies_in_the_cache_folder_alone(package: Path, before: str
 def test_importing_the_rooms_of_the_backend_does_not_import_numba() -> None:
     program = "import sys, backend.reconstruction; sys.exit('numba' in sys.modules)"
     subprocess.run([sys.executable, "-B", "-c", program], cwd=ROOT, check=True, timeout=60)
+
+
+def test_what_a_kernel_inlined_from_another_file_is_not_kept(package: Path) -> None:
+    """numba looks for changes in a kernel's own file: an update of the file it calls into must count, too."""
+    pytest.importorskip("numba", reason="needs the backend's environment")
+    room = package / "backend" / "reconstruction"
+    room.joinpath("part.py").write_text("from numba import njit\n@njit\ndef part(a):\n    return a + 1\n")
+    room.joinpath("sum.py").write_text(
+        "from numba import njit\nfrom .part import part\n@njit(cache=True)\ndef add(a):\n    return part(a)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "PYTHONPATH")}
+    environment |= {"XDG_CACHE_HOME": str(package), "LOCALAPPDATA": str(package), "HOME": str(package)}
+    program = "from backend.reconstruction.sum import add; print(add(1))"
+    for change, expected in (("", "2\n"), ("return a + 5", "6\n")):
+        if change:
+            text = room.joinpath("part.py").read_text().replace("return a + 1", change)
+            room.joinpath("part.py").write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", program],
+            cwd=package, env=environment, check=True, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.stdout == expected
