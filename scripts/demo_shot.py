@@ -271,9 +271,9 @@ def newest_job(jobs: Path) -> Path:
 def encode(extension: Any, folder: Path, target: Path) -> Path:
     """The MP4 by Blender's encoder, tagged; the same code the VIDEO strip source uses."""
     house = f"{extension.__name__}.pantheon360_blender"
-    video = importlib.import_module(f"{house}.scene.video")
-    jobs = importlib.import_module(f"{house}.scene.jobs")
-    job_folder = importlib.import_module(f"{house}.core.job_folder")
+    video = importlib.import_module(f"{house}.scene.shot.video")
+    jobs = importlib.import_module(f"{house}.scene.app.jobs")
+    job_folder = importlib.import_module(f"{house}.core.jobs.job_folder")
     jobs.run_blocking(video.encode(job_folder.JobFolder.open(folder), target))
     return target
 

@@ -1,0 +1,55 @@
+"""Scripts reach the house by names in texts, which no type checker follows: each must lead to something."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.layers import ROOT
+
+SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
+MODULE = re.compile(r"\.?(?:pantheon360_blender|backend|core|scene|operators|ui|cli)(?:\.[a-z_0-9]+)+")
+
+
+def file_of(module: str) -> Path | None:
+    """The file of a module as a script names it: whole, or from the extension's package or its core and scene on."""
+    name = module.lstrip(".")
+    for stem in (ROOT / name.replace(".", "/"), ROOT / "pantheon360_blender" / name.replace(".", "/")):
+        for path in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
+
+
+def named(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """(module, attribute or empty) of each text that is a module's name, in plain texts and at the end of f-strings."""
+    for node in ast.walk(tree):
+        value = node.value if isinstance(node, ast.Attribute) else node
+        arguments = value.args if isinstance(value, ast.Call) else [value]
+        texts = [each.value for each in arguments if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        if isinstance(value, ast.JoinedStr) and isinstance(value.values[-1], ast.Constant):
+            texts.append(str(value.values[-1].value))
+        for text in texts:
+            if MODULE.fullmatch(text):
+                yield text, node.attr if isinstance(node, ast.Attribute) else ""
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_what_a_script_names_is_there(script: Path) -> None:
+    for module, attribute in set(named(ast.parse(script.read_text(encoding="utf-8")))):
+        path = file_of(module)
+        assert path is not None, f"{script.name} names {module}"
+        if attribute:
+            text = path.read_text(encoding="utf-8")
+            found = re.search(rf"^(?:(?:def|class) )?{attribute}\b|\bimport .*\b{attribute}\b", text, re.MULTILINE)
+            assert found, f"{script.name} asks {module} for {attribute}"
+
+
+def test_a_name_that_leads_nowhere_is_found() -> None:
+    code = 'house("backend.device").choose; importlib.import_module(f"{a}.scene.nowhere"); room("core.files")'
+    assert set(named(ast.parse(code))) >= {("backend.device", "choose"), (".scene.nowhere", ""), ("core.files", "")}
+    assert file_of(".scene.nowhere") is None and file_of("core.files") is not None
