@@ -11,8 +11,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from backend.diffusion.execution import execution
-
 pytest.importorskip("torch", reason="the backend environment has torch")
 pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 
@@ -32,6 +30,7 @@ from backend.diffusion.clip.passes import (
     prepare_passes,
     to_pass_order,
 )
+from backend.diffusion.execution import execution
 from backend.diffusion.execution.execution import Execution
 from backend.diffusion.networks import autoencoder, conditioning, noise
 from pantheon360_blender.core.jobs.paint_settings import OFF, Configuration, Recipe

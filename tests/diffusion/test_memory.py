@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from backend.diffusion.execution import execution
-
 pytest.importorskip("torch", reason="the backend environment has torch")
 pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 
@@ -17,7 +15,7 @@ import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from backend.diffusion.execution import dry_run
+from backend.diffusion.execution import dry_run, execution
 from backend.diffusion.models import tiny_model
 from backend.diffusion.networks import autoencoder, feed_forward, panorama
 from pantheon360_blender.core.jobs.paint_settings import OFF, SeamOptions

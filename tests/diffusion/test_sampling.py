@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.diffusion.execution import execution
-
 pytest.importorskip("torch", reason="the backend environment has torch")
 pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 pytest.importorskip("transformers", reason="the backend environment has transformers")
@@ -23,6 +21,7 @@ from PIL import Image
 
 from backend.diffusion.clip import sampling
 from backend.diffusion.clip.passes import Clip, Pass, prepare_passes
+from backend.diffusion.execution import execution
 from backend.diffusion.execution.execution import Execution
 from backend.diffusion.models import tiny_model
 from backend.diffusion.networks import autoencoder, conditioning, noise, panorama, schedulers
