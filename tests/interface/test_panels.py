@@ -335,6 +335,15 @@ def test_a_failed_job_stays_told_with_what_repairs_it(draw: Callable[..., Layout
     assert "It broke." not in draw().labels and "pantheon360.dismiss_error" not in draw().shown
 
 
+def test_another_file_takes_the_last_failure_away(house: Any, blend: Any) -> None:
+    import bpy
+
+    manager = bpy.context.window_manager
+    house("scene.app.jobs").show_failure(manager, "Build 3D Cache", "It failed.")
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    assert bpy.context.window_manager.pantheon360.failed == ""
+
+
 def test_the_next_job_takes_the_last_failure_away(draw: Callable[..., Layout], house: House, capture: Any) -> None:
     import bpy
 

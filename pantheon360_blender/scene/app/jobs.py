@@ -140,6 +140,22 @@ def clear_failure(window_manager: Any) -> None:
     show_failure(window_manager, "", "")
 
 
+@persistent
+def _forget_failures(*_: Any) -> None:
+    """What failed in one file is nothing to another one, while the window manager stays."""
+    for window_manager in bpy.data.window_managers:
+        clear_failure(window_manager)
+
+
+def register() -> None:
+    bpy.app.handlers.load_post.append(_forget_failures)
+
+
+def unregister() -> None:
+    if _forget_failures in bpy.app.handlers.load_post:  # other add-ons clear these lists
+        bpy.app.handlers.load_post.remove(_forget_failures)
+
+
 NOTHING_CHANGED = "Nothing was changed."
 """What a cancelled job leaves behind that changes the scene in its last step alone."""
 
