@@ -7,6 +7,7 @@ absolute import inside the extension, and on a package from outside that a room 
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -131,13 +132,20 @@ def room_of(path: Path) -> tuple[str, str]:
 def imports(path: Path) -> Iterator[Import]:
     """Every import of a file, wherever in it it stands, for type checkers alone or not."""
     package = path.parts[:-1]
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    for node in _import_statements(ROOT / path):
         if isinstance(node, ast.Import):
             yield from (Import(node.lineno, alias.name, False) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             above = package[: len(package) - node.level + 1] if node.level else ()
             stem = [*above, *(node.module.split(".") if node.module else [])]
             yield from (Import(node.lineno, ".".join([*stem, alias.name]), node.level > 0) for alias in node.names)
+
+
+@functools.cache
+def _import_statements(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """Those of a file, parsed once: every question is about all files."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def file_of(module: str, known: frozenset[Path]) -> Path | None:

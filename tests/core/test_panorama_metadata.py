@@ -92,6 +92,7 @@ def told(metadata: PanoramaMetadata, text: str) -> bool:
 
 
 @needs_exiftool
+@pytest.mark.slow  # each starts another program
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_exiftool_writes_is_read(tmp_path: Path, suffix: str) -> None:
     path = exiftool(
@@ -129,6 +130,7 @@ def test_what_exiftool_writes_is_read(tmp_path: Path, suffix: str) -> None:
 
 
 @needs_exiftool
+@pytest.mark.slow  # each starts another program
 @pytest.mark.parametrize("order", ["II", "MM"])
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
 def test_both_byte_orders_are_read(tmp_path: Path, suffix: str, order: str) -> None:
@@ -158,6 +160,7 @@ def small_tiff(order: str) -> bytes:
 
 
 @needs_exiftool
+@pytest.mark.slow  # each starts another program
 def test_position_in_xmp_counts_where_there_is_no_exif(tmp_path: Path) -> None:
     path = exiftool(
         picture(tmp_path / "a.png"),
@@ -281,6 +284,7 @@ def test_a_crop_of_unknown_place_is_taken_from_the_middle(tmp_path: Path) -> Non
 
 
 @needs_exiftool
+@pytest.mark.slow  # each starts another program
 @pytest.mark.parametrize(
     ("pose", "compass", "heading"),
     [
@@ -302,6 +306,7 @@ def test_the_compass_is_the_heading_where_gpano_has_none(
 
 
 @needs_exiftool
+@pytest.mark.slow  # each starts another program
 @pytest.mark.parametrize(
     ("tags", "warning"),
     [
@@ -356,6 +361,7 @@ def test_damaged_extended_xmp_is_told_and_left_out(tmp_path: Path, damage: str) 
 
 
 @needs_exiftool
+@pytest.mark.slow  # each starts another program
 def test_exiftools_extended_xmp_is_joined(tmp_path: Path) -> None:
     """exiftool puts what does not fit into extended XMP; which of the tags that is, is its own choice."""
     big = tmp_path / "sound.bin"

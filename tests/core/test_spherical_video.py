@@ -121,6 +121,7 @@ def replaced(path: Path, old: bytes, new: bytes) -> Path:
     return path
 
 
+@pytest.mark.slow  # several programs look at each of many videos
 @needs_ffmpeg
 @pytest.mark.parametrize("name", TAGGABLE)
 def test_other_programs_see_a_sphere_and_the_same_pictures(
