@@ -25,7 +25,7 @@ import backend  # noqa: E402, F401
 
 # A busy machine must not fail a property by being slow.
 settings.register_profile("untimed", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=15)  # of scripts/quick.py
+settings.register_profile("quick", deadline=None, max_examples=8)  # of scripts/quick.py
 settings.load_profile("untimed")
 
 # Set before bpy is first imported: preferences of the person who runs the tests are neither read nor written.

@@ -385,6 +385,7 @@ def test_resizing_keeps_types() -> None:
     assert eq.resize(np.asfortranarray(noise(32, 3))[:, ::-1], 16).shape == (8, 16, 3)
 
 
+@pytest.mark.slow  # hundreds of megabytes
 def test_huge_images_are_resized_a_band_at_a_time() -> None:
     """8000 x 4000 is 96 MB; nothing near that size, let alone its floats, may be made on the way."""
     image = np.broadcast_to(np.arange(8000, dtype=np.uint16).view(np.uint8)[:8000, None], (4000, 8000, 3))

@@ -250,6 +250,7 @@ def test_lies_are_told_in_words(data: bytes, reason: str) -> None:
         png.decode(data)
 
 
+@pytest.mark.slow  # hundreds of megabytes
 def test_a_bomb_is_not_unpacked() -> None:
     """300 MB of zeros in 300 kB behind a header that speaks of four pixels."""
     bomb = file_of((2, 2), 8, 0, bytes(300_000_000))

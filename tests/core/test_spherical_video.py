@@ -407,6 +407,7 @@ def test_a_large_video_does_not_fill_the_memory(video: Callable[[str], Path], tm
         tracemalloc.stop()
 
 
+@pytest.mark.slow  # many damaged copies of many videos
 @pytest.mark.parametrize("name", ["end.mp4", "sound first.mp4"])
 def test_no_damage_escapes_as_anything_but_our_errors(video: Callable[[str], Path], tmp_path: Path, name: str) -> None:
     path = spherical_video.tag(video(name), tmp_path / "a.mp4")
