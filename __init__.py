@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from . import operators, ui
-from .cli import command_line
+from . import cli, operators, ui
 from .pantheon360_blender import scene
 from .pantheon360_blender.scene.app.registration import registration_of_modules
 
-ROOMS = (scene, operators, ui, command_line)
+ROOMS = (scene, operators, ui, cli)
 
 register, unregister = registration_of_modules(ROOMS)

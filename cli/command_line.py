@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Output is describe
 from __future__ import annotations
 
 import argparse
-import atexit
 import json
 import math
 import re
@@ -42,7 +41,6 @@ from ..pantheon360_blender.scene.sources.import_files import ImportResult
 from . import console
 from .console import Output
 
-NAME = "pantheon360"
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 RESUME = "the verb `run` goes on from there."
 
@@ -452,21 +450,3 @@ def _parser() -> argparse.ArgumentParser:
     tagging.add_argument("--stereo", choices=["mono", "top-bottom", "left-right"], default="mono")
     add("doctor", doctor)
     return parser
-
-
-_command: Any = None
-
-
-def register() -> None:
-    global _command
-    utilities: Any = bpy.utils
-    _command = utilities.register_cli_command(NAME, main)
-    atexit.register(unregister)  # 4.5 crashes at exit while a command is registered
-
-
-def unregister() -> None:
-    global _command
-    atexit.unregister(unregister)
-    if _command is not None:
-        bpy.utils.unregister_cli_command(_command)
-        _command = None
