@@ -10,7 +10,6 @@ import bpy
 import numpy as np
 from mathutils import Euler, Matrix, Quaternion, Vector
 
-from ...core import repairs
 from ...core.errors import CaptureError, RenderError
 from ..app import access
 from ..captures import capture_objects
@@ -56,13 +55,7 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int
 def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
     """Frame and capture of each end that is to be set."""
     settings = access.of_scene(scene)
-    there = capture_objects.in_scene(scene)
-    if not there:
-        raise CaptureError(
-            f"Scene {scene.name} has no captures.",
-            advice="Import 360° photographs first.",
-            repair=repairs.IMPORT_CAPTURES,
-        )
+    there = capture_objects.some_in_scene(scene)
     if settings.start_capture is None and settings.end_capture is None:
         settings.start_capture, settings.end_capture = there[0], there[-1]
     chosen = ((scene.frame_start, settings.start_capture), (scene.frame_end, settings.end_capture))

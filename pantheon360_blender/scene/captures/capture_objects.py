@@ -15,7 +15,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ...core import geography
+from ...core import geography, repairs
 from ...core.errors import CaptureError, PantheonError
 from ...core.panorama import cameras
 from ...core.panorama.capture import Capture
@@ -39,6 +39,18 @@ def in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     """The scene's captures that have an image, by name: their order is the `source` index of cache points."""
     found = [obj for obj in scene.objects if of_object(obj).is_capture and of_object(obj).image]
     return sorted(found, key=lambda obj: obj.name)
+
+
+def some_in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    """The captures of a scene, as `in_scene`. Raises CaptureError if there are none."""
+    objects = in_scene(scene)
+    if not objects:
+        raise CaptureError(
+            f"Scene {scene.name} has no captures.",
+            advice="Import 360° photographs first.",
+            repair=repairs.IMPORT_CAPTURES,
+        )
+    return objects
 
 
 def pose(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None) -> np.ndarray:

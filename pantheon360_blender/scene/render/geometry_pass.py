@@ -8,8 +8,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ...core import repairs
-from ...core.errors import CacheError, CaptureError
+from ...core.errors import CacheError
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.render import splatting
@@ -52,13 +51,7 @@ def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) 
     Raises CaptureError if the scene has none or an image is missing or damaged.
     """
     scene = access.scene_of(depsgraph)
-    objects = capture_objects.in_scene(scene)
-    if not objects:
-        raise CaptureError(
-            f"Scene {scene.name} has no captures.",
-            advice="Import 360° photographs first.",
-            repair=repairs.IMPORT_CAPTURES,
-        )
+    objects = capture_objects.some_in_scene(scene)
     return LOADED_CAPTURES.load(objects, depsgraph, width)
 
 
