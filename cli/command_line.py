@@ -33,7 +33,7 @@ from ..pantheon360_blender.scene.app import access, plugin_items, preferences
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
-from ..pantheon360_blender.scene.sources import depth_points, projection, proxy
+from ..pantheon360_blender.scene.sources import depth_points, file_types, projection, proxy
 from ..pantheon360_blender.scene.sources import import_files as importer
 from ..pantheon360_blender.scene.sources import reconstruct as reconstruction
 from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
@@ -193,7 +193,7 @@ def doctor(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 
 def _is_photograph(path: Path) -> bool:
     """Whether a path is meant as a capture: what is neither a folder nor a file of points."""
-    return not path.is_dir() and path.suffix.lower() not in importer.SUFFIXES
+    return not path.is_dir() and path.suffix.lower() not in file_types.POINTS_AND_POSES
 
 
 def _with_captures(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from ..pantheon360_blender.core.points.point_cloud import MOST_POINTS
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
-from ..pantheon360_blender.scene.sources import import_files
-from ..pantheon360_blender.scene.sources.import_files import ImportResult
+from ..pantheon360_blender.scene.sources import file_types
 from . import base
+
+if TYPE_CHECKING:
+    from ..pantheon360_blender.scene.sources.import_files import ImportResult
 
 
 class PANTHEON360_OT_import_cache(base.FilesOperator):
@@ -21,7 +24,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
     bl_options = {"REGISTER", "UNDO"}
 
     filter_glob: StringProperty(  # type: ignore[valid-type]
-        default=";".join(f"*{suffix}" for suffix in import_files.SUFFIXES), options={"HIDDEN"}
+        default=";".join(f"*{suffix}" for suffix in file_types.POINTS_AND_POSES), options={"HIDDEN"}
     )
     result: EnumProperty(  # type: ignore[valid-type]
         name="Result",
@@ -63,7 +66,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
     limit: IntProperty(  # type: ignore[valid-type]
         name="Most Points",
         description="Larger clouds are thinned to this many points, by voxels as large as they must be",
-        default=5_000_000,
+        default=MOST_POINTS,
         min=1000,
         soft_max=50_000_000,
     )
@@ -89,6 +92,9 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
             layout.prop(self, name)
 
     def job(self, context: Any) -> Job[ImportResult]:
+        # Readers come when there is something to read: enabling the extension does not wait for them.
+        from ..pantheon360_blender.scene.sources import import_files
+
         return import_files.import_files(
             context.scene,
             self.paths(),

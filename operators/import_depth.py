@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from ..pantheon360_blender.core.errors import CaptureError
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
-from ..pantheon360_blender.scene.sources import depth_points
-from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
+from ..pantheon360_blender.scene.captures import capture_objects
+from ..pantheon360_blender.scene.sources import file_types
 from . import base
+
+if TYPE_CHECKING:
+    from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
 
 
 class PANTHEON360_OT_import_depth(base.FilesOperator):
@@ -22,7 +25,7 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
     bl_options = {"REGISTER", "UNDO"}
 
     filter_glob: StringProperty(  # type: ignore[valid-type]
-        default=";".join(f"*{suffix}" for suffix in depth_points.SUFFIXES), options={"HIDDEN"}
+        default=";".join(f"*{suffix}" for suffix in file_types.DEPTH_IMAGES), options={"HIDDEN"}
     )
     result: EnumProperty(  # type: ignore[valid-type]
         name="Result",
@@ -72,21 +75,24 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
         if reason := base.without_captures(context.scene):
             return reason
-        found = depth_points.chosen(context.scene, context.object)
+        found = capture_objects.chosen(context.scene, context.object)
         return None if found is not None else DisabledReason("Select the capture that the depth image belongs to")
 
     def draw(self, context: Any) -> None:
         layout: Any = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        found = depth_points.chosen(context.scene, context.object)
+        found = capture_objects.chosen(context.scene, context.object)
         if found is not None:
             layout.label(text=f"Depth of {found.name}", icon="WORLD")
         for name in ("result", "scale", "inverse", "measure", "voxel"):
             layout.prop(self, name)
 
     def job(self, context: Any) -> Job[DepthPoints]:
-        found = depth_points.chosen(context.scene, context.object)
+        # Readers come when there is something to read: enabling the extension does not wait for them.
+        from ..pantheon360_blender.scene.sources import depth_points
+
+        found = capture_objects.chosen(context.scene, context.object)
         paths = self.paths()
         if found is None or len(paths) != 1:
             raise CaptureError(

@@ -7,6 +7,7 @@ from typing import Any
 from bpy.props import EnumProperty, FloatProperty, IntProperty
 
 from ..pantheon360_blender.core.errors import CacheError
+from ..pantheon360_blender.core.points.point_cloud import MOST_POINTS
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED
@@ -54,7 +55,7 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
     limit: IntProperty(  # type: ignore[valid-type]
         name="Most Points",
         description="The spacing grows if there would be more",
-        default=5_000_000,
+        default=MOST_POINTS,
         min=1000,
         soft_max=50_000_000,
     )

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
-from xml.sax.saxutils import escape
 
 from .. import files
 from ..errors import MetadataError
@@ -223,6 +222,8 @@ def _is_v1(box: Box) -> bool:
 
 
 def _v1_xml(stereo: str, software: str) -> bytes:
+    from xml.sax.saxutils import escape  # here, for it brings an XML parser that start-up need not wait for
+
     values = {
         "Spherical": "true",
         "Stitched": "true",

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import ImageError, PantheonError, PoseError
 from ..formats import exr, png
 from ..panorama import cameras
-from ..points.point_cloud import PointCloud
+from ..points.point_cloud import MOST_POINTS, PointCloud
 from ..points.thinning import Thinner
 from ..progress import Job
 
@@ -144,7 +144,7 @@ class Options:
     decoders: see Decoders.
     """
 
-    limit: int = 5_000_000
+    limit: int = MOST_POINTS
     voxel: float = 0.0
     up: str | None = None
     scale: float | None = None

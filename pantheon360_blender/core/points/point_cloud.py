@@ -16,6 +16,9 @@ from ..formats import npz, ply
 _SHARES = (("confidence", np.float32, 1.0), ("source", np.int32, -1), ("footprint", np.float32, 0.0))
 """Optional arrays, their types, and what stands for "not known" where clouds with and without them meet."""
 
+MOST_POINTS = 5_000_000
+"""Points that a source brings unless told otherwise: more are thinned, and told."""
+
 _COORDINATES = ("x", "y", "z")
 _COLOURS = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 _NO_COLOUR = 255  # white, as modellers show points without colours

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import bpy.utils.previews
+import bpy
 
 _NAME = "newest"
 
@@ -16,6 +16,8 @@ collection: Any = None
 def show(path: str) -> None:
     """Make the picture in this file the newest one; the same file again if its content has changed."""
     global collection
+    import bpy.utils.previews  # here, for it brings much and most sessions show no preview
+
     if collection is None:
         collection = bpy.utils.previews.new()
     collection.clear()

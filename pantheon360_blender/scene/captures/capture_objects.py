@@ -124,6 +124,14 @@ def create(
     return obj
 
 
+def chosen(scene: bpy.types.Scene, active: bpy.types.Object | None) -> bpy.types.Object | None:
+    """The capture that an artist means: the active one, else the only one."""
+    found = in_scene(scene)
+    if active is not None and active.name in {obj.name for obj in found}:
+        return active
+    return found[0] if len(found) == 1 else None
+
+
 def collection_of(scene: bpy.types.Scene, name: str) -> bpy.types.Collection:
     """The scene's own collection of that name, made if it is missing."""
     for collection in scene.collection.children:

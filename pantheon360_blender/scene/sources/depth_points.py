@@ -24,8 +24,6 @@ from ..cache.cache_merge import MERGE, REPLACE
 from ..captures import capture_objects
 from . import backend_import
 
-SUFFIXES = (".png", ".exr")
-
 
 @dataclass(frozen=True)
 class DepthPoints:
@@ -35,14 +33,6 @@ class DepthPoints:
     points: int
     notes: list[str]
     text: str
-
-
-def chosen(scene: bpy.types.Scene, active: bpy.types.Object | None) -> bpy.types.Object | None:
-    """The capture that a depth image belongs to: the active one, else the only one."""
-    found = capture_objects.in_scene(scene)
-    if active is not None and active.name in {obj.name for obj in found}:
-        return active
-    return found[0] if len(found) == 1 else None
 
 
 def import_depth(

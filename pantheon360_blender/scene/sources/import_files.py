@@ -30,9 +30,7 @@ from ..cache.cache_merge import MERGE, REPLACE
 from ..captures import capture_files, capture_objects, images, placing
 from ..captures.capture_files import Photograph
 from . import backend_import
-
-SUFFIXES = (".ply", ".las", ".laz", ".e57", ".npz", ".json", ".bin", ".txt")
-"""Of files that are points, or points and pictures with poses; folders may be, too."""
+from .file_types import POINTS_AND_POSES
 
 OFFSET = "pantheon360_offset"
 """Custom property of a cache object: metres (x, y, z) to add to its points to get the surveyed coordinates."""
@@ -86,7 +84,7 @@ def import_files(
     """
     name, root = scene.name, jobs_root(scene)
     if not paths:
-        raise SourceError("No file was chosen.", advice=f"Choose {', '.join(SUFFIXES)}, or a folder.")
+        raise SourceError("No file was chosen.", advice=f"Choose {', '.join(POINTS_AND_POSES)}, or a folder.")
     cache_objects.refuse_unchangeable(cache_objects.find(scene))
     extracted: list[Path] = []
     try:

@@ -9,9 +9,8 @@ import bpy
 import numpy as np
 
 from ...core.errors import CacheError
-from ...core.importers import Options
 from ...core.panorama.capture import Capture
-from ...core.points.point_cloud import PointCloud
+from ...core.points.point_cloud import MOST_POINTS, PointCloud
 from ...core.progress import Job, Progress
 from ..app import access
 from ..app.access import of_object, of_scene
@@ -56,7 +55,7 @@ def sample(
     spacing: float = 0.02,
     colours: str = AUTO,
     result: str = REPLACE,
-    limit: int = Options.limit,
+    limit: int = MOST_POINTS,
 ) -> Job[Sampled]:
     """Make cache points of mesh objects, as their modifiers leave them at the current frame.
 
