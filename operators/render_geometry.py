@@ -35,8 +35,8 @@ class PANTHEON360_OT_render_geometry(JobOperator):
 
     def job(self, context: Any) -> Job[PaintFolder]:
         self._scene = context.scene.name  # the window may show another one when the job is done
-        if self.use_engine:
-            render_engine.set_up(context.scene)
+        if self.use_engine and (told := render_engine.set_up(context.scene)):
+            self.report({"INFO"}, told)
         return shot.prepare(context.scene)
 
     def finished(self, _context: Any, result: PaintFolder) -> None:

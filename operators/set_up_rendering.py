@@ -21,8 +21,7 @@ class PANTHEON360_OT_set_up_rendering(base.ImmediateOperator):
         return DisabledReason("F12 renders the shot already") if ready else None
 
     def act(self, context: Any) -> str:
-        render_engine.set_up(context.scene)
-        return ""
+        return render_engine.set_up(context.scene)
 
 
 register, unregister = base.registration(PANTHEON360_OT_set_up_rendering)

@@ -282,3 +282,42 @@ def test_depth_along_the_axis_is_noticed(house: House, views: list[View], cloud:
     covered = frame.coverage & interior(views[2].depth)
     relative = np.abs(along_axis[covered] - views[2].depth[covered]) / views[2].depth[covered]
     assert np.median(relative) > 0.003
+
+
+@pytest.mark.parametrize("stereo", ["parallel", "converging", "merging at the poles"])
+def test_each_eyes_panorama_agrees_with_cycles(house: House, tmp_path: Path, stereo: str) -> None:
+    """Spherical stereo with eyes half a metre apart: the room as Cycles' middle sees it, moved to what its eyes see.
+
+    Cycles' depth is from the middle for eyes, too, so that colours and their places are compared.
+    """
+    import bpy
+
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    scene, pose = bpy.context.scene, random_poses(1)[0]
+    furnish(scene)
+    middle = cycles_view(scene, pose, tmp_path / "middle.png")
+    directions = house("core.panorama.equirectangular").directions(WIDTH)
+    points = ((directions * middle.depth[..., None]).reshape(-1, 3) @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32)
+    settings: Any = scene.camera.data.stereo
+    settings.use_spherical_stereo, settings.interocular_distance = True, 0.5
+    settings.convergence_mode = "OFFAXIS" if stereo == "converging" else "PARALLEL"
+    settings.convergence_distance = 1.5
+    settings.use_pole_merge = stereo == "merging at the poles"
+    settings.pole_merge_angle_from, settings.pole_merge_angle_to = 0.3, 1.0
+    scene.render.use_multiview, scene.render.views_format = True, "STEREO_3D"
+    scene.render.image_settings.views_format = "INDIVIDUAL"
+    scene.render.filepath = str(tmp_path / "eyes.exr")
+    bpy.ops.render.render(write_still=True)
+
+    render, frames = house("scene.render.render_engine"), house("core.render.splatting")
+    for suffix, side in (("L", "left"), ("R", "right")):
+        linear, _ = read_layers(tmp_path / f"eyes_{suffix}.exr")
+        view = View(pose, to_srgb_bytes(linear), middle.depth)
+        seen = house("core.render.stereo").seen_by(render.eye_of(settings, side), points, pose)
+        frame = frames.splat(seen, middle.colour.reshape(-1, 3), pose, WIDTH)
+        calm = interior(np.where(frame.coverage, frame.depth, 0.0))
+        colour = np.abs(frame.colour[calm].astype(int) - view.colour[calm]).max(axis=-1)
+        assert calm.mean() > 0.2
+        assert np.median(colour) <= 2 and np.percentile(colour, 90) <= 10, (side, np.percentile(colour, (50, 90, 99)))
+        unmoved = frames.splat(points, middle.colour.reshape(-1, 3), pose, WIDTH)
+        assert abs(shift_in_pixels(frame, view)) < 0.1 < abs(shift_in_pixels(unmoved, view))

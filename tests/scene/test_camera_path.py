@@ -163,3 +163,17 @@ def test_frame_numbers(house: Any, blend: Any) -> None:
     blend.frame_start, blend.frame_end = 3, 10
     assert numbers(blend) == list(range(3, 11))
     assert numbers(blend, 3) == [3, 6, 9]
+
+
+@pytest.mark.parametrize("current", [1, 3, 5])
+def test_a_camera_bound_to_a_marker_is_not_left_behind(poses: Any, blend: Any, camera: Any, current: int) -> None:
+    """The artist looks through another camera than the timeline's markers have bound, at any current frame."""
+    marked = new_camera(blend, "Marked")
+    marked.location = (7, 0, 0)
+    blend.timeline_markers.new("last", frame=5).camera = marked
+    blend.frame_set(current)
+    blend.camera = camera
+    found = poses(blend, [1, 3, 5])
+    assert blend.camera == camera
+    assert blend.frame_current == current
+    assert found[-1, 0, 3] == 7

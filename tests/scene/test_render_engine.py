@@ -240,3 +240,157 @@ def test_exiftool_reads_the_stamp(house: Any, engine_scene: Any, tmp_path: Path)
     path = rendered(engine_scene, tmp_path / "tagged.png")
     told = subprocess.run(["exiftool", "-j", str(path)], capture_output=True, text=True, check=True).stdout
     assert json.loads(told)[0]["ProjectionType"] == "equirectangular"
+
+
+def test_every_view_layer_shows_its_own_points(house: Any, engine_scene: Any, expected: Any, tmp_path: Path) -> None:
+    """Two layers that show different caches: each as it is rendered alone."""
+    import bpy
+
+    scene = engine_scene
+    halves_in_two_layers(house, scene)
+    house("scene.app.versions").set_output(scene.render.image_settings, "OPEN_EXR_MULTILAYER")
+    scene.render.image_settings.color_depth = "32"
+    both = read_exr(rendered(scene, tmp_path / "both.exr"))
+    for layer in scene.view_layers:
+        for each in scene.view_layers:
+            each.use = each == layer
+        alone = read_exr(rendered(scene, tmp_path / f"{layer.name}.exr"))
+        names = [name for name in both if name.startswith(f"{layer.name}.")]
+        assert len(names) == 10
+        for name in names:
+            np.testing.assert_array_equal(both[name], alone[name], err_msg=name)
+        assert 0 < both[f"{layer.name}.Coverage.X"].mean() < 1
+    first, second = (both[f"{layer.name}.Coverage.X"] for layer in scene.view_layers)
+    assert (first != second).mean() > 0.05
+    bpy.context.window.view_layer = scene.view_layers[0]
+
+
+def halves_in_two_layers(house: Any, scene: Any) -> None:
+    """Leave the points left of the cameras to one view layer and those right of them to another."""
+    import bpy
+
+    objects = house("scene.cache.cache_objects")
+    cache, everything = objects.find(scene), objects.evaluated_points(scene.view_layers[0].depsgraph)
+    for name, kept in (("Left", everything.points[:, 0] < 0), ("Right", everything.points[:, 0] >= 0)):
+        half = cache.copy()
+        half.name, half.data = name, cache.data.copy()
+        objects.fill(half, everything.selected(kept))
+        collection = bpy.data.collections.new(name)
+        collection.objects.link(half)
+        scene.collection.children.link(collection)
+    bpy.data.objects.remove(cache)
+    scene.view_layers.new("Second")
+    scene.view_layers[0].layer_collection.children["Right"].exclude = True
+    scene.view_layers[1].layer_collection.children["Left"].exclude = True
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "OPEN_EXR_MULTILAYER"])
+@pytest.mark.parametrize("crop", [False, True])
+def test_a_render_region_holds_its_part_of_the_frame(
+    house: Any, engine_scene: Any, file_format: str, crop: bool, tmp_path: Path
+) -> None:
+    scene, suffix = engine_scene, "png" if file_format == "PNG" else "exr"
+    house("scene.app.versions").set_output(scene.render.image_settings, file_format)
+    whole = pixels_of(rendered(scene, tmp_path / f"whole.{suffix}"))
+    render = scene.render
+    render.use_border, render.use_crop_to_border = True, crop
+    render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.13, 0.71, 0.27, 0.9
+    part = pixels_of(rendered(scene, tmp_path / f"part.{suffix}"))
+    region = (slice(32 - 28, 32 - 8), slice(8, 45))  # of 64 x 32 pixels; rows from the top
+    if not crop:
+        outside = np.ones(part.shape[:2], bool)
+        outside[region] = False
+        assert not part[outside].any()
+        part = part[region]
+    np.testing.assert_array_equal(part, whole[region])
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    """What a picture shows, (H, W, 3); of a multilayer EXR, the combined pass."""
+    if path.suffix == ".exr":
+        channels = read_exr(path)
+        return np.stack([channels[f"ViewLayer.Combined.{letter}"] for letter in "RGB"], axis=2)
+    from PIL import Image
+
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_each_eye_gets_its_own_panorama(house: Any, engine_scene: Any, tmp_path: Path) -> None:
+    """Spherical stereo: the cloud as each eye sees it, through the same painter as one eye alone."""
+    scene, splatting, stereo = engine_scene, house("core.render.splatting"), house("core.render.stereo")
+    in_stereo(scene, "STEREO_3D")
+    eyes = scene.camera.data.stereo
+    eyes.use_spherical_stereo, eyes.convergence_mode, eyes.interocular_distance = True, "PARALLEL", 0.5
+    house("scene.app.versions").set_output(scene.render.image_settings, "OPEN_EXR_MULTILAYER")
+    scene.render.image_settings.color_depth = "32"
+    rendered(scene, tmp_path / "eyes.exr")
+    pose = house("scene.camera.camera_path").pose(scene.view_layers[0].depsgraph)
+    cloud = house("scene.cache.cache_objects").evaluated_points(scene.view_layers[0].depsgraph)
+    depths = []
+    for suffix, offset in (("L", -0.25), ("R", 0.25)):
+        seen = stereo.seen_by(stereo.Eye(offset), cloud.points, pose)
+        frame = splatting.splat(seen, cloud.colours, pose, 64, near=scene.pantheon360.near)
+        channels = read_exr(tmp_path / f"eyes_0001_{suffix}.exr")
+        depths.append(next(pixels for name, pixels in channels.items() if "Depth" in name))
+        np.testing.assert_array_equal(depths[-1], frame.depth)
+    assert (depths[0] != depths[1]).mean() > 0.1
+
+
+def test_each_camera_of_a_multi_view_scene_renders_its_own_view(house: Any, engine_scene: Any, tmp_path: Path) -> None:
+    scene = engine_scene
+    house("scene.app.versions").set_output(scene.render.image_settings, "PNG")
+    left = scene.camera
+    left.name = "Camera_L"
+    right = left.copy()
+    right.animation_data_clear()
+    right.name, right.location = "Camera_R", (0.5, 1.0, 1.2)
+    scene.collection.objects.link(right)
+    alone = []
+    for camera in (left, right):
+        scene.camera = camera
+        alone.append(pixels_of(rendered(scene, tmp_path / f"{camera.name}.png")))
+    in_stereo(scene, "MULTIVIEW")
+    scene.camera = left
+    rendered(scene, tmp_path / "views.png")
+    for suffix, expected_picture in zip("LR", alone, strict=True):
+        found = pixels_of(tmp_path / f"views_0001_{suffix}.png")
+        np.testing.assert_array_equal(found, expected_picture)
+    assert (alone[0] != alone[1]).any()
+
+
+def in_stereo(scene: Any, views_format: str) -> None:
+    scene.render.use_multiview = True
+    scene.render.views_format = views_format
+    scene.render.image_settings.views_format = "INDIVIDUAL"
+
+
+def test_set_up_rendering_keeps_the_captures_colours(
+    house: Any, shot_scene: Any, expected: Any, tmp_path: Path
+) -> None:
+    """Blender's default view transform would wash them out; what it was is said."""
+    import bpy
+    from PIL import Image
+
+    scene, view = shot_scene, shot_scene.view_settings
+    view.view_transform, view.look, view.exposure = "AgX", "None", 0.5
+    scene.render.dither_intensity = 0
+    engine, transform = house("scene.render.render_engine"), house("scene.render.view_transform")
+    assert bpy.ops.pantheon360.set_up_rendering.poll()
+    told = engine.set_up(scene)
+    assert "Standard" in told and "AgX with exposure 0.5" in told
+    assert transform.is_plain(scene) and engine.is_set_up(scene) and engine.set_up(scene) == ""
+    house("scene.app.versions").set_output(scene.render.image_settings, "PNG")
+    _, draft = expected(scene)
+    np.testing.assert_array_equal(pixels_of(rendered(scene, tmp_path / "plain.png")), draft)
+    assert Image.open(tmp_path / "plain_0001.png").size == (64, 32)
+
+
+def test_a_view_transform_that_changes_colours_is_told(
+    engine_scene: Any, house: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    house("scene.app.versions").set_output(engine_scene.render.image_settings, "PNG")
+    rendered(engine_scene, tmp_path / "plain.png")
+    assert "view transform" not in "".join(capfd.readouterr())
+    engine_scene.view_settings.view_transform = "AgX"
+    rendered(engine_scene, tmp_path / "agx.png")
+    assert "The view transform AgX changes the captures' colors" in "".join(capfd.readouterr())

@@ -37,7 +37,7 @@ class DraftPainter:
 
     def __init__(self, captures: Sequence[Capture], width: int) -> None:
         """captures: see `Capture`; width: of the frames in pixels."""
-        self._width = width
+        self.width = width
         self._skies = [_Sky.from_capture(capture, width) for capture in captures]
 
     def paint(self, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
@@ -48,8 +48,8 @@ class DraftPainter:
         painter's.
         """
         pose = check_pose(pose)
-        if frame.colour.shape[1] != self._width:
-            raise RenderError(f"A frame {frame.colour.shape[1]} pixels wide came to a painter of {self._width}.")
+        if frame.colour.shape[1] != self.width:
+            raise RenderError(f"A frame {frame.colour.shape[1]} pixels wide came to a painter of {self.width}.")
         if frame.coverage.all():
             return frame.colour.copy()
         holes = np.flatnonzero(~frame.coverage)
@@ -79,7 +79,7 @@ class DraftPainter:
             return colour, trust
         distances = np.array([np.linalg.norm(pose[:3, 3] - sky.pose[:3, 3]) for sky in self._skies])
         near, mild = _nearness(distances), 1.0 / (distances + _FALLBACK)
-        looking = equirectangular.directions(self._width).reshape(-1, 3)[pixels]
+        looking = equirectangular.directions(self.width).reshape(-1, 3)[pixels]
         behind, behind_weight, most = np.zeros_like(colour), np.zeros_like(trust), np.zeros_like(trust)
         for sky, weight, fallback in zip(self._skies, near, mild, strict=True):
             seen, valid = sky.seen(looking, pose)

@@ -100,7 +100,8 @@ def frame_restored(scene: bpy.types.Scene) -> Iterator[None]:
     finally:
         if (scene.frame_current, scene.frame_subframe) != (frame, subframe):
             scene.frame_set(frame, subframe=subframe)
-            scene.camera = camera  # timeline markers may have bound another one than the artist had chosen here
+        if scene.camera != camera:  # timeline markers may have bound another one than the artist had chosen here
+            scene.camera = camera
 
 
 def frame_numbers(scene: bpy.types.Scene, step: int = 1) -> list[int]:

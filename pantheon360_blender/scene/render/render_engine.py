@@ -7,7 +7,9 @@ Coverage (1 where a point is).
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from typing import Any
 
 import bpy
@@ -15,13 +17,16 @@ import numpy as np
 
 from ...core import repairs
 from ...core.errors import PantheonError, RenderError
+from ...core.panorama import cameras
 from ...core.panorama.capture import Capture
-from ...core.render import splatting
+from ...core.points.point_cloud import PointCloud
+from ...core.render import splatting, stereo
 from ...core.render.draft import DraftPainter
 from ...core.version import version
 from ..app import access
 from ..camera import camera_path
 from ..captures.colour import scene_linear
+from . import view_transform
 from .geometry_pass import LOADED_CAPTURES, even_width, footprint_frame, loaded_captures, points
 
 PASSES: Any = (
@@ -40,12 +45,14 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
     bl_label = "Pantheon360"
     bl_use_preview = False
     bl_use_eevee_viewport = True  # the cache in material preview; without view_draw there is no "rendered" to draw
+    bl_use_spherical_stereo = True  # two panoramas of which every column is seen by both eyes, as in Cycles
 
     def update_render_passes(self, scene: Any = None, renderlayer: Any = None) -> None:
         for name, channels, letters, kind in PASSES:
             self.register_pass(scene, renderlayer, name, channels, letters, kind)
 
     def render(self, depsgraph: Any) -> None:  # type: ignore[override]
+        """Render one view layer, each eye of it if the scene has two: Blender calls this once for each layer."""
         try:
             self._render(depsgraph)
         except PantheonError as error:
@@ -53,61 +60,99 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
             self.report({"ERROR"}, str(error))  # for scripts and the console: the one above does not reach them
 
     def _render(self, depsgraph: Any) -> None:
-        scene = access.scene_of(depsgraph)
+        scene, layer = access.scene_of(depsgraph), depsgraph.view_layer.name
         width = panorama_width(scene)
+        self._warn_of_colours(scene)
         self.update_stats("", "Reading the 3D cache")
-        pose = camera_path.pose(depsgraph)
         cloud = points(depsgraph)
         if self.test_break():
             return
         self.update_stats("", "Loading captures")
         painter = _PAINTERS.painter(loaded_captures(depsgraph), width)
-        self.update_progress(0.2)
-        if self.test_break():
-            return
-        self.update_stats("", f"Splatting {len(cloud.points):,} points")
-        near = float(access.of_scene(scene).near)
-        geometry = splatting.splat(cloud.points, cloud.colours, pose, width, near=near)
-        self.update_progress(0.4)
-        if self.test_break():
-            return
-        footprints = footprint_frame(cloud, pose, width, near)
-        self.update_progress(0.6)
-        if self.test_break():
-            return
-        self.update_stats("", "Painting the draft")
-        draft = painter.paint(footprints, pose)
-        if self.test_break():
-            return
-        self._deliver(depsgraph, geometry, draft, {"points": len(cloud.points), "pose": pose.tolist()})
+        for name, channels, letters, _kind in PASSES[1:]:
+            self.add_pass(name, channels, letters, layer=layer)  # registered ones alone do not reach a 5.x EXR
+        views = self._view_names(layer)
+        for index, view in enumerate(views):
+            self.update_progress((index + 0.2) / len(views))
+            self.active_view_set(view)
+            pose, seen = self._seen(depsgraph, view, cloud)
+            pictures = self._pictures(seen, pose, painter, float(access.of_scene(scene).near))
+            if pictures is None:
+                return
+            self._deliver(scene, layer, view, pictures)
+            self._stamp({"points": len(cloud.points), "pose": pose.tolist()})
         self.update_progress(1.0)
 
-    def _deliver(
-        self, depsgraph: Any, geometry: splatting.GeometryFrame, draft: np.ndarray, facts: dict[str, Any]
-    ) -> None:
-        height, width = geometry.coverage.shape
-        layer_name = depsgraph.view_layer.name
-        for name, channels, letters, _kind in PASSES[1:]:
-            self.add_pass(name, channels, letters, layer=layer_name)  # registered ones alone do not reach a 5.x EXR
-        result = self.begin_result(0, 0, width, height)
+    def _warn_of_colours(self, scene: bpy.types.Scene) -> None:
+        if not view_transform.is_plain(scene) and (not self.is_animation or scene.frame_current == scene.frame_start):
+            self.report({"WARNING"}, view_transform.WARNING.format(name=view_transform.name(scene)))
+
+    def _view_names(self, layer: str) -> list[str]:
+        """The eyes or cameras that the scene renders from; one without a name if it is no multi-view scene."""
+        probe = self.begin_result(0, 0, 1, 1, layer=layer)
+        names = [view.name for view in probe.views]
+        self.end_result(probe, cancel=True)
+        return names or [""]
+
+    def _seen(self, depsgraph: Any, view: str, cloud: PointCloud) -> tuple[np.ndarray, PointCloud]:
+        """The pose that the active view renders from, and the cloud as it is seen from there."""
+        camera: Any = self.camera_override
+        if camera is None:
+            return camera_path.pose(depsgraph), cloud  # raises: the scene has no camera
+        spherical = self.use_spherical_stereo(camera)
+        pose = cameras.without_scale(np.array(self.camera_model_matrix(camera, use_spherical_stereo=spherical)))
+        eye = eye_of(camera.data.stereo, view) if spherical else None
+        if eye is None:
+            return pose, cloud
+        return pose, dataclasses.replace(cloud, points=stereo.seen_by(eye, cloud.points, pose))
+
+    def _pictures(
+        self, cloud: PointCloud, pose: np.ndarray, painter: DraftPainter, near: float
+    ) -> dict[str, np.ndarray] | None:
+        """Every pass of a full panorama, (H, W, channels) or (H, W) float32; None if the artist stopped it."""
+        width = painter.width
+        self.update_stats("", f"Splatting {len(cloud.points):,} points")
+        if self.test_break():
+            return None
+        geometry = splatting.splat(cloud.points, cloud.colours, pose, width, near=near)
+        if self.test_break():
+            return None
+        footprints = footprint_frame(cloud, pose, width, near)
+        self.update_stats("", "Painting the draft")
+        if self.test_break():
+            return None
+        draft = painter.paint(footprints, pose)
+        return {
+            "Combined": with_alpha(scene_linear(draft), np.ones(geometry.coverage.shape, dtype=bool)),
+            "Geometry": with_alpha(scene_linear(geometry.colour), geometry.coverage),
+            "Depth": geometry.depth,
+            "Coverage": geometry.coverage,
+        }
+
+    def _deliver(self, scene: bpy.types.Scene, layer: str, view: str, pictures: dict[str, np.ndarray]) -> None:
+        """Hand over one layer's pictures of one view, the part of them that the scene renders."""
+        height, width = pictures["Depth"].shape
+        columns, rows = render_region(scene, width, height)
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        result = self.begin_result(0, 0, *size, layer=layer, view=view)
         filled = result.layers[0].passes
-        _fill(filled["Combined"], with_alpha(scene_linear(draft), np.ones((height, width), dtype=bool)))
-        _fill(filled["Geometry"], with_alpha(scene_linear(geometry.colour), geometry.coverage))
-        _fill(filled["Depth"], geometry.depth)
-        _fill(filled["Coverage"], geometry.coverage)
+        for name, picture in pictures.items():
+            _fill(filled[name], picture[rows, columns])
+        self.end_result(result)
+
+    def _stamp(self, facts: dict[str, Any]) -> None:
         stamp = self.get_result()
         stamp.stamp_data_add_field("Pantheon360", version())
         stamp.stamp_data_add_field("Pantheon360Points", str(facts["points"]))
         stamp.stamp_data_add_field("Pantheon360CameraToWorld", json.dumps(facts["pose"]))
         stamp.stamp_data_add_field("ProjectionType", "equirectangular")
-        self.end_result(result)
 
 
 def panorama_width(scene: bpy.types.Scene) -> int:
     """Width of what the scene renders, in pixels. Raises RenderError if they are not 2:1."""
     render = scene.render
-    share = render.resolution_percentage / 100
-    width, height = int(render.resolution_x * share), int(render.resolution_y * share)
+    width = render.resolution_x * render.resolution_percentage // 100
+    height = render.resolution_y * render.resolution_percentage // 100
     if width != 2 * height or width < 2:
         raise RenderError(
             f"The resolution is {width} x {height}; a panorama is twice as wide as high.",
@@ -118,21 +163,39 @@ def panorama_width(scene: bpy.types.Scene) -> int:
     return width
 
 
-def set_up(scene: bpy.types.Scene) -> None:
-    """Make this the scene's engine, at the shot's width and 2:1."""
+def render_region(scene: bpy.types.Scene, width: int, height: int) -> tuple[slice, slice]:
+    """Columns and rows, from the top, that the scene's render region takes of a frame: all without one.
+
+    Blender cuts with single precision and towards zero, and counts rows from the bottom.
+    """
+    render = scene.render
+    if not render.use_border:
+        return slice(0, width), slice(0, height)
+    left, right = (int(np.float32(at) * np.float32(width)) for at in (render.border_min_x, render.border_max_x))
+    low, high = (int(np.float32(at) * np.float32(height)) for at in (render.border_min_y, render.border_max_y))
+    return slice(left, right), slice(height - high, height - low)
+
+
+def set_up(scene: bpy.types.Scene) -> str:
+    """Make this the scene's engine, at the shot's width and 2:1, in the captures' own colours.
+
+    Returns what the artist should know: a view transform that was another before.
+    """
     width = even_width(access.of_scene(scene).width)
     render: Any = scene.render
     render.engine = PANTHEON360_RenderEngine.bl_idname
     render.resolution_x, render.resolution_y = width, width // 2
     render.resolution_percentage = 100
+    return view_transform.make_plain(scene)
 
 
 def is_set_up(scene: bpy.types.Scene) -> bool:
-    """Whether the scene renders with this engine at the shot's width."""
+    """Whether the scene renders with this engine at the shot's width, in the captures' own colours."""
     width = even_width(access.of_scene(scene).width)
     render: Any = scene.render
     size = (render.engine, render.resolution_x, render.resolution_y, render.resolution_percentage)
-    return bool(size == (PANTHEON360_RenderEngine.bl_idname, width, width // 2, 100))
+    ready = size == (PANTHEON360_RenderEngine.bl_idname, width, width // 2, 100)
+    return bool(ready and view_transform.is_plain(scene))
 
 
 def with_alpha(colour: np.ndarray, coverage: np.ndarray) -> np.ndarray:
@@ -157,6 +220,19 @@ class _Painters:
 
     def clear(self) -> None:
         self.__init__()  # type: ignore[misc]
+
+
+def eye_of(settings: Any, view: str) -> stereo.Eye | None:
+    """The eye of a view by a camera's stereoscopy settings; None for a view that is neither left nor right."""
+    side = {"left": -0.5, "right": 0.5}.get(view)
+    if side is None:
+        return None
+    return stereo.Eye(
+        offset=side * settings.interocular_distance,
+        convergence=math.inf if settings.convergence_mode == "PARALLEL" else settings.convergence_distance,
+        merge_from=settings.pole_merge_angle_from if settings.use_pole_merge else None,
+        merge_to=settings.pole_merge_angle_to,
+    )
 
 
 def _fill(render_pass: Any, picture: np.ndarray) -> None:
