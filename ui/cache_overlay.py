@@ -18,6 +18,7 @@ from mathutils import Matrix, Vector
 from ..pantheon360_blender.core.points.point_cloud import PointCloud
 from ..pantheon360_blender.scene.app.access import of_object
 from ..pantheon360_blender.scene.cache import cache_objects
+from ..pantheon360_blender.scene.render.render_engine import PANTHEON360_RenderEngine
 
 _VERTEX = """
 void main()
@@ -58,7 +59,7 @@ _overlay = _Overlay()
 def _draw() -> None:
     context: Any = bpy.context
     space = context.space_data
-    if _overlay.failed or space.shading.type != "SOLID" or not space.overlay.show_overlays:
+    if _overlay.failed or not _wanted(context, space.shading.type) or not space.overlay.show_overlays:
         return
     try:
         for obj in context.scene.objects:
@@ -67,6 +68,13 @@ def _draw() -> None:
     except Exception:
         _overlay.failed = True
         _log.exception("The 3D cache cannot be shown in color in solid shading")
+
+
+def _wanted(context: Any, shading: str) -> bool:
+    """Whether nothing else shows the points in colour: in solid shading, and in rendered shading, which only our
+    engine can leave without a picture of its own, unless one looks through the camera."""
+    rendered = shading == "RENDERED" and context.engine == PANTHEON360_RenderEngine.bl_idname
+    return shading == "SOLID" or (rendered and context.region_data.view_perspective != "CAMERA")
 
 
 def _draw_cache(obj: bpy.types.Object, context: Any) -> None:

@@ -394,3 +394,50 @@ def test_a_view_transform_that_changes_colours_is_told(
     engine_scene.view_settings.view_transform = "AgX"
     rendered(engine_scene, tmp_path / "agx.png")
     assert "The view transform AgX changes the captures' colors" in "".join(capfd.readouterr())
+
+
+def test_rendered_shading_shows_the_panorama_in_the_cameras_frame(
+    house: Any, engine_scene: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the camera, a viewport that just holds its frame is filled by what F12 renders at that size."""
+    scene, module = engine_scene, house("scene.render.rendered_view")
+    drawn: list[tuple[Any, Any, float, float]] = []
+    painted: list[np.ndarray] = []
+    monkeypatch.setattr(module, "draw_texture_2d", lambda *given: drawn.append(given))
+    monkeypatch.setattr(module, "_texture", lambda picture: picture)
+    depsgraph = scene.view_layers[0].depsgraph
+    draft = house("core.render.draft").DraftPainter
+    captures = [
+        house("scene.captures.capture_objects").load(obj) for obj in scene.objects if obj.pantheon360.is_capture
+    ]
+
+    def paint(cloud: Any, pose: np.ndarray, width: int) -> np.ndarray:
+        frame = house("scene.render.geometry_pass").footprint_frame(cloud, pose, width, scene.pantheon360.near)
+        painted.append(draft(captures, width).paint(frame, pose))
+        return painted[-1]
+
+    view = module.RenderedView()
+    view.draw(through_camera(scene, 64, 32), depsgraph, paint)
+    picture, corner, width, height = drawn[0]
+    np.testing.assert_allclose((*corner, width, height), (0, 0, 64, 32), atol=1e-3)
+    np.testing.assert_array_equal(picture, expected(scene)[1])
+    view.draw(through_camera(scene, 64, 32), depsgraph, paint)
+    assert len(painted) == 1
+    view.draw(through_camera(scene, 32, 16), depsgraph, paint)
+    assert painted[1].shape == (16, 32, 3)
+    scene.frame_set(4)
+    view.draw(through_camera(scene, 32, 16), depsgraph, paint)
+    assert (painted[2] != painted[1]).any()
+
+
+def through_camera(scene: Any, width: int, height: int) -> Any:
+    """What a viewport's drawing is given, for a region of that size that the camera's frame just fills."""
+    from types import SimpleNamespace
+
+    camera = scene.camera
+    depsgraph = scene.view_layers[0].depsgraph
+    window = camera.calc_matrix_camera(depsgraph, x=width, y=height)
+    looking = SimpleNamespace(
+        view_perspective="CAMERA", perspective_matrix=window @ camera.matrix_world.normalized().inverted()
+    )
+    return SimpleNamespace(scene=scene, region=SimpleNamespace(width=width, height=height), region_data=looking)

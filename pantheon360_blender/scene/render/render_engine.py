@@ -28,6 +28,7 @@ from ..camera import camera_path
 from ..captures.colour import scene_linear
 from . import view_transform
 from .geometry_pass import LOADED_CAPTURES, even_width, footprint_frame, loaded_captures, points
+from .rendered_view import RenderedView
 
 PASSES: Any = (
     ("Combined", 4, "RGBA", "COLOR"),
@@ -44,8 +45,10 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
     bl_idname = "PANTHEON360"
     bl_label = "Pantheon360"
     bl_use_preview = False
-    bl_use_eevee_viewport = True  # the cache in material preview; without view_draw there is no "rendered" to draw
+    bl_use_eevee_viewport = True  # the cache in material preview
     bl_use_spherical_stereo = True  # two panoramas of which every column is seen by both eyes, as in Cycles
+
+    _rendered_view: RenderedView | None = None  # of a viewport; Blender makes one engine for each
 
     def update_render_passes(self, scene: Any = None, renderlayer: Any = None) -> None:
         for name, channels, letters, kind in PASSES:
@@ -58,6 +61,31 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         except PantheonError as error:
             self.error_set(str(error))  # for the render window
             self.report({"ERROR"}, str(error))  # for scripts and the console: the one above does not reach them
+
+    def view_update(self, _context: Any, _depsgraph: Any) -> None:
+        self._shown().forget()
+
+    def view_draw(self, context: Any, depsgraph: Any) -> None:
+        """Draw the viewport in Rendered shading."""
+
+        def draft(cloud: PointCloud, pose: np.ndarray, width: int) -> np.ndarray:
+            near = float(access.of_scene(access.scene_of(depsgraph)).near)
+            painter = _PAINTERS.painter(loaded_captures(depsgraph), width)
+            return painter.paint(footprint_frame(cloud, pose, width, near), pose)
+
+        self.bind_display_space_shader(access.scene_of(depsgraph))
+        try:
+            self._shown().draw(context, depsgraph, draft)
+            self.update_stats("", "")
+        except PantheonError as error:
+            self.update_stats("", str(error))
+        finally:
+            self.unbind_display_space_shader()
+
+    def _shown(self) -> RenderedView:
+        if self._rendered_view is None:
+            self._rendered_view = RenderedView()
+        return self._rendered_view
 
     def _render(self, depsgraph: Any) -> None:
         scene, layer = access.scene_of(depsgraph), depsgraph.view_layer.name

@@ -1,0 +1,78 @@
+"""Rendered shading in the 3D viewport: through the scene's camera, the panorama that it will render.
+
+It stands in the camera's frame, as F12 has it, at most as wide as the viewport can show; what the viewport looks at
+otherwise is left to the overlay of the cache's points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+import gpu
+import numpy as np
+from bpy_extras.view3d_utils import location_3d_to_region_2d
+from gpu_extras.presets import draw_texture_2d
+
+from ...core.points.point_cloud import PointCloud
+from ..camera import camera_path
+from ..captures.colour import scene_linear
+from .geometry_pass import even_width, points
+
+WIDEST = 1024
+"""Pixels: each redraw waits for the picture, and ten times a second should be possible with a million points."""
+
+Painting = Callable[[PointCloud, np.ndarray, int], np.ndarray]
+"""Cloud, pose and width to the draft, (H, W, 3) uint8 sRGB."""
+
+_gpu: Any = gpu  # its classes' constructors are unknown to type checkers
+
+
+class RenderedView:
+    """One viewport's picture; made again when the scene, the camera or the viewport's size has changed."""
+
+    def __init__(self) -> None:
+        self._cloud: PointCloud | None = None
+        self._shows: tuple[Any, ...] = ()
+        self._texture: Any = None
+
+    def forget(self) -> None:
+        """The scene has changed: its points are read, and the picture is painted, anew."""
+        self._cloud, self._shows = None, ()
+
+    def draw(self, context: Any, depsgraph: bpy.types.Depsgraph, paint: Painting) -> None:
+        """Draw the panorama into the camera's frame, in scene-linear colours; nothing if none is looked through.
+
+        Raises RenderError, CacheError and CaptureError if there is nothing to show.
+        """
+        if context.region_data.view_perspective != "CAMERA":
+            return
+        left, low, width, height = camera_frame(context)
+        pose = camera_path.pose(depsgraph)
+        wide = even_width(max(2, min(int(width), WIDEST)))
+        wanted = (wide, pose.tobytes())
+        if self._shows != wanted:
+            self._cloud = self._cloud or points(depsgraph)
+            self._texture = _texture(paint(self._cloud, pose, wide))
+            self._shows = wanted
+        draw_texture_2d(self._texture, (left, low), width, height)
+
+
+def camera_frame(context: Any) -> tuple[float, float, float, float]:
+    """Where the camera's frame lies in the viewport's region: left, low, width and height in pixels."""
+    scene, camera = context.scene, context.scene.camera
+    corners = camera.data.view_frame(scene=scene)
+    world = camera.matrix_world.normalized()
+    places = [location_3d_to_region_2d(context.region, context.region_data, world @ corner) for corner in corners]
+    across, up = zip(*(place[:2] for place in places), strict=True)
+    return min(across), min(up), max(across) - min(across), max(up) - min(up)
+
+
+def _texture(picture: np.ndarray) -> Any:
+    """A picture (H, W, 3) uint8 sRGB as a texture of scene-linear colours, its first row on top."""
+    height, width = picture.shape[:2]
+    pixels = np.ones((height, width, 4), np.float32)
+    pixels[..., :3] = scene_linear(picture)[::-1]
+    data = _gpu.types.Buffer("FLOAT", pixels.size, pixels.ravel())
+    return _gpu.types.GPUTexture((width, height), format="RGBA16F", data=data)
