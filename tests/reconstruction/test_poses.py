@@ -192,7 +192,40 @@ def test_a_baseline_too_short_for_mapping_is_posed_by_its_matches_alone() -> Non
     assert any("by their matches alone" in note for note in found.notes)
 
 
+def on_one_tripod() -> list[Capture]:
+    """The first capture, and one from the same place: turned by a right angle, tilted, and in dimmer light."""
+    again = true_pose(0)
+    again[:3, :3] = rotation_from_heading(HEADINGS[0] + 90.0, 3.0, -2.0)
+    dim = np.rint(0.7 * room(again) + 10).astype(np.uint8)
+    level = pose_matrix(rotation_from_heading(0, 3.0, -2.0), np.array([0.0, 0.0, 1.5]))
+    return [captured(0), Capture("again", dim, level)]
+
+
+def test_captures_of_one_tripod_share_its_position(captures: list[Capture]) -> None:
+    """They are no pair to start from, and no step to measure by: the third one is as far away as it is alone."""
+    first, again = on_one_tripod()
+    found = finished(solve_poses([first, again, captures[1]], None, OPTIONS))
+    assert found.registered.all()
+    np.testing.assert_array_equal(found.poses[0, :3, 3], found.poses[1, :3, 3])
+    turn = found.poses[0, :3, :3].T @ found.poses[1, :3, :3]
+    wanted = true_pose(0)[:3, :3].T @ rotation_from_heading(HEADINGS[0] + 90.0, 3.0, -2.0)
+    assert np.degrees(np.arccos(np.clip((np.trace(turn.T @ wanted) - 1) / 2, -1, 1))) < 0.1
+    step = np.linalg.inv(found.poses[0]) @ found.poses[2]
+    truth = np.linalg.inv(true_pose(0)) @ true_pose(1)
+    assert np.linalg.norm(step[:3, 3]) == pytest.approx(1.0)  # nothing tells the scale, and that is said
+    along = step[:3, 3] @ truth[:3, 3] / np.linalg.norm(truth[:3, 3])
+    assert np.degrees(np.arccos(min(along, 1.0))) < 1.0
+    assert any("room-0 and again were taken in one place" in note for note in found.notes)
+    assert any("Nothing tells the scale" in note for note in found.notes)
+
+
 # What cannot be solved
+
+
+def test_one_tripod_alone_has_no_parallax() -> None:
+    with pytest.raises(CaptureError, match="room-0 and again were taken in one place") as caught:
+        finished(solve_poses(on_one_tripod(), None, OPTIONS))
+    assert caught.value.code == "no-parallax"
 
 
 def test_captures_of_different_places_are_refused_by_name() -> None:

@@ -120,6 +120,13 @@ def test_two_captures_are_enough(two: tuple[list[DepthMap], np.ndarray]) -> None
     assert kept > 0.35 and median < 0.025 and false < 0.08, (kept, median, false)
 
 
+def test_two_of_one_tripod_count_as_one_place() -> None:
+    """Two captures from one place, turned: each finds its range by the third alone."""
+    captures, truth = views([PLACES[0], (PLACES[0][0], 110.0), PLACES[1]])
+    kept, median, false = share_and_error(finish(captures), truth)
+    assert kept > 0.3 and median < 0.025 and false < 0.08, (kept, median, false)
+
+
 def test_the_plain_inside_of_a_wall_is_filled_from_its_frame() -> None:
     captures, truth = views(PLACES, plain=True)
     maps = finish(captures)

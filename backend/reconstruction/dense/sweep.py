@@ -37,6 +37,7 @@ _EVEN = 0.25  # margin of labelling at which the confidence is one half; measure
 _RELIABLE = 0.2  # margin that a pixel has by the pictures alone where these tell its range and others confirm it
 _PATCH_REACH = 4  # pixels from a patch's centre to its side
 _STEP = 0.12  # natural log of range within a patch that makes an edge
+_ONE_PLACE = 1e-6  # metres: captures of one tripod tell each other no range
 _OWN_TEXTURE = 5.0  # grey levels a pixel
 
 
@@ -131,14 +132,14 @@ def _limits(positions: np.ndarray, options: DenseOptions) -> tuple[float, float]
             advice="Register another capture, or build the cache from a proxy or a depth image.",
         )
     apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
-    apart[np.arange(len(positions)), np.arange(len(positions))] = np.inf
+    apart[apart <= _ONE_PLACE] = np.inf
     closest = apart.min(axis=1)
-    if not np.median(closest) > 0 or not (closest > 1e-6).any():
+    if not np.isfinite(closest).any():
         raise CaptureError(
             "All captures were taken at one place: nothing moves between them.",
             advice="Solve or enter their poses first.",
         )
-    step = float(np.median(closest[closest > 1e-6]))
+    step = float(np.median(closest[np.isfinite(closest)]))
     nearest = options.nearest if options.nearest is not None else 0.25 * step
     farthest = options.farthest if options.farthest is not None else 200.0 * step
     return 1.0 / farthest, 1.0 / nearest
@@ -147,7 +148,7 @@ def _limits(positions: np.ndarray, options: DenseOptions) -> tuple[float, float]
 def _neighbours(positions: np.ndarray, index: int, count: int) -> list[int]:
     apart = np.linalg.norm(positions - positions[index], axis=1)
     apart[index] = np.inf
-    order = [int(other) for other in np.argsort(apart) if 1e-6 < apart[other] < np.inf]
+    order = [int(other) for other in np.argsort(apart) if _ONE_PLACE < apart[other] < np.inf]
     return order[:count]
 
 

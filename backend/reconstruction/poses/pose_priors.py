@@ -225,7 +225,8 @@ def _scale(
         return by_height, "height"
     notes.append("Nothing tells the scale (no GPS, distance or camera height): the first step is 1 m long.")
     steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
-    return (1.0 / float(steps[0]) if len(steps) and steps[0] > 0 else 1.0), "nothing"
+    steps = steps[steps > 0]  # captures of one tripod are no step
+    return (1.0 / float(steps[0]) if len(steps) else 1.0), "nothing"
 
 
 def _stated_scale(positions: np.ndarray, captures: Sequence[Capture], distance: tuple[str, str, float]) -> float:

@@ -227,6 +227,7 @@ def _solution(
     width: int,
 ) -> PoseSolution:
     reasons = _reasons(captures, found)
+    _refuse_one_place(captures, found["stations"])
     if sparse is None or len(found["registered"]) < 2:
         told = " ".join(f"{capture.name}: {why}" for capture, why in zip(captures, reasons, strict=True))
         raise CaptureError(
@@ -253,7 +254,7 @@ def _solution(
     observed, tilts = np.zeros(len(captures), np.int64), np.full(len(captures), np.nan)
     observed[images] = [entry["points"] for entry in found["registered"]]
     tilts[images] = np.degrees(frame.tilts)
-    notes = frame.notes
+    notes = (*_of_one_place(captures, found["stations"], registered), *frame.notes)
     if found["degenerate"]:
         notes += ("Only two captures could be posed, by their matches alone: their poses were not refined.",)
     error = found["reprojection_pixels"]
@@ -271,6 +272,27 @@ def _solution(
         tilts=tilts,
         notes=notes,
     )
+
+
+def _refuse_one_place(captures: Sequence[Capture], stations: Sequence[Sequence[int]]) -> None:
+    if len(stations) > 1:
+        return
+    raise CaptureError(
+        f"{_listed(captures, sorted(stations[0]))} were taken in one place: only a turn lies between them, and without "
+        "parallax nothing tells how far away things are.",
+        advice="Take captures 1 to 3 m apart. Of one alone, make a cache by a proxy or a depth image.",
+        code="no-parallax",
+    )
+
+
+def _of_one_place(captures: Sequence[Capture], stations: Sequence[Sequence[int]], registered: np.ndarray) -> list[str]:
+    shared = [sorted(station) for station in stations if len(station) > 1 and registered[station[0]]]
+    return [f"{_listed(captures, station)} were taken in one place and share its position." for station in shared]
+
+
+def _listed(captures: Sequence[Capture], indices: Sequence[int]) -> str:
+    names = [captures[index].name for index in indices]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _reasons(captures: Sequence[Capture], found: dict[str, Any]) -> list[str]:
