@@ -18,6 +18,7 @@ from typing import Any
 
 from pantheon360_blender.core import plugins
 from pantheon360_blender.core.errors import BackendError
+from pantheon360_blender.core.jobs import requirements
 from pantheon360_blender.core.version import version
 
 from .device import system_memory
@@ -180,9 +181,9 @@ def _painters(broken: list[BackendError]) -> list[PainterReport]:
 def _reconstruction() -> list[StageReport]:
     if importlib.util.find_spec("numpy") is None:
         return []
-    from .reconstruction import reconstruct, reconstructors
+    from .reconstruction import reconstructors
 
-    stages = [_stage(name.capitalize(), packages) for name, packages in reconstruct.PACKAGES.items()]
+    stages = [_stage(name.capitalize(), packages) for name, packages in requirements.STAGES.items()]
     for name in reconstructors.described():
         learned = reconstructors.named(name)
         missing = learned.missing()

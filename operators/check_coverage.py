@@ -10,7 +10,7 @@ from bpy.props import FloatProperty, IntProperty
 
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.render.coverage import Limits
-from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app import access, units
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.camera import camera_path, coverage_check
 from ..pantheon360_blender.scene.camera.coverage_check import Checked
@@ -110,7 +110,8 @@ class PANTHEON360_OT_show_coverage(base.ImmediateOperator):
         for area in context.screen.areas if context.screen else ():
             if area.type == "IMAGE_EDITOR":
                 area.spaces.active.image = image
-        hole = f"the largest hole is {seen.hole:.0%}, the nearest point {seen.nearest:.2f} m away"
+        near = units.length(context.scene, seen.nearest)
+        hole = f"the largest hole is {seen.hole:.0%}, the nearest point {near} away"
         return f"{seen.covered:.0%} covered, {hole}. See {image.name} in an Image Editor"
 
 

@@ -21,7 +21,7 @@ class PANTHEON360_OT_generate(JobOperator):
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
-        return unprepared(context.scene) or painters.disabled_reason(context.scene)
+        return incomplete(context.scene) or painters.disabled_reason(context.scene)
 
     def job(self, context: Any) -> Job[Any]:
         return shot.generate(context.scene)
@@ -47,14 +47,9 @@ class PANTHEON360_OT_resume(JobOperator):
         self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
 
 
-def unprepared(scene: bpy.types.Scene) -> DisabledReason | None:
-    """What a shot still lacks, in the order of the work; None if nothing is."""
-    return (
-        base.without_captures(scene)
-        or base.without_cache(scene)
-        or base.without_camera(scene)
-        or painters.disabled_reason(scene, preparing=True)
-    )
+def incomplete(scene: bpy.types.Scene) -> DisabledReason | None:
+    """What a scene still lacks for its geometry pass, in the order of the work; None if nothing does."""
+    return base.without_captures(scene) or base.without_cache(scene) or base.without_camera(scene)
 
 
 register, unregister = base.registration(PANTHEON360_OT_generate, PANTHEON360_OT_resume)

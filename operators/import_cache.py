@@ -81,6 +81,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
     def invoke(self, context: Any, event: Any) -> set[Any]:  # type: ignore[override]
         dropped = bool(self.directory and self.files)
         if dropped and cache_objects.find(context.scene) is not None:
+            self.result = cache_merge.MERGE  # a drop is quickly done: nothing is lost by it unless one says so
             return context.window_manager.invoke_props_dialog(self)  # type: ignore[no-any-return]
         return super().invoke(context, event)
 

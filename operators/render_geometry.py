@@ -11,10 +11,10 @@ from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import access
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.render import render_engine
-from ..pantheon360_blender.scene.shot import shot
+from ..pantheon360_blender.scene.shot import painters, shot
 from . import base
 from .base import JobOperator
-from .generate import unprepared
+from .generate import incomplete
 
 
 class PANTHEON360_OT_render_geometry(JobOperator):
@@ -31,13 +31,16 @@ class PANTHEON360_OT_render_geometry(JobOperator):
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
-        return unprepared(context.scene)
+        return incomplete(context.scene)
 
     def job(self, context: Any) -> Job[PaintFolder]:
         self._scene = context.scene.name  # the window may show another one when the job is done
         if self.use_engine and (told := render_engine.set_up(context.scene)):
             self.report({"INFO"}, told)
-        return shot.prepare(context.scene)
+        lacks = painters.disabled_reason(context.scene, preparing=True)
+        if lacks is not None:
+            self.report({"INFO"}, f"The job folder is for the draft painter. {lacks.text} to have another one")
+        return shot.prepare(context.scene, painter="draft" if lacks is not None else None)
 
     def finished(self, _context: Any, result: PaintFolder) -> None:
         shot.remember(access.scene_named(self._scene), result)

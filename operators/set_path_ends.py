@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
-from ..pantheon360_blender.scene.camera import path_ends
+from ..pantheon360_blender.scene.camera import camera_path, level, path_ends
 from . import base
 
 
@@ -22,6 +23,8 @@ class PANTHEON360_OT_set_path_ends(base.ImmediateOperator):
     def act(self, context: Any) -> str:
         warnings: list[str] = []
         frames = path_ends.set_path_ends(context.scene, warnings.append)
+        if (tilt := camera_path.tilt_now(context.scene)) > level.TILTED:
+            warnings.append(f"The camera is tilted by {math.degrees(tilt):.0f}°: Level Camera makes the horizon level.")
         base.warn(self, *warnings)
         return f"Keyframes at {' and '.join(f'frame {frame}' for frame in frames)}"
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import bpy
+
+from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.access import of_object, of_window_manager
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.cache import cache_edit
 from ..pantheon360_blender.scene.camera import coverage_check
 from ..pantheon360_blender.scene.camera.coverage_check import Checked
-from .job_state import hint
+from .job_state import hint, lines
 from .panel import SidebarPanel, job_button, property_layout
 
 MOST_LISTED = 6
@@ -87,18 +90,20 @@ class PANTHEON360_PT_coverage(SidebarPanel):
         checked = coverage_check.stored(context.scene)
         if checked is None:
             return
+        if coverage_check.outdated(context.scene):
+            lines(layout, "Out of date: the path or", "the cache has changed since", icon="ERROR")
         layout.prop(of_window_manager(context.window_manager), "show_coverage_plot")
-        _summary(layout, checked)
+        _summary(context.scene, layout, checked)
         layout.operator("pantheon360.clear_coverage", icon="X")
 
 
-def _summary(layout: Any, checked: Checked) -> None:
+def _summary(scene: bpy.types.Scene, layout: Any, checked: Checked) -> None:
     path = checked.path
     figures = layout.column(align=True)
     figures.label(text=f"Covered: {path.covered.min():.0%} to {path.covered.max():.0%} of the view")
     figures.label(text=f"Largest hole: {path.hole.max():.0%}")
-    figures.label(text=f"Nearest point: {path.nearest.min():.2f} m")
-    figures.label(text=f"Speed: up to {path.speed.max():.2f} m/s")
+    figures.label(text=f"Nearest point: {units.length(scene, path.nearest.min())}")
+    figures.label(text=f"Speed: up to {units.speed(scene, path.speed.max())}")
     if not checked.warnings:
         layout.label(text="The path stays within the cache", icon="CHECKMARK")
     for warning in checked.warnings[:MOST_LISTED]:

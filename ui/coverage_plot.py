@@ -12,6 +12,7 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
+from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.access import of_window_manager
 from ..pantheon360_blender.scene.camera import coverage_check
 from ..pantheon360_blender.scene.camera.coverage_check import Checked
@@ -92,13 +93,14 @@ def shapes(checked: Checked, corner: tuple[float, float], scale: float, frame: f
     return found
 
 
-def title(checked: Checked, frame: float) -> str:
-    """What the frame nearest to the current one sees."""
+def title(scene: bpy.types.Scene, checked: Checked, frame: float) -> str:
+    """What the frame nearest to the current one sees, in the scene's units."""
     path = checked.path
     index = int(np.abs(path.frames - frame).argmin())
+    state = "OUT OF DATE   " if coverage_check.outdated(scene) else ""
     return (
-        f"covered {path.covered[index]:.0%}   hole {path.hole[index]:.0%}   "
-        f"nearest {path.nearest[index]:.2f} m   {path.speed[index]:.2f} m/s"
+        f"{state}covered {path.covered[index]:.0%}   hole {path.hole[index]:.0%}   "
+        f"nearest {units.length(scene, path.nearest[index])}   {units.speed(scene, path.speed[index])}"
     )
 
 
@@ -135,7 +137,7 @@ def _draw_plot(context: Any, checked: Checked) -> None:
     blf.size(font, 11 * scale)
     blf.color(font, *TEXT)
     blf.position(font, corner[0] + 6 * scale, corner[1] + (HEIGHT - _TITLE + 6) * scale, 0)
-    blf.draw(font, title(checked, context.scene.frame_current_final))
+    blf.draw(font, title(context.scene, checked, context.scene.frame_current_final))
 
 
 def _points(x: Any, y: Any) -> np.ndarray:

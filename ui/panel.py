@@ -15,7 +15,7 @@ from ..pantheon360_blender.scene.app import jobs, versions
 from ..pantheon360_blender.scene.app.access import of_object
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.cache import cache_objects
-from ..pantheon360_blender.scene.camera import camera_path
+from ..pantheon360_blender.scene.camera import camera_path, level
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.render import geometry_pass
 from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot
@@ -131,13 +131,9 @@ class PANTHEON360_PT_path(SidebarPanel):
         layout.prop(settings, "match_orientation")
         layout.operator("pantheon360.set_path_ends", icon="KEYFRAME_HLT")
         tilt = camera_path.tilt(scene.camera) if scene.camera is not None else 0.0
-        if tilt > math.radians(1) and capture_objects.in_scene(scene):
-            hint(
-                layout,
-                f"The camera is tilted by {math.degrees(tilt):.0f}°:",
-                "the horizon will not be level.",
-                "Rotation X 90°, Y 0° levels it",
-            )
+        if tilt > level.TILTED and capture_objects.in_scene(scene):
+            hint(layout, f"The camera is tilted by {math.degrees(tilt):.0f}°:", "the horizon will not be level")
+            layout.operator("pantheon360.level_camera", icon="ORIENTATION_GLOBAL")
 
 
 class PANTHEON360_PT_geometry(SidebarPanel):

@@ -19,6 +19,7 @@ import numpy as np
 from pantheon360_blender.core import files, progress
 from pantheon360_blender.core.errors import BackendError, CaptureError, JobError, PointCloudError
 from pantheon360_blender.core.jobs import reconstruct_settings as results
+from pantheon360_blender.core.jobs import requirements
 from pantheon360_blender.core.jobs.job_folder import ReconstructFolder
 from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from pantheon360_blender.core.panorama.capture import Capture
@@ -27,12 +28,6 @@ from pantheon360_blender.core.progress import Progress
 
 from . import depth_map, report
 from .depth_map import DepthMap
-
-PACKAGES = {
-    "solving poses": {"pycolmap": "pycolmap", "cv2": "opencv-python-headless", "scipy": "scipy"},
-    "dense points": {"numba": "numba", "scipy": "scipy"},
-}
-"""Stage -> module that is imported and package that is installed."""
 
 FINER = 2
 """Points along a side of a pixel of the range maps: photographs are finer than estimated ranges."""
@@ -94,26 +89,18 @@ def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder
     dense = settings.dense != results.NONE and (posed is None or _stored_maps(folder, which) is None)
     if dense:
         stages.append("dense points")
-    needed = {module: package for stage in stages for module, package in PACKAGES[stage].items()}
+    needed = requirements.packages(stages)
+    advice = requirements.how_to_get(sorted({*needed.values(), "numpy"}))
     missing = sorted(package for module, package in needed.items() if importlib.util.find_spec(module) is None)
     if missing:
         raise BackendError(
             f"{sys.executable} lacks {', '.join(missing)}, needed for {' and '.join(stages)}.",
-            advice=how_to_get(sorted({*needed.values(), "numpy"})),
+            advice=advice,
             code="missing-package",
         )
     lack = learned.missing(settings.options) if dense and learned is not None else ""
     if lack:
-        raise BackendError(lack, advice=how_to_get(sorted({*needed.values(), "numpy"})), code="missing-package")
-
-
-def how_to_get(packages: Sequence[str]) -> str:
-    """What a person does to give the backend a Python that has these packages."""
-    return (
-        "Make an environment with Python 3.11 or newer (python -m venv pantheon360-backend), install into it "
-        f"(pip install {' '.join(packages)}), and choose its Python as Backend Python in the add-on's preferences, "
-        "or name it in the environment variable PANTHEON360_BACKEND_PYTHON."
-    )
+        raise BackendError(lack, advice=advice, code="missing-package")
 
 
 # Stages

@@ -342,8 +342,15 @@ def test_blenders_own_python_says_which_one_to_choose(house: House, street: Any,
 
     monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON", raising=False)
     before = np.array(capture("A").matrix_world)
-    with pytest.raises(RuntimeError, match=r"pycolmap.*pip install.*Backend Python.*PANTHEON360_BACKEND_PYTHON"):
+    with pytest.raises(RuntimeError, match=r"Choose a Backend Python that has .*pycolmap"):
         bpy.ops.pantheon360.build_cache()
+    reason = house("scene.sources.reconstruct").disabled_reason(street)
+    assert reason.repair == house("core.repairs").OPEN_PREFERENCES
+    errors = house("core.errors")
+    with pytest.raises(errors.BackendError, match=r"lacks .*pycolmap.* needed for building") as refused:
+        house("scene.app.jobs").run_blocking(house("scene.sources.reconstruct").build(street))
+    assert "pip install" in refused.value.advice and "PANTHEON360_BACKEND_PYTHON" in refused.value.advice
+    assert not Path(street.pantheon360.jobs_folder).exists(), "before a capture is written"
     assert house("scene.cache.cache_objects").find(street) is None
     np.testing.assert_array_equal(np.array(capture("A").matrix_world), before)
 

@@ -127,4 +127,56 @@ def test_the_plot_shows_each_figure_where_its_frame_is(house: House, leaving: An
     now = next(shape for shape in shapes if shape.colour == plot.CURRENT).vertices
     assert now[0, 0] == pytest.approx(100 + 2 * plot.WIDTH * 2 / 5)
     assert sum(shape.colour in plot.WARNINGS.values() for shape in shapes) == len(checked.warnings)
-    assert "covered" in plot.title(checked, 3.0)
+    assert "covered" in plot.title(leaving, checked, 3.0)
+
+
+def grown(scene: Any) -> None:
+    scene.frame_end += 1
+
+
+def key_moved(scene: Any) -> None:
+    scene.camera.location.x += 0.1
+    scene.camera.keyframe_insert("location", frame=1)
+
+
+def held_by_a_parent(scene: Any) -> None:
+    scene.camera.parent = scene.objects["A"]
+
+
+def cache_moved(scene: Any) -> None:
+    scene.pantheon360.cache.location.z += 0.1
+
+
+def points_moved(scene: Any) -> None:
+    vertices = scene.pantheon360.cache.data.vertices
+    for vertex in vertices[: len(vertices) // 2]:
+        vertex.co.z += 0.1
+
+
+@pytest.mark.parametrize("change", [grown, key_moved, held_by_a_parent, cache_moved, points_moved])
+def test_a_check_says_when_it_is_out_of_date(house: House, leaving: Any, change: Any) -> None:
+    import bpy
+
+    check = house("scene.camera.coverage_check")
+    assert not check.outdated(leaving)
+    assert bpy.ops.pantheon360.check_coverage() == {"FINISHED"}
+    for frame in (1, 3, 5):
+        leaving.frame_set(frame)
+        assert not check.outdated(leaving), "looking at other frames changes nothing"
+    change(leaving)
+    assert check.outdated(leaving)
+    assert "OUT OF DATE" in house("ui.coverage_plot").title(leaving, check.stored(leaving), 3.0)
+    assert bpy.ops.pantheon360.check_coverage() == {"FINISHED"}
+    assert not check.outdated(leaving)
+
+
+def test_figures_are_in_the_scenes_units(house: House, leaving: Any) -> None:
+    import bpy
+
+    leaving.unit_settings.system = "IMPERIAL"
+    assert bpy.ops.pantheon360.check_coverage(clearance=100.0, largest_shift=0.0) == {"FINISHED"}
+    checked = house("scene.camera.coverage_check").stored(leaving)
+    told = " ".join(warning.text for warning in checked.warnings)
+    told += house("ui.coverage_plot").title(leaving, checked, 3.0)
+    assert "ft/s" in told and "'" in told
+    assert " m " not in told and "m/s" not in told

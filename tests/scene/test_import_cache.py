@@ -526,6 +526,20 @@ def test_a_python_without_the_library_is_refused_with_the_repair(
         bring(tmp_path / "scan.las")
 
 
+def test_points_dropped_on_a_cache_are_added_unless_one_says_otherwise(house: House, blend: Any) -> None:
+    from types import SimpleNamespace
+
+    operator = house("operators.import_cache").PANTHEON360_OT_import_cache
+    asked = []
+    window_manager = SimpleNamespace(invoke_props_dialog=lambda dropped: asked.append(dropped.result) or {"FINISHED"})
+    context = SimpleNamespace(scene=blend, window_manager=window_manager)
+    dropped = SimpleNamespace(directory="/scans", files=["a.ply"], result="REPLACE")
+    points = house("core.points.point_cloud").PointCloud(np.zeros((2, 3), np.float32), np.zeros((2, 3), np.uint8))
+    house("scene.cache.cache_objects").replace(blend, points)
+    assert operator.invoke(dropped, context, None) == {"FINISHED"}
+    assert asked == ["MERGE"]
+
+
 # Broken
 
 

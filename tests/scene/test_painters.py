@@ -92,9 +92,19 @@ def test_the_gray_button_says_what_the_painter_lacks(
         chosen.model = named
         assert told in disabled(house, scene) and bool(told) == bool(disabled(house, scene))
     chosen.model = ""
-    assert "model first" in disabled(house, scene, "render_geometry")
+    assert disabled(house, scene, "render_geometry") == "", "the pass needs no model"
     scene.pantheon360.painter = "DRAFT"
     assert disabled(house, scene) == ""
+
+
+def test_the_pass_alone_needs_no_model(house: Any, scene: Any) -> None:
+    """Its job folder is for the draft painter then, and that is said."""
+    import bpy
+
+    scene.pantheon360.diffusion.model = ""
+    assert bpy.ops.pantheon360.render_geometry() == {"FINISHED"}
+    folder = house("core.jobs.job_folder").PaintFolder.open(house("scene.shot.shot").unfinished(scene))
+    assert folder.job.painter == "draft"
 
 
 def test_the_works_own_order_goes_first(house: Any, scene: Any) -> None:

@@ -173,9 +173,25 @@ def test_a_folder_that_cannot_be_written_is_named(house: Any, run: Any, shot_sce
 
 
 def test_a_bad_seed_is_refused(house: Any, run: Any, shot_scene: Any, tmp_path: Path) -> None:
-    with pytest.raises(house("core.errors").JobError, match="seed"):
-        run(house("scene.shot.shot").prepare(shot_scene, seed="often"))
-    assert not list((tmp_path / "jobs").iterdir())
+    """Before anything is rendered or written."""
+    for seed in ("often", "-1", str(1 << 64), "1" * 30):
+        with pytest.raises(house("core.errors").JobError, match="seed"):
+            next(house("scene.shot.shot").prepare(shot_scene, seed=seed))
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_a_painter_whose_packages_are_missing_is_refused_before_the_pass(
+    house: Any, shot_scene: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    painters, backend = house("scene.shot.painters"), house("scene.app.backend_process")
+    monkeypatch.setattr(painters, "packages", lambda painter: {"no_such_module_anywhere": "rare-package"})
+    job = house("scene.shot.shot").generate(shot_scene)
+    with pytest.raises(house("core.errors").BackendError, match="lacks rare-package, needed for the draft") as refused:
+        house("scene.app.jobs").run_blocking(job)
+    assert refused.value.code == "missing-package" and "pip install" in refused.value.advice
+    assert refused.value.repair == house("core.repairs").OPEN_PREFERENCES
+    assert not (tmp_path / "jobs").exists()
+    backend.stop_shared()
 
 
 def test_generate_paints_and_delivers(house: Any, shot_scene: Any) -> None:

@@ -58,6 +58,8 @@ def deliver(house: Any, run: Any, scene: Any, folder: Any, source: str = "FRAMES
 def test_frames_come_back_byte_for_byte(house: Any, run: Any, shot_scene: Any, folder: Any, tmp_path: Path) -> None:
     strip = deliver(house, run, shot_scene, folder)
     assert house("scene.app.versions").strip_range(strip) == (1, 6)
+    editor = strip.id_data.sequence_editor
+    assert editor.active_strip == strip and [each for each in editor.strips if each.select] == [strip]
     for frame in (1, 4):
         found = rendered(house, strip.id_data, frame, tmp_path)
         np.testing.assert_array_equal(found, picture(frame, 64, 32))

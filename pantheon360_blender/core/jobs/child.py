@@ -103,7 +103,7 @@ class ChildProcess:
             self._child = subprocess.Popen(
                 command,
                 cwd=self.root,
-                env=_clean_environment(),
+                env=clean_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -341,7 +341,7 @@ def own_python() -> Path:
     )
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Blender's PYTHON* variables are about its own interpreter; another one would break on them."""
     environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("PYTHON")}
     return environment | {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -80,6 +80,14 @@ class Job(ABC):
         return cls(**cls._values(record))
 
     @classmethod
+    def check(cls, **known: Any) -> None:
+        """Check some of the fields before the work that makes the others. Raises JobError that names the wrong one."""
+        for name, value in known.items():
+            problem = cls.fields[name](value)
+            if problem is not None:
+                raise JobError(f"The job's {name} {problem}.", advice="Set it right in the Pantheon360 panel.")
+
+    @classmethod
     def _values(cls, record: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments that make the job of a checked record."""
         return {name: value for name, value in record.items() if name != "kind"}

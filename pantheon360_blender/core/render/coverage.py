@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from itertools import pairwise
 
@@ -11,6 +11,9 @@ import numpy as np
 from ..panorama import cameras
 from ..points.connected import components
 from .splatting import splat
+
+Unit = Callable[[float], str]
+"""A quantity as text."""
 
 NEAR_SHARE = 0.1
 """Of what is covered, the nearest tenth decides how fast the picture seems to move."""
@@ -172,19 +175,26 @@ def path(
     return PathCoverage(numbers, covered, hole, nearest, foreground, clear, speed, step + turn / fps, best)
 
 
-def warnings(checked: PathCoverage, limits: Limits) -> list[PathWarning]:
-    """What is wrong with a path, in runs of frames, by first frame."""
+def warnings(
+    checked: PathCoverage, limits: Limits, length: Unit = "{:.2f} m".format, speed: Unit = "{:.1f} m/s".format
+) -> list[PathWarning]:
+    """What is wrong with a path, in runs of frames, by first frame.
+
+    length, speed: how the texts put metres, and metres a second.
+    """
     found = []
     for first, last in _runs(checked.covered < limits.least_covered * checked.reference):
         seen = checked.covered[first : last + 1].min()
         text = f"leaves the cache: {seen:.0%} of the view is covered, {checked.reference:.0%} elsewhere"
         found.append(_warning("leaves", checked, first, last, text))
     for first, last in _runs(checked.clearance < limits.clearance):
-        text = f"touches the cache: points within {checked.clearance[first : last + 1].min():.2f} m of the camera's way"
+        near = length(float(checked.clearance[first : last + 1].min()))
+        text = f"touches the cache: points within {near} of the camera's way"
         found.append(_warning("touches", checked, first, last, text))
     for first, last in _runs(checked.shift > limits.largest_shift):
         shift = np.degrees(checked.shift[first : last + 1].max())
-        text = f"too fast: what is near moves {shift:.0f}° a frame, at {checked.speed[first : last + 1].max():.1f} m/s"
+        pace = speed(float(checked.speed[first : last + 1].max()))
+        text = f"too fast: what is near moves {shift:.0f}° a frame, at {pace}"
         found.append(_warning("fast", checked, first, last, text))
     return sorted(found, key=lambda each: each.first)
 

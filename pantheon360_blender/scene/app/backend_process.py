@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
+import subprocess
 import uuid
+from collections.abc import Mapping
 
-from ...core import progress
+from ...core import progress, repairs
 from ...core.errors import BackendError
-from ...core.jobs import child, messages
+from ...core.jobs import child, messages, requirements
 from ...core.jobs.child import ChildProcess
 from ...core.jobs.job_folder import JobFolder
 from . import preferences
+
+_ABSENT = "import importlib.util, sys; print(*[m for m in sys.argv[1:] if importlib.util.find_spec(m) is None])"
+_ASKING = 20.0  # seconds, from a cold disk
 
 _shared: ChildProcess | None = None
 
@@ -33,6 +39,44 @@ def stop_shared() -> None:
     process, _shared = _shared, None
     if process is not None:
         process.stop()
+
+
+def lacking(needed: Mapping[str, str]) -> list[str]:
+    """Packages that the Python which would run the backend lacks, as far as Blender can tell without running it.
+
+    needed: module -> package. Of a Python that the artist chose nothing is known; Blender's own is this one.
+    """
+    if preferences.backend_python() is not None:
+        return []
+    return sorted(package for module, package in needed.items() if importlib.util.find_spec(module) is None)
+
+
+def require(needed: Mapping[str, str], purpose: str) -> None:
+    """Make sure, before long work, that the backend can be started and its Python has these packages.
+
+    needed: module -> package. purpose: what they are needed for. Takes a fraction of a second.
+    Raises BackendError that says what is missing and how to get it.
+    """
+    process = shared()
+    if not needed:
+        return
+    interpreter = process.python or child.own_python()
+    command = [str(interpreter), "-B", "-X", "utf8", "-c", _ABSENT, *needed]
+    try:
+        environment = child.clean_environment()
+        asked = subprocess.run(
+            command, capture_output=True, text=True, timeout=_ASKING, env=environment, cwd=process.root
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return  # what keeps it from answering, the backend itself says better
+    missing = sorted(needed[module] for module in asked.stdout.split() if module in needed)
+    if missing:
+        raise BackendError(
+            f"{interpreter} lacks {', '.join(missing)}, needed for {purpose}.",
+            advice=requirements.how_to_get(sorted({*needed.values(), "numpy"})),
+            code="missing-package",
+            repair=repairs.OPEN_PREFERENCES,
+        )
 
 
 def run(folder: JobFolder) -> progress.Job[messages.Done]:

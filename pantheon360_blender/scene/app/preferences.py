@@ -9,11 +9,15 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
+from ...core.jobs import requirements
+
 ROOT_PACKAGE = __package__.rsplit(".", 3)[0] if __package__ else ""
 """The extension's own package (`bl_ext.<repository>.pantheon360`): what Blender knows the add-on by."""
 
 PYTHON_VARIABLE = "PANTHEON360_BACKEND_PYTHON"
 """Environment variable that names the backend's Python and goes before the preference: for farms and tests."""
+
+_RECONSTRUCTION = sorted(set(requirements.packages(list(requirements.STAGES)).values()))
 
 
 class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
@@ -41,6 +45,9 @@ class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "backend_python", placeholder="Blender's own Python")
+        column = layout.column(align=True)
+        column.label(text="Building a 3D cache needs a Python 3.11 or newer of your own:", icon="INFO")
+        column.label(text=f"python -m pip install numpy {' '.join(_RECONSTRUCTION)}", icon="BLANK1")
         layout.prop(self, "jobs_folder", placeholder="Extension's user folder")
 
 

@@ -28,6 +28,15 @@ def set_modifier_input(modifier: Any, identifier: str, value: Any) -> None:
     modifier.id_data.update_tag()
 
 
+def fcurves(owner: Any, data_path: str) -> list[Any]:
+    """The animation curves of one of a data-block's properties, in the slot of its action that it uses."""
+    data = owner.animation_data
+    if data is None or data.action is None:
+        return []
+    bags = [strip.channelbag(data.action_slot) for layer in data.action.layers for strip in layer.strips]
+    return [curve for bag in bags if bag is not None for curve in bag.fcurves if curve.data_path == data_path]
+
+
 def strip_range(strip: Any) -> tuple[int, int]:
     """First frame a strip shows and the frame after its last one: its handles from 5.1, deprecated names before."""
     if VERSION >= (5, 1, 0):

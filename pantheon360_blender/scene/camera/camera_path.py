@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import bpy
 import numpy as np
+from mathutils import Euler, Quaternion
 
 from ...core import repairs
 from ...core.errors import RenderError
@@ -24,6 +25,14 @@ BATCH_SECONDS = 0.1
 
 AT_A_CAPTURE = 0.01
 """Metres within which a camera stands at a capture, so that its frame is known to look like it."""
+
+
+ROTATIONS = {
+    "QUATERNION": "rotation_quaternion",
+    "AXIS_ANGLE": "rotation_axis_angle",
+    "XYZ": "rotation_euler",
+}
+"""Property that holds the rotation in each mode; every order of Euler angles shares one."""
 
 
 def pose(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
@@ -82,6 +91,38 @@ def visit(
 def tilt(camera: bpy.types.Object) -> float:
     """Angle in radians between a camera's own upward axis and the world's, as it stands: 0 is a level horizon."""
     return float(camera.matrix_world.to_3x3().col[1].angle((0.0, 0.0, 1.0), 0.0))
+
+
+def tilt_now(scene: bpy.types.Scene) -> float:
+    """The tilt of the scene's camera at the current frame, evaluated anew."""
+    return tilt(_camera(scene).evaluated_get(evaluated(scene)))
+
+
+def rotation_path(camera: bpy.types.Object) -> str:
+    """The property that holds a camera's rotation in its rotation mode."""
+    return ROTATIONS.get(camera.rotation_mode, "rotation_euler")
+
+
+def turn_the_short_way(camera: bpy.types.Object, before: Sequence[float]) -> None:
+    """Of the numbers that mean one rotation take those nearest to the ones before: interpolation is of numbers."""
+    if camera.rotation_mode == "QUATERNION":
+        if camera.rotation_quaternion.dot(Quaternion(before)) < 0:
+            camera.rotation_quaternion.negate()
+    elif camera.rotation_mode != "AXIS_ANGLE":
+        euler = camera.rotation_euler.copy()
+        euler.make_compatible(Euler(before, camera.rotation_mode))
+        camera.rotation_euler = euler
+
+
+def refuse_linked(camera: bpy.types.Object | None) -> None:
+    """Raises RenderError if keyframes on this camera would be lost when this file is saved."""
+    action = camera.animation_data.action if camera and camera.animation_data else None
+    if camera and (camera.library or (action and action.library)):
+        what = camera.name if camera.library else f"The action of {camera.name}"
+        raise RenderError(
+            f"{what} is linked from another file: keyframes would be lost when this one is saved.",
+            advice="Make it local with Object > Relations > Make Local, or choose another camera.",
+        )
 
 
 def go_to(scene: bpy.types.Scene, frame: float) -> bpy.types.Depsgraph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any
 
 import bpy
@@ -13,11 +14,11 @@ from ...core.errors import CacheError
 from ...core.progress import Job, Progress
 from ...core.render import coverage, splatting
 from ...core.render.coverage import CoverageView, Limits, PathCoverage, PathWarning
-from ..app import access
+from ..app import access, units
 from ..cache import cache_objects
 from ..captures import capture_objects, images
 from ..sources import projection
-from . import camera_path
+from . import camera_path, path_state
 
 KEY = "pantheon360_coverage"
 """Custom property of the scene that holds the last check."""
@@ -68,7 +69,9 @@ def check(
     yield Progress("Checking the camera's way")
     clear = coverage.way_clear(points, poses, np.array([view.nearest for view in views]), limits.clearance)
     path = coverage.path(numbers, poses, views, clear, fps, reference)
-    return Checked(path, tuple(coverage.warnings(path, limits)))
+    scene = access.scene_named(name)
+    lengths, speeds = partial(units.length, scene), partial(units.speed, scene)
+    return Checked(path, tuple(coverage.warnings(path, limits, lengths, speeds)))
 
 
 def store(scene: bpy.types.Scene, checked: Checked) -> None:
@@ -79,7 +82,14 @@ def store(scene: bpy.types.Scene, checked: Checked) -> None:
         if isinstance(values, np.ndarray):
             kept[field.name] = np.nan_to_num(values, posinf=1e30).tolist()
     kept["warnings"] = [asdict(each) for each in checked.warnings]
+    kept["of"] = path_state.digest(scene)
     scene[KEY] = kept
+
+
+def outdated(scene: bpy.types.Scene) -> bool:
+    """Whether the path, the captures or the cache have changed since the last check. Cheap enough for a panel."""
+    kept: Any = scene.get(KEY)
+    return kept is not None and kept.get("of") != path_state.digest(scene)
 
 
 def stored(scene: bpy.types.Scene) -> Checked | None:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import bpy
 import numpy as np
-from mathutils import Euler, Matrix, Quaternion, Vector
+from mathutils import Matrix, Vector
 
-from ...core.errors import CaptureError, RenderError
+from ...core.errors import CaptureError
 from ..app import access
 from ..captures import capture_objects
 from ..captures.capture_files import Warn
@@ -31,7 +31,7 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int
     if the camera is linked from another file.
     """
     ends = _ends(scene)
-    _refuse_linked(scene.camera)
+    camera_path.refuse_linked(scene.camera)
     match = bool(access.of_scene(scene).match_orientation)
     with camera_path.frame_restored(scene):
         poses = [(frame, capture_objects.pose(obj, camera_path.go_to(scene, frame))) for frame, obj in ends]
@@ -41,7 +41,7 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int
             _stand_at(camera, pose, match)
             camera.keyframe_insert("location", frame=frame)
             if match:
-                camera.keyframe_insert(_rotation_path(camera), frame=frame)
+                camera.keyframe_insert(camera_path.rotation_path(camera), frame=frame)
         missed = [frame for frame, pose in poses if not _stands_at(camera, camera_path.go_to(scene, frame), pose)]
     scene.camera = scene.camera or camera
     if missed:
@@ -66,26 +66,15 @@ def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
     return ends
 
 
-def _refuse_linked(camera: bpy.types.Object | None) -> None:
-    """Keyframes on data of another file would be lost when this one is saved."""
-    action = camera.animation_data.action if camera and camera.animation_data else None
-    if camera and (camera.library or (action and action.library)):
-        what = camera.name if camera.library else f"The action of {camera.name}"
-        raise RenderError(
-            f"{what} is linked from another file: keyframes would be lost when this one is saved.",
-            advice="Make it local with Object > Relations > Make Local, or choose another camera.",
-        )
-
-
 def _stands_at(camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, pose: np.ndarray) -> bool:
     return camera_path.stands_at(np.array(camera.evaluated_get(depsgraph).matrix_world), [pose]) is not None
 
 
 def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:
     """Move the camera to a pose of the world, through its parents; its scale stays, its rotation too unless matched."""
-    untouched = ["scale"] if match else ["scale", *_ROTATIONS.values()]
+    untouched = ["scale"] if match else ["scale", *camera_path.ROTATIONS.values()]
     kept = [(name, tuple(getattr(camera, name))) for name in untouched]
-    before = tuple(getattr(camera, _rotation_path(camera)))
+    before = tuple(getattr(camera, camera_path.rotation_path(camera)))
     axes = pose[:3, :3] if match else np.array(camera.matrix_world.to_3x3().normalized())
     world_from_camera = np.eye(4)
     world_from_camera[:3, :3], world_from_camera[:3, 3] = axes, pose[:3, 3]
@@ -93,18 +82,7 @@ def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:
     for name, value in kept:
         setattr(camera, name, value)
     if match:
-        _turn_the_short_way(camera, before)
-
-
-def _turn_the_short_way(camera: bpy.types.Object, before: Sequence[float]) -> None:
-    """Of the numbers that mean one rotation take those nearest to the ones before: interpolation is of numbers."""
-    if camera.rotation_mode == "QUATERNION":
-        if camera.rotation_quaternion.dot(Quaternion(before)) < 0:
-            camera.rotation_quaternion.negate()
-    elif camera.rotation_mode != "AXIS_ANGLE":
-        euler = camera.rotation_euler.copy()
-        euler.make_compatible(Euler(before, camera.rotation_mode))
-        camera.rotation_euler = euler
+        camera_path.turn_the_short_way(camera, before)
 
 
 def _new_camera(scene: bpy.types.Scene, poses: Sequence[np.ndarray]) -> bpy.types.Object:
@@ -116,15 +94,3 @@ def _new_camera(scene: bpy.types.Scene, poses: Sequence[np.ndarray]) -> bpy.type
     camera.rotation_euler = (math.pi / 2, 0.0, heading)
     access.evaluated(scene)
     return camera
-
-
-def _rotation_path(camera: bpy.types.Object) -> str:
-    return _ROTATIONS.get(camera.rotation_mode, "rotation_euler")
-
-
-_ROTATIONS = {
-    "QUATERNION": "rotation_quaternion",
-    "AXIS_ANGLE": "rotation_axis_angle",
-    "XYZ": "rotation_euler",
-}
-"""Property that holds the rotation in each mode; every order of Euler angles shares one."""

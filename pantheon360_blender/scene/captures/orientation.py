@@ -15,7 +15,7 @@ from mathutils import Matrix
 from ...core import repairs
 from ...core.errors import PoseError
 from ...core.panorama import cameras
-from ..app import access
+from ..app import access, units
 from ..app.access import of_object
 from ..app.meshes import transformed
 from . import capture_objects
@@ -52,7 +52,7 @@ def scale(scene: bpy.types.Scene, first: np.ndarray, second: np.ndarray, distanc
     apart = float(np.linalg.norm(np.asarray(second, np.float64) - first))
     if not apart > 1e-9 or not 0 < distance < np.inf:
         raise PoseError(
-            f"A distance of {apart:.3g} m cannot be scaled to {distance:.3g} m.",
+            f"A distance of {units.length(scene, apart)} cannot be scaled to {units.length(scene, distance)}.",
             advice="Select two points that are apart.",
         )
     factor = distance / apart

@@ -39,6 +39,12 @@ def disabled_reason(scene: bpy.types.Scene, *, preparing: bool = False) -> Disab
     return None
 
 
+def packages(painter: str) -> dict[str, str]:
+    """Module -> package of what a painter needs beyond numpy; of an unknown painter nothing is known."""
+    plugin = plugin_items.painter_plugins().get(painter)
+    return {need.module: need.package for need in plugin.needs} if plugin else {}
+
+
 def settings(scene: bpy.types.Scene, painter: str, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A painter's part of a job's settings: {"diffusion": {...}}, or {} of one without settings.
 

@@ -38,7 +38,10 @@ def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
     remembers it for `resume`.
     """
     name = scene.name
-    folder = yield from prepare(scene, **choices)
+    painter = str(choices.get("painter") or access.of_scene(scene).painter).lower()
+    yield Progress("Looking for the backend")
+    backend_process.require(painters.packages(painter), f"the {painter} painter")
+    folder = yield from prepare(access.scene_named(name), **choices)
     remember(access.scene_named(name), folder)
     return (yield from finish(access.scene_named(name), folder))
 
@@ -122,7 +125,9 @@ def prepare(
     width, near = geometry_pass.even_width(chosen.width), float(chosen.near)
     painter = (painter or str(chosen.painter)).lower()
     seed = str(chosen.seed).strip() if seed is None else seed
+    fps = scene.render.fps / scene.render.fps_base
     painting = painters.settings(scene, painter, settings)
+    PaintJob.check(width=width, fps=fps, frames=numbers, painter=painter, seed=seed)
     yield Progress("Reading captures")
     loaded = geometry_pass.loaded_captures(access.evaluated(scene))
     poses, cloud = yield from _survey(access.scene_named(name), numbers)
@@ -139,7 +144,7 @@ def prepare(
             PaintJob(
                 name=folder.name,
                 width=width,
-                fps=scene.render.fps / scene.render.fps_base,
+                fps=fps,
                 frames=numbers,
                 cameras=poses,
                 captures=entries,

@@ -62,12 +62,21 @@ def deliver(
         frames = [folder.frame_file(frame) for frame in job.frames]
         strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     _make_relative(strip)
+    _make_active(results, strip)
     for key, value in provenance(folder, warnings).items():
         strip[key] = value
     _show_range(results, start, end)
     versions.show_in_sequencer(bpy.context, results)
     yield Progress("Adding strip", 1, 1)
     return strip
+
+
+def _make_active(results: bpy.types.Scene, strip: Any) -> None:
+    """Select the strip alone, so that the sequencer's sidebar and its operators are about it."""
+    editor: Any = results.sequence_editor
+    for each in editor.strips:
+        each.select = each == strip
+    editor.active_strip = strip
 
 
 def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:

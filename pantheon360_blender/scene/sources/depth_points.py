@@ -17,7 +17,7 @@ from ...core.points.equirectangular_depth import cloud_from_depth
 from ...core.points.point_cloud import PointCloud
 from ...core.points.thinning import thin
 from ...core.progress import Job, Progress
-from ..app import access, paths
+from ..app import access, paths, units
 from ..app.access import of_object
 from ..cache import attributes, cache_edit, cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
@@ -72,7 +72,7 @@ def import_depth(
     cloud = cloud_from_depth(Capture(capture_name, seen.image, seen.pose, seen.valid), ranges, source=index)
     if voxel:
         given, cloud = len(cloud), thin(cloud, voxel)
-        notes.append(f"{given:,} points were thinned to {len(cloud):,} by voxels of {voxel:g} m.")
+        notes.append(f"{given:,} points were thinned to {len(cloud):,} by voxels of {units.length(scene, voxel)}.")
     if not len(cloud):
         raise CacheError(
             f"No point of {path.name} is left.", advice="Check the mask of the capture, and what the depth stands for."
@@ -81,7 +81,8 @@ def import_depth(
     scene = access.scene_named(name)
     obj = _exchange(scene, cloud, index) if result == MERGE else cache_objects.replace(scene, cloud)
     near, far = (float(value) for value in np.percentile(ranges[np.isfinite(ranges)], (2, 98)))
-    text = f"{len(cloud):,} points of {capture_name}, most of them {near:.3g} to {far:.3g} m away"
+    reach = f"{units.length(scene, near)} to {units.length(scene, far)}"
+    text = f"{len(cloud):,} points of {capture_name}, most of them {reach} away"
     return DepthPoints(obj.name, len(cloud), notes, text)
 
 

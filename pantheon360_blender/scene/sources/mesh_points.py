@@ -12,7 +12,7 @@ from ...core.errors import CacheError
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import MOST_POINTS, PointCloud
 from ...core.progress import Job, Progress
-from ..app import access
+from ..app import access, units
 from ..app.access import of_object, of_scene
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
@@ -77,7 +77,7 @@ def sample(
         raise CacheError("The meshes have no faces to sample.", advice="Select mesh objects with faces.")
     if sum(areas) / spacing**2 > limit:
         spacing = float(np.sqrt(sum(areas) / limit))
-        notes.append(f"So as to make no more than {limit:,} points, they are {spacing:.3g} m apart.")
+        notes.append(f"So as to make no more than {limit:,} points, they are {units.length(scene, spacing)} apart.")
     clouds, coloured = [], []
     for surface, area in zip(read, areas, strict=True):
         if area > 0:

@@ -16,7 +16,7 @@ from ...core import geography, repairs
 from ...core.errors import CaptureError, PantheonError
 from ...core.formats import panorama_metadata
 from ...core.jobs import reconstruct_settings as results
-from ...core.jobs import reuse
+from ...core.jobs import requirements, reuse
 from ...core.jobs.job import ReconstructJob
 from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
@@ -58,7 +58,10 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     If it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
     """
     name = scene.name
-    folder = yield from prepare(scene, root=root, **choices)
+    settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
+    yield Progress("Looking for the backend")
+    backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
+    folder = yield from prepare(access.scene_named(name), root=root, **choices)
     scene = access.scene_named(name)
     scene[PREVIOUS] = paths.relative_path(folder.path)
     yield from backend_process.run(folder)
@@ -76,6 +79,9 @@ def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
     if found == 1 and alone:
         text = "One capture alone tells no depth: add another, or project it onto geometry"
         return DisabledReason(text, repairs.IMPORT_CAPTURES)
+    way = ReconstructionSettings(poses=chosen.reconstruction_poses.lower(), dense=chosen.reconstruction_dense.lower())
+    if lacks := backend_process.lacking(requirements.of_reconstruction(way)):
+        return DisabledReason(f"Choose a Backend Python that has {', '.join(lacks)} first", repairs.OPEN_PREFERENCES)
     return None
 
 
