@@ -118,8 +118,7 @@ def ready(name: str) -> Path:
     Raises EnvironmentUnavailable where its Python is not on this machine or an install fails.
     """
     environment = ALL[name]
-    marker = environment.folder / "requirements.sha256"
-    if marker.exists() and marker.read_text() == environment.stamp and environment.interpreter.exists():
+    if made(name):
         return environment.interpreter
     python = find_python(environment.python)
     print(f"[environments] making {name} with Python {environment.python}: {', '.join(environment.requirements)}")
@@ -127,18 +126,29 @@ def ready(name: str) -> Path:
     shutil.rmtree(environment.folder, ignore_errors=True)
     _run([str(python), "-m", "venv", str(environment.folder)], name)
     _run([str(environment.interpreter), "-m", "pip", "install", "--quiet", *environment.requirements], name)
-    marker.write_text(environment.stamp)
+    _marker(environment).write_text(environment.stamp)
     print(f"[environments] {name} is ready after {time.monotonic() - started:.0f} s")
     return environment.interpreter
 
 
+def made(name: str) -> bool:
+    """Whether the environment is there, with the requirements of today."""
+    environment = ALL[name]
+    marker = _marker(environment)
+    return marker.exists() and marker.read_text() == environment.stamp and environment.interpreter.exists()
+
+
+def _marker(environment: Environment) -> Path:
+    return environment.folder / "requirements.sha256"
+
+
 def first_available(names: tuple[str, ...]) -> Path:
-    """The interpreter of the first of these environments that can be made here.
+    """The interpreter of the first of these environments that is there, else of the first that can be made.
 
     Raises EnvironmentUnavailable with every reason where none can.
     """
     reasons = []
-    for name in names:
+    for name in sorted(names, key=lambda name: not made(name)):
         try:
             return ready(name)
         except EnvironmentUnavailable as reason:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -53,3 +55,36 @@ def test_a_name_that_leads_nowhere_is_found() -> None:
     code = 'house("backend.device").choose; importlib.import_module(f"{a}.scene.nowhere"); room("core.files")'
     assert set(named(ast.parse(code))) >= {("backend.device", "choose"), (".scene.nowhere", ""), ("core.files", "")}
     assert file_of(".scene.nowhere") is None and file_of("core.files") is not None
+
+
+def test_any_blender_that_is_there_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packaging installs no other Blender than one that is there already, whichever that is."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    environments = importlib.import_module("environments")
+    ours = Environments(environments, tmp_path)
+    monkeypatch.setattr(environments, "made", ours.made)
+    monkeypatch.setattr(environments, "ready", ours.ready)
+    ours.there = {"blender-5.2"}
+    assert environments.first_available(environments.BLENDERS).name == "blender-5.2"
+    ours.there = set()
+    assert environments.first_available(environments.BLENDERS).name == "blender-5.0", "4.5 cannot be made here"
+    ours.possible = set()
+    with pytest.raises(environments.EnvironmentUnavailable, match=r"blender-4.5[\s\S]*blender-5.3"):
+        environments.first_available(environments.BLENDERS)
+
+
+class Environments:
+    """A machine on which some environments are there and others can be made."""
+
+    def __init__(self, module: ModuleType, folder: Path) -> None:
+        self.module, self.folder = module, folder
+        self.there: set[str] = set()
+        self.possible = {"blender-5.0", "blender-5.3"}
+
+    def made(self, name: str) -> bool:
+        return name in self.there
+
+    def ready(self, name: str) -> Path:
+        if name not in self.there | self.possible:
+            raise self.module.EnvironmentUnavailable(f"{name} cannot be made")
+        return self.folder / name
