@@ -16,6 +16,7 @@ import numpy as np
 
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import rotation_from_heading
+from pantheon360_blender.core.render import splatting
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
 STANDING = 0.05
@@ -41,7 +42,7 @@ class LevelView:
         return pose
 
     def geometry(self, frame: GeometryFrame, camera: np.ndarray) -> GeometryFrame:
-        """A geometry frame of a camera, (4, 4) camera-to-world, in this orientation: each pixel shows the nearest."""
+        """A geometry frame of a camera, (4, 4) camera-to-world, in this orientation."""
         width = frame.depth.shape[1]
         camera_from_view = camera[:3, :3].T @ self.world_from_view
         columns = whole_columns(camera_from_view, width)
@@ -52,16 +53,7 @@ class LevelView:
                 np.roll(frame.coverage, -columns, axis=1),
                 np.roll(frame.source, -columns, axis=1),
             )
-        looking = equirectangular.directions(width).reshape(-1, 3) @ camera_from_view.T.astype(np.float32)
-        column, row = equirectangular.directions_to_pixels(looking, width).T.astype(np.int64)
-        place = np.minimum(row, width // 2 - 1), column % width
-        shape = frame.depth.shape
-        return GeometryFrame(
-            frame.colour[place].reshape(*shape, 3),
-            frame.depth[place].reshape(shape),
-            frame.coverage[place].reshape(shape),
-            frame.source[place].reshape(shape),
-        )
+        return splatting.turned(frame, camera_from_view)
 
     def into_camera(self, image: np.ndarray, camera: np.ndarray, width: int) -> np.ndarray:
         """A panorama (H, W, 3) uint8 of this orientation as the camera sees it, `width` pixels wide.
