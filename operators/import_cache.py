@@ -7,6 +7,7 @@ from typing import Any
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.sources import import_files
 from ..pantheon360_blender.scene.sources.import_files import ImportResult
@@ -96,7 +97,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
             with_captures=self.with_captures,
             up=None if self.up == "AUTO" else self.up,
             scale=self.scale or None,
-            voxel=self.voxel,
+            voxel=self.voxel / units.per_metre(context.scene),
             limit=self.limit,
             every=self.every,
         )

@@ -12,12 +12,11 @@ import numpy as np
 from ...core.errors import CacheError, CaptureError
 from ...core.formats import exr
 from ...core.importers import MissingLibraryError, Options, depth
-from ...core.panorama.capture import Capture
 from ...core.points.equirectangular_depth import cloud_from_depth
 from ...core.points.point_cloud import PointCloud
 from ...core.points.thinning import thin
 from ...core.progress import Job, Progress
-from ..app import access, paths
+from ..app import access, paths, units
 from ..app.access import of_object
 from ..cache import attributes, cache_edit, cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
@@ -40,7 +39,7 @@ class DepthPoints:
 def chosen(scene: bpy.types.Scene, active: bpy.types.Object | None) -> bpy.types.Object | None:
     """The capture that a depth image belongs to: the active one, else the only one."""
     found = capture_objects.in_scene(scene)
-    if active is not None and active.name in {obj.name for obj in found}:
+    if active is not None and active in found:
         return active
     return found[0] if len(found) == 1 else None
 
@@ -65,7 +64,7 @@ def import_depth(
     Raises ImageError, SourceError and FileError if the depth cannot be read, CaptureError if the photograph
     cannot, CacheError if no point is left or the cache is being edited, BackendError.
     """
-    name, capture_name, root = scene.name, capture.name, paths.jobs_root(scene)
+    name, capture_name, root = scene.name, capture_objects.label_of(scene, capture), paths.jobs_root(scene)
     if not of_object(capture).is_capture:
         raise CaptureError(f"{capture_name} is no capture.", advice="Choose the capture that the depth belongs to.")
     cache_objects.refuse_unchangeable(cache_objects.find(scene))
@@ -74,14 +73,14 @@ def import_depth(
     ranges = _at_most(ranges, limit, notes)
     yield Progress("Making points", 1, 3, text=path.name)
     scene = access.scene_named(name)
-    names = [obj.name for obj in capture_objects.in_scene(scene)]
-    if capture_name not in names:
+    objects = capture_objects.labelled(scene)
+    if capture_name not in objects:
         raise CaptureError(f"The capture {capture_name} is gone.", advice="Import it, and its depth, again.")
-    index = names.index(capture_name)
-    seen = capture_objects.load(scene.objects[capture_name], ranges.shape[1], access.evaluated(scene))
-    cloud = cloud_from_depth(Capture(capture_name, seen.image, seen.pose, seen.valid), ranges, source=index)
+    index, metre = list(objects).index(capture_name), units.per_metre(scene)
+    seen = capture_objects.load(objects[capture_name], ranges.shape[1], access.evaluated(scene), label=capture_name)
+    cloud = cloud_from_depth(seen, ranges * np.float32(metre), source=index)
     if voxel:
-        given, cloud = len(cloud), thin(cloud, voxel)
+        given, cloud = len(cloud), thin(cloud, voxel * metre)
         notes.append(f"{given:,} points were thinned to {len(cloud):,} by voxels of {voxel:g} m.")
     if not len(cloud):
         raise CacheError(
