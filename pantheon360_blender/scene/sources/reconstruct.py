@@ -58,9 +58,10 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     If it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
     """
     name = scene.name
-    settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
     yield Progress("Looking for the backend")
-    backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
+    if not _built_before(scene):  # stages that are taken over need no packages: the backend itself says what does
+        settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
+        backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
     folder = yield from prepare(access.scene_named(name), root=root, **choices)
     scene = access.scene_named(name)
     scene[PREVIOUS] = paths.relative_path(folder.path)
@@ -80,6 +81,8 @@ def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
         text = "One capture alone tells no depth: add another, or project it onto geometry"
         return DisabledReason(text, repairs.IMPORT_CAPTURES)
     way = ReconstructionSettings(poses=chosen.reconstruction_poses.lower(), dense=chosen.reconstruction_dense.lower())
+    if _built_before(scene):
+        return None
     if lacks := backend_process.lacking(requirements.of_reconstruction(way)):
         return DisabledReason(f"Choose a Backend Python that has {', '.join(lacks)} first", repairs.OPEN_PREFERENCES)
     return None
@@ -188,6 +191,12 @@ def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
 
 
 # What an earlier reconstruction has finished already
+
+
+def _built_before(scene: bpy.types.Scene) -> bool:
+    """Whether there is a folder of an earlier reconstruction. Cheap enough for a button."""
+    path = scene.get(PREVIOUS)
+    return isinstance(path, str) and bool(path) and paths.absolute_path(path).is_dir()
 
 
 def _previous(scene: bpy.types.Scene) -> ReconstructFolder | None:
