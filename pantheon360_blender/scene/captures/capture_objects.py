@@ -275,8 +275,8 @@ def _placed(
     if len(unplaced) + len(in_scene(scene)) > 1 and unplaced:
         what = "does not say where it was" if len(unplaced) == 1 else "do not say where they were"
         warn(
-            f"{', '.join(unplaced)} {what} taken: "
-            f"placed {units.length(scene, SPACING * metre)} apart. Move the captures to where the photographs were taken."
+            f"{', '.join(unplaced)} {what} taken: placed {units.length(scene, SPACING * metre)} apart. "
+            "Move the captures to where the photographs were taken."
         )
     return placed
 
