@@ -203,7 +203,7 @@ def _with_captures(
 
     Raises CaptureError if there are not as many captures as depth images, or one is not there.
     """
-    there = {obj.name: obj for obj in capture_objects.in_scene(scene)}
+    there = capture_objects.labelled(scene)
     wanted = named or new or list(there)
     if missing := [name for name in wanted if name not in there]:
         raise CaptureError(f"There is no capture {missing[0]}.", advice=f"There are: {', '.join(there) or 'none'}.")

@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 
 from ..pantheon360_blender.core.points.point_cloud import MOST_POINTS
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.sources import file_types
 from . import base
@@ -103,7 +104,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
             with_captures=self.with_captures,
             up=None if self.up == "AUTO" else self.up,
             scale=self.scale or None,
-            voxel=self.voxel,
+            voxel=self.voxel / units.per_metre(context.scene),
             limit=self.limit,
             every=self.every,
         )

@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from ..pantheon360_blender.core.errors import CaptureError
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.sources import file_types
@@ -103,7 +104,7 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
             found,
             paths[0],
             result=self.result,
-            voxel=self.voxel,
+            voxel=self.voxel / units.per_metre(context.scene),
             depth_scale=self.scale or None,
             depth_inverse=self.inverse,
             depth_measure=self.measure,

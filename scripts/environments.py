@@ -50,6 +50,7 @@ RECONSTRUCTION = (
 BACKEND = (
     *RECONSTRUCTION,
     "laspy[lazrs]==2.7.0",
+    "pyproj==3.7.2",
     "pye57==0.4.19",
     "openimageio==3.0.21.0",  # later ones ask for numpy 2
     "torch==2.13.0",

@@ -1,4 +1,4 @@
-"""Pictures, videos and OpenEXR files that numpy alone cannot decode, by OpenCV and OpenImageIO."""
+"""Pictures, OpenEXR files and videos that numpy alone cannot decode, by OpenImageIO and OpenCV."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pantheon360_blender.core.errors import FileError, ImageError
-from pantheon360_blender.core.formats import exr
+from pantheon360_blender.core.errors import ImageError
+from pantheon360_blender.core.formats import appearance, exr, openimageio
 from pantheon360_blender.core.importers import Decoders
-from pantheon360_blender.core.importers.imported import as_colours, png_picture
+from pantheon360_blender.core.importers.imported import png_picture
 
 from . import missing
 
@@ -19,22 +19,14 @@ _DAMAGED = "Copy or export it again."
 
 
 def picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB of a picture file. Raises FileError and ImageError."""
+    """(H, W, 3) uint8 sRGB, upright, of a picture file. Raises FileError, ImageError and MissingLibraryError."""
+    shown = appearance.read(path)
+    library = openimageio.find()
+    if library is not None:
+        return shown.shown(openimageio.stored_pixels(library, path))
     if path.suffix.lower() == ".png":
         return png_picture(path)
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    cv2 = _opencv()
-    try:
-        # Turned as stored: a panorama's orientation is that of its pixels.
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
-    except cv2.error as error:
-        raise ImageError(f"{path} cannot be decoded: {error.err}.", advice=_DAMAGED) from error
-    if image is None:
-        raise ImageError(f"{path} is damaged, or of no known kind of picture.", advice=_DAMAGED)
-    return as_colours(image[..., ::-1])
+    raise missing.library("Pictures other than PNG need OpenImageIO", "openimageio")
 
 
 def video(path: Path) -> Iterator[np.ndarray]:
@@ -61,7 +53,7 @@ def channels(data: bytes, name: str) -> dict[str, np.ndarray]:
 
 
 def _opencv() -> Any:
-    return missing.imported("cv2", "Pictures other than PNG and videos need OpenCV", "opencv-python-headless")
+    return missing.imported("cv2", "Videos need OpenCV", "opencv-python-headless")
 
 
 DECODERS = Decoders(picture, video, channels)

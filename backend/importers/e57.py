@@ -8,6 +8,8 @@ and +Y to the left (8.5.4); a pinhole picture has the axes of OpenGL's camera, w
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from pantheon360_blender.core.importers.imported import (
     field_of_view,
 )
 from pantheon360_blender.core.panorama import cameras
+from pantheon360_blender.core.points.vertices import WHITE, grey_of, white_of
 from pantheon360_blender.core.progress import Job, Progress
 
 from . import missing
@@ -37,6 +40,9 @@ _LARGEST_PICTURE = 1 << 29
 _CARTESIAN = ("cartesianX", "cartesianY", "cartesianZ")
 _SPHERICAL = ("sphericalRange", "sphericalAzimuth", "sphericalElevation")
 _COLOURS = ("colorRed", "colorGreen", "colorBlue")
+_INTENSITY, _COLOURLESS = "intensity", "isColorInvalid"
+_BYTE, _SHORT = 255.0, 65535.0
+_MOST_SAMPLED = 1_000_000  # intensities that tell which grey is white
 _AGAIN = "Copy or export it again."
 _SPHERE_FROM_CAMERA = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
 """Columns: a panorama camera's right, up and back in the frame of a spherical picture."""
@@ -62,54 +68,128 @@ def _read(path: Path, options: Options) -> Job[Imported]:
 
 
 def _add_scan(library: Any, file: Any, scan: Any, index: int, gathering: Gathering) -> Job[None]:
-    vector = scan["points"]
-    prototype = library.StructureNode(vector.prototype())
-    fields = {prototype.get(place).elementName() for place in range(prototype.childCount())}
-    count = int(vector.childCount())
-    axes = _CARTESIAN if set(_CARTESIAN) <= fields else _SPHERICAL
-    phase = f"Reading scan {index + 1}"
-    if not count or not set(axes) <= fields:
+    points = _Points(library, file, scan["points"])
+    axes = _CARTESIAN if set(_CARTESIAN) <= points.fields.keys() else _SPHERICAL
+    if not points.count or not set(axes) <= points.fields.keys():
         return gathering.notes.append(f"Scan {index + 1} has no points.")
     kind = "cartesianInvalidState" if axes is _CARTESIAN else "sphericalInvalidState"
-    wanted = [*axes, *(name for name in (*_COLOURS, "intensity", kind, "isColorInvalid") if name in fields)]
-    columns = {name: np.zeros(min(_PART, count), np.float64) for name in wanted}
-    buffers = library.VectorSourceDestBuffer()
-    for name, column in columns.items():
-        buffers.append(library.SourceDestBuffer(file, name, column, len(column), True, True))
     pose = _pose(scan, f"scan {index + 1}")
-    limits = _limits(scan, "colorLimits", _COLOURS, 255.0)
-    brightest = _limits(scan, "intensityLimits", ("intensity",), 1.0)
-    reader = vector.reader(buffers)
-    done = 0
-    try:
-        while got := int(reader.read()):
-            part = {name: column[:got] for name, column in columns.items()}
-            sound = part[kind] == 0 if kind in part else np.ones(got, bool)
-            positions = np.column_stack([part[name][sound] for name in axes])
-            if axes is _SPHERICAL:
-                positions = _from_spherical(positions)
-            colours = _colours(part, sound, limits, brightest)
-            gathering.add(positions @ pose[:3, :3].T + pose[:3, 3], colours, source=np.full(len(colours), -1, np.int32))
-            done += got
-            yield Progress(phase, done, count)
-    finally:
-        reader.close()
-    if done < count:
-        raise SourceError(f"Scan {index + 1} is cut short: {done:,} of its {count:,} points are there.", advice=_AGAIN)
+    shades = yield from _shades(scan, points, index)
+    done = uncoloured = 0
+    for part in points.parts([*axes, *_COLOURS, _INTENSITY, kind, _COLOURLESS]):
+        sound = part[kind] == 0 if kind in part else np.ones(len(part[axes[0]]), bool)
+        positions = np.column_stack([part[name][sound] for name in axes])
+        if axes is _SPHERICAL:
+            positions = _from_spherical(positions)
+        colours, without = shades.bytes_of({name: column[sound] for name, column in part.items()}, len(positions))
+        uncoloured += without
+        gathering.add(positions @ pose[:3, :3].T + pose[:3, 3], colours, source=np.full(len(colours), -1, np.int32))
+        done += len(sound)
+        yield Progress(f"Reading scan {index + 1}", done, points.count)
+    if done < points.count:
+        raise SourceError(
+            f"Scan {index + 1} is cut short: {done:,} of its {points.count:,} points are there.", advice=_AGAIN
+        )
+    if uncoloured:
+        gathering.notes.append(
+            f"{uncoloured:,} points of scan {index + 1} have no valid color; they are gray or white."
+        )
+    if shades.note:
+        gathering.notes.append(f"Scan {index + 1} {shades.note}")
 
 
-def _colours(part: dict[str, np.ndarray], sound: np.ndarray, limits: Any, brightest: Any) -> np.ndarray:
-    """(N, 3) uint8: the scan's colours, else its intensity as grey, else white."""
-    if set(_COLOURS) <= part.keys():
-        shades = np.column_stack([part[name][sound] for name in _COLOURS])
-        low, high = limits
-    elif "intensity" in part:
-        shades = np.repeat(part["intensity"][sound][:, None], 3, axis=1)
-        low, high = brightest
-    else:
-        return np.full((int(sound.sum()), 3), 255, np.uint8)
-    share = (np.nan_to_num(shades) - low) / np.maximum(high - low, 1e-12)
-    return np.asarray(np.clip(np.rint(share * 255), 0, 255).astype(np.uint8))
+class _Points:
+    """The points of a scan. fields: what is stored of each point, and the largest value it may have."""
+
+    def __init__(self, library: Any, file: Any, vector: Any) -> None:
+        self._library, self._file, self._vector = library, file, vector
+        self.count = int(vector.childCount())
+        prototype = library.StructureNode(vector.prototype())
+        nodes = [prototype.get(place) for place in range(prototype.childCount())]
+        self.fields = {node.elementName(): self._largest(node) for node in nodes}
+
+    def parts(self, names: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the fields of these names that there are, (N,) float64 each, a part at a time."""
+        columns = {name: np.zeros(min(_PART, self.count)) for name in names if name in self.fields}
+        buffers = self._library.VectorSourceDestBuffer()
+        for name, column in columns.items():
+            buffers.append(self._library.SourceDestBuffer(self._file, name, column, len(column), True, True))
+        reader = self._vector.reader(buffers)
+        try:
+            while got := int(reader.read()):
+                yield {name: column[:got] for name, column in columns.items()}
+        finally:
+            reader.close()
+
+    def _largest(self, node: Any) -> float:
+        kind = node.type()
+        if kind == self._library.NodeType.E57_INTEGER:
+            return float(self._library.IntegerNode(node).maximum())
+        if kind == self._library.NodeType.E57_SCALED_INTEGER:
+            return float(self._library.ScaledIntegerNode(node).scaledMaximum())
+        return np.inf
+
+
+@dataclass(frozen=True)
+class _Shades:
+    """How a scan's values become bytes.
+
+    colours: darkest and brightest value of each channel, None without colours. grey: the same of intensity.
+    note: what the artist should know, the rest of a sentence.
+    """
+
+    colours: tuple[np.ndarray, np.ndarray] | None
+    grey: tuple[np.ndarray, np.ndarray] | None
+    note: str = ""
+
+    def bytes_of(self, part: dict[str, np.ndarray], count: int) -> tuple[np.ndarray, int]:
+        """(N, 3) uint8: the scan's colours, else its intensity as grey, else white; how many colours are invalid."""
+        if self.colours is None:
+            return self._greys(part, count), 0
+        low, high = self.colours
+        share = (np.nan_to_num(np.column_stack([part[name] for name in _COLOURS])) - low) / (high - low)
+        coloured = np.clip(np.rint(share * 255), 0, 255).astype(np.uint8)
+        invalid = part[_COLOURLESS] != 0 if _COLOURLESS in part else np.zeros(count, np.bool_)
+        if invalid.any():
+            coloured[invalid] = self._greys(part, count)[invalid]
+        return coloured, int(invalid.sum())
+
+    def _greys(self, part: dict[str, np.ndarray], count: int) -> np.ndarray:
+        if self.grey is None or _INTENSITY not in part:
+            return np.full((count, 3), WHITE, np.uint8)
+        return grey_of(part[_INTENSITY], float(self.grey[0][0]), float(self.grey[1][0]))
+
+
+def _shades(scan: Any, points: _Points, index: int) -> Job[_Shades]:
+    """Judge a scan's colours and intensity: by the limits it states, or by all of its values."""
+    coloured, shaded = set(_COLOURS) <= points.fields.keys(), _INTENSITY in points.fields
+    between = _limits(scan, "colorLimits", _COLOURS) if coloured else None
+    grey = _limits(scan, "intensityLimits", (_INTENSITY,)) if shaded else None
+    largest = max((points.fields[name] for name in _COLOURS), default=0.0) if coloured else 0.0
+    if largest > _BYTE or (shaded and grey is None):
+        brightest, some = yield from _surveyed(points, f"Looking at the colors of scan {index + 1}")
+        if grey is None and len(some):
+            low, high = np.percentile(some, (2, 98))
+            grey = np.array([min(low, 0.0)]), np.array([high])
+        # Limits are those of the type at times, and bytes lie in fields of 16 bits.
+        if between is None or brightest > between[1].max() or between[1].max() >= _SHORT:
+            between = np.zeros(3), np.full(3, white_of(brightest, whole=np.isfinite(largest)))
+    if coloured:
+        return _Shades(between or (np.zeros(3), np.full(3, _BYTE)), grey)
+    shade = "shaded by intensity" if shaded else "white"
+    return _Shades(None, grey, f"has no colors: its points are {shade}.")
+
+
+def _surveyed(points: _Points, phase: str) -> Job[tuple[float, np.ndarray]]:
+    """The brightest colour of a scan, and some of its intensities, (M,)."""
+    brightest, some, done = 0.0, [np.zeros(0)], 0
+    for part in points.parts([*_COLOURS, _INTENSITY]):
+        brightest = max([brightest, *(float(np.nan_to_num(part[name]).max()) for name in _COLOURS if name in part)])
+        values = part.get(_INTENSITY, some[0])[:: max(1, points.count // _MOST_SAMPLED)]
+        some.append(values[np.isfinite(values)])
+        done += len(next(iter(part.values())))
+        yield Progress(phase, done, points.count)
+    return brightest, np.concatenate(some)
 
 
 def _from_spherical(values: np.ndarray) -> np.ndarray:
@@ -118,17 +198,13 @@ def _from_spherical(values: np.ndarray) -> np.ndarray:
     return np.column_stack([level * np.cos(azimuth), level * np.sin(azimuth), distance * np.sin(elevation)])
 
 
-def _limits(scan: Any, group: str, names: tuple[str, ...], largest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Darkest and brightest value of each channel, as the scan states them."""
-    low, high = np.zeros(len(names)), np.full(len(names), largest)
-    if scan.isDefined(group):
-        stated = scan[group]
-        for place, name in enumerate(names):
-            if stated.isDefined(f"{name}Minimum") and stated.isDefined(f"{name}Maximum"):
-                low[place], high[place] = (float(stated[name + end].value()) for end in ("Minimum", "Maximum"))
-    if not np.isfinite([low, high]).all() or (high <= low).any():
-        return np.zeros(len(names)), np.full(len(names), largest)
-    return low, high
+def _limits(scan: Any, group: str, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Darkest and brightest value of each channel as the scan states them; None if it does not, or they lie."""
+    ends = [f"{name}{end}" for end in ("Minimum", "Maximum") for name in names]
+    if not scan.isDefined(group) or not all(scan[group].isDefined(end) for end in ends):
+        return None
+    low, high = np.array([float(scan[group][end].value()) for end in ends]).reshape(2, -1)
+    return (low, high) if np.isfinite([low, high]).all() and (high > low).all() else None
 
 
 def _pose(node: Any, what: str) -> np.ndarray:
@@ -152,6 +228,7 @@ def _pose(node: Any, what: str) -> np.ndarray:
 
 def _captures(root: Any, path: Path, options: Options, gathering: Gathering) -> Job[list[ImportedCapture]]:
     captures: list[ImportedCapture] = []
+    unposed = 0
     images = root["images2D"] if root.isDefined("images2D") else []
     for index in range(len(images)):
         node = images[index]
@@ -159,6 +236,7 @@ def _captures(root: Any, path: Path, options: Options, gathering: Gathering) -> 
         name = str(node["name"].value())[:200] if node.isDefined("name") else f"picture {index + 1}"
         panoramic = node.isDefined("sphericalRepresentation")
         if not panoramic and not node.isDefined("pinholeRepresentation"):
+            unposed += 1
             continue
         pose = _pose(node, name)
         if panoramic:
@@ -167,6 +245,8 @@ def _captures(root: Any, path: Path, options: Options, gathering: Gathering) -> 
         place = _extracted(node[kind], path, index, options)
         angle = None if panoramic else _field_of_view(node[kind])
         captures.append(ImportedCapture(name, place, gathering.pose(pose, name), panoramic, field_of_view=angle))
+    if unposed:
+        gathering.notes.append(f"{unposed} pictures are neither spherical nor perspective, and were left out.")
     if captures and options.pictures is None:
         gathering.notes.append(f"{len(captures)} pictures lie inside the file: name a folder to take them out.")
     if flat := sum(not capture.panoramic for capture in captures):

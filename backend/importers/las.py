@@ -7,16 +7,19 @@ by the specification, and 8 by many programs.
 from __future__ import annotations
 
 import importlib
-import re
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from pantheon360_blender.core.importers.imported import Gathering, Imported, Options, Source, SourceError
+from pantheon360_blender.core.points.vertices import grey_of
 from pantheon360_blender.core.progress import Job, Progress
 
-from . import missing
+from . import missing, reference_system
+from .reference_system import Units
 
 _PART = 1 << 19  # points
 _LOW_NOISE, _HIGH_NOISE = 7, 18  # classes; the second one only in the newer point formats
@@ -26,10 +29,8 @@ _DAMAGED = (ValueError, RuntimeError, LookupError, EOFError, OverflowError, Type
 _PANIC = "PanicException"
 """What Rust's panics become in Python: no Exception, and in no module to import."""
 _COLOURS = ("red", "green", "blue")
-_MODEL_KEY, _GEOGRAPHIC, _UNIT_KEY = 1024, 2, 3076
-_UNITS = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}
-"""Metres of the units that GeoTIFF knows by number: metre, foot, US survey foot."""
-_WKT_UNIT = re.compile(r'\bUNIT\["[^"]*",\s*([0-9.eE+-]{1,40})')
+_BYTE = 255
+_BRIGHT = 0.98  # share of the points that are darker than the brightest grey
 _AGAIN = "Copy or export it again."
 _SMALLEST_HEADER = 227
 _LAYERED = 3  # the packing of the newer point formats
@@ -41,17 +42,17 @@ _LARGEST_CHUNK = 1 << 24  # points packed together in a LAZ file, which must be 
 def _read(path: Path, options: Options) -> Job[Imported]:
     laspy = missing.imported("laspy", "LAS and LAZ files need laspy", "laspy[lazrs]")
     count = _check_header(path)
-    noise = done = 0
-    shades = None
+    left_out: Counter[str] = Counter()
+    synthetic = done = 0
     try:
+        shades = yield from _shades(laspy, path, count)
         with laspy.open(str(path)) as reader:
-            gathering = Gathering(path, options, scale=1.0 if options.scale else _unit(reader.header, path))
-            noisy = [_LOW_NOISE, *([_HIGH_NOISE] if reader.header.point_format.id >= _NEWER else [])]
+            known = Units(np.ones(3)) if options.scale else reference_system.units(reader.header, path)
+            gathering = Gathering(path, options, scale=known.metres)
             for part in reader.chunk_iterator(_PART):
-                kept = ~np.isin(np.asarray(part.classification), noisy)
-                noise += len(kept) - int(kept.sum())
+                kept = _kept(part, left_out)
+                synthetic += int(np.count_nonzero(np.asarray(part.synthetic)[kept]))
                 points = np.column_stack([np.asarray(axis)[kept] for axis in (part.x, part.y, part.z)])
-                shades = shades or _Shades(part)
                 gathering.add(points, shades.colours(part, kept))
                 done += len(kept)
                 yield Progress("Reading points", done, count)
@@ -61,54 +62,67 @@ def _read(path: Path, options: Options) -> Job[Imported]:
         raise SourceError(f"{path} is damaged or cut short: {_text(error)}.", advice=_AGAIN) from error
     if done < count:
         raise SourceError(f"{path} is cut short: {done:,} of its {count:,} points are there.", advice=_AGAIN)
-    if noise:
-        gathering.notes.append(f"{noise:,} points classified as noise were left out.")
-    if (scale := gathering.scale) != 1 and options.scale is None:
-        gathering.notes.append(f"Its unit is {scale:.10g} m; it was scaled to meters.")
-    if shades and not shades.coloured:
-        gathering.notes.append("The file has no colors: the points are shaded by intensity.")
+    if 0 < count == sum(left_out.values()):
+        raise SourceError(f"{path} holds noise and withheld points alone.", advice="Classify them again.")
+    gathering.notes += [f"{number:,} points {what} were left out." for what, number in left_out.items() if number]
+    if synthetic:
+        gathering.notes.append(f"{synthetic:,} points are marked as synthetic: no pulse of the scanner met them.")
+    gathering.notes += [*known.notes, *shades.notes]
     return gathering.finish(wanted=True)
 
 
-class _Shades:
-    """Colours as bytes: of 16 bits, of 8 if the first points need no more, or of intensity if there are none."""
+def _kept(part: Any, left_out: Counter[str]) -> np.ndarray:
+    """(N,) bool, False on points that are no surface: noise, and those withheld, which count as deleted."""
+    noisy = [_LOW_NOISE, *([_HIGH_NOISE] if part.point_format.id >= _NEWER else [])]
+    noise, withheld = np.isin(np.asarray(part.classification), noisy), np.asarray(part.withheld) != 0
+    left_out["classified as noise"] += int(noise.sum())
+    left_out["marked as withheld"] += int((withheld & ~noise).sum())
+    return np.asarray(~noise & ~withheld)
 
-    def __init__(self, first: Any) -> None:
-        self.coloured = set(_COLOURS) <= set(first.point_format.dimension_names)
-        brightest = max(int(np.max(first[name], initial=0)) for name in _COLOURS) if self.coloured else 0
-        self.coloured = brightest > 0  # many programs write the fields and leave them empty
-        self._shift = 8 if brightest > 255 else 0
-        self._white = float(np.percentile(first.intensity, 98)) if not self.coloured and len(first) else 1.0
+
+@dataclass(frozen=True)
+class _Shades:
+    """How stored values become bytes: colours of 16 bits, of 8, or intensity as grey.
+
+    shift: bits of a colour to drop, None if there are no colours. white: intensity of the brightest grey.
+    """
+
+    shift: int | None
+    white: float
+    notes: tuple[str, ...]
 
     def colours(self, part: Any, kept: np.ndarray) -> np.ndarray:
         """(N, 3) uint8 of the points that are kept."""
-        if self.coloured:
-            wide = np.column_stack([np.asarray(part[name])[kept] for name in _COLOURS])
-            return np.minimum(wide >> self._shift, 255).astype(np.uint8)
-        intensity = np.asarray(part.intensity)[kept].astype(np.float32)
-        grey = np.clip(intensity * (255 / max(self._white, 1.0)), 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, None], 3, axis=1)
+        if self.shift is None:
+            return grey_of(np.asarray(part.intensity)[kept], 0.0, self.white)
+        wide = np.column_stack([np.asarray(part[name])[kept] for name in _COLOURS])
+        return np.minimum(wide >> self.shift, 255).astype(np.uint8)
 
 
-def _unit(header: Any, path: Path) -> float:
-    """Metres of a unit of the coordinates by the reference system, 1 if it says nothing.
+def _shades(laspy: Any, path: Path, count: int) -> Job[_Shades]:
+    """Judge colours by all points: scans are written strip by strip, and the first may be dark, or without colours.
 
-    Raises SourceError for degrees, which make no shape. Sources: OGC 01-009 (WKT); OGC GeoTIFF 1.1, keys 1024 and 3076.
+    Many programs write the fields and leave them empty, or fill them with 8 bits. As soon as a colour needs more, all
+    is known.
     """
-    unit, projected = 1.0, True
-    for record in header.vlrs:
-        keys = {each.id: each.value_offset for each in getattr(record, "geo_keys", None) or ()}
-        projected = projected and keys.get(_MODEL_KEY) != _GEOGRAPHIC
-        unit = _UNITS.get(keys.get(_UNIT_KEY, 0), unit)
-        text = str(getattr(record, "string", "")).replace("\0", "").strip()
-        named = text.startswith(("COMPD_CS", "PROJCS", "GEOGCS"))
-        if named and header.global_encoding.wkt:
-            projected = "PROJCS" in text
-            found = _WKT_UNIT.search(text[text.rfind("PROJECTION") :]) if projected else None
-            unit = float(found[1]) if found else unit
-    if not projected:
-        raise SourceError(f"{path} is in degrees of latitude and longitude.", advice="Project it first, say to UTM.")
-    return unit if 1e-4 < unit < 1e4 else 1.0
+    intensities = np.zeros(1 << 16, np.int64)
+    brightest = done = 0
+    wanted = laspy.DecompressionSelection.base().decompress_rgb().decompress_intensity()
+    with laspy.open(str(path), decompression_selection=wanted) as reader:
+        coloured = set(_COLOURS) <= set(reader.header.point_format.dimension_names)
+        for part in reader.chunk_iterator(_PART):
+            if coloured:
+                brightest = max(brightest, *(int(np.max(part[name], initial=0)) for name in _COLOURS))
+            if brightest > _BYTE:
+                return _Shades(8, 0.0, ())
+            intensities += np.bincount(np.asarray(part.intensity), minlength=len(intensities))
+            done += len(part)
+            yield Progress("Looking for colors", done, count)
+    if brightest:
+        return _Shades(0, 0.0, ("Its colors are of 8 bits.",))
+    white = float(np.searchsorted(np.cumsum(intensities), _BRIGHT * intensities.sum()))
+    told = "the points are shaded by intensity" if white else "nor intensity: the points are white"
+    return _Shades(None, white, (f"The file has no colors{':' if white else ','} {told}.",))
 
 
 def _check_header(path: Path) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 from pantheon360_blender.core.importers import MissingLibraryError
 
 PACKAGES = {
-    "LAS, LAZ, COPC": {"laspy": "laspy[lazrs]", "lazrs": "laspy[lazrs]"},
+    "LAS, LAZ, COPC": {"laspy": "laspy[lazrs]", "lazrs": "laspy[lazrs]", "pyproj": "pyproj"},
     "E57": {"pye57": "pye57"},
-    "JPEG pictures and videos": {"cv2": "opencv-python-headless"},
-    "OpenEXR of every kind": {"OpenImageIO": "openimageio"},
+    "Pictures, OpenEXR of every kind": {"OpenImageIO": "openimageio"},
+    "Videos": {"cv2": "opencv-python-headless"},
 }
 """What is read by libraries: the modules that it takes, and the packages they are in."""
 

@@ -143,6 +143,21 @@ def test_the_up_axis_and_the_scale_can_be_stated(write: Callable[[Model, Path], 
     np.testing.assert_allclose(by_name["b"][:3, 3], Model().centres[0] * 2, atol=1e-12)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("observations", ["", "blank", "some"])
+def test_images_are_all_found_whatever_stands_between_their_lines(tmp_path: Path, observations: str, end: str) -> None:
+    """Also with comments among them, names with blanks and of digits, and the mark that Windows puts first."""
+    model = Model()
+    model.names = ["b c.png", "a.png", "c/d.png", "0012"]
+    model.write_text(tmp_path)
+    lines = [line for line in (tmp_path / "images.txt").read_text().splitlines() if line.endswith(tuple(model.names))]
+    between = {"": [], "blank": [""], "some": ["1.5 2.5 -1 300.25 4 17", " # a comment"]}[observations]
+    text = end.join(line for each in lines for line in (each, *between))
+    (tmp_path / "images.txt").write_bytes(b"\xef\xbb\xbf# Image list" + end.encode() + text.encode())
+    imported = run_to_end(open_source(tmp_path))
+    assert [capture.name for capture in imported.captures] == ["0012", "a", "b c", "d"]
+
+
 def test_pictures_are_found_beside_the_model_and_nowhere_else(tmp_path: Path) -> None:
     model = Model()
     model.names[3] = "../../secret.png"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.importers import SourceError, open_source
 from pantheon360_blender.core.panorama import cameras
 from pantheon360_blender.core.progress import run_to_end
@@ -109,16 +110,111 @@ def test_broken_json_is_refused(tmp_path: Path, text: str) -> None:
         run_to_end(open_source(tmp_path))
 
 
-def test_names_that_lead_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "inside").mkdir()
+def found_by(folder: Path, name: str) -> Path | None:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = write(folder, frames=[{"file_path": name, "transform_matrix": POSE.tolist()}])
+    return run_to_end(open_source(file)).captures[0].image
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../images/pano 0.jpg",
+        "..\\..\\images\\pano 0.jpg",
+        "./../../images/pano 0",
+        "../../images/pano%200.jpg",
+        "/somewhere/else/project/images/pano 0.jpg",
+        "C:\\Users\\me\\project\\images\\pano 0.jpg",
+        "C:/project/images/pano 0.jpg",
+        "//server/share/images/pano 0.jpg",
+        "\\\\server\\share\\images\\pano 0.jpg",
+        "file:///home/me/images/pano%200.jpg",
+        "../images/pano 0.jpg",
+    ],
+)
+def test_pictures_of_the_project_are_found_however_they_are_named(tmp_path: Path, name: str) -> None:
+    picture = tmp_path / "project" / "images" / "pano 0.jpg"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"picture")
+    assert found_by(tmp_path / "project" / "nerf" / "run", name) == picture
+
+
+def test_an_absolute_path_into_the_project_is_followed_through_links(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a.jpg").write_bytes(b"picture")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "images").symlink_to(tmp_path / "disk")
+    named = tmp_path / "project" / "images" / "a.jpg"
+    assert found_by(tmp_path / "project", str(named)) == named
+
+
+def test_the_longest_end_of_a_path_tells_pictures_of_one_name_apart(tmp_path: Path) -> None:
+    for camera in ("left", "right"):
+        (tmp_path / "images" / camera).mkdir(parents=True)
+        (tmp_path / "images" / camera / "1.jpg").write_bytes(camera.encode())
+    found = found_by(tmp_path, "/data/images/right/1.jpg")
+    assert found is not None and found.read_bytes() == b"right"
+
+
+def test_names_that_lead_out_of_the_project_are_not_followed_and_it_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b" / "project"
+    folder.mkdir(parents=True)
     (tmp_path / "secret.png").write_bytes(b"secret")
     ascii_ply(tmp_path / "secret.ply")
     frames = [
         {"file_path": name, "transform_matrix": POSE.tolist()}
-        for name in ("../secret.png", str(tmp_path / "secret.png"), "a\0b", "x" * 5000, 7)
+        for name in ("../../../secret.png", str(tmp_path / "secret.png"), "a\0b", "x" * 5000, 7)
     ]
-    file = write(tmp_path / "inside", frames=frames, ply_file_path="../secret.ply")
-    imported = run_to_end(open_source(file))
+    imported = run_to_end(open_source(write(folder, frames=frames, ply_file_path="../../../secret.ply")))
     assert [capture.image for capture in imported.captures] == [None] * 5
     assert imported.cloud is None
-    assert any("points were not found" in note for note in imported.notes)
+    assert any("points were not found" in note and "outside" in note for note in imported.notes)
+    assert any("5 of 5 pictures" in note and "lies outside" in note for note in imported.notes)
+
+
+@pytest.mark.parametrize(
+    ("told", "panoramic"),
+    [
+        ({"camera_model": "EQUIRECTANGULAR"}, True),
+        ({"camera_model": "equirectangular"}, True),
+        ({"camera_model": "SPHERICAL", "fl_x": 500.0}, True),
+        ({"camera_type": "equirectangular"}, True),
+        ({"is_equirectangular": True}, True),
+        ({"is_equirectangular": False, "fl_x": 500.0}, False),
+        ({"camera_model": "OPENCV"}, False),
+        ({"camera_model": "OPENCV_FISHEYE"}, False),
+        ({"camera_model": "PINHOLE"}, False),
+        ({"camera_model": "VR180_L"}, False),
+        ({"camera_angle_x": 0.9}, False),
+        ({"fl_x": 500.0}, False),
+        ({}, True),
+        ({"w": 1000, "h": 800}, False),
+    ],
+)
+def test_what_sees_the_whole_sphere_is_told_by_its_camera_else_by_its_shape(
+    tmp_path: Path, told: dict[str, Any], panoramic: bool
+) -> None:
+    frame = {"file_path": "a.png", "transform_matrix": POSE.tolist()}
+    content = {"w": 1000, "h": 500, "frames": [frame]} | told
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    (capture,) = run_to_end(open_source(tmp_path)).captures
+    assert capture.panoramic == panoramic
+    assert capture.field_of_view is None or "fl_x" in told or "camera_angle_x" in told
+
+
+def test_the_shape_of_the_picture_tells_if_the_file_does_not(tmp_path: Path) -> None:
+    for width, panoramic in ((64, True), (48, False)):
+        png.write(tmp_path / "a.png", np.zeros((32, width, 3), np.uint8))
+        frame = {"file_path": "a.png", "transform_matrix": POSE.tolist()}
+        (tmp_path / "transforms.json").write_text(json.dumps({"frames": [frame]}))
+        assert run_to_end(open_source(tmp_path)).captures[0].panoramic == panoramic
+
+
+def test_a_scale_that_was_applied_is_taken_back_and_a_transform_stays(tmp_path: Path) -> None:
+    turned = [[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0]]
+    file = write(tmp_path, applied_scale=0.25, applied_transform=turned, ply_file_path="sparse_pc.ply")
+    ascii_ply(tmp_path / "sparse_pc.ply")
+    imported = run_to_end(open_source(file))
+    np.testing.assert_allclose(imported.captures[0].pose[:3, 3], 4 * POSE[:3, 3])
+    assert imported.cloud is not None
+    np.testing.assert_allclose(imported.cloud.points[0], [4, 8, 12])

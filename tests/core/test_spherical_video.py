@@ -31,6 +31,7 @@ needs_ffmpeg = pytest.mark.skipif(
 needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
 
 PICTURES = ["-f", "lavfi", "-i", "testsrc2=size=128x64:rate=10:duration=1"]
+SQUARE = ["-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10:duration=1"]
 SOUND = ["-f", "lavfi", "-i", "sine=duration=1"]
 KEY = "00112233445566778899aabbccddeeff"
 FAST = ["-movflags", "+faststart"]
@@ -49,8 +50,11 @@ VIDEOS = {
     "fragmented.mp4": [*PICTURES, "-c:v", "libx264", "-movflags", "frag_keyframe+empty_moov"],
     "sound.mp4": [*SOUND],
     "other.mkv": [*PICTURES, "-c:v", "mpeg4"],
+    "lenses.mp4": [*SQUARE, *SQUARE, "-map", "0", "-map", "1", "-c:v", "mpeg4"],
+    "square.mp4": [*SQUARE, "-c:v", "mpeg4"],
 }  # fmt: skip
-TAGGABLE = [name for name in VIDEOS if name not in ("fragmented.mp4", "sound.mp4", "other.mkv")]
+UNTAGGABLE = ("fragmented.mp4", "sound.mp4", "other.mkv", "lenses.mp4", "square.mp4")
+TAGGABLE = [name for name in VIDEOS if name not in UNTAGGABLE]
 
 
 @pytest.fixture(scope="session")
@@ -164,6 +168,17 @@ def test_every_stereo_layout_is_known_to_other_programs(
     assert side_data(path)["Stereo 3D"]["type"] == probed
     metadata = spherical_video.read(path)
     assert metadata is not None and (metadata.stereo, metadata.software) == (stereo, 'Ω & <"x">')
+
+
+def test_fisheyes_are_not_called_a_panorama(video: Callable[[str], Path], tmp_path: Path) -> None:
+    for stereo in ("mono", "top-bottom"):
+        with pytest.raises(MetadataError, match="a track for each lens"):
+            spherical_video.tag(video("lenses.mp4"), tmp_path / "a.mp4", stereo=stereo)
+    with pytest.raises(MetadataError, match="64 x 64"):
+        spherical_video.tag(video("square.mp4"), tmp_path / "a.mp4")
+    assert not (tmp_path / "a.mp4").exists()
+    spherical_video.tag(video("square.mp4"), tmp_path / "a.mp4", stereo="top-bottom")
+    assert spherical_video.read(tmp_path / "a.mp4") is not None
 
 
 def test_tags_are_replaced_not_heaped(video: Callable[[str], Path], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ pye57 = pytest.importorskip("pye57", reason="needs the backend's environment")
 from pye57 import libe57  # noqa: E402
 
 from backend.importers import SourceError, open_source  # noqa: E402
+from backend.importers import e57 as e57_importer  # noqa: E402
 from pantheon360_blender.core.errors import PantheonError  # noqa: E402
 from pantheon360_blender.core.formats import png  # noqa: E402
 from pantheon360_blender.core.panorama import cameras  # noqa: E402
@@ -47,6 +48,41 @@ def write(
         add_picture(file.image_file, file.root["images2D"], png.encode(picture), flat)
     file.close()
     return path
+
+
+def write_fields(path: Path, limits: dict[str, float] | None = None, **fields: tuple[np.ndarray, int | None]) -> Path:
+    """A scan of fields that pye57 does not write by itself. fields: values and the largest of an integer, or None."""
+    file = pye57.E57(str(path), "w")
+    image, scan, prototype = file.image_file, *(libe57.StructureNode(file.image_file) for _ in range(2))
+    scan.set("guid", libe57.StringNode(image, "{1}"))
+    buffers, columns = libe57.VectorSourceDestBuffer(), []
+    for name, (values, largest) in fields.items():
+        node = libe57.FloatNode(image) if largest is None else libe57.IntegerNode(image, 0, 0, largest)
+        prototype.set(name, node)
+        columns.append(np.ascontiguousarray(values, np.float64))  # kept: the library holds no reference
+        buffers.append(libe57.SourceDestBuffer(image, name, columns[-1], COUNT, True, True))
+    if limits is not None:
+        stated = libe57.StructureNode(image)
+        for name, value in limits.items():
+            stated.set(name, libe57.FloatNode(image, value))
+        scan.set("colorLimits", stated)
+    vector = libe57.CompressedVectorNode(image, prototype, libe57.VectorNode(image, True))
+    scan.set("points", vector)
+    file.data3d.append(scan)
+    writer = vector.writer(buffers)
+    writer.write(COUNT)
+    writer.close()
+    file.close()
+    return path
+
+
+def cartesian() -> dict[str, tuple[np.ndarray, int | None]]:
+    return {f"cartesian{axis}": (np.linspace(0, 5, COUNT), None) for axis in "XYZ"}
+
+
+def limits(low: float, high: float) -> dict[str, float]:
+    ends = {"Minimum": low, "Maximum": high}
+    return {f"color{name}{end}": value for name in ("Red", "Green", "Blue") for end, value in ends.items()}
 
 
 def add_picture(file: Any, images: Any, data: bytes, flat: bool) -> None:
@@ -116,6 +152,86 @@ def test_intensity_stands_in_for_missing_colours(tmp_path: Path) -> None:
     imported = run_to_end(open_source(write(tmp_path / "a.e57", columns)))
     assert imported.cloud is not None
     np.testing.assert_allclose(imported.cloud.colours[:, 0], np.linspace(0, 255, COUNT), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "largest", "stated"),
+    [
+        (1, 255, None),
+        (1, 255, limits(0, 255)),
+        (257, 65535, None),
+        (257, 65535, limits(0, 65535)),
+        (257, 65535, limits(0, 255)),
+        (1, 65535, None),
+        (1, 65535, limits(0, 65535)),
+        (1, 65535, limits(0, 255)),
+        (4, 1023, limits(0, 1020)),
+        (1 / 255, None, None),
+        (1 / 255, None, limits(0, 1)),
+        (1, None, None),
+        (257, None, None),
+        (1, 255, limits(7, 7)),
+    ],
+)
+def test_colours_of_every_scale_are_those_of_bytes(
+    tmp_path: Path, scale: float, largest: int | None, stated: dict[str, float] | None
+) -> None:
+    shades = {f"color{name}": np.linspace(0, 255, COUNT).round() for name in ("Red", "Green", "Blue")}
+    fields = {name: (values * scale, largest) for name, values in shades.items()}
+    imported = run_to_end(open_source(write_fields(tmp_path / "a.e57", stated, **cartesian(), **fields)))
+    assert imported.cloud is not None
+    np.testing.assert_allclose(imported.cloud.colours[:, 0], shades["colorRed"], atol=1)
+
+
+def test_points_whose_color_is_invalid_have_their_intensity(tmp_path: Path) -> None:
+    invalid = np.arange(COUNT) % 3 == 0
+    fields = {f"color{name}": (np.full(COUNT, 90), 255) for name in ("Red", "Green", "Blue")}
+    fields |= {"isColorInvalid": (invalid, 1)}
+    imported = run_to_end(open_source(write_fields(tmp_path / "a.e57", **cartesian(), **fields)))
+    assert imported.cloud is not None
+    np.testing.assert_array_equal(imported.cloud.colours[:, 0], np.where(invalid, 255, 90))
+    assert any("no valid color" in note for note in imported.notes)
+    fields |= {"intensity": (np.linspace(0, 1, COUNT), None)}
+    shaded = run_to_end(open_source(write_fields(tmp_path / "a.e57", **cartesian(), **fields))).cloud
+    assert shaded is not None
+    assert (np.diff(shaded.colours[invalid, 0].astype(int)) >= 0).all() and (shaded.colours[~invalid] == 90).all()
+
+
+@pytest.mark.parametrize(
+    "values", [np.linspace(0, 1, COUNT), np.linspace(0, 4095, COUNT), np.linspace(-2048, 2047, COUNT)]
+)
+def test_intensity_without_limits_is_judged_by_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: np.ndarray
+) -> None:
+    monkeypatch.setattr(e57_importer, "_PART", 300)
+    imported = run_to_end(open_source(write_fields(tmp_path / "a.e57", **cartesian(), intensity=(values, None))))
+    assert imported.cloud is not None
+    grey = imported.cloud.colours[:, 0].astype(int)
+    assert grey[0] < 10 and grey[-1] > 245 and (np.diff(grey) >= 0).all()
+    assert any("shaded by intensity" in note for note in imported.notes)
+
+
+def test_a_scan_without_any_shade_is_white_and_it_is_told(tmp_path: Path) -> None:
+    imported = run_to_end(open_source(write_fields(tmp_path / "a.e57", **cartesian())))
+    assert imported.cloud is not None and (imported.cloud.colours == 255).all()
+    assert any("white" in note for note in imported.notes)
+
+
+def test_spherical_coordinates_become_places_and_invalid_ones_are_left_out(tmp_path: Path) -> None:
+    azimuth, elevation = np.linspace(-3, 3, COUNT), np.linspace(-1.5, 1.5, COUNT)
+    invalid = np.arange(COUNT) % 4
+    fields: dict[str, tuple[np.ndarray, int | None]] = {
+        "sphericalRange": (np.full(COUNT, 2.0), None),
+        "sphericalAzimuth": (azimuth, None),
+        "sphericalElevation": (elevation, None),
+        "sphericalInvalidState": (np.minimum(invalid, 2), 2),
+    }
+    imported = run_to_end(open_source(write_fields(tmp_path / "a.e57", **fields)))
+    assert imported.cloud is not None
+    expected = 2 * np.column_stack(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+    )
+    np.testing.assert_allclose(imported.cloud.points, expected[invalid == 0], atol=1e-5)
 
 
 def test_panoramas_become_captures(tmp_path: Path) -> None:

@@ -12,8 +12,12 @@ import pytest
 
 laspy = pytest.importorskip("laspy", reason="needs the backend's environment")
 
+import pyproj  # noqa: E402
+
 from backend.importers import SourceError, open_source  # noqa: E402
+from backend.importers import las as las_importer  # noqa: E402
 from pantheon360_blender.core.errors import PantheonError  # noqa: E402
+from pantheon360_blender.core.importers import MissingLibraryError  # noqa: E402
 from pantheon360_blender.core.progress import run_to_end  # noqa: E402
 
 COUNT = 3000
@@ -80,30 +84,144 @@ def test_noise_is_left_out(tmp_path: Path) -> None:
     assert any("10 points classified as noise" in note for note in imported.notes)
 
 
-@pytest.mark.parametrize(("unit", "metres"), [(9001, 1.0), (9002, 0.3048), (9003, 1200 / 3937)])
-def test_feet_become_metres(tmp_path: Path, unit: int, metres: float) -> None:
-    file = write(tmp_path / "a.las", 2, colours())
-    las = laspy.read(str(file))
-    keys = laspy.vlrs.known.GeoKeyDirectoryVlr()
-    keys.parse_record_data(np.array([1, 1, 0, 2, 1024, 0, 1, 1, 3076, 0, 1, unit], "<u2").tobytes())
-    las.header.vlrs.append(keys)
-    las.write(str(file))
-    imported = run_to_end(open_source(file))
+def test_withheld_points_are_left_out_and_synthetic_ones_are_told(tmp_path: Path) -> None:
+    withheld, synthetic = (np.arange(COUNT) < number for number in (5, 9))
+    for kind in (1, 7):
+        file = write(tmp_path / "a.laz", kind, withheld=withheld, synthetic=synthetic)
+        imported = run_to_end(open_source(file))
+        assert imported.cloud is not None and len(imported.cloud) == COUNT - 5
+        assert any("5 points marked as withheld" in note for note in imported.notes)
+        assert any("4 points are marked as synthetic" in note for note in imported.notes)
+
+
+@pytest.mark.parametrize("dark_first", [False, True])
+@pytest.mark.parametrize("dark", [0, 200])
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+def test_colours_are_judged_by_all_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, dark: int, dark_first: bool
+) -> None:
+    monkeypatch.setattr(las_importer, "_PART", 500)
+    shades = np.tile(np.uint16([51200, 25600, 12800]), (COUNT, 1))
+    shades[slice(0, 2000) if dark_first else slice(1000, None)] = dark
+    imported = run_to_end(open_source(write(tmp_path / f"a{suffix}", 7, shades)))
     assert imported.cloud is not None
-    np.testing.assert_allclose(imported.cloud.points + imported.offset, points() * metres, atol=1e-3)
-    assert (unit == 9001) != any("scaled to meters" in note for note in imported.notes)
+    np.testing.assert_array_equal(imported.cloud.colours, shades >> 8)
 
 
-def test_degrees_are_refused_unless_a_scale_is_stated(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.las", 2, colours())
-    las = laspy.read(str(file))
-    keys = laspy.vlrs.known.GeoKeyDirectoryVlr()
-    keys.parse_record_data(np.array([1, 1, 0, 1, 1024, 0, 1, 2], "<u2").tobytes())
-    las.header.vlrs.append(keys)
-    las.write(str(file))
-    with pytest.raises(SourceError, match="degrees"):
+def test_intensity_is_judged_by_all_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(las_importer, "_PART", 500)
+    intensity = np.linspace(0, 40000, COUNT).astype(np.uint16)
+    imported = run_to_end(open_source(write(tmp_path / "a.laz", 6, intensity=intensity)))
+    assert imported.cloud is not None
+    np.testing.assert_allclose(imported.cloud.colours[:2900, 0], np.linspace(0, 260, COUNT)[:2900], atol=2)
+
+
+def test_points_without_any_shade_are_white_and_it_is_told(tmp_path: Path) -> None:
+    imported = run_to_end(open_source(write(tmp_path / "a.las", 6)))
+    assert imported.cloud is not None and (imported.cloud.colours == 255).all()
+    assert any("nor intensity" in note for note in imported.notes)
+
+
+FOOT, SURVEY_FOOT = 0.3048, 1200 / 3937
+LOCAL = 'LOCAL_CS["site",UNIT["foot",0.3048]]'
+DEPTH = (
+    'COMPD_CS["sea",PROJCS["UTM",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],'
+    'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],'
+    'PARAMETER["latitude_of_origin",0],PARAMETER["central_meridian",9],PARAMETER["scale_factor",0.9996],'
+    'PARAMETER["false_easting",500000],PARAMETER["false_northing",0],UNIT["metre",1]],'
+    'VERT_CS["depth",VERT_DATUM["sea",2005],UNIT["metre",1],AXIS["Depth",DOWN]]]'
+)
+
+
+def in_system(path: Path, system: str | dict[int, int], places: np.ndarray | None = None) -> Path:
+    """A file whose reference system is WKT, or GeoTIFF keys and their values."""
+    places = points() if places is None else places
+    header = laspy.LasHeader(point_format=6 if isinstance(system, str) else 2, version="1.4")
+    header.scales, header.offsets = [0.0001] * 3, np.floor(places.min(axis=0))
+    if isinstance(system, str):
+        header.global_encoding.wkt = True
+        header.vlrs.append(laspy.vlrs.known.WktCoordinateSystemVlr(system))
+    else:
+        keys = laspy.vlrs.known.GeoKeyDirectoryVlr()
+        rows = [1, 1, 0, len(system), *(part for key, value in sorted(system.items()) for part in (key, 0, 1, value))]
+        keys.parse_record_data(np.array(rows, "<u2").tobytes())
+        header.vlrs.append(keys)
+    las = laspy.LasData(header)
+    las.x, las.y, las.z = places.T
+    las.write(str(path))
+    return path
+
+
+def wkt(code: str, version: str = "WKT1_GDAL") -> str:
+    return str(pyproj.CRS(code).to_wkt(version))
+
+
+@pytest.mark.parametrize(
+    ("system", "metres"),
+    [
+        ({1024: 1, 3076: 9001}, (1, 1, 1)),
+        ({1024: 1, 3076: 9002}, (FOOT, FOOT, FOOT)),
+        ({1024: 1, 3076: 9003}, (SURVEY_FOOT,) * 3),
+        ({1024: 1, 3072: 2263}, (SURVEY_FOOT,) * 3),
+        ({1024: 1, 3072: 26918, 3076: 9001, 4096: 6360, 4099: 9003}, (1, 1, SURVEY_FOOT)),
+        ({1024: 1, 3072: 26918, 4096: 6360}, (1, 1, SURVEY_FOOT)),
+        ({1024: 1, 3072: 2263, 4099: 9001}, (SURVEY_FOOT, SURVEY_FOOT, 1)),
+        ({1024: 1, 3072: 26918, 4096: 5103}, (1, 1, 1)),
+        (wkt("EPSG:2263"), (SURVEY_FOOT,) * 3),
+        (wkt("EPSG:2263", "WKT2_2019"), (SURVEY_FOOT,) * 3),
+        (wkt("EPSG:26918+6360"), (1, 1, SURVEY_FOOT)),
+        (wkt("EPSG:2263+5703", "WKT2_2019"), (SURVEY_FOOT, SURVEY_FOOT, 1)),
+        (LOCAL, (FOOT, FOOT, FOOT)),
+        (DEPTH, (1, 1, -1)),
+    ],
+)
+def test_each_axis_has_the_unit_of_the_reference_system(
+    tmp_path: Path, system: str | dict[int, int], metres: tuple[float, ...]
+) -> None:
+    places = points() * (1, 0.04, 1)  # where every one of them is defined
+    imported = run_to_end(open_source(in_system(tmp_path / "a.las", system, places)))
+    assert imported.cloud is not None
+    np.testing.assert_allclose(imported.cloud.points + imported.offset, places * metres, atol=1e-3)
+    scaled = any("scaled to meters" in note for note in imported.notes)
+    assert scaled == any(abs(metre) != 1 for metre in metres)
+    assert any("turned over" in note for note in imported.notes) == (metres[2] < 0)
+
+
+def test_what_a_map_stretches_is_put_right(tmp_path: Path) -> None:
+    """Paris in the web's Mercator: 50 m across are shown as 76."""
+    places = points() - UTM + (261848.0, 6250566.0, 30.0)
+    imported = run_to_end(open_source(in_system(tmp_path / "a.las", wkt("EPSG:3857"), places)))
+    assert imported.cloud is not None
+    size = np.ptp(imported.cloud.points, axis=0) / np.ptp(places, axis=0)
+    np.testing.assert_allclose(size, (np.cos(np.radians(48.8566)),) * 2 + (1,), rtol=5e-3)
+    assert any("map projection" in note for note in imported.notes)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [{1024: 2}, {1024: 2, 2048: 4326}, {2048: 4326}, wkt("EPSG:4326"), wkt("EPSG:4326", "WKT2_2019"),
+     wkt("EPSG:4979", "WKT2_2019"), wkt("EPSG:4326+5773", "WKT2_2019"), wkt("EPSG:4978", "WKT2_2019"), {1024: 3}],
+)  # fmt: skip
+def test_degrees_are_refused_unless_a_scale_is_stated(tmp_path: Path, system: str | dict[int, int]) -> None:
+    file = in_system(tmp_path / "a.las", system, points() - UTM)
+    with pytest.raises(SourceError, match=r"degrees|center"):
         run_to_end(open_source(file))
     assert run_to_end(open_source(file, scale=1.0)).cloud is not None
+
+
+@pytest.mark.parametrize("system", ["PROJCS[", "nonsense", {1024: 1, 3076: 32767}, {1024: 1, 3072: 1025}])
+def test_a_system_that_is_not_understood_is_told(tmp_path: Path, system: str | dict[int, int]) -> None:
+    imported = run_to_end(open_source(in_system(tmp_path / "a.las", system)))
+    assert imported.cloud is not None and np.ptp(imported.cloud.points, axis=0) == pytest.approx(50, abs=0.2)
+    assert any("not understood" in note for note in imported.notes)
+
+
+def test_systems_ask_for_the_library_that_knows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyproj", None)
+    with pytest.raises(MissingLibraryError, match="pyproj"):
+        run_to_end(open_source(in_system(tmp_path / "a.las", LOCAL)))
+    assert run_to_end(open_source(in_system(tmp_path / "a.las", LOCAL), scale=1.0)).cloud is not None
+    assert run_to_end(open_source(write(tmp_path / "b.las"))).cloud is not None
 
 
 def test_large_clouds_are_thinned_to_the_limit(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_gps_lies_where_the_captures_stand(house: House, street: Any) -> None:
         capture(name).location = (7.0 + east, -3.0, 1.5)
         capture(name).matrix_world = capture(name).matrix_basis
     objects = house("scene.captures.capture_objects").in_scene(street)
-    priors = house("scene.sources.reconstruct").priors(objects)
+    priors = house("scene.sources.reconstruct").priors({obj.name: obj for obj in objects})
     np.testing.assert_allclose(priors["A"]["position"], (7.0, -3.0, 1.5), atol=0.02)
     np.testing.assert_allclose(priors["B"]["position"][:2], (107.0, -3.0), atol=0.02)
     assert priors["A"]["heading"] is None

@@ -316,6 +316,103 @@ def test_nerfstudio_brings_captures_whose_black_mask_is_ignored(
     assert house("scene.cache.cache_objects").find(blend) is None, "there were no points in it"
 
 
+def write_transforms(folder: Path, *frames: dict[str, Any]) -> Path:
+    """Equirectangular frames at (index, 0, 1), heading north, unless they say otherwise."""
+    given = []
+    for index, frame in enumerate(frames):
+        pose = [[1, 0, 0, index], [0, 0, -1, 0], [0, 1, 0, 1], [0, 0, 0, 1]]
+        given.append({"transform_matrix": pose, **frame})
+    (folder / "transforms.json").write_text(json.dumps({"camera_model": "EQUIRECTANGULAR", "frames": given}))
+    return folder / "transforms.json"
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_picture_exported_again_is_shown_by_its_capture_when_imported_again(
+    house: House, blend: Any, bring: Any, tmp_path: Path, padded: bool
+) -> None:
+    """The capture stays the artist's, with its mask if he gave it one; a copy elsewhere is the same photograph."""
+    import bpy
+    from PIL import Image
+
+    def export(shade: int, suffix: str) -> None:
+        exif = Image.Exif()
+        exif[0x112] = 3 if padded else 1  # then it is made anew and packed
+        Image.new("RGB", (64, 32), (shade,) * 3).save(tmp_path / f"a.{suffix}", exif=exif)
+
+    export(40, "png")
+    file = write_transforms(tmp_path, {"file_path": "a.png"})
+    assert bring(file).captures == ["a"]
+    bpy.data.objects["a"].name = "mine"
+    for shade in (200, 40):
+        export(shade, "png")
+        assert bring(file).captures == ["mine"] == captures_of(blend)
+        assert (house("scene.captures.capture_objects").load(bpy.data.objects["mine"]).image == shade).all()
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
+    assert bring(write_transforms(tmp_path / "copy", {"file_path": "b.png"})).captures == ["mine"] == captures_of(blend)
+
+
+def test_two_captures_of_one_name_are_not_taken_for_each_other(
+    house: House, blend: Any, bring: Any, tmp_path: Path
+) -> None:
+    for index, folder in enumerate(("left", "right")):
+        write_panorama(house, tmp_path / folder / "1.png", seed=index)
+    bring(write_transforms(tmp_path, {"file_path": "left/1.png"}, {"file_path": "right/1.png"}))
+    before = {obj.name: tuple(obj.location) for obj in blend.objects if obj.pantheon360.is_capture}
+    (tmp_path / "elsewhere").mkdir()
+    poses = write_transforms(tmp_path / "elsewhere", {"file_path": "gone/1.png"})
+    with pytest.raises(house("core.importers").SourceError, match="Nothing came"):
+        bring(poses)
+    assert {obj.name: tuple(obj.location) for obj in blend.objects if obj.pantheon360.is_capture} == before
+
+
+def test_a_picture_stored_upside_down_is_posed_as_it_is_stored(
+    house: House, blend: Any, bring: Any, tmp_path: Path
+) -> None:
+    """Programs solve the pixels that lie in a file; what is seen in a direction stays there when they are turned."""
+    import bpy
+    from PIL import Image
+
+    stored = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x112] = 3
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    bring(write_transforms(tmp_path, {"file_path": "a.png"}))
+    bpy.context.view_layer.update()
+    loaded = house("scene.captures.capture_objects").load(bpy.data.objects["a"])
+    np.testing.assert_array_equal(loaded.image, stored[::-1, ::-1])
+    equirectangular = house("core.panorama.equirectangular")
+    directions = equirectangular.directions(64).astype(np.float64)
+    told = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])  # of the file
+    pixels = equirectangular.directions_to_pixels(directions @ told.T @ loaded.pose[:3, :3], 64)
+    rows, columns = np.clip(pixels[..., 1].astype(int), 0, 31), pixels[..., 0].astype(int) % 64
+    assert (loaded.image[rows, columns] == stored).all(axis=2).mean() > 0.9
+
+
+def test_a_mask_and_transparency_are_ignored_together(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
+    import bpy
+
+    picture = np.full((32, 64, 4), 255, np.uint8)
+    picture[:8, :, 3] = 0
+    kept = np.full((32, 64), 255, np.uint8)
+    kept[:, :16] = 0
+    house("core.formats.png").write(tmp_path / "a.png", picture)
+    house("core.formats.png").write(tmp_path / "mask.png", kept)
+    bring(write_transforms(tmp_path, {"file_path": "a.png", "mask_path": "mask.png"}))
+    loaded = house("scene.captures.capture_objects").load(bpy.data.objects["a"])
+    np.testing.assert_array_equal(loaded.valid, (kept > 0) & (picture[..., 3] > 0))
+
+
+def test_an_import_of_nothing_fails_with_the_reason(house: House, blend: Any, bring: Any, tmp_path: Path) -> None:
+    file = write_transforms(tmp_path, {"file_path": "gone.png"})
+    with pytest.raises(house("core.importers").SourceError, match=r"Nothing came.*gone\.png is missing"):
+        bring(file)
+    (tmp_path / "gone.png").write_bytes(b"no picture")
+    with pytest.raises(house("core.importers").SourceError, match=r"Nothing came.*gone\.png is not a PNG"):
+        bring(file)
+    assert captures_of(blend) == []
+
+
 def test_undo_takes_the_import_back(house: House, blend: Any, tmp_path: Path) -> None:
     import bpy
 

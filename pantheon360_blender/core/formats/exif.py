@@ -10,6 +10,11 @@ from ..errors import MetadataError
 from ..geography import Position
 
 GPS_DIRECTORY = 0x8825
+_EXIF_DIRECTORY, _INTEROPERABILITY_DIRECTORY = 0x8769, 0xA005
+_ORIENTATION, _COLOUR_SPACE, _INTEROPERABILITY_INDEX = 0x0112, 0xA001, 1
+_ADOBE_RGB = 2
+UPRIGHT = 1
+"""The orientation of a picture whose first pixel is its top left one."""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _LETTERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
@@ -166,13 +171,49 @@ def gps(reader: TagReader) -> Gps:
 def _position(reader: TagReader, tags: dict[int, Field], warnings: list[str]) -> Position | None:
     if _LATITUDE not in tags and _LONGITUDE not in tags:
         return None
-    latitude = _degrees(reader.numbers(tags, _LATITUDE), reader.text(tags, _LATITUDE_REF), "NS")
-    longitude = _degrees(reader.numbers(tags, _LONGITUDE), reader.text(tags, _LONGITUDE_REF), "EW")
-    altitude = reader.numbers(tags, _ALTITUDE)
-    reference = reader.numbers(tags, _ALTITUDE_REF)
-    below = bool(reference) and reference[0] in (_BELOW_SEA_LEVEL, _BELOW_ELLIPSOID)
-    height = (-altitude[0] if below else altitude[0]) if altitude and altitude[0] == altitude[0] else None
-    return place(latitude, longitude, height, warnings)
+    latitude = signed_degrees(reader.numbers(tags, _LATITUDE), reader.text(tags, _LATITUDE_REF), "NS", warnings)
+    longitude = signed_degrees(reader.numbers(tags, _LONGITUDE), reader.text(tags, _LONGITUDE_REF), "EW", warnings)
+    altitude = next(iter(reader.numbers(tags, _ALTITUDE)), float("nan"))
+    return place(latitude, longitude, signed_altitude(altitude, _altitude_reference(reader, tags)), warnings)
+
+
+def _altitude_reference(reader: TagReader, tags: dict[int, Field]) -> int:
+    """A byte by the standard; some programs write it as undefined data, or as a digit."""
+    value = reader.value(tags[_ALTITUDE_REF]) if _ALTITUDE_REF in tags else b""
+    first = next(iter(value), 0) if isinstance(value, bytes) else reader.integer(tags, _ALTITUDE_REF) or 0
+    return first - ord("0") if chr(first & 0x7F).isdigit() else first
+
+
+def signed_altitude(altitude: float | None, reference: int) -> float | None:
+    """Metres, below zero if the reference says so, or the number itself, which the standard wants unsigned."""
+    if altitude is None or altitude != altitude:
+        return None
+    below = reference in (_BELOW_SEA_LEVEL, _BELOW_ELLIPSOID)
+    return -abs(altitude) if below else altitude
+
+
+def orientation(reader: TagReader) -> int | None:
+    """How the pixels are to be turned to stand upright, 1 to 8; None if the tags do not say.
+
+    Source: TIFF revision 6.0, section 8, "Orientation". Raises MetadataError if the tag cannot be read.
+    """
+    stated = reader.integer(reader.first, _ORIENTATION)
+    return stated if stated is not None and 1 <= stated <= 8 else None
+
+
+def is_adobe_rgb(reader: TagReader) -> bool:
+    """Whether a camera marked the picture as Adobe RGB, which it does without a profile.
+
+    Sources: Exif 2.32, 4.6.5, ColorSpace; DCF 2.0, the interoperability index R03. Raises MetadataError.
+    """
+    pointer = reader.integer(reader.first, _EXIF_DIRECTORY)
+    if pointer is None:
+        return False
+    tags = reader.directory(pointer)
+    if reader.integer(tags, _COLOUR_SPACE) == _ADOBE_RGB:
+        return True
+    further = reader.integer(tags, _INTEROPERABILITY_DIRECTORY)
+    return further is not None and reader.text(reader.directory(further), _INTEROPERABILITY_INDEX) == "R03"
 
 
 def place(
@@ -192,14 +233,23 @@ def place(
         return None
 
 
-def _degrees(parts: tuple[float, ...], reference: str, signs: str) -> float | None:
-    """Signed degrees from degrees, minutes and seconds; None if something is missing."""
-    if not parts or len(parts) > 3 or reference[:1].upper() not in tuple(signs):
+def signed_degrees(parts: tuple[float, ...], reference: str, signs: str, warnings: list[str]) -> float | None:
+    """Signed degrees from degrees, minutes and seconds beside their hemisphere; None if something is missing.
+
+    The standard wants numbers without a sign. A sign that programs write nevertheless says the same as S and W, and
+    more than N and E, which they then write for every place.
+    """
+    side = reference[:1].upper()
+    if not parts or len(parts) > 3 or not side or side not in signs:
         return None
-    degrees: float = sum(part / 60**power for power, part in enumerate(parts) if power == 0 or part == part)
-    if degrees != degrees:
+    size: float = sum(abs(part) / 60**power for power, part in enumerate(parts) if power == 0 or part == part)
+    if size != size:
         return None
-    return -degrees if reference[:1].upper() == signs[1] else degrees
+    negative = any(part < 0 for part in parts)
+    if negative and side == signs[0]:
+        name = "latitude" if signs == "NS" else "longitude"
+        warnings.append(f"The GPS {name} is negative beside {side}; it was taken as {signs[1]}.")
+    return -size if negative or side == signs[1] else size
 
 
 def _ratio(numerator: int, denominator: int) -> float:

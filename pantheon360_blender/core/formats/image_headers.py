@@ -1,4 +1,4 @@
-"""What image files say before their pixels: size, XMP packets and tags, found without decoding anything."""
+"""What image files say before their pixels: size, XMP packets, tags and colours, found without decoding anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ImageError, MetadataError
-from . import xmp
+from . import icc, xmp
 from .exif import TagReader
 from .media_files import reading
 
@@ -25,12 +25,23 @@ _SUFFIXES = {
 _XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION_MARK = b"http://ns.adobe.com/xmp/extension/\0"
 _EXIF_MARK = b"Exif\0\0"
+_PROFILE_MARK = b"ICC_PROFILE\0"
 _MOST_PACKETS = 4
 _MOST_SEGMENTS = 20_000
 _MOST_CHUNKS = 1_000_000
 _BLOCK = 1 << 20
 
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_XMP = 256, 257, 700
+_PRIMARIES = {1: icc.REC709, 9: icc.REC2020, 12: icc.P3}
+_SRGB_CURVE, _LINEAR_CURVE = 13, 8
+"""Numbers of primaries and transfer functions in cICP chunks. Source: ITU-T H.273, tables 2 and 3."""
+_PNG_COLOURS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
+_REC709_CHUNK = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)  # as a cHRM chunk has it
+_SRGB_GAMMA = 45455  # 1 / 2.2, which programs without colour management write for sRGB
+
+_TIFF_KIND, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_COLOURS, _TIFF_XMP, _TIFF_PROFILE = 254, 256, 257, 262, 700, 34675
+_TIFF_EXTRA_SAMPLES = 338
+_REDUCED, _PREMULTIPLIED = 1, 1
+_UNTOLD_COLOURS = {5: "CMYK", 8: "CIE Lab", 9: "ICC Lab", 10: "ITU Lab"}
 _TIFF_PIXELS = ((273, 279), (324, 325))
 """Tags of offsets and byte counts, of strips and of tiles."""
 
@@ -42,12 +53,17 @@ class ImageHeader:
     size: (width, height) pixels, or None if the kind of file is not known here.
     packets: XMP packets, the main one first.
     tags: the TIFF structure with Exif and GPS tags, or None.
+    profile: the ICC profile, empty if there is none. space: the colour space that a PNG names without a profile.
+    premultiplied: whether the stored colours are multiplied by alpha.
     warnings: what was damaged and skipped.
     """
 
     size: tuple[int, int] | None = None
     packets: list[bytes] = field(default_factory=list)
     tags: BinaryIO | None = None
+    profile: bytes = b""
+    space: icc.ColourSpace | None = None
+    premultiplied: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def add_packet(self, packet: bytes) -> None:
@@ -95,10 +111,13 @@ class _Jpeg:
         self._extensions: dict[bytes, dict[int, bytes]] = {}
         self._extended_lengths: dict[bytes, int] = {}
         self._extended_bytes = 0
+        self._profile: dict[int, bytes] = {}
+        self._profile_parts = 0
         self.header = ImageHeader()
         self._segments()
         self._check_end()
         self._join_extensions()
+        self._join_profile()
         if self.header.size is None:
             raise ImageError(f"{path} has no picture in it.", advice="Copy or export it again.")
 
@@ -132,10 +151,15 @@ class _Jpeg:
         if mark == 0xE1:
             self._application_1(self._file.read(count))
             return
+        if mark == 0xE2:
+            self._application_2(self._file.read(count))
+            return
         end = self._file.tell() + count
-        if 0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC) and count >= 5:
-            height, width = struct.unpack(">HH", self._file.read(5)[1:])
+        if 0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC) and count >= 6:
+            _, height, width, components = struct.unpack(">BHHB", self._file.read(6))
             self.header.size = _checked_size(width, height, self._path)
+            if components == 4:
+                self.header.warnings.append(_untold("CMYK"))
         self._file.seek(end)
 
     def _application_1(self, data: bytes) -> None:
@@ -145,6 +169,18 @@ class _Jpeg:
             self._extension(data[len(_EXTENSION_MARK) :])
         elif data.startswith(_EXIF_MARK) and self.header.tags is None:
             self.header.tags = io.BytesIO(data[len(_EXIF_MARK) :])
+
+    def _application_2(self, data: bytes) -> None:
+        """Source: ICC.1:2022, annex B.4: a profile in numbered parts."""
+        if data.startswith(_PROFILE_MARK) and len(data) > len(_PROFILE_MARK) + 2:
+            number, self._profile_parts = data[len(_PROFILE_MARK)], data[len(_PROFILE_MARK) + 1]
+            self._profile[number] = data[len(_PROFILE_MARK) + 2 :]
+
+    def _join_profile(self) -> None:
+        if sorted(self._profile) == list(range(1, self._profile_parts + 1)):
+            self.header.profile = b"".join(self._profile[number] for number in sorted(self._profile))
+        elif self._profile:
+            self.header.warnings.append("The color profile is incomplete and was ignored.")
 
     def _extension(self, data: bytes) -> None:
         if len(data) < 40:
@@ -192,6 +228,7 @@ class _Jpeg:
 def _png(file: BinaryIO, length: int, path: Path) -> ImageHeader:
     """Source: PNG specification, third edition, 5 and 11; XMP part 3, 1.1.5."""
     header = ImageHeader()
+    colours: dict[bytes, bytes] = {}
     position = len(_PNG)
     for _ in range(_MOST_CHUNKS):
         file.seek(position)
@@ -205,13 +242,16 @@ def _png(file: BinaryIO, length: int, path: Path) -> ImageHeader:
         if header.size is None and (kind != b"IHDR" or size != 13):
             raise _damaged(path)
         if kind == b"IEND":
+            _png_colours(colours, header)
             return header
-        if kind in (b"IHDR", b"iTXt", b"eXIf") and size <= xmp.LARGEST_PACKET:
+        if kind in (b"IHDR", b"iTXt", b"eXIf", *_PNG_COLOURS) and size <= xmp.LARGEST_PACKET:
             data, checksum = file.read(size), file.read(4)
             if zlib.crc32(kind + data) != int.from_bytes(checksum, "big"):
                 if kind == b"IHDR":
                     raise _damaged(path)
                 header.warnings.append(f"A damaged {kind.decode()} chunk was ignored.")
+            elif kind in _PNG_COLOURS:
+                colours.setdefault(kind, data)
             else:
                 _png_chunk(kind, data, header, path)
     raise _damaged(path)
@@ -232,6 +272,35 @@ def _png_chunk(kind: bytes, data: bytes, header: ImageHeader, path: Path) -> Non
             header.warnings.append("The compressed XMP is damaged and was ignored.")
 
 
+def _png_colours(chunks: dict[bytes, bytes], header: ImageHeader) -> None:
+    """What colours a PNG's values mean, by the chunk that counts most. Source: PNG, third edition, 4.3 and 11.3.2."""
+    try:
+        if b"cICP" in chunks:
+            header.space = _of_code_points(chunks[b"cICP"], header.warnings)
+        elif b"iCCP" in chunks:
+            header.profile = _inflate(chunks[b"iCCP"].partition(b"\0")[2][1:])
+        elif b"sRGB" not in chunks and b"gAMA" in chunks:
+            (gamma,) = struct.unpack(">I", chunks[b"gAMA"])
+            if gamma and gamma != _SRGB_GAMMA:
+                places = struct.unpack(">8I", chunks.get(b"cHRM", _REC709_CHUNK))
+                white, red, green, blue = ((x / 1e5, y / 1e5) for x, y in zip(places[::2], places[1::2], strict=True))
+                name = f"of gamma {gamma / 1e5:g}"
+                header.space = icc.of_primaries(name, (red, green, blue), 1e5 / gamma, white)
+    except (struct.error, zlib.error, MetadataError) as error:
+        header.warnings.append(f"What it says of its colors is damaged and was ignored ({error}).")
+
+
+def _of_code_points(chunk: bytes, warnings: list[str]) -> icc.ColourSpace | None:
+    primaries, curve = struct.unpack_from("2B", chunk)
+    if primaries in _PRIMARIES and curve in (_SRGB_CURVE, _LINEAR_CURVE):
+        name = f"of primaries {primaries}"
+        return icc.of_primaries(name, _PRIMARIES[primaries], 1.0 if curve == _LINEAR_CURVE else None)
+    warnings.append(
+        f"Its colors are of primaries {primaries} and curve {curve} (cICP), which are not converted: export it as sRGB."
+    )
+    return None
+
+
 def _inflate(data: bytes) -> bytes:
     stream = zlib.decompressobj()
     text = stream.decompress(data, xmp.LARGEST_PACKET)
@@ -248,17 +317,24 @@ def _tiff(file: BinaryIO, length: int, path: Path) -> ImageHeader:
         if width is None or height is None:
             raise _damaged(path)
         header = ImageHeader(size=_checked_size(width, height, path), tags=file)
+        if (reader.integer(reader.first, _TIFF_KIND) or 0) & _REDUCED:
+            raise ImageError(f"{path} shows a small preview of its picture first.", advice="Export it as a plain TIFF.")
+        header.premultiplied = reader.integer(reader.first, _TIFF_EXTRA_SAMPLES) == _PREMULTIPLIED
+        if untold := _UNTOLD_COLOURS.get(reader.integer(reader.first, _TIFF_COLOURS) or 0):
+            header.warnings.append(_untold(untold))
         for offsets, counts in _TIFF_PIXELS:
             pairs = zip(reader.numbers(reader.first, offsets), reader.numbers(reader.first, counts), strict=False)
             if max((offset + count for offset, count in pairs), default=0) > length:
                 raise _cut_off(path)
     except MetadataError as error:
         raise ImageError(f"{path} is cut off or damaged: {error.text}", advice="Copy or export it again.") from error
-    if _TIFF_XMP in reader.first:
-        try:
+    try:
+        if _TIFF_PROFILE in reader.first:
+            header.profile = reader.raw(reader.first[_TIFF_PROFILE])
+        if _TIFF_XMP in reader.first:
             header.packets.append(reader.raw(reader.first[_TIFF_XMP]))
-        except MetadataError as error:
-            header.warnings.append(f"The XMP was ignored: {error.text}")
+    except MetadataError as error:
+        header.warnings.append(f"The XMP or the color profile was ignored: {error.text}")
     return header
 
 
@@ -280,10 +356,12 @@ def _webp(file: BinaryIO, length: int, path: Path) -> ImageHeader:
             raise _cut_off(path)
         if header.size is None:
             header.size = _webp_size(kind, file.read(min(size, 10)), path)
-        elif kind in (b"EXIF", b"XMP ") and size <= xmp.LARGEST_PACKET:
+        elif kind in (b"EXIF", b"XMP ", b"ICCP") and size <= xmp.LARGEST_PACKET:
             data = file.read(size)
             if kind == b"EXIF":
                 header.tags = io.BytesIO(data.removeprefix(_EXIF_MARK))
+            elif kind == b"ICCP":
+                header.profile = data
             else:
                 header.add_packet(data)
     if header.size is None:
@@ -307,6 +385,10 @@ def _checked_size(width: int, height: int, path: Path) -> tuple[int, int]:
     if width < 1 or height < 1:
         raise ImageError(f"{path} is {width} x {height} pixels.", advice="Copy or export it again.")
     return width, height
+
+
+def _untold(colours: str) -> str:
+    return f"Its colors are {colours}, which only roughly become those on a screen: export it as sRGB."
 
 
 def _cut_off(path: Path) -> ImageError:

@@ -1,4 +1,4 @@
-"""Photographs and videos as files: opening them, and knowing a camera's raw recording before anything is parsed."""
+"""Photographs and videos as files that are opened."""
 
 from __future__ import annotations
 
@@ -7,15 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import FileError, MetadataError
-
-_CAMERA_ORIGINALS = {
-    ".insp": ("an Insta360 photograph as the camera stores it", "Export it as a 360° JPEG with Insta360 Studio."),
-    ".insv": ("an Insta360 video as the camera stores it", "Export it as a 360° MP4 with Insta360 Studio."),
-    ".360": ("a GoPro MAX video as the camera stores it", "Export it as an equirectangular MP4 with GoPro Player."),
-}
-
-_INSTA360_END = b"8db42d694ccc418790edff439fe026bf"
+from ..errors import FileError
 
 
 @contextmanager
@@ -43,17 +35,3 @@ def reading(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         raise FileError(f"{path} {what}.", advice="Change its permissions or choose another file.") from error
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error}.") from error
-
-
-def refuse_camera_original(path: Path) -> None:
-    """Raise MetadataError for recordings that are not equirectangular yet, telling how to export them."""
-    kind = _CAMERA_ORIGINALS.get(Path(path).suffix.lower())
-    if kind:
-        what, advice = kind
-        raise MetadataError(f"{path} is {what}, not an equirectangular picture.", advice=advice, code="camera-original")
-
-
-def ends_as_insta360(file: BinaryIO, length: int) -> bool:
-    """Whether an Insta360 camera's data end the file, as they do in raw recordings, renamed ones too."""
-    file.seek(max(length - len(_INSTA360_END), 0))
-    return file.read() == _INSTA360_END

@@ -27,6 +27,8 @@ _BLOCK = 4 << 20
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
 _SAMPLE_ENTRY = 78
 """Bytes of a visual sample entry before its boxes."""
+_PICTURE_SIZE = 24
+"""The byte of a visual sample entry at which its width stands."""
 
 _CONTAINERS = {
     b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"dinf": 0, b"stbl": 0, b"sv3d": 0, b"proj": 0,
@@ -148,6 +150,12 @@ def visual_sample_entries(track: Box, path: Path) -> list[Box]:
             raise MetadataError(f"{path} describes its pictures wrongly.", advice="Copy or export it again.") from error
         entry.content = entry.content[:_SAMPLE_ENTRY]
     return entries
+
+
+def picture_size(track: Box, path: Path) -> tuple[int, int]:
+    """(width, height) in pixels of a video track's pictures; 0, 0 if it does not say. Raises MetadataError."""
+    entries = visual_sample_entries(track, path)
+    return struct.unpack_from(">HH", entries[0].content, _PICTURE_SIZE) if entries else (0, 0)
 
 
 def is_enabled(track: Box) -> bool:

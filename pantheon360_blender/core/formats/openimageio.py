@@ -26,6 +26,30 @@ def find() -> Any | None:
     return OpenImageIO
 
 
+def stored_pixels(library: Any, path: Path) -> np.ndarray:
+    """(H, W, C) uint8 or uint16 of a picture as its file stores it: as it lies, alpha apart, CMYK roughly as RGB.
+
+    library: what find() gave. Raises ImageError if the file is damaged, cut short, of scene light, or of no kind known.
+    """
+    settings = library.ImageSpec()
+    settings.attribute("oiio:UnassociatedAlpha", 1)
+    image = library.ImageInput.open(str(path), settings)
+    if image is None:
+        raise _unreadable(str(path), library.geterror())
+    try:
+        header = image.spec()
+        if _values(header) > _MOST_VALUES:
+            raise ImageError(f"{path} says that it is {header.width} x {header.height} pixels.", advice=_DAMAGED)
+        pixels = image.read_image(0, 0, 0, header.nchannels, header.format)
+        if pixels is None:
+            raise _unreadable(str(path), image.geterror())
+    finally:
+        image.close()
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"{path} holds {pixels.dtype}, not colors of 8 or 16 bits.", advice="Export it as PNG.")
+    return np.asarray(pixels)
+
+
 def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
     """Channels of the bytes of an OpenEXR file of every compression, tiled or not, as exr.decode gives them.
 

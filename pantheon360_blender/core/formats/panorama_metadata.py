@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import MetadataError
 from ..geography import Position
-from . import exif, image_headers, xmp
-from .media_files import ends_as_insta360, reading, refuse_camera_original
+from . import appearance, camera_originals, exif, image_headers, xmp
+from .appearance import Appearance
+from .media_files import reading
 
 Size = tuple[int, int]
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _RATIO = re.compile(r"(-?\d{1,20})/(\d{1,20})", re.ASCII)
-_ANGLE = re.compile(r"(\d{1,3}),(\d{1,2}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?([NSEWnsew])", re.ASCII)
+_ANGLE = re.compile(r"(-?\d{1,3}),(\d{1,2}(?:\.\d+)?)(?:,(\d{1,2}(?:\.\d+)?))?([NSEWnsew])", re.ASCII)
 _MOST_PIXELS = 1 << 20
 _WIDEST_PANORAMA = 1 << 16
 _SAME_ASPECT = 0.01
@@ -29,7 +30,8 @@ _CROPPED_OFFSET = ("CroppedAreaLeftPixels", "CroppedAreaTopPixels")
 class PanoramaMetadata:
     """Metadata of a panoramic photograph; what the file does not say is None.
 
-    size: (width, height) of the pixels in the file; None for kinds of files not known here.
+    size: (width, height) of the picture as it is shown; None for kinds of files not known here.
+    appearance: how the pixels in the file become those that are shown.
     projection: GPano's ProjectionType in lower case ("equirectangular").
     full_size, cropped_size, cropped_offset: GPano's full panorama (width, height), the part of it in this file and
         that part's (left, top), in pixels as written, which another program may since have resized: see
@@ -42,6 +44,7 @@ class PanoramaMetadata:
     """
 
     size: Size | None = None
+    appearance: Appearance = field(default_factory=Appearance)
     projection: str | None = None
     full_size: Size | None = None
     cropped_size: Size | None = None
@@ -70,20 +73,22 @@ def read(path: Path) -> PanoramaMetadata:
     MetadataError (a camera's raw recording, hostile XML). Damaged metadata of a sound image give a warning.
     """
     path = Path(path)
-    refuse_camera_original(path)
+    camera_originals.refuse(path)
     try:
         with reading(path) as (file, length):
             header = image_headers.read(file, length, path)
-            warnings = header.warnings
+            shown = appearance.of(header)
+            warnings = [*header.warnings, *shown.warnings]
             panorama = _properties(header.packets, xmp.PANORAMA, warnings)
             gps = _gps(header, warnings)
-            insta360 = ends_as_insta360(file, length)
+            insta360 = camera_originals.ends_as_insta360(file, length)
     except xmp.HostileXmlError as error:
         raise xmp.HostileXmlError(f"{path}: {error.text}", advice=error.advice) from error
     pitch = _angle(panorama, "PosePitchDegrees", 90.0, warnings)
     roll = _angle(panorama, "PoseRollDegrees", 180.0, warnings)
     metadata = PanoramaMetadata(
-        size=header.size,
+        size=None if header.size is None else shown.size(header.size),
+        appearance=shown,
         projection=panorama.get("ProjectionType", "").lower() or None,
         heading=_heading(panorama, pitch, roll, gps.heading, warnings),
         pitch=pitch,
@@ -125,12 +130,11 @@ def _gps(header: image_headers.ImageHeader, warnings: list[str]) -> exif.Gps:
     copy = _properties(header.packets, xmp.EXIF, [])
     position, heading = found.position, found.heading
     if position is None and "GPSLatitude" in copy and not found.warnings:
-        altitude = _number(copy.get("GPSAltitude", ""))
-        below = copy.get("GPSAltitudeRef") == "1"
+        reference = copy.get("GPSAltitudeRef", "0")
         position = exif.place(
-            _degrees(copy["GPSLatitude"], "NS"),
-            _degrees(copy.get("GPSLongitude", ""), "EW"),
-            -altitude if altitude is not None and below else altitude,
+            _degrees(copy["GPSLatitude"], "NS", warnings),
+            _degrees(copy.get("GPSLongitude", ""), "EW", warnings),
+            exif.signed_altitude(_number(copy.get("GPSAltitude", "")), "0123".find(reference)),
             warnings,
         )
     if heading is None and "GPSImgDirection" in copy:
@@ -155,7 +159,7 @@ def _angle(panorama: dict[str, str], name: str, limit: float, warnings: list[str
     """Degrees of a property, or None, with a warning if it is no angle."""
     if name not in panorama:
         return None
-    degrees = _number(panorama[name])
+    degrees = _number(panorama[name].removesuffix("°").strip())
     if degrees is None or abs(degrees) > limit:
         warnings.append(f"{name} is {panorama[name][:40]!r}, which is no angle, and was ignored.")
         return None
@@ -184,13 +188,13 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _degrees(text: str, signs: str) -> float | None:
-    """Signed degrees from XMP's "49,0.413380N" or "49,0,24.8N"."""
+def _degrees(text: str, signs: str, warnings: list[str]) -> float | None:
+    """Signed degrees from XMP's "49,0.413380N" or "49,0,24.8N"; a plain signed number is taken for what it is."""
     match = _ANGLE.fullmatch(text)
-    if not match or match[4].upper() not in signs:
-        return None
-    degrees = int(match[1]) + float(match[2]) / 60 + float(match[3] or 0) / 3600
-    return -degrees if match[4].upper() == signs[1] else degrees
+    if not match:
+        return _number(text)
+    parts = tuple(float(part) for part in match.groups()[:3] if part)
+    return exif.signed_degrees(parts, match[4], signs, warnings)
 
 
 def _placement(metadata: PanoramaMetadata) -> tuple[tuple[Size, Size] | None, list[str]]:

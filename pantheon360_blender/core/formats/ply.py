@@ -46,6 +46,18 @@ def read(path: Path, names: Iterable[str] | None = None) -> dict[str, np.ndarray
         raise PointCloudError(f"{path} does not fit into memory.", advice="Thin it out first.") from error
 
 
+def properties(path: Path) -> dict[str, tuple[str, ...]]:
+    """Names of the properties of each element that a PLY file's header names, lists left out.
+
+    Raises PointCloudError if the file cannot be read or is no PLY.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _Reader(Path(path), file).properties()
+    except OSError as error:
+        raise PointCloudError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
 def write(
     path: Path, columns: Mapping[str, np.ndarray], *, comments: Iterable[str] = (), ascii_text: bool = False
 ) -> None:
@@ -101,6 +113,12 @@ class _Reader:
         self._file = file
         self._order, self._elements = self._header()
         self._left = os.fstat(file.fileno()).st_size - file.tell()
+
+    def properties(self) -> dict[str, tuple[str, ...]]:
+        return {
+            element.name: tuple(each.name for each in element.properties if not each.list_kind)
+            for element in self._elements
+        }
 
     def vertices(self, names: set[str] | None) -> dict[str, np.ndarray]:
         for element in self._elements:

@@ -16,8 +16,8 @@ from typing import BinaryIO
 from .. import files
 from ..errors import MetadataError
 from ..progress import Job, Progress
-from . import mp4, xmp
-from .media_files import reading, refuse_camera_original
+from . import camera_originals, mp4, xmp
+from .media_files import reading
 from .mp4 import Box
 
 _V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
@@ -60,7 +60,7 @@ def read(path: Path) -> SphericalMetadata | None:
     raw recording, hostile XML).
     """
     path = Path(path)
-    refuse_camera_original(path)
+    camera_originals.refuse(path)
     with reading(path) as (file, length):
         track = _video_track(_movie(file, length, path), path)
     warnings: list[str] = []
@@ -99,10 +99,10 @@ def tagging(
     spherical metadata already there are replaced, so that tagging twice gives the same bytes as once; the video track
     becomes the first one, where players look. stereo: "mono", "top-bottom" or "left-right".
     Raises FileError (source missing or empty, target not writable, disk full), MetadataError (not an MP4 or MOV, cut
-    off, fragmented, no video in it, a camera's raw recording, unknown stereo).
+    off, fragmented, no video in it, a camera's raw recording, no panorama's shape, unknown stereo).
     """
     source, target = Path(source), Path(target or source)
-    refuse_camera_original(source)
+    camera_originals.refuse(source)
     if stereo not in _TAGGED_STEREO:
         raise MetadataError(f"{stereo!r} is no stereo layout.", advice=f"Choose one of {', '.join(_TAGGED_STEREO)}.")
     software = "".join(letter for letter in software if letter.isprintable())
@@ -148,6 +148,7 @@ def _tag_movie(movie: Box, path: Path, stereo: str, software: str) -> None:
     if movie.first(b"mvex"):
         raise _fragmented(path)
     track = _video_track(movie, path)
+    _check_panoramic(movie, track, path, stereo)
     _check_self_contained(movie, path)
     entries = mp4.visual_sample_entries(track, path)
     if not entries:
@@ -208,6 +209,18 @@ def _video_track(movie: Box, path: Path) -> Box:
     if track is None:
         raise _no_video(path)
     return track
+
+
+def _check_panoramic(movie: Box, track: Box, path: Path, stereo: str) -> None:
+    """Refuse what is no panorama by its shape: a track for each lens, and a square picture of one eye."""
+    sizes = [mp4.picture_size(each, path) for each in movie.all(b"trak") if mp4.is_video(each)]
+    camera_originals.refuse_lenses(path, sizes)
+    width, height = mp4.picture_size(track, path)
+    if width == height > 0 and stereo == "mono":
+        raise MetadataError(
+            f"{path} is {width} x {height}: a panorama is twice as wide as high, and a fisheye picture is none.",
+            advice="Export it as an equirectangular video; two eyes above each other are top-bottom stereo.",
+        )
 
 
 def _check_self_contained(movie: Box, path: Path) -> None:

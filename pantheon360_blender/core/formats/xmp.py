@@ -10,6 +10,7 @@ from ..errors import MetadataError
 PANORAMA = "http://ns.google.com/photos/1.0/panorama/"
 SPHERICAL_VIDEO = "http://ns.google.com/videos/1.0/spherical/"
 EXIF = "http://ns.adobe.com/exif/1.0/"
+TIFF = "http://ns.adobe.com/tiff/1.0/"
 NOTE = "http://ns.adobe.com/xmp/note/"
 
 LARGEST_PACKET = 32 << 20

@@ -2,46 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ..formats import ply
+from ..points import vertices
 from ..points.point_cloud import PointCloud
+from ..points.vertices import SHARES
 from ..progress import Job, Progress
-from .imported import FAR, Gathering, Imported, Options, Source
+from .imported import Gathering, Imported, Options, Source
 
-_AXES = ("x", "y", "z")
 _BLOCK = 1 << 20
 
 
-def _read(path: Path, options: Options) -> Job[Imported]:
+def _read_ply(path: Path, options: Options) -> Job[Imported]:
     gathering = Gathering(path, options)
-    cloud = PointCloud.load(path)
-    exact = _exact_positions(path, cloud)
-    yield Progress("Reading points", 0, len(cloud))
-    gathering.settle(exact[:: max(1, len(cloud) // 100_000)])
-    for start in range(0, len(cloud), _BLOCK):
-        block = cloud.selected(slice(start, start + _BLOCK))
-        shares = {"confidence": block.confidence, "source": block.source, "footprint": block.footprint}
-        gathering.add(exact[start : start + _BLOCK], block.colours, **shares)
-        yield Progress("Reading points", start + len(block), len(cloud))
+    found = vertices.read(path)
+    gathering.notes += found.notes
+    yield from add_points(gathering, found.positions, found.colours, found.shares)
     return gathering.finish(wanted=True)
 
 
-def _exact_positions(path: Path, cloud: PointCloud) -> np.ndarray:
-    """(N, 3) positions as the file has them: a survey's doubles lose centimetres where a cloud rounds them."""
-    near = np.abs(cloud.points[np.isfinite(cloud.points).all(axis=1)]).max(initial=0.0) <= FAR
-    if near or path.suffix.lower() != ".ply":
-        return cloud.points
-    columns = ply.read(path, _AXES)
-    return np.column_stack([columns[axis] for axis in _AXES])
+def _read_npz(path: Path, options: Options) -> Job[Imported]:
+    gathering = Gathering(path, options)
+    cloud = PointCloud.load(path)
+    shares = {name: share for name, _ in SHARES if (share := getattr(cloud, name)) is not None}
+    yield from add_points(gathering, cloud.points, cloud.colours, shares)
+    return gathering.finish(wanted=True)
 
 
-PLY = Source("ply", "PLY point clouds (.ply)", lambda path, start: start.startswith((b"ply\n", b"ply\r")), _read)
+def add_points(
+    gathering: Gathering, positions: np.ndarray, colours: np.ndarray, shares: Mapping[str, np.ndarray]
+) -> Job[None]:
+    """Add points of one cloud, (N, 3) of any float type, block by block. shares: (N,) each, as Gathering.add names."""
+    yield Progress("Reading points", 0, len(positions))
+    gathering.settle(positions[:: max(1, len(positions) // 100_000)])
+    for start in range(0, len(positions), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        some = {name: share[block] for name, share in shares.items()}
+        gathering.add(positions[block], colours[block], **some)
+        yield Progress("Reading points", min(start + _BLOCK, len(positions)), len(positions))
+
+
+PLY = Source("ply", "PLY point clouds (.ply)", lambda path, start: start.startswith((b"ply\n", b"ply\r")), _read_ply)
 NPZ = Source(
     "npz",
     "Pantheon360 point clouds (.npz)",
     lambda path, start: start.startswith(b"PK") and path.suffix.lower() == ".npz",
-    _read,
+    _read_npz,
 )

@@ -17,8 +17,9 @@ import numpy as np
 from ..errors import PoseError
 from ..panorama import cameras
 from ..progress import Job, Progress
+from . import picture_paths
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError, field_of_view
-from .transforms import picture_at
+from .transforms import NO_PINHOLE
 
 _MODELS = (
     ("SIMPLE_PINHOLE", 3), ("PINHOLE", 4), ("SIMPLE_RADIAL", 4), ("RADIAL", 5), ("OPENCV", 8), ("OPENCV_FISHEYE", 8),
@@ -29,15 +30,13 @@ _MODELS = (
 """Names of camera models and how many parameters they have, by their number in binary files."""
 _PANORAMIC = ("EQUIRECTANGULAR", "SPHERICAL")
 
-_NO_PINHOLE = ("FISHEYE", "FOV", "EUCM")
-"""In names of models whose focal length does not tell the field of view as that of a pinhole camera does."""
-
 _FOLDERS = ("", "sparse/0", "sparse", "0", "colmap/sparse/0")
 _LONGEST_LINE = 1 << 26
 _LONGEST_NAME = 4096
 _BLOCK = 1 << 24  # bytes of points looked at together
 _LONGEST_RECORD = 1 << 27  # bytes: a point that sixteen million pictures see
 _POINT = struct.Struct("<Q3d3BdQ")
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, by editors of Windows
 _BROKEN = "Export the model again, all of its files."
 
 
@@ -48,7 +47,7 @@ class _Camera:
 
     @staticmethod
     def from_model(model: str, width: float, focal: float) -> _Camera:
-        known = model not in _PANORAMIC and not any(part in model for part in _NO_PINHOLE)
+        known = not any(part in model for part in NO_PINHOLE)
         return _Camera(model, field_of_view(width, focal) if known else None)
 
 
@@ -98,7 +97,7 @@ def _read(path: Path, options: Options) -> Job[Imported]:
 def _capture(image: _Image, camera: _Camera, folder: Path, gathering: Gathering) -> ImportedCapture:
     place = None
     for root in (folder, *list(folder.resolve().parents)[:3]):
-        place = place or picture_at(root / "images", image.name)
+        place = place or picture_paths.below(root / "images", image.name)
     return ImportedCapture(
         Path(image.name).stem or image.name,
         place,
@@ -170,9 +169,9 @@ def _binary_images(file: Path) -> Iterator[_Image]:
 
 
 def _text_images(file: Path) -> Iterator[_Image]:
-    lines = _lines(file)
-    for line in lines:
-        if not line.strip():
+    """Each image has a line; another one with its observations, perhaps an empty one, may or may not follow it."""
+    for line in _lines(file):
+        if not line.strip() or _is_observed(line):
             continue
         row = line.split(None, 9)
         if len(row) < 10:
@@ -180,7 +179,23 @@ def _text_images(file: Path) -> Iterator[_Image]:
         values = [_number(each, file) for each in row[1:8]]
         name = row[9].strip()
         yield _Image(_whole(row[0], file), name, _whole(row[8], file), _pose(values[:4], values[4:], name, file))
-        next(lines, None)  # its observations, perhaps an empty line
+
+
+def _is_observed(line: str) -> bool:
+    """Whether a line of images.txt holds observations: threes of numbers, the third a whole one, -1 if it is no point.
+
+    Lines are long and many, so that both ends tell; an image's line ends with a name, which is no number.
+    """
+    row = line.split()
+    return len(row) % 3 == 0 and all(_is_number(each) for each in (*row[:9], *row[-3:]))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _binary_points(file: Path) -> Iterator[tuple[_Points, int, int]]:
@@ -262,13 +277,13 @@ def _rows(file: Path, least: int) -> Iterator[list[str]]:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    """Lines without comments; empty ones are kept, they mean something among images."""
+    """Lines without comments."""
     with open(file, "rb") as stream:
         while line := stream.readline(_LONGEST_LINE):
             if len(line) == _LONGEST_LINE:
                 raise SourceError(f"{file} is no COLMAP text: a line of it is too long.", advice=_BROKEN)
-            if not line.startswith(b"#"):
-                yield line.decode("utf-8", "replace")
+            if not line.removeprefix(_MARK).lstrip().startswith(b"#"):
+                yield line.removeprefix(_MARK).decode("utf-8", "replace")
 
 
 def _number(text: str, file: Path) -> float:

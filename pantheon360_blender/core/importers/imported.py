@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ImageError, PantheonError, PoseError
-from ..formats import exr, png
+from ..formats import appearance, exr, png
 from ..panorama import cameras
 from ..points.point_cloud import MOST_POINTS, PointCloud
 from ..points.thinning import Thinner
@@ -95,26 +95,17 @@ def field_of_view(width: float, focal: float) -> float | None:
 
 
 def png_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 of a PNG file; the only kind of picture that needs nothing but numpy."""
+    """(H, W, 3) uint8 sRGB, upright, of a PNG file; the only kind of picture that needs nothing but numpy."""
     if path.suffix.lower() != ".png":
         raise ImageError(f"{path} is no PNG image.", advice="Save it as PNG, or import it with the backend.")
-    return as_colours(png.read(path))
-
-
-def as_colours(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 of any grey or colour image of 8 or 16 bits; alpha is dropped."""
-    if image.dtype == np.uint16:
-        image = np.rint(image / 257.0).astype(np.uint8)
-    if image.ndim == 2:
-        image = image[..., None]
-    return np.ascontiguousarray(np.repeat(image[..., :1], 3, axis=2) if image.shape[2] < 3 else image[..., :3])
+    return appearance.read(path).shown(png.read(path))
 
 
 @dataclass(frozen=True)
 class Decoders:
     """How files that numpy alone cannot decode are read; whoever has a library passes its own.
 
-    picture: path -> (H, W, 3) uint8 sRGB, raising ImageError.
+    picture: path -> (H, W, 3) uint8 sRGB, upright, raising ImageError.
     video: path -> frames (H, W, 3) uint8 in their order, raising ImageError; None if videos cannot be read here.
     exr: bytes, name for messages -> channels by name, (H, W) float32 each, raising ImageError.
     """
@@ -190,14 +181,16 @@ class Gathering:
     """Collects a source's points and poses in its own coordinates and gives them in Blender's.
 
     default_up: the format's rule for the axis that points up; None judges by the cameras.
-    scale: metres of a unit by the format's rule, unless the options state another.
+    scale: metres of a unit by the format's rule, of all axes or (3,) of each, unless the options state another.
     """
 
-    def __init__(self, path: Path, options: Options, default_up: str | None = "z", scale: float = 1.0) -> None:
+    def __init__(
+        self, path: Path, options: Options, default_up: str | None = "z", scale: float | np.ndarray = 1.0
+    ) -> None:
         self._path, self._options = path, options
         self.notes: list[str] = []
         self._up = options.up or default_up
-        self.scale = options.scale or scale
+        self._scale = np.broadcast_to(np.float64(scale if options.scale is None else options.scale), 3)
         self._offset = None if options.offset is None else np.asarray(options.offset, np.float64)
         self._thinner = Thinner(options.limit, options.voxel)
         self._rounded = self._lost = 0
@@ -245,7 +238,7 @@ class Gathering:
         if colours is None:
             colours = np.full((len(near), 3), _NO_COLOUR, np.uint8)
         if footprint is not None:
-            footprint = (footprint * self.scale).astype(np.float32)
+            footprint = (footprint * np.cbrt(np.abs(self._scale.prod()))).astype(np.float32)
         self._thinner.add(PointCloud(near, np.ascontiguousarray(colours), confidence, source, footprint))
 
     def pose(self, pose: np.ndarray, name: str) -> np.ndarray:
@@ -264,12 +257,13 @@ class Gathering:
             moved[:3, 3] -= self._offset
         return moved
 
-    def note_pictures(self, captures: Sequence[ImportedCapture], what: str) -> None:
-        """Note how many pictures cannot be captures, and how many were not found beside `what`."""
+    def note_pictures(self, captures: Sequence[ImportedCapture], what: str, why: str = "") -> None:
+        """Note how many pictures cannot be captures, and how many were not found beside `what`. why: of the first."""
         if flat := sum(not capture.panoramic for capture in captures):
-            self.notes.append(f"{flat:,} of {len(captures):,} pictures are perspective: their poses came, no captures.")
+            self.notes.append(f"{flat:,} of {len(captures):,} pictures are no panoramas: their poses alone came.")
         if missing := sum(capture.image is None for capture in captures):
-            self.notes.append(f"{missing:,} of {len(captures):,} pictures were not found beside {what}.")
+            reason = f" ({why})" if why else ""
+            self.notes.append(f"{missing:,} of {len(captures):,} pictures were not found beside {what}{reason}.")
 
     def finish(self, captures: Sequence[ImportedCapture] = (), *, wanted: bool = False) -> Imported:
         """All that was gathered, with notes.
@@ -312,6 +306,4 @@ class Gathering:
         return UP_AXES[self._up or "z"]
 
     def _turned(self, points: np.ndarray) -> np.ndarray:
-        turned = np.asarray(points, np.float64) @ self._world_from_file.T
-        turned *= self.scale
-        return np.asarray(turned)
+        return np.asarray((np.asarray(points, np.float64) * self._scale) @ self._world_from_file.T)

@@ -1,7 +1,8 @@
 """Poses in a transforms.json, as nerfstudio and instant-ngp write them.
 
 Both store camera-to-world matrices with OpenGL's camera axes, which are Blender's, in a world with Z up; nerfstudio's
-points (ply_file_path) lie in the same world. Neither is metric unless its maker made it so.
+points (ply_file_path) lie in the same world. Its applied_transform has been applied to both, and is what brought Z up;
+its applied_scale is taken back. Neither is metric unless its maker made it so.
 Sources: nerfstudio documentation, "Data conventions"; instant-ngp, docs/nerf_dataset_tips.md.
 """
 
@@ -9,20 +10,29 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
-from ..points.point_cloud import PointCloud
+from ..errors import PantheonError
+from ..formats import image_headers
+from ..formats.media_files import reading
+from ..points import vertices
+from ..points.vertices import Vertices
 from ..progress import Job, Progress
+from . import picture_paths
+from .clouds import add_points
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError, field_of_view
 
 _LARGEST = 1 << 28  # bytes: half a million frames
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
-_PANORAMIC = ("EQUIRECTANGULAR", "SPHERICAL")
+_PANORAMIC = ("EQUIRECT", "SPHERICAL", "PANORAM")
+_MODEL_KEYS = ("camera_model", "camera_type", "projection_type", "projection", "model")
+NO_PINHOLE = ("FISHEYE", "FOV", "EUCM", "OMNIDIRECTIONAL", "VR180", "ORTHO", *_PANORAMIC)
+"""In names of cameras whose focal length does not tell the field of view as that of a pinhole camera does."""
+
 _NAME = "transforms.json"
-_BLOCK = 1 << 20
 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
@@ -31,7 +41,8 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
         raise SourceError(f"{file} has no frames.", advice="Choose a transforms.json of nerfstudio or instant-ngp.")
-    gathering = Gathering(path, options)
+    applied = _number(content.get("applied_scale"))
+    gathering = Gathering(path, options, scale=1 / applied if applied > 0 else 1.0)
     poses = [_pose(frame, index, file) for index, frame in enumerate(frames)]
     cloud = _points(content, file, gathering)
     gathering.settle(np.array([pose[:3, 3] for pose in poses]))
@@ -40,13 +51,14 @@ def _read(path: Path, options: Options) -> Job[Imported]:
         captures.append(_capture(frame, index, pose, content, file, gathering))
         if index % 256 == 0:
             yield Progress("Reading poses", index, len(frames))
+    named = (str(frame.get("file_path")) for frame, each in zip(frames, captures, strict=True) if each.image is None)
+    gathering.note_pictures(captures, "the file", next((_why(file, each) for each in named), ""))
     if options.scale is None:
         gathering.notes.append("A transforms.json says nothing of meters: set the scale by two points you know.")
-    gathering.note_pictures(captures, "the file")
-    for start in range(0, len(cloud), _BLOCK):
-        block = cloud.selected(slice(start, start + _BLOCK))
-        gathering.add(block.points, block.colours, confidence=block.confidence, footprint=block.footprint)
-        yield Progress("Reading points", start, len(cloud))
+    if cloud is not None:
+        gathering.notes += cloud.notes
+        shares = {name: share for name, share in cloud.shares.items() if name != "source"}  # of captures unknown here
+        yield from add_points(gathering, cloud.positions, cloud.colours, shares)
     return gathering.finish(captures)
 
 
@@ -88,16 +100,46 @@ def _capture(
 ) -> ImportedCapture:
     named = frame.get("file_path")
     named = named if isinstance(named, str) and named else f"frame {index}"
-    model = str(frame.get("camera_model", content.get("camera_model", ""))).upper()
     mask = frame.get("mask_path")
+    picture = picture_paths.near(file.parent, named)
+    intrinsics = content | frame
+    model = _model(intrinsics)
+    angle = None if any(part in model for part in NO_PINHOLE) else _field_of_view(intrinsics)
+    panoramic = _is_panoramic(model, intrinsics, picture, angle)
     return ImportedCapture(
-        Path(named).stem or named,
-        picture_at(file.parent, named),
+        PureWindowsPath(named).stem or named,
+        picture,
         gathering.pose(pose, named),
-        model in _PANORAMIC,
-        picture_at(file.parent, mask) if isinstance(mask, str) else None,
-        None if model in _PANORAMIC or "FISHEYE" in model else _field_of_view(content | frame),
+        panoramic,
+        picture_paths.near(file.parent, mask) if isinstance(mask, str) else None,
+        None if panoramic else angle,
     )
+
+
+def _model(intrinsics: dict[str, Any]) -> str:
+    """What a frame calls its camera, in capital letters; programs agree neither on the key nor on the words."""
+    if intrinsics.get("is_equirectangular") is True:
+        return _PANORAMIC[0]
+    told = (intrinsics.get(key) for key in _MODEL_KEYS)
+    return next((each.upper() for each in told if isinstance(each, str) and each), "")
+
+
+def _is_panoramic(model: str, intrinsics: dict[str, Any], picture: Path | None, angle: float | None) -> bool:
+    """Whether a picture shows the whole sphere: by its camera's name, else by its shape if nothing else is told."""
+    if model or angle is not None:
+        return any(part in model for part in _PANORAMIC)
+    width, height = _number(intrinsics.get("w")), _number(intrinsics.get("h"))
+    if not width and picture is not None:
+        with suppress(PantheonError), reading(picture) as (file, length):
+            width, height = image_headers.read(file, length, picture).size or (0, 0)
+    return width == 2 * height > 0
+
+
+def _why(file: Path, named: str) -> str:
+    """Why a file that a name stands for was not found."""
+    if picture_paths.leaves_project(file.parent, named):
+        return f"{named[:200]} lies outside of the file's folder and the two above it, and is not followed"
+    return f"{named[:200]} is missing"
 
 
 def _field_of_view(intrinsics: dict[str, Any]) -> float | None:
@@ -114,29 +156,15 @@ def _number(value: Any) -> float:
         return 0.0
 
 
-def picture_at(folder: Path, name: str) -> Path | None:
-    """The picture that a file calls `name`, below `folder`; the suffix may be missing. None if there is none."""
-    relative = Path(name.replace("\\", "/"))
-    if "\0" in name or relative.is_absolute() or ".." in relative.parts or len(name) > 4096:
-        return None
-    try:
-        for candidate in (folder / relative, *(folder / f"{relative}{suffix}" for suffix in _SUFFIXES)):
-            if candidate.is_file():
-                return candidate
-    except OSError:  # a name too long for the file system
-        pass
-    return None
-
-
-def _points(content: dict[str, Any], file: Path, gathering: Gathering) -> PointCloud:
+def _points(content: dict[str, Any], file: Path, gathering: Gathering) -> Vertices | None:
     named = content.get("ply_file_path")
     if not isinstance(named, str) or not named:
-        return PointCloud.empty()
-    place = picture_at(file.parent, named)
+        return None
+    place = picture_paths.near(file.parent, named)
     if place is None or place.suffix.lower() != ".ply":
-        gathering.notes.append(f"Its points were not found: {named[:200]} is missing.")
-        return PointCloud.empty()
-    return PointCloud.load(place)
+        gathering.notes.append(f"Its points were not found: {_why(file, named)}.")
+        return None
+    return vertices.read(place)
 
 
 def _is_transforms(path: Path, start: bytes) -> bool:

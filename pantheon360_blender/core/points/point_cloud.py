@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from .. import files
 from ..errors import PointCloudError
 from ..formats import npz, ply
+from . import vertices
 
 _SHARES = (("confidence", np.float32, 1.0), ("source", np.int32, -1), ("footprint", np.float32, 0.0))
 """Optional arrays, their types, and what stands for "not known" where clouds with and without them meet."""
@@ -20,9 +21,7 @@ MOST_POINTS = 5_000_000
 """Points that a source brings unless told otherwise: more are thinned, and told."""
 
 _COORDINATES = ("x", "y", "z")
-_COLOURS = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
-_NO_COLOUR = 255  # white, as modellers show points without colours
-_BRIGHTEST_SHARE = 2.0  # float colours are 0..1, some a little above; a file that goes beyond counts 0..255
+_COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +123,12 @@ class PointCloud:
     def load(path: Path) -> PointCloud:
         """Read a cloud from a .ply or .npz file.
 
-        PLY: x y z; red green blue as uchar, ushort (0..65535) or float (0..1), white if missing; confidence, source
-        and footprint if they are; everything else is left out. npz: the arrays by their names, as save() writes.
+        PLY: as vertices.read understands it, whose notes are left out. npz: the arrays by their names, as save()
+        writes.
         Raises PointCloudError if the file cannot be read, is damaged, or is of another kind.
         """
         path = Path(path)
-        return _from_columns(path) if _kind(path) == ".ply" else _from_npz(path)
+        return _from_vertices(path) if _kind(path) == ".ply" else _from_npz(path)
 
     def save(self, path: Path) -> None:
         """Write the cloud to a .ply (binary little-endian, float, uchar) or .npz file, atomically.
@@ -146,43 +145,14 @@ class PointCloud:
 
     def _columns(self) -> dict[str, np.ndarray]:
         columns = {name: self.points[:, axis] for axis, name in enumerate(_COORDINATES)}
-        columns |= {name: self.colours[:, channel] for channel, name in enumerate(_COLOURS[0])}
+        columns |= {name: self.colours[:, channel] for channel, name in enumerate(_COLOURS)}
         return columns | {name: getattr(self, name) for name, _, _ in _SHARES if getattr(self, name) is not None}
 
 
-def _from_columns(path: Path) -> PointCloud:
-    colour_names = {name for names in _COLOURS for name in names}
-    share_names = {prefix + name for name, _, _ in _SHARES for prefix in ("", "scalar_")}
-    columns = ply.read(path, {*_COORDINATES, *colour_names, *share_names})
-    if missing := [name for name in _COORDINATES if name not in columns]:
-        raise PointCloudError(f"{path} has no points: its vertices lack {', '.join(missing)}.")
+def _from_vertices(path: Path) -> PointCloud:
+    found = vertices.read(path)
     with np.errstate(over="ignore", invalid="ignore"):
-        points = np.column_stack([columns[name].astype(np.float32) for name in _COORDINATES])
-        shares = {name: _share(columns, name, dtype) for name, dtype, _ in _SHARES}
-    return PointCloud(points, _colours(columns, len(points)), **shares)
-
-
-def _share(columns: Mapping[str, np.ndarray], name: str, dtype: type) -> np.ndarray | None:
-    column = columns.get(name, columns.get(f"scalar_{name}"))  # CloudCompare puts "scalar_" before a field's name
-    return None if column is None else np.asarray(column, dtype)
-
-
-def _colours(columns: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-    for names in _COLOURS:
-        if all(name in columns for name in names):
-            return _as_bytes(np.column_stack([columns[name] for name in names]))
-    return np.full((count, 3), _NO_COLOUR, np.uint8)
-
-
-def _as_bytes(colours: np.ndarray) -> np.ndarray:
-    if colours.dtype == np.uint8:
-        return colours
-    if colours.dtype.kind == "f":
-        known = np.nan_to_num(colours, nan=0.0, posinf=0.0, neginf=0.0)
-        shown = known * 255 if known.max(initial=0) <= _BRIGHTEST_SHARE else known
-    else:
-        shown = colours / 257 if colours.dtype == np.uint16 else colours
-    return np.asarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
+        return PointCloud(found.positions.astype(np.float32), found.colours, **found.shares)
 
 
 def _from_npz(path: Path) -> PointCloud:

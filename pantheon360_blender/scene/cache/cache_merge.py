@@ -53,14 +53,14 @@ def merge(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
 def note_captures(scene: bpy.types.Scene, obj: bpy.types.Object) -> None:
     """Note the captures that a cache's sources count, in their present order, if an earlier version did not."""
     if obj.get(cache_objects.CAPTURES) is None:
-        obj[cache_objects.CAPTURES] = "\n".join(each.name for each in capture_objects.in_scene(scene))
+        obj[cache_objects.CAPTURES] = "\n".join(capture_objects.labelled(scene))
 
 
 def renumber(scene: bpy.types.Scene, obj: bpy.types.Object) -> None:
     """Renumber the sources of a cache's points by the captures' present order; -1 if a capture is gone."""
     note_captures(scene, obj)
     before = str(obj[cache_objects.CAPTURES]).split("\n")
-    now = {each.name: index for index, each in enumerate(capture_objects.in_scene(scene))}
+    now = {label: index for index, label in enumerate(capture_objects.labelled(scene))}
     mesh: Any = obj.data
     points = attributes.read(mesh)
     renumbered = points.renumbered([now.get(name, -1) for name in before])

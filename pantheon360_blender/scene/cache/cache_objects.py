@@ -57,7 +57,7 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     obj = find(scene) or _new(scene)
     fill(obj, finite)
     of_scene(scene).cache = obj
-    obj[CAPTURES] = "\n".join(each.name for each in capture_objects.in_scene(scene))
+    obj[CAPTURES] = "\n".join(capture_objects.labelled(scene))
     return obj
 
 

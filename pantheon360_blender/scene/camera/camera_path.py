@@ -57,11 +57,14 @@ def poses(scene: bpy.types.Scene, frames: Sequence[float]) -> Job[np.ndarray]:
     return np.array(found, dtype=np.float64).reshape(-1, 4, 4)
 
 
-def stands_at(camera: np.ndarray, captures: Sequence[np.ndarray]) -> int | None:
-    """Which of the captures a camera stands at, the nearest one; None if it stands at none. All are (4, 4) poses."""
+def stands_at(camera: np.ndarray, captures: Sequence[np.ndarray], metre: float = 1.0) -> int | None:
+    """Which of the captures a camera stands at, the nearest one; None if it stands at none.
+
+    All are (4, 4) poses. metre: in their units.
+    """
     distances = [float(np.linalg.norm(capture[:3, 3] - camera[:3, 3])) for capture in captures]
     nearest = min(distances, default=math.inf)
-    return distances.index(nearest) if nearest <= AT_A_CAPTURE else None
+    return distances.index(nearest) if nearest <= AT_A_CAPTURE * metre else None
 
 
 def visit(

@@ -11,7 +11,7 @@ import numpy as np
 from mathutils import Matrix, Vector
 
 from ...core.errors import CaptureError
-from ..app import access
+from ..app import access, units
 from ..captures import capture_objects
 from ..captures.capture_files import Warn
 from . import camera_path
@@ -42,7 +42,10 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int
             camera.keyframe_insert("location", frame=frame)
             if match:
                 camera.keyframe_insert(camera_path.rotation_path(camera), frame=frame)
-        missed = [frame for frame, pose in poses if not _stands_at(camera, camera_path.go_to(scene, frame), pose)]
+        metre = units.per_metre(scene)
+        missed = [
+            frame for frame, pose in poses if not _stands_at(camera, camera_path.go_to(scene, frame), pose, metre)
+        ]
     scene.camera = scene.camera or camera
     if missed:
         warn(
@@ -66,8 +69,8 @@ def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
     return ends
 
 
-def _stands_at(camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, pose: np.ndarray) -> bool:
-    return camera_path.stands_at(np.array(camera.evaluated_get(depsgraph).matrix_world), [pose]) is not None
+def _stands_at(camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, pose: np.ndarray, metre: float) -> bool:
+    return camera_path.stands_at(np.array(camera.evaluated_get(depsgraph).matrix_world), [pose], metre) is not None
 
 
 def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:

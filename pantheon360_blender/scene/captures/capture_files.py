@@ -1,7 +1,8 @@
-"""Files of 360° photographs as Blender images: read, checked, partial panoramas padded to the full sphere."""
+"""Files of 360° photographs as Blender images: read, checked, shown as they want to be, padded to the full sphere."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ...core import geography
+from ...core import files, geography
 from ...core.errors import CaptureError, MetadataError
-from ...core.formats import media_files, panorama_metadata
+from ...core.formats import camera_originals, panorama_metadata
+from ...core.formats.appearance import Appearance
 from ...core.panorama import equirectangular
 from . import images
 
@@ -21,8 +23,14 @@ LARGEST_WIDTH = 1 << 15
 
 VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"})
 
-PADDED_FROM = "pantheon360_padded_from"
-PADDED_MASK = "pantheon360_padded_mask"
+SOURCE = "pantheon360_sha256"
+"""Custom property of an image: SHA-256 of the file's bytes that its pixels come from."""
+
+MADE = "pantheon360_made"
+"""Custom property of an image that was made of a file, and holds other pixels than it: "picture" or "mask"."""
+
+_WITHOUT_ALPHA = (8, 24, 96)
+"""Bits a pixel of images without alpha, those of more than 8 bits a channel being floats."""
 
 Warn = Callable[[str], None]
 """What a person should know although nothing failed."""
@@ -46,23 +54,23 @@ class Photograph:
 
 
 def read(path: Path, warn: Warn) -> Photograph:
-    """Load a photograph into Blender; a file that is loaded already is used again.
+    """Load a photograph into Blender as a full panorama: upright, sRGB, padded, masked where nothing was taken.
 
+    A file whose bytes are loaded already is used again; one that was exported anew is read anew.
     Raises FileError if the file is missing or empty, MetadataError for a camera's raw recording, ImageError if it is
     cut off or damaged, CaptureError if it is a video, no image that Blender reads, or not a full panorama.
     """
-    with media_files.reading(path):
-        pass
-    media_files.refuse_camera_original(path)
+    camera_originals.refuse(path)
     if path.suffix.lower() in VIDEOS:
         raise CaptureError(
             f"{path.name} is a video: captures are photographs.",
             advice="Save one of its frames as PNG, for instance from the sequencer, and import that.",
         )
     metadata = _metadata(path, warn)
+    digest = files.sha256(path)
     before = set(bpy.data.images)
     try:
-        image, mask = _full_panorama(path, _loaded(path), metadata)
+        image, mask = _made_of(digest) or _full_panorama(path, _loaded(path, digest), metadata, digest)
     except BaseException:
         _remove(image for image in bpy.data.images if image not in before)
         raise
@@ -70,10 +78,15 @@ def read(path: Path, warn: Warn) -> Photograph:
     return Photograph(path, image.name, mask.name if mask else None, metadata)
 
 
+def image_named(name: str) -> bpy.types.Image:
+    """A photograph's image or mask; a library may have one of the same name."""
+    return bpy.data.images[name, None]  # type: ignore[index,no-any-return]
+
+
 def forget_unused(photographs: Iterable[Photograph]) -> None:
     """Remove the images of photographs that became no capture."""
     names = {name for photograph in photographs for name in (photograph.image, photograph.mask) if name}
-    _remove(image for image in bpy.data.images if image.name in names and image.users == 0)
+    _remove(image for image in bpy.data.images if image.name in names and image.users == 0 and image.library is None)
 
 
 def check_full(size: tuple[int, int], name: str) -> None:
@@ -91,10 +104,25 @@ def check_full(size: tuple[int, int], name: str) -> None:
         )
 
 
-def _loaded(path: Path) -> bpy.types.Image:
-    before = set(bpy.data.images)
+def _made_of(digest: str) -> tuple[bpy.types.Image, bpy.types.Image | None] | None:
+    """The picture that was made of a file's bytes earlier, and its mask."""
+    made = {
+        image[MADE]: image
+        for image in bpy.data.images
+        if image.library is None and image.get(SOURCE) == digest and image.get(MADE) and not image.is_dirty
+    }
+    return (made["picture"], made.get("mask")) if "picture" in made else None
+
+
+def _loaded(path: Path, digest: str) -> bpy.types.Image:
+    """The file as Blender reads it, with its present pixels if an image of it is there already."""
+    image = next((image for image in bpy.data.images if _is_of(image, path)), None)
     try:
-        image = bpy.data.images.load(str(path), check_existing=True)
+        if image is None:
+            image = bpy.data.images.load(str(path))
+            _make_relative(image)
+        elif image.get(SOURCE) != digest:
+            image.reload()
     except RuntimeError as error:
         raise CaptureError(f"{path.name} cannot be opened: {error}".strip()) from error
     if image.size[0] == 0 or image.size[1] == 0:
@@ -102,9 +130,15 @@ def _loaded(path: Path) -> bpy.types.Image:
             f"{path.name} cannot be read as an image: it is damaged or of a kind Blender does not know.",
             advice="Open it in an image viewer, then export it again as JPEG, PNG, TIFF or EXR.",
         )
-    if image not in before:
-        _make_relative(image)
+    image[SOURCE] = digest
     return image
+
+
+def _is_of(image: bpy.types.Image, path: Path) -> bool:
+    """Whether an image shows a file as it is on disk: neither packed nor painted on."""
+    if image.library is not None or image.source != "FILE" or image.packed_file is not None or image.is_dirty:
+        return False
+    return bool(image.filepath) and os.path.realpath(bpy.path.abspath(image.filepath)) == os.path.realpath(path)
 
 
 def _make_relative(image: bpy.types.Image) -> None:
@@ -128,41 +162,61 @@ def _metadata(path: Path, warn: Warn) -> panorama_metadata.PanoramaMetadata | No
 
 
 def _full_panorama(
-    path: Path, image: bpy.types.Image, metadata: panorama_metadata.PanoramaMetadata | None
+    path: Path, image: bpy.types.Image, metadata: panorama_metadata.PanoramaMetadata | None, digest: str
 ) -> tuple[bpy.types.Image, bpy.types.Image | None]:
-    """The image as a full sphere, and its mask if a part of it was not taken."""
+    """The image as a full sphere, and its mask if a part of it was not taken.
+
+    What is to be shown as it is stored stays linked to its file; all else is made anew and packed.
+    """
+    look = metadata.appearance if metadata else Appearance()
+    placement = _placement(path, image, look, metadata)
+    if placement is None and not look.changes_pixels and image.depth in _WITHOUT_ALPHA:
+        return image, None
+    picture, opaque = images.shown(path, look)
+    if placement is not None:
+        opaque = np.ones(picture.shape[:2], np.bool_) if opaque is None else opaque
+        picture, opaque = (equirectangular.pad_to_full(each, *placement)[0] for each in (picture, opaque))
+    if placement is not None or look.changes_pixels or _is_darkened(image):
+        image = _made(f"{path.stem} {'padded' if placement else 'as shown'}", picture, digest, "picture")
+    if opaque is None:
+        return image, None
+    return image, _made(f"{path.stem} mask", np.where(opaque, 0, 255).astype(np.uint8), digest, "mask")
+
+
+def _placement(
+    path: Path, image: bpy.types.Image, look: Appearance, metadata: panorama_metadata.PanoramaMetadata | None
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Full size and offset of a partial panorama, None of a full one. Raises CaptureError if it is neither."""
     projection = metadata.projection if metadata else None
     if projection and projection.lower() != "equirectangular":
         raise CaptureError(
             f"{path.name} is a {projection} panorama: an equirectangular one is wanted.",
             advice="Convert it with a panorama stitcher.",
         )
-    size = (image.size[0], image.size[1])
+    size = look.size((image.size[0], image.size[1]))
     placement = metadata.full_placement() if metadata else None
     if placement is None or placement[0] == size:
         check_full(size, path.name)
-        return image, None
-    return _padded(path, image, *placement)
-
-
-def _padded(
-    path: Path, image: bpy.types.Image, full_size: tuple[int, int], offset: tuple[int, int]
-) -> tuple[bpy.types.Image, bpy.types.Image]:
-    """The partial panorama on the full sphere and its mask, both packed; made once for each file."""
-    for other in bpy.data.images:
-        if other.get(PADDED_FROM) == str(path) and other.get(PADDED_MASK) in bpy.data.images:
-            return other, bpy.data.images[other[PADDED_MASK]]
+        return None
+    full_size = placement[0]
     if not SMALLEST_WIDTH <= full_size[0] <= LARGEST_WIDTH:
         raise CaptureError(
             f"{path.name}: its metadata says it is part of a {full_size[0]} x {full_size[1]} panorama; "
             f"panoramas from {SMALLEST_WIDTH} to {LARGEST_WIDTH} pixels wide are handled.",
             advice="Make it smaller, or correct its GPano metadata.",
         )
-    full, valid = equirectangular.pad_to_full(images.pixels(image), full_size, offset)
-    padded = images.from_array(f"{path.stem} padded", full)
-    mask = images.from_array(f"{path.stem} mask", np.where(valid, 0, 255).astype(np.uint8))
-    padded[PADDED_FROM], padded[PADDED_MASK] = str(path), mask.name
-    return padded, mask
+    return placement
+
+
+def _is_darkened(image: bpy.types.Image) -> bool:
+    """Whether Blender multiplies the colours by alpha when it loads the file: those of more than 8 bits."""
+    return bool(image.is_float) and not images.is_scene_light(image)
+
+
+def _made(name: str, array: np.ndarray, digest: str, kind: str) -> bpy.types.Image:
+    image = images.from_array(name, array)
+    image[SOURCE], image[MADE] = digest, kind
+    return image
 
 
 def _remove(unused: Iterable[bpy.types.Image]) -> None:

@@ -7,9 +7,10 @@ it, so that parents, constraints and keyframes of the object stay the artist's.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import bpy
@@ -20,6 +21,7 @@ from ...core.errors import CaptureError, PantheonError
 from ...core.panorama import cameras
 from ...core.panorama.capture import Capture
 from ...core.progress import Job, Progress
+from ..app import units
 from ..app.access import of_object, of_scene
 from . import capture_files, images, preview_sphere
 from .capture_files import Photograph, Warn
@@ -38,7 +40,40 @@ _log = logging.getLogger(__name__)
 def in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     """The scene's captures that have an image, by name: their order is the `source` index of cache points."""
     found = [obj for obj in scene.objects if of_object(obj).is_capture and of_object(obj).image]
-    return sorted(found, key=lambda obj: obj.name)
+    return sorted(found, key=lambda obj: (obj.name, obj.library.filepath if obj.library else ""))
+
+
+def labelled(scene: bpy.types.Scene) -> dict[str, bpy.types.Object]:
+    """The captures of `in_scene`, in their order, by labels that tell them apart: job folders and notes name them so.
+
+    A label is the object's name; a capture that is linked from a library may have that of a local one, and then has the
+    library's name behind it.
+    """
+    found: dict[str, bpy.types.Object] = {}
+    for obj in in_scene(scene):
+        label = obj.name
+        if label in found:
+            label = f"{obj.name} ({Path(obj.library.filepath).stem if obj.library else 'another'})"
+        found[next(each for each in _numbered(label) if each not in found)] = obj
+    return found
+
+
+def label_of(scene: bpy.types.Scene, obj: bpy.types.Object) -> str:
+    """The label of one of a scene's captures; its name if it is none."""
+    return next((label for label, each in labelled(scene).items() if each == obj), obj.name)
+
+
+def by_label(scene: bpy.types.Scene, label: str) -> bpy.types.Object:
+    """The capture of that label. Raises CaptureError if the artist removed or renamed it meanwhile."""
+    obj = labelled(scene).get(label)
+    if obj is None:
+        raise CaptureError(f"The capture {label} is no longer there.", advice="Start it again.")
+    return obj
+
+
+def _numbered(label: str) -> Iterator[str]:
+    yield label
+    yield from (f"{label} {number}" for number in itertools.count(2))
 
 
 def some_in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
@@ -66,18 +101,25 @@ def pose(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None) ->
     return levelled
 
 
-def load(obj: bpy.types.Object, width: int | None = None, depsgraph: bpy.types.Depsgraph | None = None) -> Capture:
+def load(
+    obj: bpy.types.Object,
+    width: int | None = None,
+    depsgraph: bpy.types.Depsgraph | None = None,
+    *,
+    label: str | None = None,
+) -> Capture:
     """Read a capture's pixels.
 
-    width: of the image wanted; None is the photograph's own. What the mask paints white and the nadir share are not
-    valid. Raises CaptureError if the image is missing, damaged or not a full panorama.
+    width: of the image wanted; None is the photograph's own. label: what to call it; None is the object's name.
+    What the mask paints white and the nadir share are not valid. Raises CaptureError if the image is missing, damaged
+    or not a full panorama.
     """
     image = of_object(obj).image
     if image is None:
         raise CaptureError(f"Capture {obj.name} has no image.", advice="Choose one in its Pantheon360 properties.")
     capture_files.check_full(images.checked_size(image), image.name)
     array = images.pixels(image, width)
-    return Capture(obj.name, array, pose(obj, depsgraph), _valid(obj, array.shape[1]))
+    return Capture(label or obj.name, array, pose(obj, depsgraph), _valid(obj, array.shape[1]))
 
 
 def position(obj: bpy.types.Object) -> geography.Position | None:
@@ -108,11 +150,12 @@ def create(
 ) -> bpy.types.Object:
     """Add a capture and show its preview.
 
-    image: a full panorama. location: metres, world. heading: degrees clockwise from world +Y, seen from above.
+    image: a full panorama. location: world, in the scene's units. heading: degrees clockwise from world +Y, as seen
+    from above.
     """
     obj = bpy.data.objects.new(name, None)
     obj.empty_display_type = "SPHERE"
-    obj.empty_display_size = preview_sphere.RADIUS
+    obj.empty_display_size = preview_sphere.RADIUS * units.per_metre(scene)
     obj.location = location
     obj.rotation_euler = (math.pi / 2, 0.0, -math.radians(heading))
     obj.matrix_world = obj.matrix_basis  # right at once, not only after the next evaluation
@@ -120,14 +163,14 @@ def create(
     settings.is_capture = True
     settings.image = image
     collection_of(scene, COLLECTION).objects.link(obj)
-    preview_sphere.update(obj)
+    preview_sphere.update(obj, units.per_metre(scene))
     return obj
 
 
 def chosen(scene: bpy.types.Scene, active: bpy.types.Object | None) -> bpy.types.Object | None:
     """The capture that an artist means: the active one, else the only one."""
     found = in_scene(scene)
-    if active is not None and active.name in {obj.name for obj in found}:
+    if active is not None and active in found:
         return active
     return found[0] if len(found) == 1 else None
 
@@ -168,7 +211,7 @@ def import_files(
         if not photographs:
             raise _nothing_imported(refused)
         for problem in refused:
-            warn(str(problem))
+            warn(f"Left out: {problem}")
         return [_add(bpy.data.scenes[name], *placed) for placed in _placed(bpy.data.scenes[name], photographs, warn)]
     finally:
         capture_files.forget_unused(photographs)
@@ -187,12 +230,12 @@ def _nothing_imported(refused: list[PantheonError]) -> PantheonError:
 def _add(scene: bpy.types.Scene, photograph: Photograph, location: np.ndarray) -> bpy.types.Object:
     metadata = photograph.metadata
     heading = (metadata.heading if metadata else None) or 0.0
-    image = bpy.data.images[photograph.image]
+    image = capture_files.image_named(photograph.image)
     obj = create(scene, photograph.path.stem, image, tuple(location), heading)
     settings = of_object(obj)
     settings.source_path = str(photograph.path)
     if photograph.mask:
-        settings.mask = bpy.data.images[photograph.mask]
+        settings.mask = capture_files.image_named(photograph.mask)
     if metadata:
         settings.pitch = math.radians(metadata.pitch or 0.0)
         settings.roll = math.radians(metadata.roll or 0.0)
@@ -203,8 +246,9 @@ def _add(scene: bpy.types.Scene, photograph: Photograph, location: np.ndarray) -
 def _placed(
     scene: bpy.types.Scene, photographs: Sequence[Photograph], warn: Warn
 ) -> list[tuple[Photograph, np.ndarray]]:
-    """Each photograph with where it goes: (3,) float64 metres, world."""
-    eye_height = of_scene(scene).eye_height
+    """Each photograph with where it goes: (3,) float64, world, the scene's units."""
+    units.adopt(scene)
+    metre, eye_height = units.per_metre(scene), of_scene(scene).eye_height
     anchor = next((obj for obj in in_scene(scene) if position(obj)), None)
     foot = np.array(anchor.location if anchor else (0.0, 0.0, eye_height), dtype=np.float64)
     known = [photograph.position for photograph in photographs if photograph.position]
@@ -215,23 +259,24 @@ def _placed(
         for offset in offsets:
             offset[2] = 0.0
         if len(known) + bool(anchor) > 1 and all(place.altitude is not None for place in known):
-            warn(f"GPS altitudes differ too much to be believed: the captures stand {eye_height:g} m above the ground.")
+            height = units.length(scene, eye_height)
+            warn(f"GPS altitudes differ too much to be believed: the captures stand {height} above the ground.")
     remaining = iter(offsets)
     row = len(in_scene(scene)) if not origin else 0
     placed, unplaced = [], []
     for photograph in photographs:
         if photograph.position:
-            location = foot + next(remaining)
+            location = foot + next(remaining) * metre
         else:
-            location = np.array([0.0 if not origin else SPACING, row * SPACING, eye_height])
+            location = np.array([0.0 if not origin else SPACING * metre, row * SPACING * metre, eye_height])
             row += 1
             unplaced.append(photograph.path.name)
         placed.append((photograph, location))
     if len(unplaced) + len(in_scene(scene)) > 1 and unplaced:
         what = "does not say where it was" if len(unplaced) == 1 else "do not say where they were"
         warn(
-            f"{', '.join(unplaced)} {what} taken: "
-            f"placed {SPACING:g} m apart. Move the captures to where the photographs were taken."
+            f"{', '.join(unplaced)} {what} taken: placed {units.length(scene, SPACING * metre)} apart. "
+            "Move the captures to where the photographs were taken."
         )
     return placed
 

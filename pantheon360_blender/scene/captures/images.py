@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core import srgb
 from ...core.errors import CaptureError
+from ...core.formats.appearance import Appearance
 from ...core.panorama import equirectangular
 
 MIDDLE_GREY = 0.18
@@ -37,6 +38,29 @@ def pixels(image: bpy.types.Image, width: int | None = None) -> np.ndarray:
     if width is None or array.shape[:2] == (width // 2, width):
         return array
     return equirectangular.resize(array, width)
+
+
+def shown(path: Path, look: Appearance) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode a picture file as it wants to be shown.
+
+    Returns (H, W, 3) uint8 sRGB, row 0 = top, scene light exposed as by `pixels`; and (H, W) bool, where it shows
+    something, or None if all of it does. Raises CaptureError if Blender cannot read it.
+    """
+    try:
+        image = bpy.data.images.load(str(path))
+    except RuntimeError as error:
+        raise CaptureError(f"{path.name} cannot be opened: {error}".strip()) from error
+    try:
+        checked_size(image)
+        if is_scene_light(image):
+            return pixels(image), look.opaque(_stored(image, np.uint8))
+        stated: Any = image.colorspace_settings
+        stated.name = "Non-Color"  # whatever the file's working space
+        image.alpha_mode = "CHANNEL_PACKED"
+        stored = _stored(image, np.uint16 if image.is_float else np.uint8)
+        return look.shown(stored), look.opaque(stored)
+    finally:
+        bpy.data.images.remove(image)
 
 
 def checked_size(image: bpy.types.Image) -> tuple[int, int]:
@@ -109,6 +133,16 @@ def _floats(image: bpy.types.Image) -> np.ndarray:
         raise CaptureError(f"The pixels of {image.name} cannot be read.", advice="Reload the image.")
     stored.foreach_get(flat)
     return flat.reshape(height, width, 4)[::-1]
+
+
+def _stored(image: bpy.types.Image, kind: type) -> np.ndarray:
+    """(H, W, 4) of an unsigned type, row 0 = top: an image's values 0..1 as Blender hands them out."""
+    values = _floats(image)
+    result: np.ndarray = np.empty(values.shape, kind)
+    for start in range(0, len(values), 64):
+        block = np.clip(np.nan_to_num(values[start : start + 64]), 0, 1) * np.float32(np.iinfo(kind).max)
+        result[start : start + 64] = np.rint(block)
+    return result
 
 
 def _bytes(values: np.ndarray, image: bpy.types.Image) -> np.ndarray:

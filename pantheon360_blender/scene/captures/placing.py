@@ -16,17 +16,20 @@ from . import capture_objects
 
 
 def place(scene: bpy.types.Scene, posed: Sequence[PosedCapture]) -> list[str]:
-    """Move captures to their solved poses; their levelling stays as the artist set it.
+    """Move captures to their solved poses, by their labels; their levelling stays as the artist set it.
 
-    Returns sentences about captures that could not be moved: renamed, deleted, or held by keyframes or constraints.
+    posed: in the scene's units. Returns sentences about captures that could not be moved: renamed, deleted, linked, or
+    held by keyframes or constraints.
     """
     missed = []
-    by_name = {obj.name: obj for obj in capture_objects.in_scene(scene)}
-    moved = [(by_name.get(one.name), one) for one in posed if one.registered]
+    by_label = capture_objects.labelled(scene)
+    moved = [(by_label.get(one.name), one) for one in posed if one.registered]
     for obj, one in moved:
         if obj is None:
             missed.append(f"{one.name} is not in the scene any more.")
             continue
+        if obj.library is not None:
+            missed.append(f"{one.name} is linked from another file, which alone can move it for good.")
         settings = access.of_object(obj)
         levelling = cameras.rotation_from_angles(settings.yaw, settings.pitch, settings.roll)
         world_from_object = one.pose.copy()
@@ -37,5 +40,5 @@ def place(scene: bpy.types.Scene, posed: Sequence[PosedCapture]) -> list[str]:
     depsgraph = access.evaluated(scene)
     for obj, one in moved:
         if obj is not None and np.abs(capture_objects.pose(obj, depsgraph) - one.pose).max() > 10 * STILL:
-            missed.append(f"{obj.name} is held where it is by keyframes, a constraint or its parent's scale.")
+            missed.append(f"{one.name} is held where it is by keyframes, a constraint or its parent's scale.")
     return missed

@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 
 from ...core.panorama import equirectangular
-from ..app import versions
+from ..app import units, versions
 from ..app.access import of_object
 from . import images
 
@@ -20,12 +20,15 @@ MARK = "pantheon360_preview"
 COLUMNS, ROWS = 128, 64
 
 
-def update(capture: bpy.types.Object) -> None:
-    """Make, refresh, show or hide the preview of a capture, as its `show_preview` and image say."""
+def update(capture: bpy.types.Object, metre: float | None = None) -> None:
+    """Make, refresh, show or hide the preview of a capture, as its `show_preview` and image say.
+
+    metre: in units of the capture's scene, for a new preview; None asks the scene.
+    """
     settings = of_object(capture)
     sphere = find(capture)
     if settings.show_preview and settings.image:
-        sphere = sphere or _new(capture)
+        sphere = sphere or _new(capture, metre or max(map(units.per_metre, capture.users_scene), default=1.0))
         sphere.material_slots[0].material = _material(settings.image)
         _link_where(capture, sphere)
     if sphere:
@@ -52,10 +55,11 @@ def _remove_orphans() -> None:
             bpy.data.objects.remove(obj)
 
 
-def _new(capture: bpy.types.Object) -> bpy.types.Object:
+def _new(capture: bpy.types.Object, metre: float) -> bpy.types.Object:
     sphere = bpy.data.objects.new(f"{capture.name} Preview", _mesh())
     sphere[MARK] = True
     sphere.parent = capture
+    sphere.scale = (metre, metre, metre)
     sphere.hide_select = True
     sphere.hide_render = True
     # Rendered viewports show it to the camera but it lights and shades nothing.

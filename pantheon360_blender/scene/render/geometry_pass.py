@@ -51,8 +51,8 @@ def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) 
     Raises CaptureError if the scene has none or an image is missing or damaged.
     """
     scene = access.scene_of(depsgraph)
-    objects = capture_objects.some_in_scene(scene)
-    return LOADED_CAPTURES.load(objects, depsgraph, width)
+    capture_objects.some_in_scene(scene)
+    return LOADED_CAPTURES.load(capture_objects.labelled(scene), depsgraph, width)
 
 
 class _LoadedCaptures:
@@ -61,14 +61,14 @@ class _LoadedCaptures:
     def __init__(self) -> None:
         self._kept: dict[tuple, Capture] = {}
 
-    def load(self, objects: list[bpy.types.Object], depsgraph: bpy.types.Depsgraph, width: int) -> list[Capture]:
+    def load(self, objects: dict[str, bpy.types.Object], depsgraph: bpy.types.Depsgraph, width: int) -> list[Capture]:
         wanted = {}
-        for obj in objects:
-            key = _capture_key(obj, width)
+        for label, obj in objects.items():
+            key = _capture_key(label, obj, width)
             kept = self._kept.get(key) if key is not None else None
-            wanted[key or (obj.name,)] = kept or capture_objects.load(obj, width=_no_wider(obj, width))
+            wanted[key or (label,)] = kept or capture_objects.load(obj, width=_no_wider(obj, width), label=label)
         found = []
-        for obj, (key, capture) in zip(objects, wanted.items(), strict=True):
+        for obj, (key, capture) in zip(objects.values(), wanted.items(), strict=True):
             pose = capture_objects.pose(obj, depsgraph)
             if not np.array_equal(capture.pose, pose):
                 wanted[key] = capture = dataclasses.replace(capture, pose=pose)
@@ -86,10 +86,10 @@ def _no_wider(obj: bpy.types.Object, width: int) -> int | None:
     return min(own, width) or None
 
 
-def _capture_key(obj: bpy.types.Object, width: int) -> tuple | None:
+def _capture_key(label: str, obj: bpy.types.Object, width: int) -> tuple | None:
     """All that decides a capture's pixels; None if an image is being painted on and so cannot be told apart."""
     settings = access.of_object(obj)
-    key: tuple = (obj.name, width, float(settings.nadir))
+    key: tuple = (label, width, float(settings.nadir))
     for image in (settings.image, settings.mask):
         if image is None:
             key += (None,)

@@ -18,7 +18,7 @@ from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Notices, Progress, observed
 from ...core.render import splatting
-from ..app import access, backend_process, paths, software
+from ..app import access, backend_process, paths, software, units
 from ..app.paths import absolute_path, jobs_root, shot_name
 from ..camera import camera_path
 from ..render import geometry_pass
@@ -148,7 +148,7 @@ def prepare(
                 frames=numbers,
                 cameras=poses,
                 captures=entries,
-                anchors=anchors(numbers, poses, loaded),
+                anchors=anchors(numbers, poses, loaded, units.per_metre(scene)),
                 painter=painter,
                 settings={"near": near, **painting},
                 seed=seed,
@@ -161,10 +161,10 @@ def prepare(
     return folder
 
 
-def anchors(frames: Sequence[int], poses: np.ndarray, captures: Sequence[Capture]) -> list[Anchor]:
-    """Frames whose camera stands at a capture, each with the nearest one."""
+def anchors(frames: Sequence[int], poses: np.ndarray, captures: Sequence[Capture], metre: float = 1.0) -> list[Anchor]:
+    """Frames whose camera stands at a capture, each with the nearest one. metre: in the poses' units."""
     places = [capture.pose for capture in captures]
-    stands = ((frame, camera_path.stands_at(pose, places)) for frame, pose in zip(frames, poses, strict=True))
+    stands = ((frame, camera_path.stands_at(pose, places, metre)) for frame, pose in zip(frames, poses, strict=True))
     return [Anchor(frame=int(frame), capture=captures[place].name) for frame, place in stands if place is not None]
 
 

@@ -19,7 +19,7 @@ from ..app import preferences
 Result = TypeVar("Result")
 
 _CHOOSE_PYTHON = (
-    "Blender's own Python is not added to. Choose a Python 3.11 or newer that has numpy, laspy[lazrs], pye57, "
+    "Blender's own Python is not added to. Choose a Python 3.11 or newer that has numpy, laspy[lazrs], pyproj, pye57, "
     "opencv-python-headless and openimageio as Backend Python in the add-on's preferences."
 )
 

@@ -12,7 +12,6 @@ import numpy as np
 from ...core.errors import CacheError, CaptureError
 from ...core.formats import exr
 from ...core.importers import MissingLibraryError, Options, depth
-from ...core.panorama.capture import Capture
 from ...core.points.equirectangular_depth import cloud_from_depth
 from ...core.points.point_cloud import PointCloud
 from ...core.points.thinning import thin
@@ -55,7 +54,7 @@ def import_depth(
     Raises ImageError, SourceError and FileError if the depth cannot be read, CaptureError if the photograph
     cannot, CacheError if no point is left or the cache is being edited, BackendError.
     """
-    name, capture_name, root = scene.name, capture.name, paths.jobs_root(scene)
+    name, capture_name, root = scene.name, capture_objects.label_of(scene, capture), paths.jobs_root(scene)
     if not of_object(capture).is_capture:
         raise CaptureError(f"{capture_name} is no capture.", advice="Choose the capture that the depth belongs to.")
     cache_objects.refuse_unchangeable(cache_objects.find(scene))
@@ -64,15 +63,16 @@ def import_depth(
     ranges = _at_most(ranges, limit, notes)
     yield Progress("Making points", 1, 3, text=path.name)
     scene = access.scene_named(name)
-    names = [obj.name for obj in capture_objects.in_scene(scene)]
-    if capture_name not in names:
+    objects = capture_objects.labelled(scene)
+    if capture_name not in objects:
         raise CaptureError(f"The capture {capture_name} is gone.", advice="Import it, and its depth, again.")
-    index = names.index(capture_name)
-    seen = capture_objects.load(scene.objects[capture_name], ranges.shape[1], access.evaluated(scene))
-    cloud = cloud_from_depth(Capture(capture_name, seen.image, seen.pose, seen.valid), ranges, source=index)
+    index, metre = list(objects).index(capture_name), units.per_metre(scene)
+    seen = capture_objects.load(objects[capture_name], ranges.shape[1], access.evaluated(scene), label=capture_name)
+    cloud = cloud_from_depth(seen, ranges * np.float32(metre), source=index)
     if voxel:
-        given, cloud = len(cloud), thin(cloud, voxel)
-        notes.append(f"{given:,} points were thinned to {len(cloud):,} by voxels of {units.length(scene, voxel)}.")
+        given, cloud = len(cloud), thin(cloud, voxel * metre)
+        size = units.length(scene, voxel * metre)
+        notes.append(f"{given:,} points were thinned to {len(cloud):,} by voxels of {size}.")
     if not len(cloud):
         raise CacheError(
             f"No point of {path.name} is left.", advice="Check the mask of the capture, and what the depth stands for."
@@ -81,7 +81,7 @@ def import_depth(
     scene = access.scene_named(name)
     obj = _exchange(scene, cloud, index) if result == MERGE else cache_objects.replace(scene, cloud)
     near, far = (float(value) for value in np.percentile(ranges[np.isfinite(ranges)], (2, 98)))
-    reach = f"{units.length(scene, near)} to {units.length(scene, far)}"
+    reach = f"{units.length(scene, near * metre)} to {units.length(scene, far * metre)}"
     text = f"{len(cloud):,} points of {capture_name}, most of them {reach} away"
     return DepthPoints(obj.name, len(cloud), notes, text)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,20 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ...core import importers
-from ...core.errors import ImageError, PantheonError
-from ...core.formats import exr, image_headers
+from ...core import files, importers
+from ...core.errors import CaptureError, ImageError, PantheonError
+from ...core.formats import appearance, exr
 from ...core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError
 from ...core.importers.joining import at_offset, joined, without_captures
 from ...core.jobs.reconstruct_settings import PosedCapture
 from ...core.points import spacing
 from ...core.progress import Job, Progress
-from ..app import access, preferences
+from ..app import access, preferences, units
 from ..app.access import of_object
 from ..app.paths import jobs_root
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
-from ..captures import capture_files, capture_objects, images, placing
+from ..captures import capture_files, capture_objects, images, placing, preview_sphere
 from ..captures.capture_files import Photograph
 from . import backend_import
 from .file_types import POINTS_AND_POSES
@@ -45,6 +44,7 @@ SOURCES = tuple(source for source in importers.SOURCES if not source.name.starts
 """What Blender reads itself; a depth image belongs to a capture and is brought in by depth_points."""
 
 _VIPE = "vipe"
+_UPSIDE_DOWN = 3  # the orientation of a picture taken with the camera over head
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,17 @@ class ImportResult:
     cameras: int
     notes: list[str]
     text: str
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The panoramas of an import that were found, by their place in it.
+
+    photographs: those that no capture shows yet. digests: SHA-256 of the bytes of all.
+    """
+
+    photographs: dict[int, Photograph] = field(default_factory=dict)
+    digests: dict[int, str] = field(default_factory=dict)
 
 
 def import_files(
@@ -100,18 +111,35 @@ def _into_scene(scene_name: str, imported: Imported, result: str, with_captures:
         yield Progress("Measuring the spacing of points")
         known = spacing.footprints(imported.cloud.points)
         imported = replace(imported, cloud=replace(imported.cloud, footprint=known))
-    photographs: dict[int, Photograph] = {}
+    pictures = _Pictures()
     notes = list(imported.notes)
     try:
         if with_captures:
-            yield from _read_pictures(scene_name, imported.captures, photographs, notes)
+            yield from _read_pictures(scene_name, imported.captures, pictures, notes)
         else:
             imported = without_captures(imported)
+        _refuse_nothing(access.scene_named(scene_name), imported, pictures, notes, what)
         yield Progress("Bringing the points into the scene")
         scene = access.scene_named(scene_name)
-        return _deliver(scene, replace(imported, notes=tuple(notes)), photographs, result, what)
+        return _deliver(scene, replace(imported, notes=tuple(notes)), pictures, result, what)
     finally:
-        capture_files.forget_unused(photographs.values())
+        capture_files.forget_unused(pictures.photographs.values())
+
+
+def _refuse_nothing(
+    scene: bpy.types.Scene,
+    imported: Imported,
+    pictures: _Pictures,
+    notes: list[str],
+    what: str,
+) -> None:
+    """Raise SourceError if an import would bring neither points nor captures nor cameras, with the reasons."""
+    if imported.cloud is not None or pictures.photographs or any(not each.panoramic for each in imported.captures):
+        return
+    if all(_same(scene, each, pictures.digests.get(index)) is None for index, each in enumerate(imported.captures)):
+        raise SourceError(
+            f"Nothing came from {what}. {' '.join(notes)}", advice="Put the pictures beside it, as it names them."
+        )
 
 
 def _read_all(
@@ -155,17 +183,11 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
 
 
 def decoded(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB of any picture file that Blender reads. Raises ImageError and FileError."""
-    image_headers.check_whole(path)
-    image = None
+    """(H, W, 3) uint8 sRGB, upright, of any picture file that Blender reads. Raises ImageError and FileError."""
     try:
-        image = bpy.data.images.load(str(path))
-        return images.pixels(image)
-    except (RuntimeError, PantheonError) as error:
-        raise ImageError(f"{path} cannot be decoded: {str(error).strip()}") from error
-    finally:
-        if image is not None:
-            bpy.data.images.remove(image)
+        return images.shown(path, appearance.read(path))[0]
+    except CaptureError as error:
+        raise ImageError(f"{path} cannot be decoded: {error.text}", advice=error.advice) from error
 
 
 def _refuse_pictures(path: Path) -> None:
@@ -180,36 +202,58 @@ def _refuse_pictures(path: Path) -> None:
 
 
 def _read_pictures(
-    scene_name: str, wanted: Sequence[ImportedCapture], photographs: dict[int, Photograph], notes: list[str]
+    scene_name: str,
+    wanted: Sequence[ImportedCapture],
+    pictures: _Pictures,
+    notes: list[str],
 ) -> Job[None]:
     """Load the panoramas that no capture of the scene shows yet; those that cannot be used become notes."""
     for index, each in enumerate(wanted):
         yield Progress("Reading pictures", index, len(wanted), text=each.name)
-        if not each.panoramic or each.image is None or _same(access.scene_named(scene_name), each) is not None:
+        if not each.panoramic or each.image is None:
             continue
         try:
-            photographs[index] = capture_files.read(each.image, notes.append)
+            pictures.digests[index] = files.sha256(each.image)
+            there = _same(access.scene_named(scene_name), each, pictures.digests[index])
+            if there is not None and _shows(there, pictures.digests[index]):
+                continue
+            pictures.photographs[index] = capture_files.read(each.image, notes.append)
+        except OSError as error:
+            notes.append(f"Left out: {each.image} cannot be read: {error.strerror or error}.")
         except PantheonError as error:
-            notes.append(str(error))
+            notes.append(f"Left out: {error}")
 
 
-def _same(scene: bpy.types.Scene, wanted: ImportedCapture) -> bpy.types.Object | None:
-    """The capture that shows the same photograph: by its file, of which this may be a copy, or by its name if the
-    picture was not found."""
-    for obj in capture_objects.in_scene(scene):
-        settings = of_object(obj)
-        known = [bpy.path.abspath(text) for text in (settings.source_path, settings.image.filepath) if text]
-        if wanted.image is None and wanted.name in (obj.name, *(Path(text).stem for text in known)):
-            return obj
-        if wanted.image is not None and any(_is_same_file(Path(text), wanted.image) for text in known):
-            return obj
-    return None
+def _same(scene: bpy.types.Scene, wanted: ImportedCapture, digest: str | None) -> bpy.types.Object | None:
+    """The capture that shows the same photograph: by its bytes, for it may be a copy, or by its file, which may have
+    been exported anew. If the picture was not found, the only one of its name."""
+    there = capture_objects.in_scene(scene)
+    if wanted.image is None or digest is None:
+        named = [obj for obj in there if wanted.name in (obj.name, *(Path(path).stem for path in _files(obj)))]
+        return named[0] if len(named) == 1 else None
+    found = (obj for obj in there if _shows(obj, digest))
+    by_path = (obj for obj in there if any(_is_same_file(Path(path), wanted.image) for path in _files(obj)))
+    return next(found, None) or next(by_path, None)
+
+
+def _files(obj: bpy.types.Object) -> list[str]:
+    settings = of_object(obj)
+    places = ((settings.source_path, obj.library), (settings.image.filepath, settings.image.library))
+    return [bpy.path.abspath(text, library=library) for text, library in places if text]
+
+
+def _shows(obj: bpy.types.Object, digest: str) -> bool:
+    """Whether a capture's pixels come from a file of these bytes. One of an earlier version does not know."""
+    image = of_object(obj).image
+    if image.get(capture_files.SOURCE) is None:
+        with suppress(OSError, StopIteration):
+            image[capture_files.SOURCE] = files.sha256(next(Path(path) for path in _files(obj) if Path(path).is_file()))
+    return bool(image.get(capture_files.SOURCE) == digest)
 
 
 def _is_same_file(one: Path, other: Path) -> bool:
-    """A picture inside a scan lies in another file whenever it is taken out."""
     try:
-        return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
+        return one.samefile(other)
     except (OSError, ValueError):
         return False
 
@@ -230,7 +274,11 @@ def _forget_extracted(folders: Sequence[Path]) -> None:
 
 
 def _deliver(
-    scene: bpy.types.Scene, imported: Imported, photographs: dict[int, Photograph], result: str, what: str
+    scene: bpy.types.Scene,
+    imported: Imported,
+    pictures: _Pictures,
+    result: str,
+    what: str,
 ) -> ImportResult:
     found = cache_objects.find(scene)
     cache_objects.refuse_unchangeable(found)  # before anything changes: the artist may have begun to edit it meanwhile
@@ -240,12 +288,14 @@ def _deliver(
     merging = result == MERGE and found is not None and len(found.data.vertices) > 0  # type: ignore[union-attr]
     if merging and found is not None and found.get(OFFSET) is not None:
         imported = at_offset(imported, np.array(found[OFFSET], dtype=np.float64))
-    placed = _place(scene, imported.captures, photographs, notes)
+    units.adopt(scene)
+    imported = _in_units(imported, units.per_metre(scene))
+    placed = _place(scene, imported.captures, pictures, notes)
     cameras = _place_cameras(scene, imported.captures, what)
     text = _told(_count(imported), len(placed), cameras, what)
     name = None
     if imported.cloud is not None:
-        order = {obj.name: index for index, obj in enumerate(capture_objects.in_scene(scene))}
+        order = {label: index for index, label in enumerate(capture_objects.labelled(scene))}
         numbers = [order.get(placed.get(index, ""), -1) for index in range(len(imported.captures))]
         obj = (cache_merge.merge if merging else cache_objects.replace)(scene, imported.cloud.renumbered(numbers))
         obj[cache_objects.REPORT] = "\n".join([text, *notes])
@@ -255,38 +305,79 @@ def _deliver(
     return ImportResult(name, _count(imported), sorted(placed.values()), cameras, notes, text)
 
 
+def _in_units(imported: Imported, metre: float) -> Imported:
+    """An import in a scene's units; its offset stays in metres, in which surveys are told."""
+    if metre == 1.0:
+        return imported
+    cloud = None if imported.cloud is None else imported.cloud.transformed(units.scaling(metre))
+    moved = tuple(replace(each, pose=units.moved(each.pose, metre)) for each in imported.captures)
+    return replace(imported, cloud=cloud, captures=moved)
+
+
 def _place(
-    scene: bpy.types.Scene, wanted: Sequence[ImportedCapture], photographs: dict[int, Photograph], notes: list[str]
+    scene: bpy.types.Scene,
+    wanted: Sequence[ImportedCapture],
+    pictures: _Pictures,
+    notes: list[str],
 ) -> dict[int, str]:
-    """Make or find the captures and move them to their poses; their names by their place in the import."""
-    placed: dict[int, str] = {}
+    """Make or find the captures and move them to their poses; their labels by their place in the import."""
+    found: dict[int, bpy.types.Object] = {}
     for index, each in enumerate(wanted):
         if not each.panoramic:
             continue
-        obj = _created(scene, each, photographs[index], notes) if index in photographs else _same(scene, each)
+        obj = _same(scene, each, pictures.digests.get(index))
+        if index in pictures.photographs:
+            obj = _shown(scene, obj, each, pictures.photographs[index], notes)
         if obj is not None:
-            placed[index] = obj.name
-    posed = [PosedCapture(placed[index], wanted[index].pose, True, "") for index in placed]
+            found[index] = obj
+    labels = {obj: label for label, obj in capture_objects.labelled(scene).items()}
+    placed = {index: labels[obj] for index, obj in found.items()}
+    posed = [PosedCapture(placed[index], _shown_pose(wanted[index]), True, "") for index in placed]
     notes += placing.place(scene, posed)
     return placed
 
 
-def _created(
-    scene: bpy.types.Scene, wanted: ImportedCapture, photograph: Photograph, notes: list[str]
+def _shown_pose(wanted: ImportedCapture) -> np.ndarray:
+    """The pose of a picture as it is shown: programs pose the pixels that a file stores, whatever its orientation."""
+    with suppress(PantheonError):
+        if wanted.image is not None and appearance.read(wanted.image).orientation == _UPSIDE_DOWN:
+            return np.asarray(wanted.pose @ np.diag([-1.0, -1.0, 1.0, 1.0]))
+    return wanted.pose
+
+
+def _shown(
+    scene: bpy.types.Scene,
+    obj: bpy.types.Object | None,
+    wanted: ImportedCapture,
+    photograph: Photograph,
+    notes: list[str],
 ) -> bpy.types.Object:
-    """A capture of a photograph; what its metadata says of its levelling is in the pose already."""
-    obj = capture_objects.create(scene, wanted.name, bpy.data.images[photograph.image])
+    """The capture that shows a photograph: a new one, or the one that showed an earlier export of its file.
+
+    What its metadata says of its levelling is in the pose already.
+    """
+    image = capture_files.image_named(photograph.image)
+    if obj is None:
+        obj = capture_objects.create(scene, wanted.name, image)
     settings = of_object(obj)
-    settings.source_path = str(photograph.path)
+    settings.image, settings.source_path = image, str(photograph.path)
+    preview_sphere.update(obj)
     capture_objects.remember_position(obj, photograph.position)
-    if photograph.mask is not None:
-        settings.mask = bpy.data.images[photograph.mask]
-    elif wanted.mask is not None:
+    if photograph.mask is not None or (settings.mask is not None and settings.mask.get(capture_files.MADE)):
+        settings.mask = capture_files.image_named(photograph.mask) if photograph.mask else None
+    if wanted.mask is not None:
         try:
-            settings.mask = images.from_array(f"{wanted.name} mask", 255 - decoded(wanted.mask))
+            settings.mask = _mask(f"{wanted.name} mask", 255 - decoded(wanted.mask), settings.mask)
         except ImageError as error:
             notes.append(str(error))
     return obj
+
+
+def _mask(name: str, ignored: np.ndarray, other: bpy.types.Image | None) -> bpy.types.Image:
+    """A mask of what is to be ignored, white, (H, W, 3) uint8, together with what another one ignores."""
+    if other is not None and (other.size[0], other.size[1]) == ignored.shape[1::-1]:
+        ignored = np.maximum(ignored, images.pixels(other))
+    return images.from_array(name, ignored)
 
 
 def _place_cameras(scene: bpy.types.Scene, wanted: Sequence[ImportedCapture], what: str) -> int:
@@ -302,7 +393,7 @@ def _place_cameras(scene: bpy.types.Scene, wanted: Sequence[ImportedCapture], wh
     lenses: dict[float | None, bpy.types.Camera] = {}
     for each in flat:
         angle = None if each.field_of_view is None else round(each.field_of_view, 6)
-        lens = lenses.get(angle) or lenses.setdefault(angle, _lens(angle))
+        lens = lenses.get(angle) or lenses.setdefault(angle, _lens(angle, units.per_metre(scene)))
         picture = str(each.image or f"{each.name} of {what}")
         if there.get(picture):
             obj = there[picture].pop(0)
@@ -315,10 +406,10 @@ def _place_cameras(scene: bpy.types.Scene, wanted: Sequence[ImportedCapture], wh
     return len(flat)
 
 
-def _lens(angle: float | None) -> bpy.types.Camera:
+def _lens(angle: float | None, metre: float) -> bpy.types.Camera:
     """A camera that sees `angle` radians across; as Blender makes it if that is not known."""
     lens = bpy.data.cameras.new("Imported Picture")
-    lens.display_size = 0.2
+    lens.display_size = 0.2 * metre
     if angle is not None:
         lens.sensor_fit = "HORIZONTAL"
         lens.angle = angle

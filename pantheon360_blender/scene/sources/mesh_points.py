@@ -129,14 +129,14 @@ def _barycentric(index: np.ndarray) -> np.ndarray:
 def _as_seen(scene_name: str, cloud: PointCloud, wanted: np.ndarray, corners: np.ndarray) -> Job[PointCloud]:
     """The cloud with the wanted points (N,) in the colours that captures see, if one does."""
     scene = access.scene_named(scene_name)
-    names = [obj.name for obj in capture_objects.in_scene(scene)]
+    names = list(capture_objects.labelled(scene))
     width = of_scene(scene).projection_width // 2 * 2
     loaded: list[Capture] = []
     maps = []
     for index, each in enumerate(names):
         yield Progress("Reading captures", index, len(names), text=each)
         scene = access.scene_named(scene_name)
-        loaded.append(capture_objects.load(scene.objects[each], width, access.evaluated(scene)))
+        loaded.append(capture_objects.load(capture_objects.by_label(scene, each), width, access.evaluated(scene)))
         maps.append((yield from projection.range_map(corners, loaded[-1].pose, width, index, len(names))))
     seen, source = projection.colours_of(cloud.points[wanted], loaded, maps)
     colours = cloud.colours.copy()

@@ -16,6 +16,7 @@ from ...core.panorama import equirectangular
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
+from ..app import access
 from ..app.access import of_object, of_scene
 from ..app.meshes import world_triangles
 from ..captures import capture_objects
@@ -83,7 +84,8 @@ def project(
     """
     settings = of_scene(scene)
     width, nearest_only = settings.projection_width // 2 * 2, settings.nearest_capture_only
-    names = [obj.name for obj in capture_objects.in_scene(scene)]
+    objects = capture_objects.labelled(scene)
+    names = list(objects)
     if not names:
         raise CaptureError(
             "The scene has no capture.", advice="Import a 360° photograph first.", repair=repairs.IMPORT_CAPTURES
@@ -96,12 +98,12 @@ def project(
             repair=repairs.MAKE_PROXY,
         )
     triangles = world_triangles(chosen, depsgraph)
-    poses = [capture_objects.pose(scene.objects[name], depsgraph) for name in names]
+    poses = [capture_objects.pose(obj, depsgraph) for obj in objects.values()]
     scene_name = scene.name  # from here on only names and arrays: no reference to Blender's data outlives a step
     loaded = []
     for done, (name, pose) in enumerate(zip(names, poses, strict=True)):
         yield Progress("Reading captures", done, len(names), text=name)
-        found = capture_objects.load(_capture(scene_name, name), width)
+        found = capture_objects.load(capture_objects.by_label(access.scene_named(scene_name), name), width)
         loaded.append(Capture(name, found.image, pose, found.valid))
     maps = []
     for index, capture in enumerate(loaded):
@@ -116,15 +118,6 @@ def project(
             "No ray of any capture meets the geometry.", advice="Place the meshes around the captures' positions."
         )
     return cloud
-
-
-def _capture(scene: str, name: str) -> bpy.types.Object:
-    """A capture of a scene by name. Raises CaptureError if the artist removed or renamed it meanwhile."""
-    there = bpy.data.scenes.get(scene)
-    obj = None if there is None else there.objects.get(name)
-    if obj is None:
-        raise CaptureError(f"The capture {name} is no longer there.", advice="Project the captures again.")
-    return obj
 
 
 def colours_of(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core import repairs
 from ...core.errors import CaptureError
+from ..app import units
 from ..app.access import of_object, of_scene
 from ..captures import capture_objects
 
@@ -26,9 +27,10 @@ def create(
 ) -> list[bpy.types.Object]:
     """Make a ground plane and four walls, open to the sky, along the line through the captures.
 
-    objects: the captures; None takes all of the scene. ground: height of the ground, metres.
-    wall_distance: metres from the line of captures and from its ends; None takes the scene's.
-    Returns the new meshes, marked as projection geometry. Raises CaptureError without captures.
+    objects: the captures; None takes all of the scene. ground: height of the ground.
+    wall_distance: from the line of captures and from its ends; None takes the scene's.
+    Lengths are in the scene's units. Returns the new meshes, marked as projection geometry. Raises CaptureError without
+    captures.
     """
     objects = capture_objects.in_scene(scene) if objects is None else list(objects)
     if not objects:
@@ -37,6 +39,7 @@ def create(
             advice="Import a 360° photograph first.",
             repair=repairs.IMPORT_CAPTURES,
         )
+    units.adopt(scene)
     distance = of_scene(scene).wall_distance if wall_distance is None else wall_distance
     positions = np.array([capture_objects.pose(obj)[:3, 3] for obj in objects])
     centre, along, half = _footprint(positions[:, :2], distance)

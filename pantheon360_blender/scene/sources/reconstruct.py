@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
 
-from ...core import geography, repairs
+from ...core import files, geography, repairs
 from ...core.errors import CaptureError, PantheonError
 from ...core.formats import panorama_metadata
 from ...core.jobs import reconstruct_settings as results
@@ -22,11 +22,11 @@ from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
-from ..app import access, backend_process, paths, software
+from ..app import access, backend_process, paths, software, units
 from ..app.disabled_reason import DisabledReason
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_objects import FOLDER, REPORT
-from ..captures import capture_objects, images
+from ..captures import capture_files, capture_objects, images
 from ..captures.placing import place
 
 FEATURE_WIDTH = 3072
@@ -58,9 +58,10 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     If it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
     """
     name = scene.name
-    settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
     yield Progress("Looking for the backend")
-    backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
+    if not _built_before(scene):  # stages that are taken over need no packages: the backend itself says what does
+        settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
+        backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
     folder = yield from prepare(access.scene_named(name), root=root, **choices)
     scene = access.scene_named(name)
     scene[PREVIOUS] = paths.relative_path(folder.path)
@@ -80,6 +81,8 @@ def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
         text = "One capture alone tells no depth: add another, or project it onto geometry"
         return DisabledReason(text, repairs.IMPORT_CAPTURES)
     way = ReconstructionSettings(poses=chosen.reconstruction_poses.lower(), dense=chosen.reconstruction_dense.lower())
+    if _built_before(scene):
+        return None
     if lacks := backend_process.lacking(requirements.of_reconstruction(way)):
         return DisabledReason(f"Choose a Backend Python that has {', '.join(lacks)} first", repairs.OPEN_PREFERENCES)
     return None
@@ -98,7 +101,7 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
     """
     name = scene.name
     settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
-    objects = [obj.name for obj in capture_objects.in_scene(scene)]
+    objects = list(capture_objects.labelled(scene))
     if len(objects) < (1 if settings.reconstructor and settings.poses != results.SOLVE else 2):
         raise CaptureError(
             f"{len(objects)} captures are too few to tell depth from.",
@@ -111,9 +114,10 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
         for index, each in enumerate(objects):
             yield Progress("Writing captures", index, len(objects), text=each)
             scene = access.scene_named(name)
-            obj = bpy.data.objects[each]
-            loaded = capture_objects.load(obj, _width(obj, settings), access.evaluated(scene))
-            entries.append(folder.write_capture(loaded))
+            obj = capture_objects.by_label(scene, each)
+            loaded = capture_objects.load(obj, _width(obj, settings), access.evaluated(scene), label=each)
+            metres = units.moved(loaded.pose, 1 / units.per_metre(scene))
+            entries.append(folder.write_capture(replace(loaded, pose=metres)))
         yield Progress("Sealing the job folder", len(objects), len(objects))
         made_by = software.versions()
         folder.seal(ReconstructJob(name=folder.name, captures=entries, settings=settings.to_json(), software=made_by))
@@ -128,7 +132,8 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
 
 def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
     """The scene's settings and what its captures know of their places."""
-    chosen = access.of_scene(scene)
+    units.adopt(scene)
+    chosen, metre = access.of_scene(scene), units.per_metre(scene)
     weights = str(chosen.reconstruction_weights).strip()
     return ReconstructionSettings(
         poses=str(chosen.reconstruction_poses).lower(),
@@ -136,8 +141,8 @@ def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
         width=max(64, round(chosen.reconstruction_width / 64) * 64),
         confidence=round(float(chosen.reconstruction_confidence), 6),
         nearest_only=bool(chosen.nearest_capture_only),
-        camera_height=round(float(chosen.eye_height), 6) or None,
-        priors=priors(capture_objects.in_scene(scene)),
+        camera_height=round(float(chosen.eye_height) / metre, 6) or None,
+        priors=priors(capture_objects.labelled(scene), metre),
         options={"weights": _weights(weights)} if weights else {},
     )
 
@@ -148,32 +153,33 @@ def _weights(chosen: str) -> str:
     return str(path) if chosen.startswith("//") or path.is_dir() else chosen
 
 
-def priors(objects: Sequence[bpy.types.Object]) -> dict[str, dict[str, Any]]:
+def priors(objects: Mapping[str, bpy.types.Object], metre: float = 1.0) -> dict[str, dict[str, Any]]:
     """What photographs say of where they were taken: metres in the world, and compass headings.
+
+    objects: captures by their labels. metre: in the scene's units.
 
     GPS lies in the world where the captures as they stand agree with it best, so that building again moves nothing.
     """
-    places = {obj.name: capture_objects.position(obj) for obj in objects}
+    places = {label: capture_objects.position(obj) for label, obj in objects.items()}
     origin = next((place for place in places.values() if place is not None), None)
     local = {
         name: geography.local_metres(place, origin) for name, place in places.items() if place is not None and origin
     }
-    stands = {obj.name: np.array(obj.matrix_world, dtype=np.float64)[:3, 3] for obj in objects}
+    stands = {label: np.array(obj.matrix_world, dtype=np.float64)[:3, 3] / metre for label, obj in objects.items()}
     shift = np.median([stands[name] - place for name, place in local.items()], axis=0) if local else np.zeros(3)
     return {
-        obj.name: {
-            "position": (local[obj.name] + shift).tolist() if obj.name in local else None,
-            "heading": _heading(obj),
-        }
-        for obj in objects
+        label: {"position": (local[label] + shift).tolist() if label in local else None, "heading": _heading(obj)}
+        for label, obj in objects.items()
     }
 
 
 def _heading(obj: bpy.types.Object) -> float | None:
-    """What the photograph's own metadata says; None if its file is not there any more."""
-    path = Path(bpy.path.abspath(access.of_object(obj).source_path or ""))
+    """What the photograph's own metadata says; None if its file is not there any more, or another one by now."""
+    settings = access.of_object(obj)
+    path = Path(bpy.path.abspath(settings.source_path or ""))
     with suppress(PantheonError, OSError):
-        return panorama_metadata.read(path).heading if path.is_file() else None
+        if path.is_file() and settings.image.get(capture_files.SOURCE) in (None, files.sha256(path)):
+            return panorama_metadata.read(path).heading
     return None
 
 
@@ -185,6 +191,12 @@ def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
 
 
 # What an earlier reconstruction has finished already
+
+
+def _built_before(scene: bpy.types.Scene) -> bool:
+    """Whether there is a folder of an earlier reconstruction. Cheap enough for a button."""
+    path = scene.get(PREVIOUS)
+    return isinstance(path, str) and bool(path) and paths.absolute_path(path).is_dir()
 
 
 def _previous(scene: bpy.types.Scene) -> ReconstructFolder | None:
@@ -204,9 +216,12 @@ def deliver(scene: bpy.types.Scene, folder: ReconstructFolder) -> Built:
 
     Raises JobError if results are missing or damaged, PointCloudError, CacheError if the cache is being edited.
     """
+    metre = units.per_metre(scene)
     posed, solution = results.read_poses(folder.path)
+    posed = [replace(one, pose=units.moved(one.pose, metre)) for one in posed]
     report = results.read_report(folder.path)
-    cloud = _by_scene_order(scene, PointCloud.load(folder.path / results.CACHE_FILE), posed)
+    cloud = PointCloud.load(folder.path / results.CACHE_FILE)
+    cloud = _by_scene_order(scene, cloud if metre == 1 else cloud.transformed(units.scaling(metre)), posed)
     merging = access.of_scene(scene).reconstruction_cache == "MERGE"
     obj = (cache_merge.merge if merging else cache_objects.replace)(scene, cloud)
     obj[REPORT] = report["text"]
@@ -220,5 +235,5 @@ def deliver(scene: bpy.types.Scene, folder: ReconstructFolder) -> Built:
 
 def _by_scene_order(scene: bpy.types.Scene, cloud: PointCloud, posed: Sequence[PosedCapture]) -> PointCloud:
     """Sources by the captures' present order in the scene: some may have come or gone while the backend worked."""
-    order = {obj.name: index for index, obj in enumerate(capture_objects.in_scene(scene))}
+    order = {label: index for index, label in enumerate(capture_objects.labelled(scene))}
     return cloud.renumbered([order.get(one.name, -1) for one in posed])
