@@ -57,6 +57,11 @@ class Clip:
     def __len__(self) -> int:
         return len(self.geometry)
 
+    def is_known(self, number: int) -> bool:
+        """Whether a frame's whole panorama is known. number: in the clip."""
+        ends = (number == 0 and self.start is not None) or (number == len(self) - 1 and self.end is not None)
+        return ends or number in self.known
+
     def picture(self, number: int) -> np.ndarray:
         """What a pass sees of a frame, (H, W, 3) uint8: START, END, what is known of it, or its points."""
         if number < 0:

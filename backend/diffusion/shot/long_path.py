@@ -20,8 +20,11 @@ from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import SETTINGS_KEY, PaintOptions, Recipe
 from pantheon360_blender.core.progress import Job, Progress, Result, map_progress
 
+from ... import known_pixels
+from ...known_pixels import Correlation
 from ..clip import sampling
 from ..clip.latent_preview import LatentPreview
+from ..clip.passes import Clip
 from ..execution.execution import Execution
 from ..execution.memory_plan import CONTEXT
 from ..models import architecture, model_folder, model_store
@@ -111,6 +114,8 @@ class Painting:
                 missing = self._frames.missing(index)
                 images: np.ndarray | None = None
                 if painted is None and (missing or self._frames.unfinished_after(index)):
+                    if self._store.file(index).exists():
+                        self._warn(f"Clip {index + 1} was kept, but damaged or painted otherwise: it is painted again.")
                     painting = self._painted(index, segment, before)
                     painted, images = yield from _numbered(painting, index, len(segments))
                 if painted is not None and missing:
@@ -140,8 +145,18 @@ class Painting:
             following = self._trajectory.segments[index + 1]
             kept = replace(kept, handover=painted.images[following.first - segment.first :])
         self._store.write(index, self._keys[index], kept)
-        self._note(index, segment, painted.passes, time.monotonic() - started)
+        self._note(index, segment, painted.passes, time.monotonic() - started, self._kept_to(index, clip, painted))
         return kept, painted.images
+
+    def _kept_to(self, index: int, clip: Clip, painted: sampling.PaintedClip) -> float | None:
+        """How well a clip keeps to its geometry, frames that are known as a whole left out; told if it is weak."""
+        found = Correlation()
+        for number, (image, geometry) in enumerate(zip(painted.images, clip.geometry, strict=True)):
+            if not clip.is_known(number):
+                found.add(image, geometry)
+        if len(self._trajectory.segments) > 1 and (weak := known_pixels.warning(found.value, f"Clip {index + 1}")):
+            self._warn(weak)
+        return found.value
 
     def _hands_over(self, index: int) -> bool:
         """Whether the next segment begins with what this one paints."""
@@ -183,7 +198,7 @@ class Painting:
         self._record.warn(text)
         self.warnings.append(text)
 
-    def _note(self, index: int, segment: Segment, passes: int, seconds: float) -> None:
+    def _note(self, index: int, segment: Segment, passes: int, seconds: float, known: float | None) -> None:
         self._networks.measure()
         self._record.segment(
             index,
@@ -195,6 +210,7 @@ class Painting:
                 "overlap": segment.overlap,
                 "passes": passes,
                 "seconds": round(seconds, 3),
+                "known_pixels": None if known is None else round(known, 4),
             },
         )
         self._record.write()
