@@ -18,7 +18,6 @@ from typing import Any
 
 from pantheon360_blender.core import plugins
 from pantheon360_blender.core.errors import BackendError
-from pantheon360_blender.core.jobs import requirements
 from pantheon360_blender.core.version import version
 
 from .device import system_memory
@@ -181,6 +180,8 @@ def _painters(broken: list[BackendError]) -> list[PainterReport]:
 def _reconstruction() -> list[StageReport]:
     if importlib.util.find_spec("numpy") is None:
         return []
+    from pantheon360_blender.core.jobs import requirements  # it needs numpy
+
     from .reconstruction import reconstructors
 
     stages = [_stage(name.capitalize(), packages) for name, packages in requirements.STAGES.items()]

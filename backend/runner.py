@@ -14,7 +14,7 @@ from pantheon360_blender.core.errors import BackendError, FileError, PantheonErr
 from pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder, ReconstructFolder, Status, now
 from pantheon360_blender.core.progress import Progress
 
-from . import painters
+from . import known_pixels, painters
 from .lock import locked
 from .reconstruction import reconstruct
 
@@ -117,6 +117,7 @@ def _painted(folder: PaintFolder, started: str) -> progress.Job[None]:
         raise BackendError(
             f"The painter {folder.job.painter} left out {len(missing)} frames, the first is {missing[0]}."
         )
+    yield from known_pixels.compare(folder)
 
 
 def _explained(folder: JobFolder, error: Exception) -> BackendError:

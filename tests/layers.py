@@ -67,6 +67,7 @@ HOUSES: dict[str, House] = {
     "backend": House(
         rooms=(
             "backend/device.py",
+            "backend/known_pixels.py",
             "backend/lock.py",
             "backend/numba_cache.py",
             "backend/reporting.py",

@@ -211,7 +211,13 @@ def _card(layout: Any, card: ModelCard, width: int) -> None:
         hint(layout, f"Paints {card.width} x {card.width // 2}; frames are", f"{resized} to {width} x {width // 2}")
 
 
-_MADE_FROM = (("Painter", "painter"), ("Model License", "licence"), ("Seed", "seed"), ("Job", "folder"))
+_MADE_FROM = (
+    ("Painter", "painter"),
+    ("Model License", "licence"),
+    ("Known Pixels", "known_pixels"),
+    ("Seed", "seed"),
+    ("Job", "folder"),
+)
 """What the sequencer tells of a strip: title, and key of its custom property after "pantheon360_"."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
+from pantheon360_blender.core.jobs.paint_settings import SETTINGS_KEY, PaintOptions
 from pantheon360_blender.core.progress import Job, Progress
 
 from ..diffusion import quiet_imports
@@ -25,6 +26,7 @@ PLUGIN = {
 
 def paint(folder: PaintFolder) -> Job[None]:
     """Paint clip after clip with a model of the person's own."""
+    PaintOptions.from_json(folder.job.settings.get(SETTINGS_KEY, {}))  # before torch, which takes its time to start
     yield Progress("Starting torch")
     quiet_imports.ask()
     from ..diffusion.shot import long_path

@@ -55,7 +55,7 @@ def difference(a: Any, b: Any) -> float:
 
 
 def latents(components: Any, clip: Clip, recipe: Recipe, start: Any, batch_size: int | None = 1) -> Any:
-    passes = run_to_end(prepare_passes(Execution(components), clip, recipe.configuration, recipe.seam))
+    passes = run_to_end(prepare_passes(Execution(components), clip, recipe))
     predict = execution.predictor(components.unet, batch_size)
     return run_to_end(sampling.denoise(predict, components.scheduler, passes, start, recipe))
 
@@ -95,7 +95,11 @@ def test_passes_hold_the_latents_of_what_they_see(components: Any, clip: Clip) -
     encoded: list[int] = []
     hook = components.vae.encoder.register_forward_pre_hook(lambda module, given: encoded.append(len(given[0])))
     try:
-        passes = run_to_end(prepare_passes(Execution(components), clip, "single+fusion", OFF))
+        passes = run_to_end(
+            prepare_passes(
+                Execution(components), clip, Recipe(configuration="single+fusion", seam=OFF, noise_aug_strength=0.0)
+            )
+        )
     finally:
         hook.remove()
     assert sum(encoded) == 5 + 2, "four ends and three frames between them"
@@ -120,7 +124,13 @@ def test_swapping_the_anchors_and_reversing_time_reverses_the_result(
     record_property: Callable[..., None],
 ) -> None:
     start = noise.frames(1, 5, SHAPE)
-    recipe = Recipe(num_inference_steps=3, guidance_scale=(2, 4), configuration=configuration, weighting=weighting)
+    recipe = Recipe(
+        num_inference_steps=3,
+        guidance_scale=(2, 4),
+        configuration=configuration,
+        weighting=weighting,
+        noise_aug_strength=0.0,
+    )
     there = latents(components, clip, recipe, start)
     back = latents(components, reversed_clip(clip), recipe, start.flip(0))
     reversal = difference(there, back.flip(0))
@@ -138,7 +148,10 @@ def test_one_pass_minds_the_direction_of_time(components: Any, clip: Clip) -> No
 
 def test_a_clip_with_an_end_alone_is_painted_backwards(components: Any, clip: Clip) -> None:
     """As the same clip reversed, which has a start alone."""
-    start, recipe = noise.frames(1, 5, SHAPE), Recipe(num_inference_steps=3, guidance_scale=(1, 3))
+    start, recipe = (
+        noise.frames(1, 5, SHAPE),
+        Recipe(num_inference_steps=3, guidance_scale=(1, 3), noise_aug_strength=0.0),
+    )
     ending = replace(clip, start=None)
     there = latents(components, ending, recipe, start)
     back = latents(components, reversed_clip(ending), recipe, start.flip(0))
@@ -151,8 +164,8 @@ def test_symmetric_clips_make_both_passes_agree(components: Any, clip: Clip, con
     there_and_back = tuple(clip.geometry[index] for index in (0, 1, 2, 1, 0))
     symmetric = Clip(there_and_back, start=clip.start, end=clip.start)
     start = noise.frames(2, 3, SHAPE)[[0, 1, 2, 1, 0]]
-    recipe = Recipe(num_inference_steps=3, configuration=configuration)
-    passes = run_to_end(prepare_passes(Execution(components), symmetric, configuration, recipe.seam))
+    recipe = Recipe(num_inference_steps=3, configuration=configuration, noise_aug_strength=0.0)
+    passes = run_to_end(prepare_passes(Execution(components), symmetric, recipe))
     assert difference(passes[0].condition, passes[1].condition) < 1e-6
     predicted: list[Any] = []
     predict = execution.predictor(components.unet, 1)
@@ -170,7 +183,7 @@ def test_single_without_fusion_is_the_plain_sampler(components: Any, clip: Clip)
     """Against the formulas of the method: x0 = v (-s / sqrt(s^2 + 1)) + x / (s^2 + 1), and one Euler step."""
     recipe = Recipe(num_inference_steps=5, configuration="single", seam=OFF)
     start = noise.frames(1, 5, SHAPE)
-    (told,) = run_to_end(prepare_passes(Execution(components), clip, "single", OFF))
+    (told,) = run_to_end(prepare_passes(Execution(components), clip, recipe))
     ramp = np.linspace(700 ** (1 / 7), 0.002 ** (1 / 7), 5) ** 7
     sigmas = [float(sigma) for sigma in np.float32([*ramp, 0])]
     x = start.double() * (sigmas[0] ** 2 + 1) ** 0.5
@@ -210,7 +223,9 @@ def test_channels_that_a_model_declares(components: Any, clip: Clip) -> None:
     """Coverage and range follow the geometry in the pass's own time; anchors cover everything."""
     card = replace(components.card, conditioning=("noise:4", "geometry:4", "depth:1", "coverage:1"))
     model = SimpleNamespace(vae=components.vae, image_encoder=components.image_encoder, card=card)
-    ahead, back = run_to_end(prepare_passes(Execution(model), clip, "single+fusion", OFF))
+    ahead, back = run_to_end(
+        prepare_passes(Execution(model), clip, Recipe(configuration="single+fusion", seam=OFF, noise_aug_strength=0.0))
+    )
     assert ahead.condition.shape == back.condition.shape == (5, 6, 8, 16)
     blocks = clip.geometry[2].coverage.reshape(8, 8, 16, 8).mean(axis=(1, 3))
     nearness = (1 / (1 + clip.geometry[2].depth)).reshape(8, 8, 16, 8).mean(axis=(1, 3))

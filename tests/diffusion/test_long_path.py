@@ -69,31 +69,33 @@ def test_the_first_clip_is_the_one_painted_alone(shot: Shot, smaller: Path) -> N
     folder = shot(9, overlap=1)
     model = model_folder.open(smaller)
     trajectory = Trajectory(folder, 128, clip=4, overlap=1)
-    assert [(part.first, part.last) for part in trajectory.segments] == [(0, 3), (3, 6), (5, 8)]
+    assert [(part.first, part.last) for part in trajectory.segments] == [(0, 3), (3, 6), (6, 8)]
     recipe = PaintOptions.from_json(folder.job.settings["diffusion"]).recipe(model.card, int(folder.job.seed))
     execution = Execution(load(model), Plan(LEVELS["all"]))
-    alone = run_to_end(sampling.paint(execution, run_to_end(trajectory.clip(trajectory.segments[0])), recipe)).images
+    alone = run_to_end(sampling.paint(execution, run_to_end(trajectory.clip(0)), recipe)).images
     painted(folder)
     for index in range(3):  # the fourth belongs to the second clip
-        assert np.array_equal(png.read(folder.frame_file(index + 1)), alone[index])
+        seen = trajectory.views[0].into_camera(alone[index], folder.job.cameras[index], 128)
+        assert np.array_equal(png.read(folder.frame_file(index + 1)), seen)
     assert not np.array_equal(png.read(folder.frame_file(5)), png.read(folder.frame_file(1)))
 
 
 def test_a_clip_goes_on_from_what_was_painted(shot: Shot, smaller: Path) -> None:
-    """Where no capture is, a clip begins with the frame that the one before painted there, and fades over from it."""
-    folder = painted(shot(6, overlap=3))
-    trajectory = Trajectory(folder, 128, clip=4, overlap=3)
-    assert [(part.first, part.last, part.overlap) for part in trajectory.segments] == [(0, 3, 0), (1, 4, 3), (2, 5, 3)]
+    """Where no capture is, a clip knows all frames that the one before painted there, and fades over from them."""
+    folder = painted(shot(12, overlap=2, clip=8))
+    trajectory = Trajectory(folder, 128, clip=8, overlap=2)
+    assert [(part.first, part.last, part.overlap) for part in trajectory.segments] == [(0, 6, 0), (5, 11, 2)]
     execution = Execution(load(model_folder.open(smaller)), Plan(LEVELS["all"]))
     recipe = PaintOptions(steps=2).recipe(execution.model.card, int(folder.job.seed))
     first, second = stored(folder, 0), stored(folder, 1)
     decoded = autoencoder.images_of(run_to_end(execution.decode(first["latents"], recipe.seam)))
-    assert np.array_equal(first["handover"], decoded[1])
+    assert np.array_equal(first["handover"], decoded[5:])
 
-    clip = run_to_end(trajectory.clip(trajectory.segments[1], decoded[1]))
+    clip = run_to_end(trajectory.clip(1, decoded[5:]))
+    assert np.array_equal(clip.start, decoded[5]) and np.array_equal(clip.known[1], decoded[6]) and len(clip.known) == 1
     latents = run_to_end(sampling.paint(execution, clip, recipe)).latents
-    shares = torch.tensor([1, 2 / 3, 1 / 3]).view(3, 1, 1, 1)
-    expected = torch.cat([shares * first["latents"][1:] + (1 - shares) * latents[:3], latents[3:]])
+    shares = torch.tensor([1, 1 / 2]).view(2, 1, 1, 1)
+    expected = torch.cat([shares * first["latents"][5:] + (1 - shares) * latents[:2], latents[2:]])
     assert torch.allclose(second["latents"], expected, atol=1e-5)
 
 
@@ -104,7 +106,7 @@ def stored(folder: PaintFolder, index: int) -> dict[str, torch.Tensor]:
 def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Shot) -> None:
     folder = shot(7, anchors=(0, 3, 6))
     trajectory = Trajectory(folder, 128, clip=4)
-    clips = [run_to_end(trajectory.clip(segment)) for segment in trajectory.segments]
+    clips = [run_to_end(trajectory.clip(index)) for index in range(2)]
     assert [len(clip) for clip in clips] == [4, 4] and clips[1].first == 3
     assert clips[0].end is not None and np.array_equal(clips[0].end, clips[1].start)
     painted(folder)
@@ -114,7 +116,7 @@ def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Sh
 
 def test_without_a_capture_the_nearest_tells_what_the_place_looks_like(shot: Shot) -> None:
     trajectory = Trajectory(shot(8, anchors=(4,)), 128, clip=8)
-    clip = run_to_end(trajectory.clip(trajectory.segments[0]))
+    clip = run_to_end(trajectory.clip(0))
     assert clip.start is None and clip.end is not None and clip.clip_image is not None
     assert (clip.clip_image > 0).mean() > 0.9 > 0.5 > (clip.geometry[0].colour > 0).mean()
 
@@ -165,7 +167,7 @@ def test_decoding_happens_once_a_clip(shot: Shot, monkeypatch: pytest.MonkeyPatc
         )
     )  # fmt: skip
     painted(shot(9, overlap=1))
-    assert decoded == [4, 4 + 2, 4 + 2], "the decoder sees the last two frames of the clip before"
+    assert decoded == [4, 4 + 2, 3 + 2], "the decoder sees the last two frames of the clip before"
 
 
 # What is kept
@@ -292,7 +294,7 @@ def test_what_the_model_sees_is_saved_as_videos(shot: Shot) -> None:
 
     folder = painted(shot(4, anchors=(0, 3), save_seen=True))
     trajectory = Trajectory(folder, 128, clip=4)
-    clip = run_to_end(trajectory.clip(trajectory.segments[0]))
+    clip = run_to_end(trajectory.clip(0))
     for name, picture in (("0001.mp4", clip.start), ("0001-2.mp4", clip.end)):
         with av.open(str(folder.path / "seen" / name)) as video:
             shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pickle
+import shutil
 import struct
 import sys
 import tracemalloc
@@ -21,9 +22,10 @@ pytest.importorskip("diffusers", reason="needs diffusers")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from backend.diffusion.models import architecture, loading, model_folder, tensor_file, tiny_model  # noqa: E402
-from backend.diffusion.networks import schedulers  # noqa: E402
+from backend.diffusion.networks import conditioning, schedulers  # noqa: E402
 from pantheon360_blender.core.errors import ModelError  # noqa: E402
 from pantheon360_blender.core.jobs import model_card  # noqa: E402
+from pantheon360_blender.core.jobs.paint_settings import PaintOptions  # noqa: E402
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 VAE = "vae/diffusion_pytorch_model.safetensors"
@@ -251,7 +253,6 @@ def test_argus_is_known_by_the_model_it_was_saved_from(model: Callable[..., Path
         "unet/config.json",
         "vae/config.json",
         "image_encoder/config.json",
-        "scheduler/scheduler_config.json",
     ],
 )
 def test_a_missing_file_is_named(model: Callable[..., Path], missing: str) -> None:
@@ -260,6 +261,76 @@ def test_a_missing_file_is_named(model: Callable[..., Path], missing: str) -> No
     with pytest.raises(ModelError) as refused:
         model_folder.open(path)
     assert Path(missing).name in refused.value.text and refused.value.advice
+
+
+@pytest.mark.parametrize("missing", ["scheduler/scheduler_config.json", "scheduler"])
+def test_a_model_without_a_scheduler_has_that_of_svd(model: Callable[..., Path], missing: str) -> None:
+    """Tuned models are published without."""
+    path = model()
+    shutil.rmtree(path / missing) if (path / missing).is_dir() else (path / missing).unlink()
+    stepper = loading.load(model_folder.open(path)).scheduler
+    assert type(stepper).__name__ == "EulerDiscreteScheduler"
+    assert (stepper.config.sigma_max, stepper.config.use_karras_sigmas) == (700.0, True)
+    assert stepper.config.prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize(
+    ("there", "precision", "read"),
+    [
+        (("", ".fp16"), "float32", ""),
+        (("", ".fp16"), "float16", ".fp16"),
+        (("", ".bf16"), "bfloat16", ".bf16"),
+        (("", ".bf16"), "float16", ""),
+        ((".bf16",), "float32", ".bf16"),
+        ((".fp16", ".bf16"), "bfloat16", ".bf16"),
+    ],
+)
+def test_the_files_that_suit_the_precision_are_read(
+    model: Callable[..., Path], there: tuple[str, ...], precision: str, read: str
+) -> None:
+    """Each variant has other numbers here, so that the one that was read is known by them."""
+    path = model()
+    values = {"": 1.0, ".fp16": 2.0, ".bf16": 3.0}
+    for part, stem in model_folder.WEIGHTS.items():
+        whole = path / part / f"{stem}.safetensors"
+        tensors = load_file(whole)
+        whole.unlink()
+        for variant in there:
+            marked = {name: torch.full_like(tensor, values[variant]) for name, tensor in tensors.items()}
+            save_file(marked, path / part / f"{stem}{variant}.safetensors", {"format": "pt"})
+    loaded = loading.load(model_folder.open(path), dtype=getattr(torch, precision))
+    for network in (loaded.unet, loaded.vae, loaded.image_encoder):
+        assert float(next(network.parameters()).flatten()[0]) == values[read]
+
+
+def test_the_entry_of_the_hubs_cache_will_do(model: Callable[..., Path], tmp_path: Path) -> None:
+    """Its root, as people copy it from a file manager: the snapshot that its main branch points at."""
+    entry = tmp_path / "models--owner--name"
+    (entry / "refs").mkdir(parents=True)
+    for name in ("old", "new"):
+        shutil.copytree(model(name), entry / "snapshots" / name)
+    (entry / "refs" / "main").write_text("new\n")
+    assert model_folder.open(entry).path == entry / "snapshots" / "new"
+    (entry / "refs" / "main").write_text("../../elsewhere")
+    with pytest.raises(ModelError):
+        model_folder.open(entry)
+
+
+def test_argus_is_told_what_it_was_trained_with() -> None:
+    """25 frames at 5 a second, of which the model is told one less, whatever its base says of its own length."""
+    card = model_folder.inferred(Path("argus"), {"num_frames": 14}, "argus")
+    assert (card.kind, card.frames, card.fps, card.motion_bucket, card.noise_aug) == ("argus", 25, 5, 127, 0.02)
+    recipe = PaintOptions().recipe(card, 0)
+    told = conditioning.added_time_ids(recipe.fps, recipe.motion_bucket_id, recipe.noise_aug_strength)
+    torch.testing.assert_close(told, torch.tensor([4.0, 127.0, 0.02]))
+    assert recipe.guidance_scale == (3.0, 3.0)
+
+
+def test_svd_is_guided_along_a_clip_as_its_pipeline_guides_it() -> None:
+    card = model_folder.preset("svd-xt", "SVD-XT")
+    assert PaintOptions().recipe(card, 0).guidance_scale == (1.0, 3.0)
+    assert PaintOptions(guidance=2.0).recipe(card, 0).guidance_scale == (2.0, 2.0)
+    assert PaintOptions(guidance_start=1.5).recipe(card, 0).guidance_scale == (1.5, 3.0)
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:

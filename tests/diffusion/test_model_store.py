@@ -92,10 +92,14 @@ def test_a_copy_outlives_its_source_and_a_link_says_what_happened(model: Callabl
 
 
 def test_a_unet_alone_takes_the_rest_of_its_base(unet_alone: Path, tiny: Path) -> None:
+    """What it was trained for is asked, not guessed: nothing in it tells."""
     with pytest.raises(ModelError, match="alone") as refused:
-        run_to_end(model_store.add(str(unet_alone)))
+        run_to_end(model_store.add(str(unet_alone), base=str(tiny)))
+    assert "--kind argus" in refused.value.advice
+    with pytest.raises(ModelError, match="alone") as refused:
+        run_to_end(model_store.add(str(unet_alone), kind="argus"))
     assert "--base" in refused.value.advice
-    run_to_end(model_store.add(str(unet_alone), base=str(tiny)))
+    run_to_end(model_store.add(str(unet_alone), base=str(tiny), kind="argus"))
     folder = model_store.find("panoramic")
     assert folder.card.kind == "argus" and folder.card.trained and "Argus" in folder.card.capability
     loaded = loading.load(folder)
@@ -119,7 +123,7 @@ def test_a_unet_of_another_shape_than_its_base_is_refused_and_nothing_is_left(
     config = json.loads((unet_alone / "unet" / "config.json").read_text())
     (unet_alone / "unet" / "config.json").write_text(json.dumps({**config, "cross_attention_dim": 64}))
     with pytest.raises(ModelError, match="panoramic"):
-        run_to_end(model_store.add(str(unet_alone), base=str(tiny)))
+        run_to_end(model_store.add(str(unet_alone), base=str(tiny), kind="argus"))
     assert list(store.iterdir()) == []
 
 
@@ -180,7 +184,7 @@ def test_a_hub_model_without_a_card_is_called_by_its_id(model: Callable[..., Pat
     assert (card.name, card.kind) == ("argus-360", "argus")
     run_to_end(model_store.add("someone/argus-360", name="mine"))
     card = model_store.find("mine").card
-    assert (card.name, card.kind) == ("mine", "argus")
+    assert (card.name, card.kind, card.source) == ("mine", "argus", "someone/argus-360")
 
 
 def test_a_download_asks_for_safetensors_and_configurations_only(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +233,7 @@ def test_the_commands_from_first_to_last(
     assert "untrained" in capsys.readouterr().out
     assert main(["models", "make-tiny", str(tmp_path / "deep"), "--extra", "depth", "--seed", "7"]) == 0
     assert main(["models", "add", str(tmp_path / "deep")]) == 0
-    assert main(["models", "add", str(unet_alone), "--base", "tiny", "--name", "argus"]) == 0
+    assert main(["models", "add", str(unet_alone), "--base", "tiny", "--name", "argus", "--kind", "argus"]) == 0
     capsys.readouterr()
     assert main(["models", "list"]) == 0
     listed = capsys.readouterr().out

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from backend import runner
 from pantheon360_blender.core.errors import JobError
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.model_card import ModelCard
 from pantheon360_blender.core.jobs.paint_settings import USUAL_STEPS, PaintOptions, SeamOptions
+from pantheon360_blender.core.progress import run_to_end
 
 CARD = ModelCard(
     "Street", "pantheon360", 1024, 512, 25, fps=8, motion_bucket=90, noise_aug=0.1, anchors=2, guidance=2.5
@@ -73,6 +78,14 @@ def test_wrong_settings_are_named(name: str, value: Any) -> None:
 def test_what_is_no_object_of_settings(record: Any) -> None:
     with pytest.raises(JobError, match="no settings"):
         PaintOptions.from_json(record)
+
+
+def test_wrong_settings_are_refused_before_torch_is_started(
+    shot: Callable[..., PaintFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "backend.diffusion.shot.long_path", None)  # to import it fails
+    with pytest.raises(JobError, match="steps is"):
+        run_to_end(runner.run(shot(2, steps=0).path))
 
 
 def test_every_scheduler_has_usual_steps() -> None:

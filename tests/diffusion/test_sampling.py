@@ -19,7 +19,7 @@ import torch
 import transformers
 from PIL import Image
 
-from backend.diffusion.clip import sampling
+from backend.diffusion.clip import passes, sampling
 from backend.diffusion.clip.passes import Clip, Pass, prepare_passes
 from backend.diffusion.execution import execution
 from backend.diffusion.execution.execution import Execution
@@ -28,6 +28,7 @@ from backend.diffusion.networks import autoencoder, conditioning, noise, panoram
 from pantheon360_blender.core.errors import ModelError
 from pantheon360_blender.core.jobs.paint_settings import OFF, Recipe, SeamOptions
 from pantheon360_blender.core.progress import run_to_end
+from pantheon360_blender.core.render.splatting import GeometryFrame
 
 WHOLE = SeamOptions(roll="none", padding=0, circular=True)
 TURNING = SeamOptions(roll="quarter", padding=0, circular=True)
@@ -68,8 +69,12 @@ def test_equals_stock_diffusers(
     noise_aug: float,
     chunk: int | None,
     record_property: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A still image as geometry, one token, no panoramic seam: latents and frames are those of the pipeline."""
+    """A still image as geometry, one token, no panoramic seam: latents and frames are those of the pipeline.
+
+    By the very function that shots are painted with; the noises, and CLIP's single token, are the pipeline's.
+    """
     model = other_model() if other else components
     picture = panoramas(3, 1, 128)[0]
     start = noise.frames(5, frames, (4, 64 // autoencoder.factor(model.vae), 128 // autoencoder.factor(model.vae)))
@@ -95,27 +100,62 @@ def test_equals_stock_diffusers(
         callback_on_step_end=lambda pipeline, step, timestep, values: last.update(values) or {},
     ).frames[0]
 
-    still = autoencoder.video_of(np.stack([picture] * frames))
-    still = still + noise_aug * torch.randn(still[:1].shape, generator=torch.Generator().manual_seed(2))
-    condition = run_to_end(autoencoder.encode(model.vae, still, OFF))
-    told = Pass(condition, conditioning.image_embeddings(model.image_encoder, picture[None]))
+    laid_over = torch.randn(1, 3, 64, 128, generator=torch.Generator().manual_seed(2))[0]
+    monkeypatch.setattr(noise, "frames", lambda *which, **more: start)
+    monkeypatch.setattr(noise, "on_condition", lambda *which: laid_over)
+    token = conditioning.image_embeddings(model.image_encoder, picture[None])
+    everywhere = np.ones((64, 128), np.bool_)
+    still = GeometryFrame(picture, np.ones((64, 128), np.float32), everywhere, np.zeros((64, 128), np.int32))
     recipe = Recipe(num_inference_steps=4, guidance_scale=guidance, noise_aug_strength=noise_aug, seam=OFF)
-    ours = run_to_end(sampling.denoise(execution.predictor(model.unet), model.scheduler, [told], start, recipe))
-    video = run_to_end(autoencoder.decode(model.vae, ours, OFF, decode_chunk_size=chunk))
 
+    def painted(recipe: Recipe = recipe, token: torch.Tensor = token) -> torch.Tensor:
+        executed = Execution(model)
+        monkeypatch.setattr(executed, "image_embeddings", lambda panorama: token)
+        return run_to_end(sampling.paint(executed, Clip([still] * frames), recipe)).latents
+
+    ours = painted()
+    video = run_to_end(autoencoder.decode(model.vae, ours, OFF, decode_chunk_size=chunk))
     in_latents, in_frames = difference(ours, last["latents"][0]), difference((video / 2 + 0.5).clamp(0, 1), stock)
     record_property("stock_max_abs_difference", max(in_latents, in_frames))
     assert in_latents <= 1e-5 and in_frames <= 1e-5
-    without = run_to_end(
-        sampling.denoise(
-            execution.predictor(model.unet),
-            model.scheduler,
-            [replace(told, encoder_hidden_states=torch.zeros_like(told.encoder_hidden_states))],
-            start,
-            recipe,
-        )
+    assert difference(painted(token=torch.zeros_like(token)), ours) > 1e-4, "the token's being right proves nothing"
+    assert difference(painted(replace(recipe, noise_aug_strength=0.3)), ours) > 1e-4, "nor does the noise's"
+
+
+def test_noise_lies_on_what_is_seen_and_leaves_black_black(components: Any, geometry: Callable[..., Any]) -> None:
+    """Of the strength that the model is told, another for each frame of the path, the same in every clip and device."""
+    frames = geometry(3, 3)
+    clip, later = Clip(frames, first=4), Clip(frames[1:], first=5)
+    quiet, loud = Recipe(noise_aug_strength=0.0, seed=9), Recipe(noise_aug_strength=0.25, seed=9)
+    clean, noisy, again = (
+        passes._noised(each, range(len(each)), recipe, 8)
+        for each, recipe in ((clip, quiet), (clip, loud), (later, loud))
     )
-    assert difference(without, ours) > 1e-4, "the token does not matter, so that its being right proves nothing"
+    seen = torch.from_numpy(np.stack([frame.coverage for frame in frames]))[:, None].expand_as(clean)
+    laid_over = (noisy - clean)[seen]
+    assert (noisy[~seen] == -1).all() and torch.equal(noisy[1:], again)
+    assert float(laid_over.std()) == pytest.approx(0.25, rel=0.02) and abs(float(laid_over.mean())) < 0.01
+    assert difference((noisy - clean)[0], (noisy - clean)[1]) > 0.1
+    panorama_known = replace(clip, known={1: frames[1].colour})
+    assert ((passes._noised(panorama_known, [1], loud, 8) != -1).float().mean()) > 0.99, (
+        "all of a known panorama is seen"
+    )
+
+
+@pytest.mark.parametrize("columns", [8, -16])
+def test_a_clip_in_another_heading_is_the_same_clip_turned(
+    components: Any, geometry: Callable[..., Any], panoramas: Any, columns: int
+) -> None:
+    """Noise, both of it, belongs to directions of the world: turned by the strides of VAE and U-Net together."""
+    start, frames = panoramas(1, 1)[0], geometry(2, 3)
+    turned = [
+        replace(frame, colour=np.roll(frame.colour, -8 * columns, 1), coverage=np.roll(frame.coverage, -8 * columns, 1))
+        for frame in frames
+    ]
+    recipe = Recipe(num_inference_steps=2, seam=TURNING, noise_aug_strength=0.2)
+    clips = Clip(frames, start=start), Clip(turned, start=np.roll(start, -8 * columns, 1), columns=columns)
+    latents = [run_to_end(sampling.paint(Execution(components), clip, recipe)).latents for clip in clips]
+    assert difference(panorama.roll(latents[0], -columns), latents[1]) < 2e-3 * float(latents[0].abs().max())
 
 
 def clip() -> Any:
@@ -141,7 +181,7 @@ def test_turning_the_panorama_turns_the_painting(
     noises.append(panorama.roll(noises[0], 8))
 
     def turning_error(seam: SeamOptions) -> float:
-        recipe = Recipe(num_inference_steps=3, seam=seam)
+        recipe = Recipe(num_inference_steps=3, seam=seam, noise_aug_strength=0.0)
         videos = [video(components, clip, recipe, start) for clip, start in zip(clips, noises, strict=True)]
         return difference(panorama.roll(videos[0], 64), videos[1])
 
@@ -393,7 +433,7 @@ def denoised(components: Any, passes: list[Pass], start: Any, recipe: Recipe, ba
 
 def video(components: Any, clip: Clip, recipe: Recipe, start: Any) -> Any:
     """As sampling.paint, with other noise and without rounding."""
-    passes = run_to_end(prepare_passes(Execution(components), clip, recipe.configuration, recipe.seam))
+    passes = run_to_end(prepare_passes(Execution(components), clip, recipe))
     if recipe.seam.circular:
         with panorama.circular_convolutions(components.unet):
             latents = denoised(components, list(passes), start, recipe)

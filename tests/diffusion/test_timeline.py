@@ -43,7 +43,16 @@ def test_clips_hang_together(path: tuple[int, set[int], int, int]) -> None:
         if after.starts_at_anchor and after.overlap == 1:
             assert before.ends_at_anchor
         else:
-            assert after.overlap >= min(overlap, length - 1, len(before) - 1)
+            assert after.overlap == min(overlap, max(1, length // 4), length - 1)
+
+
+@given(paths())
+def test_no_clip_is_short_for_want_of_frames(path: tuple[int, set[int], int, int]) -> None:
+    """Where no capture asks for a short one, clips of a path that needs several are about half of a whole one."""
+    count, _, length, overlap = path
+    parts = segments(count, (), length, overlap)
+    if len(parts) > 1:
+        assert min(len(part) for part in parts) >= (length + 1) // 2
 
 
 @given(paths(), st.integers(1, 60))
@@ -69,12 +78,19 @@ def test_a_clip_is_cut_at_a_capture_unless_that_is_near() -> None:
 
 def test_without_captures_whole_clips_overlap() -> None:
     parts = segments(60, (), 25, 5)
-    assert [(part.first, part.last, part.overlap) for part in parts] == [(0, 24, 0), (20, 44, 5), (35, 59, 10)]
+    assert [(part.first, part.last, part.overlap) for part in parts] == [(0, 24, 0), (20, 42, 5), (38, 59, 5)]
+    assert [len(part) for part in segments(27, (), 25, 6)] == [17, 16]
 
 
-def test_the_clip_before_a_capture_is_whole() -> None:
+def test_a_long_path_takes_no_more_clips_than_it_must() -> None:
+    """Clips of four frames share one: 67 of them for two hundred frames, and not 197."""
+    parts = segments(200, {0}, 4, 5)
+    assert len(parts) == 67 and {part.overlap for part in parts[1:]} == {1}
+
+
+def test_two_clips_up_to_a_capture_are_alike() -> None:
     parts = segments(40, {0, 29}, 25, 5)
-    assert [(part.first, part.last, part.overlap) for part in parts] == [(0, 24, 0), (5, 29, 20), (29, 39, 1)]
+    assert [(part.first, part.last, part.overlap) for part in parts] == [(0, 17, 0), (13, 29, 5), (29, 39, 1)]
 
 
 @given(st.integers(1, 200), st.integers(1, 12), st.data())

@@ -454,17 +454,17 @@ def random_numbers_are_the_same(python: Path) -> bool:
 def test_a_half_painted_diffusion_job_goes_on_from_its_clip(
     job: Callable[[str], Path], painting_python: Path, tiny_model: Path
 ) -> None:
-    """The clip that was painted is read back as it is; the others are painted, and the frames between."""
+    """Its finished frames stay as they are. Clips are painted otherwise since, which is told, and the rest is painted."""
     folder = job(HALF_DIFFUSION)
     first = json.loads((folder / "painting.json").read_text("utf-8"))["segments"]["1"]
-    kept = files(folder, "segments/*", "frames/*", "geometry/*", "footprint/*", "captures/*", "job.json")
-    assert {"segments/0001.safetensors", "frames/000001.png"} <= set(kept)
+    kept = files(folder, "frames/*", "geometry/*", "footprint/*", "captures/*", "job.json")
+    assert "frames/000001.png" in kept
     assert done(run_painting(painting_python, "run", folder, "--json"))["frames"] == 9
     now = files(folder, "**/*")
     assert {name: now[name] for name in kept} == kept
-    assert sorted(path.name for path in (folder / "segments").iterdir()) == [f"{n:04d}.safetensors" for n in (1, 2, 3)]
     painting = json.loads((folder / "painting.json").read_text("utf-8"))
-    assert painting["segments"]["1"] == first and set(painting["segments"]) == {"1", "2", "3"}
+    assert painting["segments"]["1"] != first and any("Clip 1" in text for text in painting["warnings"])
+    assert len(list((folder / "segments").iterdir())) >= len(painting["segments"]) > 1
     images = [picture(folder / "frames" / f"{frame:06d}.png") for frame in range(1, 10)]
     assert all(image.shape == (32, 64, 3) and image.std() > 1 for image in images)
     assert len({image.tobytes() for image in images}) == 9

@@ -11,22 +11,26 @@ time-flipped frames and have the end's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from pantheon360_blender.core.jobs.paint_settings import Configuration, SeamOptions, Weighting
+from pantheon360_blender.core.jobs.paint_settings import Configuration, Recipe, Weighting
 from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
-from ..networks import autoencoder
+from ..networks import autoencoder, noise, panorama
 
 if TYPE_CHECKING:
     from ..execution.execution import Execution
+
+
+START, END = -1, -2
+"""What a pass sees instead of a frame's number: the panoramas of the clip's ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +38,48 @@ class Clip:
     """What is known of the frames that are painted together.
 
     geometry: the points as the camera sees them, frame by frame.
-    start, end: (H, W, 3) uint8 panoramas of the first and the last frame in the camera's orientation, or None.
+    start, end: (H, W, 3) uint8 panoramas of the first and the last frame in the clip's orientation, or None.
+    known: the same of frames between them, by their number in the clip: every pass sees them.
     clip_image: (H, W, 3) uint8 panorama for CLIP if a pass begins at no anchor. None takes the geometry and its holes.
     first: number of the first frame along the path, which chooses the noise.
+    columns: latent columns by which the clip's orientation is turned to the right against the path's, and the noise
+    with it, so that what is seen in one direction of the world begins as the same noise in every clip.
     """
 
     geometry: Sequence[GeometryFrame]
     start: np.ndarray | None = None
     end: np.ndarray | None = None
+    known: Mapping[int, np.ndarray] = field(default_factory=dict)
     clip_image: np.ndarray | None = None
     first: int = 0
+    columns: int = 0
 
     def __len__(self) -> int:
         return len(self.geometry)
+
+    def is_known(self, number: int) -> bool:
+        """Whether a frame's whole panorama is known. number: in the clip."""
+        ends = (number == 0 and self.start is not None) or (number == len(self) - 1 and self.end is not None)
+        return ends or number in self.known
+
+    def picture(self, number: int) -> np.ndarray:
+        """What a pass sees of a frame, (H, W, 3) uint8: START, END, what is known of it, or its points."""
+        if number < 0:
+            picture = {START: self.start, END: self.end}[number]
+            if picture is None:
+                raise ValueError("a pass sees an anchor that the clip does not have")
+            return picture
+        return self.known.get(number, self.geometry[number].colour)
+
+    def coverage(self, number: int) -> np.ndarray:
+        """Where that picture shows anything, (H, W) bool."""
+        frame = {START: 0, END: len(self) - 1}.get(number, number)
+        covered = self.geometry[frame].coverage
+        return np.ones_like(covered) if number < 0 or number in self.known else covered
+
+    def frame(self, number: int) -> int:
+        """The number in the clip of what a pass sees."""
+        return {START: 0, END: len(self) - 1}.get(number, number)
 
 
 @dataclass(frozen=True)
@@ -55,9 +88,6 @@ class PassInputs:
 
     pictures: tuple[int, ...]
     backwards: bool = False
-
-
-START, END = -1, -2
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +129,7 @@ def pass_inputs(configuration: Configuration, frames: int, *, start: bool, end: 
 
 def pass_video(clip: Clip, inputs: PassInputs) -> np.ndarray:
     """What the model sees in a pass, in the pass's order; (F, H, W, 3) uint8, black where nothing is."""
-    return np.stack([_picture(clip, number) for number in inputs.pictures])
+    return np.stack([clip.picture(number) for number in inputs.pictures])
 
 
 def seen_videos(clip: Clip, configuration: Configuration) -> list[np.ndarray]:
@@ -111,14 +141,12 @@ def _inputs_of(clip: Clip, configuration: Configuration) -> tuple[PassInputs, ..
     return pass_inputs(configuration, len(clip), start=clip.start is not None, end=clip.end is not None)
 
 
-def prepare_passes(
-    execution: Execution, clip: Clip, configuration: Configuration, seam: SeamOptions
-) -> Job[tuple[Pass, ...]]:
+def prepare_passes(execution: Execution, clip: Clip, recipe: Recipe) -> Job[tuple[Pass, ...]]:
     """The clip's passes, ready for the U-Net; each picture is encoded once."""
-    inputs_of_passes = _inputs_of(clip, configuration)
+    inputs_of_passes = _inputs_of(clip, recipe.configuration)
     pictures = sorted({number for inputs in inputs_of_passes for number in inputs.pictures})
-    frames = autoencoder.video_of(np.stack([_picture(clip, number) for number in pictures]))
-    latents = yield from execution.encode(frames, seam)
+    frames = _noised(clip, pictures, recipe, autoencoder.factor(execution.model.vae))
+    latents = yield from execution.encode(frames, recipe.seam)
     passes = []
     for index, inputs in enumerate(inputs_of_passes):
         yield Progress("Encoding anchors", index, len(inputs_of_passes))
@@ -128,6 +156,22 @@ def prepare_passes(
             Pass(torch.cat(channels, dim=1), execution.image_embeddings(_clip_image(clip, inputs)), inputs.backwards)
         )
     return tuple(passes)
+
+
+def _noised(clip: Clip, pictures: Sequence[int], recipe: Recipe, stride: int) -> torch.Tensor:
+    """Pictures as a video (N, 3, H, W) float32 in [-1, 1], with the noise that the model is told they have.
+
+    Noise lies on what is seen; where nothing is, black stays black. Sources: Stable Video Diffusion adds it to the
+    whole picture before it is encoded, Argus within the mask of what is known. stride: pixels for one latent.
+    """
+    video = autoencoder.video_of(np.stack([clip.picture(number) for number in pictures]))
+    if not recipe.noise_aug_strength:
+        return video
+    for frame, number in zip(video, pictures, strict=True):
+        seen = torch.from_numpy(clip.coverage(number))
+        drawn = noise.on_condition(recipe.seed, clip.first + clip.frame(number), (frame.shape[-2], frame.shape[-1]))
+        frame += recipe.noise_aug_strength * panorama.roll(drawn, -clip.columns * stride) * seen
+    return video
 
 
 def to_pass_order(latents: torch.Tensor, passes: Sequence[Pass]) -> torch.Tensor:
@@ -153,33 +197,24 @@ def fusion_weights(weighting: Weighting, frames: int) -> torch.Tensor:
     return torch.full((frames,), 0.5) if weighting == "equal" else torch.linspace(1, 0, frames)
 
 
-def _picture(clip: Clip, number: int) -> np.ndarray:
-    picture = {START: clip.start, END: clip.end}[number] if number < 0 else clip.geometry[number].colour
-    if picture is None:
-        raise ValueError("a pass sees an anchor that the clip does not have")
-    return picture
-
-
 def _clip_image(clip: Clip, inputs: PassInputs) -> np.ndarray:
     """The picture whose CLIP embeddings a pass gets: the anchor it begins at, else the clip image."""
     begins = inputs.pictures[0]
-    return clip.clip_image if begins >= 0 and clip.clip_image is not None else _picture(clip, begins)
+    return clip.clip_image if begins >= 0 and clip.clip_image is not None else clip.picture(begins)
 
 
 def _extras(names: Sequence[str], clip: Clip, inputs: PassInputs, latents: torch.Tensor) -> list[torch.Tensor]:
     """Further channels that a model's card declares, each (F, 1, h, w); see model_card.CONDITIONS.
 
-    An anchor covers everything; its range is that of the geometry there.
+    A known panorama covers everything; its range is that of the geometry there.
     """
     size = latents.shape[-2:]
-    numbers = [{START: 0, END: len(clip) - 1}.get(number, number) for number in inputs.pictures]
     channels = []
     for name in names:
         if name == "coverage":
-            covered = [clip.geometry[number].coverage for number in numbers]
-            values = np.stack([shown | (picture < 0) for shown, picture in zip(covered, inputs.pictures, strict=True)])
+            values = np.stack([clip.coverage(number) for number in inputs.pictures])
         else:
-            values = np.stack([1 / (1 + clip.geometry[number].depth) for number in numbers])
+            values = np.stack([1 / (1 + clip.geometry[clip.frame(number)].depth) for number in inputs.pictures])
         image = torch.from_numpy(values.astype(np.float32))[:, None]
         channels.append(functional.adaptive_avg_pool2d(image, size).to(latents.device))
     return channels

@@ -65,13 +65,14 @@ def paint(execution: Execution, clip: Clip, recipe: Recipe, before: Before | Non
     Yields Progress, Conditioned, and a Step after each denoising step. Raises ModelError if numbers overflow.
     """
     # 1. What each pass sees: encoded pictures, and CLIP's view of the anchor it begins at
-    passes = yield from prepare_passes(execution, clip, recipe.configuration, recipe.seam)
+    passes = yield from prepare_passes(execution, clip, recipe)
     yield Conditioned("Conditioned", passes=passes, videos=seen_videos(clip, recipe.configuration))
 
     # 2. The noise that the path has at these frames
     unet, card = execution.model.unet, execution.model.card
     shape = (card.channels["noise"], *passes[0].condition.shape[-2:])
     noisy = noise.frames(recipe.seed, len(clip), shape, first=clip.first).to(execution.device)
+    noisy = panorama.roll(noisy, -clip.columns)
 
     # 3. Denoising, with a U-Net that sees across the seam
     with ExitStack() as stack:

@@ -73,7 +73,7 @@ def _network(kind: Any, part: str, folder: ModelFolder, dtype: torch.dtype) -> A
             network = kind.from_pretrained(
                 str(place),
                 dtype=dtype,
-                variant=model_folder.variant(part, place),
+                variant=model_folder.variant(part, place, str(dtype).removeprefix("torch.")),
                 use_safetensors=True,
                 local_files_only=True,
             )

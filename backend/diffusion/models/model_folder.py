@@ -6,6 +6,7 @@ import builtins
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pantheon360_blender.core.errors import ModelError
 from pantheon360_blender.core.jobs import json_values, model_card
 from pantheon360_blender.core.jobs.model_card import ModelCard
 
-from . import architecture, tensor_file
+from . import architecture, noise_schedule, tensor_file
 
 PARTS_FILE = "parts.json"
 """Where parts lie that are not below the model's own folder: {"unet": PATH, ...}, paths absolute or relative to it."""
@@ -25,6 +26,12 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HARMLESS = (".position_ids",)
 """Ends of tensors' names that older files carry and nobody needs."""
 
+_VARIANTS = {
+    "float32": ("", ".fp16", ".bf16"),
+    "float16": (".fp16", "", ".bf16"),
+    "bfloat16": (".bf16", ".fp16", ""),
+}
+"""Precision -> which of a part's files are read, the first that are there. float16 has not the range of bfloat16."""
 _LARGEST_JSON = 1 << 20
 _SAMPLES, _BLOCK = 64, 1 << 16
 
@@ -78,13 +85,13 @@ def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
     Every file must be there and safe, and have the shapes that the configurations ask for. It reads no weights.
     Raises ModelError.
     """
-    path = Path(path).expanduser().absolute()
+    path = snapshot(Path(path).expanduser().absolute())
     if not path.is_dir():
         raise ModelError(
             f"There is no model folder {path}.", advice="Choose a diffusers folder with unet, vae, image_encoder."
         )
     parts = places(path)
-    for part in PARTS:
+    for part in WEIGHTS:
         if not parts[part].is_dir():
             raise _lacks(path, part, parts)
     configs = {part: read_config(part, parts[part]) for part in PARTS}
@@ -93,6 +100,19 @@ def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
     for part in WEIGHTS:
         _check_weights(part, parts[part], configs[part])
     return ModelFolder(path, card, parts)
+
+
+def snapshot(path: Path) -> Path:
+    """The folder with a model's files, of its entry in the hub's cache: what its main branch points at. Else `path`."""
+    snapshots, main = path / "snapshots", path / "refs" / "main"
+    if not snapshots.is_dir() or (path / "unet").is_dir():
+        return path
+    with suppress(OSError, ValueError):
+        named = snapshots / main.read_text(encoding="ascii").strip()
+        if named.parent == snapshots and named.is_dir():
+            return named
+    there = sorted(each for each in snapshots.iterdir() if each.is_dir())
+    return there[0] if len(there) == 1 else path
 
 
 def check(path: Path, source: Path) -> None:
@@ -115,13 +135,14 @@ def places(path: Path) -> dict[str, Path]:
     return found
 
 
-def weight_files(part: str, folder: Path) -> list[Path]:
-    """The safetensors files of a part: the whole one, else its shards, else those of half precision.
+def weight_files(part: str, folder: Path, precision: str = "float32") -> list[Path]:
+    """The safetensors files of a part that suit a precision, the whole one or its shards.
 
+    Half precision is read from the smaller files if they are there; where only such files are, they serve for all.
     Raises ModelError if there are none.
     """
     stem = WEIGHTS[part]
-    for variant in ("", ".fp16"):
+    for variant in _VARIANTS[precision]:
         whole = folder / f"{stem}{variant}.safetensors"
         if whole.is_file():
             return [whole]
@@ -138,9 +159,10 @@ def weight_files(part: str, folder: Path) -> list[Path]:
     raise ModelError(f"{folder} lacks {stem}.safetensors.", advice="Get the model's folder again, complete.")
 
 
-def variant(part: str, folder: Path) -> str | None:
-    """diffusers' variant of a part: None, or "fp16" if only half precision is there."""
-    return "fp16" if ".fp16" in weight_files(part, folder)[0].name else None
+def variant(part: str, folder: Path, precision: str = "float32") -> str | None:
+    """diffusers' variant of a part to be read for a precision: None, "fp16" or "bf16"."""
+    name = weight_files(part, folder, precision)[0].name
+    return next((half for half in ("fp16", "bf16") if f".{half}" in name), None)
 
 
 def shapes(part: str, folder: Path) -> tensor_file.Shapes:
@@ -174,6 +196,8 @@ def _check_weights(part: str, folder: Path, config: dict[str, Any]) -> None:
 def read_config(part: str, folder: Path) -> dict[str, Any]:
     """The configuration of a part in its folder. Raises ModelError."""
     path = folder / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    if part == "scheduler" and not path.exists():
+        return dict(noise_schedule.SVD)  # of every model there is; tuned ones are published without
     if not path.is_file():
         raise ModelError(f"{folder} lacks {path.name}.", advice="Get the model's folder again, complete.")
     return _read_json(path)
@@ -230,20 +254,30 @@ def inferred(path: Path, unet: dict[str, Any], name: str) -> ModelCard:
     return preset(kind, name, frames=frames)
 
 
+_STABILITY = "Stability AI Community License"
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "argus": {"width": 1024, "height": 512, "source": "https://red-fairy.github.io/argus"},
-    "svd": {"width": 1024, "height": 576, "licence": "Stability AI Community License"},
-    "svd-xt": {"width": 1024, "height": 576, "licence": "Stability AI Community License"},
+    "argus": {"width": 1024, "height": 512, "frames": 25, "fps": 5, "source": "https://red-fairy.github.io/argus"},
+    "svd": {"width": 1024, "height": 576, "frames": 14, "guidance_start": 1.0, "licence": _STABILITY},
+    "svd-xt": {"width": 1024, "height": 576, "frames": 25, "guidance_start": 1.0, "licence": _STABILITY},
 }
-"""Kinds of models that bring no card -> what is known of them."""
+"""Kinds of models that bring no card -> what is known of them.
+
+Argus was trained on 25 frames at 5 a second, whatever the model it was tuned from says of its length. SVD is guided
+from 1 at a clip's first frame to 3 at its last, as its own pipeline does.
+"""
 
 
 def preset(kind: str, name: str, *, frames: int | None = None) -> ModelCard:
-    """The card of a model of a known kind that has none of its own. Raises ModelError."""
+    """The card of a model of a known kind that has none of its own. frames: of a U-Net's configuration.
+
+    Raises ModelError.
+    """
     if kind not in PRESETS:
         raise ModelError(f"{kind!r} is no kind of model.", advice=f"Choose one of: {', '.join(PRESETS)}.")
-    frames = frames or (14 if kind == "svd" else 25)
-    return ModelCard(name=name, kind=kind, frames=frames, inferred=True, **PRESETS[kind])
+    own = PRESETS[kind]
+    length = own["frames"] if frames is None or kind == "argus" else frames
+    return ModelCard(name=name, kind=kind, inferred=True, **(own | {"frames": length}))
 
 
 def _lacks(path: Path, part: str, parts: Mapping[str, Path]) -> ModelError:

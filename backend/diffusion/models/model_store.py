@@ -71,7 +71,7 @@ def located(source: str, *, download: bool, half: bool = False) -> Path:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        return path.absolute()
+        return model_folder.snapshot(path.absolute())
     if not is_hub_id(source):
         raise ModelError(f"There is no model folder {source}.", advice="Name a folder, or a hub id as in OWNER/MODEL.")
     try:
@@ -116,6 +116,11 @@ def add(
     place = located(source, download=download, half=half)
     parts, alone = _parts(place)
     if alone:
+        if kind is None and model_card.read(place) is None:
+            raise ModelError(
+                f"{place} brings a U-Net alone, and nothing in it says what it was trained for.",
+                advice="Say it: --kind argus for Argus, --kind svd or svd-xt for a tuned Stable Video Diffusion.",
+            )
         if base is None:
             raise ModelError(
                 f"{place} brings a U-Net alone, as Argus does.",
@@ -125,7 +130,7 @@ def add(
         parts = {**find_parts(base, download=download, half=half), "unet": parts["unet"]}
     with new_folder.atomic_directory(target) as scratch:
         yield from _fill(scratch, parts, copy)
-        model_card.write(scratch, _card(source, place, scratch, name, alone, kind, licence))
+        model_card.write(scratch, _card(source, place, scratch, name, kind, licence))
         yield Progress("Checking it")
         model_folder.check(scratch, place)
     return _entry(target)
@@ -173,7 +178,7 @@ def _fill(scratch: Path, parts: Mapping[str, Path], copy: bool) -> Job[None]:
 
 
 def _card(
-    source: str, place: Path, scratch: Path, name: str, alone: bool, kind: str | None, licence: str | None
+    source: str, place: Path, scratch: Path, name: str, kind: str | None, licence: str | None
 ) -> model_card.ModelCard:
     """The model's own card, else what is told or can be inferred."""
     card = model_card.read(place)
@@ -183,8 +188,9 @@ def _card(
         return card if licence is None else replace(card, licence=licence)
     unet = model_folder.read_config("unet", model_folder.places(scratch)["unet"])
     inferred = model_folder.inferred(place, unet, f"{name} {_name_of(source)}")
-    kind = kind or ("argus" if alone else inferred.kind)
-    card = replace(model_folder.preset(kind, name, frames=inferred.frames), inferred=True)
+    card = model_folder.preset(kind or inferred.kind, name, frames=inferred.frames)
+    if is_hub_id(source) and not Path(source).expanduser().is_dir():
+        card = replace(card, source=source)
     return replace(card, licence=licence) if licence else card
 
 

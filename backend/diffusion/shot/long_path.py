@@ -20,11 +20,15 @@ from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import SETTINGS_KEY, PaintOptions, Recipe
 from pantheon360_blender.core.progress import Job, Progress, Result, map_progress
 
+from ... import known_pixels
+from ...known_pixels import Correlation
 from ..clip import sampling
 from ..clip.latent_preview import LatentPreview
+from ..clip.passes import Clip
 from ..execution.execution import Execution
 from ..execution.memory_plan import CONTEXT
-from ..models import model_folder, model_store
+from ..models import architecture, model_folder, model_store
+from ..networks import panorama
 from . import seen_video
 from .painting_record import PaintingRecord
 from .segment_store import PaintedSegment, SegmentStore
@@ -35,6 +39,8 @@ from .trajectory import Trajectory
 
 PREVIEWS = 8
 """Previews of a clip while it is denoised."""
+_ALGORITHM = 2
+"""Goes up whenever the same inputs and choices are painted otherwise: clips kept before are painted again."""
 _SMALL = 200_000_000
 """Bytes of a model below which threads wait for one another longer than they work."""
 
@@ -66,9 +72,16 @@ class Painting:
         self._model = model_store.find(self._options.model)
         card = self._model.card
         self._recipe = self._options.recipe(card, int(folder.job.seed))
+        self._stride = architecture.stride("vae", self._model.config("vae"))
         length = max(2, self._options.clip or card.frames)
         self._trajectory = Trajectory(
-            folder, card.width, clip=length, overlap=self._options.overlap, every=self._options.every
+            folder,
+            card.width,
+            clip=length,
+            overlap=self._options.overlap,
+            every=self._options.every,
+            columns=card.width // self._stride,
+            travel=card.travel,
         )
         fingerprint = model_folder.fingerprint(self._model)
         self._record = PaintingRecord(folder)
@@ -101,11 +114,15 @@ class Painting:
                 missing = self._frames.missing(index)
                 images: np.ndarray | None = None
                 if painted is None and (missing or self._frames.unfinished_after(index)):
+                    if self._store.file(index).exists():
+                        self._warn(f"Clip {index + 1} was kept, but damaged or painted otherwise: it is painted again.")
                     painting = self._painted(index, segment, before)
                     painted, images = yield from _numbered(painting, index, len(segments))
                 if painted is not None and missing:
                     if images is None:
-                        images = yield from _numbered(self._decoded(segment, painted, before), index, len(segments))
+                        images = yield from _numbered(
+                            self._decoded(index, segment, painted, before), index, len(segments)
+                        )
                     yield from _numbered(self._frames.write(index, images), index, len(segments))
                 before = painted
             self._networks.measure()
@@ -119,26 +136,49 @@ class Painting:
         """Paint a segment and keep it on disk. Returns it and its frames, (F, H, W, 3) uint8."""
         execution = yield from self._networks.ready()
         started = time.monotonic()
-        clip = yield from self._trajectory.clip(segment, before.handover if before is not None else None)
-        painting = sampling.paint(execution, clip, self._recipe, _before(segment, before))
+        turned = self._turned(index, before)
+        clip = yield from self._trajectory.clip(index, turned.handover if turned is not None else None)
+        painting = sampling.paint(execution, clip, self._recipe, _before(segment, turned))
         painted = yield from map_progress(painting, _Watch(self._folder, index, execution, self._options, self._recipe))
         kept = PaintedSegment(painted.latents)
         if self._hands_over(index):
             following = self._trajectory.segments[index + 1]
-            kept = replace(kept, handover=painted.images[following.first - segment.first])
+            kept = replace(kept, handover=painted.images[following.first - segment.first :])
         self._store.write(index, self._keys[index], kept)
-        self._note(index, segment, painted.passes, time.monotonic() - started)
+        self._note(index, segment, painted.passes, time.monotonic() - started, self._kept_to(index, clip, painted))
         return kept, painted.images
+
+    def _kept_to(self, index: int, clip: Clip, painted: sampling.PaintedClip) -> float | None:
+        """How well a clip keeps to its geometry, frames that are known as a whole left out; told if it is weak."""
+        found = Correlation()
+        for number, (image, geometry) in enumerate(zip(painted.images, clip.geometry, strict=True)):
+            if not clip.is_known(number):
+                found.add(image, geometry)
+        if len(self._trajectory.segments) > 1 and (weak := known_pixels.warning(found.value, f"Clip {index + 1}")):
+            self._warn(weak)
+        return found.value
 
     def _hands_over(self, index: int) -> bool:
         """Whether the next segment begins with what this one paints."""
         following = self._trajectory.segments[index + 1 : index + 2]
         return bool(following) and not following[0].starts_at_anchor
 
-    def _decoded(self, segment: Segment, painted: PaintedSegment, before: PaintedSegment | None) -> Job[np.ndarray]:
+    def _decoded(
+        self, index: int, segment: Segment, painted: PaintedSegment, before: PaintedSegment | None
+    ) -> Job[np.ndarray]:
         """Frames (F, H, W, 3) uint8 of a segment that was painted earlier."""
         execution = yield from self._networks.ready()
+        before = self._turned(index, before)
         return (yield from sampling.decode(execution, painted.latents, self._recipe, _before(segment, before)))
+
+    def _turned(self, index: int, before: PaintedSegment | None) -> PaintedSegment | None:
+        """The segment before as it is seen in this one's orientation: rolled by whole columns of latents."""
+        views = self._trajectory.views
+        columns = views[index - 1].columns - views[index].columns if before is not None else 0
+        if before is None or not columns:
+            return before
+        handover = None if before.handover is None else np.roll(before.handover, columns * self._stride, axis=2)
+        return PaintedSegment(panorama.roll(before.latents, columns), handover)
 
     # What is told and kept
 
@@ -158,7 +198,7 @@ class Painting:
         self._record.warn(text)
         self.warnings.append(text)
 
-    def _note(self, index: int, segment: Segment, passes: int, seconds: float) -> None:
+    def _note(self, index: int, segment: Segment, passes: int, seconds: float, known: float | None) -> None:
         self._networks.measure()
         self._record.segment(
             index,
@@ -170,6 +210,7 @@ class Painting:
                 "overlap": segment.overlap,
                 "passes": passes,
                 "seconds": round(seconds, 3),
+                "known_pixels": None if known is None else round(known, 4),
             },
         )
         self._record.write()
@@ -181,6 +222,7 @@ class Painting:
         """
         job = self._folder.job
         decided: dict[str, Any] = {
+            "algorithm": _ALGORITHM,
             "inputs": job.inputs,
             "captures": job.captures,
             "anchors": job.anchors,
@@ -191,9 +233,9 @@ class Painting:
             "recipe": self._recipe.to_json(),
         }
         keys = [_key(decided)]
-        for segment in self._trajectory.segments:
+        for segment, view in zip(self._trajectory.segments, self._trajectory.views, strict=True):
             frames = [self._trajectory.frame(position) for position in range(segment.first, segment.last + 1)]
-            keys.append(_key([keys[-1], asdict(segment), frames]))
+            keys.append(_key([keys[-1], asdict(segment), frames, view.columns]))
         return keys[1:]
 
 

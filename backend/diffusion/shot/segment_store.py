@@ -1,7 +1,7 @@
 """Painted segments on disk, so that a job goes on where it stopped: `segments/0001.safetensors` in its folder.
 
-Each holds the segment's latents as they are decoded, and the next segment's first picture if no capture gives it. Its
-metadata holds a key of everything that decided it.
+Each holds the segment's latents as they are decoded, and the pictures of its last frames if the next segment begins
+with them. Its metadata holds a key of everything that decided it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ FOLDER = "segments"
 
 @dataclass(frozen=True, eq=False)
 class PaintedSegment:
-    """latents: (F, 4, h, w) float32 on the CPU. handover: (H, W, 3) uint8, the next segment's first frame, or None."""
+    """latents: (F, C, h, w) float32 on the CPU. handover: (N, H, W, 3) uint8, the next segment's first frames, or None.
+
+    Both are in the segment's own orientation.
+    """
 
     latents: torch.Tensor
     handover: np.ndarray | None = None

@@ -8,7 +8,6 @@ import numpy as np
 
 from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
-from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.progress import Job, Progress
 
 from . import timeline
@@ -34,18 +33,21 @@ class ShotFrames:
         return any(self.missing(later) for later in range(index + 1, len(self._trajectory.segments)))
 
     def write(self, index: int, images: np.ndarray) -> Job[None]:
-        """Write a segment's frames that are not finished. images: (F, H, W, 3) uint8, all it painted.
+        """Write a segment's frames that are not finished, as the camera sees them.
+
+        images: (F, H, W, 3) uint8, all it painted, in its own orientation.
 
         Raises FileError if they cannot be written, JobError if geometry is missing.
         """
         trajectory, missing = self._trajectory, self.missing(index)
-        first = trajectory.segments[index].first
+        first, view = trajectory.segments[index].first, trajectory.views[index]
         pair: tuple[int, Pair] | None = None
         for count, frame in enumerate(self._painted_first(missing)):
             yield Progress("Writing frames", count, len(missing))
             after = bisect_left(trajectory.painted, frame)
             if trajectory.painted[after] == frame:
-                image = equirectangular.resize(images[after - first], self._folder.job.width)
+                camera = self._folder.job.camera(trajectory.frames[frame])
+                image = view.into_camera(images[after - first], camera, self._folder.job.width)
             else:
                 if pair is None or pair[0] != after:
                     pair = after, self._pair(after)

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+_SHARED = 4
+"""Two clips share at most 1 / 4 of one: frames painted twice are lost time."""
 _SHORTEST = 3
 """A clip that ends early at an anchor has at least 1 / 3 of a whole one: short ones are painted badly."""
 
@@ -80,21 +82,18 @@ def painted_frames(count: int, every: int, anchors: Collection[int]) -> list[int
 def segments(count: int, anchors: Collection[int], length: int, overlap: int) -> list[Segment]:
     """Cut `count` painted frames into clips of at most `length` (2 or more).
 
-    anchors: positions of painted frames that are known. A clip ends at the first anchor within its length that does not
-    make it very short, and the next one begins there. Without such an anchor a clip has its whole length, and the next
-    one shares `overlap` frames with it, or more if an anchor or the path's end would make that one shorter.
-    A longer path is cut in the same way up to its last clips. Raises ValueError if `length` is below 2.
+    anchors: positions of painted frames that are known. A clip ends at the first anchor that does not make it very
+    short, and the next one begins there. If that is further than a clip reaches, the next one shares `overlap` frames
+    with it, at most a quarter of a clip; the last two clips before the anchor, or before the path's end, are of about
+    the same length. Raises ValueError if `length` is below 2.
     """
     if length < 2:
         raise ValueError(f"a path cannot be cut into clips of {length} frames: 2 or more can follow one another")
-    overlap = min(overlap, length - 1)
+    overlap = min(overlap, max(1, length // _SHARED), length - 1)
     found: list[Segment] = []
     first, shared = 0, 0
     while True:
-        last = _end(first, count, anchors, length)
-        if found and first not in anchors:
-            first = max(min(first, last - length + 1), found[-1].first + 1)
-            shared = found[-1].last - first + 1
+        last = _end(first, count, anchors, length, overlap)
         found.append(Segment(first, last, first in anchors, last in anchors and last > first, shared))
         if last == count - 1:
             return found
@@ -107,14 +106,16 @@ def shortest_clip(length: int) -> int:
     return max(1, length // _SHORTEST)
 
 
-def _end(first: int, count: int, anchors: Collection[int], length: int) -> int:
+def _end(first: int, count: int, anchors: Collection[int], length: int, overlap: int) -> int:
     """The last frame of the clip that begins at `first`."""
-    furthest = min(first + length, count) - 1
     shortest = shortest_clip(length)
-    for frame in range(first + 1, furthest + 1):
-        if frame in anchors and frame - first >= shortest:
-            return frame
-    return furthest
+    stop = min((anchor for anchor in anchors if anchor - first >= shortest), default=count - 1)
+    left = stop - first + 1
+    if left <= length:
+        return stop
+    if left <= 2 * length - overlap:  # two clips are left: of one length each
+        return first + (left + overlap + 1) // 2 - 1
+    return first + length - 1
 
 
 def owned(parts: Sequence[Segment], index: int) -> range:

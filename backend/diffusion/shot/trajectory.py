@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
@@ -12,8 +14,13 @@ from pantheon360_blender.core.render.splatting import GeometryFrame
 
 from ..clip.passes import Clip
 from ..networks import conditioning
-from . import timeline
+from . import level_view, timeline
+from .level_view import LevelView
 from .timeline import Segment
+
+_ALIKE_PIXELS = 1.0
+"""Parallax, in pixels of the painted panorama, of the nearest tenth of what is seen, up to which a capture beside the
+path shows what the camera sees."""
 
 
 class Trajectory:
@@ -21,10 +28,21 @@ class Trajectory:
 
     width: of the painted panoramas, pixels. frames: Blender's numbers of all frames of the path.
     painted: positions in `frames` of those that are painted; in_between.py makes the others.
-    segments: the clips, in positions of `painted`.
+    segments: the clips, in positions of `painted`. views: the orientation of each.
     """
 
-    def __init__(self, folder: PaintFolder, width: int, *, clip: int, overlap: int = 5, every: int = 1) -> None:
+    def __init__(
+        self,
+        folder: PaintFolder,
+        width: int,
+        *,
+        clip: int,
+        overlap: int = 5,
+        every: int = 1,
+        columns: int | None = None,
+        travel: float | None = 0.0,
+    ) -> None:
+        """columns: of the model's latents around the horizon, None for one of 8 pixels. travel: see ModelCard."""
         self.folder = folder
         self.width = width
         self.frames = folder.job.frames
@@ -37,50 +55,74 @@ class Trajectory:
         self.painted = timeline.painted_frames(len(self.frames), every, standing)
         self._anchors = {self.painted.index(frame): capture for frame, capture in standing.items()}
         self.segments = timeline.segments(len(self.painted), self._anchors, clip, overlap)
+        paths = [self._cameras(segment) for segment in self.segments]
+        self.views = level_view.level_views(paths, columns or width // 8, travel)
 
     def frame(self, position: int) -> int:
         """Blender's number of a painted frame."""
         return self.frames[self.painted[position]]
 
-    def geometry(self, position: int) -> GeometryFrame:
-        """What the camera sees of the points there, at the painted width. Raises JobError."""
-        return splatting.resized(self.folder.read_geometry("geometry", self.frame(position)), self.width)
+    def camera(self, position: int) -> np.ndarray:
+        """(4, 4) camera-to-world of a painted frame."""
+        return self.folder.job.camera(self.frame(position))
 
-    def clip(self, segment: Segment, start: np.ndarray | None = None) -> Job[Clip]:
-        """What is known of a segment's frames.
+    def geometry(self, position: int, view: LevelView) -> GeometryFrame:
+        """What is seen of the points from there in a clip's orientation, at the painted width. Raises JobError."""
+        seen = self.folder.read_geometry("geometry", self.frame(position))
+        return splatting.resized(view.geometry(seen, self.camera(position)), self.width)
 
-        start: (H, W, 3) uint8, the segment's first frame if it was painted before; captures come first.
+    def clip(self, index: int, painted: np.ndarray | None = None) -> Job[Clip]:
+        """What is known of a segment's frames, in its orientation.
+
+        painted: (N, H, W, 3) uint8, its first frames if they were painted before; captures come first.
         Raises JobError.
         """
+        segment, view = self.segments[index], self.views[index]
         geometry: list[GeometryFrame] = []
-        for position in range(segment.first, segment.last + 1):
-            yield Progress("Reading the geometry", len(geometry), len(segment))
-            geometry.append(self.geometry(position))
-        if segment.starts_at_anchor:
-            start = self._anchor(segment.first, geometry[0])
+        known: dict[int, np.ndarray] = {} if painted is None else dict(enumerate(painted))
+        for number, position in enumerate(range(segment.first, segment.last + 1)):
+            yield Progress("Reading the geometry", number, len(segment))
+            geometry.append(self.geometry(position, view))
+            capture = self._anchors.get(position) or self._beside(position, geometry[-1])
+            if capture is not None:
+                known[number] = self._seen(capture, view.pose(self.camera(position)), geometry[-1])
+        last = len(segment) - 1
+        start, end = known.pop(0, None), known.pop(last, None) if last else None
         return Clip(
             geometry=geometry,
             start=start,
-            end=self._anchor(segment.last, geometry[-1]) if segment.ends_at_anchor else None,
-            clip_image=self._look(segment.first, geometry[0]) if start is None else None,
+            end=end,
+            known=known,
+            clip_image=self._look(view.pose(self.camera(segment.first)), geometry[0]) if start is None else None,
             first=segment.first,
+            columns=view.columns,
         )
 
-    def _anchor(self, position: int, geometry: GeometryFrame) -> np.ndarray:
-        """The capture that the camera stands on, in the camera's orientation."""
-        return self._seen(self._anchors[position], position, geometry)
+    def _cameras(self, segment: Segment) -> np.ndarray:
+        return np.stack([self.camera(position) for position in range(segment.first, segment.last + 1)])
 
-    def _look(self, position: int, geometry: GeometryFrame) -> np.ndarray | None:
-        """The nearest capture in the camera's orientation: the place as seen from elsewhere."""
-        camera = self.folder.job.camera(self.frame(position))
-        places = {name: np.asarray(entry["pose"])[:3, 3] for name, entry in self._captures.items()}
-        if not places:
+    def _beside(self, position: int, geometry: GeometryFrame) -> str | None:
+        """The capture that the camera is so near to that what is near looks alike from both, or None."""
+        near = np.sort(geometry.depth[geometry.coverage])
+        name, distance = self._nearest(self.camera(position))
+        if name is None or not len(near):
             return None
-        nearest = min(places, key=lambda name: float(np.linalg.norm(places[name] - camera[:3, 3])))
-        return self._seen(nearest, position, geometry)
+        alike = _ALIKE_PIXELS * math.tau / self.width * float(near[len(near) // 10])
+        return name if distance <= alike else None
 
-    def _seen(self, name: str, position: int, geometry: GeometryFrame) -> np.ndarray:
+    def _nearest(self, camera: np.ndarray) -> tuple[str | None, float]:
+        """The capture nearest to a camera, and how many metres it is away."""
+        places = {name: np.asarray(entry["pose"])[:3, 3] for name, entry in self._captures.items()}
+        away = {name: float(np.linalg.norm(place - camera[:3, 3])) for name, place in places.items()}
+        nearest = min(away, key=lambda name: away[name], default=None)
+        return nearest, away[nearest] if nearest is not None else math.inf
+
+    def _look(self, pose: np.ndarray, geometry: GeometryFrame) -> np.ndarray | None:
+        """The nearest capture in an orientation: the place as seen from elsewhere."""
+        nearest, _ = self._nearest(pose)
+        return None if nearest is None else self._seen(nearest, pose, geometry)
+
+    def _seen(self, name: str, pose: np.ndarray, geometry: GeometryFrame) -> np.ndarray:
         if name not in self._loaded:
             self._loaded = {name: self.folder.read_capture(self._captures[name])}  # they are large: one at a time
-        camera = self.folder.job.camera(self.frame(position))
-        return conditioning.anchor_frame(self._loaded[name], camera, geometry.colour)
+        return conditioning.anchor_frame(self._loaded[name], pose, geometry.colour)

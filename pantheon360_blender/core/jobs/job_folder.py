@@ -339,12 +339,15 @@ class PaintFolder(JobFolder[PaintJob]):
     def verification(self) -> progress.Job[None]:
         """`verify` as a long job: no frame may lack its geometry, either."""
         yield from super().verification()
-        for frame in self.job.frames:
+        width, height = self.job.size
+        for index, frame in enumerate(self.job.frames):
+            yield progress.Progress("Checking the geometry", index, len(self.job.frames))
             for path in (self.geometry_file(frame), self.geometry_depth_file(frame)):
                 if not path.is_file():
                     raise JobError(
                         f"The geometry of frame {frame} is missing: {path}.", advice="Prepare the shot again."
                     )
+            _read_depth(self.geometry_depth_file(frame), (height, width))
 
     # Results
 
@@ -438,4 +441,6 @@ def _read_depth(path: Path, shape: tuple[int, int]) -> np.ndarray:
         raise JobError(f"{path} is missing.", advice="Prepare the shot again.") from error
     except npz.DAMAGED as error:
         raise JobError(f"{path} is damaged: {error}.", advice="Prepare the shot again.") from error
+    if not (depth >= 0).all():
+        raise JobError(f"{path} holds ranges that are no numbers, or negative.", advice="Prepare the shot again.")
     return depth

@@ -45,7 +45,10 @@ class ModelCard:
     frames: trained length of a clip; fps: frames a second it was trained at (the U-Net is told fps - 1).
     motion_bucket, noise_aug: the other two added time ids.
     anchors: 1 if only the clip's first frame is a panorama, 2 if the last one may be, too.
-    guidance: classifier-free guidance to use if the artist chooses none; 1 is none at all.
+    guidance: classifier-free guidance to use if the artist chooses none; 1 is none at all. guidance_start: the same
+    at the frame a clip begins with, from which it changes evenly; None is no change.
+    travel: where in the panoramas it was trained on the direction of travel lies, degrees to the right of the middle;
+    None leaves clips in the heading that the camera has.
     licence, source: of the weights; source is a hub id, an address or a sentence.
     capability: a sentence for people; empty stands for that of the kind.
     inferred: True if there was no file and this is a guess from the weights' configuration.
@@ -62,6 +65,8 @@ class ModelCard:
     noise_aug: float = 0.02
     anchors: int = 1
     guidance: float = 3.0
+    guidance_start: float | None = None
+    travel: float | None = 0.0
     licence: str = "unknown"
     source: str = "unknown"
     trained: bool = True
@@ -157,6 +162,10 @@ def _error(card: ModelCard) -> str | None:
             return f"has {name} {getattr(card, name)!r}, not a whole number from {least} to {most}"
     if not json_values.is_integer(card.motion_bucket) or not 0 <= card.motion_bucket <= 1000:
         return f"has motion_bucket {card.motion_bucket!r}, not a whole number from 0 to 1000"
+    for name, lowest, highest in (("guidance_start", 0.0, 100.0), ("travel", -360.0, 360.0)):
+        value = getattr(card, name)
+        if value is not None and (not json_values.is_number(value) or not lowest <= value <= highest):
+            return f"has {name} {value!r}, neither null nor a number from {lowest:g} to {highest:g}"
     for name, highest in (("noise_aug", 10.0), ("guidance", 100.0)):
         if not json_values.is_number(getattr(card, name)) or not 0 <= getattr(card, name) <= highest:
             return f"has {name} {getattr(card, name)!r}, not a number from 0 to {highest:g}"

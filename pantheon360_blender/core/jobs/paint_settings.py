@@ -97,8 +97,8 @@ class PaintOptions:
     )
     guidance_start: float | None = settings.number(
         "Start Guidance",
-        "Guidance at the frame a clip begins with, rising or falling evenly from there; below 1 it is the same "
-        "everywhere",
+        "Guidance at the frame a clip begins with, rising or falling evenly from there; below 1 it is the model's own, "
+        "or the same everywhere if Guidance is chosen",
         None, 1, 100, usual=10, unset=0,
     )  # fmt: skip
     fps: float | None = settings.number(
@@ -113,8 +113,8 @@ class PaintOptions:
     )  # fmt: skip
     noise_aug: float | None = settings.number(
         "Noise Augmentation",
-        "How noisy the model is told the captures are, though no noise is added; more leaves it more freedom, below 0 "
-        "is the model's own",
+        "How much noise is laid over the captures and points that the model sees, which it is told; more leaves it "
+        "more freedom, below 0 is the model's own",
         None, 0, 10, usual=1, unset=-1, digits=3,
     )  # fmt: skip
     every: int = settings.integer(
@@ -184,9 +184,10 @@ class PaintOptions:
         """Every choice made: the artist's, or else the model's own."""
         fused = "dual+fusion" if card.anchors == 2 else "single+fusion"
         guidance = _chosen(self.guidance, card.guidance)
+        own_start = guidance if self.guidance is not None or card.guidance_start is None else card.guidance_start
         return Recipe(
             num_inference_steps=USUAL_STEPS[self.scheduler] if self.steps is None else self.steps,
-            guidance_scale=(_chosen(self.guidance_start, guidance), guidance),
+            guidance_scale=(_chosen(self.guidance_start, own_start), guidance),
             fps=_chosen(self.fps, card.fps),
             motion_bucket_id=_chosen(self.motion_bucket, card.motion_bucket),
             noise_aug_strength=_chosen(self.noise_aug, card.noise_aug),

@@ -1,6 +1,7 @@
 """What painted a shot: `painting.json` in the job folder, for people, for the strip and for going on later.
 
-Painters with a model write it. Its names are in files that people have: they stay.
+Painters with a model write it, and every painting has in it how well it keeps to what was known. Its names are in files
+that people have: they stay.
 """
 
 from __future__ import annotations
@@ -27,6 +28,16 @@ class ModelEntry(TypedDict, total=False):
     fingerprint: str
 
 
+class KnownPixels(TypedDict):
+    """How well a painting keeps to the points of the geometry pass (backend/known_pixels.py).
+
+    correlation: -1 to 1. frames: how many were compared.
+    """
+
+    correlation: float
+    frames: int
+
+
 class PaintingEntries(TypedDict, total=False):
     """The whole record. segments: by their number from 1, as text, with `seconds`. device: its name for people."""
 
@@ -41,6 +52,7 @@ class PaintingEntries(TypedDict, total=False):
     segments: dict[str, dict[str, Any]]
     seconds: float
     warnings: list[str]
+    known_pixels: KnownPixels
 
 
 def read(file: Path) -> PaintingEntries:
@@ -59,6 +71,9 @@ def _error(value: Any) -> str | None:
             return f"has {name} of another type"
     if not all(isinstance(text, str) for text in value.get("warnings", [])):
         return "has a warning that is no text"
+    known = value.get("known_pixels", {"correlation": 1.0})
+    if not isinstance(known, dict) or not json_values.is_number(known.get("correlation")):
+        return "has known pixels without a correlation"
     segments = value.get("segments", {}).values()
     if not all(isinstance(entry, dict) and json_values.is_number(entry.get("seconds")) for entry in segments):
         return "has a segment without its time"

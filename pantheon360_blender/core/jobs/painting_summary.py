@@ -18,26 +18,35 @@ _LONGEST_WARNING = 300
 def read(folder: PaintFolder) -> PaintingEntries | None:
     """The record of a job, of at most _LARGEST_CARRIED characters as JSON. None if there is none, or none usable.
 
-    It has a model. How each segment was painted is left out if there are too many.
+    How each segment was painted is left out if there are too many.
     """
     whole = painting_record.read(folder.painting_file)
-    if "model" not in whole:
+    if not whole:
         return None
     short = whole.copy()
     short.pop("segments", None)
     return next((record for record in (whole, short) if len(json.dumps(record)) <= _LARGEST_CARRIED), None)
 
 
+def known_pixels(record: PaintingEntries) -> float | None:
+    """The correlation of the painting with what was known, -1 to 1; None if it was not measured."""
+    known = record.get("known_pixels")
+    return None if known is None else float(known["correlation"])
+
+
 def label(record: PaintingEntries) -> str:
-    """The model's name in one line; untrained ones say so."""
-    model = record["model"]
+    """The model's name in one line, empty if none painted; untrained ones say so."""
+    model = record.get("model")
+    if model is None:
+        return ""
     named = _line(model["label"])
     return named if model.get("trained", True) or "untrained" in named else f"{named} (untrained)"
 
 
 def licence(record: PaintingEntries) -> str:
     """The licence of the model's weights in one line; empty if it is not known."""
-    return _line(record["model"].get("licence", ""))
+    model = record.get("model")
+    return _line(model.get("licence", "")) if model else ""
 
 
 def warnings(record: PaintingEntries | None, told: Sequence[str] = ()) -> list[str]:

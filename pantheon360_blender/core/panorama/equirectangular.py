@@ -89,12 +89,13 @@ def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return np.asarray(values.reshape(pixels.shape[:-1] + image.shape[2:]))
 
 
-def rotate(image: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+def rotate(image: np.ndarray, rotation: np.ndarray, width: int | None = None) -> np.ndarray:
     """The panorama as a camera with turned axes sees it: out(d) = image(rotation @ d).
 
     image: (H, W) or (H, W, C).
     rotation: (3, 3), maps directions of the output camera to directions of the input camera; to see from pose B what
     was taken from pose A, it is A[:3, :3].T @ B[:3, :3].
+    width: of the result, pixels; None is that of the image.
     Returns an array like `image`, integers rounded.
     Raises ImageError if the image is not twice as wide as high, PoseError if the rotation is not one.
 
@@ -104,16 +105,17 @@ def rotate(image: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     >>> rotate(columns, rotation_from_angles(yaw=np.pi / 2))[1]  # what was on the right is now ahead
     array([20, 30, 40, 50, 60, 70,  0, 10], dtype=uint8)
     """
-    width = _width(image)
+    given = _width(image)
+    width = given if width is None else width
     input_from_output = check_rotation(rotation).astype(np.float32)
     texels = _Texels(image)
-    out = np.empty_like(image, order="C")
+    out = np.empty((height_of(width), width, *image.shape[2:]), image.dtype)
     rows = max(1, _BLOCK // width)
-    for first in range(0, len(image), rows):
+    for first in range(0, len(out), rows):
         block = out[first : first + rows]
         looking = _directions_of_rows(width, first, first + len(block)).reshape(-1, 3) @ input_from_output.T
-        pixels = _project(looking[:, 0], looking[:, 1], looking[:, 2], width)
-        values = texels.bilinear(pixels[:, 0], pixels[:, 1], width)
+        pixels = _project(looking[:, 0], looking[:, 1], looking[:, 2], given)
+        values = texels.bilinear(pixels[:, 0], pixels[:, 1], given)
         block[...] = _as_type(values.reshape(block.shape), image.dtype)
     return out
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import PointCloudError, RenderError
 from ..panorama.cameras import check_pose
-from ..panorama.equirectangular import directions
+from ..panorama.equirectangular import directions, directions_to_pixels
 
 _BLOCK = 1 << 15  # points; a block's temporaries stay in a core's second-level cache
 _GAP = 64  # numbers between rows of scratch memory
@@ -95,6 +95,49 @@ def resized(frame: GeometryFrame, width: int) -> GeometryFrame:
     small = splat(points, frame.colour.reshape(-1, 3)[seen], np.eye(4), width)
     source = np.where(small.coverage, frame.source.reshape(-1)[seen][small.source], -1) if len(seen) else small.source
     return GeometryFrame(small.colour, small.depth, small.coverage, source.astype(np.int32))
+
+
+def turned(frame: GeometryFrame, rotation: np.ndarray) -> GeometryFrame:
+    """The frame as a camera with turned axes sees it: each of its points falls into one pixel, and the nearest wins.
+
+    Where its points lie side by side, pixels that none of them falls into show the nearest one: surfaces stay closed.
+    rotation: (3, 3), maps directions of the turned camera to those of the frame's, as in `equirectangular.rotate`.
+    Raises PoseError if the rotation is not one.
+    """
+    width, shape = frame.depth.shape[1], frame.depth.shape
+    pose = np.eye(4)
+    pose[:3, :3] = rotation
+    seen = np.flatnonzero(frame.coverage & np.isfinite(frame.depth))
+    points = directions(width).reshape(-1, 3)[seen] * frame.depth.reshape(-1, 1)[seen]
+    colours = frame.colour.reshape(-1, 3)
+    found = splat(points, colours[seen], pose, width)
+    place = np.full(frame.depth.size, -1)
+    place[found.coverage.ravel()] = seen[found.source[found.coverage]]
+
+    looking = directions(width).reshape(-1, 3) @ pose[:3, :3].T.astype(np.float32)
+    column, row = directions_to_pixels(looking, width).T.astype(np.int64)
+    nearest = np.minimum(row, width // 2 - 1) * width + column % width
+    closed = (place < 0) & _surrounded(frame.coverage).ravel()[nearest]
+    place[closed] = nearest[closed]
+
+    covered = (place >= 0).reshape(shape)
+    depth, source = np.full(shape, np.inf, np.float32), np.full(shape, -1, np.int32)
+    colour = np.zeros((*shape, 3), np.uint8)
+    depth[covered] = frame.depth.ravel()[place[place >= 0]]
+    source[covered] = frame.source.ravel()[place[place >= 0]]
+    colour[covered] = colours[place[place >= 0]]
+    return GeometryFrame(colour, depth, covered, source)
+
+
+def _surrounded(coverage: np.ndarray) -> np.ndarray:
+    """Covered pixels with at least six of their eight neighbours covered, (H, W) bool; none at the poles."""
+    count = np.zeros(coverage.shape, np.int8)
+    for rows in (-1, 0, 1):
+        for columns in (-1, 0, 1):
+            count += np.roll(coverage, (rows, columns), axis=(0, 1))
+    inside: np.ndarray = coverage & (count >= 7)
+    inside[[0, -1]] = False
+    return inside
 
 
 def splat_footprints(

@@ -126,11 +126,13 @@ def provenance(folder: PaintFolder, warnings: Sequence[str] = ()) -> dict[str, A
     """
     job = folder.job
     record = painting_summary.read(folder)
+    known = painting_summary.known_pixels(record) if record else None
     values = {
         "pantheon360_job": json.dumps(_history(folder, record), ensure_ascii=False),
         "pantheon360_folder": relative_path(folder.path),
-        "pantheon360_painter": f"{job.painter}: {painting_summary.label(record)}" if record else job.painter,
+        "pantheon360_painter": ": ".join(filter(None, (job.painter, painting_summary.label(record) if record else ""))),
         "pantheon360_licence": painting_summary.licence(record) if record else "",
+        "pantheon360_known_pixels": "" if known is None else f"correlation {known:.2f}",
         "pantheon360_seed": job.seed,
         "pantheon360_warnings": "\n".join(painting_summary.warnings(record, warnings)),
         "spherical": "equirectangular",
