@@ -454,7 +454,7 @@ def random_numbers_are_the_same(python: Path) -> bool:
 def test_a_half_painted_diffusion_job_goes_on_from_its_clip(
     job: Callable[[str], Path], painting_python: Path, tiny_model: Path
 ) -> None:
-    """Its finished frames stay as they are. Clips are painted otherwise since, which is told, and the rest is painted."""
+    """Its finished frames stay as they are. Clips are painted otherwise since, which is told; the rest is painted."""
     folder = job(HALF_DIFFUSION)
     first = json.loads((folder / "painting.json").read_text("utf-8"))["segments"]["1"]
     kept = files(folder, "frames/*", "geometry/*", "footprint/*", "captures/*", "job.json")
