@@ -28,6 +28,7 @@ class PANTHEON360_OT_install_engine(JobOperator):
     bl_label = "Install Engine"
     changes_data = False
     left = "What was downloaded is kept: installing again goes on from there."
+    _plan = ""
 
     reconstruction: BoolProperty(  # type: ignore[valid-type]
         name=parts.PARTS["reconstruction"].title, description=parts.PARTS["reconstruction"].enables, default=True
@@ -55,7 +56,13 @@ class PANTHEON360_OT_install_engine(JobOperator):
     def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:
         if not self.properties.is_property_set("diffusion"):
             self.diffusion = context.scene is not None and context.scene.pantheon360.painter == "DIFFUSION"
+        self._plan = self._planned()
         return context.window_manager.invoke_props_dialog(self, width=_DIALOG)  # type: ignore[no-any-return]
+
+    def check(self, _context: Any) -> bool:
+        """Blender asks this when something in the dialog was changed: whether to draw it anew."""
+        self._plan = self._planned()
+        return True
 
     def draw(self, _context: Any) -> None:
         layout: Any = self.layout
@@ -63,14 +70,18 @@ class PANTHEON360_OT_install_engine(JobOperator):
         for part in parts.PARTS.values():
             row = layout.row()
             row.enabled = part.name not in there
-            row.prop(self, part.name, text=f"{part.title}: {part.enables}")
+            row.prop(self, part.name, text=part.title)
+            told = layout.column(align=True)
+            told.active = False
+            for line in textwrap.wrap(part.enables, _LINE):
+                told.label(text=line, icon="BLANK1")
         layout.separator()
         column = layout.column()
         column.use_property_split = True
         column.prop(self, "wheels", placeholder="From the network")
         column.prop(self, "python", placeholder="Blender's own")
         told = layout.column(align=True)
-        for line in textwrap.wrap(self._plan(), _LINE):
+        for line in textwrap.wrap(self._plan, _LINE):
             told.label(text=line)
 
     def execute(self, context: Any) -> set[Any]:
@@ -87,7 +98,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
         names = engine.with_parts_there([name for name in parts.PARTS if getattr(self, name)])
         return engine.check(names, python=self._folder(self.python), wheels=self._folder(self.wheels))
 
-    def _plan(self) -> str:
+    def _planned(self) -> str:
+        """What installing will do, or why it cannot: asking Python and the driver takes a moment."""
         try:
             return str(self._flight().text)
         except PantheonError as error:

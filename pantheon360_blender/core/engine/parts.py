@@ -41,14 +41,14 @@ PARTS = {
         Part(
             "importers",
             "Importers",
-            "LAS, LAZ and E57 scans, and pictures that need color management",
+            "LAS, LAZ and E57 scans",
             80,
             ("laspy", "lazrs", "pyproj", "pye57", "OpenImageIO"),
         ),
         Part(
             "diffusion",
             "Diffusion",
-            "The diffusion painter and learned reconstruction; models are added apart",
+            "The diffusion painter; its models are added apart",
             400,
             ("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "imageio"),
         ),
