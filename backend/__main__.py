@@ -26,6 +26,8 @@ def arguments() -> argparse.ArgumentParser:
     run.add_argument("folder", help="a folder with a job.json")
     run.add_argument("--json", action="store_true", help="print one JSON object a line instead of text")
     models.add_to(verbs)
+    testing = verbs.add_parser("self-test", help="reconstruct and paint something small, to see that all of it works")
+    testing.add_argument("parts", nargs="*", help="reconstruction, importers, diffusion; by default all")
     doctor = verbs.add_parser("doctor", help="say what this Python can do, what is missing and how to get it")
     doctor.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
@@ -34,6 +36,10 @@ def arguments() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code. Modules are imported per verb, so that --help is instant."""
     chosen = arguments().parse_args(argv)
+    if chosen.verb == "self-test":
+        from . import self_test
+
+        return self_test.main(chosen.parts)
     if chosen.verb == "doctor":
         from . import doctor
 

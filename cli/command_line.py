@@ -38,7 +38,7 @@ from ..pantheon360_blender.scene.sources import import_files as importer
 from ..pantheon360_blender.scene.sources import reconstruct as reconstruction
 from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
 from ..pantheon360_blender.scene.sources.import_files import ImportResult
-from . import console
+from . import console, engine_verbs
 from .console import Output
 
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -449,4 +449,36 @@ def _parser() -> argparse.ArgumentParser:
     tagging.add_argument("--output", type=Path, metavar="OTHER.mp4", help="leave VIDEO.mp4 as it is")
     tagging.add_argument("--stereo", choices=["mono", "top-bottom", "left-right"], default="mono")
     add("doctor", doctor)
+    _add_engine(verbs, common)
     return parser
+
+
+def _add_engine(verbs: Any, common: argparse.ArgumentParser) -> None:
+    """The verb `engine` and its actions."""
+    actions = verbs.add_parser("engine", help=engine_verbs.HELP, description=engine_verbs.HELP).add_subparsers(
+        required=True, metavar="install | status | remove | test | download"
+    )
+
+    def add(name: str, verb: Callable[..., Any]) -> argparse.ArgumentParser:
+        text = (verb.__doc__ or "").strip()
+        added: argparse.ArgumentParser = actions.add_parser(name, parents=[common], help=text, description=text)
+        added.set_defaults(verb=verb)
+        return added
+
+    for action in (add("install", engine_verbs.install), add("download", engine_verbs.download)):
+        action.add_argument(
+            "--parts",
+            type=engine_verbs.parts_list,
+            default=("reconstruction", "importers"),
+            metavar="PART,...",
+            help="reconstruction, importers, diffusion, or all (reconstruction,importers)",
+        )
+        action.add_argument("--python", type=Path, metavar="PYTHON", help="made with it; by default Blender's own")
+        action.add_argument("--device", choices=engine_verbs.DEVICES, help="of diffusion; by default the best there is")
+        if action.prog.endswith("install"):
+            action.add_argument("--wheels", type=Path, metavar="FOLDER", help="packages, used instead of the network")
+        else:
+            action.add_argument("folder", type=Path, metavar="FOLDER")
+    add("status", engine_verbs.status)
+    add("remove", engine_verbs.remove)
+    add("test", engine_verbs.test)

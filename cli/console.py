@@ -30,6 +30,7 @@ VERBS = {
     repairs.PROJECT_CAPTURES: "project FILE.blend",
     repairs.BUILD_CACHE: "reconstruct FILE.blend",
     repairs.OPEN_PREFERENCES: "doctor",
+    repairs.INSTALL_ENGINE: "engine install",
 }
 """What repairs an error -> the verb that does the same here. A camera and the render settings are set in Blender."""
 

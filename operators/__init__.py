@@ -13,6 +13,7 @@ from . import (
     import_cache,
     import_captures,
     import_depth,
+    install_engine,
     level_camera,
     make_proxy,
     orient_captures,
@@ -26,6 +27,7 @@ from . import (
 
 MODULES = (
     errors,
+    install_engine,
     import_captures,
     make_proxy,
     project_captures,

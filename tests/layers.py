@@ -42,6 +42,7 @@ HOUSES: dict[str, House] = {
             "pantheon360_blender/core/render",
             "pantheon360_blender/core/importers",
             "pantheon360_blender/core/jobs",
+            "pantheon360_blender/core/engine",
         ),
         below=(),
         outside=frozenset({"numpy"}),

@@ -12,6 +12,7 @@ BUILD_CACHE = "pantheon360.build_cache"
 SET_PATH_ENDS = "pantheon360.set_path_ends"
 SET_UP_RENDERING = "pantheon360.set_up_rendering"
 OPEN_PREFERENCES = "pantheon360.open_preferences"
+INSTALL_ENGINE = "pantheon360.install_engine"
 
 ALL = (
     IMPORT_CAPTURES,
@@ -21,10 +22,11 @@ ALL = (
     SET_PATH_ENDS,
     SET_UP_RENDERING,
     OPEN_PREFERENCES,
+    INSTALL_ENGINE,
 )
 
 BY_CODE = {
-    "missing-package": OPEN_PREFERENCES,
-    "missing-packages": OPEN_PREFERENCES,
+    "missing-package": INSTALL_ENGINE,
+    "missing-packages": INSTALL_ENGINE,
 }
 """Code of an error -> what repairs it, for errors that come from the backend: only their codes cross the wire."""

@@ -374,7 +374,7 @@ def test_a_gray_button_is_explained_beside_what_helps(
     bpy.ops.pantheon360.set_path_ends()
     assert helps() == "pantheon360.tag_360", "nothing is missing"
     blend.pantheon360.painter, blend.pantheon360.diffusion.model = "DIFFUSION", "owner/model"
-    assert helps() == "pantheon360.open_preferences"
+    assert helps() == "pantheon360.install_engine"
 
 
 def test_an_errors_popup_has_its_text_its_advice_and_the_button(house: House, blend: Any) -> None:

@@ -342,10 +342,10 @@ def test_blenders_own_python_says_which_one_to_choose(house: House, street: Any,
 
     monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON", raising=False)
     before = np.array(capture("A").matrix_world)
-    with pytest.raises(RuntimeError, match=r"Choose a Backend Python that has .*pycolmap"):
+    with pytest.raises(RuntimeError, match=r"Install the engine first: it has .*pycolmap"):
         bpy.ops.pantheon360.build_cache()
     reason = house("scene.sources.reconstruct").disabled_reason(street)
-    assert reason.repair == house("core.repairs").OPEN_PREFERENCES
+    assert reason.repair == house("core.repairs").INSTALL_ENGINE
     errors = house("core.errors")
     with pytest.raises(errors.BackendError, match=r"lacks .*pycolmap.* needed for building") as refused:
         house("scene.app.jobs").run_blocking(house("scene.sources.reconstruct").build(street))

@@ -274,7 +274,7 @@ def test_failures_are_explained_and_exit_with_1(
     [
         ("capture", "pantheon360.import_captures", "import FILE.blend PHOTO..."),
         ("cache", "pantheon360.make_proxy", "project FILE.blend --proxy"),
-        ("missing-package", None, "doctor"),
+        ("missing-package", None, "engine install"),
         ("no-camera", "pantheon360.set_path_ends", ""),
         ("other", None, ""),
     ],
@@ -292,7 +292,7 @@ def test_what_repairs_an_error_is_told_as_a_verb(
     assert (f"Run first: blender --command pantheon360 {verb}\n" in err) == bool(verb) == ("Run first" in err)
     _, out, _ = command("project", shot_file, "--json")
     told = lines(out)[-1]
-    named = repair or ("pantheon360.open_preferences" if verb else "")
+    named = repair or ("pantheon360.install_engine" if verb else "")
     assert (told["code"], told["repair"], told["verb"]) == (code, named, verb)
     assert (told["text"], told["advice"], told["job"]) == ("It cannot.", "Do this.", "")
 

@@ -84,7 +84,7 @@ def test_the_gray_button_says_what_the_painter_lacks(
     house: Any, scene: Any, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = scene.pantheon360.diffusion
-    assert "Backend Python" in disabled(house, scene)
+    assert "part Diffusion" in disabled(house, scene)
     assert disabled(house, scene, "render_geometry") == "", "another computer may paint it"
     monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", "/opt/python")
     assert disabled(house, scene) == ""

@@ -189,7 +189,7 @@ def test_a_painter_whose_packages_are_missing_is_refused_before_the_pass(
     with pytest.raises(house("core.errors").BackendError, match="lacks rare-package, needed for the draft") as refused:
         house("scene.app.jobs").run_blocking(job)
     assert refused.value.code == "missing-package" and "pip install" in refused.value.advice
-    assert refused.value.repair == house("core.repairs").OPEN_PREFERENCES
+    assert refused.value.repair == house("core.repairs").INSTALL_ENGINE
     assert not (tmp_path / "jobs").exists()
     backend.stop_shared()
 

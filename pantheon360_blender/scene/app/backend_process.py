@@ -75,7 +75,7 @@ def require(needed: Mapping[str, str], purpose: str) -> None:
             f"{interpreter} lacks {', '.join(missing)}, needed for {purpose}.",
             advice=requirements.how_to_get(sorted({*needed.values(), "numpy"})),
             code="missing-package",
-            repair=repairs.OPEN_PREFERENCES,
+            repair=repairs.OPEN_PREFERENCES if preferences.chosen_python() else repairs.INSTALL_ENGINE,
         )
 
 

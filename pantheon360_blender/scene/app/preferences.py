@@ -9,7 +9,8 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from ...core.jobs import requirements
+from ...core import repairs
+from ...core.engine import installed, parts
 
 ROOT_PACKAGE = __package__.rsplit(".", 3)[0] if __package__ else ""
 """The extension's own package (`bl_ext.<repository>.pantheon360`): what Blender knows the add-on by."""
@@ -17,7 +18,8 @@ ROOT_PACKAGE = __package__.rsplit(".", 3)[0] if __package__ else ""
 PYTHON_VARIABLE = "PANTHEON360_BACKEND_PYTHON"
 """Environment variable that names the backend's Python and goes before the preference: for farms and tests."""
 
-_RECONSTRUCTION = sorted(set(requirements.packages(list(requirements.STAGES)).values()))
+ENGINE_VARIABLE = "PANTHEON360_ENGINE"
+"""Environment variable that names the folder of engines: for farms and tests."""
 
 
 class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
@@ -44,11 +46,22 @@ class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
-        layout.prop(self, "backend_python", placeholder="Blender's own Python")
-        column = layout.column(align=True)
-        column.label(text="Building a 3D cache needs a Python 3.11 or newer of your own:", icon="INFO")
-        column.label(text=f"python -m pip install numpy {' '.join(_RECONSTRUCTION)}", icon="BLANK1")
+        _draw_engine(layout)
+        layout.prop(self, "backend_python", text="Use This Python Instead", placeholder="The engine, or Blender's")
         layout.prop(self, "jobs_folder", placeholder="Extension's user folder")
+
+
+def _draw_engine(layout: Any) -> None:
+    """What is installed of the engine, and the buttons that change it."""
+    box = layout.box()
+    engine = installed.current(engine_root())
+    there = engine.parts if engine is not None else []
+    for part in parts.PARTS.values():
+        icon = "CHECKMARK" if part.name in there else "X"
+        box.label(text=f"{part.title}: {part.enables}", icon=icon)
+    row = box.row()
+    row.operator(repairs.INSTALL_ENGINE, text="Add Parts" if there else "Install Engine", icon="IMPORT")
+    row.operator("pantheon360.remove_engine", icon="TRASH")
 
 
 def of_addon(context: bpy.types.Context | None = None) -> Any:
@@ -59,10 +72,25 @@ def of_addon(context: bpy.types.Context | None = None) -> Any:
 
 
 def backend_python(context: bpy.types.Context | None = None) -> Path | None:
-    """The Python that runs the backend: by the environment variable, else as the preferences say; None: Blender's."""
+    """The Python that runs the backend: by the environment variable, else as the preferences say, else that of the
+    engine that was installed; None: Blender's."""
+    if text := chosen_python(context):
+        return Path(bpy.path.abspath(text))
+    engine = installed.current(engine_root())
+    return engine.interpreter(engine_root()) if engine is not None else None
+
+
+def chosen_python(context: bpy.types.Context | None = None) -> str:
+    """The Python that a person named, in the environment or the preferences: it goes before an engine. Or empty."""
     addon = of_addon(context)
-    text = os.environ.get(PYTHON_VARIABLE, "").strip() or (str(addon.backend_python).strip() if addon else "")
-    return Path(bpy.path.abspath(text)) if text else None
+    return os.environ.get(PYTHON_VARIABLE, "").strip() or (str(addon.backend_python).strip() if addon else "")
+
+
+def engine_root() -> Path:
+    """The folder of engines: in the extension's folder for user data, which updates leave alone. It may not exist."""
+    if told := os.environ.get(ENGINE_VARIABLE, "").strip():
+        return Path(told)
+    return Path(bpy.utils.extension_path_user(ROOT_PACKAGE, path="engine"))
 
 
 def register() -> None:

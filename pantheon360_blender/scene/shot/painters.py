@@ -32,8 +32,7 @@ def disabled_reason(scene: bpy.types.Scene, *, preparing: bool = False) -> Disab
     if preparing:
         return None
     if preferences.backend_python() is None:
-        text = "Choose a Backend Python that has torch in the add-on's preferences first"
-        return DisabledReason(text, repairs.OPEN_PREFERENCES)
+        return DisabledReason("Install the engine's part Diffusion first: it has torch", repairs.INSTALL_ENGINE)
     if models.find(model) is None and not model_places.is_hub_id(model):
         return DisabledReason(f"There is no model {model}; add it with: {models.HOW_TO_ADD}")
     return None

@@ -1,0 +1,131 @@
+"""`python -m backend self-test`: a small place reconstructed and a small shot painted, to see that all of it works."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pantheon360_blender.core.errors import BackendError, PantheonError
+
+PARTS = ("reconstruction", "importers", "diffusion")
+_WIDTH = 256
+_STEP = 0.6
+_FEWEST = 2000
+"""Points that a room of this size gives at least; it gave 30,000 when this was written."""
+
+
+def main(names: Sequence[str]) -> int:
+    """Test the parts of these names, all of them if there are none. Prints one JSON object; returns the exit code."""
+    found: dict[str, Any] = {}
+    try:
+        for name in names or PARTS:
+            started = time.monotonic()
+            found[name] = _TESTS[name]()
+            found[f"{name}_seconds"] = round(time.monotonic() - started, 1)
+    except PantheonError as error:
+        print(f"{error.text} {error.advice}".rstrip(), file=sys.stderr)
+        return 1
+    print(json.dumps(found))
+    return 0
+
+
+def _reconstruction() -> str:
+    """Two panoramas of a room are posed, and its walls found."""
+    import numpy as np
+
+    from pantheon360_blender.core.jobs.job import ReconstructJob
+    from pantheon360_blender.core.jobs.job_folder import ReconstructFolder
+    from pantheon360_blender.core.jobs.reconstruct_settings import CACHE_FILE, ReconstructionSettings
+    from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_heading
+    from pantheon360_blender.core.panorama.capture import Capture
+    from pantheon360_blender.core.points.point_cloud import PointCloud
+    from pantheon360_blender.core.progress import run_to_end
+
+    from . import runner
+
+    with tempfile.TemporaryDirectory(prefix="pantheon360-test-") as place:
+        folder = ReconstructFolder.new(Path(place), "self-test")
+        entries = []
+        for index in range(2):
+            pose = pose_matrix(rotation_from_heading(40.0 * index), np.array([0.3 * index, _STEP * index, 1.5]))
+            entries.append(folder.write_capture(Capture(f"room-{index}", _room(pose), pose)))
+        settings = ReconstructionSettings(poses="given", width=_WIDTH)
+        folder.seal(ReconstructJob(name="self-test", captures=entries, settings=settings.to_json()))
+        run_to_end(runner.run(folder.path))
+        count = len(PointCloud.load(folder.path / CACHE_FILE))
+    if count < _FEWEST:
+        raise BackendError(f"Only {count} points of a room were found.", code="self-test")
+    import pycolmap  # noqa: F401 - poses are solved in a process of its own; here it is enough that it loads
+
+    return f"{count} points"
+
+
+def _room(pose: Any) -> Any:
+    """What a camera sees of a box room whose walls are all blotches; (H, W, 3) uint8."""
+    import numpy as np
+
+    from pantheon360_blender.core.panorama import equirectangular
+
+    low, high = np.array([-3.0, -2.5, 0.0]), np.array([3.0, 3.5, 3.0])
+    rays = equirectangular.directions(2 * _WIDTH).astype(np.float64) @ pose[:3, :3].T
+    with np.errstate(divide="ignore"):
+        reach = (np.where(rays > 0, high - pose[:3, 3], low - pose[:3, 3]) / rays).min(axis=-1)
+    points = pose[:3, 3] + rays * reach[..., None]
+    waves = np.random.default_rng(3).normal(0, 5.0, (3, 40))
+    colours = 128 + 12 * np.sin(points @ waves + np.arange(40)).reshape(*points.shape[:2], 4, 10).sum(axis=3)
+    return equirectangular.resize(np.clip(colours[..., :3], 0, 255).astype(np.uint8), _WIDTH)
+
+
+def _importers() -> str:
+    """The libraries load."""
+    import laspy
+    import OpenImageIO
+    import pye57
+    import pyproj
+
+    names = (module.__name__ for module in (laspy, OpenImageIO, pye57, pyproj))
+    return f"{', '.join(names)} load"
+
+
+def _diffusion() -> str:
+    """Two frames are painted by a tiny model of random weights."""
+    import numpy as np
+
+    from pantheon360_blender.core.jobs.job import PaintJob
+    from pantheon360_blender.core.jobs.job_folder import PaintFolder
+    from pantheon360_blender.core.panorama.capture import Capture
+    from pantheon360_blender.core.progress import run_to_end
+    from pantheon360_blender.core.render.splatting import splat
+
+    from . import device, runner
+    from .diffusion import quiet_imports
+
+    quiet_imports.ask()
+    from .diffusion.models import tiny_model
+
+    random = np.random.default_rng(0)
+    points, colours = random.normal(size=(3000, 3)).astype(np.float32), random.integers(0, 256, (3000, 3), np.uint8)
+    with tempfile.TemporaryDirectory(prefix="pantheon360-test-") as place:
+        tiny_model.make(Path(place) / "tiny", width=128, height=64, frames=4)
+        folder = PaintFolder.new(Path(place), "self-test")
+        entry = folder.write_capture(Capture("A", random.integers(0, 256, (64, 128, 3), np.uint8), np.eye(4)))
+        cameras = np.tile(np.eye(4), (2, 1, 1))
+        for frame, camera in enumerate(cameras, 1):
+            folder.write_geometry("geometry", frame, splat(points, colours, camera, 128))
+        options = {"model": str(Path(place) / "tiny"), "steps": 2}
+        folder.seal(
+            PaintJob(
+                name="self-test", width=128, fps=24, frames=[1, 2], cameras=cameras, captures=[entry],
+                painter="diffusion", settings={"near": 0.05, "diffusion": options},
+            )
+        )  # fmt: skip
+        run_to_end(runner.run(folder.path))
+    return f"2 frames on {device.name(device.choose('auto', 'auto', half='float16')[0])}"
+
+
+_TESTS = {"reconstruction": _reconstruction, "importers": _importers, "diffusion": _diffusion}

@@ -1,0 +1,131 @@
+"""The engine from Blender: Install Engine, Test Engine, Remove Engine."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, StringProperty
+
+from ..pantheon360_blender.core.engine import parts
+from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app import engine
+from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
+from . import base
+from .base import JobOperator
+
+_DIALOG = 420  # pixels
+_LINE = 62
+
+
+class PANTHEON360_OT_install_engine(JobOperator):
+    """Give the backend a Python of its own with the packages it needs, in a folder of yours, not in Blender's"""
+
+    bl_idname = "pantheon360.install_engine"
+    bl_label = "Install Engine"
+    changes_data = False
+    left = "What was downloaded is kept: installing again goes on from there."
+    _plan = ""
+
+    reconstruction: BoolProperty(  # type: ignore[valid-type]
+        name=parts.PARTS["reconstruction"].title, description=parts.PARTS["reconstruction"].enables, default=True
+    )
+    importers: BoolProperty(  # type: ignore[valid-type]
+        name=parts.PARTS["importers"].title, description=parts.PARTS["importers"].enables, default=True
+    )
+    diffusion: BoolProperty(  # type: ignore[valid-type]
+        name=parts.PARTS["diffusion"].title, description=parts.PARTS["diffusion"].enables, default=False
+    )
+    wheels: StringProperty(  # type: ignore[valid-type]
+        name="Packages",
+        description="Folder of packages for a computer without a network, as `engine download` makes it elsewhere; "
+        "empty downloads them",
+        default="",
+        subtype="DIR_PATH",
+    )
+    python: StringProperty(  # type: ignore[valid-type]
+        name="Python",
+        description="Python 3.11 or newer that the engine is made with; empty is the one that Blender brings",
+        default="",
+        subtype="FILE_PATH",
+    )
+
+    def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:
+        if not self.properties.is_property_set("diffusion"):
+            self.diffusion = context.scene is not None and context.scene.pantheon360.painter == "DIFFUSION"
+        self._plan = self._planned()
+        return context.window_manager.invoke_props_dialog(self, width=_DIALOG)  # type: ignore[no-any-return]
+
+    def check(self, _context: Any) -> bool:
+        """Blender asks this when something in the dialog was changed: whether to draw it anew."""
+        self._plan = self._planned()
+        return True
+
+    def draw(self, _context: Any) -> None:
+        layout: Any = self.layout
+        there = engine.with_parts_there([])
+        for part in parts.PARTS.values():
+            row = layout.row()
+            row.enabled = part.name not in there
+            row.prop(self, part.name, text=part.title)
+            told = layout.column(align=True)
+            told.active = False
+            for line in textwrap.wrap(part.enables, _LINE):
+                told.label(text=line, icon="BLANK1")
+        layout.separator()
+        column = layout.column()
+        column.use_property_split = True
+        column.prop(self, "wheels", placeholder="From the network")
+        column.prop(self, "python", placeholder="Blender's own")
+        told = layout.column(align=True)
+        for line in textwrap.wrap(self._plan, _LINE):
+            told.label(text=line)
+
+    def execute(self, context: Any) -> set[Any]:
+        return self.start(context)
+
+    def job(self, _context: Any) -> Job[Any]:
+        return engine.install_parts(self._flight(), self._folder(self.wheels))
+
+    def finished(self, _context: Any, result: Any) -> None:
+        titles = ", ".join(parts.PARTS[name].title for name in result.parts)
+        self.report({"INFO"}, f"The engine is installed: {titles}")
+
+    def _flight(self) -> Any:
+        names = engine.with_parts_there([name for name in parts.PARTS if getattr(self, name)])
+        return engine.check(names, python=self._folder(self.python), wheels=self._folder(self.wheels))
+
+    def _planned(self) -> str:
+        """What installing will do, or why it cannot: asking Python and the driver takes a moment."""
+        try:
+            return str(self._flight().text)
+        except PantheonError as error:
+            return str(error)
+
+    @staticmethod
+    def _folder(text: str) -> Path | None:
+        return Path(bpy.path.abspath(text.strip())) if text.strip() else None
+
+
+class PANTHEON360_OT_remove_engine(base.ImmediateOperator):
+    """Remove the engine and everything that was downloaded for it"""
+
+    bl_idname = "pantheon360.remove_engine"
+    bl_label = "Remove Engine"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def disabled_reason(cls, _context: Any) -> DisabledReason | None:
+        return None if engine.current() is not None else DisabledReason("No engine is installed")
+
+    def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:
+        return context.window_manager.invoke_confirm(self, event)  # type: ignore[no-any-return]
+
+    def act(self, _context: Any) -> str:
+        return f"{engine.remove() / 1e6:.0f} MB are free again"
+
+
+register, unregister = base.registration(PANTHEON360_OT_install_engine, PANTHEON360_OT_remove_engine)

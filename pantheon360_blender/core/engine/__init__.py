@@ -1,0 +1,5 @@
+"""The engine: a Python of its own for the backend, with the packages that Blender's does not have.
+
+It is an environment in a folder of the person's, named by the hash of what is locked for it, built aside and renamed;
+nothing is installed into Blender's own Python.
+"""
