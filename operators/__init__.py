@@ -22,6 +22,7 @@ from . import (
     sample_mesh,
     set_path_ends,
     set_up_rendering,
+    show_result,
     tag_360,
 )
 
@@ -44,6 +45,7 @@ MODULES = (
     set_up_rendering,
     edit_loras,
     generate,
+    show_result,
     tag_360,
 )
 

@@ -27,7 +27,7 @@ class PANTHEON360_OT_generate(JobOperator):
         return shot.generate(context.scene)
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
+        self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}; Show Result plays it")
 
 
 class PANTHEON360_OT_resume(JobOperator):

@@ -18,7 +18,7 @@ from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.camera import camera_path, level
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.render import geometry_pass
-from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot
+from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot, strips
 from ..pantheon360_blender.scene.sources import projection
 from .job_state import LINE_WIDTH, draw_failure, draw_reason, draw_running, hint, lines
 
@@ -166,6 +166,8 @@ class PANTHEON360_PT_generate(SidebarPanel):
         job_button(layout, context, "generate", icon="PLAY", explain=True)
         if shot.unfinished(context.scene) is not None:
             job_button(layout, context, "resume", icon="FRAME_NEXT")
+        if strips.newest(context.scene) is not None:
+            layout.operator("pantheon360.show_result", icon="SEQ_SEQUENCER")
         layout.separator()
         job_button(layout, context, "tag_360", icon="FILE_MOVIE")
 

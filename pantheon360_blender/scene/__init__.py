@@ -8,8 +8,9 @@ from .app.registration import registration_of_modules
 from .cache import cache_objects
 from .captures import preview_sphere
 from .render import render_engine
+from .shot import result_view
 
-MODULES = (preferences, properties, jobs, preview_sphere, cache_objects, render_engine, backend_process)
+MODULES = (preferences, properties, jobs, preview_sphere, cache_objects, render_engine, backend_process, result_view)
 """Registered in this order, unregistered in reverse."""
 
 register, unregister = registration_of_modules(MODULES)

@@ -432,3 +432,21 @@ def remux(source: Path, target: Path) -> None:
         for frame in old.decode(video=0):
             new.mux(stream.encode(av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")))
         new.mux(stream.encode())
+
+
+def test_the_newest_strip_of_a_scene_is_found_wherever_it_went(
+    house: Any, run: Any, shot_scene: Any, folder: Any
+) -> None:
+    """By identity, not by name: the artist renames scenes, moves strips, and has other scenes with results."""
+    import bpy
+
+    strips = house("scene.shot.strips")
+    assert strips.newest(shot_scene) is None and not bpy.ops.pantheon360.show_result.poll()
+    deliver(house, run, shot_scene, folder)
+    second = deliver(house, run, shot_scene, folder)
+    other = bpy.data.scenes.new("Other")
+    assert strips.newest(shot_scene) == second and strips.newest(other) is None
+    shot_scene.name, second.id_data.name, second.name = "Renamed", "Cut", "mine"
+    assert strips.newest(shot_scene).name == "mine"
+    assert bpy.ops.pantheon360.show_result() == {"FINISHED"}
+    assert second.id_data.frame_current == house("scene.app.versions").strip_range(second)[0]

@@ -51,6 +51,14 @@ def show_in_sequencer(context: Any, scene: bpy.types.Scene) -> None:
         workspace.sequencer_scene = scene
 
 
+def assign_sequencer(window: Any, scene: bpy.types.Scene) -> None:
+    """Have a window's sequencers show this scene: the workspace's from 5.0 on, the window's own before."""
+    if VERSION >= (5, 0, 0):
+        window.workspace.sequencer_scene = scene
+    else:
+        window.scene = scene
+
+
 def set_output(image_settings: Any, file_format: str) -> None:
     """Choose a file format ("FFMPEG", "PNG", "OPEN_EXR_MULTILAYER"); from 5.0 the medium is chosen first."""
     if VERSION >= (5, 0, 0):

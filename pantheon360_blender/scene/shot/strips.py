@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,11 @@ CHANNELS = 128
 """Channels of Blender's sequencer."""
 
 VIDEO_NAME = "video.mp4"
+
+DELIVERED = "pantheon360_delivered"
+"""Custom property of a strip: when it was delivered, ISO 8601."""
+IDENTITY = "pantheon360_identity"
+"""Custom property of a scene, and of the strips that were made for it: what tells it from others, whatever its name."""
 
 
 def deliver(
@@ -62,6 +69,7 @@ def deliver(
         frames = [folder.frame_file(frame) for frame in job.frames]
         strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     _make_relative(strip)
+    strip[DELIVERED], strip[IDENTITY] = datetime.now(UTC).isoformat(), _identity(access.scene_named(name))
     _make_active(results, strip)
     for key, value in provenance(folder, warnings).items():
         strip[key] = value
@@ -69,6 +77,24 @@ def deliver(
     versions.show_in_sequencer(bpy.context, results)
     yield Progress("Adding strip", 1, 1)
     return strip
+
+
+def _identity(scene: bpy.types.Scene) -> str:
+    if not scene.get(IDENTITY):
+        scene[IDENTITY] = uuid.uuid4().hex
+    return str(scene[IDENTITY])
+
+
+def newest(scene: bpy.types.Scene) -> Any:
+    """The strip that was delivered last for a scene, wherever it was moved; None if there is none."""
+    made = [
+        strip
+        for results in bpy.data.scenes
+        if results.sequence_editor is not None
+        for strip in results.sequence_editor.strips
+        if strip.get(DELIVERED) and strip.get(IDENTITY) == scene.get(IDENTITY)
+    ]
+    return max(made, key=lambda strip: str(strip[DELIVERED]), default=None)
 
 
 def _make_active(results: bpy.types.Scene, strip: Any) -> None:
