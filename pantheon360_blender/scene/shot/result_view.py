@@ -60,7 +60,7 @@ def _later(window: Any, results: bpy.types.Scene) -> None:
         nonlocal tries
         tries += 1
         shown = bpy.data.scenes.get(name)
-        areas = [area for area in window.screen.areas if area.type == "SEQUENCE_EDITOR"] if shown else []
+        areas: list[Any] = [area for area in window.screen.areas if area.type == "SEQUENCE_EDITOR"] if shown else []
         if shown is None or tries > _PATIENCE:
             return None
         if not areas or any(area.width < 10 for area in areas):
@@ -78,7 +78,8 @@ def _frame_and_play(window: Any, areas: list[Any]) -> None:
         for region in area.regions:
             if region.type in ("WINDOW", "PREVIEW") and region.width > 1:
                 with bpy.context.temp_override(window=window, area=area, region=region):
-                    for operator in (bpy.ops.sequencer.view_all, bpy.ops.sequencer.view_all_preview):
+                    framing: tuple[Any, ...] = (bpy.ops.sequencer.view_all, bpy.ops.sequencer.view_all_preview)
+                    for operator in framing:
                         if operator.poll():
                             operator()
     with bpy.context.temp_override(window=window, screen=window.screen, area=areas[0]):
