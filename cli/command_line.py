@@ -19,7 +19,7 @@ from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.core import importers
+from ..pantheon360_blender.core import importers, inputs
 from ..pantheon360_blender.core.errors import CaptureError, FileError, JobError, PantheonError, RenderError
 from ..pantheon360_blender.core.formats import spherical_video
 from ..pantheon360_blender.core.importers.imported import UP_AXES
@@ -250,8 +250,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as in steps=10")
     try:
-        value = json.loads(written)
-    except (ValueError, RecursionError):
+        value = inputs.parsed(written.encode("utf-8", "surrogatepass"))
+    except ValueError:
         value = written
     if problem := paint_settings.setting_error(name.strip(), value):
         raise argparse.ArgumentTypeError(problem)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import files, inputs
 from pantheon360_blender.core.errors import PoseError
 from pantheon360_blender.core.importers.imported import (
     Gathering,
@@ -201,7 +201,7 @@ def _extracted(picture: Any, path: Path, index: int, options: Options) -> Path |
 def _check(path: Path) -> None:
     """Check the header and the XML part before a library in C++ sees them. Source: E2807, 7 and 9.2."""
     length = path.stat().st_size
-    with open(path, "rb") as file:
+    with inputs.open_regular(path) as file:
         head = file.read(48)
         if len(head) < 48:
             raise SourceError(f"{path} is cut short in its header.", advice=_AGAIN)

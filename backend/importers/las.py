@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from pantheon360_blender.core import inputs
 from pantheon360_blender.core.importers.imported import Gathering, Imported, Options, Source, SourceError
 from pantheon360_blender.core.progress import Job, Progress
 
@@ -114,7 +115,7 @@ def _unit(header: Any, path: Path) -> float:
 def _check_header(path: Path) -> int:
     """How many points the header claims, after checking what laspy would believe and reserve memory for."""
     length = path.stat().st_size
-    with open(path, "rb") as file:
+    with inputs.open_regular(path) as file:
         head = file.read(375)
         if len(head) < _SMALLEST_HEADER:
             raise SourceError(f"{path} is cut short in its header.", advice=_AGAIN)
@@ -194,7 +195,7 @@ def _check_chunk_sizes(path: Path, offset: int, end: int, body: bytes) -> None:
     """Check that the chunks are as long together as the points: lazrs reserves memory for each as its table says."""
     try:
         lazrs = importlib.import_module("lazrs")
-        with open(path, "rb") as file:
+        with inputs.open_regular(path) as file:
             file.seek(offset)
             table = lazrs.read_chunk_table(file, lazrs.LazVlr(body))
     except ImportError:

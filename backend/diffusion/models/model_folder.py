@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import json
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pantheon360_blender.core import budget, inputs
 from pantheon360_blender.core.errors import ModelError
 from pantheon360_blender.core.jobs import json_values, model_card
 from pantheon360_blender.core.jobs.model_card import ModelCard
@@ -25,7 +25,6 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HARMLESS = (".position_ids",)
 """Ends of tensors' names that older files carry and nobody needs."""
 
-_LARGEST_JSON = 1 << 20
 _SAMPLES, _BLOCK = 64, 1 << 16
 
 
@@ -66,7 +65,7 @@ def _sample(file: Path, digest: hashlib._Hash) -> None:
     """Feed a file's size, its first block and others spread over it to a digest."""
     size = file.stat().st_size
     digest.update(str(size).encode())
-    with builtins.open(file, "rb") as opened:
+    with inputs.open_regular(file) as opened:
         for index in range(_SAMPLES):
             opened.seek(index * max(size - _BLOCK, 0) // (_SAMPLES - 1))
             digest.update(opened.read(_BLOCK))
@@ -181,11 +180,9 @@ def read_config(part: str, folder: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise ModelError(f"{path} is too large to be a configuration.", advice="Get the model's folder again.")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {str(error)[:200]}.", advice="Get the file again.") from error
+        value = inputs.read_json(path, budget.CARD_FILE)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {inputs.why(error)[:200]}.", advice="Get the file again.") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path} is not an object.", advice="Get the file again.")
     return value

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pantheon360_blender.core import inputs
 from pantheon360_blender.core.errors import PantheonError, reason
 from pantheon360_blender.core.plugins import Plugin
 
@@ -71,6 +72,12 @@ def offline(yes: bool) -> Iterator[None]:
 
 
 def _checked(place: Path, model: Plugin) -> str:
+    try:
+        for file in place.iterdir():
+            if not file.is_dir():
+                inputs.check_regular(file)
+    except OSError as error:
+        raise _refusal(f"{error.filename} cannot be read: {inputs.why(error)}.", "Get the folder again.") from error
     if not any(place.glob("*.safetensors")):
         raise _refusal(
             f"{place} holds no safetensors file of {model.title}.",

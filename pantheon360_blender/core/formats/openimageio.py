@@ -26,6 +26,20 @@ def find() -> Any | None:
     return OpenImageIO
 
 
+def size(library: Any, path: Path) -> tuple[int, int] | None:
+    """Width and height that a picture's file of any kind declares, in pixels; None if the library cannot tell.
+
+    library: what find() gave.
+    """
+    image = library.ImageInput.open(str(path))
+    if image is None:
+        library.geterror()  # else it is kept for whoever asks next
+        return None
+    header = image.spec()
+    image.close()
+    return int(header.width), int(header.height)
+
+
 def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
     """Channels of the bytes of an OpenEXR file of every compression, tiled or not, as exr.decode gives them.
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import files
+from .. import budget, files, inputs
+from ..budget import PictureBudget
 from ..errors import FileError, ImageError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -38,16 +39,17 @@ def write(path: Path, image: np.ndarray) -> None:
     files.write_bytes(Path(path), encode(image))
 
 
-def read(path: Path) -> np.ndarray:
+def read(path: Path, most: PictureBudget = budget.PANORAMA) -> np.ndarray:
     """Pixels of a PNG file: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), uint8 or uint16, as decode gives them.
 
-    Raises FileError if the file cannot be read, ImageError if it is damaged or of an unsupported kind.
+    most: sizes that it may have. Raises FileError if the file cannot be read, ImageError if it is damaged, of an
+    unsupported kind or another size.
     """
     try:
-        data = Path(path).read_bytes()
+        data = inputs.read_bytes(path, most.bytes)
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return decode(data, str(path))
+        raise FileError(f"{path} cannot be read: {inputs.why(error)}.") from error
+    return decode(data, str(path), most)
 
 
 def encode(image: np.ndarray) -> bytes:
@@ -78,16 +80,18 @@ def encode(image: np.ndarray) -> bytes:
     )
 
 
-def decode(data: bytes, name: str = "The image") -> np.ndarray:
+def decode(data: bytes, name: str = "The image", most: PictureBudget = budget.PANORAMA) -> np.ndarray:
     """Pixels of the bytes of a PNG file.
 
+    most: sizes that it may have; others are refused before anything is unpacked.
     name: what to call the image in errors.
     Returns (H, W) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB or (H, W, 4) RGBA; uint16 for 16 bits, else uint8:
     1, 2 and 4 bit greys are stretched to 0..255, palettes become colours, a transparent colour becomes alpha. Stored
     values are returned as they are; gamma and colour profiles are not applied.
-    Raises ImageError if it is damaged, cut short, or interlaced. Memory is bounded by the file's own size.
+    Raises ImageError if it is damaged, cut short, interlaced, or of another size.
     """
     header = _Header.parse(data, name)
+    most.check(header.width, header.height, name)
     palette = transparency = b""
     compressed = []
     for kind, body in _chunks(data, name):

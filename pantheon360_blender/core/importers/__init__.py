@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import inputs
 from ..errors import FileError
 from ..formats.media_files import reading
 from ..progress import Job, Progress
@@ -59,7 +60,7 @@ def open_source(path: Path, *, sources: Sequence[Source] = SOURCES, **options: A
     try:
         return (yield from source.read(path, chosen))
     except OSError as error:
-        raise FileError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
+        raise FileError(f"{error.filename or path} cannot be read: {inputs.why(error)}.") from error
     except MemoryError as error:
         raise SourceError(f"{path} does not fit into memory.", advice="Thin it out first.") from error
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from .. import budget, inputs
 from ..errors import PoseError
 from ..panorama import cameras
 from ..progress import Job, Progress
@@ -33,8 +35,9 @@ _NO_PINHOLE = ("FISHEYE", "FOV", "EUCM")
 """In names of models whose focal length does not tell the field of view as that of a pinhole camera does."""
 
 _FOLDERS = ("", "sparse/0", "sparse", "0", "colmap/sparse/0")
-_LONGEST_LINE = 1 << 26
+_LONGEST_LINE = 1 << 24
 _LONGEST_NAME = 4096
+_MOST_COLUMNS = 32  # of a camera
 _BLOCK = 1 << 24  # bytes of points looked at together
 _LONGEST_RECORD = 1 << 27  # bytes: a point that sixteen million pictures see
 _POINT = struct.Struct("<Q3d3BdQ")
@@ -75,7 +78,9 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     suffix = _kind(folder)
     cameras_by_number = _cameras(folder / f"cameras{suffix}")
     yield Progress("Reading poses", 1, 3)
-    images = sorted(_images(folder / f"images{suffix}"), key=lambda image: image.name)
+    images = sorted(islice(_images(folder / f"images{suffix}"), budget.PICTURES + 1), key=lambda image: image.name)
+    if len(images) > budget.PICTURES:
+        raise SourceError(f"{folder} holds more than {budget.PICTURES:,} pictures.", advice="Export a smaller model.")
     if unknown := [image.name for image in images if image.camera not in cameras_by_number]:
         raise SourceError(f"{folder}: the camera of {unknown[0]} is missing.", advice=_BROKEN)
     gathering = Gathering(path, options, default_up=None)
@@ -125,8 +130,8 @@ def _pose(quaternion: list[float], translation: list[float], name: str, file: Pa
             camera_from_world[:3, :3] = cameras.matrix_from_quaternion(np.array(quaternion))
     except PoseError as error:
         raise SourceError(f"{file}: the rotation of {name} is damaged. {error.text}", advice=_BROKEN) from error
-    if not np.isfinite(translation).all():
-        raise SourceError(f"{file}: the position of {name} is not finite.", advice=_BROKEN)
+    if not (np.abs(translation) <= budget.FARTHEST).all():
+        raise SourceError(f"{file}: the position of {name} is not finite, or no place.", advice=_BROKEN)
     camera_from_world[:3, 3] = translation
     return cameras.opencv_to_blender(cameras.invert(camera_from_world))
 
@@ -136,7 +141,7 @@ def _cameras(file: Path) -> dict[int, _Camera]:
     if file.suffix == ".txt":
         return {_whole(row[0], file): _text_camera(row, file) for row in _rows(file, 3)}
     found = {}
-    with open(file, "rb") as stream:
+    with inputs.open_regular(file) as stream:
         for _ in range(_count(stream, file, 24)):
             number, kind, width, _ = struct.unpack("<IiQQ", _exactly(stream, 24, file))
             if not 0 <= kind < len(_MODELS):
@@ -157,7 +162,7 @@ def _images(file: Path) -> Iterator[_Image]:
 
 
 def _binary_images(file: Path) -> Iterator[_Image]:
-    with open(file, "rb") as stream:
+    with inputs.open_regular(file) as stream:
         length = file.stat().st_size
         for _ in range(_count(stream, file, 73)):
             number, *values, camera = struct.unpack("<I7dI", _exactly(stream, 64, file))
@@ -188,7 +193,7 @@ def _binary_points(file: Path) -> Iterator[tuple[_Points, int, int]]:
 
     Records differ in length by their tracks: a walk finds where each starts, numpy does the rest.
     """
-    with open(file, "rb") as stream:
+    with inputs.open_regular(file) as stream:
         count = _count(stream, file, _POINT.size)
         done, kept = 0, b""
         while done < count:
@@ -254,7 +259,7 @@ def _from_rows(rows: list[list[float]]) -> _Points:
 
 def _rows(file: Path, least: int) -> Iterator[list[str]]:
     for line in _lines(file):
-        row = line.split()
+        row = line.split(None, _MOST_COLUMNS)
         if row and len(row) < least:
             raise _short(file)
         if row:
@@ -263,7 +268,7 @@ def _rows(file: Path, least: int) -> Iterator[list[str]]:
 
 def _lines(file: Path) -> Iterator[str]:
     """Lines without comments; empty ones are kept, they mean something among images."""
-    with open(file, "rb") as stream:
+    with inputs.open_regular(file) as stream:
         while line := stream.readline(_LONGEST_LINE):
             if len(line) == _LONGEST_LINE:
                 raise SourceError(f"{file} is no COLMAP text: a line of it is too long.", advice=_BROKEN)

@@ -7,20 +7,23 @@ Sources: nerfstudio documentation, "Data conventions"; instant-ngp, docs/nerf_da
 
 from __future__ import annotations
 
-import json
 import math
+from collections import ChainMap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import budget, inputs
+from ..budget import FARTHEST
 from ..points.point_cloud import PointCloud
 from ..progress import Job, Progress
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError, field_of_view
 
-_LARGEST = 1 << 28  # bytes: half a million frames
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 _PANORAMIC = ("EQUIRECTANGULAR", "SPHERICAL")
+_LONGEST_MODEL = 64
 _NAME = "transforms.json"
 _BLOCK = 1 << 20
 
@@ -51,11 +54,9 @@ def _read(path: Path, options: Options) -> Job[Imported]:
 
 
 def _content(file: Path) -> dict[str, Any]:
-    if file.stat().st_size > _LARGEST:
-        raise SourceError(f"{file} is larger than any list of poses.", advice="Choose another file.")
     try:
-        content = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
+        content = inputs.read_json(file, budget.LIST_FILE)
+    except ValueError as error:
         raise SourceError(f"{file} is no JSON, or cut short: {error}.", advice="Export it again.") from error
     if not isinstance(content, dict):
         raise SourceError(f"{file} is not a list of cameras.", advice="Choose a transforms.json.")
@@ -68,7 +69,7 @@ def _pose(frame: Any, index: int, file: Path) -> np.ndarray:
         rows = np.array(given, np.float64)
     except (TypeError, ValueError, OverflowError):
         rows = np.zeros(0)
-    if rows.shape not in ((4, 4), (3, 4)) or not np.isfinite(rows).all():
+    if rows.shape not in ((4, 4), (3, 4)) or not (np.abs(rows) <= FARTHEST).all():
         raise SourceError(f"{file}: frame {index} has no transform_matrix of 4 x 4 numbers.", advice="Export it again.")
     pose = np.eye(4)
     pose[: len(rows)] = rows
@@ -88,7 +89,8 @@ def _capture(
 ) -> ImportedCapture:
     named = frame.get("file_path")
     named = named if isinstance(named, str) and named else f"frame {index}"
-    model = str(frame.get("camera_model", content.get("camera_model", ""))).upper()
+    model = frame.get("camera_model", content.get("camera_model"))
+    model = model[:_LONGEST_MODEL].upper() if isinstance(model, str) else ""
     mask = frame.get("mask_path")
     return ImportedCapture(
         Path(named).stem or named,
@@ -96,11 +98,11 @@ def _capture(
         gathering.pose(pose, named),
         model in _PANORAMIC,
         picture_at(file.parent, mask) if isinstance(mask, str) else None,
-        None if model in _PANORAMIC or "FISHEYE" in model else _field_of_view(content | frame),
+        None if model in _PANORAMIC or "FISHEYE" in model else _field_of_view(ChainMap(frame, content)),
     )
 
 
-def _field_of_view(intrinsics: dict[str, Any]) -> float | None:
+def _field_of_view(intrinsics: Mapping[str, Any]) -> float | None:
     """Angle across the picture by its focal length in pixels, else as instant-ngp states the angle itself."""
     width, focal, angle = (_number(intrinsics.get(name)) for name in ("w", "fl_x", "camera_angle_x"))
     return field_of_view(width, focal) or field_of_view(2 * math.tan(angle / 2), 1.0)

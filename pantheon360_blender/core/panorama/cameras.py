@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..budget import FARTHEST
 from ..errors import PoseError
 
 _RIGID = 1e-4  # Blender keeps matrices in float32; a chain of parents loses a few more digits
@@ -179,6 +180,8 @@ def _finite(values: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray
         raise PoseError(f"{what} is an array of shape {array.shape}; {shape} is wanted.")
     if not np.isfinite(array).all():
         raise PoseError(f"{what} holds NaN or infinity.", advice="Clear the object's transforms, constraints, drivers.")
+    if np.abs(array).max() > FARTHEST:
+        raise PoseError(f"{what} lies {np.abs(array).max():.3g} m away: no place is.", advice="Move it to the origin.")
     return array
 
 
@@ -198,7 +201,8 @@ def _direction(vector: np.ndarray) -> np.ndarray:
 
 def _unit(quaternion: np.ndarray) -> np.ndarray:
     q = np.asarray(quaternion, dtype=np.float64)
-    length = np.linalg.norm(q, axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm(q, axis=-1, keepdims=True)
     if q.shape[-1:] != (4,) or not np.isfinite(length).all() or (length == 0).any():
         raise PoseError("A quaternion is not four finite numbers, or is zero.")
     return np.asarray(q / length)

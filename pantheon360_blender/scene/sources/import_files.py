@@ -16,7 +16,7 @@ from mathutils import Matrix
 
 from ...core import importers
 from ...core.errors import ImageError, PantheonError
-from ...core.formats import exr, image_headers
+from ...core.formats import exr
 from ...core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError
 from ...core.importers.joining import at_offset, joined, without_captures
 from ...core.jobs.reconstruct_settings import PosedCapture
@@ -158,10 +158,12 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
 
 def decoded(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB of any picture file that Blender reads. Raises ImageError and FileError."""
-    image_headers.check_whole(path)
+    images.check_file(path)
     image = None
     try:
         image = bpy.data.images.load(str(path))
+        if not all(image.size):  # here Blender reads it
+            raise ImageError("it is damaged, or of a kind Blender does not know")
         return images.pixels(image)
     except (RuntimeError, PantheonError) as error:
         raise ImageError(f"{path} cannot be decoded: {str(error).strip()}") from error
