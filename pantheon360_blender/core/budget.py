@@ -76,6 +76,8 @@ CARD_FILE = 1 << 20
 JSON_VALUES = 1 << 22
 """Values in a JSON file: `[]` takes two bytes there and thirty times as many in memory."""
 
+MOVIE_HEADER = 128 << 20
+"""Bytes of a video's movie header: the tables of two days."""
 ARCHIVE_TABLE = 8 << 20
 """Bytes of a ZIP archive's table of contents: a hundred thousand members."""
 CLIP_FRAMES = 100_000

@@ -67,10 +67,9 @@ def read_bytes(path: Path | str, most: int) -> bytes:
     """What is in a file of at most `most` bytes. Raises OSError, as open_regular does, and if it is larger."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(most + 1) if size <= most else b""
-    if max(size, len(data)) > most:
-        raise OSError(errno.EFBIG, f"it is {size:,} bytes large, and {most:,} are the most", str(path))
-    return data
+        if size > most:
+            raise OSError(errno.EFBIG, f"it is {size:,} bytes large, and {most:,} are the most", str(path))
+        return file.read(size)  # not `most`: Python reserves what it is asked for
 
 
 def read_json(path: Path | str, most: int, *, constants: Callable[[str], Any] | None = None) -> Any:

@@ -165,7 +165,8 @@ def _fill(scratch: Path, parts: Mapping[str, Path], copy: bool) -> Job[None]:
         chosen = [place / name for name in ("config.json", "scheduler_config.json") if (place / name).is_file()]
         if part in model_folder.WEIGHTS:
             weights = model_folder.weight_files(part, place)
-            chosen += [*weights, *place.glob(f"{model_folder.WEIGHTS[part]}*.index*.json")]
+            lists = place.glob(f"{model_folder.WEIGHTS[part]}*.index*.json")
+            chosen += [*weights, *(file for file in lists if file.is_file())]
         with files.translate_os_errors(scratch / part):
             (scratch / part).mkdir()
             for file in chosen:

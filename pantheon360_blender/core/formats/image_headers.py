@@ -90,7 +90,7 @@ def check_whole(path: Path, most: PictureBudget = budget.PANORAMA) -> None:
     with suppress(MetadataError), reading(path) as (file, length):  # a sound picture may have unsound metadata
         if file.read(4) == exr.MAGIC:
             file.seek(0)
-            exr.check_declared(file.read(_LONGEST_EXR_HEADER), str(path), most)
+            exr.check_declared(file.read(min(length, _LONGEST_EXR_HEADER)), str(path), most)
             return
         file.seek(0)
         size = read(file, length, path).size
