@@ -22,7 +22,7 @@ from . import missing
 _PART = 1 << 19  # points
 _LOW_NOISE, _HIGH_NOISE = 7, 18  # classes; the second one only in the newer point formats
 _NEWER = 6
-_DAMAGED = (ValueError, RuntimeError, LookupError, EOFError, OverflowError, TypeError)
+_DAMAGED = (ArithmeticError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
 """What laspy and lazrs raise on broken files besides laspy's own errors."""
 _PANIC = "PanicException"
 """What Rust's panics become in Python: no Exception, and in no module to import."""
@@ -33,6 +33,7 @@ _UNITS = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}
 _WKT_UNIT = re.compile(r'\bUNIT\["[^"]*",\s*([0-9.eE+-]{1,40})')
 _AGAIN = "Copy or export it again."
 _SMALLEST_HEADER = 227
+_MOST_RECORDS = 100_000
 _LAYERED = 3  # the packing of the newer point formats
 _LAYERS = {10: 9, 11: 1, 12: 2, 13: 1}
 """Layers of the items of a point; extra bytes have one each."""
@@ -141,7 +142,7 @@ def _check_header(path: Path) -> int:
             )
         if packed:
             _check_packed(file, path, header_size, records, count, offset)
-        _check_extended(head, path, minor, length)
+        _check_extended(file, head, path, minor, length)
     return count
 
 
@@ -229,11 +230,19 @@ def _check_layers(file: BinaryIO, path: Path, at: int, end: int, body: bytes) ->
         raise SourceError(f"{path} is damaged: the sizes of its packed parts do not add up.", advice=_AGAIN)
 
 
-def _check_extended(head: bytes, path: Path, minor: int, length: int) -> None:
-    if minor >= 4 and len(head) >= 247:
-        start, records = int.from_bytes(head[235:243], "little"), int.from_bytes(head[243:247], "little")
-        if records and (start > length or records * 60 > length - start):
-            raise SourceError(f"{path} claims {records:,} extended records beyond its end.", advice=_AGAIN)
+def _check_extended(file: BinaryIO, head: bytes, path: Path, minor: int, length: int) -> None:
+    """Walk over the extended records: laspy reserves memory for each as its header says."""
+    if minor < 4 or len(head) < 247:
+        return
+    at, records = int.from_bytes(head[235:243], "little"), int.from_bytes(head[243:247], "little")
+    for _ in range(min(records, _MOST_RECORDS)):
+        file.seek(min(at, length))
+        header = file.read(60)
+        at += 60 + int.from_bytes(header[20:28], "little")
+        if len(header) < 60 or at > length:
+            break
+    if records and (records > _MOST_RECORDS or at > length):
+        raise SourceError(f"{path} claims {records:,} extended records beyond its end.", advice=_AGAIN)
 
 
 def _text(error: BaseException) -> str:

@@ -50,6 +50,30 @@ def check_regular(path: Path | str) -> None:
     _check_kind(mode, path)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file at a path; False also for names that none can have, at which pathlib raises."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder at a path; otherwise as is_file."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def expanded(path: Path | str) -> Path:
+    """A path as a person writes it: "~" is the home folder, where there is one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # of somebody whom the system does not know
+        return Path(path)
+
+
 def why(error: Exception) -> str:
     """What an error says of a file that could not be read, for a sentence about it."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -37,8 +37,8 @@ def convert(source: Path, target: Path, *, half: bool = False, kind: str | None 
     half: store floats as float16. kind: "svd" or "svd-xt" for a single file; None reads it off the file's name.
     Raises ModelError, FileError; nothing is left behind then.
     """
-    source, target = (Path(path).expanduser().absolute() for path in (source, target))
-    if not source.exists():
+    source, target = (inputs.expanded(path).absolute() for path in (source, target))
+    if not inputs.is_folder(source) and not inputs.is_file(source):
         raise ModelError(f"There is no {source}.", advice="Choose a diffusers folder or a single SVD file.")
     with new_folder.atomic_directory(target) as scratch:
         if source.is_dir():

@@ -55,7 +55,7 @@ class Lora:
 
 def read(path: Path) -> Lora:
     """Read a LoRA's file. Raises ModelError if it is none, not safe or damaged."""
-    path = Path(path).expanduser()
+    path = inputs.expanded(path)
     if path.suffix in model_folder.PICKLES:
         raise ModelError(
             f"{path} is a pickle file, which can run any code when it is read.", advice=_ADVICE, code="pickle"

@@ -77,14 +77,14 @@ def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
     Every file must be there and safe, and have the shapes that the configurations ask for. It reads no weights.
     Raises ModelError.
     """
-    path = Path(path).expanduser().absolute()
-    if not path.is_dir():
+    path = inputs.expanded(path).absolute()
+    if not inputs.is_folder(path):
         raise ModelError(
             f"There is no model folder {path}.", advice="Choose a diffusers folder with unet, vae, image_encoder."
         )
     parts = places(path)
     for part in PARTS:
-        if not parts[part].is_dir():
+        if not inputs.is_folder(parts[part]):
             raise _lacks(path, part, parts)
     configs = {part: read_config(part, parts[part]) for part in PARTS}
     card = model_card.read(path) or inferred(path, configs["unet"], name or path.name)
@@ -173,7 +173,7 @@ def _check_weights(part: str, folder: Path, config: dict[str, Any]) -> None:
 def read_config(part: str, folder: Path) -> dict[str, Any]:
     """The configuration of a part in its folder. Raises ModelError."""
     path = folder / ("scheduler_config.json" if part == "scheduler" else "config.json")
-    if not path.is_file():
+    if not inputs.is_file(path):
         raise ModelError(f"{folder} lacks {path.name}.", advice="Get the model's folder again, complete.")
     return _read_json(path)
 
@@ -203,7 +203,7 @@ def shards(index: Path, suffix: str = ".safetensors") -> list[Path]:
     for name in sorted(names):
         if Path(name).name != name or not name.endswith(suffix):
             raise ModelError(f"{index} lists {name[:200]!r}, which is no {suffix} file beside it.")
-        if not (index.parent / name).is_file():
+        if not inputs.is_file(index.parent / name):
             raise ModelError(f"{index.parent} lacks {name}.", advice="Get the model's folder again, complete.")
     return [index.parent / name for name in sorted(names)]
 
@@ -244,7 +244,7 @@ def preset(kind: str, name: str, *, frames: int | None = None) -> ModelCard:
 
 
 def _lacks(path: Path, part: str, parts: Mapping[str, Path]) -> ModelError:
-    if not any(place.exists() for place in parts.values()):
+    if not any(map(inputs.is_folder, parts.values())):
         single = [file.name for file in path.iterdir() if file.suffix in (".safetensors", *PICKLES)]
         if single:
             return ModelError(
@@ -252,7 +252,7 @@ def _lacks(path: Path, part: str, parts: Mapping[str, Path]) -> ModelError:
                 advice="Convert it: python -m backend models convert FILE TARGET",
             )
         return ModelError(f"{path} is no model: it has none of {', '.join(PARTS)}.")
-    if parts["unet"].is_dir() and part != "unet":
+    if inputs.is_folder(parts["unet"]) and part != "unet":
         return ModelError(
             f"{path} lacks {part}: it brings a U-Net alone, as Argus does.",
             advice="Add it with the model it was tuned from: python -m backend models add FOLDER --base SVD-XT",

@@ -16,7 +16,7 @@ _WANTED = ["*.safetensors", "*.json"]
 
 def missing(source: str, download: bool, model: Plugin) -> str:
     """Empty if the weights can be had, else what to do about it."""
-    if download and not Path(source).is_dir():
+    if download and not inputs.is_folder(Path(source)):
         return ""
     try:
         folder(source, False, model)
@@ -30,7 +30,7 @@ def folder(source: str, download: bool, model: Plugin) -> str:
 
     Raises PantheonError, code "reconstructor-missing", if there are none or only pickled ones.
     """
-    if Path(source).is_dir():
+    if inputs.is_folder(Path(source)):
         return _checked(Path(source), model)
     advice = (
         f"They are {model.size_gb:g} GB under {model.license} ({model.homepage}). Download them with "

@@ -55,6 +55,8 @@ def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
             raise _unreadable(name, library.geterror())
         try:
             return _parts(image, len(data), name)
+        except UnicodeDecodeError as error:  # of a name that is no text
+            raise _unreadable(name, str(error)) from error
         finally:
             image.close()
 

@@ -87,7 +87,7 @@ def source_of(path: Path, sources: Sequence[Source] = SOURCES) -> Source:
 
 def _first_bytes(path: Path) -> bytes:
     """Empty for a folder."""
-    if "\0" not in str(path) and path.is_dir():
+    if inputs.is_folder(path):
         return b""
     with reading(path) as (file, _length):
         return file.read(_START)

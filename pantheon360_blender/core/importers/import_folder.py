@@ -86,5 +86,5 @@ def read_range(folder: Path) -> np.ndarray:
 def _capture(each: dict[str, Any]) -> ImportedCapture:
     image, mask = (None if each[name] is None else Path(each[name]) for name in ("image", "mask"))
     angle = None if each["field_of_view"] is None else float(each["field_of_view"])
-    pose = check_pose(np.array(each["pose"]))
+    pose = check_pose(each["pose"])
     return ImportedCapture(str(each["name"]), image, pose, bool(each["panoramic"]), mask, angle)

@@ -19,6 +19,7 @@ MAXIMUM_WIDTH = 32768
 MAXIMUM_FRAMES = 100_000
 _LARGEST_FRAME = 1_000_000  # Blender has no more
 MAXIMUM_SEED = 2**64 - 1
+_LONGEST_PATH = 250  # of those inside a folder, as every file system takes them
 
 Validator = Callable[[Any], str | None]
 
@@ -35,6 +36,8 @@ def path_error(value: Any) -> str | None:
         return "is not a path"
     if re.search(r'[\\:*?"<>|\x00-\x1f]', value) or not is_unicode(value):
         return f"holds characters that paths cannot have everywhere: {value!r}"
+    if len(value) > _LONGEST_PATH:
+        return f"is longer than {_LONGEST_PATH} characters"
     if value.startswith("/") or any(part in ("", ".", "..") for part in value.split("/")):
         return f"leaves the job folder: {value!r}"
     return None

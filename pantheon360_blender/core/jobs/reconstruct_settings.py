@@ -161,8 +161,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _posed(path: Path, entry: Any) -> PosedCapture:
     try:
-        pose = np.array(entry["pose"], dtype=np.float64)
-        check_pose(pose)
+        pose = check_pose(entry["pose"])
         name, registered, reason = entry["name"], entry["registered"], entry["reason"]
         if not (isinstance(name, str) and isinstance(registered, bool) and isinstance(reason, str)):
             raise TypeError("a field is of another type")
