@@ -226,7 +226,7 @@ def _check(path: Path) -> None:
         raise SourceError(f"{path} declares XML entities, which no scanner does.", advice="Export it again.")
     try:
         _Shape().check(xml)
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # also of an unknown encoding
         raise SourceError(f"{path} is damaged in its XML: {_text(error)}.", advice=_AGAIN) from error
 
 

@@ -42,10 +42,10 @@ _LARGEST_CHUNK = 1 << 24  # points packed together in a LAZ file, which must be 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
     laspy = missing.imported("laspy", "LAS and LAZ files need laspy", "laspy[lazrs]")
-    count = _check_header(path)
     noise = done = 0
     shades = None
     try:
+        count = _check_header(path)
         with laspy.open(str(path)) as reader:
             gathering = Gathering(path, options, scale=1.0 if options.scale else _unit(reader.header, path))
             noisy = [_LOW_NOISE, *([_HIGH_NOISE] if reader.header.point_format.id >= _NEWER else [])]

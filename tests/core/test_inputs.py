@@ -248,3 +248,14 @@ def test_everything_else_opens_files_through_the_door() -> None:
                     found.add((place, name))
     assert found - OWN.keys() == set(), "open them by core.inputs, or say why not"
     assert OWN.keys() - found == set(), "these are gone"
+
+
+LONG = ("a" * 300, "a/" * 3000, "a\0b", "\ud800", "~nobody-here/a")
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_names_that_no_file_can_have_are_those_of_no_file(tmp_path: Path, name: str) -> None:
+    assert not inputs.is_file(tmp_path / name) and not inputs.is_folder(tmp_path / name)
+    assert not inputs.is_folder(inputs.expanded(name))
+    with pytest.raises(PantheonError):
+        run_to_end(open_source(tmp_path / name))

@@ -56,7 +56,8 @@ def duplicated(data: bytes, random: Random) -> bytes:
     """A span twice, or many times."""
     start, length = _span(data, random)
     span = data[start : start + length]
-    return data[: start + length] + span * random.choice((1, 1, 1, 50)) + data[start + length :]
+    times = random.choice((1, 1, 1, 50)) if length < 1 << 16 else 1
+    return data[: start + length] + span * times + data[start + length :]
 
 
 def extended(data: bytes, random: Random) -> bytes:
@@ -443,12 +444,14 @@ def pages_changed(data: bytes, random: Random) -> bytes:
         changed = plain[:start] + xml
     else:
         changed = random.choice((flipped, overwritten, extreme_integer, extreme_float))(plain, random)
-    changed = changed[: len(plain)].ljust(len(plain), b" ")
+    return with_checksums(changed[: len(plain)].ljust(len(plain), b" "))
+
+
+def with_checksums(plain: bytes) -> bytes:
+    """The pages of an E57 with the checksum of each. plain: what is in them, whole pages. Source: ASTM E2807, 8.2."""
     step = _PAGE - _CHECKSUM
-    return b"".join(
-        changed[at : at + step] + struct.pack(">I", _crc32c(changed[at : at + step]))
-        for at in range(0, len(changed), step)
-    )
+    pages = (plain[at : at + step] for at in range(0, len(plain), step))
+    return b"".join(page + struct.pack(">I", _crc32c(page)) for page in pages)
 
 
 def _crc32c(data: bytes) -> int:

@@ -66,6 +66,13 @@ def read(file: BinaryIO, length: int, path: Path) -> ImageHeader:
     Raises ImageError if the file is cut off, damaged, or not what its suffix says; HostileXmlError if a
     compressed packet swells beyond all measure.
     """
+    try:
+        return _header(file, length, path)
+    except struct.error as error:  # a part that is shorter than what belongs into it
+        raise _damaged(path) from error
+
+
+def _header(file: BinaryIO, length: int, path: Path) -> ImageHeader:
     start = file.read(12)
     if start.startswith(b"\xff\xd8"):
         return _Jpeg(file, length, path).header
