@@ -33,7 +33,7 @@ _UNITS = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}
 _WKT_UNIT = re.compile(r'\bUNIT\["[^"]*",\s*([0-9.eE+-]{1,40})')
 _AGAIN = "Copy or export it again."
 _SMALLEST_HEADER = 227
-_MOST_RECORDS = 100_000
+_MOST_RECORDS = 10_000
 _LAYERED = 3  # the packing of the newer point formats
 _LAYERS = {10: 9, 11: 1, 12: 2, 13: 1}
 """Layers of the items of a point; extra bytes have one each."""
@@ -129,7 +129,7 @@ def _check_header(path: Path) -> int:
             count = int.from_bytes(head[247:255], "little") or count
         if head[24] != 1 or header_size < _SMALLEST_HEADER or offset < header_size or offset > length or not size:
             raise SourceError(f"{path} has a header that makes no sense (LAS {head[24]}.{minor}).", advice=_AGAIN)
-        if records * 54 > offset - header_size:
+        if records > _MOST_RECORDS or records * 54 > offset - header_size:
             raise SourceError(f"{path} claims {records:,} header records; there is no room for them.", advice=_AGAIN)
         scales = np.frombuffer(head[131:179], "<f8")
         if not np.isfinite(scales).all() or not scales[:3].all():

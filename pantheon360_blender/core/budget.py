@@ -82,8 +82,10 @@ ARCHIVE_TABLE = 8 << 20
 """Bytes of a ZIP archive's table of contents: a hundred thousand members."""
 CLIP_FRAMES = 100_000
 """Frames of a clip of another program: an hour of video."""
-PICTURES = 1 << 18
-"""Pictures, or cameras, of a model of another program."""
+PICTURES = 50_000
+"""Pictures, or cameras, of a model of another program: each is looked for on the disk."""
+BLANK_LINES = 1 << 20
+"""Lines of a PLY file between two rows that are empty."""
 LIST_ROWS = 1 << 23
 """Rows of a PLY file that have lists and must be walked one by one: half a minute."""
 

@@ -114,9 +114,7 @@ def test_budgets_of_pictures_count_their_layers() -> None:
             most.check(width, height, "a", layers)
 
 
-def openexr(
-    width: int, height: int, channels: int = 1, several: bool = False, tile: tuple[int, int] | None = None
-) -> bytes:
+def openexr(width: int, height: int, channels: int = 1, parts: int = 1, tile: tuple[int, int] | None = None) -> bytes:
     """The headers of an OpenEXR file, and little more."""
 
     def attribute(name: str, of: str, value: bytes) -> bytes:
@@ -127,12 +125,7 @@ def openexr(
     head += attribute("dataWindow", "box2i", struct.pack("<4i", 0, 0, width - 1, height - 1))
     if tile:
         head += attribute("tiles", "tiledesc", struct.pack("<2IB", *tile, 0))
-    return (
-        exr.MAGIC
-        + struct.pack("<I", 2 | (0x1000 if several else 0))
-        + (head + b"\0") * (2 if several else 1)
-        + bytes(99)
-    )
+    return exr.MAGIC + struct.pack("<I", 2 | (0x1000 if parts > 1 else 0)) + (head + b"\0") * parts + bytes(99)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +133,7 @@ def openexr(
     [
         openexr(30_000, 15_000),
         openexr(16_384, 8_192, channels=5),
-        openexr(16_384, 8_192, channels=3, several=True),
+        openexr(16_384, 8_192, channels=3, parts=2),
         openexr(4096, 2048, tile=(1, 1)),
         openexr(64, 32, tile=(1 << 20, 1 << 20)),
         openexr(64, 32, channels=50, tile=(4096, 4096)),
@@ -152,8 +145,8 @@ def test_openexr_is_measured_before_a_library_sees_it(data: bytes) -> None:
 
 
 def test_openexr_of_many_passes_is_within_the_budget() -> None:
-    for width, channels, several in ((4096, 40, False), (8192, 16, False), (16384, 4, False), (4096, 20, True)):
-        exr.check_declared(openexr(width, width // 2, channels, several, (128, 128)), "the depth", budget.DEPTH)
+    for width, channels, parts in ((4096, 40, 1), (8192, 16, 1), (16384, 4, 1), (4096, 20, 2)):
+        exr.check_declared(openexr(width, width // 2, channels, parts, (128, 128)), "the depth", budget.DEPTH)
 
 
 def archive(path: Path, packing: int = zipfile.ZIP_DEFLATED, **arrays: np.ndarray) -> Path:
@@ -307,3 +300,28 @@ def test_names_in_files_come_as_they_can_be_shown(tmp_path: Path, name: str) -> 
 def test_a_hostile_name_in_an_error_is_shown_and_short() -> None:
     error = PantheonError("There is no \x1b]0;title\x07\udc80 " + "x" * 10_000_000, advice="\ud800")
     assert str(error).isprintable() and len(str(error)) < 20_000 and str(error).encode("utf-8")
+
+
+def test_what_takes_long_for_its_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty lines, empty chunks, parts and channels of nothing, frames by the hundred thousand."""
+    monkeypatch.setattr(budget, "BLANK_LINES", 100)
+    monkeypatch.setattr(budget, "PICTURES", 100)
+    monkeypatch.setattr(png, "_MOST_CHUNKS", 100)
+    head = b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nend_header\n1\n"
+    (tmp_path / "a.ply").write_bytes(head + b"\n" * 200 + b"2\n")
+    with pytest.raises(PointCloudError, match="nearly empty"):
+        ply.read(tmp_path / "a.ply")
+    whole = png.encode(np.zeros((1, 2), np.uint8))
+    empty = struct.pack(">I4sI", 0, b"tEXt", zlib.crc32(b"tEXt"))
+    with pytest.raises(ImageError, match="cut short"):
+        png.decode(whole[:33] + empty * 200 + whole[33:])
+    for data, what in ((openexr(1, 1, channels=5000), "channels"), (openexr(1, 1, parts=2000), "parts")):
+        with pytest.raises(ImageError, match=what):
+            exr.check_declared(data, "the depth", budget.DEPTH)
+    frames = [{"file_path": "a.png", "transform_matrix": pose(0)}] * 101
+    (tmp_path / "transforms.json").write_text(json.dumps({"frames": frames}))
+    (tmp_path / "images.txt").write_text("".join(f"{n} 1 0 0 0 0 0 0 1 a.png\n\n" for n in range(101)))
+    (tmp_path / "cameras.txt").write_text("1 PINHOLE 64 32 50 50 32 16\n")
+    for path in (tmp_path / "transforms.json", tmp_path / "images.txt"):
+        with pytest.raises(PantheonError, match=r"100 (are the most|pictures)"):
+            run_to_end(open_source(path))

@@ -25,7 +25,7 @@ _NONE, _RLE, _ZIPS, _ZIP = range(4)
 _LINES = {_NONE: 1, _RLE: 1, _ZIPS: 1, _ZIP: 16}
 _KINDS = ("none", "RLE", "ZIPS", "ZIP", "PIZ", "PXR24", "B44", "B44A", "DWAA", "DWAB")
 _LARGEST_SIDE = 1 << 17
-_MOST_ATTRIBUTES = 4096
+_MOST_ATTRIBUTES, _MOST_CHANNELS, _MOST_PARTS = 4096, 4096, 1024
 _SMALLEST_TILE, _LARGEST_TILE = 8, 1 << 26
 _EXPANSION = 1040  # deflate cannot make more bytes than this from one
 _DAMAGED = "Copy or export it again."
@@ -93,7 +93,7 @@ def check_declared(data: bytes, name: str, most: PictureBudget) -> None:
         raise _short(name)
     several = int.from_bytes(data[4:8], "little") & _MULTIPART
     at, layers = 8, 0
-    while True:
+    for _ in range(_MOST_PARTS):
         attributes, at = _attributes(data, name, at)
         if several and not attributes:
             return
@@ -103,6 +103,7 @@ def check_declared(data: bytes, name: str, most: PictureBudget) -> None:
         _check_tiles(attributes, window, len(channels), name)
         if not several:
             return
+    raise ImageError(f"{name} has more than {_MOST_PARTS} parts.", advice="Save only what is needed.")
 
 
 def _check_tiles(attributes: dict[str, bytes], window: _Window, channels: int, name: str) -> None:
@@ -194,6 +195,8 @@ def _channels(listed: bytes, name: str) -> tuple[_Channel, ...]:
         if kind not in _TYPES:
             raise ImageError(f"{name} is damaged: its channel {label} is of no known type.", advice=_DAMAGED)
         channels.append(_Channel(label, kind, across, down))
+        if len(channels) > _MOST_CHANNELS:
+            raise ImageError(f"{name} has more than {_MOST_CHANNELS} channels.", advice="Save only what is needed.")
     if not channels:
         raise ImageError(f"{name} has no channels.", advice=_DAMAGED)
     return tuple(channels)

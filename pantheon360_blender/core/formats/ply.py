@@ -282,6 +282,7 @@ class _Reader:
         """Yield `count` lines that are not blank, a block at a time."""
         while count:
             lines: list[bytes] = []
+            blank = 0
             while len(lines) < min(count, _ROWS):
                 line = self._file.readline(_LONGEST_LINE)
                 if not line:
@@ -290,6 +291,8 @@ class _Reader:
                     raise self._error("a line of it is too long")
                 if not line.isspace():
                     lines.append(line)
+                elif (blank := blank + 1) > budget.BLANK_LINES:
+                    raise self._error("it is nearly empty")
             count -= len(lines)
             yield lines
 

@@ -25,6 +25,7 @@ _DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GREY
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
 _LEVEL = 1  # of zlib: higher ones cost several times the time for a few per cent
 _EXPANSION = 1040  # deflate cannot make more bytes than this from one
+_MOST_CHUNKS = 1_000_000
 _BAND = 1024  # rows undone together by the slow filters
 _DAMAGED = "Copy or export it again."
 
@@ -147,7 +148,9 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes]]:
     """Yield type and body of each chunk up to IEND."""
     at = 8
-    while at + 12 <= len(data):
+    for _ in range(_MOST_CHUNKS):
+        if at + 12 > len(data):
+            break
         length = int.from_bytes(data[at : at + 4], "big")
         kind = data[at + 4 : at + 8]
         end = at + 8 + length

@@ -7,7 +7,7 @@ translations with OpenCV's camera axes; binary files are little-endian.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,7 +39,7 @@ _LONGEST_LINE = 1 << 24
 _LONGEST_NAME = 4096
 _MOST_COLUMNS = 32  # of a camera
 _BLOCK = 1 << 24  # bytes of points looked at together
-_LONGEST_RECORD = 1 << 27  # bytes: a point that sixteen million pictures see
+_LONGEST_RECORD = 1 << 23  # bytes: a point that a million pictures see
 _POINT = struct.Struct("<Q3d3BdQ")
 _BROKEN = "Export the model again, all of its files."
 
@@ -89,7 +89,8 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     gathering.settle(poses[:, :3, 3])
     if options.scale is None:
         gathering.notes.append("A COLMAP model has no meters of its own: set the scale by two points you know.")
-    captures = [_capture(image, cameras_by_number[image.camera], folder, gathering) for image in images]
+    roots = [root for root in (folder, *folder.resolve().parents[:3]) if (root / "images").is_dir()]
+    captures = [_capture(image, cameras_by_number[image.camera], roots, gathering) for image in images]
     gathering.note_pictures(captures, "the model")
     numbers = np.array([image.number for image in images], np.int64)
     place = folder / f"points3D{suffix}"
@@ -100,9 +101,10 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     return gathering.finish(captures)
 
 
-def _capture(image: _Image, camera: _Camera, folder: Path, gathering: Gathering) -> ImportedCapture:
+def _capture(image: _Image, camera: _Camera, roots: Sequence[Path], gathering: Gathering) -> ImportedCapture:
+    """roots: folders whose `images` may have the picture."""
     place = None
-    for root in (folder, *list(folder.resolve().parents)[:3]):
+    for root in roots:
         place = place or picture_at(root / "images", image.name)
     return ImportedCapture(
         Path(image.name).stem or image.name,

@@ -34,6 +34,8 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
         raise SourceError(f"{file} has no frames.", advice="Choose a transforms.json of nerfstudio or instant-ngp.")
+    if len(frames) > budget.PICTURES:
+        raise SourceError(f"{file} has {len(frames):,} frames; {budget.PICTURES:,} are the most.", advice="Divide it.")
     gathering = Gathering(path, options)
     poses = [_pose(frame, index, file) for index, frame in enumerate(frames)]
     cloud = _points(content, file, gathering)
