@@ -70,6 +70,7 @@ def mutated(parser: Parser, files: list[tuple[Path, bytes]], seed: str, number: 
 def _work(parser: Parser, seed: str, numbers: range, place: Path, folder: Path) -> None:
     _tell(place, parser.name)
     os.chdir(folder)
+    assert parser.available
     targets = parser.make(folder)
     whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     parser.read(folder)  # imports what it needs; and what is whole is accepted

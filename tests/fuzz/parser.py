@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ class Parser:
 
     @property
     def available(self) -> bool:
+        """Whether this Python has its libraries, which Blender may bring along."""
+        if "OpenImageIO" in self.needs:
+            with suppress(ImportError):
+                import bpy
+
+                bpy.utils.expose_bundled_modules()
         return all(importlib.util.find_spec(name) is not None for name in self.needs)
 
 

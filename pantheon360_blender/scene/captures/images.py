@@ -81,7 +81,7 @@ def _check_unread(image: bpy.types.Image) -> None:
     try:
         check_file(Path(path))
     except PantheonError as error:
-        raise CaptureError(f"The image {image.name}: {error.text}", advice=error.advice) from error
+        raise CaptureError(f"The image {image.name} cannot be read: {error.text}", advice=error.advice) from error
 
 
 def exposure(image: bpy.types.Image) -> float:
