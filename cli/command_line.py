@@ -19,7 +19,7 @@ from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.core import importers
+from ..pantheon360_blender.core import importers, inputs
 from ..pantheon360_blender.core.errors import CaptureError, FileError, JobError, PantheonError, RenderError
 from ..pantheon360_blender.core.formats import spherical_video
 from ..pantheon360_blender.core.importers.imported import UP_AXES
@@ -28,6 +28,7 @@ from ..pantheon360_blender.core.jobs.child import own_python
 from ..pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder
 from ..pantheon360_blender.core.panorama.depth_image import MEASURES
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.core.unexpected import boundary
 from ..pantheon360_blender.core.version import EXTENSION_ROOT
 from ..pantheon360_blender.scene.app import access, plugin_items, preferences
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
@@ -55,18 +56,23 @@ def main(arguments: Sequence[str]) -> int:
         return int(end.code or OK)
     with console.opened(options.json) as output, console.interruptible():
         try:
-            code, facts = options.verb(options, output)
+            with boundary(f"{console.PROGRAM} {arguments[0]}"):
+                code, facts = _done(options, output)
         except KeyboardInterrupt:
             output.cancelled()
             return INTERRUPTED
         except PantheonError as error:
             output.failed(error)
             return FAILED
-        except OSError as error:
-            output.failed(FileError(f"{error.filename or 'A file'}: {error.strerror or error}."))
-            return FAILED
         output.done(facts)
         return int(code)
+
+
+def _done(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    try:
+        return options.verb(options, output)  # type: ignore[no-any-return]
+    except OSError as error:
+        raise FileError(f"{error.filename or 'A file'}: {error.strerror or error}.") from error
 
 
 # Verbs. Each returns its exit code and what it made.
@@ -250,8 +256,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as in steps=10")
     try:
-        value = json.loads(written)
-    except (ValueError, RecursionError):
+        value = inputs.parsed(written.encode("utf-8", "surrogatepass"))
+    except ValueError:
         value = written
     if problem := paint_settings.setting_error(name.strip(), value):
         raise argparse.ArgumentTypeError(problem)

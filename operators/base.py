@@ -7,7 +7,6 @@ does it.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from bpy.props import CollectionProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from ..pantheon360_blender.core import progress, repairs
-from ..pantheon360_blender.core.errors import PantheonError, reason
+from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.core.progress import Notices
+from ..pantheon360_blender.core.unexpected import boundary, explained
 from ..pantheon360_blender.scene.app import jobs
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED, Session, run_blocking, running
@@ -26,8 +26,6 @@ from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.sources import projection
 from . import errors
-
-log = logging.getLogger(__name__)
 
 
 class PolledOperator(bpy.types.Operator):
@@ -104,7 +102,8 @@ class JobOperator(PolledOperator):
             return {"CANCELLED"}
         jobs.clear_failure(context.window_manager)
         try:
-            job = self.job(context)
+            with boundary(self.bl_label):
+                job = self.job(context)
         except PantheonError as error:
             return self._fail(context, error)
         self._session = Session(context, job, self.bl_label, type(self))
@@ -115,9 +114,11 @@ class JobOperator(PolledOperator):
         jobs.clear_failure(context.window_manager)
         notices = Notices()
         try:
-            result = run_blocking(self.job(context), notices.take)
+            with boundary(self.bl_label):
+                result = run_blocking(self.job(context), notices.take)
             warn(self, *notices.warnings)
-            self.finished(context, result)
+            with boundary(self.bl_label):
+                self.finished(context, result)
         except PantheonError as error:
             warn(self, *notices.warnings)
             return self._fail(context, error)
@@ -153,10 +154,7 @@ class JobOperator(PolledOperator):
         except PantheonError as error:
             failure = error
         except Exception as error:
-            log.exception("%s failed", self.bl_label)
-            failure = PantheonError(
-                f"{self.bl_label} failed unexpectedly: {reason(error)}.", advice="The console has the details."
-            )
+            failure = explained(error, self.bl_label)
         session.end()
         warn(self, *session.notices.warnings)
         return self._fail(context, failure)
@@ -169,7 +167,8 @@ class JobOperator(PolledOperator):
 
     def _deliver(self, context: Any, result: Any) -> set[Any]:
         try:
-            self.finished(context, result)
+            with boundary(self.bl_label):
+                self.finished(context, result)
         except PantheonError as error:
             return self._fail(context, error)
         # With UNDO among its options Blender pushes the step itself when a modal operator finishes.
@@ -189,7 +188,8 @@ class ImmediateOperator(PolledOperator):
 
     def execute(self, context: Any) -> set[Any]:
         try:
-            done = self.act(context)
+            with boundary(self.bl_label):
+                done = self.act(context)
         except PantheonError as error:
             errors.report(self, context, error)
             return {"CANCELLED"}

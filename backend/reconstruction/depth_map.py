@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import budget, files
 from pantheon360_blender.core.formats import npz
 from pantheon360_blender.core.panorama import equirectangular
 
+_LARGEST = 4 * budget.DEPTH.width * budget.DEPTH.height  # bytes
 _SMOOTH = 1.15
 """Ratio of ranges between neighbours above which there is an edge."""
 
@@ -64,8 +64,8 @@ def write(path: Path, depth: DepthMap) -> None:
 def read(path: Path) -> DepthMap | None:
     """Read a map back; None if the file is missing or damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            ranges, confidence, sky = (npz.read(archive, name) for name in ("range", "confidence", "sky"))
+        with npz.opened(path) as archive:
+            ranges, confidence, sky = (npz.read(archive, name, _LARGEST) for name in ("range", "confidence", "sky"))
     except npz.DAMAGED:
         return None
     if ranges.ndim != 2 or ranges.shape[1] != 2 * len(ranges) or not ranges.shape == confidence.shape == sky.shape:

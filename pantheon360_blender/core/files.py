@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from . import inputs
 from .errors import FileError
 
 _ADVICE = {
@@ -74,13 +75,13 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON atomically. Raises FileError; ValueError if it holds NaN or infinity."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode("utf-8"))
+    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))  # of a lone surrogate JSON's own escape
 
 
 def sha256(path: Path) -> str:
     """Lower-case hexadecimal SHA-256 of a file's bytes, read in blocks. Raises OSError if it cannot be read."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with inputs.open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -136,3 +136,9 @@ def test_damage_ends_in_our_error_or_in_pixels(tmp_path_factory: Any, seed: int,
     with contextlib.suppress(ImageError):
         for values in exr.decode(bytes(data)).values():
             assert values.ndim == 2 and values.dtype == np.float32
+
+
+def test_a_channel_whose_name_is_no_text_is_damage(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.exr", [{"Zed": DEPTH}], "zip")
+    with pytest.raises(ImageError, match="the depth is damaged"):
+        exr.decode(data.replace(b"Zed\0", b"Z\xff\xfe\0"), "the depth")

@@ -134,6 +134,10 @@ def test_poses_are_read_back_to_the_last_bit(tmp_path: Path) -> None:
         b'{"captures": [{"name": "A", "pose": [[1]], "registered": true, "reason": ""}], "solution": {}}',
         b'{"captures": [{"name": "A", "pose": [[2,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]], "registered": true,'
         b' "reason": ""}], "solution": {}}',
+        b'{"captures": [{"name": "A", "pose": [[1'
+        + b"0" * 400
+        + b']], "registered": true, "reason": ""}], "solution": {}}',
+        b'{"captures": [{"name": "A", "pose": {"a": 1}, "registered": true, "reason": ""}], "solution": {}}',
         b"[" * 100_000,
         b"\xff\xfe",
     ],

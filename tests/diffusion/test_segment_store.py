@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="the backend environment has torch")
 pytest.importorskip("safetensors", reason="the backend environment has safetensors")
 
+import safetensors.torch
 import torch
 
 from backend.diffusion.clip.sampling import Before, cross_fade
@@ -43,6 +44,23 @@ def test_damaged_files_are_not_there(tmp_path: Path, keep: int) -> None:
     store.file(0).write_bytes(store.file(0).read_bytes()[:keep])
     assert store.read(0, "key") is None
     store.write(0, "key", PaintedSegment(torch.full_like(LATENTS, float("nan"))))
+    assert store.read(0, "key") is None
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"latents": LATENTS.double()},
+        {"latents": LATENTS[0]},
+        {"latents": LATENTS, "handover": torch.zeros(16, 32, 3, dtype=torch.bfloat16)},
+        {"latents": LATENTS, "handover": torch.zeros(16, 32, dtype=torch.uint8)},
+        {"handover": torch.zeros(16, 32, 3, dtype=torch.uint8)},
+    ],
+)
+def test_what_is_no_segment_is_not_there(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    store = SegmentStore(tmp_path)
+    store.file(0).parent.mkdir()
+    safetensors.torch.save_file(tensors, store.file(0), {"key": "key"})
     assert store.read(0, "key") is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -114,6 +115,22 @@ def test_an_error_of_the_job_or_of_its_delivery_is_reported(operator: Any, house
             bpy.ops.pantheon360.test_job()
         setattr(operator, place, None)
     assert operator.delivered == []
+
+
+@pytest.mark.parametrize("place", ["failure", "late_failure"])
+def test_a_fault_of_ours_is_an_error_that_names_its_log(
+    operator: Any, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    import bpy
+
+    monkeypatch.setattr(house("core.person_folder"), "path", lambda: tmp_path)
+    setattr(operator, place, ZeroDivisionError("the innermost reason"))
+    with pytest.raises(RuntimeError, match=r"(?s)Traceback.*ZeroDivisionError: the innermost reason"):
+        bpy.ops.pantheon360.test_job()
+    monkeypatch.delenv(house("core.unexpected").VARIABLE)
+    with pytest.raises(RuntimeError, match=r"Test Job failed unexpectedly: ZeroDivisionError.*errors\.log") as caught:
+        bpy.ops.pantheon360.test_job()
+    assert "Traceback" not in str(caught.value) and "Traceback" in (tmp_path / "errors.log").read_text()
 
 
 @pytest.mark.parametrize("place", ["failure", "late_failure"])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.progress import Job, Progress, Result, map_progress, run_to_end
+from pantheon360_blender.core.unexpected import boundary
 
 from .. import quiet_imports
 
@@ -57,7 +58,8 @@ def main(chosen: argparse.Namespace) -> int:
     quiet_imports.ask()
     try:
         _require_packages()
-        return int(_ACTIONS[chosen.action](chosen))
+        with boundary(f"models {chosen.action}"):
+            return int(_ACTIONS[chosen.action](chosen))
     except PantheonError as error:
         print(f"Error: {error.text} {error.advice}".rstrip(), file=sys.stderr)
         return FAILED

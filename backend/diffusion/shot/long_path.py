@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import files, inputs
 from pantheon360_blender.core.errors import FileError, JobError
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import SETTINGS_KEY, PaintOptions, Recipe
@@ -272,7 +271,7 @@ def _key(decided: Any) -> str:
 
 def _digest(path: str) -> str:
     try:
-        return files.sha256(Path(path).expanduser())
+        return files.sha256(inputs.expanded(path))
     except OSError as error:
         raise FileError(
             f"{path} cannot be read: {error.strerror or error}.", advice="Choose the LoRA file again."

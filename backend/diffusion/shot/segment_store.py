@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 
 from pantheon360_blender.core import files
+from pantheon360_blender.core.errors import ModelError
+
+from ..models import tensor_file
 
 FOLDER = "segments"
 
@@ -50,13 +52,15 @@ class SegmentStore:
     def read(self, index: int, key: str) -> PaintedSegment | None:
         """A segment; None if it is not there, damaged, or was made of something else."""
         try:
-            with safe_open(str(self.file(index)), framework="pt") as file:
+            with tensor_file.opened(self.file(index)) as file:
                 if (file.metadata() or {}).get("key") != key:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError):
+        except ModelError:
             return None
-        if "latents" not in tensors or not torch.isfinite(tensors["latents"]).all():
+        latents, handover = tensors.get("latents"), tensors.get("handover")
+        if latents is None or latents.dtype != torch.float32 or latents.ndim != 4 or not tensor_file.is_finite(latents):
             return None
-        handover = tensors.get("handover")
-        return PaintedSegment(tensors["latents"], None if handover is None else handover.numpy())
+        if handover is not None and (handover.dtype != torch.uint8 or handover.ndim != 3):
+            return None
+        return PaintedSegment(latents, None if handover is None else handover.numpy())

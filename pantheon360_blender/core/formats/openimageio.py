@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..budget import PictureBudget
 from ..errors import ImageError
 
 _MOST_VALUES = 1 << 30  # 4 GiB of float32
+_MOST_CHANNELS = 64
 _VALUES_A_BYTE = 32 * 1040  # DWA: two bytes that deflate may have packed 1040-fold tell of a flat block of 64 values
 _DAMAGED = "Copy or export it again."
 
@@ -26,10 +28,11 @@ def find() -> Any | None:
     return OpenImageIO
 
 
-def stored_pixels(library: Any, path: Path) -> np.ndarray:
+def stored_pixels(library: Any, path: Path, most: PictureBudget) -> np.ndarray:
     """(H, W, C) uint8 or uint16 of a picture as its file stores it: as it lies, alpha apart, CMYK roughly as RGB.
 
-    library: what find() gave. Raises ImageError if the file is damaged, cut short, of scene light, or of no kind known.
+    library: what find() gave. most: what can be used of it. Raises ImageError if the file is damaged, cut short, too
+    large, of scene light, or of no kind known.
     """
     settings = library.ImageSpec()
     settings.attribute("oiio:UnassociatedAlpha", 1)
@@ -38,8 +41,9 @@ def stored_pixels(library: Any, path: Path) -> np.ndarray:
         raise _unreadable(str(path), library.geterror())
     try:
         header = image.spec()
-        if _values(header) > _MOST_VALUES:
-            raise ImageError(f"{path} says that it is {header.width} x {header.height} pixels.", advice=_DAMAGED)
+        most.check(header.width, header.height, str(path))
+        if not 1 <= header.nchannels <= _MOST_CHANNELS:
+            raise ImageError(f"{path} says that it has {header.nchannels} channels.", advice=_DAMAGED)
         pixels = image.read_image(0, 0, 0, header.nchannels, header.format)
         if pixels is None:
             raise _unreadable(str(path), image.geterror())
@@ -48,6 +52,20 @@ def stored_pixels(library: Any, path: Path) -> np.ndarray:
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{path} holds {pixels.dtype}, not colors of 8 or 16 bits.", advice="Export it as PNG.")
     return np.asarray(pixels)
+
+
+def size(library: Any, path: Path) -> tuple[int, int] | None:
+    """Width and height that a picture's file of any kind declares, in pixels; None if the library cannot tell.
+
+    library: what find() gave.
+    """
+    image = library.ImageInput.open(str(path))
+    if image is None:
+        library.geterror()  # else it is kept for whoever asks next
+        return None
+    header = image.spec()
+    image.close()
+    return int(header.width), int(header.height)
 
 
 def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
@@ -65,6 +83,8 @@ def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
             raise _unreadable(name, library.geterror())
         try:
             return _parts(image, len(data), name)
+        except UnicodeDecodeError as error:  # of a name that is no text
+            raise _unreadable(name, str(error)) from error
         finally:
             image.close()
 

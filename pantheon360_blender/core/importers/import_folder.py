@@ -6,14 +6,12 @@ becomes range.npz.
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import files
+from .. import budget, files, inputs
 from ..errors import PoseError
 from ..formats import npz
 from ..panorama.cameras import check_pose
@@ -22,7 +20,6 @@ from .imported import Imported, ImportedCapture, SourceError
 
 CACHE, LIST, RANGE = "cache.npz", "import.json", "range.npz"
 _SCHEMA = 1
-_LARGEST = 1 << 28  # bytes
 
 
 def write(imported: Imported, folder: Path) -> None:
@@ -53,9 +50,7 @@ def read(folder: Path) -> Imported:
     """Read what `write` wrote. Raises SourceError and PointCloudError if it is incomplete or damaged."""
     place = folder / LIST
     try:
-        if place.stat().st_size > _LARGEST:
-            raise SourceError(f"{place} is too large.", advice="Import again.")
-        content = json.loads(place.read_bytes())
+        content = inputs.read_json(place, budget.LIST_FILE)
         if content["schema"] != _SCHEMA:
             raise SourceError(f"{place} is of another version.", advice="Import again.")
         cloud = PointCloud.load(folder / CACHE) if content["points"] else None
@@ -63,8 +58,8 @@ def read(folder: Path) -> Imported:
         notes = tuple(str(note) for note in content["notes"])
         offset = np.array(content["offset"], np.float64).reshape(3)
     except OSError as error:
-        raise SourceError(f"{place} cannot be read: {error.strerror or error}.", advice="Import again.") from error
-    except (ValueError, TypeError, KeyError, RecursionError, PoseError) as error:
+        raise SourceError(f"{place} cannot be read: {inputs.why(error)}.", advice="Import again.") from error
+    except (ValueError, TypeError, LookupError, OverflowError, PoseError) as error:
         raise SourceError(f"{place} is damaged: {error}.", advice="Import again.") from error
     return Imported(cloud, captures, notes, offset)
 
@@ -79,10 +74,10 @@ def read_range(folder: Path) -> np.ndarray:
     """Read what `write_range` wrote. Raises SourceError if it is missing or damaged."""
     place = folder / RANGE
     try:
-        with zipfile.ZipFile(place) as archive:
-            ranges = npz.read(archive, "range")
+        with npz.opened(place) as archive:
+            ranges = npz.read(archive, "range", 4 * budget.DEPTH.width * budget.DEPTH.height)
     except npz.DAMAGED as error:
-        raise SourceError(f"{place} cannot be read: {error}.", advice="Import again.") from error
+        raise SourceError(f"{place} cannot be read: {inputs.why(error)}.", advice="Import again.") from error
     if ranges.ndim != 2 or ranges.dtype != np.float32 or ranges.shape[1] != 2 * ranges.shape[0]:
         raise SourceError(f"{place} holds no range image: {ranges.dtype} {ranges.shape}.", advice="Import again.")
     return ranges
@@ -91,5 +86,5 @@ def read_range(folder: Path) -> np.ndarray:
 def _capture(each: dict[str, Any]) -> ImportedCapture:
     image, mask = (None if each[name] is None else Path(each[name]) for name in ("image", "mask"))
     angle = None if each["field_of_view"] is None else float(each["field_of_view"])
-    pose = check_pose(np.array(each["pose"]))
+    pose = check_pose(each["pose"])
     return ImportedCapture(str(each["name"]), image, pose, bool(each["panoramic"]), mask, angle)

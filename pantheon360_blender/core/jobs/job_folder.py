@@ -23,10 +23,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 import uuid
-import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -36,19 +34,19 @@ from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 import numpy as np
 
-from .. import files, progress
+from .. import budget, files, inputs, progress
+from ..budget import PictureBudget
 from ..errors import FileError, ImageError, JobError
 from ..formats import npz, png
 from ..panorama.capture import Capture
 from ..render.splatting import GeometryFrame
-from . import painting_record
+from . import json_values, painting_record
 from .job import CaptureEntry, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
 
 Kind = Literal["geometry", "footprint"]
 Status = Literal["new", "running", "done", "failed", "cancelled"]
 AnyJob = TypeVar("AnyJob", bound=Job)
 
-MAXIMUM_JOB_BYTES = 256 << 20
 PREVIEW_WIDTH = 512
 _INPUT_FOLDERS = ("captures", "geometry", "footprint")
 
@@ -170,10 +168,11 @@ class JobFolder(Generic[AnyJob]):
 
         Raises JobError if a file is missing or damaged, CaptureError if shapes do not fit.
         """
-        image = self._read_image(self.inside(entry["image"]))
+        image = self._read_image(self.inside(entry["image"]), budget.PANORAMA)
         valid = None
         if entry["mask"] is not None:
-            mask = self._read_image(self.inside(entry["mask"]))
+            known = budget.exactly(image.shape[1], image.shape[0])
+            mask = self._read_image(self.inside(entry["mask"]), known)
             valid = (mask if mask.ndim == 2 else mask[..., 0]) < 128
         return Capture(entry["name"], image, np.array(entry["pose"], dtype=np.float64), valid)
 
@@ -183,9 +182,9 @@ class JobFolder(Generic[AnyJob]):
         candidates = (stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3)))
         return next(name for name in candidates if not {f"{name}.png".lower(), f"{name}.mask.png".lower()} & taken)
 
-    def _read_image(self, path: Path) -> np.ndarray:
+    def _read_image(self, path: Path, most: PictureBudget) -> np.ndarray:
         try:
-            return png.read(path)
+            return png.read(path, most)
         except (ImageError, FileError) as error:
             raise JobError(error.text, advice=error.advice or "Prepare the shot again.") from error
 
@@ -244,10 +243,10 @@ class JobFolder(Generic[AnyJob]):
     def state(self) -> State:
         """How far the job is; a new state if `state.json` is missing or damaged, for it decides nothing."""
         try:
-            record = json.loads((self.path / "state.json").read_text("utf-8"))
-            return State(**record) if record.get("status") in get_args(Status) else State()
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            state = State(**inputs.read_json(self.path / "state.json", budget.RECORD_FILE))
+        except (OSError, ValueError, TypeError):
             return State()
+        return state if _is_sound(state) else State()
 
     def write_state(
         self,
@@ -315,8 +314,8 @@ class PaintFolder(JobFolder[PaintJob]):
 
     def read_geometry(self, kind: Kind, frame: int) -> GeometryFrame:
         """Read a rendered frame back; source is -1 everywhere. Raises JobError if it is missing or damaged."""
-        image = self._read_image(self._geometry(kind, frame, "png"))
         width, height = self.job.size
+        image = self._read_image(self._geometry(kind, frame, "png"), budget.exactly(width, height))
         if image.shape != (height, width, 4) or image.dtype != np.uint8:
             raise JobError(
                 f"{self._geometry(kind, frame, 'png')} is not {width} x {height} RGBA but {image.dtype} {image.shape}.",
@@ -373,7 +372,8 @@ class PaintFolder(JobFolder[PaintJob]):
         try:
             status = file.stat()
             version = status.st_mtime_ns, status.st_size
-            if self._decoded.get(frame) != version and png.read(file).shape == (height, width, 3):
+            known = self._decoded.get(frame) == version
+            if not known and png.read(file, budget.exactly(width, height)).shape == (height, width, 3):
                 self._decoded[frame] = version
             return self._decoded.get(frame) == version
         except (ImageError, FileError, OSError):
@@ -396,9 +396,7 @@ def now() -> str:
 def _read_job(path: Path) -> PaintJob | ReconstructJob:
     file = path / "job.json"
     try:
-        if file.stat().st_size > MAXIMUM_JOB_BYTES:
-            raise JobError(f"{file} is not a job: it is larger than any job can be.")
-        record = json.loads(file.read_text("utf-8"), parse_constant=_refuse_constant)
+        record = inputs.read_json(file, budget.JOB_FILE, constants=_refuse_constant)
     except FileNotFoundError as error:
         raise JobError(
             f"{path} is not a complete job folder: it has no job.json.",
@@ -406,7 +404,7 @@ def _read_job(path: Path) -> PaintJob | ReconstructJob:
         ) from error
     except OSError as error:
         raise JobError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise JobError(f"{file} is damaged: it is not JSON ({error}).", advice="Prepare the shot again.") from error
     problem = version_error(record)
     if problem is not None and isinstance(record, dict) and "schema" in record:
@@ -415,6 +413,15 @@ def _read_job(path: Path) -> PaintJob | ReconstructJob:
         return job_from_json(record)
     except JobError as error:
         raise JobError(f"{file} is damaged. {error.text}", advice=error.advice) from error
+
+
+def _is_sound(state: State) -> bool:
+    """Whether what a `state.json` held is of the types that are wanted: it is shown, and written again."""
+    texts = [value for value in (state.started, state.updated) if value is not None]
+    if state.error is not None:
+        texts += state.error.values() if isinstance(state.error, dict) else [None]
+    frames = isinstance(state.finished, list) and all(map(json_values.is_integer, state.finished))
+    return state.status in get_args(Status) and frames and all(isinstance(text, str) for text in texts)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -433,14 +440,14 @@ def _file_name(name: str) -> str:
 def _read_depth(path: Path, shape: tuple[int, int]) -> np.ndarray:
     """The (H, W) float32 array `depth` of an .npz."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with npz.opened(path) as archive:
             depth = npz.read(archive, "depth", largest=4 * shape[0] * shape[1])
         if depth.shape != shape or depth.dtype != np.float32:
             raise ValueError(f"{depth.dtype} {depth.shape} where float32 {shape} is wanted")
     except FileNotFoundError as error:
         raise JobError(f"{path} is missing.", advice="Prepare the shot again.") from error
     except npz.DAMAGED as error:
-        raise JobError(f"{path} is damaged: {error}.", advice="Prepare the shot again.") from error
+        raise JobError(f"{path} is damaged: {inputs.why(error)}.", advice="Prepare the shot again.") from error
     if not (depth >= 0).all():
         raise JobError(f"{path} holds ranges that are no numbers, or negative.", advice="Prepare the shot again.")
     return depth

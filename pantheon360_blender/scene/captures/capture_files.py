@@ -67,6 +67,7 @@ def read(path: Path, warn: Warn) -> Photograph:
             advice="Save one of its frames as PNG, for instance from the sequencer, and import that.",
         )
     metadata = _metadata(path, warn)
+    images.check_file(path, metadata.size if metadata else None)
     digest = files.sha256(path)
     before = set(bpy.data.images)
     try:

@@ -11,8 +11,9 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core.errors import JobError, PantheonError
+from ...core.errors import JobError, PantheonError, RenderError
 from ...core.jobs.job import Anchor, PaintJob
+from ...core.jobs.job_fields import MAXIMUM_FRAMES
 from ...core.jobs.job_folder import JobFolder, PaintFolder
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
@@ -122,6 +123,10 @@ def prepare(
     name = scene.name
     chosen = access.of_scene(scene)
     numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene, chosen.frame_step)
+    if len(numbers) > MAXIMUM_FRAMES:
+        raise RenderError(
+            f"The shot has {len(numbers):,} frames; {MAXIMUM_FRAMES:,} are the most.", advice="Divide it."
+        )
     width, near = geometry_pass.even_width(chosen.width), float(chosen.near)
     painter = (painter or str(chosen.painter)).lower()
     seed = str(chosen.seed).strip() if seed is None else seed

@@ -184,6 +184,7 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
 
 def decoded(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB, upright, of any picture file that Blender reads. Raises ImageError and FileError."""
+    images.check_file(path)
     try:
         return images.shown(path, appearance.read(path))[0]
     except CaptureError as error:
