@@ -20,8 +20,9 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TextIO
 
+from backend.reporting import claim_stdout
 from pantheon360_blender.core import unexpected
 from pantheon360_blender.core.errors import PantheonError
 
@@ -50,10 +51,11 @@ def main(arguments: list[str]) -> int:
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, _too_late)
     begin, end = int(start), int(first) + int(count)
-    for name in names:
-        with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_SHORT if Path(_SHORT).is_dir() else None) as folder:
-            _work(PARSERS[name], seed, range(begin, end), Path(place), Path(folder))
-        begin = int(first)
+    with open(claim_stdout(), "w", buffering=1) as said:
+        for name in names:
+            with tempfile.TemporaryDirectory(prefix="fuzz-", dir=_SHORT if Path(_SHORT).is_dir() else None) as folder:
+                _work(PARSERS[name], seed, range(begin, end), Path(place), Path(folder), said)
+            begin = int(first)
     return 0
 
 
@@ -67,7 +69,7 @@ def mutated(parser: Parser, files: list[tuple[Path, bytes]], seed: str, number: 
     return path, data
 
 
-def _work(parser: Parser, seed: str, numbers: range, place: Path, folder: Path) -> None:
+def _work(parser: Parser, seed: str, numbers: range, place: Path, folder: Path, said: TextIO) -> None:
     _tell(place, parser.name)
     os.chdir(folder)
     assert parser.available
@@ -86,9 +88,9 @@ def _work(parser: Parser, seed: str, numbers: range, place: Path, folder: Path) 
         outcome, text = _outcome(parser, folder)
         outcomes[outcome] += 1
         if outcome not in ("accepted", "refused"):
-            print(json.dumps({"parser": parser.name, "number": number, "kind": outcome, "text": text}), flush=True)
+            said.write(json.dumps({"parser": parser.name, "number": number, "kind": outcome, "text": text}) + "\n")
     seconds = round(time.monotonic() - started, 3)
-    print(json.dumps({"parser": parser.name, "done": dict(outcomes), "seconds": seconds}), flush=True)
+    said.write(json.dumps({"parser": parser.name, "done": dict(outcomes), "seconds": seconds}) + "\n")
     os.chdir("/")
 
 
