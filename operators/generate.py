@@ -1,4 +1,4 @@
-"""Generate: from the scene to a strip in the sequencer; and going on if that was interrupted."""
+"""Generate: from the scene to a strip in the sequencer; going on if that was interrupted; and watching it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import bpy
 
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
-from ..pantheon360_blender.scene.shot import painters, shot
+from ..pantheon360_blender.scene.shot import painters, result_view, shot, strips
 from . import base
 from .base import JobOperator
 
@@ -47,9 +47,28 @@ class PANTHEON360_OT_resume(JobOperator):
         self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
 
 
+class PANTHEON360_OT_show_result(base.ImmediateOperator):
+    """Open the Video Editing workspace on the newest 360° video of this scene and play it"""
+
+    bl_idname = "pantheon360.show_result"
+    bl_label = "Show Result"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        there = strips.newest(context.scene) is not None
+        return None if there else DisabledReason("Generate a 360° video first")
+
+    def act(self, context: Any) -> str:
+        strip = strips.newest(context.scene)
+        results: bpy.types.Scene = strip.id_data
+        result_view.show(context, results, strip)
+        return f"Strip {strip.name} of scene {results.name}; Space plays and stops"
+
+
 def incomplete(scene: bpy.types.Scene) -> DisabledReason | None:
     """What a scene still lacks for its geometry pass, in the order of the work; None if nothing does."""
     return base.without_captures(scene) or base.without_cache(scene) or base.without_camera(scene)
 
 
-register, unregister = base.registration(PANTHEON360_OT_generate, PANTHEON360_OT_resume)
+register, unregister = base.registration(PANTHEON360_OT_generate, PANTHEON360_OT_resume, PANTHEON360_OT_show_result)

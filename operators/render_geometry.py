@@ -1,4 +1,4 @@
-"""Render Geometry Pass: what the model will see, as files."""
+"""Rendering: the geometry pass as files, and Blender's own rendering set up for it."""
 
 from __future__ import annotations
 
@@ -47,4 +47,19 @@ class PANTHEON360_OT_render_geometry(JobOperator):
         self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
 
 
-register, unregister = base.registration(PANTHEON360_OT_render_geometry)
+class PANTHEON360_OT_set_up_rendering(base.ImmediateOperator):
+    """Make Pantheon360 this scene's render engine, at the shot's width, for F12 and render farms"""
+
+    bl_idname = "pantheon360.set_up_rendering"
+    bl_label = "Set Up Rendering"
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        ready = render_engine.is_set_up(context.scene)
+        return DisabledReason("F12 renders the shot already") if ready else None
+
+    def act(self, context: Any) -> str:
+        return render_engine.set_up(context.scene)
+
+
+register, unregister = base.registration(PANTHEON360_OT_render_geometry, PANTHEON360_OT_set_up_rendering)

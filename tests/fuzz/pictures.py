@@ -125,8 +125,8 @@ def picture(name: str) -> Callable[[Path], list[Path]]:
             text = PngImagePlugin.PngInfo()
             text.add_itxt("XML:com.adobe.xmp", XMP.decode(), zip=True)
             options = {"pnginfo": text, "exif": tags()}
-        elif path.suffix in (".tif", ".dng"):
-            directory = dict(tags().items()) | {700: XMP} | ({50706: b"\1\4\0\0"} if path.suffix == ".dng" else {})
+        elif path.suffix == ".tif":
+            directory = dict(tags().items()) | {700: XMP}
             options = {"tiffinfo": directory, "format": "TIFF"}
         Image.fromarray(photograph()).save(path, **options)
         return [path]
@@ -173,7 +173,6 @@ PARSERS = (
     Parser("jpeg-header", picture("a.jpg"), read_photograph("a.jpg"), TEXT, ("PIL",)),
     Parser("png-header", picture("a.png"), read_photograph("a.png"), mutations.PNG, ("PIL",)),
     Parser("tiff-header", picture("a.tif"), read_photograph("a.tif"), TEXT, ("PIL",)),
-    Parser("dng-header", picture("a.dng"), read_photograph("a.dng"), TEXT, ("PIL",)),
     Parser("webp-header", picture("a.webp"), read_photograph("a.webp"), TEXT, ("PIL",)),
     Parser("pictures", make_pictures, read_pictures, mutations.PNG, ("cv2", "PIL")),
 )

@@ -32,6 +32,7 @@ _VARIANTS = {
     "bfloat16": (".bf16", ".fp16", ""),
 }
 """Precision -> which of a part's files are read, the first that are there. float16 has not the range of bfloat16."""
+_LONGEST_REFERENCE = 4096
 _SAMPLES, _BLOCK = 64, 1 << 16
 
 
@@ -107,7 +108,7 @@ def snapshot(path: Path) -> Path:
     if not snapshots.is_dir() or (path / "unet").is_dir():
         return path
     with suppress(OSError, ValueError):
-        named = snapshots / main.read_text(encoding="ascii").strip()
+        named = snapshots / inputs.read_bytes(main, _LONGEST_REFERENCE).decode("ascii").strip()
         if named.parent == snapshots and named.is_dir():
             return named
     there = sorted(each for each in snapshots.iterdir() if each.is_dir())

@@ -52,7 +52,7 @@ def properties(path: Path) -> dict[str, tuple[str, ...]]:
     Raises PointCloudError if the file cannot be read or is no PLY.
     """
     try:
-        with open(path, "rb") as file:
+        with inputs.open_regular(path) as file:
             return _Reader(Path(path), file).properties()
     except OSError as error:
         raise PointCloudError(f"{path} cannot be read: {error.strerror or error}.") from error
