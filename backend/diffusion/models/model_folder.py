@@ -105,11 +105,11 @@ def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
 def snapshot(path: Path) -> Path:
     """The folder with a model's files, of its entry in the hub's cache: what its main branch points at. Else `path`."""
     snapshots, main = path / "snapshots", path / "refs" / "main"
-    if not snapshots.is_dir() or (path / "unet").is_dir():
+    if not inputs.is_folder(snapshots) or inputs.is_folder(path / "unet"):
         return path
     with suppress(OSError, ValueError):
         named = snapshots / inputs.read_bytes(main, _LONGEST_REFERENCE).decode("ascii").strip()
-        if named.parent == snapshots and named.is_dir():
+        if named.parent == snapshots and inputs.is_folder(named):
             return named
     there = sorted(each for each in snapshots.iterdir() if each.is_dir())
     return there[0] if len(there) == 1 else path
