@@ -93,7 +93,8 @@ def test_killed_and_run_again_gives_the_same_bytes(shot: Shot, run_backend: Run,
     child.kill()
     assert child.wait() == -signal.SIGKILL
     (killed.path / "segments").mkdir()
-    for leftover in ("frames/.000040.png.x.part", "segments/.0002.safetensors.x.part"):
+    elsewhere = f"frames/.000040.png.{'0' * 8}-4711-{'0' * 8}-123abc.part"
+    for leftover in (elsewhere, "segments/.0002.safetensors.ab3_5xyz.part"):  # the second one by version 0.1.0
         (killed.path / leftover).write_bytes(b"left over by the kill")
     kept = everything(killed)
     finished = [f"frames/{name}" for name in frames(killed)]

@@ -74,7 +74,7 @@ class Painting:
         self._record = PaintingRecord(folder)
         self._record.describe(card, fingerprint, self._options, self._recipe, card.width)
         self._keys = self._segment_keys(fingerprint)
-        self._store = SegmentStore(folder.path)
+        self._store = SegmentStore(folder.output)
         self._frames = ShotFrames(folder, self._trajectory)
         self._networks = Networks(
             self._model,
@@ -213,7 +213,7 @@ class _Watch:
             condition = step.passes[0].condition[:, : self._channels]
             self._preview = LatentPreview.learned(condition, step.videos[0])
             if self._options.save_seen:
-                yield from seen_video.write(self._folder.path, self._index, list(step.videos), self._recipe.fps)
+                yield from seen_video.write(self._folder.output, self._index, list(step.videos), self._recipe.fps)
         elif isinstance(step, sampling.Step) and self._preview and step.step % max(1, step.of // PREVIEWS) == 0:
             latents = step.pred_original_sample
             self._folder.write_preview(self._preview.picture(latents[len(latents) // 2] / self._scale))

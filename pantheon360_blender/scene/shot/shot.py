@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -151,7 +150,7 @@ def prepare(
             )
         )
     except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)
+        folder.discard()
         raise
     return folder
 

@@ -15,11 +15,13 @@ import numpy as np
 from mathutils import Matrix
 
 from ...core import importers
-from ...core.errors import ImageError, PantheonError
+from ...core.errors import FileError, ImageError, PantheonError
 from ...core.formats import exr, image_headers
 from ...core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError
+from ...core.importers.imported import PICTURES
 from ...core.importers.joining import at_offset, joined, without_captures
 from ...core.jobs.reconstruct_settings import PosedCapture
+from ...core.output_folder import OutputFolder
 from ...core.points import spacing
 from ...core.progress import Job, Progress
 from ..app import access, preferences
@@ -220,12 +222,13 @@ def _forget_extracted(folders: Sequence[Path]) -> None:
     """Remove pictures that were taken out of a file, but those that captures show."""
     shown = {os.path.realpath(bpy.path.abspath(image.filepath)) for image in bpy.data.images if image.filepath}
     for folder in folders:
-        for picture in sorted(folder.glob("*/*")):
-            if os.path.realpath(picture) not in shown:
-                picture.unlink(missing_ok=True)
-        for empty in (*folder.glob("*"), folder):
-            with suppress(OSError):
-                empty.rmdir()
+        pictures = folder / PICTURES
+        unused = [picture for picture in pictures.glob("*") if os.path.realpath(picture) not in shown]
+        for each in (*unused, pictures):
+            with suppress(FileError):  # a folder that is not empty
+                OutputFolder(folder).remove(each)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 # Into the scene

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -115,7 +114,7 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
         if previous is not None:
             reuse.take_over(previous, folder)
     except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)
+        folder.discard()
         raise
     return folder
 
