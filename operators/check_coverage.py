@@ -76,7 +76,7 @@ class PANTHEON360_OT_check_coverage(JobOperator):
         coverage_check.mark(scene, result)
         base.warn(self, *(f"Frames {each.first}-{each.last}: {each.text}" for each in result.warnings[:MOST_REPORTED]))
         worst = result.path.covered.min()
-        self.report({"INFO"}, f"{len(result.path.frames)} frames checked; at least {worst:.0%} of the view is covered")
+        self.tell("INFO", f"{len(result.path.frames)} frames checked; at least {worst:.0%} of the view is covered")
 
 
 class PANTHEON360_OT_clear_coverage(base.ImmediateOperator):

@@ -80,7 +80,7 @@ class EditJobOperator(JobOperator):
         return self.edit(context, obj)
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.report({"INFO"}, self.done(result, bpy.data.objects[self._name]))
+        self.tell("INFO", self.done(result, bpy.data.objects[self._name]))
 
 
 class Bounded:

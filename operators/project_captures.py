@@ -35,7 +35,7 @@ class PANTHEON360_OT_project_captures(JobOperator):
 
     def finished(self, _context: Any, result: PointCloud) -> None:
         obj = cache_objects.replace(access.scene_named(self._scene), result)
-        self.report({"INFO"}, f"{len(result):,} points in {obj.name}")
+        self.tell("INFO", f"{len(result):,} points in {obj.name}")
 
 
 register, unregister = base.registration(PANTHEON360_OT_project_captures)

@@ -41,7 +41,7 @@ class PANTHEON360_OT_render_geometry(JobOperator):
 
     def finished(self, _context: Any, result: PaintFolder) -> None:
         shot.remember(access.scene_named(self._scene), result)
-        self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
+        self.tell("INFO", f"{len(result.job.frames)} frames of geometry are in {result.path}")
 
 
 register, unregister = base.registration(PANTHEON360_OT_render_geometry)

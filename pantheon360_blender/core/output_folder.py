@@ -113,8 +113,7 @@ class OutputFolder:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A new folder in this one for the block, for programs that take nothing but paths; `take` keeps a file."""
-        with translate_os_errors(self.path), _Opened.root(self):
-            pass
+        self.require()
         with temporary.directory(self.path, "scratch") as made:
             yield made
 
@@ -136,6 +135,11 @@ class OutputFolder:
             temporary.remove_abandoned(Path(folder), alone=alone)
 
     # Looking
+
+    def require(self) -> None:
+        """Raise FileError if the folder is gone, or another one is in its place."""
+        with translate_os_errors(self.path), _Opened.root(self):
+            pass
 
     def refuse_links(self, besides: Collection[str] = ()) -> None:
         """Raise FileError if something directly in the folder is a link that leads out of it.

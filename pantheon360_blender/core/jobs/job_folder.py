@@ -215,11 +215,23 @@ class JobFolder(Generic[AnyJob]):
         path = self.inside(name)
         if self._job is not None and name not in self._digests:
             raise JobError(f"{path} is none of the job's inputs.", advice="Prepare the shot again.")
-        with _input_errors(path):
+        with self._input_errors(path):
             data = path.read_bytes()
         if self._job is not None and hashlib.sha256(data).hexdigest() != self._digests[name]:
             raise _changed(path)
         return data
+
+    @contextmanager
+    def _input_errors(self, path: Path) -> Iterator[None]:
+        """Say in words why an input cannot be read."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            self.output.require()
+            advice = "Copy the whole job folder, or prepare the shot again."
+            raise JobError(f"{path} is missing.", advice=advice) from error
+        except OSError as error:
+            raise JobError(f"{path} cannot be read: {error.strerror or error}.") from error
 
     def _write_input(self, name: str, data: bytes | memoryview) -> None:
         """Write an input, and hash it now: reading gigabytes back when the folder is sealed would stop Blender."""
@@ -252,7 +264,7 @@ class JobFolder(Generic[AnyJob]):
 
     def _verify_input(self, entry: Input) -> None:
         path = self.inside(entry["path"])
-        with _input_errors(path):
+        with self._input_errors(path):
             digest = files.sha256(path)
         if digest != entry["sha256"]:
             raise _changed(path)
@@ -468,17 +480,6 @@ def _depth(data: bytes, shape: tuple[int, int], path: Path) -> np.ndarray:
 def _digests(job: Job | None) -> dict[str, str]:
     """SHA-256 of each of a job's inputs, by its path in the folder."""
     return {} if job is None else {entry["path"]: entry["sha256"] for entry in job.inputs}
-
-
-@contextmanager
-def _input_errors(path: Path) -> Iterator[None]:
-    """Say in words why an input cannot be read."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise JobError(f"{path} is missing.", advice="Copy the whole job folder, or prepare the shot again.") from error
-    except OSError as error:
-        raise JobError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _changed(path: Path) -> JobError:
