@@ -112,8 +112,10 @@ class JobOperator(PolledOperator):
         except PantheonError as error:
             return self._fail(context, error)
         self._session = Session(context, job, self.bl_label, type(self))
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        begun = self._advance(context, self._session)  # at once: it was given data that undo may replace later
+        if begun == {"RUNNING_MODAL"}:
+            context.window_manager.modal_handler_add(self)
+        return begun
 
     def _block(self, context: Any) -> set[Any]:
         jobs.clear_failure(context.window_manager)

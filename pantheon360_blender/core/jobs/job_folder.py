@@ -32,6 +32,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
@@ -42,7 +43,7 @@ from ..errors import FileError, ImageError, JobError, PantheonError
 from ..formats import npz, png
 from ..os_errors import translate_os_errors
 from ..output_folder import OutputFolder
-from ..panorama.capture import Capture
+from ..panorama.capture import Capture, UnreadCapture
 from ..render.splatting import GeometryFrame
 from . import painting_record
 from .job import CaptureEntry, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
@@ -182,6 +183,13 @@ class JobFolder(Generic[AnyJob]):
     def captures(self) -> list[Capture]:
         """The job's captures; errors as of `read_capture`."""
         return [self.read_capture(entry) for entry in self.job.captures]
+
+    def unread_captures(self) -> list[UnreadCapture]:
+        """The job's captures, none of which is read yet; reading raises as `read_capture`."""
+        return [
+            UnreadCapture(entry["name"], np.array(entry["pose"], dtype=np.float64), partial(self.read_capture, entry))
+            for entry in self.job.captures
+        ]
 
     def read_capture(self, entry: CaptureEntry) -> Capture:
         """One of `job.captures`.

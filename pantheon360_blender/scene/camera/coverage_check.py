@@ -51,13 +51,12 @@ def check(
     Raises RenderError without camera or frames, CacheError without points.
     """
     limits = limits or Limits()
-    name = scene.name
     numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene)
     fps = scene.render.fps / scene.render.fps_base
     depsgraph = access.evaluated(scene)
     points = _points(depsgraph)
     eyes = [capture_objects.pose(obj, depsgraph) for obj in capture_objects.in_scene(scene)]
-    poses = yield from camera_path.poses(access.scene_named(name), numbers)
+    poses = yield from camera_path.poses(scene, numbers)
     reference, views = 0.0, []
     for index, eye in enumerate(eyes):
         yield Progress("Coverage of the captures", index, len(eyes))

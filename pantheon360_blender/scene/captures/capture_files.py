@@ -14,6 +14,7 @@ from ...core import geography
 from ...core.errors import CaptureError, MetadataError
 from ...core.formats import media_files, panorama_metadata
 from ...core.panorama import equirectangular
+from ..app.paths import absolute_path
 from . import images
 
 SMALLEST_WIDTH = 16
@@ -67,7 +68,25 @@ def read(path: Path, warn: Warn) -> Photograph:
         _remove(image for image in bpy.data.images if image not in before)
         raise
     _remove(other for other in bpy.data.images if other not in before and other not in (image, mask))
+    if image not in before and image.packed_file is None:
+        image.buffers_free()  # Blender reads it again when it is shown; hundreds of them take gigabytes
     return Photograph(path, image.name, mask.name if mask else None, metadata)
+
+
+def still_there(photograph: Photograph) -> Photograph:
+    """A photograph that was read a while ago, read again if undo took its images away. Raises as `read`."""
+    image = bpy.data.images.get(photograph.image)
+    if image is not None and _is_of(image, photograph):
+        return photograph
+    return read(photograph.path, lambda _: None)
+
+
+def _is_of(image: bpy.types.Image, photograph: Photograph) -> bool:
+    """Whether an image of the right name is the photograph's, and its mask is there."""
+    if photograph.mask is None:
+        return absolute_path(image.filepath) == absolute_path(str(photograph.path))
+    made = (image.get(PADDED_FROM), image.get(PADDED_MASK))
+    return made == (str(photograph.path), photograph.mask) and photograph.mask in bpy.data.images
 
 
 def forget_unused(photographs: Iterable[Photograph]) -> None:

@@ -20,7 +20,7 @@ from ...core.errors import CaptureError, PantheonError
 from ...core.panorama import cameras
 from ...core.panorama.capture import Capture
 from ...core.progress import Job, Progress
-from ..app.access import of_object, of_scene
+from ..app.access import ObjectReference, SceneReference, of_object, of_scene
 from . import capture_files, images, preview_sphere
 from .capture_files import Photograph, Warn
 
@@ -39,6 +39,12 @@ def in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     """The scene's captures that have an image, by name: their order is the `source` index of cache points."""
     found = [obj for obj in scene.objects if of_object(obj).is_capture and of_object(obj).image]
     return sorted(found, key=lambda obj: obj.name)
+
+
+def present_places(scene: bpy.types.Scene, captures: Sequence[ObjectReference]) -> list[int]:
+    """Where captures of a while ago stand in `in_scene` now, some having been renamed or removed; -1 if not at all."""
+    there = in_scene(scene)
+    return [there.index(obj) if (obj := each.find()) in there else -1 for each in captures]
 
 
 def some_in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
@@ -66,18 +72,29 @@ def pose(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None) ->
     return levelled
 
 
-def load(obj: bpy.types.Object, width: int | None = None, depsgraph: bpy.types.Depsgraph | None = None) -> Capture:
-    """Read a capture's pixels.
+def load(
+    obj: bpy.types.Object,
+    width: int | None = None,
+    depsgraph: bpy.types.Depsgraph | None = None,
+    *,
+    enlarge: bool = True,
+) -> Capture:
+    """Read a capture's pixels; Blender holds no more of them afterwards than it did before.
 
-    width: of the image wanted; None is the photograph's own. What the mask paints white and the nadir share are not
-    valid. Raises CaptureError if the image is missing, damaged or not a full panorama.
+    width: of the image wanted; None is the photograph's own. enlarge: whether it may become wider than it is. What the
+    mask paints white and the nadir share are not valid.
+    Raises CaptureError if the image is missing, damaged or not a full panorama.
     """
-    image = of_object(obj).image
+    settings = of_object(obj)
+    image = settings.image
     if image is None:
         raise CaptureError(f"Capture {obj.name} has no image.", advice="Choose one in its Pantheon360 properties.")
-    capture_files.check_full(images.checked_size(image), image.name)
-    array = images.pixels(image, width)
-    return Capture(obj.name, array, pose(obj, depsgraph), _valid(obj, array.shape[1]))
+    with images.released(image, settings.mask):
+        size = images.checked_size(image)
+        capture_files.check_full(size, image.name)
+        wanted = min(size[0], width) if width is not None and not enlarge else width
+        array = images.pixels(image, wanted)
+        return Capture(obj.name, array, pose(obj, depsgraph), _valid(obj, array.shape[1]))
 
 
 def position(obj: bpy.types.Object) -> geography.Position | None:
@@ -145,7 +162,7 @@ def import_files(
     warn: told of each file that was left out and each guess that was made.
     Returns the new objects, in the order of the files. Raises CaptureError if no file could be imported.
     """
-    name = scene.name
+    reference = SceneReference(scene)
     files = [Path(bpy.path.abspath(str(path))).absolute() for path in paths]
     photographs: list[Photograph] = []
     refused: list[PantheonError] = []
@@ -161,7 +178,9 @@ def import_files(
             raise _nothing_imported(refused)
         for problem in refused:
             warn(str(problem))
-        return [_add(bpy.data.scenes[name], *placed) for placed in _placed(bpy.data.scenes[name], photographs, warn)]
+        scene = reference.scene
+        photographs[:] = [capture_files.still_there(each) for each in photographs]
+        return [_add(scene, *placed) for placed in _placed(scene, photographs, warn)]
     finally:
         capture_files.forget_unused(photographs)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,21 @@ def pixels(image: bpy.types.Image, width: int | None = None) -> np.ndarray:
     if width is None or array.shape[:2] == (width // 2, width):
         return array
     return equirectangular.resize(array, width)
+
+
+@contextmanager
+def released(*used: bpy.types.Image | None) -> Iterator[None]:
+    """For the block; afterwards Blender holds the pixels of these images only if it did before, or they were changed.
+
+    It keeps what it has read: those of some hundred captures are gigabytes.
+    """
+    unread = [image for image in used if image is not None and not image.has_data]
+    try:
+        yield
+    finally:
+        for image in unread:
+            if not image.is_dirty:
+                image.buffers_free()
 
 
 def checked_size(image: bpy.types.Image) -> tuple[int, int]:

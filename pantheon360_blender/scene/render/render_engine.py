@@ -15,14 +15,14 @@ import numpy as np
 
 from ...core import repairs
 from ...core.errors import PantheonError, RenderError
-from ...core.panorama.capture import Capture
+from ...core.panorama.capture import UnreadCapture
 from ...core.render import splatting
 from ...core.render.draft import DraftPainter
 from ...core.version import version
 from ..app import access
 from ..camera import camera_path
 from ..captures.colour import scene_linear
-from .geometry_pass import LOADED_CAPTURES, even_width, footprint_frame, loaded_captures, points
+from .geometry_pass import KNOWN_CAPTURES, even_width, footprint_frame, points, unread_captures
 
 PASSES: Any = (
     ("Combined", 4, "RGBA", "COLOR"),
@@ -61,7 +61,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         if self.test_break():
             return
         self.update_stats("", "Loading captures")
-        painter = _PAINTERS.painter(loaded_captures(depsgraph), width)
+        painter = _PAINTERS.painter(unread_captures(depsgraph), width)
         self.update_progress(0.2)
         if self.test_break():
             return
@@ -145,10 +145,10 @@ class _Painters:
 
     def __init__(self) -> None:
         self._painter: DraftPainter | None = None
-        self._captures: list[Capture] = []
+        self._captures: list[UnreadCapture] = []
         self._width = 0
 
-    def painter(self, wanted: list[Capture], width: int) -> DraftPainter:
+    def painter(self, wanted: list[UnreadCapture], width: int) -> DraftPainter:
         same = width == self._width and [id(each) for each in wanted] == [id(each) for each in self._captures]
         if self._painter is None or not same:
             self._painter = DraftPainter(wanted, width)
@@ -189,5 +189,5 @@ def unregister() -> None:
         if PANTHEON360_RenderEngine.bl_idname in getattr(panel, "COMPAT_ENGINES", ()):
             panel.COMPAT_ENGINES.remove(PANTHEON360_RenderEngine.bl_idname)
     bpy.utils.unregister_class(PANTHEON360_RenderEngine)
-    LOADED_CAPTURES.clear()
+    KNOWN_CAPTURES.clear()
     _PAINTERS.clear()

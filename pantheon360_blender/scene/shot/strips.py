@@ -22,6 +22,7 @@ from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.painting_record import PaintingEntries
 from ...core.progress import Job, Progress
 from ..app import access, versions
+from ..app.access import SceneReference
 from ..app.paths import relative_path
 from . import video
 
@@ -45,7 +46,7 @@ def deliver(
     Raises JobError if frames are missing, RenderError if the encoder fails or no channel is free.
     """
     job = folder.job
-    name = scene.name
+    reference = SceneReference(scene)
     source = source or str(access.of_scene(scene).strip_source)
     video.require_all_frames(folder)
     holds = video.frame_holds(job.frames)
@@ -53,7 +54,7 @@ def deliver(
     if source == "VIDEO":
         yield from video.encode(folder, path)
     yield Progress("Adding strip", 0, 1)
-    results = results_scene(access.scene_named(name), job)
+    results = results_scene(reference.scene, job)
     start, end = job.frames[0], job.frames[0] + sum(holds)
     channel = free_channel(results, start, end)
     if source == "VIDEO":
@@ -66,8 +67,7 @@ def deliver(
         strip[key] = value
     _show_range(results, start, end)
     versions.show_in_sequencer(bpy.context, results)
-    yield Progress("Adding strip", 1, 1)
-    return strip
+    return strip  # at once: undo in a pause would take it away
 
 
 def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:

@@ -24,8 +24,8 @@ from ...core.jobs.reconstruct_settings import PosedCapture
 from ...core.output_folder import OutputFolder
 from ...core.points import spacing
 from ...core.progress import Job, Progress
-from ..app import access, preferences
-from ..app.access import of_object
+from ..app import preferences
+from ..app.access import SceneReference, of_object
 from ..app.paths import jobs_root
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
@@ -86,19 +86,21 @@ def import_files(
     Raises SourceError, MissingLibraryError, FileError, PointCloudError and ImageError if a file cannot be read;
     BackendError if the backend cannot be started; CacheError if the cache is being edited.
     """
-    name, root = scene.name, jobs_root(scene)
+    reference, root = SceneReference(scene), jobs_root(scene)
     if not paths:
         raise SourceError("No file was chosen.", advice=f"Choose {', '.join(SUFFIXES)}, or a folder.")
     cache_objects.refuse_unchangeable(cache_objects.find(scene))
     extracted: list[Path] = []
     try:
         imported = yield from _read_all(paths, root, extracted, limit, options)
-        return (yield from _into_scene(name, imported, result, with_captures, _names(paths)))
+        return (yield from _into_scene(reference, imported, result, with_captures, _names(paths)))
     finally:
         _forget_extracted(extracted)
 
 
-def _into_scene(scene_name: str, imported: Imported, result: str, with_captures: bool, what: str) -> Job[ImportResult]:
+def _into_scene(
+    reference: SceneReference, imported: Imported, result: str, with_captures: bool, what: str
+) -> Job[ImportResult]:
     """Bring what was read into the scene; all that changes it is done at once."""
     if imported.cloud is not None and imported.cloud.footprint is None:
         yield Progress("Measuring the spacing of points")
@@ -108,12 +110,11 @@ def _into_scene(scene_name: str, imported: Imported, result: str, with_captures:
     notes = list(imported.notes)
     try:
         if with_captures:
-            yield from _read_pictures(scene_name, imported.captures, photographs, notes)
+            yield from _read_pictures(reference, imported.captures, photographs, notes)
         else:
             imported = without_captures(imported)
         yield Progress("Bringing the points into the scene")
-        scene = access.scene_named(scene_name)
-        return _deliver(scene, replace(imported, notes=tuple(notes)), photographs, result, what)
+        return _deliver(reference.scene, replace(imported, notes=tuple(notes)), photographs, result, what)
     finally:
         capture_files.forget_unused(photographs.values())
 
@@ -184,12 +185,12 @@ def _refuse_pictures(path: Path) -> None:
 
 
 def _read_pictures(
-    scene_name: str, wanted: Sequence[ImportedCapture], photographs: dict[int, Photograph], notes: list[str]
+    reference: SceneReference, wanted: Sequence[ImportedCapture], photographs: dict[int, Photograph], notes: list[str]
 ) -> Job[None]:
     """Load the panoramas that no capture of the scene shows yet; those that cannot be used become notes."""
     for index, each in enumerate(wanted):
         yield Progress("Reading pictures", index, len(wanted), text=each.name)
-        if not each.panoramic or each.image is None or _same(access.scene_named(scene_name), each) is not None:
+        if not each.panoramic or each.image is None or _same(reference.scene, each) is not None:
             continue
         try:
             photographs[index] = capture_files.read(each.image, notes.append)
@@ -280,6 +281,7 @@ def _created(
     scene: bpy.types.Scene, wanted: ImportedCapture, photograph: Photograph, notes: list[str]
 ) -> bpy.types.Object:
     """A capture of a photograph; what its metadata says of its levelling is in the pose already."""
+    photograph = capture_files.still_there(photograph)
     obj = capture_objects.create(scene, wanted.name, bpy.data.images[photograph.image])
     settings = of_object(obj)
     settings.source_path = str(photograph.path)

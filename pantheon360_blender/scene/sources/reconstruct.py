@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from ...core.jobs import reuse
 from ...core.jobs.job import ReconstructJob
 from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
+from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
-from ..app import access, backend_process, paths, software
+from ..app import access, backend_process, job_notes, paths, software
+from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_objects import FOLDER, REPORT
@@ -56,13 +58,13 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
 
     If it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
     """
-    name = scene.name
+    reference = SceneReference(scene)
+    captures = [ObjectReference(obj) for obj in capture_objects.in_scene(scene)]
     folder = yield from prepare(scene, root=root, **choices)
-    scene = access.scene_named(name)
-    scene[PREVIOUS] = paths.relative_path(folder.path)
+    job_notes.note(reference.scene, PREVIOUS, folder.path)
     yield from backend_process.run(folder)
     yield Progress("Bringing the points into the scene")
-    return deliver(access.scene_named(name), folder)
+    return deliver(reference.scene, folder, captures)
 
 
 def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
@@ -89,9 +91,9 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
     Returns the sealed folder, with what is still valid of the scene's last reconstruction in it. Raises CaptureError
     if a capture cannot be read or there are too few, JobError if settings contradict, FileError.
     """
-    name = scene.name
+    reference = SceneReference(scene)
     settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
-    objects = [obj.name for obj in capture_objects.in_scene(scene)]
+    objects = [ObjectReference(obj) for obj in capture_objects.in_scene(scene)]
     if len(objects) < (1 if settings.reconstructor and settings.poses != results.SOLVE else 2):
         raise CaptureError(
             f"{len(objects)} captures are too few to tell depth from.",
@@ -102,15 +104,12 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
     try:
         entries = []
         for index, each in enumerate(objects):
-            yield Progress("Writing captures", index, len(objects), text=each)
-            scene = access.scene_named(name)
-            obj = bpy.data.objects[each]
-            loaded = capture_objects.load(obj, _width(obj, settings), access.evaluated(scene))
-            entries.append(folder.write_capture(loaded))
+            yield Progress("Writing captures", index, len(objects), text=each.name)
+            entries.append(folder.write_capture(_loaded(reference.scene, each.object, settings)))
         yield Progress("Sealing the job folder", len(objects), len(objects))
         made_by = software.versions()
         folder.seal(ReconstructJob(name=folder.name, captures=entries, settings=settings.to_json(), software=made_by))
-        previous = _previous(access.scene_named(name))
+        previous = _previous(reference.scene)
         if previous is not None:
             reuse.take_over(previous, folder)
     except BaseException:
@@ -170,6 +169,12 @@ def _heading(obj: bpy.types.Object) -> float | None:
     return None
 
 
+def _loaded(scene: bpy.types.Scene, obj: bpy.types.Object, settings: ReconstructionSettings) -> Capture:
+    """A capture as wide as the stages of a job can use it."""
+    with images.released(access.of_object(obj).image):
+        return capture_objects.load(obj, _width(obj, settings), access.evaluated(scene))
+
+
 def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
     """Pixels across that the stages of a job can use of a capture; an even number."""
     own = images.checked_size(access.of_object(obj).image)[0]
@@ -181,23 +186,25 @@ def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
 
 
 def _previous(scene: bpy.types.Scene) -> ReconstructFolder | None:
-    path = scene.get(PREVIOUS)
-    if not isinstance(path, str) or not path:
-        return None
-    with suppress(PantheonError):
-        return ReconstructFolder.open(paths.absolute_path(path))
+    path = job_notes.noted(scene, PREVIOUS)
+    if path is not None:
+        with suppress(PantheonError):
+            return ReconstructFolder.open(path)
     return None
 
 
 # Back
 
 
-def deliver(scene: bpy.types.Scene, folder: ReconstructFolder) -> Built:
+def deliver(scene: bpy.types.Scene, folder: ReconstructFolder, captures: Sequence[ObjectReference] = ()) -> Built:
     """Bring a finished reconstruction into a scene: poses onto captures, points into the cache, the report beside them.
 
+    captures: those of the job, which may have other names by now.
     Raises JobError if results are missing or damaged, PointCloudError, CacheError if the cache is being edited.
     """
     posed, solution = results.read_poses(folder.path)
+    called = {each.name: obj.name for each in captures if (obj := each.find()) is not None}
+    posed = [replace(one, name=called.get(one.name, one.name)) for one in posed]
     report = results.read_report(folder.path)
     cloud = _by_scene_order(scene, PointCloud.load(folder.path / results.CACHE_FILE), posed)
     merging = access.of_scene(scene).reconstruction_cache == "MERGE"
