@@ -137,7 +137,8 @@ def create(
     settings.is_capture = True
     settings.image = image
     collection_of(scene, COLLECTION).objects.link(obj)
-    preview_sphere.update(obj)
+    with images.released(image):
+        preview_sphere.update(obj)
     return obj
 
 
