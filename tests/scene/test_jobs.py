@@ -151,6 +151,18 @@ def test_every_warning_of_a_job_is_reported_once(operator: Any, house: House, ca
     assert [told.count(text) for text in ("The model is untrained.", "Memory ran out.")] == [1, 1]
 
 
+def test_what_an_operator_tells_does_nothing_to_the_terminal(operator: Any, house: House, capfd: Any) -> None:
+    import bpy
+
+    operator.warnings = ("Hall\x1b[2J\x07 is dark.\nInfo: All is well",)
+    operator.failure = house("core.errors").CacheError("There is no \x9b2J cache.")
+    with pytest.raises(RuntimeError, match=r"There is no \\x9b2J cache"):
+        bpy.ops.pantheon360.test_job()
+    told = "".join(capfd.readouterr())
+    assert r"Warning: Hall\x1b[2J\x07 is dark." in told and "\n    Info: All is well" in told
+    assert not set(told) & {"\x1b", "\x07", "\x9b"}
+
+
 def test_only_a_button_gets_a_popup_and_only_where_something_repairs(
     house: House, blend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

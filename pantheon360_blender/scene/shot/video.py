@@ -139,6 +139,8 @@ def _scene(size: tuple[int, int], fps: tuple[int, float]) -> Iterator[bpy.types.
         render.resolution_percentage = 100
         render.use_sequencer, render.use_compositing = True, False
         render.use_stamp = render.use_border = render.use_multiview = False
+        for stamp in [name for name in render.bl_rna.properties.keys() if name.startswith("use_stamp_")]:  # noqa: SIM118
+            setattr(render, stamp, False)  # dates and paths in the file would make each encoding another one
         yield scene
     finally:
         bpy.data.scenes.remove(scene)
