@@ -31,6 +31,7 @@ from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.unexpected import boundary
 from ..pantheon360_blender.core.version import EXTENSION_ROOT
 from ..pantheon360_blender.scene.app import access, plugin_items, preferences
+from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
@@ -89,26 +90,26 @@ def import_files(options: argparse.Namespace, output: Output) -> tuple[int, Fact
         output.failed(FileError("Nothing to import was named.", advice="Name photographs, points or --depth images."))
         return WRONG_USAGE, {}
     scene = _open(blend, options.scene) if blend.exists() else _new_file()
-    name, facts = scene.name, dict[str, Any]()
+    reference, facts = SceneReference(scene), dict[str, Any]()
     made = output.run(capture_objects.import_files(scene, photographs, warn=output.warn)) if photographs else []
     facts["captures"] = [capture.name for capture in made]
     result = cache_merge.MERGE if options.merge else cache_merge.REPLACE
     if sources:
         choices = {key: getattr(options, key) for key in ("voxel", "up", "limit", "every")}
         choices["scale"] = None if depths else options.scale
-        imported = output.run(importer.import_files(access.scene_named(name), sources, result=result, **choices))
+        imported = output.run(importer.import_files(reference.scene, sources, result=result, **choices))
         _tell(output, facts, imported)
         facts["captures"] += imported.captures
         result = cache_merge.MERGE
-    for capture, path in _with_captures(access.scene_named(name), facts["captures"], depths, options.capture):
+    for capture, path in _with_captures(reference.scene, facts["captures"], depths, options.capture):
         choices = {"depth_scale": options.scale, "depth_inverse": options.inverse, "depth_measure": options.measure}
         job = depth_points.import_depth(
-            access.scene_named(name), capture, path, result=result, voxel=options.voxel, limit=options.limit, **choices
+            reference.scene, capture, path, result=result, voxel=options.voxel, limit=options.limit, **choices
         )
         _tell(output, facts, output.run(job))
         result = cache_merge.MERGE
     if options.proxy:
-        proxy.create(access.scene_named(name), capture_objects.in_scene(access.scene_named(name)))
+        proxy.create(reference.scene, capture_objects.in_scene(reference.scene))
     return OK, {**facts, "blend": str(_save(options.save_as or blend))}
 
 
@@ -157,10 +158,10 @@ def geometry(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 def generate(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Prepare, paint and deliver the shot, and save the .blend with its strip."""
     scene = _open(options.blend, options.scene)
-    name = scene.name
+    reference = SceneReference(scene)
     folder = output.run(_prepared(scene, options))
     output.say(f"Job folder: {folder.path}")
-    strip = output.run(shot.finish(access.scene_named(name), folder, options.strip, resume=RESUME))
+    strip = output.run(shot.finish(reference.scene, folder, options.strip, resume=RESUME))
     facts = {"folder": str(folder.path), "frames": len(folder.job.frames), "strip": strip.name}
     return OK, facts if options.no_save else {**facts, "blend": str(_save(options.save_as or options.blend))}
 

@@ -51,6 +51,10 @@ class PolledOperator(bpy.types.Operator):
         """Why the work cannot begin now; None if it can. Panels show it with its repair, tooltips without."""
         return None
 
+    def tell(self, level: str, text: str) -> None:
+        """Report to the person; level: as of Operator.report, which cannot be overridden."""
+        errors.tell(self, level, text)
+
 
 class JobOperator(PolledOperator):
     """An operator whose work is a long job.
@@ -98,7 +102,7 @@ class JobOperator(PolledOperator):
         if bpy.app.background or context.window is None:
             return self._block(context)
         if running():
-            self.report({"ERROR"}, f"{running()} is still running. Wait for it, or press Esc to cancel it.")
+            self.tell("ERROR", f"{running()} is still running. Wait for it, or press Esc to cancel it.")
             return {"CANCELLED"}
         jobs.clear_failure(context.window_manager)
         try:
@@ -107,8 +111,10 @@ class JobOperator(PolledOperator):
         except PantheonError as error:
             return self._fail(context, error)
         self._session = Session(context, job, self.bl_label, type(self))
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        begun = self._advance(context, self._session)  # at once: it was given data that undo may replace later
+        if begun == {"RUNNING_MODAL"}:
+            context.window_manager.modal_handler_add(self)
+        return begun
 
     def _block(self, context: Any) -> set[Any]:
         jobs.clear_failure(context.window_manager)
@@ -127,11 +133,11 @@ class JobOperator(PolledOperator):
     def modal(self, context: Any, event: bpy.types.Event) -> set[Any]:
         session = self._session
         if session is None or not session.active:
-            self.report({"WARNING"}, f"{self.bl_label} was canceled: {session.cancelled_by if session else ''}")
+            self.tell("WARNING", f"{self.bl_label} was canceled: {session.cancelled_by if session else ''}")
             return {"CANCELLED"}
         if event.type == "ESC" and event.value == "PRESS":
             session.end("Esc was pressed")
-            self.report({"INFO"}, f"{self.bl_label} was canceled. {self.left}")
+            self.tell("INFO", f"{self.bl_label} was canceled. {self.left}")
             return {"CANCELLED"}
         # A render reads the scene in a thread of its own: a job that steps through frames meanwhile would crash it.
         if event.type != "TIMER" or _rendering():
@@ -194,7 +200,7 @@ class ImmediateOperator(PolledOperator):
             errors.report(self, context, error)
             return {"CANCELLED"}
         if done:
-            self.report({"INFO"}, done)
+            self.tell("INFO", done)
         return {"FINISHED"}
 
 
@@ -236,7 +242,7 @@ def warn(operator: PolledOperator, *texts: str) -> None:
     for text in texts:
         if text not in operator._told:
             operator._told |= {text}
-            operator.report({"WARNING"}, text)
+            operator.tell("WARNING", text)
 
 
 def without_captures(scene: bpy.types.Scene) -> DisabledReason | None:

@@ -27,7 +27,7 @@ class PANTHEON360_OT_generate(JobOperator):
         return shot.generate(context.scene)
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}; Show Result plays it")
+        self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}; Show Result plays it")
 
 
 class PANTHEON360_OT_resume(JobOperator):
@@ -44,7 +44,7 @@ class PANTHEON360_OT_resume(JobOperator):
         return shot.resume(context.scene)
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
+        self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}")
 
 
 class PANTHEON360_OT_show_result(base.ImmediateOperator):

@@ -8,7 +8,7 @@ from bpy.props import BoolProperty
 
 from ..pantheon360_blender.core.jobs.job_folder import PaintFolder
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.render import render_engine
 from ..pantheon360_blender.scene.shot import painters, shot
@@ -34,7 +34,7 @@ class PANTHEON360_OT_render_geometry(JobOperator):
         return incomplete(context.scene)
 
     def job(self, context: Any) -> Job[PaintFolder]:
-        self._scene = context.scene.name  # the window may show another one when the job is done
+        self._scene = SceneReference(context.scene)  # the window may show another one when the job is done
         if self.use_engine and (told := render_engine.set_up(context.scene)):
             self.report({"INFO"}, told)
         lacks = painters.disabled_reason(context.scene, preparing=True)
@@ -43,8 +43,8 @@ class PANTHEON360_OT_render_geometry(JobOperator):
         return shot.prepare(context.scene, painter="draft" if lacks is not None else None)
 
     def finished(self, _context: Any, result: PaintFolder) -> None:
-        shot.remember(access.scene_named(self._scene), result)
-        self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
+        shot.remember(self._scene.scene, result)
+        self.tell("INFO", f"{len(result.job.frames)} frames of geometry are in {result.path}")
 
 
 class PANTHEON360_OT_set_up_rendering(base.ImmediateOperator):

@@ -16,9 +16,10 @@ from xml.parsers import expat
 
 import numpy as np
 
-from pantheon360_blender.core import files, inputs
+from pantheon360_blender.core import inputs
 from pantheon360_blender.core.errors import PoseError
 from pantheon360_blender.core.importers.imported import (
+    PICTURES,
     Gathering,
     Imported,
     ImportedCapture,
@@ -278,9 +279,9 @@ def _extracted(picture: Any, path: Path, index: int, options: Options) -> Path |
                 raise SourceError(f"{path}: picture {index + 1} says that it is {size:,} bytes large.", advice=_AGAIN)
             data = np.zeros(size, np.uint8)
             blob.read(data, 0, size)
-            place = options.pictures / f"{path.stem}_{index + 1:03d}{suffix}"
-            files.write_bytes(place, data.tobytes())
-            return place
+            name = f"{PICTURES}/{path.stem}_{index + 1:03d}{suffix}"
+            options.pictures.write_bytes(name, data.tobytes())
+            return options.pictures.path / name
     return None
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pantheon360_blender.core import budget, files
+from pantheon360_blender.core import budget
 from pantheon360_blender.core.formats import npz
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama import equirectangular
 
 _LARGEST = 4 * budget.DEPTH.width * budget.DEPTH.height  # bytes
@@ -55,9 +56,9 @@ def _neighbourhood(values: np.ndarray) -> np.ndarray:
     return np.stack([np.roll(tall, u, axis=1)[1 + v : 1 + v + len(values)] for v in (-1, 0, 1) for u in (-1, 0, 1)])
 
 
-def write(path: Path, depth: DepthMap) -> None:
-    """Write a map as .npz, atomically. Raises FileError."""
-    with files.writing(path) as file:
+def write(folder: OutputFolder, name: str, depth: DepthMap) -> None:
+    """Write a map as .npz. Raises FileError."""
+    with folder.writing(name) as file:
         np.savez(file, range=depth.range, confidence=depth.confidence, sky=depth.sky)
 
 

@@ -18,6 +18,7 @@ from backend.importers import SourceError, open_source  # noqa: E402
 from backend.importers import e57 as e57_importer  # noqa: E402
 from pantheon360_blender.core.errors import PantheonError  # noqa: E402
 from pantheon360_blender.core.formats import png  # noqa: E402
+from pantheon360_blender.core.output_folder import OutputFolder  # noqa: E402
 from pantheon360_blender.core.panorama import cameras  # noqa: E402
 from pantheon360_blender.core.progress import run_to_end  # noqa: E402
 from tests.fuzz.mutations import with_checksums  # noqa: E402
@@ -240,7 +241,7 @@ def test_panoramas_become_captures(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
     file = write(tmp_path / "a.e57", scan(), picture=picture)
     assert any("inside the file" in note for note in run_to_end(open_source(file)).notes)
-    imported = run_to_end(open_source(file, pictures=tmp_path / "out"))
+    imported = run_to_end(open_source(file, pictures=OutputFolder(tmp_path)))
     (capture,) = imported.captures
     assert capture.name == "panorama 1" and capture.panoramic and capture.image is not None
     np.testing.assert_array_equal(png.read(capture.image), picture)

@@ -13,8 +13,8 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import ModelError
+from pantheon360_blender.core.output_folder import OutputFolder
 
 from ..models import tensor_file
 
@@ -35,19 +35,19 @@ class PaintedSegment:
 class SegmentStore:
     """The segments of a job folder. A segment is known by its number from 0 and by its key."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / FOLDER
+    def __init__(self, folder: OutputFolder) -> None:
+        self._folder = folder
 
     def file(self, index: int) -> Path:
         """Where a segment is."""
-        return self._folder / f"{index + 1:04d}.safetensors"
+        return self._folder.path / FOLDER / f"{index + 1:04d}.safetensors"
 
     def write(self, index: int, key: str, segment: PaintedSegment) -> None:
         """Keep a segment. Raises FileError."""
         tensors = {"latents": segment.latents.contiguous()}
         if segment.handover is not None:
             tensors["handover"] = torch.from_numpy(np.ascontiguousarray(segment.handover))
-        files.write_bytes(self.file(index), safetensors.torch.save(tensors, {"key": key}))
+        self._folder.write_bytes(self.file(index), safetensors.torch.save(tensors, {"key": key}))
 
     def read(self, index: int, key: str) -> PaintedSegment | None:
         """A segment; None if it is not there, damaged, or was made of something else."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import zip_archive
 from .zip_archive import opened as opened
+from .zip_archive import opened_bytes as opened_bytes
 
 DAMAGED = zip_archive.DAMAGED
 """What `opened` and `read` raise if an archive is damaged, encrypted, packed in an unknown way, or too large."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import temporary
 from ..budget import PictureBudget
 from ..errors import ImageError
 
@@ -75,8 +76,8 @@ def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
     Raises ImageError if the file is damaged, cut short, deep, or says that it is larger than its bytes can hold.
     """
     # The library reads files only; in a folder of its own, nobody else's name is taken.
-    with tempfile.TemporaryDirectory(prefix="pantheon360-") as folder:
-        place = Path(folder) / "image.exr"
+    with temporary.directory(Path(tempfile.gettempdir()), "pantheon360-exr") as folder:
+        place = folder / "image.exr"
         place.write_bytes(data)
         image = library.ImageInput.open(str(place))
         if image is None:

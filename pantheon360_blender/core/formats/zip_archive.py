@@ -30,14 +30,26 @@ _RAISED = (
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive. Raises OSError and ValueError."""
-    with inputs.open_regular(path) as file:
-        guarded = _GuardedFile(file)
-        with _damage_told():
-            archive = zipfile.ZipFile(guarded)
-        guarded.most = None
+    with inputs.open_regular(path) as file, _archive(file) as archive:
         archive.filename = str(path)
-        with archive:
-            yield archive
+        yield archive
+
+
+@contextmanager
+def opened_bytes(data: bytes) -> Iterator[zipfile.ZipFile]:
+    """Open an archive that was read already. Raises OSError and ValueError."""
+    with _archive(io.BytesIO(data)) as archive:
+        yield archive
+
+
+@contextmanager
+def _archive(file: Any) -> Iterator[zipfile.ZipFile]:
+    guarded = _GuardedFile(file)
+    with _damage_told():
+        archive = zipfile.ZipFile(guarded)
+    guarded.most = None
+    with archive:
+        yield archive
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import budget, files, inputs
+from .. import budget, inputs
 from ..errors import PoseError
 from ..formats import npz
+from ..output_folder import OutputFolder
 from ..panorama.cameras import check_pose
 from ..points.point_cloud import PointCloud
 from .imported import Imported, ImportedCapture, SourceError
@@ -22,18 +23,22 @@ CACHE, LIST, RANGE = "cache.npz", "import.json", "range.npz"
 _SCHEMA = 1
 
 
-def write(imported: Imported, folder: Path) -> None:
-    """Write an import into a folder, made if it is missing; import.json comes last. Raises FileError."""
+def write(imported: Imported, folder: OutputFolder) -> None:
+    """Write an import into a folder; import.json comes last. Pictures that lie in it are named relative to it.
+
+    Raises FileError.
+    """
     if imported.cloud is not None:
-        imported.cloud.save(folder / CACHE)
+        with folder.writing(CACHE) as file:
+            imported.cloud.write_npz(file)
     content = {
         "schema": _SCHEMA,
         "points": 0 if imported.cloud is None else len(imported.cloud),
         "captures": [
             {
                 "name": capture.name,
-                "image": None if capture.image is None else str(capture.image),
-                "mask": None if capture.mask is None else str(capture.mask),
+                "image": _written(capture.image, folder.path),
+                "mask": _written(capture.mask, folder.path),
                 "panoramic": capture.panoramic,
                 "field_of_view": capture.field_of_view,
                 "pose": capture.pose.tolist(),
@@ -43,7 +48,7 @@ def write(imported: Imported, folder: Path) -> None:
         "notes": list(imported.notes),
         "offset": imported.offset.tolist(),
     }
-    files.write_json(folder / LIST, content)
+    folder.write_json(LIST, content)
 
 
 def read(folder: Path) -> Imported:
@@ -54,7 +59,7 @@ def read(folder: Path) -> Imported:
         if content["schema"] != _SCHEMA:
             raise SourceError(f"{place} is of another version.", advice="Import again.")
         cloud = PointCloud.load(folder / CACHE) if content["points"] else None
-        captures = tuple(_capture(each) for each in content["captures"])
+        captures = tuple(_capture(each, folder) for each in content["captures"])
         notes = tuple(str(note) for note in content["notes"])
         offset = np.array(content["offset"], np.float64).reshape(3)
     except OSError as error:
@@ -64,9 +69,9 @@ def read(folder: Path) -> Imported:
     return Imported(cloud, captures, notes, offset)
 
 
-def write_range(ranges: np.ndarray, folder: Path) -> None:
+def write_range(ranges: np.ndarray, folder: OutputFolder) -> None:
     """Write a range image, (H, 2 H) float32 metres, into a folder. Raises FileError."""
-    with files.writing(folder / RANGE) as file:
+    with folder.writing(RANGE) as file:
         np.savez(file, range=np.ascontiguousarray(ranges, np.float32))
 
 
@@ -83,8 +88,14 @@ def read_range(folder: Path) -> np.ndarray:
     return ranges
 
 
-def _capture(each: dict[str, Any]) -> ImportedCapture:
-    image, mask = (None if each[name] is None else Path(each[name]) for name in ("image", "mask"))
+def _written(picture: Path | None, folder: Path) -> str | None:
+    if picture is None:
+        return None
+    return picture.relative_to(folder).as_posix() if picture.is_relative_to(folder) else str(picture)
+
+
+def _capture(each: dict[str, Any], folder: Path) -> ImportedCapture:
+    image, mask = (None if each[name] is None else folder / each[name] for name in ("image", "mask"))
     angle = None if each["field_of_view"] is None else float(each["field_of_view"])
     pose = check_pose(each["pose"])
     return ImportedCapture(str(each["name"]), image, pose, bool(each["panoramic"]), mask, angle)

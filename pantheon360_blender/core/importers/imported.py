@@ -17,11 +17,14 @@ from .. import budget
 from ..budget import FARTHEST, PictureBudget
 from ..errors import ImageError, PantheonError, PoseError, printable
 from ..formats import appearance, exr, png
+from ..output_folder import OutputFolder
 from ..panorama import cameras
 from ..points.point_cloud import MOST_POINTS, PointCloud
 from ..points.thinning import Thinner
 from ..progress import Job
 
+PICTURES = "pictures"
+"""Folder, in the one that is imported into, of pictures that lay inside a file."""
 FAR = 1000.0
 """Metres from the origin beyond which an axis is re-centred."""
 _ROUND = 100.0  # metres: offsets that a person can remember
@@ -141,7 +144,7 @@ class Options:
     depth_measure: "range" along the ray, "cube" along the axis of the cube face the ray meets, "horizontal" from the
     vertical axis.
     every: of a sequence of frames with depth, take every n-th.
-    pictures: folder for pictures that lie inside a file; None leaves them there.
+    pictures: folder in whose PICTURES those go that lie inside a file; None leaves them there.
     decoders: see Decoders.
     """
 
@@ -156,7 +159,7 @@ class Options:
     depth_inverse: bool = False
     depth_measure: str = "range"
     every: int = 1
-    pictures: Path | None = None
+    pictures: OutputFolder | None = None
     decoders: Decoders = field(default_factory=Decoders)
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ from ..errors import ImageError
 from ..formats import npz, png, zip_archive
 from ..panorama import cameras, depth_image
 from ..progress import Job, Progress
-from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError
+from .imported import PICTURES, Gathering, Imported, ImportedCapture, Options, Source, SourceError
 from .unprojection import add_depth
 
 _SLAM_ARRAYS = ("dense_disp_xyz", "dense_disp_rgb")
@@ -80,8 +80,9 @@ def _add_frames(
             gathering.notes.append(f"{clip.depth} is missing: the frames have poses, but no depth.")
         for done, (index, picture) in enumerate(_pictures(clip, frames, options, gathering)):
             if picture is not None and options.pictures is not None:
-                pictures[index] = options.pictures / f"{clip.name}_{index:05d}.png"
-                png.write(pictures[index], picture)
+                name = f"{PICTURES}/{clip.name}_{index:05d}.png"
+                options.pictures.write_bytes(name, png.encode(picture))
+                pictures[index] = options.pictures.path / name
             if index in ranges:
                 depth = _range(*ranges[index], options)
                 if index in masks:

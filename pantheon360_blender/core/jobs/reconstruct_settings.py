@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import budget, files, inputs
+from .. import budget, inputs
 from ..errors import JobError, PoseError
+from ..output_folder import OutputFolder
 from ..panorama.cameras import check_pose
 from .job_fields import slug_error
 from .json_values import is_integer, is_number, is_place, is_unicode, object_error
@@ -118,13 +119,13 @@ def names_in(settings: dict[str, Any]) -> set[str]:
 # Results
 
 
-def write_poses(folder: Path, posed: Sequence[PosedCapture], solution: dict[str, Any]) -> None:
+def write_poses(folder: OutputFolder, posed: Sequence[PosedCapture], solution: dict[str, Any]) -> None:
     """Write `poses.json`. solution: how the poses came to be, any JSON object. Raises FileError."""
     captures = [
         {"name": one.name, "pose": one.pose.tolist(), "registered": one.registered, "reason": one.reason}
         for one in posed
     ]
-    files.write_json(folder / POSES_FILE, {"captures": captures, "solution": solution})
+    folder.write_json(POSES_FILE, {"captures": captures, "solution": solution})
 
 
 def read_poses(folder: Path) -> tuple[list[PosedCapture], dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -138,9 +139,13 @@ class PointCloud:
         if _kind(path) == ".ply":
             ply.write(path, self._columns(), comments=["Pantheon360 for Blender: metres, Z up, sRGB"])
             return
-        shares = {name: getattr(self, name) for name, _, _ in _SHARES if getattr(self, name) is not None}
         with files.writing(path) as file:
-            np.savez(file, points=self.points, colours=self.colours, **shares)
+            self.write_npz(file)
+
+    def write_npz(self, file: BinaryIO) -> None:
+        """Write the cloud as an .npz archive, its arrays by their names, into an open file."""
+        shares = {name: getattr(self, name) for name, _, _ in _SHARES if getattr(self, name) is not None}
+        np.savez(file, points=self.points, colours=self.colours, **shares)
 
     def _columns(self) -> dict[str, np.ndarray]:
         columns = {name: self.points[:, axis] for axis, name in enumerate(_COORDINATES)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,21 @@ def check_file(path: Path, known: tuple[int, int] | None = None) -> None:
     size = openimageio.size(library, path) if library is not None else None
     if size is not None:
         budget.PANORAMA.check(*size, str(path))
+
+
+@contextmanager
+def released(*used: bpy.types.Image | None) -> Iterator[None]:
+    """For the block; afterwards Blender holds the pixels of these images only if it did before, or they were changed.
+
+    It keeps what it has read: those of some hundred captures are gigabytes.
+    """
+    unread = [image for image in used if image is not None and not image.has_data]
+    try:
+        yield
+    finally:
+        for image in unread:
+            if not image.is_dirty:
+                image.buffers_free()
 
 
 def checked_size(image: bpy.types.Image) -> tuple[int, int]:
