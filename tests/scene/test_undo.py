@@ -156,6 +156,7 @@ def _answered(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
 
     run_backend = house("scene.app.backend_process").run
     monkeypatch.setattr(house("scene.app.backend_process"), "run", answer)
+    monkeypatch.setattr(house("scene.app.backend_process"), "require", lambda needed, purpose: None)
 
 
 @pytest.mark.usefixtures("_answered")

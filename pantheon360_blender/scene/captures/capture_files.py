@@ -88,8 +88,10 @@ def image_named(name: str) -> bpy.types.Image:
 
 def still_there(photograph: Photograph) -> Photograph:
     """A photograph that was read a while ago, read again if undo took its images away. Raises as `read`."""
-    names = {image.name for image in bpy.data.images if image.library is None}
-    whole = photograph.image in names and (photograph.mask is None or photograph.mask in names)
+    local = {image.name: image for image in bpy.data.images if image.library is None}
+    image = local.get(photograph.image)
+    its = image is not None and (image.get(SOURCE) is not None or _is_of(image, photograph.path))
+    whole = its and (photograph.mask is None or photograph.mask in local)
     return photograph if whole else read(photograph.path, lambda _: None)
 
 
