@@ -132,8 +132,8 @@ def openexr(width: int, height: int, channels: int = 1, parts: int = 1, tile: tu
     "data",
     [
         openexr(30_000, 15_000),
-        openexr(16_384, 8_192, channels=5),
-        openexr(16_384, 8_192, channels=3, parts=2),
+        openexr(16_384, 8_192, channels=3),
+        openexr(16_384, 8_192, channels=2, parts=2),
         openexr(4096, 2048, tile=(1, 1)),
         openexr(64, 32, tile=(1 << 20, 1 << 20)),
         openexr(64, 32, channels=50, tile=(4096, 4096)),
@@ -145,7 +145,7 @@ def test_openexr_is_measured_before_a_library_sees_it(data: bytes) -> None:
 
 
 def test_openexr_of_many_passes_is_within_the_budget() -> None:
-    for width, channels, parts in ((4096, 40, 1), (8192, 16, 1), (16384, 4, 1), (4096, 20, 2)):
+    for width, channels, parts in ((4096, 32, 1), (8192, 8, 1), (16384, 2, 1), (4096, 16, 2)):
         exr.check_declared(openexr(width, width // 2, channels, parts, (128, 128)), "the depth", budget.DEPTH)
 
 
