@@ -39,6 +39,7 @@ _LAYERED = 3  # the packing of the newer point formats
 _LAYERS = {10: 9, 11: 1, 12: 2, 13: 1}
 """Layers of the items of a point; extra bytes have one each."""
 _LARGEST_CHUNK = 1 << 24  # points packed together in a LAZ file, which must be unpacked together
+_CHUNK_BYTES = 1 << 28  # of them unpacked: the library reserves them however few points there are
 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
@@ -155,13 +156,16 @@ def _check_header(path: Path) -> int:
                 advice=_AGAIN,
             )
         if packed:
-            _check_packed(file, path, header_size, records, count, offset)
+            _check_packed(file, path, header_size, records, count, offset, size)
         _check_extended(file, head, path, minor, length)
     return count
 
 
-def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int, offset: int) -> None:
-    """Check the size of a LAZ file's chunks: they are unpacked as a whole. Source: LAZ specification 1.4, 3."""
+def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int, offset: int, size: int) -> None:
+    """Check the size of a LAZ file's chunks: they are unpacked as a whole. Source: LAZ specification 1.4, 3.
+
+    size: bytes of a point.
+    """
     room = path.stat().st_size - offset
     file.seek(at)
     for _ in range(records):
@@ -172,7 +176,7 @@ def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int,
         body = file.read(length)
         if head[2:18].rstrip(b"\0") == b"laszip encoded" and len(body) >= 16:
             chunk = int.from_bytes(body[12:16], "little")
-            if _LARGEST_CHUNK < chunk < 0xFFFFFFFF:
+            if _LARGEST_CHUNK < chunk < 0xFFFFFFFF or (chunk < 0xFFFFFFFF and chunk * size > _CHUNK_BYTES):
                 raise SourceError(f"{path} claims chunks of {chunk:,} points.", advice="Save it again as LAZ.")
             # A point costs a few bits at best: arithmetic coding is no magic.
             if count > room * 4096:

@@ -58,7 +58,7 @@ def exactly(width: int, height: int) -> PictureBudget:
 
 PANORAMA = PictureBudget(32768, 16384)
 """A photograph, its mask: twice as wide as what 360° cameras and stitchers make."""
-DEPTH = PictureBudget(16384, 8192)
+DEPTH = PictureBudget(16384, 8192, layers=2)
 """A depth image, or what a renderer wrote beside it."""
 CLIP = PictureBudget(8192, 4096, layers=1)
 """The depth and the mask of a frame of a video."""

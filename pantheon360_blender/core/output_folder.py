@@ -89,7 +89,9 @@ class OutputFolder:
     def write_json(self, name: Name, value: Any) -> None:
         """Write `value` as indented UTF-8 JSON. Raises as `writing`; ValueError if it holds NaN or infinity."""
         text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        self.write_bytes(name, (text + "\n").encode("utf-8"))
+        self.write_bytes(
+            name, (text + "\n").encode("utf-8", "backslashreplace")
+        )  # of a lone surrogate JSON's own escape
 
     def append(self, name: Name, data: bytes) -> None:
         """Add to the end of a file. Raises FileError, also if the file is a link of either kind."""

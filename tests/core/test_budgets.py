@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import tracemalloc
@@ -87,12 +88,23 @@ def test_pictures_of_a_job_have_its_size_or_are_not_unpacked(
     folder.geometry_file(1).write_bytes(large[name])
     folder.frame_file(1).write_bytes(large[name])
     (folder.path / "captures/A.mask.png").write_bytes(large[name])
+    folder = as_if_made_so(folder, "geometry/000001.png", "captures/A.mask.png")
     with cheap():
         with pytest.raises(JobError, match="64 x 32 are wanted"):
             folder.read_geometry("geometry", 1)
         with pytest.raises(JobError, match="64 x 32 are wanted"):
             folder.captures()
         assert not folder.is_finished(1)
+
+
+def as_if_made_so(folder: Any, *names: str) -> Any:
+    """The job as whoever made it could have sealed it: with the hashes of these files as they are now."""
+    record = json.loads((folder.path / "job.json").read_text("utf-8"))
+    for entry in record["inputs"]:
+        if entry["path"] in names:
+            entry["sha256"] = hashlib.sha256((folder.path / entry["path"]).read_bytes()).hexdigest()
+    (folder.path / "job.json").write_text(json.dumps(record), "utf-8")
+    return type(folder).open(folder.path)
 
 
 @pytest.mark.parametrize("name", ["square", "tall"])
@@ -132,8 +144,8 @@ def openexr(width: int, height: int, channels: int = 1, parts: int = 1, tile: tu
     "data",
     [
         openexr(30_000, 15_000),
-        openexr(16_384, 8_192, channels=5),
-        openexr(16_384, 8_192, channels=3, parts=2),
+        openexr(16_384, 8_192, channels=3),
+        openexr(16_384, 8_192, channels=2, parts=2),
         openexr(4096, 2048, tile=(1, 1)),
         openexr(64, 32, tile=(1 << 20, 1 << 20)),
         openexr(64, 32, channels=50, tile=(4096, 4096)),
@@ -145,7 +157,7 @@ def test_openexr_is_measured_before_a_library_sees_it(data: bytes) -> None:
 
 
 def test_openexr_of_many_passes_is_within_the_budget() -> None:
-    for width, channels, parts in ((4096, 40, 1), (8192, 16, 1), (16384, 4, 1), (4096, 20, 2)):
+    for width, channels, parts in ((4096, 32, 1), (8192, 8, 1), (16384, 2, 1), (4096, 16, 2)):
         exr.check_declared(openexr(width, width // 2, channels, parts, (128, 128)), "the depth", budget.DEPTH)
 
 
@@ -171,6 +183,7 @@ def test_a_cloud_unpacks_to_no_more_than_clouds_do(tmp_path: Path) -> None:
 def test_depth_of_a_frame_has_its_size_or_is_not_unpacked(tmp_path: Path) -> None:
     folder = shot(tmp_path)
     archive(folder.geometry_depth_file(1), depth=np.zeros((4000, 8000), np.float32))
+    folder = as_if_made_so(folder, "geometry/000001.npz")
     with cheap(), pytest.raises(JobError, match="unpacks to 128,000,"):
         folder.read_geometry("geometry", 1)
 
@@ -179,6 +192,7 @@ def test_depth_of_a_frame_has_its_size_or_is_not_unpacked(tmp_path: Path) -> Non
 def test_packings_without_a_limit_are_refused(tmp_path: Path, packing: int) -> None:
     folder = shot(tmp_path)
     archive(folder.geometry_depth_file(1), packing, depth=np.zeros((32, 64), np.float32))
+    folder = as_if_made_so(folder, "geometry/000001.npz")
     with pytest.raises(JobError, match="packed in a way that is not read"):
         folder.read_geometry("geometry", 1)
 

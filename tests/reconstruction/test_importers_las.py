@@ -326,3 +326,13 @@ def test_dimensions_of_no_size_are_damage(tmp_path: Path, kind: int) -> None:
     file.write_bytes(data)
     with pytest.raises(SourceError, match="damaged"):
         run_to_end(open_source(file))
+
+
+def test_chunks_of_more_points_than_memory_has_room_for_are_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.laz", 3, colours())
+    data = bytearray(file.read_bytes())
+    place = data.index(b"laszip encoded") - 2 + 54 + 12
+    data[place : place + 4] = (16_000_000).to_bytes(4, "little")
+    file.write_bytes(data)
+    with pytest.raises(SourceError, match="chunks of 16,000,000 points"):
+        run_to_end(open_source(file))

@@ -16,6 +16,7 @@ from ..errors import ImageError
 
 _MOST_VALUES = 1 << 30  # 4 GiB of float32
 _MOST_CHANNELS = 64
+_TOGETHER = 1 << 26  # values read at a time
 _VALUES_A_BYTE = 32 * 1040  # DWA: two bytes that deflate may have packed 1040-fold tell of a flat block of 64 values
 _DAMAGED = "Copy or export it again."
 
@@ -116,15 +117,22 @@ def _values(header: Any) -> int:
 
 def _channels(image: Any, number: int, header: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
     """Yield names and values (H, W) float32; channels of one type together, for each read unpacks all of the file."""
-    start = 0
-    for kind, alike in groupby(map(header.channelformat, range(header.nchannels)), str):
-        end = start + len(list(alike))
+    for kind, start, end in _groups(header):
         # In the type they have: the library would take whole numbers for fractions of the largest one.
         pixels = image.read_image(number, 0, start, end, kind)
         if pixels is None:
             raise _unreadable(name, image.geterror())
         for place in range(start, end):
             yield header.channelnames[place], np.ascontiguousarray(pixels[..., place - start], np.float32)
+
+
+def _groups(header: Any) -> Iterator[tuple[str, int, int]]:
+    """Type, first and last but one of channels that are read together: as many as take little memory."""
+    most = max(1, _TOGETHER // max(1, header.width * header.height))
+    start = 0
+    for kind, alike in groupby(map(header.channelformat, range(header.nchannels)), str):
+        end = start + len(list(alike))
+        yield from ((kind, first, min(first + most, end)) for first in range(start, end, most))
         start = end
 
 

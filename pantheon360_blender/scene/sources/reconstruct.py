@@ -60,8 +60,10 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     """
     reference, captures = SceneReference(scene), capture_objects.references(scene)
     yield Progress("Looking for the backend")
-    if not _built_before(scene):  # stages that are taken over need no packages: the backend itself says what does
-        settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
+    if not _built_before(
+        reference.scene
+    ):  # stages that are taken over need no packages: the backend itself says what does
+        settings = ReconstructionSettings.from_json(settings_of(reference.scene).to_json() | choices)
         backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
     folder = yield from prepare(reference.scene, root=root, **choices)
     job_notes.note(reference.scene, PREVIOUS, folder.path)
