@@ -51,6 +51,7 @@ def run(path: Path) -> progress.Job[JobFolder]:
 
 def _completed(folder: JobFolder, whole: bool, found: str, work: Work) -> progress.Job[None]:
     """Do the work unless it was done. whole: whether every result is there. found: for the log."""
+    folder.output.remove_abandoned(alone=False)  # of a Blender that was killed while it delivered what is finished
     if whole and folder.state().status == "done":
         return
     folder.output.refuse_links(besides=INPUT_FOLDERS)

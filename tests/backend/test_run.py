@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from backend.terminal import Bar, Lines
+from pantheon360_blender.core import temporary
 from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.render.draft import DraftPainter
@@ -75,6 +76,21 @@ def test_a_finished_folder_is_not_touched(shot: Shot, run_backend: Run) -> None:
     again = run_backend("run", folder.path)
     assert again.returncode == 0 and "Done: 3 frames" in again.stdout
     assert everything(folder) == before
+
+
+def test_what_a_killed_blender_left_in_a_finished_folder_goes(shot: Shot, run_backend: Run) -> None:
+    """It had begun to make a video of the frames."""
+    folder = shot(3)
+    run_backend("run", folder.path)
+    before = everything(folder)
+    scratch = folder.path / temporary.name("scratch").replace(temporary._RUN, "12345678").replace(
+        f"-{os.getpid()}-",
+        "-4194400-",  # more than any process of Linux has
+    )
+    scratch.mkdir()
+    (scratch / "untagged.mp4").write_bytes(b"half")
+    assert run_backend("run", folder.path).returncode == 0
+    assert everything(folder) == before and not scratch.exists()
 
 
 def test_json_is_one_object_a_line(shot: Shot, run_backend: Run) -> None:
