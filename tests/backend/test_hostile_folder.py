@@ -81,9 +81,10 @@ def test_what_is_logged_of_a_hostile_name_is_one_line(shot: Shot) -> None:
     """The name of a capture ends in the log with the error that it causes."""
     folder = shot(2)
     folder.job.captures[0]["name"] = "A\n* * * * * sh evil\n\x1b]0;owned\x07"
-    png.write(folder.path / folder.job.captures[0]["mask"], np.zeros((2, 4), np.uint8))
+    png.write(folder.path / folder.job.captures[0]["image"], np.zeros((32, 48, 3), np.uint8))
+    png.write(folder.path / folder.job.captures[0]["mask"], np.zeros((32, 48), np.uint8))
     folder.seal(folder.job)
-    with pytest.raises(PantheonError, match="its mask is"):
+    with pytest.raises(PantheonError, match="evil"):
         run_to_end(runner.run(folder.path))
     lines = folder.log_file.read_text("utf-8").splitlines()
     assert len(lines) == 2 and all(line.startswith("20") for line in lines), lines

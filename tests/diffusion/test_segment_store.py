@@ -19,16 +19,16 @@ from pantheon360_blender.core.errors import FileError
 from pantheon360_blender.core.output_folder import OutputFolder
 
 LATENTS = torch.randn(3, 4, 2, 4, generator=torch.Generator().manual_seed(0))
-PICTURE = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
+PICTURES = np.random.default_rng(0).integers(0, 256, (2, 16, 32, 3), dtype=np.uint8)
 
 
 def test_a_segment_comes_back_bit_for_bit(tmp_path: Path) -> None:
     store = SegmentStore(OutputFolder(tmp_path))
-    store.write(0, "key", PaintedSegment(LATENTS, PICTURE))
+    store.write(0, "key", PaintedSegment(LATENTS, PICTURES))
     store.write(1, "other", PaintedSegment(LATENTS.flip(0)))
     first, second = store.read(0, "key"), store.read(1, "other")
     assert first is not None and torch.equal(first.latents, LATENTS)
-    assert first.handover is not None and np.array_equal(first.handover, PICTURE)
+    assert first.handover is not None and np.array_equal(first.handover, PICTURES)
     assert second is not None and torch.equal(second.latents, LATENTS.flip(0)) and second.handover is None
 
 
@@ -59,7 +59,7 @@ def test_damaged_files_are_not_there(tmp_path: Path, keep: int) -> None:
     ],
 )
 def test_what_is_no_segment_is_not_there(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    store = SegmentStore(tmp_path)
+    store = SegmentStore(OutputFolder(tmp_path))
     store.file(0).parent.mkdir()
     safetensors.torch.save_file(tensors, store.file(0), {"key": "key"})
     assert store.read(0, "key") is None

@@ -12,6 +12,7 @@ from pantheon360_blender.core.jobs import reconstruct_settings as results
 from pantheon360_blender.core.jobs.job import PaintJob, ReconstructJob
 from pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder, ReconstructFolder
 from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.render.splatting import GeometryFrame
@@ -23,7 +24,8 @@ from .sources import by_kind
 
 
 def make_shot(folder: Path) -> list[Path]:
-    shot = PaintFolder(folder, "Shot", "0123abcd")
+    (folder / "new").mkdir()
+    shot = PaintFolder(folder / "new", "Shot", "0123abcd")
     entry = shot.write_capture(Capture("A", photograph(), np.eye(4), np.ones(SIZE, np.bool_)))
     depth = ranges()
     shot.write_geometry("geometry", 1, GeometryFrame(photograph(), depth, depth > 2, np.zeros(SIZE, np.int32)))
@@ -38,14 +40,24 @@ def make_shot(folder: Path) -> list[Path]:
         "model": {"label": "A", "trained": False, "licence": "B"}, "memory": {"level": "all"}, "warnings": ["c"],
         "segments": {"1": {"seconds": 2.5}}, "seconds": 2.5,
     }  # fmt: skip
-    (folder / "painting.json").write_text(json.dumps(record))
-    pictures = [folder / "captures/A.png", folder / "captures/A.mask.png", shot.geometry_file(1), shot.frame_file(1)]
-    lists = [folder / name for name in ("job.json", "job.json", "job.json", "job.json", "state.json", "painting.json")]
+    (shot.path / "painting.json").write_text(json.dumps(record))
+    pictures = [
+        shot.path / "captures/A.png",
+        shot.path / "captures/A.mask.png",
+        shot.geometry_file(1),
+        shot.frame_file(1),
+    ]
+    lists = [
+        shot.path / name for name in ("job.json", "job.json", "job.json", "job.json", "state.json", "painting.json")
+    ]
     return [*lists, *pictures, shot.geometry_depth_file(1)]
 
 
 def read_shot(folder: Path) -> None:
-    shot = PaintFolder.open(folder)
+    shot = PaintFolder.open(folder / "Shot-0123abcd")
+    # Sealed again, or every file that was changed would be refused for its hash alone.
+    shot.seal(shot.job)
+    shot = PaintFolder.open(shot.path)
     each(
         shot.state,
         shot.captures,
@@ -66,13 +78,15 @@ def _told(shot: PaintFolder) -> None:
 
 
 def make_reconstruction(folder: Path) -> list[Path]:
-    job = ReconstructFolder(folder, "Cache", "0123abcd")
+    (folder / "new").mkdir()
+    job = ReconstructFolder(folder / "new", "Cache", "0123abcd")
     entries = [job.write_capture(Capture(name, photograph(), np.eye(4))) for name in "AB"]
     priors = {"A": {"position": [1.0, 2.0, 3.0], "heading": 12.0}, "B": {"position": None, "heading": None}}
     settings = ReconstructionSettings(camera_height=1.6, distance=["A", "B", 2.0], priors=priors)
     job.seal(ReconstructJob(name="Cache", captures=entries, settings=settings.to_json()))
+    folder = job.path
     posed = [PosedCapture("A", np.eye(4), True), PosedCapture("B", np.eye(4), False, "It is dark.")]
-    results.write_poses(folder, posed, {"method": "solve", "notes": ["a"]})
+    results.write_poses(job.output, posed, {"method": "solve", "notes": ["a"]})
     (folder / results.REPORT_FILE).write_text(json.dumps({"text": "Two captures.", "seconds": 1}))
     cloud().save(folder / results.CACHE_FILE)
     maps = {"range": ranges(), "confidence": ranges() / 9, "sky": ranges() > 8}
@@ -85,6 +99,7 @@ def make_reconstruction(folder: Path) -> list[Path]:
 def read_reconstruction(folder: Path) -> None:
     from backend.reconstruction import depth_map
 
+    folder = folder / "Cache-0123abcd"
     each(
         lambda: ReconstructionSettings.from_json(JobFolder.open(folder).job.settings),
         lambda: results.read_poses(folder),
@@ -150,7 +165,7 @@ def make_tensors(folder: Path) -> list[Path]:
     metadata = {"lora_adapter_metadata": json.dumps({"unet.lora_alpha": 8, "unet.alpha_pattern": {}})}
     tensors = {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up, f"{name}.alpha": torch.tensor(4.0)}
     save_file(tensors, folder / "lora.safetensors", metadata)
-    store = SegmentStore(folder)
+    store = SegmentStore(OutputFolder(folder))
     store.write(0, "key", PaintedSegment(torch.ones(2, 4, 2, 4), photograph()))
     return [folder / "lora.safetensors", store.file(0)]
 
@@ -159,7 +174,7 @@ def read_tensors(folder: Path) -> None:
     from backend.diffusion.models import lora
     from backend.diffusion.shot.segment_store import SegmentStore
 
-    each(lambda: lora.read(folder / "lora.safetensors"), lambda: SegmentStore(folder).read(0, "key"))
+    each(lambda: lora.read(folder / "lora.safetensors"), lambda: SegmentStore(OutputFolder(folder)).read(0, "key"))
 
 
 CONFIGS = ("unet/config.json", "vae/config.json", "image_encoder/config.json", "scheduler/scheduler_config.json")

@@ -15,6 +15,7 @@ import numpy as np
 from pantheon360_blender.core.formats import ply, png
 from pantheon360_blender.core.importers import import_folder, open_source
 from pantheon360_blender.core.importers.imported import Imported, ImportedCapture
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.progress import run_to_end
 
 from . import mutations
@@ -146,8 +147,8 @@ def make_depth(folder: Path) -> list[Path]:
 
 def make_import_folder(folder: Path) -> list[Path]:
     captures = (ImportedCapture("a", folder / "a.png", np.eye(4)), ImportedCapture("b", None, np.eye(4), False))
-    import_folder.write(Imported(cloud(), captures, ("A note.",), np.ones(3)), folder)
-    import_folder.write_range(ranges(), folder)
+    import_folder.write(Imported(cloud(), captures, ("A note.",), np.ones(3)), OutputFolder(folder))
+    import_folder.write_range(ranges(), OutputFolder(folder))
     return [folder / name for name in ("import.json", "import.json", "cache.npz", "range.npz")]
 
 
@@ -188,7 +189,7 @@ def backend_source(name: str = "") -> Callable[[Path], Any]:
     def read(folder: Path) -> Any:
         import backend.importers
 
-        return run_to_end(backend.importers.open_source(folder / name, pictures=folder / "pictures"))
+        return run_to_end(backend.importers.open_source(folder / name, pictures=OutputFolder.made(folder / "pictures")))
 
     return read
 

@@ -61,6 +61,6 @@ class SegmentStore:
         latents, handover = tensors.get("latents"), tensors.get("handover")
         if latents is None or latents.dtype != torch.float32 or latents.ndim != 4 or not tensor_file.is_finite(latents):
             return None
-        if handover is not None and (handover.dtype != torch.uint8 or handover.ndim != 3):
+        if handover is not None and (handover.dtype != torch.uint8 or handover.ndim != 4):
             return None
         return PaintedSegment(latents, None if handover is None else handover.numpy())
