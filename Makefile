@@ -1,7 +1,7 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-proxy quick test check package benchmark benchmark-painter check-painter evaluate-cache clean
+.PHONY: help demo demo-proxy quick test fuzz check package benchmark benchmark-painter check-painter evaluate-cache kill-test clean
 
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
@@ -9,11 +9,13 @@ help:
 	@echo "make quick      style, layers and core without a Blender, in under 20 s; no types: that is make check"
 	@echo "make check      style and types of everything"
 	@echo "make test       style, types, layers and the test suite in Blender 4.5 LTS, 5.0, 5.2 LTS and 5.3"
+	@echo "make fuzz       50,000 hostile files for every parser: none may crash it, take 10 s or 512 MB; about 3 min"
 	@echo "make package    out/pantheon360-VERSION.zip, checked by Blender's validator"
 	@echo "make benchmark  out/benchmark.json and a table"
 	@echo "make benchmark-painter  the diffusion painter on this computer's GPU -> out/benchmark-painter.json and a table"
 	@echo "make check-painter  the diffusion painter's proofs -> out/painter.json"
 	@echo "make evaluate-cache  reconstruction against rendered truth and on a real street -> out/cache.json and pictures"
+	@echo "make kill-test  kill -9 at 50 random moments of each kind of job; about an hour -> out/kill-test.json and a table"
 	@echo "make clean      remove out/ (environments and downloads stay)"
 
 demo:
@@ -27,6 +29,9 @@ quick:
 
 test:
 	$(PYTHON) scripts/test.py
+
+fuzz:
+	$(PYTHON) scripts/fuzz.py
 
 check:
 	$(PYTHON) scripts/check.py
@@ -45,6 +50,10 @@ check-painter:
 
 evaluate-cache:
 	$(PYTHON) scripts/evaluate_cache.py
+
+kill-test:
+	$(PYTHON) scripts/environments.py backend blender-4.5
+	$(PYTHON) scripts/kill_test.py
 
 clean:
 	rm -rf out

@@ -9,29 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import BackendError
+from pantheon360_blender.core.output_folder import OutputFolder
 
 _TAKEN = {errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: OutputFolder) -> Iterator[bool]:
     """Hold the folder's lock for the block; the system drops it when the process dies, however it dies.
 
+    Yields whether it is held: some network disks know no locks.
     Raises BackendError if another process holds it, FileError if the folder cannot be written.
     """
-    path = folder / "run.lock"
-    with files.translate_os_errors(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    handle = folder.open("run.lock", os.O_RDWR | os.O_CREAT)
     try:
-        _take(handle, folder)
-        yield
+        yield _take(handle, folder.path)
     finally:
         os.close(handle)
 
 
-def _take(handle: int, folder: Path) -> None:
+def _take(handle: int, folder: Path) -> bool:
+    """Whether the lock was taken; without locks, painting twice wastes time but harms nothing: files are renamed."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -41,9 +40,10 @@ def _take(handle: int, folder: Path) -> None:
             import fcntl
 
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
     except OSError as error:
         if error.errno in _TAKEN:
             raise BackendError(
                 f"{folder} is being painted by another process.", advice="Wait for it to end.", code="busy"
             ) from error
-        # Some network disks know no locks. Painting twice wastes time but harms nothing: files are renamed into place.
+        return False

@@ -11,6 +11,7 @@ from types import FrameType
 
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.jobs import messages
+from pantheon360_blender.core.unexpected import boundary
 
 from .reporting import MessageWriter, Reporter, claim_stdout, missing_numpy
 from .terminal import CANCELLED, DONE, FAILED, Printer, for_people
@@ -37,8 +38,9 @@ def _run(path: Path, printer: Printer) -> int:
         from . import runner
 
         printer.send(messages.Started(name))
-        folder = Reporter(name, path / "preview.png").follow(runner.run(path), printer.send)
-        printer.send(messages.Done(name, str(folder.path), len(folder.finished_frames())))
+        with boundary(f"Running {path}"):
+            folder = Reporter(name, path / "preview.png").follow(runner.run(path), printer.send)
+            printer.send(messages.Done(name, str(folder.path), len(folder.finished_frames())))
         return DONE
     except KeyboardInterrupt:
         printer.send(messages.Cancelled(name))

@@ -11,7 +11,14 @@ from pathlib import Path
 
 from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError, FileError, PantheonError, reason
-from pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder, ReconstructFolder, Status, now
+from pantheon360_blender.core.jobs.job_folder import (
+    INPUT_FOLDERS,
+    JobFolder,
+    PaintFolder,
+    ReconstructFolder,
+    Status,
+    now,
+)
 from pantheon360_blender.core.progress import Progress
 
 from . import known_pixels, painters
@@ -44,10 +51,12 @@ def run(path: Path) -> progress.Job[JobFolder]:
 
 def _completed(folder: JobFolder, whole: bool, found: str, work: Work) -> progress.Job[None]:
     """Do the work unless it was done. whole: whether every result is there. found: for the log."""
+    folder.output.remove_abandoned(alone=False)  # of a Blender that was killed while it delivered what is finished
     if whole and folder.state().status == "done":
         return
-    with locked(folder.path):
-        _remove_leftovers(folder)
+    folder.output.refuse_links(besides=INPUT_FOLDERS)
+    with locked(folder.output) as alone:
+        folder.output.remove_abandoned(alone=alone)
         yield from _recorded(folder, found, work)
 
 
@@ -63,13 +72,6 @@ def _finished(folder: PaintFolder) -> progress.Job[list[int]]:
             warning = f"Frame {frame} is damaged or of another size and is painted again."
             yield Progress("Looking for finished frames", index, len(frames), warning=warning)
     return finished
-
-
-def _remove_leftovers(folder: JobFolder) -> None:
-    """Temporary files of a run that was killed while it wrote."""
-    for leftover in folder.path.rglob(".*.part"):
-        with suppress(OSError):
-            leftover.unlink()
 
 
 def _recorded(folder: JobFolder, found: str, work: Work) -> progress.Job[None]:
@@ -95,7 +97,8 @@ def _recorded(folder: JobFolder, found: str, work: Work) -> progress.Job[None]:
             record("failed", error)
         raise
     except Exception as error:
-        folder.log(traceback.format_exc())
+        for line in traceback.format_exc().splitlines():
+            folder.log(line)
         explained = _explained(folder, error)
         with suppress(FileError):
             record("failed", explained)

@@ -6,13 +6,13 @@ import importlib.util
 import os
 import queue
 import threading
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from pantheon360_blender.core.errors import MessageError, PantheonError, reason
+from pantheon360_blender.core.errors import MessageError, PantheonError
 from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.jobs.messages import Message
+from pantheon360_blender.core.unexpected import explained
 from pantheon360_blender.core.version import version
 
 from .reporting import Heartbeat, MessageWriter, Reporter, claim_stdin, claim_stdout, missing_numpy
@@ -123,9 +123,8 @@ class Service:
         except PantheonError as error:
             return messages.Error(error.code, error.text, error.advice, request.job)
         except Exception as error:
-            traceback.print_exc()
-            text = f"The backend failed unexpectedly: {reason(error)}."
-            return messages.Error("unexpected", text, "Its stderr has the details.", request.job)
+            told = explained(error, "The backend")
+            return messages.Error(told.code, told.text, told.advice, request.job)
         finally:
             # Before the last answer is sent, so that whoever reads it can ask for the next job at once.
             with self._lock:

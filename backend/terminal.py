@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from pantheon360_blender.core import plain_text
 from pantheon360_blender.core.jobs import duration, messages
 from pantheon360_blender.core.jobs.messages import Message
 
@@ -60,7 +61,7 @@ class Lines:
 
     def say(self, text: str, stream: TextIO | None = None) -> None:
         """Print a line that stays."""
-        print(text, file=stream or self.stream, flush=True)
+        print(plain_text.paragraph(text), file=stream or self.stream, flush=True)
 
 
 class Bar(Lines):
@@ -73,7 +74,7 @@ class Bar(Lines):
     def show(self, message: messages.ProgressMessage) -> None:
         share = message.step / message.of if message.of else 0.0
         full = round(min(max(share, 0.0), 1.0) * _BAR)
-        text = f"[{'#' * full}{'.' * (_BAR - full)}] {described(message)}"
+        text = f"[{'#' * full}{'.' * (_BAR - full)}] {plain_text.one_line(described(message))}"
         width = shutil.get_terminal_size().columns - 1
         print(f"\r\x1b[K{text[:width]}", end="", file=self.stream, flush=True)
         self._open = True

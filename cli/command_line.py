@@ -19,7 +19,7 @@ from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.core import importers
+from ..pantheon360_blender.core import importers, inputs
 from ..pantheon360_blender.core.errors import CaptureError, FileError, JobError, PantheonError, RenderError
 from ..pantheon360_blender.core.formats import spherical_video
 from ..pantheon360_blender.core.importers.imported import UP_AXES
@@ -28,8 +28,10 @@ from ..pantheon360_blender.core.jobs.child import own_python
 from ..pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder
 from ..pantheon360_blender.core.panorama.depth_image import MEASURES
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.core.unexpected import boundary
 from ..pantheon360_blender.core.version import EXTENSION_ROOT
 from ..pantheon360_blender.scene.app import access, plugin_items, preferences
+from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
@@ -55,18 +57,23 @@ def main(arguments: Sequence[str]) -> int:
         return int(end.code or OK)
     with console.opened(options.json) as output, console.interruptible():
         try:
-            code, facts = options.verb(options, output)
+            with boundary(f"{console.PROGRAM} {arguments[0]}"):
+                code, facts = _done(options, output)
         except KeyboardInterrupt:
             output.cancelled()
             return INTERRUPTED
         except PantheonError as error:
             output.failed(error)
             return FAILED
-        except OSError as error:
-            output.failed(FileError(f"{error.filename or 'A file'}: {error.strerror or error}."))
-            return FAILED
         output.done(facts)
         return int(code)
+
+
+def _done(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    try:
+        return options.verb(options, output)  # type: ignore[no-any-return]
+    except OSError as error:
+        raise FileError(f"{error.filename or 'A file'}: {error.strerror or error}.") from error
 
 
 # Verbs. Each returns its exit code and what it made.
@@ -83,26 +90,26 @@ def import_files(options: argparse.Namespace, output: Output) -> tuple[int, Fact
         output.failed(FileError("Nothing to import was named.", advice="Name photographs, points or --depth images."))
         return WRONG_USAGE, {}
     scene = _open(blend, options.scene) if blend.exists() else _new_file()
-    name, facts = scene.name, dict[str, Any]()
+    reference, facts = SceneReference(scene), dict[str, Any]()
     made = output.run(capture_objects.import_files(scene, photographs, warn=output.warn)) if photographs else []
     facts["captures"] = [capture.name for capture in made]
     result = cache_merge.MERGE if options.merge else cache_merge.REPLACE
     if sources:
         choices = {key: getattr(options, key) for key in ("voxel", "up", "limit", "every")}
         choices["scale"] = None if depths else options.scale
-        imported = output.run(importer.import_files(access.scene_named(name), sources, result=result, **choices))
+        imported = output.run(importer.import_files(reference.scene, sources, result=result, **choices))
         _tell(output, facts, imported)
         facts["captures"] += imported.captures
         result = cache_merge.MERGE
-    for capture, path in _with_captures(access.scene_named(name), facts["captures"], depths, options.capture):
+    for capture, path in _with_captures(reference.scene, facts["captures"], depths, options.capture):
         choices = {"depth_scale": options.scale, "depth_inverse": options.inverse, "depth_measure": options.measure}
         job = depth_points.import_depth(
-            access.scene_named(name), capture, path, result=result, voxel=options.voxel, limit=options.limit, **choices
+            reference.scene, capture, path, result=result, voxel=options.voxel, limit=options.limit, **choices
         )
         _tell(output, facts, output.run(job))
         result = cache_merge.MERGE
     if options.proxy:
-        proxy.create(access.scene_named(name), capture_objects.in_scene(access.scene_named(name)))
+        proxy.create(reference.scene, capture_objects.in_scene(reference.scene))
     return OK, {**facts, "blend": str(_save(options.save_as or blend))}
 
 
@@ -151,10 +158,10 @@ def geometry(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 def generate(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Prepare, paint and deliver the shot, and save the .blend with its strip."""
     scene = _open(options.blend, options.scene)
-    name = scene.name
+    reference = SceneReference(scene)
     folder = output.run(_prepared(scene, options))
     output.say(f"Job folder: {folder.path}")
-    strip = output.run(shot.finish(access.scene_named(name), folder, options.strip, resume=RESUME))
+    strip = output.run(shot.finish(reference.scene, folder, options.strip, resume=RESUME))
     facts = {"folder": str(folder.path), "frames": len(folder.job.frames), "strip": strip.name}
     return OK, facts if options.no_save else {**facts, "blend": str(_save(options.save_as or options.blend))}
 
@@ -250,8 +257,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as in steps=10")
     try:
-        value = json.loads(written)
-    except (ValueError, RecursionError):
+        value = inputs.parsed(written.encode("utf-8", "surrogatepass"))
+    except ValueError:
         value = written
     if problem := paint_settings.setting_error(name.strip(), value):
         raise argparse.ArgumentTypeError(problem)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, TypeVar
 
-from ..pantheon360_blender.core import repairs
+from ..pantheon360_blender.core import plain_text, repairs
 from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.core.jobs import duration, messages
 from ..pantheon360_blender.core.progress import Eta, Job, Progress
@@ -54,7 +54,7 @@ class Output:
 
     def say(self, text: str) -> None:
         if not self._json:
-            print(text, file=sys.stderr, flush=True)
+            _print(text)
 
     def warn(self, text: str) -> None:
         """Pass on a warning, unless it was told already: jobs give theirs while they run and with their result."""
@@ -65,7 +65,7 @@ class Output:
         if self._json:
             self._message(messages.Warning_(text))
         else:
-            print(f"Warning: {text}", file=sys.stderr, flush=True)
+            _print(f"Warning: {text}")
 
     def done(self, facts: dict[str, Any]) -> None:
         if self._json and facts:
@@ -73,7 +73,7 @@ class Output:
         elif not self._json:
             for name, value in facts.items():
                 text = ", ".join(value) if isinstance(value, list) else value
-                print(f"{name}: {text}", file=self._stream, flush=True)
+                _print(f"{name}: {text}", self._stream)
 
     def failed(self, error: PantheonError) -> None:
         verb = VERBS.get(error.repair or "", "")
@@ -81,15 +81,15 @@ class Output:
             told = {"code": error.code, "text": error.text, "advice": error.advice}
             self._line({"kind": "error", **told, "job": "", "repair": error.repair or "", "verb": verb})
             return
-        print(f"Error: {error}", file=sys.stderr, flush=True)
+        _print(f"Error: {error}")
         if verb:
-            print(f"Run first: {PROGRAM} {verb}", file=sys.stderr, flush=True)
+            _print(f"Run first: {PROGRAM} {verb}")
 
     def cancelled(self) -> None:
         if self._json:
             self._message(messages.Cancelled(""))
         else:
-            print("Interrupted. What is finished is kept.", file=sys.stderr, flush=True)
+            _print("Interrupted. What is finished is kept.")
 
     def raw(self, text: str) -> None:
         self._stream.write(text)
@@ -113,9 +113,9 @@ class Output:
     def _show(self, text: str, phase: str) -> None:
         """One line rewritten on a terminal; in a log a line at the start of each phase."""
         if sys.stderr.isatty():
-            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+            print(f"\r{plain_text.one_line(text)}\x1b[K", end="", file=sys.stderr, flush=True)
         elif phase != self._shown:
-            print(text, file=sys.stderr, flush=True)
+            _print(text)
         self._shown = phase
 
     def _end_line(self) -> None:
@@ -148,6 +148,11 @@ def opened(as_json: bool) -> Iterator[Output]:
         _flush_c_library()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def _print(text: str, stream: TextIO | None = None) -> None:
+    """For people, on stderr if no stream is given: names of files may hold what a terminal takes for commands."""
+    print(plain_text.paragraph(text), file=stream or sys.stderr, flush=True)
 
 
 def _flush_c_library() -> None:

@@ -14,15 +14,12 @@ from . import (
     import_captures,
     import_depth,
     install_engine,
-    level_camera,
     make_proxy,
     orient_captures,
     project_captures,
     render_geometry,
     sample_mesh,
     set_path_ends,
-    set_up_rendering,
-    show_result,
     tag_360,
 )
 
@@ -39,13 +36,10 @@ MODULES = (
     edit_cache,
     orient_captures,
     set_path_ends,
-    level_camera,
     check_coverage,
     render_geometry,
-    set_up_rendering,
     edit_loras,
     generate,
-    show_result,
     tag_360,
 )
 

@@ -7,7 +7,6 @@ does it.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from bpy.props import CollectionProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from ..pantheon360_blender.core import progress, repairs
-from ..pantheon360_blender.core.errors import PantheonError, reason
+from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.core.progress import Notices
+from ..pantheon360_blender.core.unexpected import boundary, explained
 from ..pantheon360_blender.scene.app import jobs
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED, Session, run_blocking, running
@@ -26,8 +26,6 @@ from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.sources import projection
 from . import errors
-
-log = logging.getLogger(__name__)
 
 
 class PolledOperator(bpy.types.Operator):
@@ -52,6 +50,10 @@ class PolledOperator(bpy.types.Operator):
     def disabled_reason(cls, _context: Any) -> DisabledReason | None:
         """Why the work cannot begin now; None if it can. Panels show it with its repair, tooltips without."""
         return None
+
+    def tell(self, level: str, text: str) -> None:
+        """Report to the person; level: as of Operator.report, which cannot be overridden."""
+        errors.tell(self, level, text)
 
 
 class JobOperator(PolledOperator):
@@ -100,24 +102,29 @@ class JobOperator(PolledOperator):
         if bpy.app.background or context.window is None:
             return self._block(context)
         if running():
-            self.report({"ERROR"}, f"{running()} is still running. Wait for it, or press Esc to cancel it.")
+            self.tell("ERROR", f"{running()} is still running. Wait for it, or press Esc to cancel it.")
             return {"CANCELLED"}
         jobs.clear_failure(context.window_manager)
         try:
-            job = self.job(context)
+            with boundary(self.bl_label):
+                job = self.job(context)
         except PantheonError as error:
             return self._fail(context, error)
         self._session = Session(context, job, self.bl_label, type(self))
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        begun = self._advance(context, self._session)  # at once: it was given data that undo may replace later
+        if begun == {"RUNNING_MODAL"}:
+            context.window_manager.modal_handler_add(self)
+        return begun
 
     def _block(self, context: Any) -> set[Any]:
         jobs.clear_failure(context.window_manager)
         notices = Notices()
         try:
-            result = run_blocking(self.job(context), notices.take)
+            with boundary(self.bl_label):
+                result = run_blocking(self.job(context), notices.take)
             warn(self, *notices.warnings)
-            self.finished(context, result)
+            with boundary(self.bl_label):
+                self.finished(context, result)
         except PantheonError as error:
             warn(self, *notices.warnings)
             return self._fail(context, error)
@@ -126,11 +133,11 @@ class JobOperator(PolledOperator):
     def modal(self, context: Any, event: bpy.types.Event) -> set[Any]:
         session = self._session
         if session is None or not session.active:
-            self.report({"WARNING"}, f"{self.bl_label} was canceled: {session.cancelled_by if session else ''}")
+            self.tell("WARNING", f"{self.bl_label} was canceled: {session.cancelled_by if session else ''}")
             return {"CANCELLED"}
         if event.type == "ESC" and event.value == "PRESS":
             session.end("Esc was pressed")
-            self.report({"INFO"}, f"{self.bl_label} was canceled. {self.left}")
+            self.tell("INFO", f"{self.bl_label} was canceled. {self.left}")
             return {"CANCELLED"}
         # A render reads the scene in a thread of its own: a job that steps through frames meanwhile would crash it.
         if event.type != "TIMER" or _rendering():
@@ -153,10 +160,7 @@ class JobOperator(PolledOperator):
         except PantheonError as error:
             failure = error
         except Exception as error:
-            log.exception("%s failed", self.bl_label)
-            failure = PantheonError(
-                f"{self.bl_label} failed unexpectedly: {reason(error)}.", advice="The console has the details."
-            )
+            failure = explained(error, self.bl_label)
         session.end()
         warn(self, *session.notices.warnings)
         return self._fail(context, failure)
@@ -169,7 +173,8 @@ class JobOperator(PolledOperator):
 
     def _deliver(self, context: Any, result: Any) -> set[Any]:
         try:
-            self.finished(context, result)
+            with boundary(self.bl_label):
+                self.finished(context, result)
         except PantheonError as error:
             return self._fail(context, error)
         # With UNDO among its options Blender pushes the step itself when a modal operator finishes.
@@ -189,12 +194,13 @@ class ImmediateOperator(PolledOperator):
 
     def execute(self, context: Any) -> set[Any]:
         try:
-            done = self.act(context)
+            with boundary(self.bl_label):
+                done = self.act(context)
         except PantheonError as error:
             errors.report(self, context, error)
             return {"CANCELLED"}
         if done:
-            self.report({"INFO"}, done)
+            self.tell("INFO", done)
         return {"FINISHED"}
 
 
@@ -236,7 +242,7 @@ def warn(operator: PolledOperator, *texts: str) -> None:
     for text in texts:
         if text not in operator._told:
             operator._told |= {text}
-            operator.report({"WARNING"}, text)
+            operator.tell("WARNING", text)
 
 
 def without_captures(scene: bpy.types.Scene) -> DisabledReason | None:

@@ -28,7 +28,7 @@ class PANTHEON360_OT_build_cache(JobOperator):
 
     def finished(self, _context: Any, result: Built) -> None:
         base.warn(self, *(f"{name} was not posed: {reason}" for name, reason in result.left.items()), *result.notes)
-        self.report({"INFO"}, result.text)
+        self.tell("INFO", result.text)
 
 
 register, unregister = base.registration(PANTHEON360_OT_build_cache)

@@ -10,7 +10,8 @@ from bpy.props import FloatProperty, IntProperty
 
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.render.coverage import Limits
-from ..pantheon360_blender.scene.app import access, units
+from ..pantheon360_blender.scene.app import units
+from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.camera import camera_path, coverage_check
 from ..pantheon360_blender.scene.camera.coverage_check import Checked
@@ -66,17 +67,17 @@ class PANTHEON360_OT_check_coverage(JobOperator):
         return _disabled_reason(context.scene)
 
     def job(self, context: Any) -> Job[Checked]:
-        self._scene = context.scene.name
+        self._scene = SceneReference(context.scene)
         limits = Limits(self.least_covered, self.clearance, self.largest_shift)
         return coverage_check.check(context.scene, camera_path.frame_numbers(context.scene, self.step), limits)
 
     def finished(self, _context: Any, result: Checked) -> None:
-        scene = access.scene_named(self._scene)
+        scene = self._scene.scene
         coverage_check.store(scene, result)
         coverage_check.mark(scene, result)
         base.warn(self, *(f"Frames {each.first}-{each.last}: {each.text}" for each in result.warnings[:MOST_REPORTED]))
         worst = result.path.covered.min()
-        self.report({"INFO"}, f"{len(result.path.frames)} frames checked; at least {worst:.0%} of the view is covered")
+        self.tell("INFO", f"{len(result.path.frames)} frames checked; at least {worst:.0%} of the view is covered")
 
 
 class PANTHEON360_OT_clear_coverage(base.ImmediateOperator):

@@ -10,6 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 from ..pantheon360_blender.core.errors import CacheError
 from ..pantheon360_blender.core.points.colour_match import ColourMatch
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app.access import ObjectReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED
 from ..pantheon360_blender.scene.cache import cache_edit
@@ -76,11 +77,11 @@ class EditJobOperator(JobOperator):
 
     def job(self, context: Any) -> Job[Any]:
         obj = _cache(context)
-        self._name = obj.name
+        self._reference = ObjectReference(obj)
         return self.edit(context, obj)
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.report({"INFO"}, self.done(result, bpy.data.objects[self._name]))
+        self.tell("INFO", self.done(result, self._reference.object))
 
 
 class Bounded:

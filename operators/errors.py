@@ -8,6 +8,7 @@ from typing import Any
 
 import bpy
 
+from ..pantheon360_blender.core import plain_text
 from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.scene.app import jobs, preferences
 from ..pantheon360_blender.scene.app.disabled_reason import repair_label
@@ -23,10 +24,15 @@ def report(operator: bpy.types.Operator, context: Any, error: PantheonError) -> 
     Blender shows a popup of its own for a report of an error; beside ours that would be the same text twice.
     """
     if _from_a_button(operator, context) and repair_label(error.repair):
-        operator.report({"WARNING"}, str(error))
+        tell(operator, "WARNING", str(error))
         context.window_manager.popup_menu(popup(error), title=f"{operator.bl_label} Failed", icon="ERROR")
     else:
-        operator.report({"ERROR"}, str(error))
+        tell(operator, "ERROR", str(error))
+
+
+def tell(operator: bpy.types.Operator, level: str, text: str) -> None:
+    """Report a text, which Blender prints in its terminal, too: names in it may come from anywhere."""
+    operator.report({level}, plain_text.paragraph(text))  # type: ignore[arg-type]
 
 
 def popup(error: PantheonError) -> Callable[[Any, Any], None]:

@@ -1,4 +1,4 @@
-"""Generate: from the scene to a strip in the sequencer; and going on if that was interrupted."""
+"""Generate: from the scene to a strip in the sequencer; going on if that was interrupted; and watching it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import bpy
 
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
-from ..pantheon360_blender.scene.shot import painters, shot
+from ..pantheon360_blender.scene.shot import painters, result_view, shot, strips
 from . import base
 from .base import JobOperator
 
@@ -27,7 +27,7 @@ class PANTHEON360_OT_generate(JobOperator):
         return shot.generate(context.scene)
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}; Show Result plays it")
+        self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}; Show Result plays it")
 
 
 class PANTHEON360_OT_resume(JobOperator):
@@ -44,7 +44,26 @@ class PANTHEON360_OT_resume(JobOperator):
         return shot.resume(context.scene)
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.report({"INFO"}, f"Strip {result.name} is in scene {result.id_data.name}")
+        self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}")
+
+
+class PANTHEON360_OT_show_result(base.ImmediateOperator):
+    """Open the Video Editing workspace on the newest 360° video of this scene and play it"""
+
+    bl_idname = "pantheon360.show_result"
+    bl_label = "Show Result"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        there = strips.newest(context.scene) is not None
+        return None if there else DisabledReason("Generate a 360° video first")
+
+    def act(self, context: Any) -> str:
+        strip = strips.newest(context.scene)
+        results: bpy.types.Scene = strip.id_data
+        result_view.show(context, results, strip)
+        return f"Strip {strip.name} of scene {results.name}; Space plays and stops"
 
 
 def incomplete(scene: bpy.types.Scene) -> DisabledReason | None:
@@ -52,4 +71,4 @@ def incomplete(scene: bpy.types.Scene) -> DisabledReason | None:
     return base.without_captures(scene) or base.without_cache(scene) or base.without_camera(scene)
 
 
-register, unregister = base.registration(PANTHEON360_OT_generate, PANTHEON360_OT_resume)
+register, unregister = base.registration(PANTHEON360_OT_generate, PANTHEON360_OT_resume, PANTHEON360_OT_show_result)

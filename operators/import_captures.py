@@ -29,7 +29,7 @@ class PANTHEON360_OT_import_captures(base.FilesOperator):
 
     def finished(self, context: Any, result: list[bpy.types.Object]) -> None:
         base.warn(self, *self._warnings)
-        self.report({"INFO"}, f"{len(result)} capture{'' if len(result) == 1 else 's'} imported")
+        self.tell("INFO", f"{len(result)} capture{'' if len(result) == 1 else 's'} imported")
         _select(result, context.view_layer)
 
 

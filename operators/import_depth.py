@@ -112,7 +112,7 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
 
     def finished(self, _context: Any, result: DepthPoints) -> None:
         base.warn(self, *result.notes)
-        self.report({"INFO"}, result.text)
+        self.tell("INFO", result.text)
 
 
 register, unregister = base.registration(PANTHEON360_OT_import_depth)

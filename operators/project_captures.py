@@ -7,7 +7,7 @@ from typing import Any
 from ..pantheon360_blender.core import repairs
 from ..pantheon360_blender.core.points.point_cloud import PointCloud
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.sources import projection
@@ -30,12 +30,12 @@ class PANTHEON360_OT_project_captures(JobOperator):
         return None if projection.geometry_in(context.scene) else DisabledReason(text, repairs.MAKE_PROXY)
 
     def job(self, context: Any) -> Job[PointCloud]:
-        self._scene = context.scene.name  # the window may show another one when the job is done
+        self._scene = SceneReference(context.scene)  # the window may show another one when the job is done
         return projection.project(context.scene, context.evaluated_depsgraph_get())
 
     def finished(self, _context: Any, result: PointCloud) -> None:
-        obj = cache_objects.replace(access.scene_named(self._scene), result)
-        self.report({"INFO"}, f"{len(result):,} points in {obj.name}")
+        obj = cache_objects.replace(self._scene.scene, result)
+        self.tell("INFO", f"{len(result):,} points in {obj.name}")
 
 
 register, unregister = base.registration(PANTHEON360_OT_project_captures)

@@ -1,4 +1,4 @@
-"""Render Geometry Pass: what the model will see, as files."""
+"""Rendering: the geometry pass as files, and Blender's own rendering set up for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bpy.props import BoolProperty
 
 from ..pantheon360_blender.core.jobs.job_folder import PaintFolder
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene.app import access
+from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.render import render_engine
 from ..pantheon360_blender.scene.shot import painters, shot
@@ -34,7 +34,7 @@ class PANTHEON360_OT_render_geometry(JobOperator):
         return incomplete(context.scene)
 
     def job(self, context: Any) -> Job[PaintFolder]:
-        self._scene = context.scene.name  # the window may show another one when the job is done
+        self._scene = SceneReference(context.scene)  # the window may show another one when the job is done
         if self.use_engine and (told := render_engine.set_up(context.scene)):
             self.report({"INFO"}, told)
         lacks = painters.disabled_reason(context.scene, preparing=True)
@@ -43,8 +43,23 @@ class PANTHEON360_OT_render_geometry(JobOperator):
         return shot.prepare(context.scene, painter="draft" if lacks is not None else None)
 
     def finished(self, _context: Any, result: PaintFolder) -> None:
-        shot.remember(access.scene_named(self._scene), result)
-        self.report({"INFO"}, f"{len(result.job.frames)} frames of geometry are in {result.path}")
+        shot.remember(self._scene.scene, result)
+        self.tell("INFO", f"{len(result.job.frames)} frames of geometry are in {result.path}")
 
 
-register, unregister = base.registration(PANTHEON360_OT_render_geometry)
+class PANTHEON360_OT_set_up_rendering(base.ImmediateOperator):
+    """Make Pantheon360 this scene's render engine, at the shot's width, for F12 and render farms"""
+
+    bl_idname = "pantheon360.set_up_rendering"
+    bl_label = "Set Up Rendering"
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        ready = render_engine.is_set_up(context.scene)
+        return DisabledReason("F12 renders the shot already") if ready else None
+
+    def act(self, context: Any) -> str:
+        return render_engine.set_up(context.scene)
+
+
+register, unregister = base.registration(PANTHEON360_OT_render_geometry, PANTHEON360_OT_set_up_rendering)

@@ -80,7 +80,7 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
 
     def finished(self, _context: Any, result: Sampled) -> None:
         base.warn(self, *result.notes)
-        self.report({"INFO"}, result.text)
+        self.tell("INFO", result.text)
 
 
 register, unregister = base.registration(PANTHEON360_OT_sample_mesh)

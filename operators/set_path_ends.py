@@ -1,4 +1,4 @@
-"""Set Path Ends to Captures."""
+"""The camera's path: Set Path Ends to Captures, Level Camera."""
 
 from __future__ import annotations
 
@@ -29,4 +29,18 @@ class PANTHEON360_OT_set_path_ends(base.ImmediateOperator):
         return f"Keyframes at {' and '.join(f'frame {frame}' for frame in frames)}"
 
 
-register, unregister = base.registration(PANTHEON360_OT_set_path_ends)
+class PANTHEON360_OT_level_camera(base.ImmediateOperator):
+    """Turn the scene's camera upright, at every keyframe of its rotation, so that the panorama's horizon is level"""
+
+    bl_idname = "pantheon360.level_camera"
+    bl_label = "Level Camera"
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return base.without_camera(context.scene)
+
+    def act(self, context: Any) -> str:
+        return f"Turned by up to {math.degrees(level.level(context.scene)):.1f}°"
+
+
+register, unregister = base.registration(PANTHEON360_OT_set_path_ends, PANTHEON360_OT_level_camera)

@@ -53,7 +53,7 @@ class PANTHEON360_OT_tag_360(JobOperator):
         return spherical_video.tagging(source, None if self.in_place else copy_name(source), stereo=self.stereo)
 
     def finished(self, _context: Any, result: Path) -> None:
-        self.report({"INFO"}, f"{result.name} is tagged as 360°")
+        self.tell("INFO", f"{result.name} is tagged as 360°")
 
 
 def copy_name(source: Path) -> Path:

@@ -32,6 +32,10 @@ settings.load_profile("untimed")
 _RESOURCES = tempfile.mkdtemp(prefix="pantheon360-tests-")
 os.environ["BLENDER_USER_RESOURCES"] = _RESOURCES
 
+# A fault of ours is a failure of a test, not an error that it may expect.
+os.environ["PANTHEON360_UNEXPECTED"] = "raise"
+os.environ["XDG_DATA_HOME"] = str(Path(_RESOURCES) / "data")
+
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_RESOURCES, ignore_errors=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.importers import depth, import_folder
 from pantheon360_blender.core.importers.imported import UP_AXES, Options
 from pantheon360_blender.core.jobs import messages
+from pantheon360_blender.core.output_folder import OutputFolder
+from pantheon360_blender.core.unexpected import boundary
 from pantheon360_blender.core.version import version
 
 from .. import terminal
@@ -53,14 +56,16 @@ def main(argv: list[str] | None = None) -> int:
     if as_json:
         printer.send(messages.Hello(messages.PROTOCOL, version(), os.getpid(), "CPU"))
     try:
-        if range_only:
-            ranges, notes = depth.read_range(path, Options(**options, decoders=decoders.DECODERS))
-            import_folder.write_range(ranges, folder)
-        else:
-            steps = open_source(path, **options | {"pictures": folder / "pictures"})
-            imported = Reporter(path.name, Path()).follow(steps, printer.send)
-            import_folder.write(imported, folder)
-            notes = list(imported.notes)
+        with boundary(f"Reading {path}"):
+            output = OutputFolder.made(folder)
+            if range_only:
+                ranges, notes = depth.read_range(path, Options(**options, decoders=decoders.DECODERS))
+                import_folder.write_range(ranges, output)
+            else:
+                steps = open_source(path, **options | {"pictures": output})
+                imported = Reporter(path.name, Path()).follow(steps, printer.send)
+                import_folder.write(imported, output)
+                notes = list(imported.notes)
         for note in notes:
             printer.send(messages.Warning_(note))
         printer.send(messages.Done(path.name, str(folder), 0))
@@ -69,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
         printer.send(messages.Cancelled(path.name))
         return terminal.CANCELLED
     except PantheonError as error:
+        with suppress(OSError):  # nothing came
+            folder.rmdir()
         printer.send(messages.Error(error.code, error.text, error.advice, path.name))
         return terminal.FAILED
 

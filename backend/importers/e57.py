@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.parsers import expat
 
 import numpy as np
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import inputs
 from pantheon360_blender.core.errors import PoseError
 from pantheon360_blender.core.importers.imported import (
+    PICTURES,
     Gathering,
     Imported,
     ImportedCapture,
@@ -35,7 +37,8 @@ from . import missing
 _PART = 1 << 19  # points
 _PAGE = 1024
 _CHECKSUM = 4
-_LARGEST_XML = 1 << 27
+_LARGEST_XML = 1 << 26
+_DEEPEST, _MOST_ELEMENTS, _MOST_NAMES = 64, 1_000_000, 1000
 _LARGEST_PICTURE = 1 << 29
 _CARTESIAN = ("cartesianX", "cartesianY", "cartesianZ")
 _SPHERICAL = ("sphericalRange", "sphericalAzimuth", "sphericalElevation")
@@ -62,7 +65,11 @@ def _read(path: Path, options: Options) -> Job[Imported]:
             captures = yield from _captures(root, path, options, gathering)
         finally:
             file.close()
-    except (library.E57Exception, RuntimeError, ValueError, LookupError, TypeError, OverflowError) as error:
+    except AttributeError as error:
+        if not type(error.obj).__module__.startswith("pye57"):
+            raise
+        raise SourceError(f"{path} is damaged: {_text(error)}.", advice=_AGAIN) from error  # a node of another kind
+    except (library.E57Exception, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise SourceError(f"{path} is damaged or cut short: {_text(error)}.", advice=_AGAIN) from error
     return gathering.finish(captures)
 
@@ -272,16 +279,16 @@ def _extracted(picture: Any, path: Path, index: int, options: Options) -> Path |
                 raise SourceError(f"{path}: picture {index + 1} says that it is {size:,} bytes large.", advice=_AGAIN)
             data = np.zeros(size, np.uint8)
             blob.read(data, 0, size)
-            place = options.pictures / f"{path.stem}_{index + 1:03d}{suffix}"
-            files.write_bytes(place, data.tobytes())
-            return place
+            name = f"{PICTURES}/{path.stem}_{index + 1:03d}{suffix}"
+            options.pictures.write_bytes(name, data.tobytes())
+            return options.pictures.path / name
     return None
 
 
 def _check(path: Path) -> None:
     """Check the header and the XML part before a library in C++ sees them. Source: E2807, 7 and 9.2."""
     length = path.stat().st_size
-    with open(path, "rb") as file:
+    with inputs.open_regular(path) as file:
         head = file.read(48)
         if len(head) < 48:
             raise SourceError(f"{path} is cut short in its header.", advice=_AGAIN)
@@ -298,6 +305,34 @@ def _check(path: Path) -> None:
     # Entities can swell to any size, and name files of this machine; no program writes them into an E57.
     if re.search(rb"<!\s*(?:DOCTYPE|ENTITY)", xml) or xml[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise SourceError(f"{path} declares XML entities, which no scanner does.", advice="Export it again.")
+    try:
+        _Shape().check(xml)
+    except (expat.ExpatError, LookupError, ValueError) as error:  # also of an unknown encoding
+        raise SourceError(f"{path} is damaged in its XML: {_text(error)}.", advice=_AGAIN) from error
+
+
+class _Shape:
+    """The shape of the XML part: the library takes the square of the time for what nests deep or has many names."""
+
+    def __init__(self) -> None:
+        self._elements = 0
+        self._open: list[int] = []
+        """Elements that may still come in each one that is open; lists may have any number."""
+
+    def check(self, xml: bytes) -> None:
+        """Raises ExpatError if it is not well-formed, ValueError if it is out of proportion."""
+        parser = expat.ParserCreate()
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = lambda _: self._open.pop()
+        parser.Parse(xml, True)
+
+    def _start(self, _name: str, attributes: dict[str, str]) -> None:
+        self._elements += 1
+        if self._open:
+            self._open[-1] -= 1
+        if len(self._open) >= _DEEPEST or self._elements > _MOST_ELEMENTS or (self._open and self._open[-1] < 0):
+            raise ValueError("it nests absurdly deep, or has absurdly many elements")
+        self._open.append(_MOST_ELEMENTS if attributes.get("type") == "Vector" else _MOST_NAMES)
 
 
 def _text(error: BaseException) -> str:

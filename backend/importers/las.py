@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from pantheon360_blender.core import inputs
 from pantheon360_blender.core.importers.imported import Gathering, Imported, Options, Source, SourceError
 from pantheon360_blender.core.points.vertices import grey_of
 from pantheon360_blender.core.progress import Job, Progress
@@ -24,7 +25,7 @@ from .reference_system import Units
 _PART = 1 << 19  # points
 _LOW_NOISE, _HIGH_NOISE = 7, 18  # classes; the second one only in the newer point formats
 _NEWER = 6
-_DAMAGED = (ValueError, RuntimeError, LookupError, EOFError, OverflowError, TypeError)
+_DAMAGED = (ArithmeticError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
 """What laspy and lazrs raise on broken files besides laspy's own errors."""
 _PANIC = "PanicException"
 """What Rust's panics become in Python: no Exception, and in no module to import."""
@@ -33,18 +34,20 @@ _BYTE = 255
 _BRIGHT = 0.98  # share of the points that are darker than the brightest grey
 _AGAIN = "Copy or export it again."
 _SMALLEST_HEADER = 227
+_MOST_RECORDS = 10_000
 _LAYERED = 3  # the packing of the newer point formats
 _LAYERS = {10: 9, 11: 1, 12: 2, 13: 1}
 """Layers of the items of a point; extra bytes have one each."""
 _LARGEST_CHUNK = 1 << 24  # points packed together in a LAZ file, which must be unpacked together
+_CHUNK_BYTES = 1 << 28  # of them unpacked: the library reserves them however few points there are
 
 
 def _read(path: Path, options: Options) -> Job[Imported]:
     laspy = missing.imported("laspy", "LAS and LAZ files need laspy", "laspy[lazrs]")
-    count = _check_header(path)
     left_out: Counter[str] = Counter()
     synthetic = done = 0
     try:
+        count = _check_header(path)
         shades = yield from _shades(laspy, path, count)
         with laspy.open(str(path)) as reader:
             known = Units(np.ones(3)) if options.scale else reference_system.units(reader.header, path)
@@ -128,7 +131,7 @@ def _shades(laspy: Any, path: Path, count: int) -> Job[_Shades]:
 def _check_header(path: Path) -> int:
     """How many points the header claims, after checking what laspy would believe and reserve memory for."""
     length = path.stat().st_size
-    with open(path, "rb") as file:
+    with inputs.open_regular(path) as file:
         head = file.read(375)
         if len(head) < _SMALLEST_HEADER:
             raise SourceError(f"{path} is cut short in its header.", advice=_AGAIN)
@@ -141,7 +144,7 @@ def _check_header(path: Path) -> int:
             count = int.from_bytes(head[247:255], "little") or count
         if head[24] != 1 or header_size < _SMALLEST_HEADER or offset < header_size or offset > length or not size:
             raise SourceError(f"{path} has a header that makes no sense (LAS {head[24]}.{minor}).", advice=_AGAIN)
-        if records * 54 > offset - header_size:
+        if records > _MOST_RECORDS or records * 54 > offset - header_size:
             raise SourceError(f"{path} claims {records:,} header records; there is no room for them.", advice=_AGAIN)
         scales = np.frombuffer(head[131:179], "<f8")
         if not np.isfinite(scales).all() or not scales[:3].all():
@@ -153,13 +156,16 @@ def _check_header(path: Path) -> int:
                 advice=_AGAIN,
             )
         if packed:
-            _check_packed(file, path, header_size, records, count, offset)
-        _check_extended(head, path, minor, length)
+            _check_packed(file, path, header_size, records, count, offset, size)
+        _check_extended(file, head, path, minor, length)
     return count
 
 
-def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int, offset: int) -> None:
-    """Check the size of a LAZ file's chunks: they are unpacked as a whole. Source: LAZ specification 1.4, 3."""
+def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int, offset: int, size: int) -> None:
+    """Check the size of a LAZ file's chunks: they are unpacked as a whole. Source: LAZ specification 1.4, 3.
+
+    size: bytes of a point.
+    """
     room = path.stat().st_size - offset
     file.seek(at)
     for _ in range(records):
@@ -170,7 +176,7 @@ def _check_packed(file: BinaryIO, path: Path, at: int, records: int, count: int,
         body = file.read(length)
         if head[2:18].rstrip(b"\0") == b"laszip encoded" and len(body) >= 16:
             chunk = int.from_bytes(body[12:16], "little")
-            if _LARGEST_CHUNK < chunk < 0xFFFFFFFF:
+            if _LARGEST_CHUNK < chunk < 0xFFFFFFFF or (chunk < 0xFFFFFFFF and chunk * size > _CHUNK_BYTES):
                 raise SourceError(f"{path} claims chunks of {chunk:,} points.", advice="Save it again as LAZ.")
             # A point costs a few bits at best: arithmetic coding is no magic.
             if count > room * 4096:
@@ -208,7 +214,7 @@ def _check_chunk_sizes(path: Path, offset: int, end: int, body: bytes) -> None:
     """Check that the chunks are as long together as the points: lazrs reserves memory for each as its table says."""
     try:
         lazrs = importlib.import_module("lazrs")
-        with open(path, "rb") as file:
+        with inputs.open_regular(path) as file:
             file.seek(offset)
             table = lazrs.read_chunk_table(file, lazrs.LazVlr(body))
     except ImportError:
@@ -242,11 +248,19 @@ def _check_layers(file: BinaryIO, path: Path, at: int, end: int, body: bytes) ->
         raise SourceError(f"{path} is damaged: the sizes of its packed parts do not add up.", advice=_AGAIN)
 
 
-def _check_extended(head: bytes, path: Path, minor: int, length: int) -> None:
-    if minor >= 4 and len(head) >= 247:
-        start, records = int.from_bytes(head[235:243], "little"), int.from_bytes(head[243:247], "little")
-        if records and (start > length or records * 60 > length - start):
-            raise SourceError(f"{path} claims {records:,} extended records beyond its end.", advice=_AGAIN)
+def _check_extended(file: BinaryIO, head: bytes, path: Path, minor: int, length: int) -> None:
+    """Walk over the extended records: laspy reserves memory for each as its header says."""
+    if minor < 4 or len(head) < 247:
+        return
+    at, records = int.from_bytes(head[235:243], "little"), int.from_bytes(head[243:247], "little")
+    for _ in range(min(records, _MOST_RECORDS)):
+        file.seek(min(at, length))
+        header = file.read(60)
+        at += 60 + int.from_bytes(header[20:28], "little")
+        if len(header) < 60 or at > length:
+            break
+    if records and (records > _MOST_RECORDS or at > length):
+        raise SourceError(f"{path} claims {records:,} extended records beyond its end.", advice=_AGAIN)
 
 
 def _text(error: BaseException) -> str:

@@ -22,16 +22,15 @@ def paint(folder: PaintFolder) -> Job[None]:
     job = folder.job
     total = len(job.frames)
     finished = set(folder.finished_frames())
-    captures = []
-    for index, entry in enumerate(job.captures):
-        yield Progress("Loading captures", index, len(job.captures), text=entry["name"])
-        captures.append(folder.read_capture(entry))
-    painter = DraftPainter(captures, job.width)
+    painter = DraftPainter(folder.unread_captures(), job.width)
     for index, frame in enumerate(job.frames):
         if frame in finished:
             continue
         yield Progress("Painting", len(finished), total, text=f"frame {frame}")
-        image = painter.paint(folder.read_surfaces(frame), job.camera(frame))
+        surfaces, camera = folder.read_surfaces(frame), job.camera(frame)
+        for name in painter.load(surfaces, camera):
+            yield Progress("Loading captures", text=name)
+        image = painter.paint(surfaces, camera)
         folder.write_frame(frame, image)
         finished.add(frame)
         if index % max(1, total // PREVIEWS) == 0 or len(finished) == total:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import budget
 from pantheon360_blender.core.formats import npz
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama import equirectangular
 
+_LARGEST = 4 * budget.DEPTH.width * budget.DEPTH.height  # bytes
 _SMOOTH = 1.15
 """Ratio of ranges between neighbours above which there is an edge."""
 
@@ -55,17 +56,17 @@ def _neighbourhood(values: np.ndarray) -> np.ndarray:
     return np.stack([np.roll(tall, u, axis=1)[1 + v : 1 + v + len(values)] for v in (-1, 0, 1) for u in (-1, 0, 1)])
 
 
-def write(path: Path, depth: DepthMap) -> None:
-    """Write a map as .npz, atomically. Raises FileError."""
-    with files.writing(path) as file:
+def write(folder: OutputFolder, name: str, depth: DepthMap) -> None:
+    """Write a map as .npz. Raises FileError."""
+    with folder.writing(name) as file:
         np.savez(file, range=depth.range, confidence=depth.confidence, sky=depth.sky)
 
 
 def read(path: Path) -> DepthMap | None:
     """Read a map back; None if the file is missing or damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            ranges, confidence, sky = (npz.read(archive, name) for name in ("range", "confidence", "sky"))
+        with npz.opened(path) as archive:
+            ranges, confidence, sky = (npz.read(archive, name, _LARGEST) for name in ("range", "confidence", "sky"))
     except npz.DAMAGED:
         return None
     if ranges.ndim != 2 or ranges.shape[1] != 2 * len(ranges) or not ranges.shape == confidence.shape == sky.shape:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pantheon360_blender.core import files, progress
+from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError, CaptureError, JobError, PointCloudError
 from pantheon360_blender.core.jobs import reconstruct_settings as results
 from pantheon360_blender.core.jobs import requirements
@@ -55,7 +55,7 @@ def run(folder: ReconstructFolder) -> progress.Job[None]:
     cloud = yield from _timed(_cloud(folder, settings, captures, maps), "cloud", seconds)
     yield Progress("Writing the report", 0, 1)
     found = report.report(settings, captures, posed, solution, maps, cloud, seconds)
-    files.write_json(folder.path / results.REPORT_FILE, found)
+    folder.output.write_json(results.REPORT_FILE, found)
     yield Progress("Writing the report", 1, 1)
 
 
@@ -127,7 +127,7 @@ def _pose(
         solution: dict[str, Any] = {"method": results.GIVEN}
     else:
         posed, solution = yield from _solve(folder, settings, captures)
-    results.write_poses(folder.path, posed, solution)
+    results.write_poses(folder.output, posed, solution)
     return posed, solution
 
 
@@ -149,7 +149,7 @@ def _solve(
         place = None if known["position"] is None else np.array(known["position"], dtype=np.float64)
         priors.append(PosePrior(position=place, heading=known["heading"]))
     found = yield from solve_poses(captures, priors, options)
-    found.points.save(folder.path / results.SPARSE_FILE)
+    _write_cloud(folder, results.SPARSE_FILE, found.points)
     rows = zip(found.names, found.poses, found.registered, found.reasons, strict=True)
     posed = [PosedCapture(name, pose, bool(known), reason) for name, pose, known, reason in rows]
     solution = {
@@ -214,7 +214,7 @@ def _by_model(
         "notes": list(found.notes),
     }
     yield from _store_maps(folder, {index: each for index, each in enumerate(found.maps) if each is not None})
-    results.write_poses(folder.path, posed, solution)
+    results.write_poses(folder.output, posed, solution)
     return posed, solution, list(found.maps)
 
 
@@ -259,8 +259,13 @@ def _cloud(
             code="no-points",
         )
     yield Progress("Writing the points", 0, 1)
-    cloud.save(folder.path / results.CACHE_FILE)
+    _write_cloud(folder, results.CACHE_FILE, cloud)
     return cloud
+
+
+def _write_cloud(folder: ReconstructFolder, name: str, cloud: PointCloud) -> None:
+    with folder.output.writing(name) as file:
+        cloud.write_npz(file)
 
 
 # Files of finished stages; one that is damaged counts as not there
@@ -282,24 +287,23 @@ def _stored_sparse(folder: ReconstructFolder) -> PointCloud | None:
         return None
 
 
-def _depth_file(folder: ReconstructFolder, index: int) -> Path:
+def _depth_file(folder: ReconstructFolder, index: int) -> str:
     """Named as the capture's image is."""
-    image = Path(folder.job.captures[index]["image"])
-    return folder.path / results.DEPTH_FOLDER / f"{image.stem}.npz"
+    return f"{results.DEPTH_FOLDER}/{Path(folder.job.captures[index]['image']).stem}.npz"
 
 
 def _store_maps(folder: ReconstructFolder, maps: dict[int, DepthMap | None]) -> progress.Job[None]:
     for number, (index, each) in enumerate(maps.items()):
         yield Progress("Writing depth", number, len(maps))
         if each is not None:
-            depth_map.write(_depth_file(folder, index), each)
+            depth_map.write(folder.output, _depth_file(folder, index), each)
 
 
 def _stored_maps(folder: ReconstructFolder, which: Sequence[int]) -> dict[int, DepthMap | None] | None:
     """The maps of these captures, None if one is missing or damaged."""
     maps: dict[int, DepthMap | None] = {}
     for index in which:
-        maps[index] = depth_map.read(_depth_file(folder, index))
+        maps[index] = depth_map.read(folder.path / _depth_file(folder, index))
         if maps[index] is None:
             return None
     return maps

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
 from . import repairs
+
+_UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 LONGEST_REASON = 2000
 """Characters kept of an unexpected error: libraries put whole lists of weights into theirs."""
+
+
+LONGEST_TEXT = 10_000
+"""Characters of an error's text or a note: names in files are as long as they like."""
+
+
+def printable(text: str) -> str:
+    """A text as every terminal, file and interface takes it: control characters and lone surrogates escaped; cut.
+
+    Line breaks stay.
+
+    >>> printable("room\\x1b[2J")
+    'room\\\\x1b[2J'
+    """
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]} ..."
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def reason(error: BaseException) -> str:
@@ -26,6 +47,7 @@ class PantheonError(Exception):
     code = "error"
 
     def __init__(self, text: str, *, advice: str = "", code: str | None = None, repair: str | None = None) -> None:
+        text, advice = printable(text), printable(advice)
         super().__init__(f"{text} {advice}".strip())
         self.text = text
         self.advice = advice

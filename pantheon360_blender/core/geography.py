@@ -11,6 +11,7 @@ from .errors import MetadataError
 
 _SEMI_MAJOR_AXIS = 6378137.0
 _FLATTENING = 1.0 / 298.257223563
+_HIGHEST = 100_000.0  # metres: where space begins
 _ECCENTRICITY_SQUARED = _FLATTENING * (2.0 - _FLATTENING)
 
 
@@ -28,8 +29,9 @@ class Position:
     altitude: float | None = None
 
     def __post_init__(self) -> None:
-        known = (self.latitude, self.longitude, self.altitude or 0.0)
-        if not all(math.isfinite(number) for number in known) or abs(self.latitude) > 90 or abs(self.longitude) > 180:
+        height = self.altitude or 0.0
+        # A number that is none fails every comparison.
+        if not (abs(self.latitude) <= 90 and abs(self.longitude) <= 180 and abs(height) <= _HIGHEST):
             raise MetadataError(
                 f"Latitude {self.latitude}, longitude {self.longitude}, altitude {self.altitude} is no place on Earth."
             )

@@ -73,7 +73,7 @@ def with_stages(folder: ReconstructFolder) -> ReconstructFolder:
     """As an earlier run leaves it that was ended before the points were written."""
     posed = [PosedCapture(name, pose, True) for name, pose in PLACES.items()]
     reconstruct_settings.write_poses(
-        folder.path, posed, {"method": "solve", "scale_from": "gps", "notes": ["Mind the gap."]}
+        folder.output, posed, {"method": "solve", "scale_from": "gps", "notes": ["Mind the gap."]}
     )
     (folder.path / "depth").mkdir()
     for capture in captures():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,12 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from backend.terminal import Bar, Lines
+from pantheon360_blender.core import temporary
+from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.render.draft import DraftPainter
 
@@ -73,6 +78,21 @@ def test_a_finished_folder_is_not_touched(shot: Shot, run_backend: Run) -> None:
     assert everything(folder) == before
 
 
+def test_what_a_killed_blender_left_in_a_finished_folder_goes(shot: Shot, run_backend: Run) -> None:
+    """It had begun to make a video of the frames."""
+    folder = shot(3)
+    run_backend("run", folder.path)
+    before = everything(folder)
+    scratch = folder.path / temporary.name("scratch").replace(temporary._RUN, "12345678").replace(
+        f"-{os.getpid()}-",
+        "-4194400-",  # more than any process of Linux has
+    )
+    scratch.mkdir()
+    (scratch / "untagged.mp4").write_bytes(b"half")
+    assert run_backend("run", folder.path).returncode == 0
+    assert everything(folder) == before and not scratch.exists()
+
+
 def test_json_is_one_object_a_line(shot: Shot, run_backend: Run) -> None:
     folder = shot(3).path
     done = run_backend("run", os.path.relpath(folder, ROOT), "--json")
@@ -93,7 +113,8 @@ def test_killed_and_run_again_gives_the_same_bytes(shot: Shot, run_backend: Run,
     child.kill()
     assert child.wait() == -signal.SIGKILL
     (killed.path / "segments").mkdir()
-    for leftover in ("frames/.000040.png.x.part", "segments/.0002.safetensors.x.part"):
+    elsewhere = f"frames/.000040.png.{'0' * 8}-4711-{'0' * 8}-123abc.part"
+    for leftover in (elsewhere, "segments/.0002.safetensors.ab3_5xyz.part"):  # the second one by version 0.1.0
         (killed.path / leftover).write_bytes(b"left over by the kill")
     kept = everything(killed)
     finished = [f"frames/{name}" for name in frames(killed)]
@@ -200,3 +221,24 @@ def test_on_a_terminal_it_draws_one_line(shot: Shot, start_backend: Start) -> No
     text = shown.decode()
     assert "\r\x1b[K[........................]" in text and "[########################] Painting 3 of 3" in text
     assert text.endswith("frames\r\n") and text.count("\n") == 2
+
+
+HOSTILE = "A\x1b[2J\x9b1A\nDone: 3 frames\r\u202e"
+HARMLESS = r"A\x1b[2J\x9b1A" + "\n    " + r"Done: 3 frames\r\u202e"
+
+
+def test_no_name_moves_the_cursor_or_passes_for_a_message_of_ours() -> None:
+    stream = io.StringIO()
+    shown = Lines(stream)
+    with redirect_stderr(stream):
+        shown.send(messages.ProgressMessage("job", HOSTILE, 1, 2))
+        shown.send(messages.Warning_(HOSTILE))
+        shown.send(messages.Error("job", HOSTILE, "Try again."))
+        shown.send(messages.Done("job", "/tmp/\x1b[2J", 0))
+    assert stream.getvalue() == (
+        f"{HARMLESS} 1 of 2\nWarning: {HARMLESS}\nError: {HARMLESS} Try again.\n"
+        "Done: the results are in /tmp/\\x1b[2J\n"
+    )
+    bar = io.StringIO()
+    Bar(bar).send(messages.ProgressMessage("job", HOSTILE, 1, 2))
+    assert bar.getvalue().startswith("\r\x1b[K[") and bar.getvalue()[5:].isprintable()

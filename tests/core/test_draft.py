@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 
 from pantheon360_blender.core.errors import CaptureError, PoseError, RenderError
 from pantheon360_blender.core.panorama import equirectangular
-from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.panorama.capture import Capture, UnreadCapture
+from pantheon360_blender.core.render import draft
 from pantheon360_blender.core.render.draft import DraftPainter, pull_push
 from pantheon360_blender.core.render.splatting import GeometryFrame, splat, splat_footprints
 
@@ -145,6 +148,81 @@ def test_the_painter_paints_as_paint_does_whatever_came_before() -> None:
     painter = DraftPainter(captures, WIDTH)
     painter.paint(nothing(), at(0.9, yaw=2.0))
     assert np.array_equal(painter.paint(nothing(), at(0.3)), paint(nothing(), at(0.3), captures))
+
+
+class Shelf:
+    """Captures in a row along x, read when they are asked for; it counts those that somebody holds."""
+
+    def __init__(self, count: int, width: int = WIDTH, masked: bool = False) -> None:
+        self.reads: list[int] = []
+        self.most_held = 0
+        self._held: list[weakref.ref[np.ndarray]] = []
+        self._width, self._masked = width, masked
+        self.captures = [
+            UnreadCapture(str(index), at(3.0 * index), partial(self.read, index)) for index in range(count)
+        ]
+
+    def read(self, index: int) -> Capture:
+        self.reads.append(index)
+        image = sky(self._width, seed=index)
+        valid = np.arange(self._width // 2)[:, None] < self._width // 3
+        self._held = [each for each in self._held if each() is not None] + [weakref.ref(image)]
+        self.most_held = max(self.most_held, len(self._held))
+        return Capture(str(index), image, at(3.0 * index), np.repeat(valid, self._width, 1) if self._masked else None)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_captures_that_fit_are_read_once_and_paint_as_if_they_had_been_there(masked: bool) -> None:
+    shelf = Shelf(7, masked=masked)
+    painter, places = DraftPainter(shelf.captures, WIDTH), (0.0, 9.5, 2.0)
+    painted = [painter.paint(nothing(), at(x)) for x in places]
+    assert sorted(shelf.reads) == list(range(7))
+    there = [shelf.read(index) for index in range(7)]
+    for x, image in zip(places, painted, strict=True):
+        assert np.array_equal(image, paint(nothing(), at(x), there))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("fitting", [1, 3, 5])
+def test_of_many_captures_the_nearest_paint_and_no_more_are_held(
+    fitting: int, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = HEIGHT * WIDTH * (7 if masked else 3)
+    monkeypatch.setattr(draft, "MEMORY", fitting * size + size // 2)
+    shelf = Shelf(40, masked=masked)
+    painter, places = DraftPainter(shelf.captures, WIDTH), (0.0, 30.4, 31.0, 32.0, 33.1, 117.0, 30.4)
+    painted = [painter.paint(nothing(), at(x)) for x in places]
+    assert shelf.most_held <= fitting + 1
+    for x, image in zip(places, painted, strict=True):
+        nearest = sorted(range(40), key=lambda index: abs(3.0 * index - x))[:fitting]
+        assert np.array_equal(image, paint(nothing(), at(x), [shelf.read(index) for index in sorted(nearest)]))
+        alone = DraftPainter(shelf.captures, WIDTH)
+        assert np.array_equal(image, alone.paint(nothing(), at(x))), "whatever was painted before"
+
+
+def test_a_walk_reads_each_capture_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draft, "MEMORY", 5 * 3 * HEIGHT * WIDTH)
+    shelf = Shelf(30)
+    painter = DraftPainter(shelf.captures, WIDTH)
+    for x in np.linspace(0.1, 87, 60):
+        painter.paint(nothing(), at(float(x)))
+    assert len(shelf.reads) <= 30 + 2
+
+
+def test_a_capture_larger_than_the_memory_is_used_if_it_is_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draft, "MEMORY", 1)
+    shelf = Shelf(3)
+    painted = DraftPainter(shelf.captures, WIDTH).paint(nothing(), at(3.0))
+    assert difference(painted, sky(seed=1)).max() <= 1 and shelf.reads.count(1) == 1
+
+
+def test_what_is_read_is_told_before_and_nothing_is_for_a_covered_frame() -> None:
+    shelf = Shelf(3)
+    painter, frame = DraftPainter(shelf.captures, WIDTH), nothing()
+    told = [(name, len(shelf.reads)) for name in painter.load(frame, at(0.0))]
+    assert told == [("0", 0), ("1", 1), ("2", 2)] and not list(painter.load(frame, at(0.0)))
+    covered = GeometryFrame(frame.colour, frame.depth, np.ones_like(frame.coverage), frame.source)
+    assert not list(DraftPainter(shelf.captures, WIDTH).load(covered, at(0.0)))
 
 
 def test_pinholes_take_the_surface_and_not_the_sky_behind() -> None:

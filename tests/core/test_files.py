@@ -39,12 +39,12 @@ def test_a_file_that_another_program_holds_for_a_moment_is_replaced(
     refusals = iter(range(3))
     replace = os.replace
 
-    def refusing(*paths: Any) -> None:
+    def refusing(*paths: Any, **folders: Any) -> None:
         if next(refusals, None) is not None:
             error = PermissionError(13, "Access is denied")
             error.winerror = 5  # type: ignore[attr-defined, unused-ignore]
             raise error
-        replace(*paths)
+        replace(*paths, **folders)
 
     monkeypatch.setattr(os, "replace", refusing)
     files.write_bytes(tmp_path / "a.txt", b"new")
@@ -52,7 +52,7 @@ def test_a_file_that_another_program_holds_for_a_moment_is_replaced(
 
 
 def test_a_file_that_cannot_be_replaced_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refusing(*_: Any) -> None:
+    def refusing(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", refusing)

@@ -69,7 +69,15 @@ def test_an_unknown_altitude_is_the_same_altitude(here: float | None, there: flo
 
 @pytest.mark.parametrize(
     ("latitude", "longitude", "altitude"),
-    [(91, 0, None), (0, -181, None), (math.nan, 0, None), (0, math.inf, 0), (1, 1, math.nan)],
+    [
+        (91, 0, None),
+        (0, -181, None),
+        (math.nan, 0, None),
+        (0, math.inf, 0),
+        (1, 1, math.nan),
+        (1, 1, 1e6),
+        (1, 1, -1e300),
+    ],
 )
 def test_impossible_places_are_refused(latitude: float, longitude: float, altitude: float | None) -> None:
     with pytest.raises(MetadataError, match="no place on Earth"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pantheon360_blender.core.importers import (
     source_of,
 )
 from pantheon360_blender.core.importers.imported import UP_AXES
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import run_to_end
 
@@ -156,14 +158,20 @@ def test_options_have_defaults_that_work() -> None:
 def test_an_import_travels_as_a_folder(tmp_path: Path) -> None:
     pose = np.eye(4)
     pose[:3, 3] = [0.1, 2.0, 1e-7]
-    captures = (ImportedCapture("a", tmp_path / "ä.png", pose), ImportedCapture("b", None, np.eye(4), False, None, 0.7))
+    captures = (
+        ImportedCapture("a", tmp_path / "ä.png", pose),
+        ImportedCapture("b", None, np.eye(4), False, None, 0.7),
+        ImportedCapture("c", tmp_path / "new" / "pictures" / "c.png", pose),
+    )
     given = Imported(a_cloud(), captures, ("a note",), np.array([5e5, 5.4e6, 0.1]))
-    import_folder.write(given, tmp_path / "new")
-    read = import_folder.read(tmp_path / "new")
+    import_folder.write(given, OutputFolder.made(tmp_path / "new"))
+    moved = (tmp_path / "new").rename(tmp_path / "moved")
+    read = import_folder.read(moved)
     assert read.cloud is not None and given.cloud is not None
     np.testing.assert_array_equal(read.cloud.points, given.cloud.points)
     np.testing.assert_array_equal(read.offset, given.offset)
     assert read.notes == given.notes
+    captures = (*captures[:2], replace(captures[2], image=moved / "pictures" / "c.png"))
     for ours, theirs in zip(read.captures, captures, strict=True):
         assert (ours.name, ours.image, ours.panoramic, ours.mask) == (theirs.name, theirs.image, theirs.panoramic, None)
         np.testing.assert_array_equal(ours.pose, theirs.pose)

@@ -14,6 +14,7 @@ import pytest
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.importers import Decoders, SourceError, open_source
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.progress import run_to_end
 
@@ -102,7 +103,9 @@ def test_masked_pixels_are_left_out_where_they_are(tmp_path: Path) -> None:
 
 def test_frames_can_be_skipped_and_pictures_taken_out(tmp_path: Path) -> None:
     write(tmp_path)
-    imported = run_to_end(open_source(tmp_path, every=2, pictures=tmp_path / "out", decoders=Decoders(video=video)))
+    imported = run_to_end(
+        open_source(tmp_path, every=2, pictures=OutputFolder(tmp_path), decoders=Decoders(video=video))
+    )
     assert [capture.name for capture in imported.captures] == ["clip_00000", "clip_00002"]
     for capture, index in zip(imported.captures, (0, 2), strict=True):
         assert capture.image is not None

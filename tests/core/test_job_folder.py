@@ -6,6 +6,8 @@ import gc
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
+ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 32
 SIZE = (WIDTH // 2, WIDTH)
 
@@ -70,6 +73,13 @@ def shot(root: Path, name: str = "Shot 1", frames: tuple[int, ...] = (-1, 0, 12)
             software={"blender": "4.5.15"},
         )
     )
+    return folder
+
+
+def agreed(folder: PaintFolder) -> PaintFolder:
+    """The folder as if the job had been made with its files as they are now."""
+    folder = PaintFolder.open(folder.path)
+    folder.seal(folder.job)
     return folder
 
 
@@ -365,11 +375,13 @@ def test_a_depth_file_cannot_claim_more_than_a_frame(tmp_path: Path) -> None:
     folder = shot(tmp_path)
     for array in (np.zeros((2, 2), np.float32), np.zeros(SIZE, np.float64), np.array([{}], dtype=object)):
         np.savez(folder.geometry_depth_file(0), depth=array)
+        folder = agreed(folder)
         with pytest.raises(JobError, match=r"000000\.npz is damaged"):
             folder.read_geometry("geometry", 0)
     content = shot(tmp_path).geometry_depth_file(0).read_bytes()
     for length in (0, 10, len(content) // 2, len(content) - 1):
         folder.geometry_depth_file(0).write_bytes(content[:length])
+        folder = agreed(folder)
         with pytest.raises(JobError, match=r"000000\.npz is damaged"):
             folder.read_geometry("geometry", 0)
 
@@ -382,6 +394,7 @@ def test_a_depth_file_with_a_senseless_header_is_named(header: str, tmp_path: Pa
     line = header.ljust(117).encode() + b"\n"
     with zipfile.ZipFile(folder.geometry_depth_file(0), "w") as archive:
         archive.writestr("depth.npy", b"\x93NUMPY\1\0" + len(line).to_bytes(2, "little") + line)
+    folder = agreed(folder)
     with pytest.raises(JobError, match=r"000000\.npz is damaged"):
         folder.read_geometry("geometry", 0)
 
@@ -389,12 +402,76 @@ def test_a_depth_file_with_a_senseless_header_is_named(header: str, tmp_path: Pa
 def test_geometry_of_another_size_and_truncated_captures_are_named(tmp_path: Path) -> None:
     folder = shot(tmp_path)
     Image.new("RGBA", (16, 8)).save(folder.geometry_file(0))
+    folder = agreed(folder)
     with pytest.raises(JobError, match=r"000000\.png"):
         folder.read_geometry("geometry", 0)
     file = folder.path / folder.job.captures[0]["image"]
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(JobError, match=file.name):
-        folder.captures()
+        agreed(folder).captures()
+
+
+UNSEALED = """
+import sys
+from pathlib import Path
+from pantheon360_blender.core.jobs.job_folder import PaintFolder
+folder = PaintFolder.new(Path(sys.argv[1]), "Shot")
+folder.output.write_bytes("geometry/000001.png", b"half a job")
+print(folder.path.name, flush=True)
+input()
+"""
+
+
+def test_a_job_that_its_maker_did_not_live_to_seal_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    """But not one that is still being made, nor one that is complete, nor anything else that lies there."""
+    sealed, ours = shot(tmp_path), PaintFolder.new(tmp_path, "Ours")
+    (tmp_path / "notes").mkdir()
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", UNSEALED, str(tmp_path)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    dead, living = (str(maker.stdout.readline()).strip() for maker in makers if maker.stdout is not None)
+    makers[0].kill()
+    makers[0].communicate()
+    assert {path.name for path in tmp_path.iterdir()} == {sealed.path.name, ours.path.name, "notes", dead, living}
+    new = PaintFolder.new(tmp_path, "New")
+    left = {path.name for path in tmp_path.iterdir()}
+    makers[1].kill()
+    makers[1].communicate()
+    assert left == {sealed.path.name, ours.path.name, "notes", living, new.path.name}
+    new.discard()
+    ours.discard()
+    assert PaintFolder.new(tmp_path, "Newest").path.parent == tmp_path
+    assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".Newest")} == {
+        sealed.path.name,
+        "notes",
+    }
+
+
+def test_a_folder_has_its_name_once_it_is_complete(tmp_path: Path) -> None:
+    folder = PaintFolder.new(tmp_path, "Shot 1")
+    assert folder.path.name.startswith(".") and folder.path.name.endswith(".part")
+    folder.discard()
+    assert shot(tmp_path).path.name.startswith("Shot 1-") and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_log_has_one_line_for_each_entry_whatever_is_in_it(tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    for text in ("one", "two\n* * * * * sh evil", "\x1b]0;owned\x07\r\u2028\udce9", "four  \n\n"):
+        folder.log(text)
+    lines = folder.log_file.read_bytes().decode("utf-8").splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == [
+        "one",
+        r"two\n* * * * * sh evil",
+        r"\x1b]0;owned\x07\r\u2028\udce9",
+        "four",
+    ]
 
 
 def test_a_folder_that_cannot_be_made_is_a_file_error(tmp_path: Path) -> None:

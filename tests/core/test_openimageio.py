@@ -77,6 +77,15 @@ def test_our_own_reader_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         np.testing.assert_array_equal(theirs[label], ours[label])
 
 
+def test_channels_come_in_groups_that_take_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openimageio, "_TOGETHER", 2 * DEPTH.size)
+    channels = {f"c{index}": (DEPTH + index).astype(np.float32 if index < 5 else np.float16) for index in range(8)}
+    read = exr.decode(write(tmp_path / "a.exr", [channels], "zip"))
+    assert read.keys() == channels.keys()
+    for label, values in channels.items():
+        np.testing.assert_array_equal(read[label], values.astype(np.float32))
+
+
 def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
     numbers = np.arange(8 * 16, dtype=np.uint32).reshape(8, 16)
     np.testing.assert_array_equal(exr.decode(write(tmp_path / "a.exr", [{"id": numbers}], "piz"))["id"], numbers)
@@ -136,3 +145,9 @@ def test_damage_ends_in_our_error_or_in_pixels(tmp_path_factory: Any, seed: int,
     with contextlib.suppress(ImageError):
         for values in exr.decode(bytes(data)).values():
             assert values.ndim == 2 and values.dtype == np.float32
+
+
+def test_a_channel_whose_name_is_no_text_is_damage(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.exr", [{"Zed": DEPTH}], "zip")
+    with pytest.raises(ImageError, match="the depth is damaged"):
+        exr.decode(data.replace(b"Zed\0", b"Z\xff\xfe\0"), "the depth")

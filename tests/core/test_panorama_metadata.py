@@ -507,3 +507,13 @@ def test_no_damage_escapes_as_anything_but_our_errors(tmp_path: Path, suffix: st
         except PantheonError as error:
             assert str(path) in str(error)
     assert read  # else nothing behind the first check was tried
+
+
+def test_a_second_header_of_a_png_that_is_too_short_is_damage(tmp_path: Path) -> None:
+    """Under a right checksum, so that nothing but its length tells."""
+    path = picture(tmp_path / "a.png")
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + struct.pack(">I4sI", 0, b"IHDR", zlib.crc32(b"IHDR")) + data[33:])
+    for read in (panorama_metadata.read, image_headers.check_whole):
+        with pytest.raises(ImageError, match="damaged"):
+            read(path)

@@ -241,8 +241,9 @@ def test_any_bytes_give_an_image_or_an_image_error(data: bytes, signed: bool) ->
         (file_of((2, 1), 8, 3, b"\0\0\1"), "palette"),
         (file_of((2, 1), 8, 3, b"\0\0\1", chunk(b"PLTE", b"abc")), "palette"),
         (file_of((2, 1), 8, 0, b"\0\1\2", chunk(b"ABCD", b"")), "not known"),
-        (file_of((1 << 30, 1 << 30), 8, 2, b"\0" * 99), "missing"),
-        (file_of(((1 << 31) - 1, (1 << 31) - 1), 16, 6, b"\0" * 99), "missing"),
+        (file_of((1 << 14, 1 << 14), 8, 2, b"\0" * 99), "missing"),
+        (file_of((1 << 30, 1 << 30), 8, 2, b"\0" * 99), "at most 32768 x 16384"),
+        (file_of(((1 << 31) - 1, (1 << 31) - 1), 16, 6, b"\0" * 99), "at most 32768 x 16384"),
     ],
 )
 def test_lies_are_told_in_words(data: bytes, reason: str) -> None:

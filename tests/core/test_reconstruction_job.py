@@ -14,6 +14,7 @@ from pantheon360_blender.core.jobs import reconstruct_settings as results
 from pantheon360_blender.core.jobs.job import ReconstructJob, job_from_json
 from pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder, ReconstructFolder
 from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama.capture import Capture
 
 
@@ -113,7 +114,7 @@ def test_poses_are_read_back_to_the_last_bit(tmp_path: Path) -> None:
     pose = np.eye(4)
     pose[:3, 3] = 1 / 3, 1e-7, 12345.678901234567
     posed = [PosedCapture("Ünïcode 空", pose, True), PosedCapture("B", np.eye(4), False, "too dark.")]
-    results.write_poses(tmp_path, posed, {"scale_from": "gps"})
+    results.write_poses(OutputFolder(tmp_path), posed, {"scale_from": "gps"})
     read, solution = results.read_poses(tmp_path)
     assert [(one.name, one.registered, one.reason) for one in read] == [
         ("Ünïcode 空", True, ""),
@@ -134,6 +135,10 @@ def test_poses_are_read_back_to_the_last_bit(tmp_path: Path) -> None:
         b'{"captures": [{"name": "A", "pose": [[1]], "registered": true, "reason": ""}], "solution": {}}',
         b'{"captures": [{"name": "A", "pose": [[2,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]], "registered": true,'
         b' "reason": ""}], "solution": {}}',
+        b'{"captures": [{"name": "A", "pose": [[1'
+        + b"0" * 400
+        + b']], "registered": true, "reason": ""}], "solution": {}}',
+        b'{"captures": [{"name": "A", "pose": {"a": 1}, "registered": true, "reason": ""}], "solution": {}}',
         b"[" * 100_000,
         b"\xff\xfe",
     ],

@@ -346,6 +346,29 @@ def test_another_model_does_not_go_on_with_a_job(shot: Shot, smaller: Path, tmp_
     assert refused.value.code == "model-changed" and frames_there(folder) == before
 
 
+@pytest.mark.parametrize("when", ["while it is loaded", "of the geometry"])
+def test_what_is_exchanged_after_it_was_looked_at_paints_nothing(
+    when: str, shot: Shot, smaller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Path(shutil.copytree(smaller, tmp_path / "model"))
+    folder = shot(3, model=str(model))
+    other = tiny_model.make(tmp_path / "other", seed=1, width=128, height=64, frames=4)
+    assert other.width == model_folder.open(model).card.width
+    job = runner.run(folder.path)
+    while next(job).phase != "Loading the model":
+        pass
+    if when == "while it is loaded":
+        shutil.rmtree(model / "unet")
+        shutil.copytree(tmp_path / "other" / "unet", model / "unet")
+        code = "model-changed"
+    else:
+        shutil.copy(folder.geometry_file(2), folder.geometry_file(3))
+        code = "input-changed"
+    with pytest.raises(JobError) as refused:
+        run_to_end(job)
+    assert refused.value.code == code and not folder.finished_frames() and not (folder.path / "segments").exists()
+
+
 def frames_there(folder: PaintFolder) -> list[bytes]:
     return [path.read_bytes() for path in sorted((folder.path / "frames").iterdir())]
 

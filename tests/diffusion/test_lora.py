@@ -170,3 +170,21 @@ def test_files_that_are_no_lora(tmp_path: Path, tiny: Path) -> None:
         lora.read(tmp_path / "torn.safetensors")
     with pytest.raises(ModelError, match="no part of a LoRA"):
         loading.load(model_folder.open(tiny), loras=[(tiny / "unet/diffusion_pytorch_model.safetensors", 1.0)])
+
+
+@pytest.mark.parametrize("alpha", ["1" + "0" * 400, "NaN", "true", '"4"', "[1]", "{}"])
+def test_a_scale_that_is_no_number_is_none(written: Callable[..., Path], alpha: str) -> None:
+    stored = {"lora_adapter_metadata": f'{{"lora_alpha": {alpha}}}'}
+    change = lora.read(written({f"{TO_Q}.lora_A.weight": DOWN, f"{TO_Q}.lora_B.weight": UP}, stored)).changes[TO_Q]
+    assert change.scale == 1.0
+
+
+def test_more_than_one_scale_is_refused_and_floats_of_eight_bits_are_not(written: Callable[..., Path]) -> None:
+    tensors = {f"{TO_Q}.lora_A.weight": DOWN, f"{TO_Q}.lora_B.weight": UP}
+    with pytest.raises(ModelError, match="more than one number"):
+        lora.read(written({**tensors, f"{TO_Q}.alpha": torch.ones(2)}))
+    small = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in tensors.items()}
+    assert lora.read(written(small)).changes[TO_Q].scale == 1.0
+    for text in ("{", "[" * 5000):
+        with pytest.raises(ModelError, match="damaged metadata"):
+            lora.read(written(tensors, {"lora_adapter_metadata": text}))

@@ -19,13 +19,25 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch")
 pytest.importorskip("diffusers", reason="needs diffusers")
 
+import safetensors.torch  # noqa: E402
+from safetensors import SafetensorError  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from backend.diffusion.models import architecture, loading, model_folder, tensor_file, tiny_model  # noqa: E402
+from backend.diffusion.models import (  # noqa: E402
+    architecture,
+    convert,
+    loading,
+    lora,
+    model_folder,
+    model_store,
+    tensor_file,
+    tiny_model,
+)
 from backend.diffusion.networks import conditioning, schedulers  # noqa: E402
-from pantheon360_blender.core.errors import ModelError  # noqa: E402
+from pantheon360_blender.core.errors import FileError, ModelError  # noqa: E402
 from pantheon360_blender.core.jobs import model_card  # noqa: E402
 from pantheon360_blender.core.jobs.paint_settings import PaintOptions  # noqa: E402
+from pantheon360_blender.core.progress import run_to_end  # noqa: E402
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 VAE = "vae/diffusion_pytorch_model.safetensors"
@@ -605,3 +617,72 @@ def test_a_scheduler_configuration_that_makes_none(model: Callable[..., Path]) -
     edit(path / "scheduler" / "scheduler_config.json", beta_schedule="sunny")
     with pytest.raises(ModelError, match="scheduler"):
         loading.load(model_folder.open(path))
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("unet", {"block_out_channels": 32}),
+        ("vae", {"block_out_channels": 32}),
+        ("unet", {"addition_time_embed_dim": None}),
+        ("unet", {"in_channels": None, "out_channels": None}),
+        ("vae", {"latent_channels": None}),
+        ("image_encoder", {"projection_dim": None}),
+        ("unet", {"cross_attention_dim": [None]}),
+    ],
+)
+def test_configurations_of_other_types(model: Callable[..., Path], part: str, changes: dict[str, Any]) -> None:
+    path = model()
+    config = json.loads((path / part / "config.json").read_text())
+    replace(path / part / "config.json", json.dumps(config | changes).encode())
+    with pytest.raises(ModelError):
+        model_folder.open(path)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 3000, "a\0b", "\ud800", "~nobody-here/a"])
+def test_places_that_no_folder_can_have(model: Callable[..., Path], name: str) -> None:
+    path = model()
+    (path / "parts.json").write_text(json.dumps({"unet": name}))
+    with pytest.raises(ModelError):
+        model_folder.open(path)
+    (path / "index.json").write_text(json.dumps({"weight_map": {"a": f"{name}.safetensors"}}))
+    with pytest.raises(ModelError):
+        model_folder.shards(path / "index.json")
+    for find in (model_folder.open, model_store.find, lora.read, convert_all):
+        with pytest.raises(ModelError):
+            find(name)
+
+
+def convert_all(name: str) -> None:
+    run_to_end(convert.convert(Path(name), Path("nowhere")))
+
+
+def test_metadata_that_are_no_texts(tmp_path: Path) -> None:
+    """safetensors itself raises an error of its own kind at them."""
+    path = tmp_path / "odd.safetensors"
+    for metadata in ({"a": 1}, {"a": None}, {"a": {}}, [], "a"):
+        path.write_bytes(with_header(json.dumps({"__metadata__": metadata, "a": ONE}).encode(), payload=bytes(8)))
+        for read in (tensor_file.shapes, lora.read):
+            with pytest.raises(ModelError, match="metadata"):
+                read(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_weights_that_are_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
+    for name in ("a.safetensors", "a.ckpt"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(ModelError):
+            convert_all(str(tmp_path / name))
+    with pytest.raises(ModelError, match="it is a pipe"):
+        lora.read(tmp_path / "a.safetensors")
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library tells it by an error of its own kind, with what the system said in its text."""
+
+    def full(*_: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(FileError, match=r"(?s)a\.safetensors cannot be written.*Free some space"):
+        tensor_file.write(tmp_path / "a.safetensors", {"a": torch.zeros(100_000)}, {"format": "pt"})

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from backend.__main__ import main  # noqa: E402
 from backend.diffusion.models import loading, model_folder, model_store  # noqa: E402
+from pantheon360_blender.core import temporary  # noqa: E402
 from pantheon360_blender.core.errors import ModelError  # noqa: E402
 from pantheon360_blender.core.jobs import model_card, model_places  # noqa: E402
 from pantheon360_blender.core.progress import run_to_end  # noqa: E402
@@ -89,6 +90,16 @@ def test_a_copy_outlives_its_source_and_a_link_says_what_happened(model: Callabl
     assert linked.folder is None and "unet" in linked.problem
     with pytest.raises(ModelError):
         model_store.find("linked")
+
+
+def test_what_a_killed_copy_left_goes_with_the_next_one(tiny: Path, store: Path) -> None:
+    """Gigabytes of weights, under the name that a run of this process's number had, which is another one now."""
+    left = store / temporary.name("mine").replace(temporary._RUN, "12345678")
+    (left / "unet").mkdir(parents=True)
+    (left / "unet" / "half.safetensors").write_bytes(b"half")
+    assert not model_store.entries()
+    run_to_end(model_store.add(str(tiny), name="other"))
+    assert [path.name for path in store.iterdir()] == ["other"]
 
 
 def test_a_unet_alone_takes_the_rest_of_its_base(unet_alone: Path, tiny: Path) -> None:

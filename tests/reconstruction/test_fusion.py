@@ -10,6 +10,7 @@ import pytest
 
 from backend.reconstruction import depth_map, fusion
 from backend.reconstruction.depth_map import DepthMap
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
@@ -111,7 +112,7 @@ def test_a_footprint_is_what_a_pixel_covers() -> None:
 
 def test_a_map_survives_its_file_and_a_damaged_one_is_not_there(tmp_path: Path) -> None:
     path, depth = tmp_path / "depth" / "A.npz", depth_of(captures()[0])
-    depth_map.write(path, depth)
+    depth_map.write(OutputFolder(tmp_path), "depth/A.npz", depth)
     read = depth_map.read(path)
     assert read is not None
     for name in ("range", "confidence", "sky"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from backend.importers import SourceError, open_source  # noqa: E402
 from backend.importers import e57 as e57_importer  # noqa: E402
 from pantheon360_blender.core.errors import PantheonError  # noqa: E402
 from pantheon360_blender.core.formats import png  # noqa: E402
+from pantheon360_blender.core.output_folder import OutputFolder  # noqa: E402
 from pantheon360_blender.core.panorama import cameras  # noqa: E402
 from pantheon360_blender.core.progress import run_to_end  # noqa: E402
+from tests.fuzz.mutations import with_checksums  # noqa: E402
 
 COUNT = 2000
 TURN = np.array([np.cos(0.3), 0, 0, np.sin(0.3)])
@@ -238,7 +241,7 @@ def test_panoramas_become_captures(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
     file = write(tmp_path / "a.e57", scan(), picture=picture)
     assert any("inside the file" in note for note in run_to_end(open_source(file)).notes)
-    imported = run_to_end(open_source(file, pictures=tmp_path / "out"))
+    imported = run_to_end(open_source(file, pictures=OutputFolder(tmp_path)))
     (capture,) = imported.captures
     assert capture.name == "panorama 1" and capture.panoramic and capture.image is not None
     np.testing.assert_array_equal(png.read(capture.image), picture)
@@ -296,6 +299,47 @@ def test_xml_entities_are_refused_before_any_parser_sees_them(tmp_path: Path) ->
     file.write_bytes(data[: prolog.start()] + trap + data[prolog.start() + len(trap) :])
     with pytest.raises(SourceError, match="entities"):
         run_to_end(open_source(file))
+
+
+def with_xml(file: Path, before: bytes, after: bytes) -> Path:
+    """The file with another text in its XML part, and with right checksums; what is behind the XML is lost."""
+    data = file.read_bytes()
+    plain = b"".join(data[at : at + 1020] for at in range(0, len(data), 1024))
+    start, end = plain.index(b"<?xml"), plain.index(b"</e57Root>") + len(b"</e57Root>")
+    assert before in plain[start:end]
+    xml = plain[start:end].replace(before, after, 1)
+    whole = (plain[:start] + xml).ljust(-(-(start + len(xml)) // 1020) * 1020)
+    head = struct.pack("<Q", len(whole) // 1020 * 1024) + plain[24:32] + struct.pack("<Q", len(xml))
+    whole = whole[:16] + head + whole[40:]
+    file.write_bytes(with_checksums(whole))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (b"</e57Root>", b'<a type="Structure">' * 100 + b"</a>" * 100 + b"</e57Root>", "deep"),
+        (b"</e57Root>", b"".join(b'<n%d type="Integer"/>' % n for n in range(2000)) + b"</e57Root>", "many"),
+        (b"UTF-8", b"UTF-9", "encoding"),
+        (b"<pose", b"<posed", "XML"),
+        (
+            b'<images2D type="Vector"',
+            b'<images2D type="Vector"><a type="String"/></images2D><b type="Vector"',
+            "damaged",
+        ),
+    ],
+)
+def test_xml_that_is_out_of_proportion_or_of_other_types_is_refused(
+    tmp_path: Path, before: bytes, after: bytes, says: str
+) -> None:
+    file = with_xml(write(tmp_path / "a.e57", scan(), picture=np.zeros((8, 16, 3), np.uint8)), before, after)
+    with pytest.raises(SourceError, match=says):
+        run_to_end(open_source(file))
+
+
+def test_xml_that_is_changed_without_harm_is_read(tmp_path: Path) -> None:
+    file = with_xml(write(tmp_path / "a.e57", scan()), b"a scan", b"b scan")
+    assert run_to_end(open_source(file)).cloud is not None
 
 
 @pytest.mark.parametrize("place", [24, 32, 40])

@@ -297,3 +297,42 @@ def test_damage_ends_neither_the_process_nor_the_memory(tmp_path: Path, kind: in
     )
     assert done.returncode == 0, done.stderr[-1500:]
     assert int(done.stdout) < 400_000, "kilobytes"
+
+
+def test_extended_records_are_walked_before_the_library_reserves_memory_for_them(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.las", 7, colours())
+    las = laspy.read(str(file))
+    las.evlrs = laspy.vlrs.vlrlist.VLRList([laspy.VLR("us", 1, "a record", b"1234")])
+    las.write(str(file))
+    assert run_to_end(open_source(file)).cloud is not None
+    data = bytearray(file.read_bytes())
+    start = int.from_bytes(data[235:243], "little")
+    data[start + 20 : start + 28] = (1 << 40).to_bytes(8, "little")
+    file.write_bytes(data)
+    with pytest.raises(SourceError, match="extended records"):
+        run_to_end(open_source(file))
+
+
+@pytest.mark.parametrize("kind", [3, 7])
+def test_dimensions_of_no_size_are_damage(tmp_path: Path, kind: int) -> None:
+    """The library divides by the number of a dimension's elements."""
+    file = write(tmp_path / "a.las", kind, colours())
+    las = laspy.read(str(file))
+    las.add_extra_dim(laspy.ExtraBytesParams("mine", np.float32))
+    las.write(str(file))
+    data = bytearray(file.read_bytes())
+    place = data.index(b"mine\0") - 4  # the descriptor: two bytes, its type, its options, its name
+    data[place + 2 : place + 4] = b"\0\0"
+    file.write_bytes(data)
+    with pytest.raises(SourceError, match="damaged"):
+        run_to_end(open_source(file))
+
+
+def test_chunks_of_more_points_than_memory_has_room_for_are_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.laz", 3, colours())
+    data = bytearray(file.read_bytes())
+    place = data.index(b"laszip encoded") - 2 + 54 + 12
+    data[place : place + 4] = (16_000_000).to_bytes(4, "little")
+    file.write_bytes(data)
+    with pytest.raises(SourceError, match="chunks of 16,000,000 points"):
+        run_to_end(open_source(file))

@@ -21,6 +21,7 @@ import plyfile
 
 from backend.importers import open_source
 from backend.importers.decoders import DECODERS
+from pantheon360_blender.core import budget
 from pantheon360_blender.core.errors import ImageError, PantheonError
 from pantheon360_blender.core.importers import MissingLibraryError, import_folder
 from pantheon360_blender.core.progress import run_to_end
@@ -89,7 +90,7 @@ def test_the_backend_reads_openexr_by_the_library_that_blender_has(tmp_path: Pat
     depth = np.add.outer(np.arange(32), np.arange(64)).astype(np.float32) / 10 + 1
     write_exr(tmp_path / "a.exr", depth, compression)
     data = (tmp_path / "a.exr").read_bytes()
-    np.testing.assert_allclose(DECODERS.exr(data, "a.exr")["Z"], depth, rtol=1e-3)
+    np.testing.assert_allclose(DECODERS.exr(data, "a.exr", budget.DEPTH)["Z"], depth, rtol=1e-3)
     imported = run_to_end(open_source(tmp_path / "a.exr"))
     assert imported.cloud is not None
     for length in (100, len(data) // 2, len(data) - 5):

@@ -68,7 +68,7 @@ def answered(house: House, folder: Any, registered: tuple[bool, ...] = (True, Tr
         results.PosedCapture(entry["name"], solved_pose(0.1, 2.5 * index), known, "" if known else "it is too dark.")
         for index, (entry, known) in enumerate(zip(folder.job.captures, registered, strict=True))
     ]
-    results.write_poses(folder.path, posed, {"scale_from": "gps", "notes": ["Mind the gap."]})
+    results.write_poses(folder.output, posed, {"scale_from": "gps", "notes": ["Mind the gap."]})
     points = np.arange(30, dtype=np.float32).reshape(10, 3)
     cloud = house("core.points.point_cloud").PointCloud(
         points,

@@ -280,7 +280,7 @@ def test_whether_a_photograph_is_whole_is_asked_once(
     monkeypatch.setattr(image_headers, "read", lambda *given: (asked.append(given[2]), read(*given))[1])
     imported(_photograph(tmp_path / "a.jpg", (512, 256)))
     house("scene.sources.import_files").decoded(tmp_path / "a.jpg")
-    assert asked == [tmp_path / "a.jpg"] * 2  # the import once, a picture of another program once
+    assert asked == [tmp_path / "a.jpg"] * 4  # by each once for what it says, once for how it wants to be shown
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:20000])
     with pytest.raises(house("core.errors").ImageError, match=r"a\.jpg is cut off"):
         house("scene.sources.import_files").decoded(tmp_path / "a.jpg")
@@ -404,3 +404,19 @@ def test_a_photograph_of_16000_x_8000_is_read_small(house: House, imported: Any,
     np.testing.assert_allclose(loaded.image[256, 8:-8, 0], expected[8:-8], atol=2)
     as_floats = 16000 * 8000 * 4 * 4 / 1024
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < max(before, 1.6 * as_floats)
+
+
+def test_photographs_are_held_in_memory_only_while_they_are_read(house: House, imported: Any, tmp_path: Path) -> None:
+    """Hundreds of them are gigabytes. What was made in memory stays there: it is on no disk."""
+    made, _ = imported(_photograph(tmp_path / "a.png"), _photograph(tmp_path / "b.jpg"))
+    load = house("scene.captures.capture_objects").load
+    for obj in made:
+        image = obj.pantheon360.image
+        assert not image.has_data
+        first = load(obj).image
+        assert not image.has_data and image.pixels[0] >= 0 and image.has_data
+        np.testing.assert_array_equal(load(obj).image, first)
+        assert image.has_data, "somebody looked at it"
+    packed = house("scene.captures.images").from_array("memory", np.full((16, 32, 3), 7, np.uint8))
+    obj = house("scene.captures.capture_objects").create(made[0].users_scene[0], "memory", packed)
+    assert (load(obj).image == 7).all() and packed.has_data

@@ -393,3 +393,22 @@ def test_frame_lists(house: Any) -> None:
     for wrong in ("", "1-", "a", "4-1", "1-4x0", "1;2"):
         with pytest.raises(argparse.ArgumentTypeError):
             frames(wrong)
+
+
+@pytest.mark.parametrize("json_lines", [False, True])
+def test_a_fault_of_ours_is_an_error_that_names_its_log(
+    command: Any, house: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, json_lines: bool
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("the innermost reason")
+
+    monkeypatch.setattr(house("cli.command_line").spherical_video, "tag", broken)
+    monkeypatch.setattr(house("core.person_folder"), "path", lambda: tmp_path)
+    arguments = ("tag", tmp_path / "a.mp4", *(["--json"] if json_lines else []))
+    with pytest.raises(ZeroDivisionError):
+        command(*arguments)
+    monkeypatch.delenv(house("core.unexpected").VARIABLE)
+    code, out, err = command(*arguments)
+    told = lines(out)[-1]["text"] + lines(out)[-1]["advice"] if json_lines else err
+    assert code == 1 and "ZeroDivisionError: the innermost reason" in told and "errors.log" in told
+    assert "Traceback" not in out + err and "Traceback" in (tmp_path / "errors.log").read_text()

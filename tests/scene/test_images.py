@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -105,3 +108,45 @@ def test_a_missing_image_is_named(house: House, blend: Any, tmp_path: Path) -> N
     with pytest.raises(house("core.errors").CaptureError, match=r"gone\.png.*missing"):
         house("scene.captures.images").pixels(image)
     bpy.data.images.remove(image)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "large"])
+def test_what_is_no_picture_of_a_sane_size_is_refused_before_blender_opens_it(
+    house: House, blend: Any, tmp_path: Path, kind: str
+) -> None:
+    """Also as the file of an image that a .blend names."""
+    import bpy
+
+    path = tmp_path / "a.png"
+    image = bpy.data.images.new("a", 64, 32)
+    image.filepath_raw, image.file_format = str(path), "PNG"
+    image.save()
+    bpy.data.images.remove(image)
+    image = bpy.data.images.load(str(path))
+    data = path.read_bytes()
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        head = b"IHDR" + struct.pack(">II", 40_000, 20_000) + data[24:29]
+        path.write_bytes(data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:])
+    errors = house("core.errors")
+    with pytest.raises((errors.FileError, errors.ImageError), match=r"not a file|at most 32768 x 16384"):
+        house("scene.captures.capture_files").read(path, print)
+    with pytest.raises((errors.FileError, errors.ImageError), match=r"not a file|at most 32768 x 16384"):
+        house("scene.sources.import_files").decoded(path)
+    with pytest.raises(errors.CaptureError, match=r"not a file|at most 32768 x 16384"):
+        house("scene.captures.images").checked_size(image)
+
+
+def test_pictures_of_other_kinds_are_measured_by_the_library_of_blender(house: House, tmp_path: Path) -> None:
+    import bpy
+
+    bpy.utils.expose_bundled_modules()
+    pytest.importorskip("OpenImageIO", reason="comes with upstream's builds of Blender")
+    path = tmp_path / "a.hdr"
+    path.write_bytes(b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 20000 +X 40000\n" + bytes(1000))
+    with pytest.raises(house("core.errors").ImageError, match="40000 x 20000"):
+        house("scene.captures.images").check_file(path)

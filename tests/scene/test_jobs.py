@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -117,6 +118,22 @@ def test_an_error_of_the_job_or_of_its_delivery_is_reported(operator: Any, house
 
 
 @pytest.mark.parametrize("place", ["failure", "late_failure"])
+def test_a_fault_of_ours_is_an_error_that_names_its_log(
+    operator: Any, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    import bpy
+
+    monkeypatch.setattr(house("core.person_folder"), "path", lambda: tmp_path)
+    setattr(operator, place, ZeroDivisionError("the innermost reason"))
+    with pytest.raises(RuntimeError, match=r"(?s)Traceback.*ZeroDivisionError: the innermost reason"):
+        bpy.ops.pantheon360.test_job()
+    monkeypatch.delenv(house("core.unexpected").VARIABLE)
+    with pytest.raises(RuntimeError, match=r"Test Job failed unexpectedly: ZeroDivisionError.*errors\.log") as caught:
+        bpy.ops.pantheon360.test_job()
+    assert "Traceback" not in str(caught.value) and "Traceback" in (tmp_path / "errors.log").read_text()
+
+
+@pytest.mark.parametrize("place", ["failure", "late_failure"])
 def test_a_failure_stays_for_the_panel_with_its_repair_until_the_next_job(
     operator: Any, house: House, place: str
 ) -> None:
@@ -149,6 +166,18 @@ def test_every_warning_of_a_job_is_reported_once(operator: Any, house: House, ca
         assert bpy.ops.pantheon360.test_job() == {"FINISHED"}
     told = "".join(capfd.readouterr())
     assert [told.count(text) for text in ("The model is untrained.", "Memory ran out.")] == [1, 1]
+
+
+def test_what_an_operator_tells_does_nothing_to_the_terminal(operator: Any, house: House, capfd: Any) -> None:
+    import bpy
+
+    operator.warnings = ("Hall\x1b[2J\x07 is dark.\nInfo: All is well",)
+    operator.failure = house("core.errors").CacheError("There is no \x9b2J cache.")
+    with pytest.raises(RuntimeError, match=r"There is no \\x9b2J cache"):
+        bpy.ops.pantheon360.test_job()
+    told = "".join(capfd.readouterr())
+    assert r"Warning: Hall\x1b[2J\x07 is dark." in told and "\n    Info: All is well" in told
+    assert not set(told) & {"\x1b", "\x07", "\x9b"}
 
 
 def test_only_a_button_gets_a_popup_and_only_where_something_repairs(
@@ -247,7 +276,7 @@ def test_a_tick_ends_where_the_job_waits(jobs: ModuleType, progress: ModuleType,
         session.tick()
 
 
-@pytest.mark.parametrize("ending", ["unregister", "undo", "load"])
+@pytest.mark.parametrize("ending", ["unregister", "load"])
 def test_whatever_replaces_the_data_ends_the_job_first(
     ending: str, operator: Any, jobs: ModuleType, progress: ModuleType, context: Any
 ) -> None:
@@ -258,9 +287,6 @@ def test_whatever_replaces_the_data_ends_the_job_first(
     if ending == "unregister":
         bpy.utils.unregister_class(operator)
         bpy.utils.register_class(operator)
-    elif ending == "undo":
-        for handler in bpy.app.handlers.undo_pre:
-            handler(None)
     else:
         bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     assert events == ["closed"]
@@ -270,12 +296,10 @@ def test_no_handler_outlives_the_operators(operator: Any, jobs: ModuleType, prog
     import bpy
 
     def handlers() -> list[Any]:
-        names = ("undo_pre", "redo_pre", "load_pre")
-        everyone = [handler for name in names for handler in getattr(bpy.app.handlers, name)]
-        return [handler for handler in everyone if handler.__module__ == jobs.__name__]
+        return [handler for handler in bpy.app.handlers.load_pre if handler.__module__ == jobs.__name__]
 
     jobs.Session(context, counting(progress, 10**9, []), "Count", operator).tick()
-    assert len(handlers()) == 3
+    assert len(handlers()) == 1
     bpy.utils.unregister_class(operator)
     assert handlers() == []
     bpy.utils.register_class(operator)

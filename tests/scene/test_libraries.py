@@ -90,7 +90,7 @@ def test_frames_are_rendered_from_both(house: House, scene: Any, tmp_path: Path)
     scene.render.filepath = str(tmp_path / "frame.png")
     bpy.ops.render.render(write_still=True)
     assert seen(house, tmp_path / "frame.png").shape[:2] == (WIDTH // 2, WIDTH)
-    captures = house("scene.render.geometry_pass").loaded_captures(house("scene.app.access").evaluated(scene))
+    captures = house("scene.render.geometry_pass").unread_captures(house("scene.app.access").evaluated(scene))
     assert [capture.name for capture in captures] == ["A", "A (library)"]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.scene.conftest import photograph
 
 
 @pytest.fixture
@@ -238,6 +241,38 @@ def test_a_failed_shot_keeps_its_frames_and_goes_on(house: Any, shot_scene: Any,
     run(shot.resume(shot_scene))
     assert (house("core.formats.png").read(folder.frame_file(1)) == 200).all()
     assert folder.finished_frames() == [1, 2, 3, 4, 5]
+
+
+def test_of_many_captures_few_are_in_memory_at_a_time(
+    house: Any, run: Any, shot_scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither ours nor, of those that nobody had looked at, Blender's."""
+    import bpy
+
+    captures = house("scene.captures.capture_objects")
+    for index in range(20):
+        image = photograph(house, tmp_path / f"{index}.png", seed=index)
+        captures.create(shot_scene, f"C{index}", image, (0.0, 0.1 * index, 1.0))
+    images = [obj.pantheon360.image for obj in captures.in_scene(shot_scene)]
+    for image in images:
+        image.buffers_free()
+    shown = images[3]
+    assert shown.size[0] and [image.has_data for image in images].count(True) == 1
+    load, held, most = captures.load, [], [0, 0]
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        found = load(*arguments, **options)
+        held[:] = [each for each in held if each() is not None] + [weakref.ref(found)]
+        most[:] = max(most[0], len(held)), max(most[1], sum(image.has_data for image in images))
+        return found
+
+    monkeypatch.setattr(captures, "load", counting)
+    folder = run(house("scene.shot.shot").prepare(shot_scene, [1]))
+    assert len(folder.job.captures) == 22 and most[0] <= 2 and most[1] <= 2
+    assert shown.has_data and [image.has_data for image in images].count(True) == 1
+    for entry in folder.job.captures:
+        there = captures.load(bpy.data.objects[entry["name"]])
+        np.testing.assert_array_equal(folder.read_capture(entry).image, there.image)
 
 
 def test_a_camera_inside_a_wall_is_no_error(house: Any, run: Any, shot_scene: Any) -> None:

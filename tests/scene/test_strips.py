@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,17 @@ def test_the_video_shows_the_frames(
     assert error.max() <= largest_error
     assert [scene.name for scene in bpy.data.scenes] == ["Scene"]
     assert [file.name for file in path.parent.iterdir()] == ["shot.mp4"]
+
+
+def test_the_same_frames_make_the_same_video_whenever_it_is_made(
+    house: Any, run: Any, folder: Any, tmp_path: Path
+) -> None:
+    """Blender would write date, time and the .blend's path into it."""
+    made = []
+    for name in ("a.mp4", "b.mp4"):
+        made.append(run(house("scene.shot.video").encode(folder, tmp_path / name)).read_bytes())
+        time.sleep(1.1)
+    assert made[0] == made[1]
 
 
 def test_the_video_is_tagged(house: Any, run: Any, folder: Any, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_reconstruction_is_of_metres_and_comes_back_in_units(house: House, sce
     poses = [np.array(entry["pose"]) for entry in folder.job.captures]
     poses[1][1, 3] = 3.0
     posed = [settings.PosedCapture(name, pose, True, "") for name, pose in zip("AB", poses, strict=True)]
-    settings.write_poses(folder.path, posed, {"method": "solve"})
+    settings.write_poses(folder.output, posed, {"method": "solve"})
     (folder.path / settings.REPORT_FILE).write_text(json.dumps({"text": "report"}))
     points = np.array([[1, 2, 3]], np.float32)
     cloud = house("core.points.point_cloud").PointCloud(points, np.zeros((1, 3), np.uint8))

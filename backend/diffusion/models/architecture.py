@@ -82,8 +82,14 @@ def empty(part: str, config: dict[str, Any]) -> Any:
 
 def stride(part: str, config: Mapping[str, Any]) -> int:
     """Pixels, or latents, across for one at the coarsest level of "vae" or "unet"."""
-    channels = config.get("block_out_channels")
-    return int(2 ** (len(channels) if channels else _USUAL_LEVELS[part]) // 2)
+    channels = _given(config, "block_out_channels", ())
+    return int(2 ** (len(channels) or _USUAL_LEVELS[part]) // 2)
+
+
+def _given(config: Mapping[str, Any], name: str, usual: Any) -> Any:
+    """An entry of a configuration; diffusers' own value if it is missing or null."""
+    value = config.get(name)
+    return usual if value is None else value
 
 
 def _class_error(part: str, config: dict[str, Any]) -> str | None:
@@ -108,7 +114,12 @@ def _number_error(config: dict[str, Any]) -> str | None:
             continue
         numbers = value if isinstance(value, list) else [value]
         flat = [number for entry in numbers for number in (entry if isinstance(entry, list) else [entry])]
-        if len(numbers) > _MOST_BLOCKS or not all(json_values.is_integer(n) and 1 <= n <= most for n in flat):
+        listed = name != "block_out_channels" or isinstance(value, list)
+        if (
+            not listed
+            or len(numbers) > _MOST_BLOCKS
+            or not all(json_values.is_integer(n) and 1 <= n <= most for n in flat)
+        ):
             return f"has {name} {str(value)[:100]} in its configuration"
     for name in ("down_block_types", "up_block_types"):
         value = config.get(name)
@@ -119,19 +130,19 @@ def _number_error(config: dict[str, Any]) -> str | None:
 
 def _mismatch(configs: Mapping[str, dict[str, Any]], card: ModelCard) -> str | None:
     unet, vae, clip = configs["unet"], configs["vae"], configs["image_encoder"]
-    latents = vae.get("latent_channels", 4)
-    if unet.get("in_channels", 8) != card.in_channels:
+    latents, channels = _given(vae, "latent_channels", 4), _given(unet, "in_channels", 8)
+    if channels != card.in_channels:
         listed = " + ".join(card.conditioning)
-        return f"has a U-Net with {unet.get('in_channels', 8)} input channels; its card declares {listed}"
-    if unet.get("out_channels", 4) != latents or card.channels["noise"] != latents:
+        return f"has a U-Net with {channels} input channels; its card declares {listed}"
+    if _given(unet, "out_channels", 4) != latents or card.channels["noise"] != latents:
         return f"has a U-Net that does not paint the {latents} latent channels of its VAE"
-    cross, width = unet.get("cross_attention_dim", 1024), clip.get("projection_dim", 512)
+    cross, width = _given(unet, "cross_attention_dim", 1024), _given(clip, "projection_dim", 512)
     if any(count != width for count in (cross if isinstance(cross, list) else [cross])):
         return f"has a U-Net for image tokens of {cross} numbers; its CLIP makes {width}"
     multiple = 2 * stride("vae", vae) * stride("unet", unet)  # the height is half the width
     if card.width % multiple:
         return f"paints panoramas {card.width} wide; its networks need a multiple of {multiple} pixels"
-    time_ids = 3 * unet.get("addition_time_embed_dim", 256)
-    if unet.get("projection_class_embeddings_input_dim", 768) != time_ids:
+    time_ids = 3 * _given(unet, "addition_time_embed_dim", 256)
+    if _given(unet, "projection_class_embeddings_input_dim", 768) != time_ids:
         return "has a U-Net for another number of time ids than SVD's three (fps, motion, noise)"
     return None

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pantheon360_blender.core import plain_text
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.progress import Job, Progress, Result, map_progress, run_to_end
+from pantheon360_blender.core.unexpected import boundary
 
 from .. import quiet_imports
 
@@ -57,12 +59,13 @@ def main(chosen: argparse.Namespace) -> int:
     quiet_imports.ask()
     try:
         _require_packages()
-        return int(_ACTIONS[chosen.action](chosen))
+        with boundary(f"models {chosen.action}"):
+            return int(_ACTIONS[chosen.action](chosen))
     except PantheonError as error:
-        print(f"Error: {error.text} {error.advice}".rstrip(), file=sys.stderr)
+        _say(f"Error: {error.text} {error.advice}".rstrip(), error=True)
         return FAILED
     except KeyboardInterrupt:
-        print("Cancelled.", file=sys.stderr)
+        _say("Cancelled.", error=True)
         return CANCELLED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python does not fail again at exit
@@ -84,7 +87,7 @@ def _add(chosen: argparse.Namespace) -> int:
             copy=chosen.copy,
         )
     )
-    print(_text(entry))
+    _say(_text(entry))
     return DONE if entry.folder else FAILED
 
 
@@ -93,12 +96,13 @@ def _list(chosen: argparse.Namespace) -> int:
 
     entries = model_store.entries()
     if chosen.json:
-        print(json.dumps([_json(entry) for entry in entries], indent=2, ensure_ascii=False))
+        print(json.dumps([_json(entry) for entry in entries], indent=2))
     elif entries:
-        print("\n".join(_text(entry) for entry in entries))
+        for entry in entries:
+            _say(_text(entry))
     else:
-        print(f"There are no models in {model_store.root()}.")
-        print("Get one with: python -m backend models add FOLDER_OR_HUB_ID, or try: python -m backend models make-tiny")
+        _say(f"There are no models in {model_store.root()}.")
+        _say("Get one with: python -m backend models add FOLDER_OR_HUB_ID, or try: python -m backend models make-tiny")
     return DONE
 
 
@@ -111,10 +115,10 @@ def _check(chosen: argparse.Namespace) -> int:
             folder = model_store.find(model)
             if not chosen.quick:
                 _finish(model_check.numbers(folder))
-            print(f"{model}: whole. {folder.card.capability}")
+            _say(f"{model}: whole. {folder.card.capability}")
         except PantheonError as error:
             failed += 1
-            print(f"{model}: {error.text} {error.advice}".rstrip())
+            _say(f"{model}: {error.text} {error.advice}".rstrip())
     return FAILED if failed else DONE
 
 
@@ -122,8 +126,8 @@ def _convert(chosen: argparse.Namespace) -> int:
     from . import convert
 
     folder = _finish(convert.convert(Path(chosen.source), Path(chosen.target), half=chosen.half, kind=chosen.kind))
-    print(f"{folder.path} is ready: {folder.card.label}. {folder.card.capability}")
-    print(f'Add it with: python -m backend models add "{folder.path}"')
+    _say(f"{folder.path} is ready: {folder.card.label}. {folder.card.capability}")
+    _say(f'Add it with: python -m backend models add "{folder.path}"')
     return DONE
 
 
@@ -133,7 +137,7 @@ def _make_tiny(chosen: argparse.Namespace) -> int:
     target = Path(chosen.target) if chosen.target else model_store.root() / "tiny"
     conditioning = ("noise:4", "geometry:4", *(f"{name}:1" for name in chosen.extra))
     card = tiny_model.make(target, seed=chosen.seed, conditioning=conditioning)
-    print(f"{target} is ready: {card.label}. {card.capability}")
+    _say(f"{target} is ready: {card.label}. {card.capability}")
     return DONE
 
 
@@ -158,11 +162,16 @@ def _finish(job: Job[Result]) -> Result:
         nonlocal told
         line = f"{step.phase}{f': {step.text}' if step.text else ''}"
         if line != told:
-            print(line, file=sys.stderr, flush=True)
+            _say(line, error=True)
             told = line
         return ()
 
     return run_to_end(map_progress(job, tell))
+
+
+def _say(text: str, *, error: bool = False) -> None:
+    """Print for people: what models say of themselves may hold what a terminal takes for commands."""
+    print(plain_text.paragraph(text), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def _text(entry: Entry) -> str:

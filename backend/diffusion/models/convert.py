@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import files, inputs
 from pantheon360_blender.core.errors import ModelError, reason
 from pantheon360_blender.core.jobs import model_card
 from pantheon360_blender.core.progress import Job, Progress
@@ -39,8 +37,8 @@ def convert(source: Path, target: Path, *, half: bool = False, kind: str | None 
     half: store floats as float16. kind: "svd" or "svd-xt" for a single file; None reads it off the file's name.
     Raises ModelError, FileError; nothing is left behind then.
     """
-    source, target = (Path(path).expanduser().absolute() for path in (source, target))
-    if not source.exists():
+    source, target = (inputs.expanded(path).absolute() for path in (source, target))
+    if not inputs.is_folder(source) and not inputs.is_file(source):
         raise ModelError(f"There is no {source}.", advice="Choose a diffusers folder or a single SVD file.")
     with new_folder.atomic_directory(target) as scratch:
         if source.is_dir():
@@ -165,7 +163,7 @@ class _Writer:
 
     def _flush(self) -> None:
         with files.translate_os_errors(self.folder):
-            save_file(self._waiting, self._scratch(len(self._shards)), {"format": "pt"})
+            tensor_file.write(self._scratch(len(self._shards)), self._waiting, {"format": "pt"})
         self._shards.append({name: t.numel() * t.element_size() for name, t in self._waiting.items()})
         self._waiting, self._bytes = {}, 0
 
@@ -195,8 +193,7 @@ def _weights(part: str, folder: Path) -> list[Path]:
 def _reading(path: Path) -> Iterator[tuple[list[str], Fetch]]:
     """Names of a file's tensors and how to get one. Raises ModelError if it is damaged or not safe."""
     if path.suffix == ".safetensors":
-        tensor_file.shapes(path)
-        with safe_open(path, framework="pt") as file:
+        with tensor_file.opened(path) as file:
             yield list(file.keys()), file.get_tensor
         return
     tensors = _unpickled(path)
@@ -206,6 +203,7 @@ def _reading(path: Path) -> Iterator[tuple[list[str], Fetch]]:
 def _unpickled(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a pickle file, made by torch's restricted reader alone."""
     try:
+        inputs.check_regular(path)
         value = _restricted(path)
     except Exception as error:
         if type(error).__name__ == "UnpicklingError":  # by name: nothing here imports pickle

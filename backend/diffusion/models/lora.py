@@ -5,7 +5,6 @@ They are added to the weights, so that painting costs what it cost before and ev
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
-from pantheon360_blender.core.errors import ModelError, reason
+from pantheon360_blender.core import inputs
+from pantheon360_blender.core.errors import ModelError
+from pantheon360_blender.core.jobs import json_values
 
 from . import model_folder, tensor_file
 
@@ -55,18 +55,18 @@ class Lora:
 
 def read(path: Path) -> Lora:
     """Read a LoRA's file. Raises ModelError if it is none, not safe or damaged."""
-    path = Path(path).expanduser()
+    path = inputs.expanded(path)
     if path.suffix in model_folder.PICKLES:
         raise ModelError(
             f"{path} is a pickle file, which can run any code when it is read.", advice=_ADVICE, code="pickle"
         )
-    tensor_file.shapes(path)  # refuses what safetensors would read in full first
+    with tensor_file.opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        told = (file.metadata() or {}).get(_METADATA, "{}")
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {reason(error)}", advice=_ADVICE) from error
+        metadata = inputs.parsed(told.encode())
+    except ValueError as error:
+        raise ModelError(f"{path} has damaged metadata: {error}", advice=_ADVICE) from error
     return Lora(path, _changes(path, tensors, metadata if isinstance(metadata, dict) else {}))
 
 
@@ -110,7 +110,9 @@ def _changes(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str
         rank = parts["down"].shape[0] if parts["down"].ndim > 1 else 0
         if parts["up"].ndim < 2 or rank < 1 or parts["up"].shape[1] != rank:
             raise ModelError(f"{path} has halves of its change of {module} that do not fit.", advice=_ADVICE)
-        if not all(torch.isfinite(tensor).all() for tensor in parts.values()):
+        if "alpha" in parts and parts["alpha"].numel() != 1:
+            raise ModelError(f"{path} scales its change of {module} by more than one number.", advice=_ADVICE)
+        if not all(map(tensor_file.is_finite, parts.values())):
             raise ModelError(f"{path} changes {module} by numbers that are not finite.", advice="Get it again.")
         alpha = float(parts["alpha"]) if "alpha" in parts else _alpha(metadata, module)
         changes[module] = Change(parts["down"], parts["up"], 1.0 if alpha is None else alpha / rank)
@@ -131,7 +133,7 @@ def _alpha(metadata: dict[str, Any], module: str) -> float | None:
     patterns = stored.get("alpha_pattern")
     of_module = patterns.get(module) if isinstance(patterns, dict) else None
     alpha = stored.get("lora_alpha") if of_module is None else of_module
-    return float(alpha) if isinstance(alpha, (int, float)) else None
+    return float(alpha) if alpha is not None and json_values.is_number(alpha) else None
 
 
 def _shape(change: Change, weight: torch.Tensor) -> tuple[int, ...]:

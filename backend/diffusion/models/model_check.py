@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from safetensors import safe_open
-
-from pantheon360_blender.core.errors import ModelError, reason
+from pantheon360_blender.core.errors import ModelError
 from pantheon360_blender.core.progress import Job, Progress
 
-from . import model_folder
+from . import model_folder, tensor_file
 from .model_folder import ModelFolder
 
 
@@ -17,17 +14,10 @@ def numbers(folder: ModelFolder) -> Job[None]:
     files = [file for part in model_folder.WEIGHTS for file in model_folder.weight_files(part, folder.parts[part])]
     for index, path in enumerate(files):
         yield Progress("Reading weights", index, len(files), text=f"{path.parent.name}/{path.name}")
-        try:
-            with safe_open(path, framework="pt") as file:
-                wrong = [name for name in file.keys() if not _finite(file.get_tensor(name))]  # noqa: SIM118
-        except Exception as error:
-            raise ModelError(f"{path} cannot be read: {reason(error)}", advice="Get the file again.") from error
+        with tensor_file.opened(path) as file:
+            wrong = [name for name in file.keys() if not tensor_file.is_finite(file.get_tensor(name))]  # noqa: SIM118
         if wrong:
             raise ModelError(
                 f"{path} has numbers in {wrong[0]} that are not finite.",
                 advice="Get the file again; where it comes from a training, take an earlier checkpoint.",
             )
-
-
-def _finite(tensor: torch.Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())

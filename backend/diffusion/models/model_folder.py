@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import json
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pantheon360_blender.core import budget, inputs
 from pantheon360_blender.core.errors import ModelError
 from pantheon360_blender.core.jobs import json_values, model_card
 from pantheon360_blender.core.jobs.model_card import ModelCard
@@ -32,7 +32,7 @@ _VARIANTS = {
     "bfloat16": (".bf16", ".fp16", ""),
 }
 """Precision -> which of a part's files are read, the first that are there. float16 has not the range of bfloat16."""
-_LARGEST_JSON = 1 << 20
+_LONGEST_REFERENCE = 4096
 _SAMPLES, _BLOCK = 64, 1 << 16
 
 
@@ -73,7 +73,7 @@ def _sample(file: Path, digest: hashlib._Hash) -> None:
     """Feed a file's size, its first block and others spread over it to a digest."""
     size = file.stat().st_size
     digest.update(str(size).encode())
-    with builtins.open(file, "rb") as opened:
+    with inputs.open_regular(file) as opened:
         for index in range(_SAMPLES):
             opened.seek(index * max(size - _BLOCK, 0) // (_SAMPLES - 1))
             digest.update(opened.read(_BLOCK))
@@ -85,14 +85,14 @@ def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
     Every file must be there and safe, and have the shapes that the configurations ask for. It reads no weights.
     Raises ModelError.
     """
-    path = snapshot(Path(path).expanduser().absolute())
-    if not path.is_dir():
+    path = snapshot(inputs.expanded(path).absolute())
+    if not inputs.is_folder(path):
         raise ModelError(
             f"There is no model folder {path}.", advice="Choose a diffusers folder with unet, vae, image_encoder."
         )
     parts = places(path)
     for part in WEIGHTS:
-        if not parts[part].is_dir():
+        if not inputs.is_folder(parts[part]):
             raise _lacks(path, part, parts)
     configs = {part: read_config(part, parts[part]) for part in PARTS}
     card = model_card.read(path) or inferred(path, configs["unet"], name or path.name)
@@ -105,11 +105,11 @@ def open(path: Path | str, *, name: str | None = None) -> ModelFolder:
 def snapshot(path: Path) -> Path:
     """The folder with a model's files, of its entry in the hub's cache: what its main branch points at. Else `path`."""
     snapshots, main = path / "snapshots", path / "refs" / "main"
-    if not snapshots.is_dir() or (path / "unet").is_dir():
+    if not inputs.is_folder(snapshots) or inputs.is_folder(path / "unet"):
         return path
     with suppress(OSError, ValueError):
-        named = snapshots / main.read_text(encoding="ascii").strip()
-        if named.parent == snapshots and named.is_dir():
+        named = snapshots / inputs.read_bytes(main, _LONGEST_REFERENCE).decode("ascii").strip()
+        if named.parent == snapshots and inputs.is_folder(named):
             return named
     there = sorted(each for each in snapshots.iterdir() if each.is_dir())
     return there[0] if len(there) == 1 else path
@@ -198,18 +198,16 @@ def read_config(part: str, folder: Path) -> dict[str, Any]:
     path = folder / ("scheduler_config.json" if part == "scheduler" else "config.json")
     if part == "scheduler" and not path.exists():
         return dict(noise_schedule.SVD)  # of every model there is; tuned ones are published without
-    if not path.is_file():
+    if not inputs.is_file(path):
         raise ModelError(f"{folder} lacks {path.name}.", advice="Get the model's folder again, complete.")
     return _read_json(path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise ModelError(f"{path} is too large to be a configuration.", advice="Get the model's folder again.")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {str(error)[:200]}.", advice="Get the file again.") from error
+        value = inputs.read_json(path, budget.CARD_FILE)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {inputs.why(error)[:200]}.", advice="Get the file again.") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path} is not an object.", advice="Get the file again.")
     return value
@@ -230,7 +228,7 @@ def shards(index: Path, suffix: str = ".safetensors") -> list[Path]:
     for name in sorted(names):
         if Path(name).name != name or not name.endswith(suffix):
             raise ModelError(f"{index} lists {name[:200]!r}, which is no {suffix} file beside it.")
-        if not (index.parent / name).is_file():
+        if not inputs.is_file(index.parent / name):
             raise ModelError(f"{index.parent} lacks {name}.", advice="Get the model's folder again, complete.")
     return [index.parent / name for name in sorted(names)]
 
@@ -281,7 +279,7 @@ def preset(kind: str, name: str, *, frames: int | None = None) -> ModelCard:
 
 
 def _lacks(path: Path, part: str, parts: Mapping[str, Path]) -> ModelError:
-    if not any(place.exists() for place in parts.values()):
+    if not any(map(inputs.is_folder, parts.values())):
         single = [file.name for file in path.iterdir() if file.suffix in (".safetensors", *PICKLES)]
         if single:
             return ModelError(
@@ -289,7 +287,7 @@ def _lacks(path: Path, part: str, parts: Mapping[str, Path]) -> ModelError:
                 advice="Convert it: python -m backend models convert FILE TARGET",
             )
         return ModelError(f"{path} is no model: it has none of {', '.join(PARTS)}.")
-    if parts["unet"].is_dir() and part != "unet":
+    if inputs.is_folder(parts["unet"]) and part != "unet":
         return ModelError(
             f"{path} lacks {part}: it brings a U-Net alone, as Argus does.",
             advice="Add it with the model it was tuned from: python -m backend models add FOLDER --base SVD-XT",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import files, inputs
 from pantheon360_blender.core.errors import ModelError, PantheonError, reason
 from pantheon360_blender.core.jobs import model_card, model_places
 from pantheon360_blender.core.jobs.model_places import is_hub_id, is_name
@@ -52,7 +52,7 @@ def find(model: str | Path) -> ModelFolder:
     stored = root() / str(model)
     if is_name(str(model)) and stored.is_dir():
         return model_folder.open(stored)
-    if not Path(model).expanduser().is_dir() and is_name(str(model)):
+    if not inputs.is_folder(inputs.expanded(model)) and is_name(str(model)):
         known = ", ".join(entry.name for entry in entries()) or "none yet"
         raise ModelError(
             f"There is no model called {str(model)!r}.",
@@ -69,8 +69,8 @@ def located(source: str, *, download: bool, half: bool = False) -> Path:
     download: fetch what is missing; else nothing goes to the network. half: only weights of half precision.
     Raises ModelError.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = inputs.expanded(source)
+    if inputs.is_folder(path):
         return model_folder.snapshot(path.absolute())
     if not is_hub_id(source):
         raise ModelError(f"There is no model folder {source}.", advice="Name a folder, or a hub id as in OWNER/MODEL.")
@@ -170,7 +170,8 @@ def _fill(scratch: Path, parts: Mapping[str, Path], copy: bool) -> Job[None]:
         chosen = [place / name for name in ("config.json", "scheduler_config.json") if (place / name).is_file()]
         if part in model_folder.WEIGHTS:
             weights = model_folder.weight_files(part, place)
-            chosen += [*weights, *place.glob(f"{model_folder.WEIGHTS[part]}*.index*.json")]
+            lists = place.glob(f"{model_folder.WEIGHTS[part]}*.index*.json")
+            chosen += [*weights, *(file for file in lists if file.is_file())]
         with files.translate_os_errors(scratch / part):
             (scratch / part).mkdir()
             for file in chosen:
@@ -203,8 +204,8 @@ def _wanted(half: bool) -> list[str]:
 
 def _name_of(source: str) -> str:
     """A name for a source: the last part of its path or hub id."""
-    path = Path(source).expanduser()
-    last = (path.absolute() if path.is_dir() else path).name
+    path = inputs.expanded(source)
+    last = (path.absolute() if inputs.is_folder(path) else path).name
     return re.sub(r"[^\w.+-]+", "-", last).strip("-.")[:64] or "model"
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import files, output_folder, temporary
 from pantheon360_blender.core.errors import ModelError
 
 
@@ -16,17 +14,16 @@ from pantheon360_blender.core.errors import ModelError
 def atomic_directory(target: Path) -> Iterator[Path]:
     """A hidden folder beside `target` that becomes it when the block ends without an exception, and is gone otherwise.
 
+    What killed processes left of theirs beside it is removed.
     Raises ModelError if something is there already, FileError if it cannot be written.
     """
-    if target.exists():
+    if target.exists() or target.is_symlink():
         raise ModelError(f"{target} is there already.", advice="Choose another place or remove it.")
     with files.translate_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    scratch = temporary.make_directory(target.parent, target.name)
     try:
         yield scratch
-        with files.translate_os_errors(target):
-            scratch.chmod(0o755)
-            scratch.rename(target)
+        output_folder.rename(scratch, target)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        temporary.remove(scratch)

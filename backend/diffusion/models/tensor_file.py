@@ -1,4 +1,4 @@
-"""What a safetensors file holds, from its header alone: names, types and shapes, in bounded memory.
+"""Safetensors files: what they hold, from their header alone and in bounded memory, and the library behind that check.
 
 Source: the format's description, https://github.com/huggingface/safetensors#format: 8 bytes little-endian length of the
 header, the header as JSON, then the tensors' bytes without holes.
@@ -6,11 +6,14 @@ header, the header as JSON, then the tensors' bytes without holes.
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from pantheon360_blender.core.errors import ModelError
+from pantheon360_blender.core import inputs
+from pantheon360_blender.core.errors import FileError, ModelError, reason
 from pantheon360_blender.core.jobs import json_values
 
 LARGEST_HEADER = 16 << 20
@@ -34,21 +37,56 @@ def shapes(path: Path) -> Shapes:
     """
     try:
         size = path.stat().st_size
-        with open(path, "rb") as file:
+        with inputs.open_regular(path) as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 10 or length > size - 8:
                 raise ModelError(f"{path} is truncated: it ends before its header does.", advice=_AGAIN)
             if length > LARGEST_HEADER:
                 raise ModelError(f"{path} has a header of {length >> 20} MB, which no model needs.", advice=_AGAIN)
-            header = json.loads(file.read(length))
+            header = inputs.parsed(file.read(length))
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read: {inputs.why(error)}.") from error
+    except ValueError as error:
         raise ModelError(f"{path} has a damaged header: {str(error)[:200]}.", advice=_AGAIN) from error
     if not isinstance(header, dict):
         raise ModelError(f"{path} has a damaged header: it is not an object.", advice=_AGAIN)
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise ModelError(f"{path} has a damaged header: its metadata are no texts.", advice=_AGAIN)
     return _checked(path, header, size - 8 - length)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The library's reader of a file, for torch, once the header was found sound.
+
+    Raises ModelError, also for what the library meets in the block.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    shapes(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read: {reason(error)}", advice=_AGAIN) from error
+
+
+def write(path: Path, tensors: Mapping[str, Any], metadata: dict[str, str]) -> None:
+    """Write torch's tensors as a file, in place. Raises FileError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(dict(tensors), path, metadata)
+    except (SafetensorError, OSError) as error:  # what the system said is in the library's text
+        advice = "Free some space or choose another folder, then run it again."
+        raise FileError(f"{path} cannot be written: {reason(error)}.", advice=advice) from error
+
+
+def is_finite(tensor: Any) -> bool:
+    """Whether all of a tensor's numbers are. Types of one byte are widened: torch does not ask all of them."""
+    return bool((tensor.float() if tensor.element_size() == 1 else tensor).isfinite().all())
 
 
 def _checked(path: Path, header: dict[str, object], payload: int) -> Shapes:

@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import files, inputs
 from pantheon360_blender.core.errors import FileError, JobError
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import SETTINGS_KEY, PaintOptions, Recipe
@@ -83,11 +82,11 @@ class Painting:
             columns=card.width // self._stride,
             travel=card.travel,
         )
-        fingerprint = model_folder.fingerprint(self._model)
+        self._weights = self._weights_on_disk()
         self._record = PaintingRecord(folder)
-        self._record.describe(card, fingerprint, self._options, self._recipe, card.width)
-        self._keys = self._segment_keys(fingerprint)
-        self._store = SegmentStore(folder.path)
+        self._record.describe(card, self._weights[0], self._options, self._recipe, card.width)
+        self._keys = self._segment_keys()
+        self._store = SegmentStore(folder.output)
         self._frames = ShotFrames(folder, self._trajectory)
         self._networks = Networks(
             self._model,
@@ -99,6 +98,7 @@ class Painting:
             lead=CONTEXT if len(self._trajectory.segments) > 1 else 0,
             log=folder.log,
             warn=self._warn,
+            check=self._require_same_weights,
         )
 
     def run(self) -> Job[None]:
@@ -215,7 +215,20 @@ class Painting:
         )
         self._record.write()
 
-    def _segment_keys(self, fingerprint: str) -> list[str]:
+    def _weights_on_disk(self) -> tuple[str, list[str]]:
+        """What tells the model's weights and those of each LoRA from others. Raises ModelError, FileError."""
+        return model_folder.fingerprint(self._model), [_digest(entry["file"]) for entry in self._options.loras]
+
+    def _require_same_weights(self) -> None:
+        """Raise JobError if the weights that were loaded are not those that the segments are kept under."""
+        if self._weights_on_disk() != self._weights:
+            raise JobError(
+                f"The weights of {self._model.card.label} or of a LoRA were exchanged while they were being loaded.",
+                advice="Start the job again.",
+                code="model-changed",
+            )
+
+    def _segment_keys(self) -> list[str]:
         """SHA-256 of everything that decides each segment: inputs, model, choices, and the segments before it.
 
         The device, its precision and how its memory is used are left out: a job may go on elsewhere.
@@ -227,9 +240,11 @@ class Painting:
             "captures": job.captures,
             "anchors": job.anchors,
             "cameras": np.asarray(job.cameras).tolist(),
-            "model": fingerprint,
+            "model": self._weights[0],
             "scheduler": self._options.scheduler,
-            "loras": [[_digest(entry["file"]), entry["strength"]] for entry in self._options.loras],
+            "loras": [
+                [digest, entry["strength"]] for digest, entry in zip(self._weights[1], self._options.loras, strict=True)
+            ],
             "recipe": self._recipe.to_json(),
         }
         keys = [_key(decided)]
@@ -255,7 +270,7 @@ class _Watch:
             condition = step.passes[0].condition[:, : self._channels]
             self._preview = LatentPreview.learned(condition, step.videos[0])
             if self._options.save_seen:
-                yield from seen_video.write(self._folder.path, self._index, list(step.videos), self._recipe.fps)
+                yield from seen_video.write(self._folder.output, self._index, list(step.videos), self._recipe.fps)
         elif isinstance(step, sampling.Step) and self._preview and step.step % max(1, step.of // PREVIEWS) == 0:
             latents = step.pred_original_sample
             self._folder.write_preview(self._preview.picture(latents[len(latents) // 2] / self._scale))
@@ -272,7 +287,7 @@ def _key(decided: Any) -> str:
 
 def _digest(path: str) -> str:
     try:
-        return files.sha256(Path(path).expanduser())
+        return files.sha256(inputs.expanded(path))
     except OSError as error:
         raise FileError(
             f"{path} cannot be read: {error.strerror or error}.", advice="Choose the LoRA file again."

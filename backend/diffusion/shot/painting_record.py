@@ -6,7 +6,6 @@ import importlib.metadata
 from dataclasses import asdict
 from typing import Any
 
-from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import JobError
 from pantheon360_blender.core.jobs import painting_record
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
@@ -22,8 +21,8 @@ class PaintingRecord:
     """The record of a job folder; what was written before is kept."""
 
     def __init__(self, folder: PaintFolder) -> None:
-        self._file = folder.painting_file
-        self.entries = painting_record.read(self._file)
+        self._folder = folder
+        self.entries = painting_record.read(folder.painting_file)
 
     def describe(self, card: ModelCard, fingerprint: str, options: PaintOptions, recipe: Recipe, size: int) -> None:
         """Say what paints. size: width of the panoramas it paints, pixels.
@@ -33,7 +32,7 @@ class PaintingRecord:
         earlier = self.entries.get("model")
         if earlier is not None and earlier.get("fingerprint") != fingerprint:
             raise JobError(
-                f"{self._file.parent} was begun with another model, {earlier['label']}; now {options.model} is "
+                f"{self._folder.path} was begun with another model, {earlier['label']}; now {options.model} is "
                 f"{card.label}.",
                 advice="Go on with that model, or generate the shot again.",
                 code="model-changed",
@@ -97,4 +96,4 @@ class PaintingRecord:
 
     def write(self) -> None:
         """Write it. Raises FileError."""
-        files.write_json(self._file, self.entries)
+        self._folder.output.write_json(self._folder.painting_file, self.entries)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 
 import numpy as np
 
-from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.progress import Job, Progress
 
 FOLDER = "seen"
 
 
-def write(folder: Path, index: int, passes: list[np.ndarray], fps: float) -> Job[None]:
+def write(folder: OutputFolder, index: int, passes: list[np.ndarray], fps: float) -> Job[None]:
     """Write a video for each pass of a clip, in the pass's order: a backward pass begins with the clip's last frame.
 
     index: number of the clip from 0. passes: (F, H, W, 3) uint8 sRGB each. fps: frames a second.
@@ -24,7 +23,7 @@ def write(folder: Path, index: int, passes: list[np.ndarray], fps: float) -> Job
     for number, frames in enumerate(passes):
         yield Progress("Saving what the model sees", number, len(passes))
         name = f"{index + 1:04d}-{number + 1}" if number else f"{index + 1:04d}"
-        files.write_bytes(folder / FOLDER / f"{name}.mp4", encoded(frames, fps))
+        folder.write_bytes(f"{FOLDER}/{name}.mp4", encoded(frames, fps))
 
 
 def encoded(frames: np.ndarray, fps: float) -> bytes:

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core.errors import ModelError
+from pantheon360_blender.core.output_folder import OutputFolder
+
+from ..models import tensor_file
 
 FOLDER = "segments"
 
@@ -33,30 +35,32 @@ class PaintedSegment:
 class SegmentStore:
     """The segments of a job folder. A segment is known by its number from 0 and by its key."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / FOLDER
+    def __init__(self, folder: OutputFolder) -> None:
+        self._folder = folder
 
     def file(self, index: int) -> Path:
         """Where a segment is."""
-        return self._folder / f"{index + 1:04d}.safetensors"
+        return self._folder.path / FOLDER / f"{index + 1:04d}.safetensors"
 
     def write(self, index: int, key: str, segment: PaintedSegment) -> None:
         """Keep a segment. Raises FileError."""
         tensors = {"latents": segment.latents.contiguous()}
         if segment.handover is not None:
             tensors["handover"] = torch.from_numpy(np.ascontiguousarray(segment.handover))
-        files.write_bytes(self.file(index), safetensors.torch.save(tensors, {"key": key}))
+        self._folder.write_bytes(self.file(index), safetensors.torch.save(tensors, {"key": key}))
 
     def read(self, index: int, key: str) -> PaintedSegment | None:
         """A segment; None if it is not there, damaged, or was made of something else."""
         try:
-            with safe_open(str(self.file(index)), framework="pt") as file:
+            with tensor_file.opened(self.file(index)) as file:
                 if (file.metadata() or {}).get("key") != key:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError):
+        except ModelError:
             return None
-        if "latents" not in tensors or not torch.isfinite(tensors["latents"]).all():
+        latents, handover = tensors.get("latents"), tensors.get("handover")
+        if latents is None or latents.dtype != torch.float32 or latents.ndim != 4 or not tensor_file.is_finite(latents):
             return None
-        handover = tensors.get("handover")
-        return PaintedSegment(tensors["latents"], None if handover is None else handover.numpy())
+        if handover is not None and (handover.dtype != torch.uint8 or handover.ndim != 4):
+            return None
+        return PaintedSegment(latents, None if handover is None else handover.numpy())

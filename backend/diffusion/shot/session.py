@@ -24,7 +24,7 @@ class Networks:
     """The networks that paint one job.
 
     width: of the panoramas, pixels. frames: of the longest clip. lead: further frames decoded before a clip.
-    log: is given the plan. warn: is given what the artist should know.
+    log: is given the plan. warn: is given what the artist should know. check: is called when they are loaded.
     """
 
     def __init__(
@@ -39,21 +39,22 @@ class Networks:
         lead: int,
         log: Callable[[str], None],
         warn: Callable[[str], None],
+        check: Callable[[], None],
     ) -> None:
         self._model, self._options, self._recipe, self._record = model, options, recipe, record
         self._width, self._frames, self._lead = width, frames, lead
-        self._log, self._warn = log, warn
+        self._log, self._warn, self._check = log, warn, check
         self._execution: Execution | None = None
 
     def ready(self) -> Job[Execution]:
-        """The networks, ready to run. Raises PantheonError if there is no such device, or a file is damaged."""
+        """The networks, ready to run. Raises PantheonError: no such device, a file damaged or changed."""
         if self._execution is None:
             kind, precision = devices.choose(self._options.device, self._options.precision, half="float16")
             plan = yield from self._plan(kind, precision)
             yield Progress("Loading the model", text=self._model.card.label)
-            self._execution = Execution(
-                self._loaded(kind, precision), plan, device=kind, lowered=self._lowered, warn=self._warn
-            )
+            loaded = self._loaded(kind, precision)
+            self._check()
+            self._execution = Execution(loaded, plan, device=kind, lowered=self._lowered, warn=self._warn)
             if self._options.compile:
                 self._compiled(self._execution)
         return self._execution

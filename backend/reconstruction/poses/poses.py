@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pantheon360_blender.core import files
+from pantheon360_blender.core import files, temporary
 from pantheon360_blender.core.errors import BackendError, CaptureError
 from pantheon360_blender.core.jobs import child
 from pantheon360_blender.core.jobs.child import ChildProcess
@@ -101,8 +101,7 @@ def solve_poses(
     _check(captures, priors)
     if sky is None and options.ignore_sky:
         from ..sky import sky_mask as sky
-    with tempfile.TemporaryDirectory(prefix="pantheon360-poses-") as place:
-        folder = Path(place)
+    with temporary.directory(Path(tempfile.gettempdir()), "pantheon360-poses") as folder:
         width = _working_width(captures, options.width)
         for index, capture in enumerate(captures):
             yield Progress("Preparing captures", index, len(captures), text=capture.name)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pantheon360_blender.core import inputs
 from pantheon360_blender.core.errors import PantheonError, reason
 from pantheon360_blender.core.plugins import Plugin
 
@@ -15,7 +16,7 @@ _WANTED = ["*.safetensors", "*.json"]
 
 def missing(source: str, download: bool, model: Plugin) -> str:
     """Empty if the weights can be had, else what to do about it."""
-    if download and not Path(source).is_dir():
+    if download and not inputs.is_folder(Path(source)):
         return ""
     try:
         folder(source, False, model)
@@ -29,7 +30,7 @@ def folder(source: str, download: bool, model: Plugin) -> str:
 
     Raises PantheonError, code "reconstructor-missing", if there are none or only pickled ones.
     """
-    if Path(source).is_dir():
+    if inputs.is_folder(Path(source)):
         return _checked(Path(source), model)
     advice = (
         f"They are {model.size_gb:g} GB under {model.license} ({model.homepage}). Download them with "
@@ -71,6 +72,12 @@ def offline(yes: bool) -> Iterator[None]:
 
 
 def _checked(place: Path, model: Plugin) -> str:
+    try:
+        for file in place.iterdir():
+            if not file.is_dir():
+                inputs.check_regular(file)
+    except OSError as error:
+        raise _refusal(f"{error.filename} cannot be read: {inputs.why(error)}.", "Get the folder again.") from error
     if not any(place.glob("*.safetensors")):
         raise _refusal(
             f"{place} holds no safetensors file of {model.title}.",

@@ -6,12 +6,12 @@ models that know depth only up to both. Poses must be known.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pantheon360_blender.core import budget, inputs
 from pantheon360_blender.core.errors import PantheonError
 
 from . import Reconstructor
@@ -46,7 +46,7 @@ class Monocular(Reconstructor):
     def load(self, folder: str, device: Device) -> Any:
         from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
-        kind_of(json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")))
+        kind_of(inputs.read_json(Path(folder) / "config.json", budget.CARD_FILE))
         model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         return processor, model.to(device.kind).eval()

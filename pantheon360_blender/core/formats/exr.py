@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import budget
+from ..budget import PictureBudget
 from ..errors import ImageError
 from . import openimageio
 
@@ -23,7 +25,8 @@ _NONE, _RLE, _ZIPS, _ZIP = range(4)
 _LINES = {_NONE: 1, _RLE: 1, _ZIPS: 1, _ZIP: 16}
 _KINDS = ("none", "RLE", "ZIPS", "ZIP", "PIZ", "PXR24", "B44", "B44A", "DWAA", "DWAB")
 _LARGEST_SIDE = 1 << 17
-_MOST_ATTRIBUTES = 4096
+_MOST_ATTRIBUTES, _MOST_CHANNELS, _MOST_PARTS = 4096, 4096, 1024
+_SMALLEST_TILE, _LARGEST_TILE = 8, 1 << 26
 _EXPANSION = 1040  # deflate cannot make more bytes than this from one
 _DAMAGED = "Copy or export it again."
 
@@ -36,10 +39,19 @@ class UnsupportedExrError(ImageError):
 class _Channel:
     name: str
     kind: int
+    across: int
+    down: int
 
     @property
     def size(self) -> int:
         return 2 if self.kind == _HALF else 4
+
+
+@dataclass(frozen=True)
+class _Window:
+    top: int
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -56,21 +68,57 @@ class _Header:
         return self.width * sum(channel.size for channel in self.channels)
 
 
-def decode(data: bytes, name: str = "The image") -> dict[str, np.ndarray]:
+def decode(data: bytes, name: str = "The image", most: PictureBudget = budget.DEPTH) -> dict[str, np.ndarray]:
     """Channels of the bytes of an OpenEXR file by name ("R", "Z", "ViewLayer.Depth.Z"), (H, W) float32 each.
 
-    name: what to call the image in errors. The data window is what is returned.
-    Raises ImageError if it is damaged, cut short or deep; UnsupportedExrError if OpenImageIO is missing and it is
-    tiled, in several parts, or packed otherwise than by RLE or ZIP. Memory is bounded by the file's own size.
+    name: what to call the image in errors. most: sizes that it may have. The data window is what is returned.
+    Raises ImageError if it is damaged, cut short, deep, or larger; UnsupportedExrError if OpenImageIO is missing and it
+    is tiled, in several parts, or packed otherwise than by RLE or ZIP.
     """
     if data[:4] != MAGIC:
         raise ImageError(f"{name} is not an OpenEXR image.")
     library = openimageio.find()
-    return _scan_lines(data, name) if library is None else openimageio.exr_channels(library, data, name)
+    if library is None:
+        return _scan_lines(data, name, most)
+    check_declared(data, name, most)
+    return openimageio.exr_channels(library, data, name)
 
 
-def _scan_lines(data: bytes, name: str) -> dict[str, np.ndarray]:
+def check_declared(data: bytes, name: str, most: PictureBudget) -> None:
+    """Compare the sizes in an OpenEXR file's headers with a budget: a library reserves memory for what they say.
+
+    data: the file's start at least, with all headers. Raises ImageError if there are more pixels or it is damaged.
+    """
+    if len(data) < 8:
+        raise _short(name)
+    several = int.from_bytes(data[4:8], "little") & _MULTIPART
+    at, layers = 8, 0
+    for _ in range(_MOST_PARTS):
+        attributes, at = _attributes(data, name, at)
+        if several and not attributes:
+            return
+        window, channels = _declared(attributes, name)
+        layers += len(channels)
+        most.check(window.width, window.height, name, layers)
+        _check_tiles(attributes, window, len(channels), name)
+        if not several:
+            return
+    raise ImageError(f"{name} has more than {_MOST_PARTS} parts.", advice="Save only what is needed.")
+
+
+def _check_tiles(attributes: dict[str, bytes], window: _Window, channels: int, name: str) -> None:
+    """Of tiles each has an offset in a table that is made before any pixel is read, and one is read as a whole."""
+    if "tiles" not in attributes or len(attributes["tiles"]) < 8:
+        return
+    width, height = struct.unpack_from("<II", attributes["tiles"])
+    smallest = min(width, height) < min(_SMALLEST_TILE, window.width, window.height)
+    if smallest or width * height * channels > _LARGEST_TILE:
+        raise ImageError(f"{name} says that its tiles are {width} x {height} pixels.", advice=_DAMAGED)
+
+
+def _scan_lines(data: bytes, name: str, most: PictureBudget) -> dict[str, np.ndarray]:
     header = _header(data, name)
+    most.check(header.width, header.height, name, len(header.channels))
     if header.row_bytes * header.height > _EXPANSION * len(data):
         raise _short(name)
     image = {channel.name: np.empty((header.height, header.width), np.float32) for channel in header.channels}
@@ -93,26 +141,35 @@ def _header(data: bytes, name: str) -> _Header:
             raise UnsupportedExrError(
                 f"{name} is an OpenEXR file that is {what}.", advice="Save it as one part of scan lines, packed by ZIP."
             )
-    attributes, end = _attributes(data, name)
-    try:
-        compression = attributes["compression"][0]
-        low_x, low_y, high_x, high_y = struct.unpack("<4i", attributes["dataWindow"])
-        channels = _channels(attributes["channels"], name)
-    except (KeyError, IndexError, struct.error) as error:
-        raise ImageError(f"{name} is damaged: its header lacks what an image needs.", advice=_DAMAGED) from error
+    attributes, end = _attributes(data, name, 8)
+    window, channels = _declared(attributes, name)
+    if any((channel.across, channel.down) != (1, 1) for channel in channels):
+        raise UnsupportedExrError(f"{name} has a channel of fewer pixels.", advice="Save it without.")
+    if not attributes.get("compression"):
+        raise _lacking(name)
+    compression = attributes["compression"][0]
     if compression not in _LINES:
         kind = _KINDS[compression] if compression < len(_KINDS) else str(compression)
         raise UnsupportedExrError(f"{name} is packed by {kind}.", advice="Save it packed by ZIP, without loss.")
-    width, height = high_x - low_x + 1, high_y - low_y + 1
-    if not 0 < width <= _LARGEST_SIDE or not 0 < height <= _LARGEST_SIDE:
-        raise ImageError(f"{name} says that it is {width} x {height} pixels.", advice=_DAMAGED)
-    return _Header(channels, compression, low_y, width, height, end)
+    return _Header(channels, compression, window.top, window.width, window.height, end)
 
 
-def _attributes(data: bytes, name: str) -> tuple[dict[str, bytes], int]:
-    """Attributes by name, and where the header ends."""
+def _declared(attributes: dict[str, bytes], name: str) -> tuple[_Window, tuple[_Channel, ...]]:
+    """The pixels and the channels of a part."""
+    try:
+        low_x, low_y, high_x, high_y = struct.unpack("<4i", attributes["dataWindow"])
+        channels = _channels(attributes["channels"], name)
+    except (KeyError, struct.error) as error:
+        raise _lacking(name) from error
+    window = _Window(low_y, high_x - low_x + 1, high_y - low_y + 1)
+    if not 0 < window.width <= _LARGEST_SIDE or not 0 < window.height <= _LARGEST_SIDE:
+        raise ImageError(f"{name} says that it is {window.width} x {window.height} pixels.", advice=_DAMAGED)
+    return window, channels
+
+
+def _attributes(data: bytes, name: str, at: int) -> tuple[dict[str, bytes], int]:
+    """Attributes by name of the header at a byte, and where it ends."""
     found: dict[str, bytes] = {}
-    at = 8
     for _ in range(_MOST_ATTRIBUTES):
         label, at = _text(data, at, name)
         if not label:
@@ -137,9 +194,9 @@ def _channels(listed: bytes, name: str) -> tuple[_Channel, ...]:
         at += 16
         if kind not in _TYPES:
             raise ImageError(f"{name} is damaged: its channel {label} is of no known type.", advice=_DAMAGED)
-        if (across, down) != (1, 1):
-            raise UnsupportedExrError(f"{name} has a channel {label} of fewer pixels.", advice="Save it without.")
-        channels.append(_Channel(label, kind))
+        channels.append(_Channel(label, kind, across, down))
+        if len(channels) > _MOST_CHANNELS:
+            raise ImageError(f"{name} has more than {_MOST_CHANNELS} channels.", advice="Save only what is needed.")
     if not channels:
         raise ImageError(f"{name} has no channels.", advice=_DAMAGED)
     return tuple(channels)
@@ -217,6 +274,10 @@ def _reordered(differences: np.ndarray) -> np.ndarray:
     half = (len(values) + 1) // 2
     out[0::2], out[1::2] = values[:half], values[half:]
     return out
+
+
+def _lacking(name: str) -> ImageError:
+    return ImageError(f"{name} is damaged: its header lacks what an image needs.", advice=_DAMAGED)
 
 
 def _short(name: str) -> ImageError:

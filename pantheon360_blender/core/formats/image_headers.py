@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from .. import budget
+from ..budget import PictureBudget
 from ..errors import ImageError, MetadataError
-from . import icc, xmp
+from . import exr, icc, xmp
 from .exif import TagReader
 from .media_files import reading
 
@@ -30,6 +32,7 @@ _MOST_PACKETS = 4
 _MOST_SEGMENTS = 20_000
 _MOST_CHUNKS = 1_000_000
 _BLOCK = 1 << 20
+_LONGEST_EXR_HEADER = 16 << 20
 
 _PRIMARIES = {1: icc.REC709, 9: icc.REC2020, 12: icc.P3}
 _SRGB_CURVE, _LINEAR_CURVE = 13, 8
@@ -79,6 +82,13 @@ def read(file: BinaryIO, length: int, path: Path) -> ImageHeader:
     Raises ImageError if the file is cut off, damaged, or not what its suffix says; HostileXmlError if a
     compressed packet swells beyond all measure.
     """
+    try:
+        return _header(file, length, path)
+    except struct.error as error:  # a part that is shorter than what belongs into it
+        raise _damaged(path) from error
+
+
+def _header(file: BinaryIO, length: int, path: Path) -> ImageHeader:
     start = file.read(12)
     if start.startswith(b"\xff\xd8"):
         return _Jpeg(file, length, path).header
@@ -94,13 +104,21 @@ def read(file: BinaryIO, length: int, path: Path) -> ImageHeader:
     return ImageHeader()
 
 
-def check_whole(path: Path) -> None:
+def check_whole(path: Path, most: PictureBudget = budget.PANORAMA) -> None:
     """Raise ImageError if a JPEG, PNG, TIFF or WebP file is cut off or damaged, FileError if it cannot be read.
 
+    most: sizes that it, or an OpenEXR file, may have: libraries reserve memory for what a header says.
     Blender shows what a JPEG or TIFF lacks as grey or black without an error; damaged files of other kinds it refuses.
     """
     with suppress(MetadataError), reading(path) as (file, length):  # a sound picture may have unsound metadata
-        read(file, length, path)
+        if file.read(4) == exr.MAGIC:
+            file.seek(0)
+            exr.check_declared(file.read(min(length, _LONGEST_EXR_HEADER)), str(path), most)
+            return
+        file.seek(0)
+        size = read(file, length, path).size
+        if size is not None:
+            most.check(*size, str(path))
 
 
 class _Jpeg:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .. import inputs
 from ..errors import FileError
 
 
@@ -14,12 +15,10 @@ from ..errors import FileError
 def reading(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """Open a file and give it with its length in bytes.
 
-    Raises FileError if it is missing, empty, a folder, or cannot be read, also when that shows inside the block.
+    Raises FileError if it is missing, empty, no regular file, or cannot be read, also when that shows in the block.
     """
     try:
-        if "\0" in str(path):  # Python answers with a ValueError
-            raise FileError(f"{str(path)!r} is no path.", advice="Choose a file.")
-        with open(path, "rb") as file:
+        with inputs.open_regular(path) as file:
             length = file.seek(0, 2)
             file.seek(0)
             if not length:
@@ -34,4 +33,4 @@ def reading(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         what = "is a folder" if Path(path).is_dir() else "cannot be read: its permissions do not allow it"
         raise FileError(f"{path} {what}.", advice="Change its permissions or choose another file.") from error
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error}.") from error
+        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error

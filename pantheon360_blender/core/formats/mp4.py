@@ -15,10 +15,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from .. import budget
 from ..errors import FileError, MetadataError
-
-LARGEST_MOVIE_HEADER = 256 << 20
-"""Bytes; a day of video has some 50 MB of sample tables."""
 
 _MOST_BOXES = 1_000_000
 _MOST_BOXES_IN_MEMORY = 100_000
@@ -114,12 +112,15 @@ def spans(file: BinaryIO, length: int, path: Path) -> Iterator[Span]:
 def read_tree(file: BinaryIO, span: Span, path: Path) -> Box:
     """Read the box at `span`, a movie header, as a tree. Raises MetadataError if it is damaged or absurdly large."""
     size = span.end - span.start
-    if size > LARGEST_MOVIE_HEADER:
-        raise MetadataError(f"{path} has a movie header of {size} bytes, too large to be true.")
+    if size > budget.MOVIE_HEADER:
+        raise MetadataError(
+            f"{path} has a movie header of {size:,} bytes; {budget.MOVIE_HEADER:,} are the most.",
+            advice="Divide the video.",
+        )
     file.seek(span.start + span.header)
     data = file.read(size - span.header)
     try:
-        return _tree(span.kind, data, span.start + span.header, 0, itertools.count(1))
+        return _tree(span.kind, memoryview(data), span.start + span.header, 0, itertools.count(1))
     except (struct.error, _DamagedError) as error:
         raise MetadataError(f"{path} has a damaged movie header.", advice="Copy or export it again.") from error
 
@@ -144,7 +145,7 @@ def visual_sample_entries(track: Box, path: Path) -> list[Box]:
             if len(entry.content) < _SAMPLE_ENTRY:
                 raise _DamagedError
             entry.children, entry.tail = _children(
-                entry.content, _SAMPLE_ENTRY, entry.origin or 0, 0, itertools.count(1)
+                memoryview(entry.content), _SAMPLE_ENTRY, entry.origin or 0, 0, itertools.count(1)
             )
         except (struct.error, _DamagedError) as error:
             raise MetadataError(f"{path} describes its pictures wrongly.", advice="Copy or export it again.") from error
@@ -305,17 +306,19 @@ def _span(file: BinaryIO, position: int, length: int) -> Span | None:
     return Span(kind, position, header, position + size) if size >= header else None
 
 
-def _tree(kind: bytes, data: bytes, origin: int, depth: int, numbers: Iterator[int]) -> Box:
+def _tree(kind: bytes, data: memoryview, origin: int, depth: int, numbers: Iterator[int]) -> Box:
     """numbers: counts the boxes of the whole tree."""
     if depth > _DEEPEST or next(numbers) > _MOST_BOXES_IN_MEMORY:
         raise _DamagedError
     before = _CONTAINERS.get(kind)
     if before is None:
-        return Box(kind, data, origin=origin)
-    return Box(kind, data[:before], *_children(data, before, origin, depth, numbers), origin)
+        return Box(kind, bytes(data), origin=origin)
+    return Box(kind, bytes(data[:before]), *_children(data, before, origin, depth, numbers), origin)
 
 
-def _children(data: bytes, position: int, origin: int, depth: int, numbers: Iterator[int]) -> tuple[list[Box], bytes]:
+def _children(
+    data: memoryview, position: int, origin: int, depth: int, numbers: Iterator[int]
+) -> tuple[list[Box], bytes]:
     """Boxes from `position` to the end of `data`, and what is left: QuickTime ends such lists with four zero bytes.
 
     origin: the byte of the file where `data` begin.
@@ -326,7 +329,7 @@ def _children(data: bytes, position: int, origin: int, depth: int, numbers: Iter
         if rest < 8 or not any(data[position : position + 8]):
             if any(data[position:]):
                 raise _DamagedError
-            return children, data[position:]
+            return children, bytes(data[position:])
         size, kind = struct.unpack_from(">I4s", data, position)
         header = 8
         if size == 1:

@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import temporary
+from ..budget import PictureBudget
 from ..errors import ImageError
 
 _MOST_VALUES = 1 << 30  # 4 GiB of float32
+_MOST_CHANNELS = 64
+_TOGETHER = 1 << 26  # values read at a time
 _VALUES_A_BYTE = 32 * 1040  # DWA: two bytes that deflate may have packed 1040-fold tell of a flat block of 64 values
 _DAMAGED = "Copy or export it again."
 
@@ -26,10 +30,11 @@ def find() -> Any | None:
     return OpenImageIO
 
 
-def stored_pixels(library: Any, path: Path) -> np.ndarray:
+def stored_pixels(library: Any, path: Path, most: PictureBudget) -> np.ndarray:
     """(H, W, C) uint8 or uint16 of a picture as its file stores it: as it lies, alpha apart, CMYK roughly as RGB.
 
-    library: what find() gave. Raises ImageError if the file is damaged, cut short, of scene light, or of no kind known.
+    library: what find() gave. most: what can be used of it. Raises ImageError if the file is damaged, cut short, too
+    large, of scene light, or of no kind known.
     """
     settings = library.ImageSpec()
     settings.attribute("oiio:UnassociatedAlpha", 1)
@@ -38,8 +43,9 @@ def stored_pixels(library: Any, path: Path) -> np.ndarray:
         raise _unreadable(str(path), library.geterror())
     try:
         header = image.spec()
-        if _values(header) > _MOST_VALUES:
-            raise ImageError(f"{path} says that it is {header.width} x {header.height} pixels.", advice=_DAMAGED)
+        most.check(header.width, header.height, str(path))
+        if not 1 <= header.nchannels <= _MOST_CHANNELS:
+            raise ImageError(f"{path} says that it has {header.nchannels} channels.", advice=_DAMAGED)
         pixels = image.read_image(0, 0, 0, header.nchannels, header.format)
         if pixels is None:
             raise _unreadable(str(path), image.geterror())
@@ -50,6 +56,20 @@ def stored_pixels(library: Any, path: Path) -> np.ndarray:
     return np.asarray(pixels)
 
 
+def size(library: Any, path: Path) -> tuple[int, int] | None:
+    """Width and height that a picture's file of any kind declares, in pixels; None if the library cannot tell.
+
+    library: what find() gave.
+    """
+    image = library.ImageInput.open(str(path))
+    if image is None:
+        library.geterror()  # else it is kept for whoever asks next
+        return None
+    header = image.spec()
+    image.close()
+    return int(header.width), int(header.height)
+
+
 def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
     """Channels of the bytes of an OpenEXR file of every compression, tiled or not, as exr.decode gives them.
 
@@ -57,14 +77,16 @@ def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
     Raises ImageError if the file is damaged, cut short, deep, or says that it is larger than its bytes can hold.
     """
     # The library reads files only; in a folder of its own, nobody else's name is taken.
-    with tempfile.TemporaryDirectory(prefix="pantheon360-") as folder:
-        place = Path(folder) / "image.exr"
+    with temporary.directory(Path(tempfile.gettempdir()), "pantheon360-exr") as folder:
+        place = folder / "image.exr"
         place.write_bytes(data)
         image = library.ImageInput.open(str(place))
         if image is None:
             raise _unreadable(name, library.geterror())
         try:
             return _parts(image, len(data), name)
+        except UnicodeDecodeError as error:  # of a name that is no text
+            raise _unreadable(name, str(error)) from error
         finally:
             image.close()
 
@@ -95,15 +117,22 @@ def _values(header: Any) -> int:
 
 def _channels(image: Any, number: int, header: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
     """Yield names and values (H, W) float32; channels of one type together, for each read unpacks all of the file."""
-    start = 0
-    for kind, alike in groupby(map(header.channelformat, range(header.nchannels)), str):
-        end = start + len(list(alike))
+    for kind, start, end in _groups(header):
         # In the type they have: the library would take whole numbers for fractions of the largest one.
         pixels = image.read_image(number, 0, start, end, kind)
         if pixels is None:
             raise _unreadable(name, image.geterror())
         for place in range(start, end):
             yield header.channelnames[place], np.ascontiguousarray(pixels[..., place - start], np.float32)
+
+
+def _groups(header: Any) -> Iterator[tuple[str, int, int]]:
+    """Type, first and last but one of channels that are read together: as many as take little memory."""
+    most = max(1, _TOGETHER // max(1, header.width * header.height))
+    start = 0
+    for kind, alike in groupby(map(header.channelformat, range(header.nchannels)), str):
+        end = start + len(list(alike))
+        yield from ((kind, first, min(first + most, end)) for first in range(start, end, most))
         start = end
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .. import files
+from .. import budget, files, inputs
 from ..errors import PointCloudError
 
 _NAMES = {
@@ -38,7 +38,7 @@ def read(path: Path, names: Iterable[str] | None = None) -> dict[str, np.ndarray
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with inputs.open_regular(path) as file:
             return _Reader(path, file).vertices(None if names is None else set(names))
     except OSError as error:
         raise PointCloudError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -52,7 +52,7 @@ def properties(path: Path) -> dict[str, tuple[str, ...]]:
     Raises PointCloudError if the file cannot be read or is no PLY.
     """
     try:
-        with open(path, "rb") as file:
+        with inputs.open_regular(path) as file:
             return _Reader(Path(path), file).properties()
     except OSError as error:
         raise PointCloudError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -197,6 +197,11 @@ class _Reader:
         columns = self._columns(element, wanted)
         kinds = [np.dtype((self._order or "") + each.kind) for each in element.properties]
         names = {index: name for name, index in wanted.items()}
+        if element.count * len(kinds) > budget.LIST_ROWS:
+            raise PointCloudError(
+                f"{self._path} has {element.count:,} rows of lists ({element.name}): that is more than is walked.",
+                advice="Export its points alone, or before everything else.",
+            )
         for row in range(element.count):
             for index, each in enumerate(element.properties):
                 if each.list_kind:
@@ -295,6 +300,7 @@ class _Reader:
         """Yield `count` lines that are not blank, a block at a time."""
         while count:
             lines: list[bytes] = []
+            blank = 0
             while len(lines) < min(count, _ROWS):
                 line = self._file.readline(_LONGEST_LINE)
                 if not line:
@@ -303,6 +309,8 @@ class _Reader:
                     raise self._error("a line of it is too long")
                 if not line.isspace():
                     lines.append(line)
+                elif (blank := blank + 1) > budget.BLANK_LINES:
+                    raise self._error("it is nearly empty")
             count -= len(lines)
             yield lines
 

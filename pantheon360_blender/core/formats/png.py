@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import files
+from .. import budget, files, inputs
+from ..budget import PictureBudget
 from ..errors import FileError, ImageError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -24,6 +25,7 @@ _DEPTHS = {_GREY: (1, 2, 4, 8, 16), _RGB: (8, 16), _PALETTE: (1, 2, 4, 8), _GREY
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
 _LEVEL = 1  # of zlib: higher ones cost several times the time for a few per cent
 _EXPANSION = 1040  # deflate cannot make more bytes than this from one
+_MOST_CHUNKS = 1_000_000
 _BAND = 1024  # rows undone together by the slow filters
 _DAMAGED = "Copy or export it again."
 
@@ -38,16 +40,17 @@ def write(path: Path, image: np.ndarray) -> None:
     files.write_bytes(Path(path), encode(image))
 
 
-def read(path: Path) -> np.ndarray:
+def read(path: Path, most: PictureBudget = budget.PANORAMA) -> np.ndarray:
     """Pixels of a PNG file: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), uint8 or uint16, as decode gives them.
 
-    Raises FileError if the file cannot be read, ImageError if it is damaged or of an unsupported kind.
+    most: sizes that it may have. Raises FileError if the file cannot be read, ImageError if it is damaged, of an
+    unsupported kind or another size.
     """
     try:
-        data = Path(path).read_bytes()
+        data = inputs.read_bytes(path, most.bytes)
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return decode(data, str(path))
+        raise FileError(f"{path} cannot be read: {inputs.why(error)}.") from error
+    return decode(data, str(path), most)
 
 
 def encode(image: np.ndarray) -> bytes:
@@ -78,16 +81,18 @@ def encode(image: np.ndarray) -> bytes:
     )
 
 
-def decode(data: bytes, name: str = "The image") -> np.ndarray:
+def decode(data: bytes, name: str = "The image", most: PictureBudget = budget.PANORAMA) -> np.ndarray:
     """Pixels of the bytes of a PNG file.
 
+    most: sizes that it may have; others are refused before anything is unpacked.
     name: what to call the image in errors.
     Returns (H, W) grey, (H, W, 2) grey + alpha, (H, W, 3) RGB or (H, W, 4) RGBA; uint16 for 16 bits, else uint8:
     1, 2 and 4 bit greys are stretched to 0..255, palettes become colours, a transparent colour becomes alpha. Stored
     values are returned as they are; gamma and colour profiles are not applied.
-    Raises ImageError if it is damaged, cut short, or interlaced. Memory is bounded by the file's own size.
+    Raises ImageError if it is damaged, cut short, interlaced, or of another size.
     """
     header = _Header.parse(data, name)
+    most.check(header.width, header.height, name)
     palette = transparency = b""
     compressed = []
     for kind, body in _chunks(data, name):
@@ -143,7 +148,9 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes]]:
     """Yield type and body of each chunk up to IEND."""
     at = 8
-    while at + 12 <= len(data):
+    for _ in range(_MOST_CHUNKS):
+        if at + 12 > len(data):
+            break
         length = int.from_bytes(data[at : at + 4], "big")
         kind = data[at + 4 : at + 8]
         end = at + 8 + length

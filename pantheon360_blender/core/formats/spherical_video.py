@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import files
+from .. import files, inputs
 from ..errors import MetadataError
 from ..progress import Job, Progress
 from . import camera_originals, mp4, xmp
@@ -167,7 +167,7 @@ def _tag_movie(movie: Box, path: Path, stereo: str, software: str) -> None:
 def _write(parts: list[_Part], source: Path, target: Path) -> Iterator[Progress]:
     length = parts[-1][1]
     # The source is opened inside, for Windows replaces no open file.
-    with files.writing(target) as output, open(source, "rb") as file:
+    with files.writing(target) as output, inputs.open_regular(source) as file:
         for start, end, replacement in parts:
             if replacement is not None:
                 output.write(replacement)

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import inputs
 from ..errors import FileError
 from ..formats.media_files import reading
 from ..progress import Job, Progress
+from ..unexpected import boundary
 from . import clouds, colmap, depth, transforms, vipe
 from .imported import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, Source, SourceError
 
@@ -56,12 +58,13 @@ def open_source(path: Path, *, sources: Sequence[Source] = SOURCES, **options: A
     path = Path(path)
     source = source_of(path, sources)
     yield Progress(f"Reading {source.title.split(' (')[0]}", text=path.name)
-    try:
-        return (yield from source.read(path, chosen))
-    except OSError as error:
-        raise FileError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
-    except MemoryError as error:
-        raise SourceError(f"{path} does not fit into memory.", advice="Thin it out first.") from error
+    with boundary(f"Reading {path}"):
+        try:
+            return (yield from source.read(path, chosen))
+        except OSError as error:
+            raise FileError(f"{error.filename or path} cannot be read: {inputs.why(error)}.") from error
+        except MemoryError as error:
+            raise SourceError(f"{path} does not fit into memory.", advice="Thin it out first.") from error
 
 
 def source_of(path: Path, sources: Sequence[Source] = SOURCES) -> Source:
@@ -84,7 +87,7 @@ def source_of(path: Path, sources: Sequence[Source] = SOURCES) -> Source:
 
 def _first_bytes(path: Path) -> bytes:
     """Empty for a folder."""
-    if "\0" not in str(path) and path.is_dir():
+    if inputs.is_folder(path):
         return b""
     with reading(path) as (file, _length):
         return file.read(_START)

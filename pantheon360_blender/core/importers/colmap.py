@@ -7,13 +7,15 @@ translations with OpenCV's camera axes; binary files are little-endian.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from .. import budget, inputs
 from ..errors import PoseError
 from ..panorama import cameras
 from ..progress import Job, Progress
@@ -31,10 +33,11 @@ _MODELS = (
 _PANORAMIC = ("EQUIRECTANGULAR", "SPHERICAL")
 
 _FOLDERS = ("", "sparse/0", "sparse", "0", "colmap/sparse/0")
-_LONGEST_LINE = 1 << 26
+_LONGEST_LINE = 1 << 24
 _LONGEST_NAME = 4096
+_MOST_COLUMNS = 32  # of a camera
 _BLOCK = 1 << 24  # bytes of points looked at together
-_LONGEST_RECORD = 1 << 27  # bytes: a point that sixteen million pictures see
+_LONGEST_RECORD = 1 << 23  # bytes: a point that a million pictures see
 _POINT = struct.Struct("<Q3d3BdQ")
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, by editors of Windows
 _BROKEN = "Export the model again, all of its files."
@@ -74,7 +77,9 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     suffix = _kind(folder)
     cameras_by_number = _cameras(folder / f"cameras{suffix}")
     yield Progress("Reading poses", 1, 3)
-    images = sorted(_images(folder / f"images{suffix}"), key=lambda image: image.name)
+    images = sorted(islice(_images(folder / f"images{suffix}"), budget.PICTURES + 1), key=lambda image: image.name)
+    if len(images) > budget.PICTURES:
+        raise SourceError(f"{folder} holds more than {budget.PICTURES:,} pictures.", advice="Export a smaller model.")
     if unknown := [image.name for image in images if image.camera not in cameras_by_number]:
         raise SourceError(f"{folder}: the camera of {unknown[0]} is missing.", advice=_BROKEN)
     gathering = Gathering(path, options, default_up=None)
@@ -83,7 +88,8 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     gathering.settle(poses[:, :3, 3])
     if options.scale is None:
         gathering.notes.append("A COLMAP model has no meters of its own: set the scale by two points you know.")
-    captures = [_capture(image, cameras_by_number[image.camera], folder, gathering) for image in images]
+    roots = [root for root in (folder, *folder.resolve().parents[:3]) if (root / "images").is_dir()]
+    captures = [_capture(image, cameras_by_number[image.camera], roots, gathering) for image in images]
     gathering.note_pictures(captures, "the model")
     numbers = np.array([image.number for image in images], np.int64)
     place = folder / f"points3D{suffix}"
@@ -94,9 +100,10 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     return gathering.finish(captures)
 
 
-def _capture(image: _Image, camera: _Camera, folder: Path, gathering: Gathering) -> ImportedCapture:
+def _capture(image: _Image, camera: _Camera, roots: Sequence[Path], gathering: Gathering) -> ImportedCapture:
+    """roots: folders whose `images` may have the picture."""
     place = None
-    for root in (folder, *list(folder.resolve().parents)[:3]):
+    for root in roots:
         place = place or picture_paths.below(root / "images", image.name)
     return ImportedCapture(
         Path(image.name).stem or image.name,
@@ -124,8 +131,8 @@ def _pose(quaternion: list[float], translation: list[float], name: str, file: Pa
             camera_from_world[:3, :3] = cameras.matrix_from_quaternion(np.array(quaternion))
     except PoseError as error:
         raise SourceError(f"{file}: the rotation of {name} is damaged. {error.text}", advice=_BROKEN) from error
-    if not np.isfinite(translation).all():
-        raise SourceError(f"{file}: the position of {name} is not finite.", advice=_BROKEN)
+    if not (np.abs(translation) <= budget.FARTHEST).all():
+        raise SourceError(f"{file}: the position of {name} is not finite, or no place.", advice=_BROKEN)
     camera_from_world[:3, 3] = translation
     return cameras.opencv_to_blender(cameras.invert(camera_from_world))
 
@@ -135,7 +142,7 @@ def _cameras(file: Path) -> dict[int, _Camera]:
     if file.suffix == ".txt":
         return {_whole(row[0], file): _text_camera(row, file) for row in _rows(file, 3)}
     found = {}
-    with open(file, "rb") as stream:
+    with inputs.open_regular(file) as stream:
         for _ in range(_count(stream, file, 24)):
             number, kind, width, _ = struct.unpack("<IiQQ", _exactly(stream, 24, file))
             if not 0 <= kind < len(_MODELS):
@@ -156,7 +163,7 @@ def _images(file: Path) -> Iterator[_Image]:
 
 
 def _binary_images(file: Path) -> Iterator[_Image]:
-    with open(file, "rb") as stream:
+    with inputs.open_regular(file) as stream:
         length = file.stat().st_size
         for _ in range(_count(stream, file, 73)):
             number, *values, camera = struct.unpack("<I7dI", _exactly(stream, 64, file))
@@ -203,7 +210,7 @@ def _binary_points(file: Path) -> Iterator[tuple[_Points, int, int]]:
 
     Records differ in length by their tracks: a walk finds where each starts, numpy does the rest.
     """
-    with open(file, "rb") as stream:
+    with inputs.open_regular(file) as stream:
         count = _count(stream, file, _POINT.size)
         done, kept = 0, b""
         while done < count:
@@ -269,7 +276,7 @@ def _from_rows(rows: list[list[float]]) -> _Points:
 
 def _rows(file: Path, least: int) -> Iterator[list[str]]:
     for line in _lines(file):
-        row = line.split()
+        row = line.split(None, _MOST_COLUMNS)
         if row and len(row) < least:
             raise _short(file)
         if row:
@@ -278,7 +285,7 @@ def _rows(file: Path, least: int) -> Iterator[list[str]]:
 
 def _lines(file: Path) -> Iterator[str]:
     """Lines without comments."""
-    with open(file, "rb") as stream:
+    with inputs.open_regular(file) as stream:
         while line := stream.readline(_LONGEST_LINE):
             if len(line) == _LONGEST_LINE:
                 raise SourceError(f"{file} is no COLMAP text: a line of it is too long.", advice=_BROKEN)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from .. import budget, inputs
 from ..errors import FileError, ImageError
 from ..formats import exr, png
 from ..panorama import depth_image
@@ -18,7 +18,6 @@ from .unprojection import add_depth
 _EYE_HEIGHT = 2.0  # metres: a camera on a pole or a raised tripod
 _MARKS = ("_depth", "-depth", ".depth", "_range", "_d", "depth_", "depth")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".exr")
-_LARGEST = 1 << 31  # bytes: floats of 16384 x 8192 pixels with colours
 _AGAIN = "Export the depth pass again."
 
 
@@ -31,7 +30,7 @@ def read_range(path: Path, options: Options) -> tuple[np.ndarray, list[str]]:
     try:
         values = _values(path, options)
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}.", advice="Check the path.") from error
+        raise FileError(f"{path} cannot be read: {inputs.why(error)}.", advice="Check the path.") from error
     notes = []
     if options.depth_scale is None and values.dtype.kind in "iu":
         notes.append("No depth scale was given: one step of the values was taken for a millimeter.")
@@ -72,13 +71,10 @@ def _read(path: Path, options: Options) -> Job[Imported]:
 
 
 def _values(path: Path, options: Options) -> np.ndarray:
-    with open(path, "rb") as file:
-        if (size := os.fstat(file.fileno()).st_size) > _LARGEST:
-            raise SourceError(f"{path} is {size:,} bytes large: no depth image is.", advice="Choose another file.")
-        data = file.read()
+    data, name = inputs.read_bytes(path, budget.DEPTH.bytes), str(path)
     if data.startswith(exr.MAGIC):
-        return depth_image.depth_channel(options.decoders.exr(data, str(path)), str(path))
-    values = depth_image.only_channel(png.decode(data, str(path)), str(path))
+        return depth_image.depth_channel(options.decoders.exr(data, name, budget.DEPTH), name)
+    values = depth_image.only_channel(png.decode(data, name, budget.DEPTH), name)
     if values.dtype == np.uint8 and options.depth_scale is None:
         raise SourceError(
             f"{path} has 8 bits a pixel: what its 256 steps stand for cannot be known.",

@@ -13,17 +13,23 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ImageError, PantheonError, PoseError
+from .. import budget
+from ..budget import FARTHEST, PictureBudget
+from ..errors import ImageError, PantheonError, PoseError, printable
 from ..formats import appearance, exr, png
+from ..output_folder import OutputFolder
 from ..panorama import cameras
 from ..points.point_cloud import MOST_POINTS, PointCloud
 from ..points.thinning import Thinner
 from ..progress import Job
 
+PICTURES = "pictures"
+"""Folder, in the one that is imported into, of pictures that lay inside a file."""
 FAR = 1000.0
 """Metres from the origin beyond which an axis is re-centred."""
 _ROUND = 100.0  # metres: offsets that a person can remember
 _NO_COLOUR = 255
+_LONGEST_NAME = 200
 _NARROWEST, _WIDEST = 0.007, 3.0  # radians across a perspective picture that Blender's cameras know
 _BALANCED = 0.3  # length of the mean of unit vectors below which cameras do not agree about up
 
@@ -54,7 +60,8 @@ class MissingLibraryError(SourceError):
 class ImportedCapture:
     """A picture with a pose from another program.
 
-    name: as the file calls it. image: where the picture lies, or None if it could not be found.
+    name: as the file calls it, in characters that can be shown.
+    image: where the picture lies, or None if it could not be found.
     pose: (4, 4) float64 camera-to-world, Blender's axes and world, metres if the source is metric.
     panoramic: False for perspective pictures, which cannot be captures but tell where the path went.
     mask: a picture, black = ignore (as nerfstudio has it; a capture's own mask has it the other way), or None.
@@ -67,6 +74,9 @@ class ImportedCapture:
     panoramic: bool = True
     mask: Path | None = None
     field_of_view: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name)[:_LONGEST_NAME])
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +94,9 @@ class Imported:
     notes: tuple[str, ...] = ()
     offset: np.ndarray = field(default_factory=lambda: np.zeros(3))
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(map(printable, self.notes)))
+
 
 def field_of_view(width: float, focal: float) -> float | None:
     """Angle in radians across a perspective picture by its width and focal length, both in pixels or both in metres.
@@ -98,7 +111,7 @@ def png_picture(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB, upright, of a PNG file; the only kind of picture that needs nothing but numpy."""
     if path.suffix.lower() != ".png":
         raise ImageError(f"{path} is no PNG image.", advice="Save it as PNG, or import it with the backend.")
-    return appearance.read(path).shown(png.read(path))
+    return appearance.read(path).shown(png.read(path, budget.PANORAMA))
 
 
 @dataclass(frozen=True)
@@ -107,12 +120,12 @@ class Decoders:
 
     picture: path -> (H, W, 3) uint8 sRGB, upright, raising ImageError.
     video: path -> frames (H, W, 3) uint8 in their order, raising ImageError; None if videos cannot be read here.
-    exr: bytes, name for messages -> channels by name, (H, W) float32 each, raising ImageError.
+    exr: bytes, name for messages, sizes it may have -> channels by name, (H, W) float32 each, raising ImageError.
     """
 
     picture: Callable[[Path], np.ndarray] = png_picture
     video: Callable[[Path], Iterator[np.ndarray]] | None = None
-    exr: Callable[[bytes, str], dict[str, np.ndarray]] = exr.decode
+    exr: Callable[[bytes, str, PictureBudget], dict[str, np.ndarray]] = exr.decode
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,7 @@ class Options:
     depth_measure: "range" along the ray, "cube" along the axis of the cube face the ray meets, "horizontal" from the
     vertical axis.
     every: of a sequence of frames with depth, take every n-th.
-    pictures: folder for pictures that lie inside a file; None leaves them there.
+    pictures: folder in whose PICTURES those go that lie inside a file; None leaves them there.
     decoders: see Decoders.
     """
 
@@ -146,7 +159,7 @@ class Options:
     depth_inverse: bool = False
     depth_measure: str = "range"
     every: int = 1
-    pictures: Path | None = None
+    pictures: OutputFolder | None = None
     decoders: Decoders = field(default_factory=Decoders)
 
     def __post_init__(self) -> None:
@@ -154,10 +167,12 @@ class Options:
             raise SourceError(f"{self.up!r} is no up axis.", advice=f"Give one of {', '.join(UP_AXES)}.")
         for name in ("scale", "depth_scale"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < np.inf:
+            if value is not None and not 1 / FARTHEST <= value <= FARTHEST:
                 raise SourceError(f"A {name.replace('_', ' ')} of {value} makes no sense.", advice="Give more than 0.")
-        if self.offset is not None and (len(self.offset) != 3 or not np.isfinite(self.offset).all()):
-            raise SourceError("An offset is three finite numbers.")
+        if self.offset is not None and (len(self.offset) != 3 or not (np.abs(self.offset) <= FARTHEST).all()):
+            raise SourceError(f"An offset is three numbers of at most {FARTHEST:g}.")
+        if not 0 <= self.voxel <= FARTHEST:
+            raise SourceError(f"A voxel of {self.voxel} m makes no sense.", advice="Give 0 or more.")
         if self.every < 1:
             raise SourceError(f"Every {self.every}-th frame makes no sense.", advice="Give 1 or more.")
 
@@ -211,7 +226,7 @@ class Gathering:
         """Fix the offset by a sample of positions (N, 3) in the file's coordinates; later calls change nothing."""
         if self._offset is not None:
             return
-        sound = points[np.isfinite(points).all(axis=1)]
+        sound = points[(np.abs(points) <= FARTHEST).all(axis=1)]
         if len(sound):
             centre = np.median(self._turned(sound), axis=0)
             self._offset = np.where(np.abs(centre) > FAR, np.round(centre / _ROUND) * _ROUND, 0.0)
@@ -234,11 +249,14 @@ class Gathering:
             if self._offset is not None:
                 moved -= self._offset
             near = moved.astype(np.float32)
+            near[~(np.abs(near) <= FARTHEST)] = np.nan
         self._lost += len(near) - int(np.isfinite(near).all(axis=1).sum())
         if colours is None:
             colours = np.full((len(near), 3), _NO_COLOUR, np.uint8)
         if footprint is not None:
-            footprint = (footprint * np.cbrt(np.abs(self._scale.prod()))).astype(np.float32)
+            with np.errstate(over="ignore", invalid="ignore"):
+                footprint = (footprint * np.cbrt(np.abs(self._scale.prod()))).astype(np.float32)
+            footprint[~(np.abs(footprint) <= FARTHEST)] = 0.0
         self._thinner.add(PointCloud(near, np.ascontiguousarray(colours), confidence, source, footprint))
 
     def pose(self, pose: np.ndarray, name: str) -> np.ndarray:

@@ -8,7 +8,6 @@ Sources: nerfstudio documentation, "Data conventions"; instant-ngp, docs/nerf_da
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import suppress
 from pathlib import Path, PureWindowsPath
@@ -16,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import budget, inputs
+from ..budget import FARTHEST
 from ..errors import PantheonError
 from ..formats import image_headers
 from ..formats.media_files import reading
@@ -26,12 +27,12 @@ from . import picture_paths
 from .clouds import add_points
 from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError, field_of_view
 
-_LARGEST = 1 << 28  # bytes: half a million frames
 _PANORAMIC = ("EQUIRECT", "SPHERICAL", "PANORAM")
 _MODEL_KEYS = ("camera_model", "camera_type", "projection_type", "projection", "model")
 NO_PINHOLE = ("FISHEYE", "FOV", "EUCM", "OMNIDIRECTIONAL", "VR180", "ORTHO", *_PANORAMIC)
 """In names of cameras whose focal length does not tell the field of view as that of a pinhole camera does."""
 
+_LONGEST_MODEL = 64
 _NAME = "transforms.json"
 
 
@@ -41,6 +42,8 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
         raise SourceError(f"{file} has no frames.", advice="Choose a transforms.json of nerfstudio or instant-ngp.")
+    if len(frames) > budget.PICTURES:
+        raise SourceError(f"{file} has {len(frames):,} frames; {budget.PICTURES:,} are the most.", advice="Divide it.")
     applied = _number(content.get("applied_scale"))
     gathering = Gathering(path, options, scale=1 / applied if applied > 0 else 1.0)
     poses = [_pose(frame, index, file) for index, frame in enumerate(frames)]
@@ -63,11 +66,9 @@ def _read(path: Path, options: Options) -> Job[Imported]:
 
 
 def _content(file: Path) -> dict[str, Any]:
-    if file.stat().st_size > _LARGEST:
-        raise SourceError(f"{file} is larger than any list of poses.", advice="Choose another file.")
     try:
-        content = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
+        content = inputs.read_json(file, budget.LIST_FILE)
+    except ValueError as error:
         raise SourceError(f"{file} is no JSON, or cut short: {error}.", advice="Export it again.") from error
     if not isinstance(content, dict):
         raise SourceError(f"{file} is not a list of cameras.", advice="Choose a transforms.json.")
@@ -80,7 +81,7 @@ def _pose(frame: Any, index: int, file: Path) -> np.ndarray:
         rows = np.array(given, np.float64)
     except (TypeError, ValueError, OverflowError):
         rows = np.zeros(0)
-    if rows.shape not in ((4, 4), (3, 4)) or not np.isfinite(rows).all():
+    if rows.shape not in ((4, 4), (3, 4)) or not (np.abs(rows) <= FARTHEST).all():
         raise SourceError(f"{file}: frame {index} has no transform_matrix of 4 x 4 numbers.", advice="Export it again.")
     pose = np.eye(4)
     pose[: len(rows)] = rows
@@ -121,7 +122,7 @@ def _model(intrinsics: dict[str, Any]) -> str:
     if intrinsics.get("is_equirectangular") is True:
         return _PANORAMIC[0]
     told = (intrinsics.get(key) for key in _MODEL_KEYS)
-    return next((each.upper() for each in told if isinstance(each, str) and each), "")
+    return next((each[:_LONGEST_MODEL].upper() for each in told if isinstance(each, str) and each), "")
 
 
 def _is_panoramic(model: str, intrinsics: dict[str, Any], picture: Path | None, angle: float | None) -> bool:

@@ -17,19 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import budget, inputs
 from ..errors import ImageError
-from ..formats import npz, png
+from ..formats import npz, png, zip_archive
 from ..panorama import cameras, depth_image
 from ..progress import Job, Progress
-from .imported import Gathering, Imported, ImportedCapture, Options, Source, SourceError
+from .imported import PICTURES, Gathering, Imported, ImportedCapture, Options, Source, SourceError
 from .unprojection import add_depth
 
 _SLAM_ARRAYS = ("dense_disp_xyz", "dense_disp_rgb")
 
-_EXPANSION = 1040  # deflate cannot make more bytes than this from one
-_LARGEST_MEMBER = 1 << 28  # bytes: a frame of 8192 x 4096 floats and its mask
-_LARGEST_ARRAY = 1 << 31
-_MOST_FRAMES = 1_000_000
+_LARGEST_POSES = 8 * 16 * budget.CLIP_FRAMES  # bytes
 _BLOCK = 1 << 20
 _FRAME = re.compile(r"(?:.*/)?(\d{1,9})\.(?:exr|png)")
 _AGAIN = "Run ViPE again, or copy the folder again."
@@ -82,8 +80,9 @@ def _add_frames(
             gathering.notes.append(f"{clip.depth} is missing: the frames have poses, but no depth.")
         for done, (index, picture) in enumerate(_pictures(clip, frames, options, gathering)):
             if picture is not None and options.pictures is not None:
-                pictures[index] = options.pictures / f"{clip.name}_{index:05d}.png"
-                png.write(pictures[index], picture)
+                name = f"{PICTURES}/{clip.name}_{index:05d}.png"
+                options.pictures.write_bytes(name, png.encode(picture))
+                pictures[index] = options.pictures.path / name
             if index in ranges:
                 depth = _range(*ranges[index], options)
                 if index in masks:
@@ -121,7 +120,7 @@ def _pictures(
 
 def _range(archive: zipfile.ZipFile, member: zipfile.ZipInfo, options: Options) -> np.ndarray:
     name = f"{archive.filename}/{member.filename}"
-    channels = options.decoders.exr(_bytes(archive, member), name)
+    channels = options.decoders.exr(_bytes(archive, member), name, budget.CLIP)
     try:
         return depth_image.to_range(depth_image.depth_channel(channels, name))
     except ImageError as error:
@@ -131,9 +130,8 @@ def _range(archive: zipfile.ZipFile, member: zipfile.ZipInfo, options: Options) 
 def _masked(depth: np.ndarray, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
     """Take what is masked out of a range image; how many pixels that had a range."""
     name = f"{archive.filename}/{member.filename}"
-    instances = depth_image.only_channel(png.decode(_bytes(archive, member), name), name)
-    if instances.shape != depth.shape:
-        raise ImageError(f"{name} is {instances.shape[1::-1]} pixels, its depth {depth.shape[1::-1]}.", advice=_AGAIN)
+    known = budget.exactly(depth.shape[1], depth.shape[0])
+    instances = depth_image.only_channel(png.decode(_bytes(archive, member), name, known), name)
     out = (instances > 0) & np.isfinite(depth)
     depth[out] = np.inf
     return int(out.sum())
@@ -142,16 +140,16 @@ def _masked(depth: np.ndarray, archive: zipfile.ZipFile, member: zipfile.ZipInfo
 def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """(N,) int64 frame numbers, increasing, and (N, 4, 4) float64 poses with Blender's camera axes."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            poses = npz.read(archive, "data", _LARGEST_ARRAY)
-            indices = npz.read(archive, "inds", _LARGEST_ARRAY)
+        with npz.opened(file) as archive:
+            poses = npz.read(archive, "data", _LARGEST_POSES)
+            indices = npz.read(archive, "inds", _LARGEST_POSES)
     except npz.DAMAGED as error:
-        raise SourceError(f"{file} cannot be read: {error}.", advice=_AGAIN) from error
+        raise SourceError(f"{file} cannot be read: {inputs.why(error)}.", advice=_AGAIN) from error
     sound = poses.ndim == 3 and poses.shape[1:] == (4, 4) and poses.dtype.kind == "f" and indices.dtype.kind in "iu"
-    if not sound or indices.shape != poses.shape[:1] or not 0 < len(poses) <= _MOST_FRAMES:
+    if not sound or indices.shape != poses.shape[:1] or not 0 < len(poses) <= budget.CLIP_FRAMES:
         raise SourceError(f"{file} holds no poses: data {poses.shape}, inds {indices.shape}.", advice=_AGAIN)
-    if not np.isfinite(poses).all():
-        raise SourceError(f"{file} has poses that are not finite.", advice=_AGAIN)
+    if not (np.abs(poses) <= budget.FARTHEST).all():
+        raise SourceError(f"{file} has poses that are not finite, or of no place.", advice=_AGAIN)
     _, first = np.unique(indices, return_index=True)
     return indices[first].astype(np.int64), cameras.opencv_to_blender(poses[first])
 
@@ -166,10 +164,10 @@ def _add_slam_map(clip: _Clip, gathering: Gathering) -> Job[None]:
             )
         return
     try:
-        with zipfile.ZipFile(place) as archive:
-            points, colours = (npz.read(archive, name, _LARGEST_ARRAY) for name in _SLAM_ARRAYS)
+        with npz.opened(place) as archive:
+            points, colours = (npz.read(archive, name, budget.points(place.stat().st_size)) for name in _SLAM_ARRAYS)
     except npz.DAMAGED as error:
-        raise SourceError(f"{place} cannot be read: {error}.", advice="Save it again.") from error
+        raise SourceError(f"{place} cannot be read: {inputs.why(error)}.", advice="Save it again, unpacked.") from error
     if points.ndim != 2 or points.shape[1] != 3 or colours.shape != points.shape or points.dtype.kind != "f":
         raise SourceError(f"{place} holds {points.shape} points and {colours.shape} colors.", advice="Save it again.")
     for start in range(0, len(points), _BLOCK):
@@ -185,7 +183,7 @@ def _add_slam_map(clip: _Clip, gathering: Gathering) -> Job[None]:
 def _panoramic(clip: _Clip, gathering: Gathering) -> bool:
     if not clip.camera.is_file():
         return True
-    with open(clip.camera, "rb") as file:
+    with inputs.open_regular(clip.camera) as file:
         kinds = file.read(1 << 16).decode("ascii", "replace").upper()
     if "PANORAMA" in kinds or not kinds.strip():
         return True
@@ -196,22 +194,19 @@ def _panoramic(clip: _Clip, gathering: Gathering) -> bool:
 def _members(file: Path, stack: ExitStack) -> dict[int, tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
     """The numbered images of an archive, open until the stack is left."""
     try:
-        archive = stack.enter_context(zipfile.ZipFile(file))
-    except npz.DAMAGED as error:
-        raise SourceError(f"{file} cannot be read: {error}.", advice=_AGAIN) from error
+        archive = stack.enter_context(zip_archive.opened(file))
+    except zip_archive.DAMAGED as error:
+        raise SourceError(f"{file} cannot be read: {inputs.why(error)}.", advice=_AGAIN) from error
     named = ((_FRAME.fullmatch(member.filename), member) for member in archive.infolist())
     return {int(match[1]): (archive, member) for match, member in named if match}
 
 
 def _bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     name = f"{archive.filename}/{member.filename}"
-    if member.file_size > min(_LARGEST_MEMBER, _EXPANSION * (member.compress_size + 1)):
-        raise SourceError(f"{name} says that it is {member.file_size:,} bytes large.", advice=_AGAIN)
     try:
-        with archive.open(member) as file:
-            return file.read(member.file_size)
-    except npz.DAMAGED as error:
-        raise SourceError(f"{name} cannot be read: {error}.", advice=_AGAIN) from error
+        return zip_archive.read_member(archive, member, budget.CLIP.bytes)
+    except zip_archive.DAMAGED as error:
+        raise SourceError(f"{name} cannot be read: {inputs.why(error)}.", advice=_AGAIN) from error
 
 
 def _clip(path: Path) -> _Clip:

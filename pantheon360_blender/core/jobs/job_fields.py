@@ -16,8 +16,10 @@ from ..panorama.cameras import check_pose
 from .json_values import is_integer, is_number, is_unicode, object_error
 
 MAXIMUM_WIDTH = 32768
-MAXIMUM_FRAMES = 1_000_000
+MAXIMUM_FRAMES = 100_000
+_LARGEST_FRAME = 1_000_000  # Blender has no more
 MAXIMUM_SEED = 2**64 - 1
+_LONGEST_PATH = 250  # of those inside a folder, as every file system takes them
 
 Validator = Callable[[Any], str | None]
 
@@ -34,6 +36,8 @@ def path_error(value: Any) -> str | None:
         return "is not a path"
     if re.search(r'[\\:*?"<>|\x00-\x1f]', value) or not is_unicode(value):
         return f"holds characters that paths cannot have everywhere: {value!r}"
+    if len(value) > _LONGEST_PATH:
+        return f"is longer than {_LONGEST_PATH} characters"
     if value.startswith("/") or any(part in ("", ".", "..") for part in value.split("/")):
         return f"leaves the job folder: {value!r}"
     return None
@@ -66,7 +70,8 @@ def exactly(text: str) -> Validator:
 
 
 def text_error(value: Any) -> str | None:
-    return None if isinstance(value, str) and value and is_unicode(value) else "is not a text, or empty"
+    fits = isinstance(value, str) and value and is_unicode(value) and "\0" not in value
+    return None if fits else "is not a text, or empty"
 
 
 def slug_error(value: Any) -> str | None:
@@ -86,7 +91,7 @@ def fps_error(value: Any) -> str | None:
 def frames_error(value: Any) -> str | None:
     if not isinstance(value, list) or not 1 <= len(value) <= MAXIMUM_FRAMES:
         return f"is not a list of 1 to {MAXIMUM_FRAMES} frames"
-    if not all(is_integer(frame) and abs(frame) <= MAXIMUM_FRAMES for frame in value):
+    if not all(is_integer(frame) and abs(frame) <= _LARGEST_FRAME for frame in value):
         return "holds something that is not a frame number"
     return None if len(set(value)) == len(value) else "names a frame twice"
 

@@ -16,41 +16,44 @@ of a PaintFolder besides
 of a ReconstructFolder besides what reconstruct_settings.py says.
 
 Every path in it is relative: the folder can be moved to another machine and run there. Files are written to a
-temporary name and renamed.
+temporary name and renamed, and so is the folder itself: until it is complete it has a temporary name. Whatever is
+written goes through `output`, which no link leads out of the folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 import uuid
-import zipfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 import numpy as np
 
-from .. import files, progress
-from ..errors import FileError, ImageError, JobError
+from .. import budget, files, inputs, output_folder, plain_text, progress, temporary
+from ..budget import PictureBudget
+from ..errors import FileError, ImageError, JobError, PantheonError
 from ..formats import npz, png
-from ..panorama.capture import Capture
+from ..os_errors import translate_os_errors
+from ..output_folder import OutputFolder
+from ..panorama.capture import Capture, UnreadCapture
 from ..render.splatting import GeometryFrame
-from . import painting_record
+from . import json_values, painting_record
 from .job import CaptureEntry, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
 
 Kind = Literal["geometry", "footprint"]
 Status = Literal["new", "running", "done", "failed", "cancelled"]
 AnyJob = TypeVar("AnyJob", bound=Job)
 
-MAXIMUM_JOB_BYTES = 256 << 20
+JOB_FILE = "job.json"
 PREVIEW_WIDTH = 512
-_INPUT_FOLDERS = ("captures", "geometry", "footprint")
+INPUT_FOLDERS = ("captures", "geometry", "footprint")
 
 
 @dataclass(frozen=True)
@@ -75,29 +78,28 @@ class JobFolder(Generic[AnyJob]):
     """
 
     def __init__(self, path: Path, name: str, identity: str, job: AnyJob | None = None) -> None:
+        """output: what is written into the folder, and removed from it, goes this way."""
         self.path = path
         self.name = name
         self.id = identity
+        self.output = OutputFolder(path) if job is None else OutputFolder(path).recognised_by(JOB_FILE)
         self._job = job
-        self._digests: dict[str, str] = {}
+        self._written: dict[str, str] = {}
+        self._digests = _digests(job)
 
     # Making and opening
 
     @classmethod
     def new(cls, root: Path, name: str) -> Self:
-        """Make an empty folder `<root>/<name>-<id>` with an id of its own; `seal` it when its inputs are in it.
+        """Make an empty folder with a temporary name; `seal` it when its inputs are in it, or `discard` it.
 
-        Raises FileError if it cannot be made.
+        What processes that are gone left half-made in `root` is removed. Raises FileError if it cannot be made.
         """
         root = Path(root).absolute()
-        with files.translate_os_errors(root):
+        with translate_os_errors(root):
             root.mkdir(parents=True, exist_ok=True)
-        while True:
-            identity = uuid.uuid4().hex[:8]
-            path = root / f"{_file_name(name)}-{identity}"
-            with files.translate_os_errors(path), suppress(FileExistsError):
-                path.mkdir()
-                return cls(path, name, identity)
+        identity = uuid.uuid4().hex[:8]
+        return cls(temporary.make_directory(root, f"{_file_name(name)}-{identity}"), name, identity)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -118,13 +120,28 @@ class JobFolder(Generic[AnyJob]):
         return folder
 
     def seal(self, job: AnyJob) -> None:
-        """Write `job.json`: the folder is complete. Name, id and the hashes of the input files are filled in.
+        """Write `job.json` and name the folder `<name>-<id>`: it is complete. Its name, id and the hashes of its input
+        files are filled in.
 
         Raises JobError if the job is not usable; FileError if it cannot be written.
         """
         record = replace(job, name=self.name, id=self.id, inputs=self._hashed_inputs()).to_json()
-        self._job = type(job).from_json(record)
-        files.write_json(self.path / "job.json", record)
+        sealed = type(job).from_json(record)
+        OutputFolder(self.path).write_json(JOB_FILE, record)
+        if self._job is None:
+            self.keep()
+        self._job, self._digests = sealed, _digests(sealed)
+        self.output = OutputFolder(self.path).recognised_by(JOB_FILE)
+
+    def keep(self) -> None:
+        """Give a new folder the name that lasts, `<name>-<id>`. Raises FileError."""
+        path = self.path.with_name(f"{_file_name(self.name)}-{self.id}")
+        output_folder.rename(self.path, path)
+        self.path, self.output = path, OutputFolder(path)
+
+    def discard(self) -> None:
+        """Remove the folder with all that is in it, as far as that can be done."""
+        temporary.remove(self.path)
 
     @property
     def job(self) -> AnyJob:
@@ -154,26 +171,33 @@ class JobFolder(Generic[AnyJob]):
         """Put a capture into the folder and return its entry for `job.captures`. Raises FileError."""
         stem = self._unused_stem(_file_name(capture.name))
         image = f"captures/{stem}.png"
-        self._write_input(self.path / image, png.encode(capture.image))
+        self._write_input(image, png.encode(capture.image))
         mask = None
         if capture.valid is not None:
             mask = f"captures/{stem}.mask.png"
-            self._write_input(self.path / mask, png.encode(np.where(capture.valid, 0, 255).astype(np.uint8)))
+            self._write_input(mask, png.encode(np.where(capture.valid, 0, 255).astype(np.uint8)))
         return CaptureEntry(name=capture.name, image=image, mask=mask, pose=capture.pose.tolist())
 
     def captures(self) -> list[Capture]:
         """The job's captures; errors as of `read_capture`."""
         return [self.read_capture(entry) for entry in self.job.captures]
 
+    def unread_captures(self) -> list[UnreadCapture]:
+        """The job's captures, none of which is read yet; reading raises as `read_capture`."""
+        return [
+            UnreadCapture(entry["name"], np.array(entry["pose"], dtype=np.float64), partial(self.read_capture, entry))
+            for entry in self.job.captures
+        ]
+
     def read_capture(self, entry: CaptureEntry) -> Capture:
         """One of `job.captures`.
 
         Raises JobError if a file is missing or damaged, CaptureError if shapes do not fit.
         """
-        image = self._read_image(self.inside(entry["image"]))
+        image = self._read_image(entry["image"], budget.PANORAMA)
         valid = None
         if entry["mask"] is not None:
-            mask = self._read_image(self.inside(entry["mask"]))
+            mask = self._read_image(entry["mask"], budget.exactly(image.shape[1], image.shape[0]))
             valid = (mask if mask.ndim == 2 else mask[..., 0]) < 128
         return Capture(entry["name"], image, np.array(entry["pose"], dtype=np.float64), valid)
 
@@ -183,27 +207,54 @@ class JobFolder(Generic[AnyJob]):
         candidates = (stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3)))
         return next(name for name in candidates if not {f"{name}.png".lower(), f"{name}.mask.png".lower()} & taken)
 
-    def _read_image(self, path: Path) -> np.ndarray:
+    def _read_image(self, name: str, most: PictureBudget) -> np.ndarray:
         try:
-            return png.read(path)
-        except (ImageError, FileError) as error:
+            return png.decode(self._read_input(name, most.bytes), str(self.path / name), most)
+        except ImageError as error:
             raise JobError(error.text, advice=error.advice or "Prepare the shot again.") from error
 
-    def _write_input(self, path: Path, data: bytes | memoryview) -> None:
+    def _read_input(self, name: str, most: int) -> bytes:
+        """An input as the job was made with it, looked at when it is used: files change while a job runs.
+
+        name: its path in the folder. most: bytes that it may have. Raises JobError if it is missing, another file, or
+        none of the job's inputs.
+        """
+        path = self.inside(name)
+        if self._job is not None and name not in self._digests:
+            raise JobError(f"{path} is none of the job's inputs.", advice="Prepare the shot again.")
+        with self._input_errors(path):
+            data = inputs.read_bytes(path, most)
+        if self._job is not None and hashlib.sha256(data).hexdigest() != self._digests[name]:
+            raise _changed(path)
+        return data
+
+    @contextmanager
+    def _input_errors(self, path: Path) -> Iterator[None]:
+        """Say in words why an input cannot be read."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            self.output.require()
+            advice = "Copy the whole job folder, or prepare the shot again."
+            raise JobError(f"{path} is missing.", advice=advice) from error
+        except OSError as error:
+            raise JobError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+    def _write_input(self, name: str, data: bytes | memoryview) -> None:
         """Write an input, and hash it now: reading gigabytes back when the folder is sealed would stop Blender."""
-        files.write_bytes(path, data)
-        self._digests[path.relative_to(self.path).as_posix()] = hashlib.sha256(data).hexdigest()
+        self.output.write_bytes(name, data)
+        self._written[name] = hashlib.sha256(data).hexdigest()
 
     def _hashed_inputs(self) -> list[Input]:
         paths = [
             path
-            for folder in _INPUT_FOLDERS
+            for folder in INPUT_FOLDERS
             for path in sorted((self.path / folder).glob("*"))
             if path.is_file() and not path.name.startswith(".")
         ]
         names = [path.relative_to(self.path).as_posix() for path in paths]
         return [
-            Input(path=name, sha256=self._digests.get(name) or files.sha256(path))
+            Input(path=name, sha256=self._written.get(name) or files.sha256(path))
             for name, path in zip(names, paths, strict=True)
         ]
 
@@ -220,20 +271,10 @@ class JobFolder(Generic[AnyJob]):
 
     def _verify_input(self, entry: Input) -> None:
         path = self.inside(entry["path"])
-        try:
+        with self._input_errors(path):
             digest = files.sha256(path)
-        except FileNotFoundError as error:
-            raise JobError(
-                f"{path} is missing.", advice="Copy the whole job folder, or prepare the shot again."
-            ) from error
-        except OSError as error:
-            raise JobError(f"{path} cannot be read: {error.strerror or error}.") from error
         if digest != entry["sha256"]:
-            raise JobError(
-                f"{path} is not the file the job was made with (its SHA-256 differs).",
-                advice="Copy it again, or prepare the shot again.",
-                code="input-changed",
-            )
+            raise _changed(path)
 
     # How far it is
 
@@ -244,10 +285,10 @@ class JobFolder(Generic[AnyJob]):
     def state(self) -> State:
         """How far the job is; a new state if `state.json` is missing or damaged, for it decides nothing."""
         try:
-            record = json.loads((self.path / "state.json").read_text("utf-8"))
-            return State(**record) if record.get("status") in get_args(Status) else State()
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            state = State(**inputs.read_json(self.path / "state.json", budget.RECORD_FILE))
+        except (OSError, ValueError, TypeError):
             return State()
+        return state if _is_sound(state) else State()
 
     def write_state(
         self,
@@ -258,12 +299,12 @@ class JobFolder(Generic[AnyJob]):
     ) -> None:
         """Write `state.json`, stamped with the present time. Raises FileError."""
         state = State(status, sorted(finished), error, started or self.state().started, now())
-        files.write_json(self.path / "state.json", asdict(state))
+        self.output.write_json("state.json", asdict(state))
 
     def log(self, text: str) -> None:
-        """Append to `log.txt`; a log that cannot be written never stops a job."""
-        with suppress(OSError), open(self.log_file, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{now()} {text.rstrip()}\n")
+        """Append one line to `log.txt`; a log that cannot be written never stops a job."""
+        with suppress(PantheonError):
+            self.output.append("log.txt", f"{now()} {plain_text.one_line(text.rstrip())}\n".encode())
 
 
 class PaintFolder(JobFolder[PaintJob]):
@@ -277,15 +318,15 @@ class PaintFolder(JobFolder[PaintJob]):
 
     def geometry_file(self, frame: int) -> Path:
         """What the model sees: RGBA PNG, alpha = coverage."""
-        return self._geometry("geometry", frame, "png")
+        return self.path / _geometry("geometry", frame, "png")
 
     def geometry_depth_file(self, frame: int) -> Path:
         """Its depth: npz of `depth`, (H, W) float32, metres, inf where nothing."""
-        return self._geometry("geometry", frame, "npz")
+        return self.path / _geometry("geometry", frame, "npz")
 
     def footprint_file(self, frame: int) -> Path:
         """The frame with footprint splats, as `geometry_file`; not every job has it."""
-        return self._geometry("footprint", frame, "png")
+        return self.path / _geometry("footprint", frame, "png")
 
     def frame_file(self, frame: int) -> Path:
         """The finished panorama: RGB PNG, sRGB."""
@@ -300,9 +341,6 @@ class PaintFolder(JobFolder[PaintJob]):
         """What painted it: a record that painters with a model write."""
         return self.path / painting_record.FILE
 
-    def _geometry(self, kind: Kind, frame: int, suffix: str) -> Path:
-        return self.path / kind / f"{frame:06d}.{suffix}"
-
     # Inputs
 
     def write_geometry(self, kind: Kind, frame: int, geometry: GeometryFrame) -> None:
@@ -310,19 +348,20 @@ class PaintFolder(JobFolder[PaintJob]):
         depth = io.BytesIO()
         npz.write(depth, "depth", geometry.depth.astype(np.float32, copy=False))
         with depth.getbuffer() as data:  # let go even if writing fails, or `depth` cannot be freed
-            self._write_input(self._geometry(kind, frame, "npz"), data)
-        self._write_input(self._geometry(kind, frame, "png"), png.encode(geometry.rgba()))
+            self._write_input(_geometry(kind, frame, "npz"), data)
+        self._write_input(_geometry(kind, frame, "png"), png.encode(geometry.rgba()))
 
     def read_geometry(self, kind: Kind, frame: int) -> GeometryFrame:
-        """Read a rendered frame back; source is -1 everywhere. Raises JobError if it is missing or damaged."""
-        image = self._read_image(self._geometry(kind, frame, "png"))
+        """Read a rendered frame back; source is -1 everywhere. Raises JobError if it is missing, damaged or changed."""
+        picture, depths = _geometry(kind, frame, "png"), _geometry(kind, frame, "npz")
         width, height = self.job.size
+        image = self._read_image(picture, budget.exactly(width, height))
         if image.shape != (height, width, 4) or image.dtype != np.uint8:
             raise JobError(
-                f"{self._geometry(kind, frame, 'png')} is not {width} x {height} RGBA but {image.dtype} {image.shape}.",
+                f"{self.path / picture} is not {width} x {height} RGBA but {image.dtype} {image.shape}.",
                 advice="Prepare the shot again.",
             )
-        depth = _read_depth(self._geometry(kind, frame, "npz"), (height, width))
+        depth = self._depth(depths)
         return GeometryFrame(
             colour=np.ascontiguousarray(image[..., :3]),
             depth=depth,
@@ -330,16 +369,22 @@ class PaintFolder(JobFolder[PaintJob]):
             source=np.full((height, width), -1, dtype=np.int32),
         )
 
+    def _depth(self, name: str) -> np.ndarray:
+        """The ranges of a rendered frame, (H, W) float32. Raises JobError if they are missing, damaged or changed."""
+        width, height = self.job.size
+        most = budget.exactly(width, height).bytes
+        return _depth(self._read_input(name, most), (height, width), self.path / name)
+
     def read_surfaces(self, frame: int) -> GeometryFrame:
         """What is known of a frame's surfaces, as `read_geometry`: footprint splats, which leave fewer holes than one
         pixel a point, if the folder has them.
         """
-        return self.read_geometry("footprint" if self.footprint_file(frame).exists() else "geometry", frame)
+        has_footprint = _geometry("footprint", frame, "png") in self._digests
+        return self.read_geometry("footprint" if has_footprint else "geometry", frame)
 
     def verification(self) -> progress.Job[None]:
         """`verify` as a long job: no frame may lack its geometry, either."""
         yield from super().verification()
-        width, height = self.job.size
         for index, frame in enumerate(self.job.frames):
             yield progress.Progress("Checking the geometry", index, len(self.job.frames))
             for path in (self.geometry_file(frame), self.geometry_depth_file(frame)):
@@ -347,7 +392,7 @@ class PaintFolder(JobFolder[PaintJob]):
                     raise JobError(
                         f"The geometry of frame {frame} is missing: {path}.", advice="Prepare the shot again."
                     )
-            _read_depth(self.geometry_depth_file(frame), (height, width))
+            self._depth(_geometry("geometry", frame, "npz"))
 
     # Results
 
@@ -359,12 +404,12 @@ class PaintFolder(JobFolder[PaintJob]):
         width, height = self.job.size
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
             raise ValueError(f"a frame of this job is ({height}, {width}, 3) uint8, not {image.shape} {image.dtype}")
-        png.write(self.frame_file(frame), image)
+        self.output.write_bytes(self.frame_file(frame), png.encode(image))
 
     def write_preview(self, image: np.ndarray) -> None:
         """Show (H, W, 3) uint8 sRGB as the newest result, made small by leaving pixels out. Raises FileError."""
         step = max(1, image.shape[1] // PREVIEW_WIDTH)
-        png.write(self.preview_file, np.ascontiguousarray(image[::step, ::step]))
+        self.output.write_bytes(self.preview_file, png.encode(np.ascontiguousarray(image[::step, ::step])))
 
     def is_finished(self, frame: int) -> bool:
         """Whether the frame's file decodes and has the job's size; decoded once as long as it does not change."""
@@ -373,7 +418,8 @@ class PaintFolder(JobFolder[PaintJob]):
         try:
             status = file.stat()
             version = status.st_mtime_ns, status.st_size
-            if self._decoded.get(frame) != version and png.read(file).shape == (height, width, 3):
+            known = self._decoded.get(frame) == version
+            if not known and png.read(file, budget.exactly(width, height)).shape == (height, width, 3):
                 self._decoded[frame] = version
             return self._decoded.get(frame) == version
         except (ImageError, FileError, OSError):
@@ -394,11 +440,9 @@ def now() -> str:
 
 
 def _read_job(path: Path) -> PaintJob | ReconstructJob:
-    file = path / "job.json"
+    file = path / JOB_FILE
     try:
-        if file.stat().st_size > MAXIMUM_JOB_BYTES:
-            raise JobError(f"{file} is not a job: it is larger than any job can be.")
-        record = json.loads(file.read_text("utf-8"), parse_constant=_refuse_constant)
+        record = inputs.read_json(file, budget.JOB_FILE, constants=_refuse_constant)
     except FileNotFoundError as error:
         raise JobError(
             f"{path} is not a complete job folder: it has no job.json.",
@@ -406,7 +450,7 @@ def _read_job(path: Path) -> PaintJob | ReconstructJob:
         ) from error
     except OSError as error:
         raise JobError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise JobError(f"{file} is damaged: it is not JSON ({error}).", advice="Prepare the shot again.") from error
     problem = version_error(record)
     if problem is not None and isinstance(record, dict) and "schema" in record:
@@ -415,6 +459,15 @@ def _read_job(path: Path) -> PaintJob | ReconstructJob:
         return job_from_json(record)
     except JobError as error:
         raise JobError(f"{file} is damaged. {error.text}", advice=error.advice) from error
+
+
+def _is_sound(state: State) -> bool:
+    """Whether what a `state.json` held is of the types that are wanted: it is shown, and written again."""
+    texts = [value for value in (state.started, state.updated) if value is not None]
+    if state.error is not None:
+        texts += state.error.values() if isinstance(state.error, dict) else [None]
+    frames = isinstance(state.finished, list) and all(map(json_values.is_integer, state.finished))
+    return state.status in get_args(Status) and frames and all(isinstance(text, str) for text in texts)
 
 
 def _refuse_constant(name: str) -> Any:
@@ -430,17 +483,33 @@ def _file_name(name: str) -> str:
     return cleaned or "shot"
 
 
-def _read_depth(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """The (H, W) float32 array `depth` of an .npz."""
+def _geometry(kind: Kind, frame: int, suffix: str) -> str:
+    """Where a rendered frame is in the folder."""
+    return f"{kind}/{frame:06d}.{suffix}"
+
+
+def _depth(data: bytes, shape: tuple[int, int], path: Path) -> np.ndarray:
+    """The (H, W) float32 array `depth` of the bytes of an .npz."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with npz.opened_bytes(data) as archive:
             depth = npz.read(archive, "depth", largest=4 * shape[0] * shape[1])
         if depth.shape != shape or depth.dtype != np.float32:
             raise ValueError(f"{depth.dtype} {depth.shape} where float32 {shape} is wanted")
-    except FileNotFoundError as error:
-        raise JobError(f"{path} is missing.", advice="Prepare the shot again.") from error
     except npz.DAMAGED as error:
-        raise JobError(f"{path} is damaged: {error}.", advice="Prepare the shot again.") from error
+        raise JobError(f"{path} is damaged: {inputs.why(error)}.", advice="Prepare the shot again.") from error
     if not (depth >= 0).all():
         raise JobError(f"{path} holds ranges that are no numbers, or negative.", advice="Prepare the shot again.")
     return depth
+
+
+def _digests(job: Job | None) -> dict[str, str]:
+    """SHA-256 of each of a job's inputs, by its path in the folder."""
+    return {} if job is None else {entry["path"]: entry["sha256"] for entry in job.inputs}
+
+
+def _changed(path: Path) -> JobError:
+    return JobError(
+        f"{path} is not the file the job was made with (its SHA-256 differs).",
+        advice="Copy it again, or prepare the shot again.",
+        code="input-changed",
+    )

@@ -1,4 +1,4 @@
-"""What counts as a number, a whole number or a text in the JSON files of this project, and how such a file is read."""
+"""What counts as a number, a whole number, a place or a text in the JSON files of this project."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from .. import inputs
+from ..budget import FARTHEST
 
 
 def is_integer(value: Any) -> bool:
@@ -18,6 +21,11 @@ def is_number(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) <= sys.float_info.max  # JSON has whole numbers that no float can hold
+
+
+def is_place(value: Any) -> bool:
+    """Whether a value is a number of metres that something may lie away from the origin, or from something else."""
+    return is_number(value) and abs(value) <= FARTHEST
 
 
 def is_unicode(value: str) -> bool:
@@ -43,6 +51,6 @@ def object_error(value: Any) -> str | None:
 def read(path: Path, largest: int) -> Any:
     """The value in a JSON file of at most `largest` bytes; None if there is none, or none that can be read."""
     try:
-        return json.loads(path.read_text("utf-8")) if path.stat().st_size <= largest else None
-    except (OSError, ValueError, RecursionError):
+        return inputs.read_json(path, largest)
+    except (OSError, ValueError):
         return None

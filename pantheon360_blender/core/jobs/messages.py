@@ -7,13 +7,14 @@ is an answer. Pixels travel by files. A request's `job` is a text of the sender'
 from __future__ import annotations
 
 import json
-import math
 import types
 import typing
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from .. import inputs
 from ..errors import MessageError
+from . import json_values
 
 PROTOCOL = 1
 LINE_LIMIT = 1 << 20
@@ -161,8 +162,8 @@ def decode(line: bytes) -> Message:
     if len(line) > LINE_LIMIT:
         raise MessageError(f"A line is longer than the {LINE_LIMIT} bytes allowed.")
     try:
-        record = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        record = inputs.parsed(line)
+    except ValueError as error:
         raise MessageError(f"A line is not JSON in UTF-8: {_shortened(line)}") from error
     if not isinstance(record, dict):
         raise MessageError(f"A line is not a JSON object: {_shortened(line)}")
@@ -189,7 +190,7 @@ def _fits(value: Any, expected: Any) -> bool:
     if isinstance(expected, types.UnionType):
         return any(_fits(value, choice) for choice in typing.get_args(expected))
     if expected is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+        return json_values.is_number(value)
     return isinstance(value, expected) and not (isinstance(value, bool) and expected is int)
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from .. import files
+from .. import budget, files, inputs
 from ..errors import ModelError
 from . import json_values
 
 FILE = "pantheon360.json"
 SCHEMA = 1
-LARGEST_FILE = 1 << 20
 
 CONDITIONS = {
     "noise": "the latents being denoised; always first",
@@ -105,13 +103,13 @@ def read(folder: Path) -> ModelCard | None:
     """The card of a model's folder; None if it has none. Raises ModelError if it is damaged."""
     path = folder / FILE
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ModelError(f"{path} is too large to be a model card.", advice="Remove it or write it again.")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = inputs.read_json(path, budget.CARD_FILE)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {error}.", advice="Remove it or write it again.") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path} cannot be read: {inputs.why(error)}.", advice="Remove it, or write it again."
+        ) from error
     return from_json(value, path)
 
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from .. import person_folder
+
 _NAME = re.compile(r"[\w][\w.+-]{0,63}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -23,19 +25,8 @@ def is_hub_id(text: str) -> bool:
 
 
 def root(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """The store's folder: PANTHEON360_MODELS, or the person's data folder of the system. It may not exist yet.
-
-    Source: XDG Base Directory Specification, "Environment variables".
-    """
+    """The store's folder: PANTHEON360_MODELS, or one in the person's data folder. It may not exist yet."""
     stated = environment.get("PANTHEON360_MODELS")
     if stated:
         return Path(stated).expanduser().absolute()
-    home = Path.home()
-    if platform == "win32":
-        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        stated = environment.get("XDG_DATA_HOME", "")  # only absolute ones count, says the specification
-        base = Path(stated) if stated.startswith("/") else home / ".local" / "share"
-    return base / "pantheon360" / "models"
+    return person_folder.path(environment, platform) / "models"

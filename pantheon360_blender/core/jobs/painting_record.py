@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from .. import budget
 from . import json_values
 
 FILE = "painting.json"
-LARGEST_FILE = 16 << 20
 
 
 class ModelEntry(TypedDict, total=False):
@@ -57,7 +57,7 @@ class PaintingEntries(TypedDict, total=False):
 
 def read(file: Path) -> PaintingEntries:
     """The record in a file. Empty if there is none or it is damaged: other files tell what is finished."""
-    value = json_values.read(file, LARGEST_FILE)
+    value = json_values.read(file, budget.RECORD_FILE)
     return cast(PaintingEntries, value) if _error(value) is None else {}
 
 

@@ -11,7 +11,6 @@ Each is written when its stage is finished; one that is damaged or missing is ma
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -19,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import files
+from .. import budget, inputs
 from ..errors import JobError, PoseError
+from ..output_folder import OutputFolder
 from ..panorama.cameras import check_pose
 from .job_fields import slug_error
-from .json_values import is_integer, is_number, is_unicode, object_error
+from .json_values import is_integer, is_number, is_place, is_unicode, object_error
 
 SOLVE, GIVEN, MODEL = "solve", "given", "model"
 POSES = (SOLVE, GIVEN, MODEL)
@@ -32,7 +32,7 @@ SWEEP, NONE = "sweep", "none"
 DEFAULT_WIDTH = 1024
 DEFAULT_CONFIDENCE = 0.5
 _SMALLEST, _LARGEST = 64, 8192
-MAXIMUM_FILE = 64 << 20
+_LARGEST_HEADING = 1e6  # degrees: many turns, and still no digits lost
 
 POSES_FILE, SPARSE_FILE, DEPTH_FOLDER = "poses.json", "sparse.npz", "depth"
 CACHE_FILE, REPORT_FILE = "cache.npz", "report.json"
@@ -119,13 +119,13 @@ def names_in(settings: dict[str, Any]) -> set[str]:
 # Results
 
 
-def write_poses(folder: Path, posed: Sequence[PosedCapture], solution: dict[str, Any]) -> None:
+def write_poses(folder: OutputFolder, posed: Sequence[PosedCapture], solution: dict[str, Any]) -> None:
     """Write `poses.json`. solution: how the poses came to be, any JSON object. Raises FileError."""
     captures = [
         {"name": one.name, "pose": one.pose.tolist(), "registered": one.registered, "reason": one.reason}
         for one in posed
     ]
-    files.write_json(folder / POSES_FILE, {"captures": captures, "solution": solution})
+    folder.write_json(POSES_FILE, {"captures": captures, "solution": solution})
 
 
 def read_poses(folder: Path) -> tuple[list[PosedCapture], dict[str, Any]]:
@@ -148,14 +148,12 @@ def read_report(folder: Path) -> dict[str, Any]:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAXIMUM_FILE:
-            raise JobError(f"{path} is larger than any such file can be.", advice="Build the 3D cache again.")
-        record = json.loads(path.read_text("utf-8"))
+        record = inputs.read_json(path, budget.RECORD_FILE)
     except FileNotFoundError as error:
         raise JobError(f"{path} is missing.", advice="Build the 3D cache again.") from error
     except OSError as error:
         raise JobError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise JobError(f"{path} is damaged: {error}.", advice="Build the 3D cache again.") from error
     if not isinstance(record, dict):
         raise JobError(f"{path} is damaged: it is no JSON object.", advice="Build the 3D cache again.")
@@ -164,8 +162,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _posed(path: Path, entry: Any) -> PosedCapture:
     try:
-        pose = np.array(entry["pose"], dtype=np.float64)
-        check_pose(pose)
+        pose = check_pose(entry["pose"])
         name, registered, reason = entry["name"], entry["registered"], entry["reason"]
         if not (isinstance(name, str) and isinstance(registered, bool) and isinstance(reason, str)):
             raise TypeError("a field is of another type")
@@ -195,7 +192,7 @@ def _flag_error(value: Any) -> str | None:
 
 
 def _metres_error(value: Any) -> str | None:
-    return None if value is None or (is_number(value) and value > 0) else "is not a length in meters"
+    return None if value is None or (is_place(value) and value > 0) else "is not a length in meters"
 
 
 def _distance_error(value: Any) -> str | None:
@@ -213,10 +210,10 @@ def _priors_error(value: Any) -> str | None:
         if not isinstance(prior, dict) or prior.keys() != {"position", "heading"}:
             return f"has for {name!r} something else than position and heading"
         position, heading = prior["position"], prior["heading"]
-        at_place = isinstance(position, list) and len(position) == 3 and all(is_number(metres) for metres in position)
+        at_place = isinstance(position, list) and len(position) == 3 and all(is_place(metres) for metres in position)
         if position is not None and not at_place:
             return f"has for {name!r} a position that is not three numbers"
-        if heading is not None and not is_number(heading):
+        if heading is not None and not (is_number(heading) and abs(heading) <= _LARGEST_HEADING):
             return f"has for {name!r} a heading that is not a number"
     return None
 

@@ -30,11 +30,10 @@ def take_over(previous: ReconstructFolder, folder: ReconstructFolder) -> list[st
     """
     copied = []
     for name in _reusable(previous, folder):
-        if (previous.path / name).is_file():
-            (folder.path / name).parent.mkdir(exist_ok=True)
-            with suppress(OSError):
-                shutil.copyfile(previous.path / name, folder.path / name)
-                copied.append(name)
+        with suppress(OSError, JobError), open(previous.inside(name), "rb") as old:
+            with folder.output.writing(name) as new:
+                shutil.copyfileobj(old, new)
+            copied.append(name)
     return copied
 
 

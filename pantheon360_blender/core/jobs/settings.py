@@ -122,6 +122,7 @@ def _field(setting: Setting) -> Any:
     return dataclasses.field(default=setting.default, metadata={"setting": setting})
 
 
+STRONGEST_LORA = 100.0
 LORAS_FORM = 'a list of {"file": PATH, "strength": NUMBER}'
 
 
@@ -156,6 +157,7 @@ def _loras_error(_setting: Setting, value: Any) -> str | None:
         and is_unicode(lora["file"])
         and lora["file"]
         and is_number(lora["strength"])
+        and abs(lora["strength"]) <= STRONGEST_LORA
         for lora in value
     )
     return None if fits else f"is not {LORAS_FORM}"

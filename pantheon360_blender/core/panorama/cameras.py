@@ -6,18 +6,21 @@ the right; OpenCV's looks along +Z with +Y down and +X to the right. Quaternions
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from ..budget import FARTHEST
 from ..errors import PoseError
 
 _RIGID = 1e-4  # Blender keeps matrices in float32; a chain of parents loses a few more digits
 _FLIP_Y_AND_Z = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
-def check_pose(pose: np.ndarray) -> np.ndarray:
-    """Return `pose` as a new (4, 4) float64 array after checking that it is a finite rigid transform.
+def check_pose(pose: Any) -> np.ndarray:
+    """Return `pose`, an array or lists, as a new (4, 4) float64 array after checking that it is a rigid transform.
 
-    Raises PoseError if it has another shape, is not finite, or scales, shears or mirrors.
+    Raises PoseError if it has another shape, is not finite, lies farther than FARTHEST, or scales, shears or mirrors.
     """
     checked = _finite(pose, (4, 4), "A camera pose")
     _check_rotation(checked[:3, :3], "A camera pose")
@@ -173,12 +176,17 @@ def _steps(poses: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(np.diff(np.asarray(poses, dtype=np.float64)[:, :3, 3], axis=0), axis=-1))
 
 
-def _finite(values: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
-    array = np.array(values, dtype=np.float64)
+def _finite(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:  # of JSON, say
+        raise PoseError(f"{what} is not made of numbers.") from error
     if array.shape != shape:
         raise PoseError(f"{what} is an array of shape {array.shape}; {shape} is wanted.")
     if not np.isfinite(array).all():
         raise PoseError(f"{what} holds NaN or infinity.", advice="Clear the object's transforms, constraints, drivers.")
+    if np.abs(array).max() > FARTHEST:
+        raise PoseError(f"{what} lies {np.abs(array).max():.3g} m away: no place is.", advice="Move it to the origin.")
     return array
 
 
@@ -198,7 +206,8 @@ def _direction(vector: np.ndarray) -> np.ndarray:
 
 def _unit(quaternion: np.ndarray) -> np.ndarray:
     q = np.asarray(quaternion, dtype=np.float64)
-    length = np.linalg.norm(q, axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        length = np.linalg.norm(q, axis=-1, keepdims=True)
     if q.shape[-1:] != (4,) or not np.isfinite(length).all() or (length == 0).any():
         raise PoseError("A quaternion is not four finite numbers, or is zero.")
     return np.asarray(q / length)

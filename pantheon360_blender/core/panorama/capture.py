@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,3 +39,15 @@ class Capture:
             raise CaptureError(f"Capture {self.name}: {error.text}", advice=error.advice) from error
         if self.valid is not None and (self.valid.shape != shape[:2] or self.valid.dtype != np.bool_):
             raise CaptureError(f"Capture {self.name}: its mask is {self.valid.shape}, its image {shape[:2]}.")
+
+
+@dataclass(frozen=True, eq=False)
+class UnreadCapture:
+    """A capture whose pixels are read when they are needed, for all of a scene's together may not fit into memory.
+
+    name, pose: as of Capture. read: the capture itself; it raises what reading raises.
+    """
+
+    name: str
+    pose: np.ndarray
+    read: Callable[[], Capture]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from .. import files
+from .. import budget, files, inputs
 from ..errors import PointCloudError
 from ..formats import npz, ply
 from . import vertices
@@ -139,9 +139,13 @@ class PointCloud:
         if _kind(path) == ".ply":
             ply.write(path, self._columns(), comments=["Pantheon360 for Blender: metres, Z up, sRGB"])
             return
-        shares = {name: getattr(self, name) for name, _, _ in _SHARES if getattr(self, name) is not None}
         with files.writing(path) as file:
-            np.savez(file, points=self.points, colours=self.colours, **shares)
+            self.write_npz(file)
+
+    def write_npz(self, file: BinaryIO) -> None:
+        """Write the cloud as an .npz archive, its arrays by their names, into an open file."""
+        shares = {name: getattr(self, name) for name, _, _ in _SHARES if getattr(self, name) is not None}
+        np.savez(file, points=self.points, colours=self.colours, **shares)
 
     def _columns(self) -> dict[str, np.ndarray]:
         columns = {name: self.points[:, axis] for axis, name in enumerate(_COORDINATES)}
@@ -157,14 +161,21 @@ def _from_vertices(path: Path) -> PointCloud:
 
 def _from_npz(path: Path) -> PointCloud:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with npz.opened(path) as archive:
             there = archive.namelist()
             shares = [name for name, _, _ in _SHARES if f"{name}.npy" in there]
-            return PointCloud(**{name: npz.read(archive, name) for name in ("points", "colours", *shares)})
+            left = budget.points(path.stat().st_size)
+            arrays = {}
+            for name in ("points", "colours", *shares):
+                arrays[name] = npz.read(archive, name, left)
+                left -= arrays[name].nbytes
+            return PointCloud(**arrays)
     except PointCloudError as error:
         raise PointCloudError(f"{path} is not a point cloud: {error.text}") from error
     except npz.DAMAGED as error:
-        raise PointCloudError(f"{path} cannot be read: {error}.", advice="Save it again.") from error
+        raise PointCloudError(
+            f"{path} cannot be read: {inputs.why(error)}.", advice="Save it again, unpacked."
+        ) from error
     except MemoryError as error:
         raise PointCloudError(f"{path} does not fit into memory.", advice="Thin it out first.") from error
 

@@ -4,11 +4,13 @@ Pixels a point covers keep its colour. The others show the captures as if they w
 which is exact for the sky. A capture does so only in directions in which it sees nothing that the frame shows
 elsewhere: what is near stands somewhere else from here. What no capture shows, such as the ground under the
 photographer, is filled from around, and so are pinholes in surfaces.
+
+Of many captures those nearest to the camera are held and used, as many as fit into MEMORY.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +18,11 @@ import numpy as np
 from ..errors import RenderError
 from ..panorama import equirectangular
 from ..panorama.cameras import check_pose
-from ..panorama.capture import Capture
+from ..panorama.capture import Capture, UnreadCapture
 from .splatting import GeometryFrame
 
+MEMORY = 512 << 20
+"""Bytes of captures that are held at a time, in either process: 85 of 2048 x 1024 pixels without masks."""
 _BORDER = 1 / 128  # share of the width over which a capture fades out beside what is not valid
 _FALLBACK = 1.0  # metres: nearer differences of distance hardly matter to what stands in for an invalid part
 _PINHOLE = 2  # pixels: reach of the neighbourhood that tells a pinhole from open sky
@@ -35,10 +39,21 @@ class DraftPainter:
     next; a camera that stands on a capture sees nothing but it. Equal input gives equal frames.
     """
 
-    def __init__(self, captures: Sequence[Capture], width: int) -> None:
-        """captures: see `Capture`; width: of the frames in pixels."""
+    def __init__(self, captures: Sequence[Capture | UnreadCapture], width: int) -> None:
+        """width: of the frames in pixels."""
         self.width = width
-        self._skies = [_Sky.from_capture(capture, width) for capture in captures]
+        self._captures = captures
+        self._sizes: dict[int, int] = {}
+        self._held: dict[int, _Sky] = {}
+        self._skies: list[_Sky] = []
+
+    def load(self, frame: GeometryFrame, pose: np.ndarray) -> Iterator[str]:
+        """Read what `paint` needs for a frame; yields the name of each capture before it is read.
+
+        `paint` does the same by itself, in one go. Raises what reading raises.
+        """
+        if not frame.coverage.all():
+            yield from self._load(pose)
 
     def paint(self, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
         """Paint the frame seen from `pose`, (4, 4) camera-to-world.
@@ -52,6 +67,8 @@ class DraftPainter:
             raise RenderError(f"A frame {frame.colour.shape[1]} pixels wide came to a painter of {self.width}.")
         if frame.coverage.all():
             return frame.colour.copy()
+        for _ in self._load(pose):
+            pass
         holes = np.flatnonzero(~frame.coverage)
         colour, weight = self._at_infinity(pose, holes, _Surroundings.from_frame(frame, pose))
         weight *= 1.0 - _enclosure(frame.coverage)[holes]
@@ -65,6 +82,40 @@ class DraftPainter:
         result = frame.colour.reshape(-1, 3).copy()
         result[holes] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
         return result.reshape(frame.colour.shape)
+
+    def _load(self, pose: np.ndarray) -> Iterator[str]:
+        """Hold the captures nearest to a camera, as many as fit, the nearest whatever its size; names as of `load`.
+
+        Which they are depends on the captures and the pose alone: a job that goes on later paints the same.
+        """
+        distances = [float(np.linalg.norm(pose[:3, 3] - capture.pose[:3, 3])) for capture in self._captures]
+        nearest = sorted(range(len(distances)), key=distances.__getitem__)
+        chosen: list[int] = []
+        left = MEMORY
+        for index in nearest:
+            if index not in self._sizes:  # how large it is shows when it is read
+                yield self._captures[index].name
+                self._read(index, chosen, nearest)
+            left -= self._sizes[index]
+            if chosen and left < 0:
+                break
+            if index not in self._held:
+                yield self._captures[index].name
+                self._read(index, chosen, nearest)
+            chosen.append(index)
+        self._skies = [self._held[index] for index in sorted(chosen)]
+
+    def _read(self, index: int, chosen: Sequence[int], nearest: Sequence[int]) -> None:
+        """Read a capture, and let go of the furthest that are not chosen until all but the new one fit into MEMORY."""
+        self._skies = []
+        for other in reversed(nearest):
+            if sum(sky.size for sky in self._held.values()) <= MEMORY:
+                break
+            if other not in chosen:
+                self._held.pop(other, None)
+        capture = self._captures[index]
+        sky = _Sky.from_capture(capture.read() if isinstance(capture, UnreadCapture) else capture, self.width)
+        self._held[index], self._sizes[index] = sky, sky.size
 
     def _at_infinity(
         self, pose: np.ndarray, pixels: np.ndarray, surroundings: _Surroundings
@@ -125,19 +176,22 @@ class _Surroundings:
 
 @dataclass(frozen=True)
 class _Sky:
-    """A capture at the size of the frames: texels (H, W, 4) float32, colour 0...255 and validity 0...1."""
+    """A capture at the size of the frames: colours (H, W, 3) uint8, validity (H, W) float32 0...1, None if it is 1."""
 
-    texels: np.ndarray
+    colours: np.ndarray
+    validity: np.ndarray | None
     pose: np.ndarray
 
     @staticmethod
     def from_capture(capture: Capture, width: int) -> _Sky:
         image = equirectangular.resize(capture.image, width) if capture.image.shape[1] > width else capture.image
-        texels = np.ones((*image.shape[:2], 4), np.float32)
-        texels[..., :3] = image
-        if capture.valid is not None:
-            texels[..., 3] = _softened(capture.valid, image.shape[1])
-        return _Sky(texels, capture.pose)
+        validity = None if capture.valid is None else _softened(capture.valid, image.shape[1])
+        return _Sky(image, validity, capture.pose)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return self.colours.nbytes + (0 if self.validity is None else self.validity.nbytes)
 
     def seen_far(self, looking: np.ndarray, pose: np.ndarray, surroundings: _Surroundings) -> np.ndarray:
         """How far directions (n, 3) of a camera at `pose` show the capture nothing near, (n,) in 0...1."""
@@ -151,9 +205,11 @@ class _Sky:
     def seen(self, looking: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Colours (n, 3) and validity (n,) in directions (n, 3) of a camera at `pose`."""
         capture_from_camera = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
-        pixels = equirectangular.directions_to_pixels(looking @ capture_from_camera.T, self.texels.shape[1])
-        values = equirectangular.sample(self.texels, pixels)
-        return values[:, :3], values[:, 3]
+        pixels = equirectangular.directions_to_pixels(looking @ capture_from_camera.T, self.colours.shape[1])
+        colours = equirectangular.sample(self.colours, pixels)
+        if self.validity is None:
+            return colours, np.ones(len(colours), np.float32)
+        return colours, equirectangular.sample(self.validity, pixels)
 
 
 def pull_push(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -1,12 +1,14 @@
-"""What Pantheon360 keeps on Blender's data, and Blender's data looked up again by name."""
+"""What Pantheon360 keeps on Blender's data, and Blender's data looked up again after a pause."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import bpy
 
 from ...core.errors import RenderError
+
+Block = TypeVar("Block", bound=bpy.types.ID)
 
 
 def of_scene(scene: bpy.types.Scene) -> Any:
@@ -36,12 +38,49 @@ def scene_of(depsgraph: Any) -> bpy.types.Scene:
     return depsgraph.scene.original  # type: ignore[no-any-return]
 
 
-def scene_named(name: str) -> bpy.types.Scene:
-    """Look a scene up again after a pause in which it may have been deleted or undone. Raises RenderError."""
-    scene = bpy.data.scenes.get(name)
-    if scene is None:
-        raise RenderError(f"Scene {name} was deleted or renamed while a job was reading it.", advice="Start it again.")
-    return scene
+class _Reference(Generic[Block]):
+    """A data-block over a pause in which undo may replace it and the artist rename it: neither changes its number.
+
+    name: what it was called.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.name = block.name
+        self._number = block.session_uid
+
+    def _find(self, blocks: Any) -> Block | None:
+        named = blocks.get(self.name)
+        if named is not None and named.session_uid == self._number:
+            return named  # type: ignore[no-any-return]
+        return next((block for block in blocks if block.session_uid == self._number), None)
+
+
+class SceneReference(_Reference[bpy.types.Scene]):
+    """A scene to be looked up again."""
+
+    @property
+    def scene(self) -> bpy.types.Scene:
+        """The scene as it is now. Raises RenderError if it was deleted."""
+        found = self._find(bpy.data.scenes)
+        if found is None:
+            raise RenderError(f"Scene {self.name} was deleted while a job was at work on it.", advice="Start it again.")
+        return found
+
+
+class ObjectReference(_Reference[bpy.types.Object]):
+    """An object to be looked up again."""
+
+    def find(self) -> bpy.types.Object | None:
+        """The object as it is now; None if it was deleted."""
+        return self._find(bpy.data.objects)
+
+    @property
+    def object(self) -> bpy.types.Object:
+        """The object as it is now. Raises RenderError if it was deleted."""
+        found = self.find()
+        if found is None:
+            raise RenderError(f"{self.name} was deleted while a job was at work on it.", advice="Start it again.")
+        return found
 
 
 def _view_layer(scene: bpy.types.Scene) -> bpy.types.ViewLayer:

@@ -183,27 +183,20 @@ def end_sessions_of(owner: type, reason: str) -> None:
 
 
 @persistent
-def _end_before_data_changes(*_: Any) -> None:
-    """Undo and reading a file replace the data a job holds on to; going on would crash Blender."""
-    end_running("undo, redo or another file replaced the data it works on")
-
-
-_HANDLERS = ("undo_pre", "redo_pre", "load_pre")
+def _end_before_another_file(*_: Any) -> None:
+    """Another file takes the place of the data a job works on. Undo does a job no harm: it holds no Blender data."""
+    end_running("another file replaced the data it works on")
 
 
 def _guard() -> None:
-    for name in _HANDLERS:
-        handlers = getattr(bpy.app.handlers, name)
-        if _end_before_data_changes not in handlers:
-            handlers.append(_end_before_data_changes)
+    if _end_before_another_file not in bpy.app.handlers.load_pre:
+        bpy.app.handlers.load_pre.append(_end_before_another_file)
 
 
 def _unguard() -> None:
-    """Not when a session ends: Blender may be walking through these very lists."""
-    for name in _HANDLERS:
-        handlers = getattr(bpy.app.handlers, name)
-        if _end_before_data_changes in handlers and not _running:
-            handlers.remove(_end_before_data_changes)
+    """Not when a session ends: Blender may be walking through this very list."""
+    if _end_before_another_file in bpy.app.handlers.load_pre and not _running:
+        bpy.app.handlers.load_pre.remove(_end_before_another_file)
 
 
 def _status(step: Progress, eta: str) -> str:

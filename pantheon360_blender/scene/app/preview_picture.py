@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import bpy
+
+from ...core import budget
+from ...core.errors import PantheonError
+from ...core.formats import image_headers
 
 _NAME = "newest"
 
@@ -22,11 +27,12 @@ def show(path: str) -> None:
         collection = bpy.utils.previews.new()
     collection.clear()
     try:
+        image_headers.check_whole(Path(path), budget.PREVIEW)
         picture = collection.load(_NAME, path, "IMAGE", force_reload=True)
         # Asking for the size reads the file now: else Blender would begin to when it draws, and the next picture
         # would come before this one is seen.
         _log.debug("%s is %s pixels large", path, tuple(picture.image_size))
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError, RuntimeError, PantheonError):
         _log.warning("The preview %s cannot be shown", path, exc_info=True)
 
 

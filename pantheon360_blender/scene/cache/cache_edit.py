@@ -18,7 +18,7 @@ from ...core.points.colour_match import ColourMatch
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
 from ..app import meshes
-from ..app.access import of_object
+from ..app.access import ObjectReference, of_object
 from . import attributes, cache_objects
 
 GAIN = "colour_gain"
@@ -87,13 +87,13 @@ def thin(obj: bpy.types.Object, size: float, nearest: bool = False) -> Job[int]:
     point's in both cases.
     """
     cache_objects.refuse_unchangeable(obj)
-    return _thinning(obj.name, _cloud(obj), size, nearest)
+    return _thinning(ObjectReference(obj), _cloud(obj), size, nearest)
 
 
-def _thinning(name: str, cloud: PointCloud, size: float, nearest: bool) -> Job[int]:
+def _thinning(reference: ObjectReference, cloud: PointCloud, size: float, nearest: bool) -> Job[int]:
     merged, stand = yield from thinning.merging(cloud, size, "nearest" if nearest else "mean")
     yield Progress("Storing points")
-    obj = _still(name, len(cloud))
+    obj = _still(reference, len(cloud))
     which = np.zeros(len(cloud), np.bool_)
     which[stand] = True
     removed = keep(obj, which)
@@ -111,21 +111,21 @@ def _thinning(name: str, cloud: PointCloud, size: float, nearest: bool) -> Job[i
 def _keeping(obj: bpy.types.Object, finding: Job[np.ndarray], wanted: bool) -> Job[int]:
     """Keep the points for which a job says what is wanted. Returns how many were removed."""
     cache_objects.refuse_unchangeable(obj)
-    return _kept(obj.name, finding, wanted)
+    return _kept(ObjectReference(obj), finding, wanted)
 
 
-def _kept(name: str, finding: Job[np.ndarray], wanted: bool) -> Job[int]:
+def _kept(reference: ObjectReference, finding: Job[np.ndarray], wanted: bool) -> Job[int]:
     found = yield from finding
     yield Progress("Storing points")
-    return keep(_still(name, len(found)), found == wanted)
+    return keep(_still(reference, len(found)), found == wanted)
 
 
-def _still(name: str, count: int) -> bpy.types.Object:
-    """The cache by name, as a job began with it. Raises CacheError if the artist changed it meanwhile."""
-    obj = bpy.data.objects.get(name)
+def _still(reference: ObjectReference, count: int) -> bpy.types.Object:
+    """The cache as a job began with it. Raises CacheError if the artist changed it meanwhile."""
+    obj = reference.find()
     mesh: Any = None if obj is None else obj.data
     if obj is None or not isinstance(mesh, bpy.types.Mesh) or len(mesh.vertices) != count:
-        raise CacheError(f"{name} was changed or removed while its points were read.", advice="Do it again.")
+        raise CacheError(f"{reference.name} was changed or removed while its points were read.", advice="Do it again.")
     return obj
 
 
@@ -180,14 +180,14 @@ def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool
         cloud = PointCloud(points, np.zeros((len(points), 3), np.uint8), footprint=_world_footprint(obj))
         voxel = 4.0 * float(np.median(outliers.spacing(cloud.finite())))
     matching = colour_match.estimating(points, colours[:, :3], source, voxel, white_balance=white_balance)
-    return _matched(obj.name, source, matching)
+    return _matched(ObjectReference(obj), source, matching)
 
 
-def _matched(name: str, source: np.ndarray, matching: Job[ColourMatch]) -> Job[ColourMatch]:
+def _matched(reference: ObjectReference, source: np.ndarray, matching: Job[ColourMatch]) -> Job[ColourMatch]:
     match = yield from matching
     yield Progress("Storing colors")
     gains = np.concatenate([match.gains, np.ones((1, 3))]).astype(np.float32)  # the last row: unknown, -1
-    _multiply(_still(name, len(source)), gains[np.where(source < 0, -1, source)])
+    _multiply(_still(reference, len(source)), gains[np.where(source < 0, -1, source)])
     return match
 
 

@@ -16,7 +16,7 @@ from ...core import repairs
 from ...core.errors import RenderError
 from ...core.panorama import cameras
 from ...core.progress import Job, Progress
-from ..app.access import evaluated, scene_named, scene_of
+from ..app.access import SceneReference, evaluated, scene_of
 
 Reading = TypeVar("Reading")
 
@@ -76,11 +76,11 @@ def visit(
     an artist sees no flicker and edits made meanwhile are seen by the frames that follow.
     Returns what `read` returned, one a frame. Raises RenderError if the scene disappears meanwhile.
     """
-    name = scene.name
+    reference = SceneReference(scene)
     found: list[Reading] = []
     while len(found) < len(frames):
         yield Progress(phase, len(found), len(frames), text=f"frame {frames[len(found)]:g}")
-        current = scene_named(name)
+        current = reference.scene
         with frame_restored(current):
             until = time.monotonic() + BATCH_SECONDS
             for frame in frames[len(found) :]:

@@ -15,6 +15,7 @@ from ...core.progress import Job, Progress
 from ...core.render import coverage, splatting
 from ...core.render.coverage import CoverageView, Limits, PathCoverage, PathWarning
 from ..app import access, units
+from ..app.access import SceneReference
 from ..cache import cache_objects
 from ..captures import capture_objects, images
 from ..sources import projection
@@ -51,14 +52,13 @@ def check(
     frames: numbers, ascending; None takes the scene's range. The reference is what the best of the captures sees.
     Raises RenderError without camera or frames, CacheError without points.
     """
-    limits = limits or Limits()
-    name = scene.name
+    limits, home = limits or Limits(), SceneReference(scene)
     numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene)
     fps = scene.render.fps / scene.render.fps_base
     depsgraph = access.evaluated(scene)
     points = _points(depsgraph)
     eyes = [capture_objects.pose(obj, depsgraph) for obj in capture_objects.in_scene(scene)]
-    poses = yield from camera_path.poses(access.scene_named(name), numbers)
+    poses = yield from camera_path.poses(scene, numbers)
     reference, views = 0.0, []
     for index, eye in enumerate(eyes):
         yield Progress("Coverage of the captures", index, len(eyes))
@@ -69,7 +69,7 @@ def check(
     yield Progress("Checking the camera's way")
     clear = coverage.way_clear(points, poses, np.array([view.nearest for view in views]), limits.clearance)
     path = coverage.path(numbers, poses, views, clear, fps, reference)
-    scene = access.scene_named(name)
+    scene = home.scene
     lengths, speeds = partial(units.length, scene), partial(units.speed, scene)
     return Checked(path, tuple(coverage.warnings(path, limits, lengths, speeds)))
 

@@ -67,6 +67,7 @@ def read(path: Path, warn: Warn) -> Photograph:
             advice="Save one of its frames as PNG, for instance from the sequencer, and import that.",
         )
     metadata = _metadata(path, warn)
+    images.check_file(path, metadata.size if metadata else None)
     digest = files.sha256(path)
     before = set(bpy.data.images)
     try:
@@ -75,12 +76,23 @@ def read(path: Path, warn: Warn) -> Photograph:
         _remove(image for image in bpy.data.images if image not in before)
         raise
     _remove(other for other in bpy.data.images if other not in before and other not in (image, mask))
+    if image not in before and image.packed_file is None:
+        image.buffers_free()  # Blender reads it again when it is shown; hundreds of them take gigabytes
     return Photograph(path, image.name, mask.name if mask else None, metadata)
 
 
 def image_named(name: str) -> bpy.types.Image:
     """A photograph's image or mask; a library may have one of the same name."""
     return bpy.data.images[name, None]  # type: ignore[index,no-any-return]
+
+
+def still_there(photograph: Photograph) -> Photograph:
+    """A photograph that was read a while ago, read again if undo took its images away. Raises as `read`."""
+    local = {image.name: image for image in bpy.data.images if image.library is None}
+    image = local.get(photograph.image)
+    its = image is not None and (image.get(SOURCE) is not None or _is_of(image, photograph.path))
+    whole = its and (photograph.mask is None or photograph.mask in local)
+    return photograph if whole else read(photograph.path, lambda _: None)
 
 
 def forget_unused(photographs: Iterable[Photograph]) -> None:

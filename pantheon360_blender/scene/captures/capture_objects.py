@@ -22,7 +22,7 @@ from ...core.panorama import cameras
 from ...core.panorama.capture import Capture
 from ...core.progress import Job, Progress
 from ..app import units
-from ..app.access import of_object, of_scene
+from ..app.access import ObjectReference, SceneReference, of_object, of_scene
 from . import capture_files, images, preview_sphere
 from .capture_files import Photograph, Warn
 
@@ -58,6 +58,11 @@ def labelled(scene: bpy.types.Scene) -> dict[str, bpy.types.Object]:
     return found
 
 
+def references(scene: bpy.types.Scene) -> dict[str, ObjectReference]:
+    """The captures by their labels, to be looked up again: they may be renamed, or undone, while a job is at work."""
+    return {label: ObjectReference(obj) for label, obj in labelled(scene).items()}
+
+
 def label_of(scene: bpy.types.Scene, obj: bpy.types.Object) -> str:
     """The label of one of a scene's captures; its name if it is none."""
     return next((label for label, each in labelled(scene).items() if each == obj), obj.name)
@@ -74,6 +79,12 @@ def by_label(scene: bpy.types.Scene, label: str) -> bpy.types.Object:
 def _numbered(label: str) -> Iterator[str]:
     yield label
     yield from (f"{label} {number}" for number in itertools.count(2))
+
+
+def present_places(scene: bpy.types.Scene, captures: Sequence[ObjectReference]) -> list[int]:
+    """Where captures of a while ago stand in `in_scene` now, some having been renamed or removed; -1 if not at all."""
+    there = in_scene(scene)
+    return [there.index(obj) if (obj := each.find()) in there else -1 for each in captures]
 
 
 def some_in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
@@ -107,19 +118,24 @@ def load(
     depsgraph: bpy.types.Depsgraph | None = None,
     *,
     label: str | None = None,
+    enlarge: bool = True,
 ) -> Capture:
-    """Read a capture's pixels.
+    """Read a capture's pixels; Blender holds no more of them afterwards than it did before.
 
-    width: of the image wanted; None is the photograph's own. label: what to call it; None is the object's name.
-    What the mask paints white and the nadir share are not valid. Raises CaptureError if the image is missing, damaged
-    or not a full panorama.
+    width: of the image wanted; None is the photograph's own. enlarge: whether it may become wider than it is. label:
+    what to call it; None is the object's name. What the mask paints white and the nadir share are not valid.
+    Raises CaptureError if the image is missing, damaged or not a full panorama.
     """
-    image = of_object(obj).image
+    settings = of_object(obj)
+    image = settings.image
     if image is None:
         raise CaptureError(f"Capture {obj.name} has no image.", advice="Choose one in its Pantheon360 properties.")
-    capture_files.check_full(images.checked_size(image), image.name)
-    array = images.pixels(image, width)
-    return Capture(label or obj.name, array, pose(obj, depsgraph), _valid(obj, array.shape[1]))
+    with images.released(image, settings.mask):
+        size = images.checked_size(image)
+        capture_files.check_full(size, image.name)
+        wanted = min(size[0], width) if width is not None and not enlarge else width
+        array = images.pixels(image, wanted)
+        return Capture(label or obj.name, array, pose(obj, depsgraph), _valid(obj, array.shape[1]))
 
 
 def position(obj: bpy.types.Object) -> geography.Position | None:
@@ -163,7 +179,8 @@ def create(
     settings.is_capture = True
     settings.image = image
     collection_of(scene, COLLECTION).objects.link(obj)
-    preview_sphere.update(obj, units.per_metre(scene))
+    with images.released(image):
+        preview_sphere.update(obj, units.per_metre(scene))
     return obj
 
 
@@ -196,7 +213,7 @@ def import_files(
     warn: told of each file that was left out and each guess that was made.
     Returns the new objects, in the order of the files. Raises CaptureError if no file could be imported.
     """
-    name = scene.name
+    reference = SceneReference(scene)
     files = [Path(bpy.path.abspath(str(path))).absolute() for path in paths]
     photographs: list[Photograph] = []
     refused: list[PantheonError] = []
@@ -212,7 +229,9 @@ def import_files(
             raise _nothing_imported(refused)
         for problem in refused:
             warn(f"Left out: {problem}")
-        return [_add(bpy.data.scenes[name], *placed) for placed in _placed(bpy.data.scenes[name], photographs, warn)]
+        scene = reference.scene
+        photographs[:] = [capture_files.still_there(each) for each in photographs]
+        return [_add(scene, *placed) for placed in _placed(scene, photographs, warn)]
     finally:
         capture_files.forget_unused(photographs)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
 
-from ...core import srgb
-from ...core.errors import CaptureError
+from ...core import budget, srgb
+from ...core.errors import CaptureError, PantheonError
+from ...core.formats import image_headers, openimageio
 from ...core.formats.appearance import Appearance
 from ...core.panorama import equirectangular
 
@@ -63,8 +66,40 @@ def shown(path: Path, look: Appearance) -> tuple[np.ndarray, np.ndarray | None]:
         bpy.data.images.remove(image)
 
 
+def check_file(path: Path, known: tuple[int, int] | None = None) -> None:
+    """Refuse a picture before Blender opens it: Blender reserves memory for whatever size a header states.
+
+    known: its width and height if its header has been read already.
+    Raises FileError if it cannot be read or is no regular file, ImageError if it is cut off, damaged or too large.
+    """
+    if known is not None:
+        return budget.PANORAMA.check(*known, str(path))
+    image_headers.check_whole(path, budget.PANORAMA)
+    bpy.utils.expose_bundled_modules()
+    library = openimageio.find()
+    size = openimageio.size(library, path) if library is not None else None
+    if size is not None:
+        budget.PANORAMA.check(*size, str(path))
+
+
+@contextmanager
+def released(*used: bpy.types.Image | None) -> Iterator[None]:
+    """For the block; afterwards Blender holds the pixels of these images only if it did before, or they were changed.
+
+    It keeps what it has read: those of some hundred captures are gigabytes.
+    """
+    unread = [image for image in used if image is not None and not image.has_data]
+    try:
+        yield
+    finally:
+        for image in unread:
+            if not image.is_dirty:
+                image.buffers_free()
+
+
 def checked_size(image: bpy.types.Image) -> tuple[int, int]:
     """Width and height in pixels; loads the image. Raises CaptureError if Blender cannot read it."""
+    _check_unread(image)
     width, height = image.size
     if width == 0 or height == 0:
         path = bpy.path.abspath(image.filepath, library=image.library)
@@ -77,6 +112,17 @@ def checked_size(image: bpy.types.Image) -> tuple[int, int]:
             else "Open it in an image viewer to see whether it is damaged, then import it again.",
         )
     return width, height
+
+
+def _check_unread(image: bpy.types.Image) -> None:
+    """Check the file of an image that Blender has not read yet: a .blend names it, or it was exchanged since."""
+    path = bpy.path.abspath(image.filepath, library=image.library)
+    if image.source != "FILE" or image.packed_file or image.has_data or not Path(path).exists():
+        return
+    try:
+        check_file(Path(path))
+    except PantheonError as error:
+        raise CaptureError(f"The image {image.name} cannot be read: {error.text}", advice=error.advice) from error
 
 
 def exposure(image: bpy.types.Image) -> float:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import bpy
 import numpy as np
 
 from ...core.errors import CacheError
-from ...core.panorama.capture import Capture
+from ...core.panorama.capture import Capture, UnreadCapture
 from ...core.points.point_cloud import PointCloud
 from ...core.render import splatting
 from ..app import access
+from ..app.access import ObjectReference
 from ..cache import cache_objects
 from ..captures import capture_objects
 from ..sources import projection
@@ -45,51 +47,52 @@ def footprint_frame(cloud: PointCloud, pose: np.ndarray, width: int, near: float
     return splatting.splat_footprints(cloud.points, cloud.colours, footprint, pose, width, near=near)
 
 
-def loaded_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) -> list[Capture]:
-    """The scene's captures at their evaluated poses; pixels come from memory while image and mask are unchanged.
+def unread_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) -> list[UnreadCapture]:
+    """The scene's captures at their evaluated poses, to be read one by one; none becomes wider than it is.
 
-    Raises CaptureError if the scene has none or an image is missing or damaged.
+    One is the same object again as long as neither it nor its image and mask changed: whoever read it may keep it.
+    Raises CaptureError if the scene has none; reading one, if its image is missing or damaged.
     """
     scene = access.scene_of(depsgraph)
     capture_objects.some_in_scene(scene)
-    return LOADED_CAPTURES.load(capture_objects.labelled(scene), depsgraph, width)
+    return KNOWN_CAPTURES.find(capture_objects.labelled(scene), depsgraph, width)
 
 
-class _LoadedCaptures:
-    """Captures' pixels kept between frames, keyed by everything that can change them; no Blender data is held."""
+class _KnownCaptures:
+    """The captures of the last frame, by everything that can change them; no pixels and no Blender data are held."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple, Capture] = {}
+        self._known: dict[tuple, UnreadCapture] = {}
 
-    def load(self, objects: dict[str, bpy.types.Object], depsgraph: bpy.types.Depsgraph, width: int) -> list[Capture]:
-        wanted = {}
+    def find(
+        self, objects: dict[str, bpy.types.Object], depsgraph: bpy.types.Depsgraph, width: int
+    ) -> list[UnreadCapture]:
+        found: list[UnreadCapture] = []
+        known = {}
         for label, obj in objects.items():
-            key = _capture_key(label, obj, width)
-            kept = self._kept.get(key) if key is not None else None
-            wanted[key or (label,)] = kept or capture_objects.load(obj, width=_no_wider(obj, width), label=label)
-        found = []
-        for obj, (key, capture) in zip(objects.values(), wanted.items(), strict=True):
             pose = capture_objects.pose(obj, depsgraph)
-            if not np.array_equal(capture.pose, pose):
-                wanted[key] = capture = dataclasses.replace(capture, pose=pose)
+            key = _capture_key(label, obj, pose, width)
+            capture = self._known.get(key) if key is not None else None
+            if capture is None:
+                capture = UnreadCapture(label, pose, partial(_read, ObjectReference(obj), label, pose, width))
+            if key is not None:
+                known[key] = capture
             found.append(capture)
-        self._kept = {key: capture for key, capture in wanted.items() if len(key) > 1}
+        self._known = known
         return found
 
     def clear(self) -> None:
-        self._kept = {}
+        self._known = {}
 
 
-def _no_wider(obj: bpy.types.Object, width: int) -> int | None:
-    """The width to load a capture at: enlarging would invent pixels. None lets the loader say what is wrong with it."""
-    own = access.of_object(obj).image.size[0]
-    return min(own, width) or None
+def _read(reference: ObjectReference, label: str, pose: np.ndarray, width: int) -> Capture:
+    return replace(capture_objects.load(reference.object, width, enlarge=False), name=label, pose=pose)
 
 
-def _capture_key(label: str, obj: bpy.types.Object, width: int) -> tuple | None:
-    """All that decides a capture's pixels; None if an image is being painted on and so cannot be told apart."""
+def _capture_key(label: str, obj: bpy.types.Object, pose: np.ndarray, width: int) -> tuple | None:
+    """All that decides a capture; None if an image is being painted on and so cannot be told apart."""
     settings = access.of_object(obj)
-    key: tuple = (label, width, float(settings.nadir))
+    key: tuple = (label, obj.session_uid, pose.tobytes(), width, float(settings.nadir))
     for image in (settings.image, settings.mask):
         if image is None:
             key += (None,)
@@ -111,5 +114,5 @@ def _file_state(image: bpy.types.Image) -> tuple:
     return (state.st_mtime_ns, state.st_size)
 
 
-LOADED_CAPTURES = _LoadedCaptures()
+KNOWN_CAPTURES = _KnownCaptures()
 """Those of the render engine and of shots; it is emptied when the extension is disabled."""

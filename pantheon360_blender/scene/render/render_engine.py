@@ -18,7 +18,7 @@ import numpy as np
 from ...core import repairs
 from ...core.errors import PantheonError, RenderError
 from ...core.panorama import cameras
-from ...core.panorama.capture import Capture
+from ...core.panorama.capture import UnreadCapture
 from ...core.points.point_cloud import PointCloud
 from ...core.render import splatting, stereo
 from ...core.render.draft import DraftPainter
@@ -27,7 +27,7 @@ from ..app import access
 from ..camera import camera_path
 from ..captures.colour import scene_linear
 from . import view_transform
-from .geometry_pass import LOADED_CAPTURES, even_width, footprint_frame, loaded_captures, points
+from .geometry_pass import KNOWN_CAPTURES, even_width, footprint_frame, points, unread_captures
 from .rendered_view import RenderedView
 
 PASSES: Any = (
@@ -70,7 +70,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
 
         def draft(cloud: PointCloud, pose: np.ndarray, width: int) -> np.ndarray:
             near = float(access.of_scene(access.scene_of(depsgraph)).near)
-            painter = _PAINTERS.painter(loaded_captures(depsgraph), width)
+            painter = _PAINTERS.painter(unread_captures(depsgraph), width)
             return painter.paint(footprint_frame(cloud, pose, width, near), pose)
 
         self.bind_display_space_shader(access.scene_of(depsgraph))
@@ -96,7 +96,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         if self.test_break():
             return
         self.update_stats("", "Loading captures")
-        painter = _PAINTERS.painter(loaded_captures(depsgraph), width)
+        painter = _PAINTERS.painter(unread_captures(depsgraph), width)
         for name, channels, letters, _kind in PASSES[1:]:
             self.add_pass(name, channels, letters, layer=layer)  # registered ones alone do not reach a 5.x EXR
         views = self._view_names(layer)
@@ -236,10 +236,10 @@ class _Painters:
 
     def __init__(self) -> None:
         self._painter: DraftPainter | None = None
-        self._captures: list[Capture] = []
+        self._captures: list[UnreadCapture] = []
         self._width = 0
 
-    def painter(self, wanted: list[Capture], width: int) -> DraftPainter:
+    def painter(self, wanted: list[UnreadCapture], width: int) -> DraftPainter:
         same = width == self._width and [id(each) for each in wanted] == [id(each) for each in self._captures]
         if self._painter is None or not same:
             self._painter = DraftPainter(wanted, width)
@@ -293,5 +293,5 @@ def unregister() -> None:
         if PANTHEON360_RenderEngine.bl_idname in getattr(panel, "COMPAT_ENGINES", ()):
             panel.COMPAT_ENGINES.remove(PANTHEON360_RenderEngine.bl_idname)
     bpy.utils.unregister_class(PANTHEON360_RenderEngine)
-    LOADED_CAPTURES.clear()
+    KNOWN_CAPTURES.clear()
     _PAINTERS.clear()

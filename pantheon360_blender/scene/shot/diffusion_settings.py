@@ -14,7 +14,7 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ...core.jobs.paint_settings import SETTINGS
-from ...core.jobs.settings import Setting
+from ...core.jobs.settings import STRONGEST_LORA, Setting
 from . import models
 
 
@@ -36,6 +36,8 @@ class PANTHEON360_PG_lora(bpy.types.PropertyGroup):
         name="Strength",
         description="How much of it is added; 0 is nothing",
         default=1.0,
+        min=-STRONGEST_LORA,
+        max=STRONGEST_LORA,
         soft_min=0.0,
         soft_max=2.0,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,15 +10,17 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core.errors import JobError, PantheonError
+from ...core.errors import JobError, PantheonError, RenderError
 from ...core.jobs.job import Anchor, PaintJob
+from ...core.jobs.job_fields import MAXIMUM_FRAMES
 from ...core.jobs.job_folder import JobFolder, PaintFolder
-from ...core.panorama.capture import Capture
+from ...core.panorama.capture import UnreadCapture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Notices, Progress, observed
 from ...core.render import splatting
-from ..app import access, backend_process, paths, software, units
-from ..app.paths import absolute_path, jobs_root, shot_name
+from ..app import access, backend_process, job_notes, software, units
+from ..app.access import SceneReference
+from ..app.paths import jobs_root, shot_name
 from ..camera import camera_path
 from ..render import geometry_pass
 from . import painters, strips
@@ -37,13 +38,13 @@ def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
     Returns the strip. If painting fails or is cancelled, the folder with its finished frames is kept and the scene
     remembers it for `resume`.
     """
-    name = scene.name
+    reference = SceneReference(scene)
     painter = str(choices.get("painter") or access.of_scene(scene).painter).lower()
     yield Progress("Looking for the backend")
     backend_process.require(painters.packages(painter), f"the {painter} painter")
-    folder = yield from prepare(access.scene_named(name), **choices)
-    remember(access.scene_named(name), folder)
-    return (yield from finish(access.scene_named(name), folder))
+    folder = yield from prepare(reference.scene, **choices)
+    remember(reference.scene, folder)
+    return (yield from finish(reference.scene, folder))
 
 
 def resume(scene: bpy.types.Scene) -> Job[Any]:
@@ -59,13 +60,12 @@ def resume(scene: bpy.types.Scene) -> Job[Any]:
 
 def unfinished(scene: bpy.types.Scene) -> Path | None:
     """The folder of the scene's job that was begun and not delivered, or None. Cheap enough for a panel."""
-    path = scene.get(UNFINISHED)
-    return absolute_path(path) if isinstance(path, str) and path else None
+    return job_notes.noted(scene, UNFINISHED)
 
 
 def remember(scene: bpy.types.Scene, folder: PaintFolder) -> None:
     """Note a prepared job on its scene, so that `resume` finds it, in a saved file too."""
-    scene[UNFINISHED] = paths.relative_path(folder.path)
+    job_notes.note(scene, UNFINISHED, folder.path)
 
 
 def finish(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = None, *, resume: str = RESUME) -> Job[Any]:
@@ -73,13 +73,13 @@ def finish(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = Non
 
     resume: as `paint`'s. Returns the strip.
     """
-    name, notices = scene.name, Notices()
+    reference, notices = SceneReference(scene), Notices()
     yield from observed(paint(folder, resume=resume), notices)
     with _frames_kept(folder, resume):
-        strip = yield from strips.deliver(access.scene_named(name), folder, source, notices.warnings)
-    scene = access.scene_named(name)
+        strip = yield from strips.deliver(reference.scene, folder, source, notices.warnings)
+    scene = reference.scene
     if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
-        del scene[UNFINISHED]
+        job_notes.forget(scene, UNFINISHED)
     return strip
 
 
@@ -119,27 +119,31 @@ def prepare(
     captures, CacheError without points, JobError if the painter's settings are not usable, FileError if the
     folder cannot be written.
     """
-    name = scene.name
+    reference = SceneReference(scene)
     chosen = access.of_scene(scene)
     numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene, chosen.frame_step)
+    if len(numbers) > MAXIMUM_FRAMES:
+        raise RenderError(
+            f"The shot has {len(numbers):,} frames; {MAXIMUM_FRAMES:,} are the most.", advice="Divide it."
+        )
     width, near = geometry_pass.even_width(chosen.width), float(chosen.near)
     painter = (painter or str(chosen.painter)).lower()
     seed = str(chosen.seed).strip() if seed is None else seed
     fps = scene.render.fps / scene.render.fps_base
     painting = painters.settings(scene, painter, settings)
     PaintJob.check(width=width, fps=fps, frames=numbers, painter=painter, seed=seed)
-    yield Progress("Reading captures")
-    loaded = geometry_pass.loaded_captures(access.evaluated(scene))
-    poses, cloud = yield from _survey(access.scene_named(name), numbers)
-    folder = PaintFolder.new(root or jobs_root(scene), shot_name(access.scene_named(name)))
+    captures = geometry_pass.unread_captures(access.evaluated(scene))
+    root = root or jobs_root(scene)
+    poses, cloud = yield from _survey(scene, numbers)
+    folder = PaintFolder.new(root, shot_name(reference.scene))
     try:
         entries = []
-        for index, capture in enumerate(loaded):
-            yield Progress("Writing captures", index, len(loaded), text=capture.name)
-            entries.append(folder.write_capture(capture))
-        yield from _write_geometry(name, folder, numbers, poses, cloud, width, near)
+        for index, capture in enumerate(captures):
+            yield Progress("Writing captures", index, len(captures), text=capture.name)
+            entries.append(folder.write_capture(capture.read()))
+        yield from _write_geometry(reference, folder, numbers, poses, cloud, width, near)
         yield Progress("Sealing the job folder")
-        scene = access.scene_named(name)
+        scene = reference.scene
         folder.seal(
             PaintJob(
                 name=folder.name,
@@ -148,7 +152,7 @@ def prepare(
                 frames=numbers,
                 cameras=poses,
                 captures=entries,
-                anchors=anchors(numbers, poses, loaded, units.per_metre(scene)),
+                anchors=anchors(numbers, poses, captures, units.per_metre(reference.scene)),
                 painter=painter,
                 settings={"near": near, **painting},
                 seed=seed,
@@ -156,12 +160,14 @@ def prepare(
             )
         )
     except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)
+        folder.discard()
         raise
     return folder
 
 
-def anchors(frames: Sequence[int], poses: np.ndarray, captures: Sequence[Capture], metre: float = 1.0) -> list[Anchor]:
+def anchors(
+    frames: Sequence[int], poses: np.ndarray, captures: Sequence[UnreadCapture], metre: float = 1.0
+) -> list[Anchor]:
     """Frames whose camera stands at a capture, each with the nearest one. metre: in the poses' units."""
     places = [capture.pose for capture in captures]
     stands = ((frame, camera_path.stands_at(pose, places, metre)) for frame, pose in zip(frames, poses, strict=True))
@@ -218,7 +224,7 @@ def _same_points(one: PointCloud, other: PointCloud) -> bool:
 
 
 def _write_geometry(
-    name: str,
+    reference: SceneReference,
     folder: PaintFolder,
     frames: Sequence[int],
     poses: np.ndarray,
@@ -229,7 +235,7 @@ def _write_geometry(
     """Geometry and footprint frames. A cloud of None is read anew at every frame."""
     for index, (frame, pose) in enumerate(zip(frames, poses, strict=True)):
         yield Progress("Geometry pass", index, len(frames), text=f"frame {frame}")
-        points = cloud if cloud is not None else _points_at(access.scene_named(name), frame)
+        points = cloud if cloud is not None else _points_at(reference.scene, frame)
         folder.write_geometry("geometry", frame, splatting.splat(points.points, points.colours, pose, width, near=near))
         folder.write_geometry("footprint", frame, geometry_pass.footprint_frame(points, pose, width, near))
     yield Progress("Geometry pass", len(frames), len(frames))

@@ -24,6 +24,7 @@ from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.painting_record import PaintingEntries
 from ...core.progress import Job, Progress
 from ..app import access, versions
+from ..app.access import SceneReference
 from ..app.paths import relative_path
 from . import video
 
@@ -52,7 +53,7 @@ def deliver(
     Raises JobError if frames are missing, RenderError if the encoder fails or no channel is free.
     """
     job = folder.job
-    name = scene.name
+    reference = SceneReference(scene)
     source = source or str(access.of_scene(scene).strip_source)
     video.require_all_frames(folder)
     holds = video.frame_holds(job.frames)
@@ -60,7 +61,7 @@ def deliver(
     if source == "VIDEO":
         yield from video.encode(folder, path)
     yield Progress("Adding strip", 0, 1)
-    results = results_scene(access.scene_named(name), job)
+    results = results_scene(reference.scene, job)
     start, end = job.frames[0], job.frames[0] + sum(holds)
     channel = free_channel(results, start, end)
     if source == "VIDEO":
@@ -69,14 +70,13 @@ def deliver(
         frames = [folder.frame_file(frame) for frame in job.frames]
         strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     _make_relative(strip)
-    strip[DELIVERED], strip[IDENTITY] = datetime.now(UTC).isoformat(), _identity(access.scene_named(name))
+    strip[DELIVERED], strip[IDENTITY] = datetime.now(UTC).isoformat(), _identity(reference.scene)
     _make_active(results, strip)
     for key, value in provenance(folder, warnings).items():
         strip[key] = value
     _show_range(results, start, end)
     versions.show_in_sequencer(bpy.context, results)
-    yield Progress("Adding strip", 1, 1)
-    return strip
+    return strip  # at once: undo in a pause would take it away
 
 
 def _identity(scene: bpy.types.Scene) -> str:

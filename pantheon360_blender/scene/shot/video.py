@@ -10,11 +10,11 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core import files
 from ...core.errors import JobError, MetadataError, RenderError
 from ...core.formats import spherical_video
 from ...core.jobs.job import PaintJob
 from ...core.jobs.job_folder import PaintFolder
+from ...core.output_folder import OutputFolder
 from ...core.progress import Job, Progress
 from ..app import versions
 
@@ -42,20 +42,17 @@ def encode(folder: PaintFolder, target: Path, *, quality: str = "VISUALLY_LOSSLE
     yield Progress("Encoding video", 0, 2)
     require_all_frames(folder)
     images, holds = [folder.frame_file(frame) for frame in job.frames], frame_holds(job.frames)
-    with files.translate_os_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    untagged = target.with_name(f".{target.stem}.untagged.mp4")
-    try:
+    output = folder.output if target.parent == folder.path else OutputFolder.made(target.parent)
+    with output.scratch() as scratch:  # the encoder would follow links
         with _scene(job.size, rate(job)) as scene:
             strip = show_images(scene, images, frame_start=1, channel=1, holds=holds)
             if quality == "LOSSLESS":
                 strip.use_float, strip.color_multiply = True, FULL_SCALE
             scene.frame_start, scene.frame_end = 1, sum(holds)
-            _render_video(scene, untagged, quality)
+            _render_video(scene, scratch / "untagged.mp4", quality, target.parent)
         yield Progress("Encoding video", 1, 2)
-        _tag(untagged, target)
-    finally:
-        untagged.unlink(missing_ok=True)
+        _tag(scratch / "untagged.mp4", scratch / "tagged.mp4", target.parent)
+        output.take(scratch / "tagged.mp4", target.name)
     yield Progress("Encoding video", 2, 2)
     return target
 
@@ -142,12 +139,15 @@ def _scene(size: tuple[int, int], fps: tuple[int, float]) -> Iterator[bpy.types.
         render.resolution_percentage = 100
         render.use_sequencer, render.use_compositing = True, False
         render.use_stamp = render.use_border = render.use_multiview = False
+        for stamp in [name for name in render.bl_rna.properties.keys() if name.startswith("use_stamp_")]:  # noqa: SIM118
+            setattr(render, stamp, False)  # dates and paths in the file would make each encoding another one
         yield scene
     finally:
         bpy.data.scenes.remove(scene)
 
 
-def _render_video(scene: Any, target: Path, quality: str) -> None:
+def _render_video(scene: Any, target: Path, quality: str, place: Path) -> None:
+    """place: the folder that a person knows."""
     render = scene.render
     versions.set_output(render.image_settings, "FFMPEG")
     render.image_settings.color_mode = "RGB"
@@ -164,22 +164,22 @@ def _render_video(scene: Any, target: Path, quality: str) -> None:
         bpy.ops.render.render("EXEC_DEFAULT", animation=True, scene=scene.name)
     except RuntimeError as error:
         raise RenderError(
-            f"Blender's encoder failed on {target.parent}: {str(error).strip()}",
+            f"Blender's encoder failed on {place}: {str(error).strip()}",
             advice="Check that the disk is writable and has room, then run it again.",
         ) from error
     if not target.exists() or not target.stat().st_size:
         raise RenderError(
-            f"Blender's encoder wrote no video to {target.parent}.",
+            f"Blender's encoder wrote no video to {place}.",
             advice="Usually the disk is full: free some space, then run it again. The console has its own message.",
         )
 
 
-def _tag(untagged: Path, target: Path) -> None:
+def _tag(untagged: Path, target: Path, place: Path) -> None:
     """Tag what the encoder made. It says nothing of a disk that was full: its file is then not whole."""
     try:
         spherical_video.tag(untagged, target)
     except MetadataError as error:
         raise RenderError(
-            f"Blender's encoder did not finish the video in {target.parent}.",
+            f"Blender's encoder did not finish the video in {place}.",
             advice="Usually the disk is full: free some space, then run it again.",
         ) from error

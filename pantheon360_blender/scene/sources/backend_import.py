@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...core.importers import Imported, MissingLibraryError, SourceError, import_folder
+from ...core.importers import Imported, ImportedCapture, MissingLibraryError, SourceError, import_folder
+from ...core.importers.imported import PICTURES
 from ...core.jobs import child
 from ...core.jobs.child import AnswerError, ChildProcess
 from ...core.jobs.job_folder import JobFolder
@@ -33,35 +32,43 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
     Closing the generator ends the process. Raises MissingLibraryError if the backend's Python lacks a library, with
     the way to get it; SourceError with the importer's own explanation; BackendError if there is no backend.
     """
-    folder = JobFolder.new(root, f"{path.stem}-import").path
-    extracted.append(folder)
+    folder: JobFolder[Any] = JobFolder.new(root, f"{path.stem}-import")
     imported, _ = yield from _handed_over(path, folder, options, import_folder.read)
-    named = (each.image is None or each.panoramic or folder not in each.image.parents for each in imported.captures)
-    kept = [each if keep else replace(each, image=None) for each, keep in zip(imported.captures, named, strict=True)]
-    return replace(imported, captures=tuple(kept))
+    made = folder.path
+    if made.is_dir():
+        folder.keep()
+        extracted.append(folder.path)
+    return replace(imported, captures=tuple(_kept(each, made, folder.path) for each in imported.captures))
+
+
+def _kept(capture: ImportedCapture, made: Path, kept: Path) -> ImportedCapture:
+    """A capture whose picture lies in the folder that was made, and then got another name; a perspective one goes."""
+    if capture.image is None or not capture.image.is_relative_to(made):
+        return capture
+    return replace(capture, image=kept / capture.image.relative_to(made) if capture.panoramic else None)
 
 
 def read_range(path: Path, root: Path, **options: Any) -> Job[tuple[Any, list[str]]]:
     """Range of a depth image, (H, 2 H) float32 metres, and notes on it; otherwise as `read`."""
-    folder = JobFolder.new(root, f"{path.stem}-import").path
+    folder: JobFolder[Any] = JobFolder.new(root, f"{path.stem}-import")
     return (yield from _handed_over(path, folder, {**options, "range_only": True}, import_folder.read_range))
 
 
 def _handed_over(
-    path: Path, folder: Path, options: dict[str, Any], reader: Callable[[Path], Result]
+    path: Path, folder: JobFolder[Any], options: dict[str, Any], reader: Callable[[Path], Result]
 ) -> Job[tuple[Result, list[str]]]:
+    """What the backend read, and its notes. Of the folder remain the pictures; it goes if there are none."""
     try:
-        notes = yield from _run([str(path), str(folder), "--json", *_arguments(options)], path.name)
-        return reader(folder), notes
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    finally:
+        notes = yield from _run([str(path), str(folder.path), "--json", *_arguments(options)], path.name)
+        read = reader(folder.path)
         for name in (import_folder.CACHE, import_folder.LIST, import_folder.RANGE):
-            (folder / name).unlink(missing_ok=True)
-        for empty in (folder / "pictures", folder):
-            with suppress(OSError):  # pictures stay
-                empty.rmdir()
+            folder.output.remove(name)
+    except BaseException:
+        folder.discard()
+        raise
+    if not any((folder.path / PICTURES).glob("*")):
+        folder.discard()
+    return read, notes
 
 
 def _run(arguments: list[str], what: str) -> Job[list[str]]:

@@ -17,7 +17,7 @@ from ...core.points.point_cloud import PointCloud
 from ...core.points.thinning import thin
 from ...core.progress import Job, Progress
 from ..app import access, paths, units
-from ..app.access import of_object
+from ..app.access import ObjectReference, SceneReference, of_object
 from ..cache import attributes, cache_edit, cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
 from ..captures import capture_objects
@@ -54,20 +54,21 @@ def import_depth(
     Raises ImageError, SourceError and FileError if the depth cannot be read, CaptureError if the photograph
     cannot, CacheError if no point is left or the cache is being edited, BackendError.
     """
-    name, capture_name, root = scene.name, capture_objects.label_of(scene, capture), paths.jobs_root(scene)
+    reference, belongs, root = SceneReference(scene), ObjectReference(capture), paths.jobs_root(scene)
     if not of_object(capture).is_capture:
-        raise CaptureError(f"{capture_name} is no capture.", advice="Choose the capture that the depth belongs to.")
+        raise CaptureError(f"{capture.name} is no capture.", advice="Choose the capture that the depth belongs to.")
     cache_objects.refuse_unchangeable(cache_objects.find(scene))
     yield Progress("Reading depth", 0, 3, text=path.name)
     ranges, notes = yield from _read_range(path, root, options)
     ranges = _at_most(ranges, limit, notes)
     yield Progress("Making points", 1, 3, text=path.name)
-    scene = access.scene_named(name)
-    objects = capture_objects.labelled(scene)
-    if capture_name not in objects:
-        raise CaptureError(f"The capture {capture_name} is gone.", advice="Import it, and its depth, again.")
-    index, metre = list(objects).index(capture_name), units.per_metre(scene)
-    seen = capture_objects.load(objects[capture_name], ranges.shape[1], access.evaluated(scene), label=capture_name)
+    scene, obj = reference.scene, belongs.find()
+    there = capture_objects.labelled(scene)
+    if obj is None or obj not in there.values():
+        raise CaptureError(f"The capture {belongs.name} is gone.", advice="Import it, and its depth, again.")
+    capture_name, metre = capture_objects.label_of(scene, obj), units.per_metre(scene)
+    index = list(there).index(capture_name)
+    seen = capture_objects.load(obj, ranges.shape[1], access.evaluated(scene), label=capture_name)
     cloud = cloud_from_depth(seen, ranges * np.float32(metre), source=index)
     if voxel:
         given, cloud = len(cloud), thin(cloud, voxel * metre)
@@ -78,7 +79,9 @@ def import_depth(
             f"No point of {path.name} is left.", advice="Check the mask of the capture, and what the depth stands for."
         )
     yield Progress("Bringing the points into the scene", 2, 3)
-    scene = access.scene_named(name)
+    scene = reference.scene
+    (place,) = capture_objects.present_places(scene, [belongs])
+    cloud, index = cloud.renumbered([place] * (index + 1)), place
     obj = _exchange(scene, cloud, index) if result == MERGE else cache_objects.replace(scene, cloud)
     near, far = (float(value) for value in np.percentile(ranges[np.isfinite(ranges)], (2, 98)))
     reach = f"{units.length(scene, near * metre)} to {units.length(scene, far * metre)}"

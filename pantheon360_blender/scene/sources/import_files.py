@@ -14,15 +14,17 @@ import numpy as np
 from mathutils import Matrix
 
 from ...core import files, importers
-from ...core.errors import CaptureError, ImageError, PantheonError
+from ...core.errors import CaptureError, FileError, ImageError, PantheonError
 from ...core.formats import appearance, exr
 from ...core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError
+from ...core.importers.imported import PICTURES
 from ...core.importers.joining import at_offset, joined, without_captures
 from ...core.jobs.reconstruct_settings import PosedCapture
+from ...core.output_folder import OutputFolder
 from ...core.points import spacing
 from ...core.progress import Job, Progress
-from ..app import access, preferences, units
-from ..app.access import of_object
+from ..app import preferences, units
+from ..app.access import SceneReference, of_object
 from ..app.paths import jobs_root
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
@@ -93,19 +95,21 @@ def import_files(
     Raises SourceError, MissingLibraryError, FileError, PointCloudError and ImageError if a file cannot be read;
     BackendError if the backend cannot be started; CacheError if the cache is being edited.
     """
-    name, root = scene.name, jobs_root(scene)
+    reference, root = SceneReference(scene), jobs_root(scene)
     if not paths:
         raise SourceError("No file was chosen.", advice=f"Choose {', '.join(POINTS_AND_POSES)}, or a folder.")
     cache_objects.refuse_unchangeable(cache_objects.find(scene))
     extracted: list[Path] = []
     try:
         imported = yield from _read_all(paths, root, extracted, limit, options)
-        return (yield from _into_scene(name, imported, result, with_captures, _names(paths)))
+        return (yield from _into_scene(reference, imported, result, with_captures, _names(paths)))
     finally:
         _forget_extracted(extracted)
 
 
-def _into_scene(scene_name: str, imported: Imported, result: str, with_captures: bool, what: str) -> Job[ImportResult]:
+def _into_scene(
+    reference: SceneReference, imported: Imported, result: str, with_captures: bool, what: str
+) -> Job[ImportResult]:
     """Bring what was read into the scene; all that changes it is done at once."""
     if imported.cloud is not None and imported.cloud.footprint is None:
         yield Progress("Measuring the spacing of points")
@@ -115,13 +119,12 @@ def _into_scene(scene_name: str, imported: Imported, result: str, with_captures:
     notes = list(imported.notes)
     try:
         if with_captures:
-            yield from _read_pictures(scene_name, imported.captures, pictures, notes)
+            yield from _read_pictures(reference, imported.captures, pictures, notes)
         else:
             imported = without_captures(imported)
-        _refuse_nothing(access.scene_named(scene_name), imported, pictures, notes, what)
+        _refuse_nothing(reference.scene, imported, pictures, notes, what)
         yield Progress("Bringing the points into the scene")
-        scene = access.scene_named(scene_name)
-        return _deliver(scene, replace(imported, notes=tuple(notes)), pictures, result, what)
+        return _deliver(reference.scene, replace(imported, notes=tuple(notes)), pictures, result, what)
     finally:
         capture_files.forget_unused(pictures.photographs.values())
 
@@ -184,6 +187,7 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
 
 def decoded(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB, upright, of any picture file that Blender reads. Raises ImageError and FileError."""
+    images.check_file(path)
     try:
         return images.shown(path, appearance.read(path))[0]
     except CaptureError as error:
@@ -202,7 +206,7 @@ def _refuse_pictures(path: Path) -> None:
 
 
 def _read_pictures(
-    scene_name: str,
+    reference: SceneReference,
     wanted: Sequence[ImportedCapture],
     pictures: _Pictures,
     notes: list[str],
@@ -214,7 +218,7 @@ def _read_pictures(
             continue
         try:
             pictures.digests[index] = files.sha256(each.image)
-            there = _same(access.scene_named(scene_name), each, pictures.digests[index])
+            there = _same(reference.scene, each, pictures.digests[index])
             if there is not None and _shows(there, pictures.digests[index]):
                 continue
             pictures.photographs[index] = capture_files.read(each.image, notes.append)
@@ -262,12 +266,13 @@ def _forget_extracted(folders: Sequence[Path]) -> None:
     """Remove pictures that were taken out of a file, but those that captures show."""
     shown = {os.path.realpath(bpy.path.abspath(image.filepath)) for image in bpy.data.images if image.filepath}
     for folder in folders:
-        for picture in sorted(folder.glob("*/*")):
-            if os.path.realpath(picture) not in shown:
-                picture.unlink(missing_ok=True)
-        for empty in (*folder.glob("*"), folder):
-            with suppress(OSError):
-                empty.rmdir()
+        pictures = folder / PICTURES
+        unused = [picture for picture in pictures.glob("*") if os.path.realpath(picture) not in shown]
+        for each in (*unused, pictures):
+            with suppress(FileError):  # a folder that is not empty
+                OutputFolder(folder).remove(each)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 # Into the scene
@@ -356,6 +361,7 @@ def _shown(
 
     What its metadata says of its levelling is in the pose already.
     """
+    photograph = capture_files.still_there(photograph)
     image = capture_files.image_named(photograph.image)
     if obj is None:
         obj = capture_objects.create(scene, wanted.name, image)

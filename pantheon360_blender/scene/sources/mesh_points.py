@@ -13,7 +13,7 @@ from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import MOST_POINTS, PointCloud
 from ...core.progress import Job, Progress
 from ..app import access, units
-from ..app.access import of_object, of_scene
+from ..app.access import SceneReference, of_object, of_scene
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
 from ..captures import capture_objects, preview_sphere
@@ -66,9 +66,8 @@ def sample(
     Raises CacheError if there is no surface or the cache is being edited, CaptureError if a capture cannot be
     read.
     """
-    name = scene.name
+    reference = SceneReference(scene)
     cache_objects.refuse_unchangeable(cache_objects.find(scene))
-    yield Progress("Reading meshes", 0, len(objects))
     depsgraph = access.evaluated(scene)
     notes: list[str] = []
     read = [mesh_surface.surface(obj, depsgraph, notes) for obj in objects]
@@ -88,9 +87,9 @@ def sample(
     wanted = np.ones(len(cloud), np.bool_) if colours == SEEN else ~own
     if colours != OWN and wanted.any():
         corners = np.concatenate([each.corners for each in read])
-        cloud = yield from _as_seen(name, cloud, wanted, corners)
+        cloud = yield from _as_seen(reference, cloud, wanted, corners)
     yield Progress("Bringing the points into the scene")
-    scene = access.scene_named(name)
+    scene = reference.scene
     obj = (cache_merge.merge if result == MERGE else cache_objects.replace)(scene, cloud)
     return Sampled(obj.name, len(cloud), notes, _told(cloud, len(objects)))
 
@@ -126,24 +125,23 @@ def _barycentric(index: np.ndarray) -> np.ndarray:
     return np.stack([1 - u - v, u, v], axis=1)
 
 
-def _as_seen(scene_name: str, cloud: PointCloud, wanted: np.ndarray, corners: np.ndarray) -> Job[PointCloud]:
+def _as_seen(reference: SceneReference, cloud: PointCloud, wanted: np.ndarray, corners: np.ndarray) -> Job[PointCloud]:
     """The cloud with the wanted points (N,) in the colours that captures see, if one does."""
-    scene = access.scene_named(scene_name)
-    names = list(capture_objects.labelled(scene))
-    width = of_scene(scene).projection_width // 2 * 2
+    captures = capture_objects.references(reference.scene)
+    width = of_scene(reference.scene).projection_width // 2 * 2
     loaded: list[Capture] = []
     maps = []
-    for index, each in enumerate(names):
-        yield Progress("Reading captures", index, len(names), text=each)
-        scene = access.scene_named(scene_name)
-        loaded.append(capture_objects.load(capture_objects.by_label(scene, each), width, access.evaluated(scene)))
-        maps.append((yield from projection.range_map(corners, loaded[-1].pose, width, index, len(names))))
+    for index, (label, each) in enumerate(captures.items()):
+        yield Progress("Reading captures", index, len(captures), text=label)
+        loaded.append(capture_objects.load(each.object, width, access.evaluated(reference.scene), label=label))
+        maps.append((yield from projection.range_map(corners, loaded[-1].pose, width, index, len(captures))))
     seen, source = projection.colours_of(cloud.points[wanted], loaded, maps)
     colours = cloud.colours.copy()
     colours[wanted] = np.where(source[:, None] >= 0, seen, colours[wanted])
     sources = np.full(len(cloud), -1, np.int32)
     sources[wanted] = source
-    return PointCloud(cloud.points, colours, cloud.confidence, sources, cloud.footprint)
+    made = PointCloud(cloud.points, colours, cloud.confidence, sources, cloud.footprint)
+    return made.renumbered(capture_objects.present_places(reference.scene, list(captures.values())))
 
 
 def _told(cloud: PointCloud, count: int) -> str:

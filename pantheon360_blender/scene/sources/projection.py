@@ -16,8 +16,7 @@ from ...core.panorama import equirectangular
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
-from ..app import access
-from ..app.access import of_object, of_scene
+from ..app.access import ObjectReference, SceneReference, of_object, of_scene
 from ..app.meshes import world_triangles
 from ..captures import capture_objects
 
@@ -84,9 +83,8 @@ def project(
     """
     settings = of_scene(scene)
     width, nearest_only = settings.projection_width // 2 * 2, settings.nearest_capture_only
-    objects = capture_objects.labelled(scene)
-    names = list(objects)
-    if not names:
+    captures = capture_objects.references(scene)
+    if not captures:
         raise CaptureError(
             "The scene has no capture.", advice="Import a 360° photograph first.", repair=repairs.IMPORT_CAPTURES
         )
@@ -98,13 +96,13 @@ def project(
             repair=repairs.MAKE_PROXY,
         )
     triangles = world_triangles(chosen, depsgraph)
-    poses = [capture_objects.pose(obj, depsgraph) for obj in objects.values()]
-    scene_name = scene.name  # from here on only names and arrays: no reference to Blender's data outlives a step
+    poses = [capture_objects.pose(each.object, depsgraph) for each in captures.values()]
+    home = SceneReference(scene)  # no reference to Blender's data outlives a step
     loaded = []
-    for done, (name, pose) in enumerate(zip(names, poses, strict=True)):
-        yield Progress("Reading captures", done, len(names), text=name)
-        found = capture_objects.load(capture_objects.by_label(access.scene_named(scene_name), name), width)
-        loaded.append(Capture(name, found.image, pose, found.valid))
+    for done, ((label, reference), pose) in enumerate(zip(captures.items(), poses, strict=True)):
+        yield Progress("Reading captures", done, len(captures), text=label)
+        found = capture_objects.load(_capture(reference), width)
+        loaded.append(Capture(label, found.image, pose, found.valid))
     maps = []
     for index, capture in enumerate(loaded):
         maps.append((yield from range_map(triangles, capture.pose, width, index, len(loaded))))
@@ -117,7 +115,15 @@ def project(
         raise CacheError(
             "No ray of any capture meets the geometry.", advice="Place the meshes around the captures' positions."
         )
-    return cloud
+    return cloud.renumbered(capture_objects.present_places(home.scene, list(captures.values())))
+
+
+def _capture(reference: ObjectReference) -> bpy.types.Object:
+    """A capture. Raises CaptureError if the artist removed it meanwhile."""
+    obj = reference.find()
+    if obj is None:
+        raise CaptureError(f"The capture {reference.name} is no longer there.", advice="Project the captures again.")
+    return obj
 
 
 def colours_of(

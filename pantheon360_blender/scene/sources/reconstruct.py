@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,9 +19,11 @@ from ...core.jobs import requirements, reuse
 from ...core.jobs.job import ReconstructJob
 from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
+from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
-from ..app import access, backend_process, paths, software, units
+from ..app import access, backend_process, job_notes, paths, software, units
+from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_objects import FOLDER, REPORT
@@ -57,17 +58,18 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
 
     If it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
     """
-    name = scene.name
+    reference, captures = SceneReference(scene), capture_objects.references(scene)
     yield Progress("Looking for the backend")
-    if not _built_before(scene):  # stages that are taken over need no packages: the backend itself says what does
-        settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
+    if not _built_before(
+        reference.scene
+    ):  # stages that are taken over need no packages: the backend itself says what does
+        settings = ReconstructionSettings.from_json(settings_of(reference.scene).to_json() | choices)
         backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
-    folder = yield from prepare(access.scene_named(name), root=root, **choices)
-    scene = access.scene_named(name)
-    scene[PREVIOUS] = paths.relative_path(folder.path)
+    folder = yield from prepare(reference.scene, root=root, **choices)
+    job_notes.note(reference.scene, PREVIOUS, folder.path)
     yield from backend_process.run(folder)
     yield Progress("Bringing the points into the scene")
-    return deliver(access.scene_named(name), folder)
+    return deliver(reference.scene, folder, captures)
 
 
 def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
@@ -99,9 +101,9 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
     Returns the sealed folder, with what is still valid of the scene's last reconstruction in it. Raises CaptureError
     if a capture cannot be read or there are too few, JobError if settings contradict, FileError.
     """
-    name = scene.name
+    reference = SceneReference(scene)
     settings = ReconstructionSettings.from_json(settings_of(scene).to_json() | choices)
-    objects = list(capture_objects.labelled(scene))
+    objects = capture_objects.references(scene)
     if len(objects) < (1 if settings.reconstructor and settings.poses != results.SOLVE else 2):
         raise CaptureError(
             f"{len(objects)} captures are too few to tell depth from.",
@@ -111,21 +113,19 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
     folder = ReconstructFolder.new(root or paths.jobs_root(scene), f"{paths.shot_name(scene)}-cache")
     try:
         entries = []
-        for index, each in enumerate(objects):
-            yield Progress("Writing captures", index, len(objects), text=each)
-            scene = access.scene_named(name)
-            obj = capture_objects.by_label(scene, each)
-            loaded = capture_objects.load(obj, _width(obj, settings), access.evaluated(scene), label=each)
-            metres = units.moved(loaded.pose, 1 / units.per_metre(scene))
+        for index, (label, each) in enumerate(objects.items()):
+            yield Progress("Writing captures", index, len(objects), text=label)
+            loaded = _loaded(reference.scene, each.object, settings, label)
+            metres = units.moved(loaded.pose, 1 / units.per_metre(reference.scene))
             entries.append(folder.write_capture(replace(loaded, pose=metres)))
         yield Progress("Sealing the job folder", len(objects), len(objects))
         made_by = software.versions()
         folder.seal(ReconstructJob(name=folder.name, captures=entries, settings=settings.to_json(), software=made_by))
-        previous = _previous(access.scene_named(name))
+        previous = _previous(reference.scene)
         if previous is not None:
             reuse.take_over(previous, folder)
     except BaseException:
-        shutil.rmtree(folder.path, ignore_errors=True)
+        folder.discard()
         raise
     return folder
 
@@ -183,6 +183,12 @@ def _heading(obj: bpy.types.Object) -> float | None:
     return None
 
 
+def _loaded(scene: bpy.types.Scene, obj: bpy.types.Object, settings: ReconstructionSettings, label: str) -> Capture:
+    """A capture as wide as the stages of a job can use it."""
+    with images.released(access.of_object(obj).image):
+        return capture_objects.load(obj, _width(obj, settings), access.evaluated(scene), label=label)
+
+
 def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
     """Pixels across that the stages of a job can use of a capture; an even number."""
     own = images.checked_size(access.of_object(obj).image)[0]
@@ -200,25 +206,32 @@ def _built_before(scene: bpy.types.Scene) -> bool:
 
 
 def _previous(scene: bpy.types.Scene) -> ReconstructFolder | None:
-    path = scene.get(PREVIOUS)
-    if not isinstance(path, str) or not path:
-        return None
-    with suppress(PantheonError):
-        return ReconstructFolder.open(paths.absolute_path(path))
+    path = job_notes.noted(scene, PREVIOUS)
+    if path is not None:
+        with suppress(PantheonError):
+            return ReconstructFolder.open(path)
     return None
 
 
 # Back
 
 
-def deliver(scene: bpy.types.Scene, folder: ReconstructFolder) -> Built:
+def deliver(
+    scene: bpy.types.Scene, folder: ReconstructFolder, captures: Mapping[str, ObjectReference] | None = None
+) -> Built:
     """Bring a finished reconstruction into a scene: poses onto captures, points into the cache, the report beside them.
 
+    captures: those of the job by the labels that they have in it; they may have other names by now.
     Raises JobError if results are missing or damaged, PointCloudError, CacheError if the cache is being edited.
     """
     metre = units.per_metre(scene)
     posed, solution = results.read_poses(folder.path)
-    posed = [replace(one, pose=units.moved(one.pose, metre)) for one in posed]
+    called = {
+        label: capture_objects.label_of(scene, obj)
+        for label, each in (captures or {}).items()
+        if (obj := each.find()) is not None
+    }
+    posed = [replace(one, name=called.get(one.name, one.name), pose=units.moved(one.pose, metre)) for one in posed]
     report = results.read_report(folder.path)
     cloud = PointCloud.load(folder.path / results.CACHE_FILE)
     cloud = _by_scene_order(scene, cloud if metre == 1 else cloud.transformed(units.scaling(metre)), posed)

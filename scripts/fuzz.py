@@ -1,0 +1,24 @@
+"""Hostile files for every parser, in the environment that has the libraries of all of them.
+
+`python scripts/fuzz.py [ARGUMENTS]`, as of `python -m tests.fuzz.campaign`: 50,000 files without any.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import environments
+
+
+def main(options: list[str]) -> int:
+    try:
+        python = environments.ready("backend")
+    except environments.EnvironmentUnavailable as reason:
+        print(f"[fuzz] {reason}")
+        return 2
+    return subprocess.run([str(python), "-B", "-m", "tests.fuzz.campaign", *options], cwd=environments.ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
