@@ -1,7 +1,7 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-proxy quick test check package benchmark benchmark-painter check-painter evaluate-cache clean
+.PHONY: help demo demo-proxy quick test check package benchmark benchmark-painter check-painter evaluate-cache evaluate clean
 
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
@@ -14,6 +14,7 @@ help:
 	@echo "make benchmark-painter  the diffusion painter on this computer's GPU -> out/benchmark-painter.json and a table"
 	@echo "make check-painter  the diffusion painter's proofs -> out/painter.json"
 	@echo "make evaluate-cache  reconstruction against rendered truth and on a real street -> out/cache.json and pictures"
+	@echo "make evaluate   painters against rendered truth -> docs/results.md, docs/results.csv, out/evaluation/"
 	@echo "make clean      remove out/ (environments and downloads stay)"
 
 demo:
@@ -45,6 +46,9 @@ check-painter:
 
 evaluate-cache:
 	$(PYTHON) scripts/evaluate_cache.py
+
+evaluate:
+	$(PYTHON) scripts/evaluate.py
 
 clean:
 	rm -rf out

@@ -85,6 +85,8 @@ HOUSES: dict[str, House] = {
             "backend/diffusion/clip",
             "backend/diffusion/shot",
             "backend/painters",
+            "backend/evaluation/metrics",
+            "backend/evaluation",
             "backend",
         ),
         below=("core",),
