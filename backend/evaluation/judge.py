@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +122,7 @@ class ClipJudge:
             judges |= {"st_lpips": self._judges.st_lpips, "dists": self._judges.dists}  # type: ignore[dict-item]
         for name, judge in judges.items():
             if judge is not None:
-                known = self._of_truth(name, "whole", frames, lambda judge=judge: judge.features(truth))
+                known = self._of_truth(name, "whole", frames, partial(judge.features, truth))
                 found[name] = float(judge.distance(judge.features(chosen), known).mean())
         if brief:
             return found

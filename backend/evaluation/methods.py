@@ -71,7 +71,7 @@ def geometry_only(situation: Situation) -> np.ndarray:
     frames = np.stack([frame.colour for frame in situation.geometry])
     for each in situation.known:
         frames[each.frame] = _turned(each, situation.clip, each.frame)
-    return frames
+    return np.asarray(frames)
 
 
 def hold(situation: Situation) -> np.ndarray:

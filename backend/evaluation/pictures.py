@@ -12,6 +12,7 @@ import numpy as np
 from pantheon360_blender.core import files
 from pantheon360_blender.core.formats import png
 
+from ..diffusion.shot import seen_video
 from .tables import Result, mean
 
 COLUMNS = 4
@@ -35,22 +36,12 @@ def video(path: Path, painted: Mapping[str, np.ndarray], fps: float) -> None:
     """Rows of a clip in a grid of two columns, as MP4. Without a video writer none is written."""
     if importlib.util.find_spec("imageio_ffmpeg") is None:
         return
-    import imageio_ffmpeg
-
     frames = []
     for number in range(len(next(iter(painted.values())))):
         tiles = [_labelled(_tile(images[number]), label) for label, images in painted.items()]
         tiles += [np.zeros_like(tiles[0])] * (len(tiles) % 2)
         frames.append(np.concatenate([np.concatenate(tiles[at : at + 2], axis=1) for at in range(0, len(tiles), 2)]))
-    height, width = (length - length % 2 for length in frames[0].shape[:2])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, codec="libx264", quality=7, macro_block_size=2
-    )
-    writer.send(None)
-    for frame in frames:
-        writer.send(np.ascontiguousarray(frame[:height, :width]))
-    writer.close()
+    files.write_bytes(path, seen_video.encoded(np.stack(frames), fps))
 
 
 def plot(path: Path, results: Sequence[Result], measure: str = "lpips") -> None:

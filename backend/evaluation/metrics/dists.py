@@ -59,7 +59,7 @@ class Dists:
             channels = slice(start, start + one.shape[1])
             similar += (self._alpha[channels] * texture + self._beta[channels] * structure).sum(dim=1)
             start += one.shape[1]
-        return (1 - similar).double().numpy()
+        return np.asarray((1 - similar).double().numpy())
 
 
 def _pooled(image: torch.Tensor) -> torch.Tensor:

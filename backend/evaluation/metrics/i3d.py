@@ -41,7 +41,7 @@ class I3d:
                 net = self._inception(f"Mixed_{name}", net)
         net = functional.avg_pool3d(net, (2, 7, 7), 1)
         logits = functional.conv3d(net, self._weights["Logits.weight"], self._weights["Logits.bias"])
-        return logits.mean(dim=(2, 3, 4)).double().numpy()
+        return np.asarray(logits.mean(dim=(2, 3, 4)).double().numpy())
 
     def _inception(self, name: str, net: torch.Tensor) -> torch.Tensor:
         first = self._unit(f"{name}.Branch_0.Conv3d_0a_1x1", net)

@@ -47,7 +47,7 @@ class Lpips:
         for index, (one, other) in enumerate(zip(first, second, strict=True)):
             head = self._weights[f"head.{index}"].view(1, -1, 1, 1)
             total += ((one - other).square() * head).sum(dim=1).mean(dim=(1, 2))
-        return total.double().numpy()
+        return np.asarray(total.double().numpy())
 
 
 def _convolved(weights: Tensors, index: int, image: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
