@@ -40,6 +40,7 @@ def _add_evaluate(verbs: Any) -> None:
     evaluate.add_argument("--out", type=Path, required=True, help="a folder for tables, sheets, videos and plots")
     evaluate.add_argument("--weights", type=Path, help="weights of the networks that judge (scripts/metric_weights.py)")
     evaluate.add_argument("--model", help="a model that paints: its name, or its folder")
+    evaluate.add_argument("--model-every", type=int, default=1, help="the model paints one clip in so many")
     evaluate.add_argument("--label", default="model", help="what the tables call the model")
     evaluate.add_argument("--width", type=int, help="of the panoramas, in pixels; by default as the clips are")
     evaluate.add_argument("--frames", type=int, default=25, help="most frames of a clip")

@@ -4,7 +4,8 @@ A dataset is a folder of clips; each is of one of these kinds:
 
     NAME/clip.json          this project's: {"schema": 1, "fps": 7, "cameras": [[4x4 camera-to-world], ...],
                             "captures": [frames that are captures]}; frames as 000000.png, their ranges as 000000.npz
-                            with `range` (H, W) float32 metres, inf in the sky; captures/ has larger ones, if any
+                            with `range` (H, W) float32 metres, inf in the sky; captures/ has larger ones, if any,
+                            and 000000.mask.png, white where a capture is to be ignored
     NAME/pose/NAME.npz ...  a clip of ViPE, as core/importers/vipe.py describes it
     NAME.mp4                a panorama video alone (Web360): no poses, no ranges; rows that need geometry are left out
 
@@ -105,7 +106,9 @@ def _own(file: ClipFile, width: int | None, frames: int) -> EvaluationClip:
         if frame < len(poses):
             place = folder / "captures" if (folder / "captures" / f"{frame:06d}.png").exists() else folder
             image = png.read(place / f"{frame:06d}.png")[..., :3]
-            capture = Capture(f"capture-{frame}", np.ascontiguousarray(image), poses[frame])
+            mask = place / f"{frame:06d}.mask.png"
+            valid = png.read(mask).reshape(*image.shape[:2], -1)[..., 0] < 128 if mask.exists() else None
+            capture = Capture(f"capture-{frame}", np.ascontiguousarray(image), poses[frame], valid)
             known.append(KnownFrame(frame, capture, _range(place / f"{frame:06d}.npz")))
     there = None if any(each is None for each in ranges) else np.stack([each for each in ranges if each is not None])
     return _sized(EvaluationClip(file.name, images, poses, there, tuple(known), float(record["fps"])), width)

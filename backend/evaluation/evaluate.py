@@ -32,7 +32,8 @@ class Request:
     """What to evaluate.
 
     dataset: a folder of clips. out: where everything is written. weights: of the networks that judge, or None.
-    model: that paints, or None. trained: as its card says. label: what tables call it.
+    model: that paints, or None. model_every: it paints one clip in so many. trained: as its card says.
+    label: what tables call it.
     width: of the panoramas in pixels; None as they are. frames: at most, of a clip.
     sampled: frames of a clip that networks look at. workers: processes. met3r: with the user's own MEt3R.
     resume: keep the clips that `out` has results of. only: clips whose names begin so. note: on the dataset, in tables.
@@ -42,6 +43,7 @@ class Request:
     out: Path
     weights: Path | None = None
     model: str | None = None
+    model_every: int = 1
     trained: bool = True
     label: str = "model"
     width: int | None = None
@@ -93,13 +95,15 @@ def run(request: Request) -> list[Result]:
 
 def _all(found: list[ClipFile], request: Request) -> Iterator[tuple[ClipFile, list[Result], float]]:
     """Each clip's results when they are there. Clips are shared among processes of one thread each."""
+    without = replace(request, model=None)
+    wanted = [(clip, without if at % request.model_every else request) for at, clip in enumerate(found)]
     if request.workers <= 1:
-        for clip in found:
-            yield clip, *_timed(clip, request)
+        for clip, what in wanted:
+            yield clip, *_timed(clip, what)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(request.workers, mp_context=context, initializer=_one_thread) as pool:
-        for clip, future in [(clip, pool.submit(_timed, clip, request)) for clip in found]:
+        for clip, future in [(clip, pool.submit(_timed, clip, what)) for clip, what in wanted]:
             yield clip, *future.result()
 
 
@@ -132,7 +136,7 @@ def evaluated(file: ClipFile, request: Request) -> list[Result]:
     results, shown = [], dict[tuple[str, str], np.ndarray]()
     true_features: dict[tuple[int, ...], np.ndarray | None] = {}
     for row in _rows(request):
-        if row.geometry and clip.ranges is None:
+        if not row.suits(clip):
             continue
         try:
             situation = situations.of(row)

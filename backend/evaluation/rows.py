@@ -23,7 +23,7 @@ CONFIGURATIONS = ("single", "single+fusion", "dual", "dual+fusion")
 class Row:
     """table: ONE or TWO, captures seen. method, regime: as the tables name them. paint: what paints.
 
-    geometry: whether the clip's poses and ranges are needed. brief: measured by the quick measures alone. videos:
+    poses: whether the clip's poses are needed. brief: measured by the quick measures alone. videos:
     whether it counts for FVD. share: of the regime's points that are kept.
     """
 
@@ -31,10 +31,16 @@ class Row:
     method: str
     regime: str
     paint: Method
-    geometry: bool = True
+    poses: bool = True
     brief: bool = False
     videos: bool = True
     share: float = 1.0
+
+    def suits(self, clip: EvaluationClip) -> bool:
+        """Whether the clip has what the row needs: poses, and ranges of its captures for caches of the truth."""
+        if self.regime in (SPARSE, DENSE) and any(each.range is None for each in clip.known):
+            return False
+        return clip.cameras is not None or not self.poses
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,12 @@ def rows(model: EvaluatedModel | None) -> list[Row]:
     found = []
     for table in (ONE, TWO):
         found += [
-            Row(table, "the truth itself", NONE, methods.truth, geometry=False, videos=False),
-            Row(table, "hold the nearest anchor still", NONE, methods.hold, geometry=False),
+            Row(table, "the truth itself", NONE, methods.truth, poses=False, videos=False),
+            Row(table, "hold the nearest anchor still", NONE, methods.hold, poses=False),
             Row(table, "nearest anchor, turned", NONE, methods.turned, videos=False),
         ]
         if table == TWO:
-            found.append(Row(table, "cross-fade of the anchors", NONE, methods.cross_fade, geometry=False))
+            found.append(Row(table, "cross-fade of the anchors", NONE, methods.cross_fade, poses=False))
         for regime in (SPARSE, DENSE) if table == ONE else (SPARSE, RECONSTRUCTED, DENSE):
             found.append(Row(table, "geometry only", regime, methods.geometry_only, videos=regime == SPARSE))
             found.append(Row(table, "draft", regime, methods.draft))
@@ -81,7 +87,7 @@ def _of_model(table: str, model: EvaluatedModel) -> list[Row]:
         return Row(table, label, regime, paint, brief=brief, videos=steps == most and not brief)
 
     found = [row(SPARSE, configuration, steps) for configuration in configurations for steps in STEPS]
-    blind = replace(row(NONE, fullest, most), method=f"{model.label}, no geometry", geometry=False)
+    blind = replace(row(NONE, fullest, most), method=f"{model.label}, no geometry", poses=False)
     others = [DENSE] if table == ONE else [RECONSTRUCTED, DENSE]
     return [blind, *found, *(row(regime, fullest, most) for regime in others if model.trained)]
 
