@@ -38,8 +38,8 @@ def walk() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_psnr_and_ssim_are_scikit_images() -> None:
     # skimage.metrics 0.26: structural_similarity(a, b, channel_axis=2, gaussian_weights=True, sigma=1.5,
-    # use_sample_covariance=False, data_range=255) and peak_signal_noise_ratio. torchmetrics 1.9 gives the same PSNR, and
-    # the same SSIM if its image of similarities is cropped to the windows that lie within the image.
+    # use_sample_covariance=False, data_range=255) and peak_signal_noise_ratio. torchmetrics 1.9 gives the same PSNR,
+    # and the same SSIM if its image of similarities is cropped to the windows that lie within the image.
     clean = patches(1, 2, 64, 8)
     worse = noisy(clean, 40)
     assert [ssim(*pair) for pair in zip(clean, worse, strict=True)] == pytest.approx([0.75140954, 0.73807387], abs=1e-7)
