@@ -122,15 +122,26 @@ def main(names: Sequence[str]) -> int:
 
 def ready() -> list[Path]:
     """The clips' folders, rendered on first use in one of Blender's environments: about 20 minutes, once."""
-    clips = [CACHE / f"{name}-{number}" for name, ways in WAYS.items() for number in range(1, len(ways) + 1)]
-    missing = sorted({clip.name.rsplit("-", 1)[0] for clip in clips if not (clip / "clip.json").exists()})
+    sys.path.insert(0, str(ROOT))
+    clips = {CACHE / f"{name}-{number}": way for name, ways in WAYS.items() for number, way in enumerate(ways, 1)}
+    missing = sorted({clip.name.rsplit("-", 1)[0] for clip, way in clips.items() if not is_rendered(clip, way)})
     if missing:
         environments = importlib.import_module("environments")
         python = environments.first_available(environments.BLENDERS)
         print(f"[scenes] rendering {', '.join(missing)}: about 20 minutes, once", flush=True)
         subprocess.run([str(python), "-B", str(Path(__file__)), *missing], cwd=ROOT, check=True, preexec_fn=_politely)
-        (CACHE / "manifest.json").write_text(json.dumps(manifest(clips), indent=1) + "\n", encoding="utf-8")
-    return clips
+        (CACHE / "manifest.json").write_text(json.dumps(manifest(list(clips)), indent=1) + "\n", encoding="utf-8")
+    return list(clips)
+
+
+def is_rendered(clip: Path, way: Way) -> bool:
+    """Whether a clip folder is whole, and of this way."""
+    try:
+        cameras = json.loads((clip / "clip.json").read_text("utf-8"))["cameras"]
+    except FileNotFoundError:
+        return False
+    poses = way.poses(FRAMES)
+    return len(cameras) == len(poses) and bool(np.allclose(cameras, poses))
 
 
 def _politely() -> None:
@@ -458,8 +469,9 @@ def _grained(tree: Any, place: Any, coloured: Any) -> Any:
 def render(name: str, way: Way) -> None:
     """Render a clip folder: frames with range, and larger captures with range at both ends."""
     folder = CACHE / name
-    if (folder / "clip.json").exists():
+    if is_rendered(folder, way):
         return
+    (folder / "clip.json").unlink(missing_ok=True)  # a clip that has one is whole
     started = time.monotonic()
     poses = way.poses(FRAMES)
     for frame, pose in enumerate(poses):
