@@ -1,7 +1,7 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-proxy quick test fuzz check package benchmark benchmark-painter check-painter evaluate-cache kill-test clean
+.PHONY: help demo demo-proxy quick test fuzz check package benchmark benchmark-painter check-painter evaluate-cache evaluate kill-test clean
 
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
@@ -15,6 +15,7 @@ help:
 	@echo "make benchmark-painter  the diffusion painter on this computer's GPU -> out/benchmark-painter.json and a table"
 	@echo "make check-painter  the diffusion painter's proofs -> out/painter.json"
 	@echo "make evaluate-cache  reconstruction against rendered truth and on a real street -> out/cache.json and pictures"
+	@echo "make evaluate   painters against rendered truth -> docs/results.md, docs/results.csv, out/evaluation/"
 	@echo "make kill-test  kill -9 at 50 random moments of each kind of job; about an hour -> out/kill-test.json and a table"
 	@echo "make clean      remove out/ (environments and downloads stay)"
 
@@ -50,6 +51,9 @@ check-painter:
 
 evaluate-cache:
 	$(PYTHON) scripts/evaluate_cache.py
+
+evaluate:
+	$(PYTHON) scripts/evaluate.py
 
 kill-test:
 	$(PYTHON) scripts/environments.py backend blender-4.5

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pantheon360_blender.core import files
 from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.jobs import painting_record
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
@@ -70,7 +69,7 @@ def compare(folder: PaintFolder) -> Job[float | None]:
     entries = painting_record.read(folder.painting_file)
     if value is not None:
         entries["known_pixels"] = {"correlation": round(value, 4), "frames": len(frames)}
-        files.write_json(folder.painting_file, entries)
+        folder.output.write_json(folder.painting_file, entries)
     told = warning(value, "The shot")
     yield Progress("Comparing with what is known", len(frames), len(frames), warning=told or "")
     return value

@@ -264,17 +264,19 @@ def stand_at(pose: np.ndarray) -> None:
     bpy.context.scene.camera = camera
 
 
-def cycles(folder: Path, exact: bool) -> dict[str, np.ndarray]:
+def cycles(
+    folder: Path, exact: bool, *, width: int = WIDTH, samples: int = SAMPLES, denoised: bool = True, bounces: int = 4
+) -> dict[str, np.ndarray]:
     """Passes of the scene's camera, (H, W, C) float32 each. exact: one unlit sample through each pixel's centre."""
     bpy = blender()
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
-    scene.cycles.samples = 1 if exact else SAMPLES
-    scene.cycles.use_denoising = not exact
-    scene.cycles.max_bounces = 0 if exact else 4
+    scene.cycles.samples = 1 if exact else samples
+    scene.cycles.use_denoising = denoised and not exact
+    scene.cycles.max_bounces = 0 if exact else bounces
     scene.cycles.pixel_filter_type = "BOX" if exact else "BLACKMAN_HARRIS"
     scene.cycles.filter_width = 0.01 if exact else 1.5
-    scene.render.resolution_x, scene.render.resolution_y = WIDTH, WIDTH // 2
+    scene.render.resolution_x, scene.render.resolution_y = width, width // 2
     scene.render.resolution_percentage = 100
     bpy.context.view_layer.use_pass_z = True
     settings = scene.render.image_settings

@@ -87,6 +87,8 @@ HOUSES: dict[str, House] = {
             "backend/diffusion/clip",
             "backend/diffusion/shot",
             "backend/painters",
+            "backend/evaluation/metrics",
+            "backend/evaluation",
             "backend",
         ),
         below=("core",),

@@ -1,0 +1,199 @@
+"""`python -m backend evaluate DATASET`: every row on every clip, measured, and written down."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pantheon360_blender.core import files
+from pantheon360_blender.core.errors import PantheonError
+
+from . import caches, clips, pictures, rows, tables
+from .clips import ClipFile, EvaluationClip
+from .judge import ClipJudge, Judges
+from .rows import EvaluatedModel, Row
+from .tables import Result
+
+_SHOWN = (
+    "the truth itself", "geometry only", "hold the nearest anchor still", "cross-fade of the anchors", "draft",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate.
+
+    dataset: a folder of clips. out: where everything is written. weights: of the networks that judge, or None.
+    model: that paints, or None. model_every: it paints one clip in so many. trained: as its card says.
+    label: what tables call it.
+    width: of the panoramas in pixels; None as they are. frames: at most, of a clip.
+    sampled: frames of a clip that networks look at. workers: processes. met3r: with the user's own MEt3R.
+    resume: keep the clips that `out` has results of. only: clips whose names begin so. note: on the dataset, in tables.
+    """
+
+    dataset: Path
+    out: Path
+    weights: Path | None = None
+    model: str | None = None
+    model_every: int = 1
+    trained: bool = True
+    label: str = "model"
+    width: int | None = None
+    frames: int = clips.FRAMES
+    sampled: int = 2
+    workers: int = 2
+    met3r: bool = False
+    resume: bool = False
+    only: str = ""
+    note: str = ""
+
+
+def main(request: Request) -> int:
+    """Evaluate, and print what is done. Returns the exit code: 0, or 1 with an error said."""
+    try:
+        run(request)
+    except PantheonError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(request: Request) -> list[Result]:
+    """Every row of every clip; writes results.csv, results.md, sheets, videos and a plot to `out`.
+
+    Raises PantheonError before anything is painted: no clips, no weights where a folder is named, no such model.
+    """
+    found = [clip for clip in clips.find(request.dataset) if clip.name.startswith(request.only)]
+    Judges.load(request.weights, request.sampled, met3r=request.met3r)
+    if request.weights is None:
+        print("Without --weights there are no LPIPS, ST-LPIPS, DISTS and FVD: make them with scripts/metric_weights.py")
+    if request.model is not None:
+        from ..diffusion.models import model_store
+
+        request = replace(request, trained=model_store.find(request.model).card.trained)
+    results, started = [], time.monotonic()
+    for number, (clip, measured, seconds) in enumerate(_all(found, request), 1):
+        results += measured
+        done = time.monotonic() - started
+        print(f"{number} of {len(found)}: {clip.name}, {len(measured)} rows, {seconds:.0f} s; {done:.0f} s", flush=True)
+    results = _in_order(results, request)
+    tables.write_csv(request.out / "results.csv", results)
+    text = tables.markdown(results, _preface(found, results, request))
+    files.write_bytes(request.out / "results.md", text.encode("utf-8"))
+    pictures.plot(request.out / "psnr-lpips.png", results)
+    print(f"{request.out / 'results.md'}, {request.out / 'results.csv'}: {time.monotonic() - started:.0f} s")
+    return results
+
+
+def _all(found: list[ClipFile], request: Request) -> Iterator[tuple[ClipFile, list[Result], float]]:
+    """Each clip's results when they are there. Clips are shared among processes of one thread each."""
+    without = replace(request, model=None)
+    wanted = [(clip, without if at % request.model_every else request) for at, clip in enumerate(found)]
+    if request.workers <= 1:
+        for clip, what in wanted:
+            yield clip, *_timed(clip, what)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(request.workers, mp_context=context, initializer=_one_thread) as pool:
+        for clip, future in [(clip, pool.submit(_timed, clip, what)) for clip, what in wanted]:
+            yield clip, *future.result()
+
+
+def _one_thread() -> None:
+    """Processes side by side must not also share out each matrix."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def _timed(clip: ClipFile, request: Request) -> tuple[list[Result], float]:
+    """A clip's results, kept in `clips/`, and the seconds they took."""
+    started = time.monotonic()
+    kept = request.out / "clips" / f"{clip.name}.json"
+    if request.resume and kept.exists():
+        return tables.read_results(kept), 0.0
+    results = evaluated(clip, request)
+    tables.write_results(kept, results)
+    return results, time.monotonic() - started
+
+
+def evaluated(file: ClipFile, request: Request) -> list[Result]:
+    """Every row of one clip; its contact sheets and video are written."""
+    clip = file.read(request.width, request.frames)
+    judge = ClipJudge(clip, Judges.load(request.weights, request.sampled, met3r=request.met3r))
+    situations = rows.Situations(clip)
+    results, shown = [], dict[tuple[str, str], np.ndarray]()
+    true_features: dict[tuple[int, ...], np.ndarray | None] = {}
+    for row in _rows(request):
+        if not row.suits(clip):
+            continue
+        try:
+            situation = situations.of(row)
+        except PantheonError as error:
+            print(f"{clip.name}: no {row.method} of the {row.regime}: {error}", flush=True)
+            continue
+        images = row.paint(situation)
+        values = judge.measure(images, situation, brief=row.brief)
+        features = judge.video_features(images, situation.scored) if row.videos else None
+        scored = tuple(situation.scored)
+        if features is not None and scored not in true_features:
+            true_features[scored] = judge.video_features(clip.images, scored)
+        results.append(
+            Result(row.table, row.method, row.regime, clip.name, values, features, true_features.get(scored))
+        )
+        if _is_shown(row, request):
+            shown[row.table, f"{row.method} ({row.regime}), {values['psnr']:.1f} dB"] = images
+    _show(clip, shown, request)
+    return results
+
+
+def _rows(request: Request) -> list[Row]:
+    model = None if request.model is None else EvaluatedModel(request.model, request.label, request.trained)
+    return rows.rows(model)
+
+
+def _is_shown(row: Row, request: Request) -> bool:
+    if row.share < 1.0:
+        return False
+    painted = request.label in row.method and f"{rows.STEPS[-1]} steps" in row.method
+    return row.method in _SHOWN or (painted and (row.regime == caches.SPARSE))
+
+
+def _show(clip: EvaluationClip, shown: dict[tuple[str, str], np.ndarray], request: Request) -> None:
+    for table in (rows.ONE, rows.TWO):
+        painted = {label: images for (of, label), images in shown.items() if of == table}
+        name = f"{clip.name}-{table.replace(' ', '-')}"
+        pictures.contact_sheet(request.out / "sheets" / f"{name}.png", painted)
+        pictures.video(request.out / "videos" / f"{name}.mp4", painted, clip.fps)
+
+
+def _in_order(results: list[Result], request: Request) -> list[Result]:
+    """As the tables have them: by row, then by clip."""
+    order = {(row.table, row.method, row.regime): at for at, row in enumerate(_rows(request))}
+    return sorted(results, key=lambda each: (order[each.key], each.clip))
+
+
+def _preface(found: list[ClipFile], results: list[Result], request: Request) -> str:
+    names = sorted({clip.name.rsplit("-", 1)[0] for clip in found})
+    return f"""# Results
+
+Written by `python -m backend evaluate`; how, and what each measure is: [evaluation.md](evaluation.md).
+
+{request.note or f"{len(found)} clips of {request.dataset.name}: {', '.join(names)}."}
+Frames that are anchors never count. Networks (LPIPS, ST-LPIPS, DISTS) and crops see {request.sampled} frames of a
+clip, evenly spaced; small crops are enlarged to 224 pixels for networks. FVD is of {len(found)} videos a side, whole
+panoramas resized to 224 x 224: with so few it compares rows of this table and nothing else.
+Higher is better: PSNR, SSIM, correlation. Lower is better: LPIPS, ST-LPIPS, DISTS, FVD, STWE, IE, MEt3R. Nearest to
+`the truth itself` is best: seam ratio, pole error.
+"""

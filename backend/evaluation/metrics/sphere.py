@@ -1,0 +1,15 @@
+"""Weights that make a mean over an equirectangular image a mean over the sphere."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def latitude_weights(height: int) -> np.ndarray:
+    """(height,) float64, cos(latitude) of each row's centre, with a mean of 1.
+
+    Source: Y. Sun, A. Lu, L. Yu, "Weighted-to-Spherically-Uniform Quality Evaluation for Omnidirectional Video",
+    IEEE Signal Processing Letters 24(9), 2017.
+    """
+    weights = np.cos((0.5 - (np.arange(height) + 0.5) / height) * np.pi)
+    return np.asarray(weights / weights.mean())

@@ -1,0 +1,95 @@
+"""`make evaluate`: what painters make of clips whose truth is known, as `python -m backend evaluate` measures it.
+
+Renders the clips (about 20 minutes, once) and fetches the judges' weights (175 MB, once), then runs the backend's verb
+with the draft, the baselines and an untrained model. Writes docs/results.csv and docs/results.md, and to out/evaluation
+contact sheets, videos and a plot. Further arguments are the verb's, as in `scripts/evaluate.py --model NAME --label L`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import environments
+import evaluation_scenes
+import evaluation_street
+import metric_weights
+
+OUT = environments.ROOT / "out" / "evaluation"
+DOCS = environments.ROOT / "docs"
+UNTRAINED = environments.ROOT / ".cache" / "evaluation" / "untrained"
+UNTRAINED_WIDTH = 128
+SELDOM = 4
+"""One clip in so many is painted by the untrained model, one of each scene: noise is the same everywhere."""
+
+
+def main(arguments: list[str]) -> int:
+    scenes = evaluation_scenes.ready()
+    python = str(environments.ready("backend"))
+    command = [python, "-B", "-m", "backend", "evaluate", str(evaluation_scenes.CACHE), "--out", str(OUT)]
+    command += ["--note", note(len(scenes))]
+    try:
+        command += ["--weights", str(metric_weights.ready())]
+    except metric_weights.WeightsUnavailable as reason:
+        print(f"[evaluate] without LPIPS, ST-LPIPS, DISTS and FVD: {reason}")
+    if "--model" not in arguments:
+        command += ["--model", untrained(python), "--label", "untrained model", "--model-every", str(SELDOM)]
+    if subprocess.run([*command, *arguments], cwd=environments.ROOT).returncode:
+        return 1
+    street = evaluation_street.ready()
+    if street is not None:
+        judged = "--weights" in command
+        command = [
+            python,
+            "-B",
+            "-m",
+            "backend",
+            "evaluate",
+            str(street),
+            "--out",
+            str(OUT / "street"),
+            "--sampled",
+            "1",
+        ]
+        command += ["--weights", str(metric_weights.CACHE)] if judged else []
+        if subprocess.run(command, cwd=environments.ROOT).returncode:
+            return 1
+    publish(street is not None)
+    return 0
+
+
+def publish(street: bool) -> None:
+    """Put the tables into docs/, the street's behind those of the scenes."""
+    tables, rows = ((OUT / name).read_text("utf-8") for name in ("results.md", "results.csv"))
+    if street:
+        more, more_rows = ((OUT / "street" / name).read_text("utf-8") for name in ("results.md", "results.csv"))
+        found = more[more.index("## ") :].replace("## ", "### ")
+        tables += f"\n## The real street, one photograph held back\n\n{evaluation_street.NOTE}\n\n{found}"
+        rows += more_rows.split("\n", 1)[1]
+    (DOCS / "results.md").write_text(tables, encoding="utf-8")
+    (DOCS / "results.csv").write_text(rows, encoding="utf-8")
+
+
+def untrained(python: str) -> str:
+    """A random model that paints panoramas of UNTRAINED_WIDTH; made on first use."""
+    if not UNTRAINED.exists():
+        make = (
+            "from pathlib import Path; from backend.diffusion.models import tiny_model; "
+            f"tiny_model.make(Path({str(UNTRAINED)!r}), width={UNTRAINED_WIDTH}, height={UNTRAINED_WIDTH // 2})"
+        )
+        subprocess.run([python, "-B", "-c", make], cwd=environments.ROOT, check=True)
+    return str(UNTRAINED)
+
+
+def note(clips: int) -> str:
+    """What the tables say of the scenes."""
+    return (
+        f"{clips} clips of {evaluation_scenes.FRAMES} frames, {evaluation_scenes.WIDTH} pixels wide, "
+        f"through {len(evaluation_scenes.WAYS)} scenes rendered by Cycles with exact range: three indoors (parlour, "
+        "office, gallery), three outdoors (alley, courtyard, park). Captures are "
+        f"{evaluation_scenes.CAPTURE_WIDTH} pixels wide."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
