@@ -26,6 +26,7 @@ import numpy as np
 from pantheon360_blender.core import budget, inputs
 from pantheon360_blender.core.errors import FileError
 from pantheon360_blender.core.formats import exr, npz, png, zip_archive
+from pantheon360_blender.core.importers import vipe
 from pantheon360_blender.core.panorama import cameras, depth_image, equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
 
@@ -33,7 +34,6 @@ FRAMES = 25
 """Frames that are taken of a longer video, as many as a clip of the model's has."""
 _NOWHERE = np.eye(4)
 _LARGEST_RANGE = 4 * budget.DEPTH.width * budget.DEPTH.height
-_LARGEST_POSES = 16 * 8 * budget.CLIP_FRAMES
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,10 @@ class ClipFile:
     path: Path
 
     def read(self, width: int | None = None, frames: int = FRAMES) -> EvaluationClip:
-        """The clip, at most `frames` of its first frames, `width` pixels wide (None: as it is). Raises FileError."""
+        """The clip, at most `frames` of its first frames, `width` pixels wide (None: as it is).
+
+        Raises FileError, and SourceError of a clip of ViPE whose poses cannot be read.
+        """
         return _READERS[self.path.suffix](self, width, frames)
 
 
@@ -139,16 +142,14 @@ def _range(path: Path) -> np.ndarray | None:
 
 def _vipe(file: ClipFile, width: int | None, frames: int) -> EvaluationClip:
     root = file.path.parent.parent
+    numbers, poses = vipe.read_poses(file.path)
     try:
-        with zip_archive.opened(file.path) as archive:
-            poses = cameras.opencv_to_blender(npz.read(archive, "data", _LARGEST_POSES))
-            numbers = npz.read(archive, "inds", _LARGEST_POSES)
         with zip_archive.opened(root / "depth" / f"{file.name}.zip") as archive:
             members = {Path(name).stem: name for name in archive.namelist() if name.endswith(".exr")}
             chosen = [index for index, number in enumerate(numbers) if f"{number:05d}" in members][:frames]
             ranges = [_decoded(archive, members[f"{numbers[index]:05d}"]) for index in chosen]
     except (*npz.DAMAGED, KeyError) as error:
-        raise FileError(f"{file.path} or its depth cannot be read: {error}.", advice="Copy the clip again.") from error
+        raise FileError(f"The depth of {file.path} cannot be read: {error}.", advice="Copy the clip again.") from error
     images = list(islice(_video(root / "rgb" / f"{file.name}.mp4"), int(numbers[chosen[-1]]) + 1))
     taken = np.stack([images[int(numbers[index])] for index in chosen])
     fps = float(_fps(root / "rgb" / f"{file.name}.mp4"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pantheon360_blender.core.render.coverage import solid_angles
+
 
 def latitude_weights(height: int) -> np.ndarray:
     """(height,) float64, cos(latitude) of each row's centre, with a mean of 1.
@@ -11,5 +13,5 @@ def latitude_weights(height: int) -> np.ndarray:
     Source: Y. Sun, A. Lu, L. Yu, "Weighted-to-Spherically-Uniform Quality Evaluation for Omnidirectional Video",
     IEEE Signal Processing Letters 24(9), 2017.
     """
-    weights = np.cos((0.5 - (np.arange(height) + 0.5) / height) * np.pi)
+    weights = solid_angles(height)
     return np.asarray(weights / weights.mean())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
-from pantheon360_blender.core.errors import FileError, ModelError
+from pantheon360_blender.core.errors import FileError
+
+from ...diffusion.models import tensor_file
 
 Tensors = dict[str, torch.Tensor]
 
@@ -19,10 +20,8 @@ def load(folder: Path, name: str) -> Tensors:
         raise FileError(
             f"{path} is missing: the measure needs weights.", advice="Make them with scripts/metric_weights.py."
         )
-    try:
-        return dict(load_file(path))
-    except Exception as error:
-        raise ModelError(f"{path} is damaged: {error}.", advice="Delete it and make it again.") from error
+    with tensor_file.opened(path) as file:
+        return {each: file.get_tensor(each) for each in file.keys()}  # noqa: SIM118
 
 
 def pixels(images: torch.Tensor) -> torch.Tensor:

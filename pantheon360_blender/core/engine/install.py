@@ -53,9 +53,8 @@ def install(root: Path, flight: Preflight, *, wheels: Path | None = None) -> Job
         shutil.rmtree(building, ignore_errors=True)
         yield from _environment(flight.python, building, log)
     lines = parts.locked(flight.names)
-    requirements = building / "requirements.txt"
-    files.write_bytes(requirements, "\n".join([*lines, ""]).encode())
-    command = [*_pip(python, flight.python), "install", "--requirement", str(requirements), *_sources(flight, wheels)]
+    listed = _requirements(building, lines)
+    command = [*_pip(python, flight.python), "install", "--requirement", listed, *_sources(flight, wheels)]
     yield from _run(command, log, "Installing packages", len(lines), cache=root / "wheels")
     yield from _look(python, flight.names, log)
     engine = Engine(name, list(flight.names), flight.device, flight.version, _now())
@@ -71,12 +70,18 @@ def download(folder: Path, flight: Preflight) -> Job[int]:
     with files.translate_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     lines = parts.locked(flight.names)
-    requirements = folder / "requirements.txt"
-    files.write_bytes(requirements, "\n".join([*lines, ""]).encode())
-    command = [str(flight.python), "-m", "pip", "download", "--requirement", str(requirements), "--dest", str(folder)]
+    listed = _requirements(folder, lines)
+    command = [str(flight.python), "-m", "pip", "download", "--requirement", listed, "--dest", str(folder)]
     command += _sources(flight, None)
     yield from _run(command, folder / installed.LOG, "Downloading packages", len(lines), cache=None)
     return sum(1 for path in folder.iterdir() if path.suffix in (".whl", ".gz", ".zip"))
+
+
+def _requirements(folder: Path, lines: list[str]) -> str:
+    """Path of a file for pip in a folder that lists these requirements. Raises FileError."""
+    place = folder / "requirements.txt"
+    files.write_bytes(place, "\n".join([*lines, ""]).encode())
+    return str(place)
 
 
 def _made_before(root: Path, name: str) -> Engine | None:

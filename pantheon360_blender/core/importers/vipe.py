@@ -48,7 +48,7 @@ class _Clip:
 
 def _read(path: Path, options: Options) -> Job[Imported]:
     clip = _clip(path)
-    indices, poses = _poses(clip.poses)
+    indices, poses = read_poses(clip.poses)
     gathering = Gathering(path, options, default_up=None)
     gathering.judge_up(poses, "-y", "the clip")
     gathering.settle(poses[:, :3, 3])
@@ -137,8 +137,11 @@ def _masked(depth: np.ndarray, archive: zipfile.ZipFile, member: zipfile.ZipInfo
     return int(out.sum())
 
 
-def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) int64 frame numbers, increasing, and (N, 4, 4) float64 poses with Blender's camera axes."""
+def read_poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) int64 frame numbers, increasing, and (N, 4, 4) float64 poses with Blender's camera axes, in ViPE's world.
+
+    Raises SourceError if the file cannot be read or holds no such poses.
+    """
     try:
         with npz.opened(file) as archive:
             poses = npz.read(archive, "data", _LARGEST_POSES)
