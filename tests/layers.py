@@ -56,6 +56,7 @@ HOUSES: dict[str, House] = {
             "pantheon360_blender/scene/camera",
             "pantheon360_blender/scene/render",
             "pantheon360_blender/scene/shot",
+            "pantheon360_blender/scene/background",
             "pantheon360_blender/scene",
         ),
         below=("core",),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from . import properties
-from .app import backend_process, job_notes, jobs, preferences
+from .app import backend_process, identity, job_notes, jobs, preferences
 from .app.registration import registration_of_modules
+from .background import queue
 from .cache import cache_objects
 from .captures import preview_sphere
 from .render import render_engine
@@ -15,11 +16,13 @@ MODULES = (
     properties,
     jobs,
     job_notes,
+    identity,
     preview_sphere,
     cache_objects,
     render_engine,
     backend_process,
     result_view,
+    queue,
 )
 """Registered in this order, unregistered in reverse."""
 

@@ -52,6 +52,7 @@ Status = Literal["new", "running", "done", "failed", "cancelled"]
 AnyJob = TypeVar("AnyJob", bound=Job)
 
 JOB_FILE = "job.json"
+STATE_FILE = "state.json"
 PREVIEW_WIDTH = 512
 INPUT_FOLDERS = ("captures", "geometry", "footprint")
 
@@ -285,7 +286,7 @@ class JobFolder(Generic[AnyJob]):
     def state(self) -> State:
         """How far the job is; a new state if `state.json` is missing or damaged, for it decides nothing."""
         try:
-            state = State(**inputs.read_json(self.path / "state.json", budget.RECORD_FILE))
+            state = State(**inputs.read_json(self.path / STATE_FILE, budget.RECORD_FILE))
         except (OSError, ValueError, TypeError):
             return State()
         return state if _is_sound(state) else State()
@@ -299,7 +300,7 @@ class JobFolder(Generic[AnyJob]):
     ) -> None:
         """Write `state.json`, stamped with the present time. Raises FileError."""
         state = State(status, sorted(finished), error, started or self.state().started, now())
-        self.output.write_json("state.json", asdict(state))
+        self.output.write_json(STATE_FILE, asdict(state))
 
     def log(self, text: str) -> None:
         """Append one line to `log.txt`; a log that cannot be written never stops a job."""

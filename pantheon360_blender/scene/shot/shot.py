@@ -18,7 +18,7 @@ from ...core.panorama.capture import UnreadCapture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Notices, Progress, observed
 from ...core.render import splatting
-from ..app import access, backend_process, job_notes, software, units
+from ..app import access, backend_process, job_notes, job_tracking, software, units
 from ..app.access import SceneReference
 from ..app.paths import jobs_root, shot_name
 from ..camera import camera_path
@@ -75,17 +75,31 @@ def finish(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = Non
     """
     reference, notices = SceneReference(scene), Notices()
     yield from observed(paint(folder, resume=resume), notices)
+    return (yield from deliver(reference.scene, folder, source, notices.warnings, resume=resume))
+
+
+def deliver(
+    scene: bpy.types.Scene,
+    folder: PaintFolder,
+    source: str | None = None,
+    warnings: Sequence[str] = (),
+    *,
+    resume: str = RESUME,
+) -> Job[Any]:
+    """Put a painted job into the sequencer. Arguments as of `finish` and `strips.deliver`. Returns the strip."""
+    reference = SceneReference(scene)
     with _frames_kept(folder, resume):
-        strip = yield from strips.deliver(reference.scene, folder, source, notices.warnings)
+        strip = yield from strips.deliver(reference.scene, folder, source, warnings)
     scene = reference.scene
     if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
         job_notes.forget(scene, UNFINISHED)
+    job_tracking.note(folder, "delivered")
     return strip
 
 
 def paint(folder: JobFolder, *, resume: str = RESUME) -> Job[None]:
     """Have the backend do what is missing of a job. resume: what an error says of how to go on from there."""
-    with _frames_kept(folder, resume):
+    with job_tracking.at_work(folder), _frames_kept(folder, resume):
         yield from backend_process.run(folder)
 
 
@@ -136,7 +150,7 @@ def prepare(
     root = root or jobs_root(scene)
     poses, cloud = yield from _survey(scene, numbers)
     folder = PaintFolder.new(root, shot_name(reference.scene))
-    try:
+    with job_tracking.preparing(reference.scene, folder, "paint"):
         entries = []
         for index, capture in enumerate(captures):
             yield Progress("Writing captures", index, len(captures), text=capture.name)
@@ -159,9 +173,6 @@ def prepare(
                 software=software.versions(),
             )
         )
-    except BaseException:
-        folder.discard()
-        raise
     return folder
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +22,9 @@ from ...core.jobs.job import PaintJob
 from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.painting_record import PaintingEntries
 from ...core.progress import Job, Progress
-from ..app import access, versions
+from ..app import access, identity, versions
 from ..app.access import SceneReference
+from ..app.identity import IDENTITY
 from ..app.paths import relative_path
 from . import video
 
@@ -36,8 +36,6 @@ VIDEO_NAME = "video.mp4"
 
 DELIVERED = "pantheon360_delivered"
 """Custom property of a strip: when it was delivered, ISO 8601."""
-IDENTITY = "pantheon360_identity"
-"""Custom property of a scene, and of the strips that were made for it: what tells it from others, whatever its name."""
 
 
 def deliver(
@@ -70,19 +68,13 @@ def deliver(
         frames = [folder.frame_file(frame) for frame in job.frames]
         strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     _make_relative(strip)
-    strip[DELIVERED], strip[IDENTITY] = datetime.now(UTC).isoformat(), _identity(reference.scene)
+    strip[DELIVERED], strip[IDENTITY] = datetime.now(UTC).isoformat(), identity.of(reference.scene)
     _make_active(results, strip)
     for key, value in provenance(folder, warnings).items():
         strip[key] = value
     _show_range(results, start, end)
     versions.show_in_sequencer(bpy.context, results)
     return strip  # at once: undo in a pause would take it away
-
-
-def _identity(scene: bpy.types.Scene) -> str:
-    if not scene.get(IDENTITY):
-        scene[IDENTITY] = uuid.uuid4().hex
-    return str(scene[IDENTITY])
 
 
 def newest(scene: bpy.types.Scene) -> Any:
@@ -92,7 +84,7 @@ def newest(scene: bpy.types.Scene) -> Any:
         for results in bpy.data.scenes
         if results.sequence_editor is not None
         for strip in results.sequence_editor.strips
-        if strip.get(DELIVERED) and strip.get(IDENTITY) == scene.get(IDENTITY)
+        if strip.get(DELIVERED) and strip.get(IDENTITY) == identity.known_of(scene)
     ]
     return max(made, key=lambda strip: str(strip[DELIVERED]), default=None)
 

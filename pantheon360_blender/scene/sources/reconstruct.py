@@ -22,7 +22,7 @@ from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettin
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
-from ..app import access, backend_process, job_notes, paths, software, units
+from ..app import access, backend_process, job_notes, job_tracking, paths, software, units
 from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
 from ..cache import cache_merge, cache_objects
@@ -66,10 +66,21 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
         settings = ReconstructionSettings.from_json(settings_of(reference.scene).to_json() | choices)
         backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
     folder = yield from prepare(reference.scene, root=root, **choices)
-    job_notes.note(reference.scene, PREVIOUS, folder.path)
-    yield from backend_process.run(folder)
+    remember(reference.scene, folder)
+    yield from compute(folder)
     yield Progress("Bringing the points into the scene")
     return deliver(reference.scene, folder, captures)
+
+
+def remember(scene: bpy.types.Scene, folder: ReconstructFolder) -> None:
+    """Note a prepared job on its scene: the next one may take over what this one has finished."""
+    job_notes.note(scene, PREVIOUS, folder.path)
+
+
+def compute(folder: ReconstructFolder) -> Job[None]:
+    """Have the backend do what is missing of a reconstruction."""
+    with job_tracking.at_work(folder):
+        yield from backend_process.run(folder)
 
 
 def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
@@ -111,7 +122,8 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
             repair=repairs.IMPORT_CAPTURES,
         )
     folder = ReconstructFolder.new(root or paths.jobs_root(scene), f"{paths.shot_name(scene)}-cache")
-    try:
+    with job_tracking.preparing(scene, folder, "reconstruct"):
+        job_tracking.note_captures(folder, {label: each.object for label, each in objects.items()})
         entries = []
         for index, (label, each) in enumerate(objects.items()):
             yield Progress("Writing captures", index, len(objects), text=label)
@@ -124,9 +136,6 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
         previous = _previous(reference.scene)
         if previous is not None:
             reuse.take_over(previous, folder)
-    except BaseException:
-        folder.discard()
-        raise
     return folder
 
 
@@ -239,6 +248,7 @@ def deliver(
     obj = (cache_merge.merge if merging else cache_objects.replace)(scene, cloud)
     obj[REPORT] = report["text"]
     obj[FOLDER] = paths.relative_path(folder.path)
+    job_tracking.note(folder, "delivered")
     notes = [str(note) for note in solution.get("notes", [])]
     if ReconstructionSettings.from_json(folder.job.settings).poses != results.GIVEN:
         notes += place(scene, posed)

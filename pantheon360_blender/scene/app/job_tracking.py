@@ -1,0 +1,74 @@
+"""A scene's jobs in the person's registry, from the moment their folder is begun until they are delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import bpy
+
+from ...core.errors import FileError, PantheonError
+from ...core.jobs import registry
+from ...core.jobs.job_folder import JobFolder
+from ...core.jobs.registry import Entry, State
+from . import identity
+
+
+@contextmanager
+def preparing(scene: bpy.types.Scene, folder: JobFolder, kind: str) -> Iterator[None]:
+    """Enter a job while its folder is written. Afterwards it waits for somebody to work on it.
+
+    If writing fails or is cancelled, the folder is removed and the job is out again.
+    """
+    entry = Entry(
+        folder.id,
+        kind,
+        title=scene.name,
+        folder=str(folder.path),
+        blend=bpy.data.filepath,
+        scene=scene.name,
+        identity=identity.of(scene),
+        state="preparing",
+    )
+    _enter(entry)
+    try:
+        yield
+    except BaseException:
+        folder.discard()
+        with suppress(FileError):
+            registry.remove(folder.id)
+        raise
+    registry.note(folder.id, folder=str(folder.path), state="paused")
+
+
+@contextmanager
+def at_work(folder: JobFolder) -> Iterator[None]:
+    """Note that this process works on a job, and how that ended."""
+    registry.note(folder.id, folder=str(folder.path), state="running", error="", repair="")
+    try:
+        yield
+    except PantheonError as error:
+        registry.note(folder.id, state="failed", error=str(error), repair=error.repair or "")
+        raise
+    except BaseException:  # it was cancelled, or Blender quits
+        registry.note(folder.id, state="paused")
+        raise
+    registry.note(folder.id, state="finished")
+
+
+def note(folder: JobFolder, state: State) -> None:
+    """Note how far a job is."""
+    registry.note(folder.id, state=state)
+
+
+def note_captures(folder: JobFolder, captures: Mapping[str, bpy.types.Object]) -> None:
+    """Note which objects a job's captures are, so that they are known when their names have changed.
+
+    captures: by the labels that they have in the job.
+    """
+    registry.note(folder.id, captures={label: identity.of(obj) for label, obj in captures.items()})
+
+
+def _enter(entry: Entry) -> None:
+    with suppress(FileError):
+        registry.add(entry)
