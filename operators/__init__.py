@@ -14,7 +14,7 @@ from . import (
     import_captures,
     import_depth,
     install_engine,
-    make_proxy,
+    jobs,
     orient_captures,
     project_captures,
     render_geometry,
@@ -27,7 +27,6 @@ MODULES = (
     errors,
     install_engine,
     import_captures,
-    make_proxy,
     project_captures,
     build_cache,
     import_cache,
@@ -40,6 +39,7 @@ MODULES = (
     render_geometry,
     edit_loras,
     generate,
+    jobs,
     tag_360,
 )
 

@@ -20,17 +20,7 @@ def preparing(scene: bpy.types.Scene, folder: JobFolder, kind: str) -> Iterator[
 
     If writing fails or is cancelled, the folder is removed and the job is out again.
     """
-    entry = Entry(
-        folder.id,
-        kind,
-        title=scene.name,
-        folder=str(folder.path),
-        blend=bpy.data.filepath,
-        scene=scene.name,
-        identity=identity.of(scene),
-        state="preparing",
-    )
-    _enter(entry)
+    _enter(scene, folder, kind, "preparing")
     try:
         yield
     except BaseException:
@@ -39,6 +29,12 @@ def preparing(scene: bpy.types.Scene, folder: JobFolder, kind: str) -> Iterator[
             registry.remove(folder.id)
         raise
     registry.note(folder.id, folder=str(folder.path), state="paused")
+
+
+def adopt(scene: bpy.types.Scene, folder: JobFolder, kind: str) -> None:
+    """Enter a job that was begun for a scene elsewhere, or before there was a registry; nothing if it is known."""
+    if registry.find(folder.id) is None:
+        _enter(scene, folder, kind, "paused")
 
 
 @contextmanager
@@ -69,6 +65,16 @@ def note_captures(folder: JobFolder, captures: Mapping[str, bpy.types.Object]) -
     registry.note(folder.id, captures={label: identity.of(obj) for label, obj in captures.items()})
 
 
-def _enter(entry: Entry) -> None:
+def _enter(scene: bpy.types.Scene, folder: JobFolder, kind: str, state: State) -> None:
+    entry = Entry(
+        folder.id,
+        kind,
+        title=scene.name,
+        folder=str(folder.path),
+        blend=bpy.data.filepath,
+        scene=scene.name,
+        identity=identity.of(scene),
+        state=state,
+    )
     with suppress(FileError):
         registry.add(entry)

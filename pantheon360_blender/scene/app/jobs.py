@@ -151,17 +151,15 @@ class Session:
 
 
 def redraw(window_manager: Any, *, whole: bool) -> None:
-    """Draw what shows jobs. whole: not progress alone, but what a job changes."""
+    """Draw what shows jobs. whole: not progress alone, but what a job changes.
+
+    While a job runs its progress alone is drawn: a view of millions of points would take the job's time.
+    """
     for window in window_manager.windows:
         for area in window.screen.areas:
-            _redraw(area, whole=whole)
-
-
-def _redraw(area: bpy.types.Area, *, whole: bool) -> None:
-    """While a job runs its progress alone: drawing a view of millions of points would take the job's time."""
-    for region in area.regions:
-        if whole or region.type == "UI":
-            region.tag_redraw()
+            for region in area.regions:
+                if whole or region.type == "UI":
+                    region.tag_redraw()
 
 
 def show_failure(window_manager: Any, label: str, text: str, repair: str | None = None) -> None:

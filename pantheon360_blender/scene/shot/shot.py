@@ -39,12 +39,19 @@ def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
     remembers it for `resume`.
     """
     reference = SceneReference(scene)
+    folder = yield from begin(scene, **choices)
+    return (yield from finish(reference.scene, folder))
+
+
+def begin(scene: bpy.types.Scene, **choices: Any) -> Job[PaintFolder]:
+    """What `generate` does before the backend paints. Returns the prepared folder, which the scene remembers."""
+    reference = SceneReference(scene)
     painter = str(choices.get("painter") or access.of_scene(scene).painter).lower()
     yield Progress("Looking for the backend")
     backend_process.require(painters.packages(painter), f"the {painter} painter")
     folder = yield from prepare(reference.scene, **choices)
     remember(reference.scene, folder)
-    return (yield from finish(reference.scene, folder))
+    return folder
 
 
 def resume(scene: bpy.types.Scene) -> Job[Any]:
@@ -52,10 +59,25 @@ def resume(scene: bpy.types.Scene) -> Job[Any]:
 
     Raises JobError if there is none or its folder is gone or damaged.
     """
+    return (yield from finish(scene, _open_unfinished(scene)))
+
+
+def adopt(scene: bpy.types.Scene) -> Job[PaintFolder]:
+    """Make the scene's unfinished job one of this person's, wherever it was begun. Returns its folder.
+
+    Raises JobError as `resume`.
+    """
+    yield Progress("Opening the job")
+    folder = _open_unfinished(scene)
+    job_tracking.adopt(scene, folder, "paint")
+    return folder
+
+
+def _open_unfinished(scene: bpy.types.Scene) -> PaintFolder:
     path = unfinished(scene)
     if path is None:
         raise JobError(f"Scene {scene.name} has no unfinished job.", advice="Generate it from the start.")
-    return (yield from finish(scene, PaintFolder.open(path)))
+    return PaintFolder.open(path)
 
 
 def unfinished(scene: bpy.types.Scene) -> Path | None:

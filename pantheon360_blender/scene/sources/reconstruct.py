@@ -59,17 +59,22 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     If it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
     """
     reference, captures = SceneReference(scene), capture_objects.references(scene)
+    folder = yield from begin(scene, root=root, **choices)
+    yield from compute(folder)
+    yield Progress("Bringing the points into the scene")
+    return deliver(reference.scene, folder, captures)
+
+
+def begin(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[ReconstructFolder]:
+    """What `build` does before the backend works. Returns the prepared folder, which the scene remembers."""
+    reference = SceneReference(scene)
     yield Progress("Looking for the backend")
-    if not _built_before(
-        reference.scene
-    ):  # stages that are taken over need no packages: the backend itself says what does
+    if not _built_before(reference.scene):  # stages that are taken over need no packages: the backend says what does
         settings = ReconstructionSettings.from_json(settings_of(reference.scene).to_json() | choices)
         backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
     folder = yield from prepare(reference.scene, root=root, **choices)
     remember(reference.scene, folder)
-    yield from compute(folder)
-    yield Progress("Bringing the points into the scene")
-    return deliver(reference.scene, folder, captures)
+    return folder
 
 
 def remember(scene: bpy.types.Scene, folder: ReconstructFolder) -> None:
