@@ -10,6 +10,7 @@ from . import (
     drag_and_drop,
     file_menu,
     jobs_panel,
+    offers,
     painter_panel,
     panel,
     status_bar,
@@ -25,6 +26,7 @@ MODULES = (
     cache_overlay,
     coverage_plot,
     status_bar,
+    offers,
 )
 
 register, unregister = registration_of_modules(MODULES)

@@ -167,7 +167,7 @@ class PANTHEON360_PT_generate(SidebarPanel):
         layout.prop(settings, "jobs_folder", placeholder="Beside the saved file")
         job_button(layout, context, "generate", icon="PLAY", explain=True)
         draw_queued(layout, context.scene, "paint")
-        if shot.unfinished(context.scene) is not None:
+        if shot.unfinished(context.scene) is not None and not queue.is_in_hand(context.scene):
             job_button(layout, context, "resume", icon="FRAME_NEXT")
         if strips.newest(context.scene) is not None:
             layout.operator("pantheon360.show_result", icon="SEQ_SEQUENCER")

@@ -8,6 +8,9 @@ import bpy
 
 from ..pantheon360_blender.scene.background import queue
 
+WIDTH = 8
+"""Of the bar, in the interface's units of a button's height."""
+
 
 def draw(header: Any, _context: Any) -> None:
     """Drawn into Blender's own status bar."""
@@ -15,9 +18,11 @@ def draw(header: Any, _context: Any) -> None:
     if current is None:
         return
     row = header.layout.row(align=True)
+    row.label(text=f"{current.entry.title}: {current.ticker.newest.phase}")
     left = f", {current.time_left} left" if current.time_left else ""
-    text = f"{current.entry.title}: {current.ticker.newest.phase}{left}"
-    row.progress(factor=current.whole.fraction, text=text)
+    bar = row.row()
+    bar.ui_units_x = WIDTH
+    bar.progress(factor=current.whole.fraction, text=f"{current.whole.fraction:.0%}{left}")
     row.operator("pantheon360.cancel", text="", icon="X")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import properties
 from .app import backend_process, identity, job_notes, jobs, preferences
 from .app.registration import registration_of_modules
-from .background import queue
+from .background import queue, quitting
 from .cache import cache_objects
 from .captures import preview_sphere
 from .render import render_engine
@@ -23,6 +23,7 @@ MODULES = (
     backend_process,
     result_view,
     queue,
+    quitting,
 )
 """Registered in this order, unregistered in reverse."""
 

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .. import budget, inputs, person_folder, temporary
-from ..errors import FileError
+from ..errors import FileError, PantheonError
 from ..output_folder import OutputFolder
 from . import json_values
 
@@ -118,6 +118,21 @@ def note(job_id: str, **changes: Any) -> None:
     """`update` on the way: a registry that cannot be written never stops a job."""
     with suppress(FileError):
         update(job_id, **changes)
+
+
+@contextmanager
+def at_work(job_id: str, folder: Path) -> Iterator[None]:
+    """Note that this process works on a job, and how that ended. folder: where it lies now."""
+    note(job_id, folder=str(folder), state="running", error="", repair="")
+    try:
+        yield
+    except PantheonError as error:
+        note(job_id, state="failed", error=str(error), repair=error.repair or "")
+        raise
+    except BaseException:  # it was cancelled, or the process is to end
+        note(job_id, state="paused")
+        raise
+    note(job_id, state="finished")
 
 
 def remove(job_id: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import bpy
 
-from ...core.errors import FileError, PantheonError
+from ...core.errors import FileError
 from ...core.jobs import registry
 from ...core.jobs.job_folder import JobFolder
 from ...core.jobs.registry import Entry, State
@@ -35,21 +35,6 @@ def adopt(scene: bpy.types.Scene, folder: JobFolder, kind: str) -> None:
     """Enter a job that was begun for a scene elsewhere, or before there was a registry; nothing if it is known."""
     if registry.find(folder.id) is None:
         _enter(scene, folder, kind, "paused")
-
-
-@contextmanager
-def at_work(folder: JobFolder) -> Iterator[None]:
-    """Note that this process works on a job, and how that ended."""
-    registry.note(folder.id, folder=str(folder.path), state="running", error="", repair="")
-    try:
-        yield
-    except PantheonError as error:
-        registry.note(folder.id, state="failed", error=str(error), repair=error.repair or "")
-        raise
-    except BaseException:  # it was cancelled, or Blender quits
-        registry.note(folder.id, state="paused")
-        raise
-    registry.note(folder.id, state="finished")
 
 
 def note(folder: JobFolder, state: State) -> None:

@@ -162,6 +162,14 @@ def redraw(window_manager: Any, *, whole: bool) -> None:
                     region.tag_redraw()
 
 
+def redraw_status(window_manager: Any) -> None:
+    """Draw the status bars. Python reaches them by their text alone, which a modal operator may have set: not then."""
+    for window in window_manager.windows:
+        if not getattr(window, "modal_operators", ()):
+            with bpy.context.temp_override(window=window):
+                window.workspace.status_text_set(None)
+
+
 def show_failure(window_manager: Any, label: str, text: str, repair: str | None = None) -> None:
     """Keep in the panel why a job failed, with the operator that repairs it, until the next one starts."""
     shown = access.of_window_manager(window_manager)

@@ -21,7 +21,10 @@ from ...core.progress import Job
 from ...core.unexpected import explained
 from ..app import jobs
 from ..app.jobs import Ticker
-from . import delivery
+from ..shot import shot
+from . import delivery, listing
+
+_STATUS_INTERVAL = 1.0  # seconds between two drawings of the status bar
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class Current:
 class _Queue:
     current: Current | None = None
     told: dict[str, list[str]] = field(default_factory=dict)
+    drawn: float = 0.0
 
 
 _queue = _Queue()
@@ -107,6 +111,14 @@ def queued() -> list[Entry]:
     return sorted(ours, key=lambda entry: entry.place)
 
 
+def is_in_hand(scene: bpy.types.Scene) -> bool:
+    """Whether the job that a scene remembers is at work here or waits for it. Cheap enough for a panel."""
+    noted = shot.unfinished(scene)
+    return noted is not None and any(
+        item.entry.path == noted and item.condition in registry.IN_HAND for item in listing.items()
+    )
+
+
 def start() -> None:
     """Begin to work, if that has not begun."""
     if not bpy.app.timers.is_registered(_beat):
@@ -133,10 +145,21 @@ def step() -> float | None:
         _fail(current, error)
     except Exception as error:
         _fail(current, explained(error, current.ticker.label))
-    for manager in bpy.data.window_managers:
-        jobs.redraw(manager, whole=_queue.current is None)
+    _redraw()
     current.ticker.rest()
     return jobs.INTERVAL
+
+
+def _redraw() -> None:
+    """The panels at each tick, the status bars once in a while."""
+    over, now = _queue.current is None, time.monotonic()
+    often = not over and now - _queue.drawn < _STATUS_INTERVAL
+    for manager in bpy.data.window_managers:
+        jobs.redraw(manager, whole=over)
+        if not often:
+            jobs.redraw_status(manager)
+    if not often:
+        _queue.drawn = now
 
 
 def _beat() -> float | None:

@@ -11,6 +11,7 @@ import bpy
 import numpy as np
 
 from ...core.errors import JobError, PantheonError, RenderError
+from ...core.jobs import registry
 from ...core.jobs.job import Anchor, PaintJob
 from ...core.jobs.job_fields import MAXIMUM_FRAMES
 from ...core.jobs.job_folder import JobFolder, PaintFolder
@@ -121,7 +122,7 @@ def deliver(
 
 def paint(folder: JobFolder, *, resume: str = RESUME) -> Job[None]:
     """Have the backend do what is missing of a job. resume: what an error says of how to go on from there."""
-    with job_tracking.at_work(folder), _frames_kept(folder, resume):
+    with registry.at_work(folder.id, folder.path), _frames_kept(folder, resume):
         yield from backend_process.run(folder)
 
 

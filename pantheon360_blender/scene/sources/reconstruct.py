@@ -15,7 +15,7 @@ from ...core import files, geography, repairs
 from ...core.errors import CaptureError, PantheonError
 from ...core.formats import panorama_metadata
 from ...core.jobs import reconstruct_settings as results
-from ...core.jobs import requirements, reuse
+from ...core.jobs import registry, requirements, reuse
 from ...core.jobs.job import ReconstructJob
 from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
@@ -84,7 +84,7 @@ def remember(scene: bpy.types.Scene, folder: ReconstructFolder) -> None:
 
 def compute(folder: ReconstructFolder) -> Job[None]:
     """Have the backend do what is missing of a reconstruction."""
-    with job_tracking.at_work(folder):
+    with registry.at_work(folder.id, folder.path):
         yield from backend_process.run(folder)
 
 
