@@ -31,7 +31,7 @@ class PANTHEON360_PT_jobs(SidebarPanel):
     bl_label = "Jobs"
     bl_idname = "PANTHEON360_PT_jobs"
 
-    def draw_header(self, _context: Any) -> None:
+    def draw_header_preset(self, _context: Any) -> None:
         offered = len(listing.offers())
         if offered:
             self.layout.label(text=f"{offered} to go on with", icon="INFO")
@@ -56,7 +56,7 @@ def _rank(item: Item) -> tuple[int, float, str]:
 def _draw_item(layout: Any, item: Item) -> None:
     entry = item.entry
     row = layout.row(align=True)
-    row.label(text=_title(item), icon=ICONS.get(item.condition, "QUESTION"))
+    row.label(text=entry.title, icon=ICONS.get(item.condition, "QUESTION"))
     for verb, icon in _main_verbs(item):
         row.operator(f"pantheon360.{verb}", text="", icon=icon).job = entry.id
     if item.condition == "waiting" and entry.is_ours:
@@ -70,6 +70,7 @@ def _draw_item(layout: Any, item: Item) -> None:
         row.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = entry.id
     if item.condition not in registry.IN_HAND or entry.is_ours:
         row.operator("pantheon360.remove_job", text="", icon="TRASH").job = entry.id
+    lines(layout, *textwrap.wrap(_facts(item), LINE_WIDTH), icon="BLANK1")
     current = queue.current()
     if current is not None and current.entry.id == entry.id:
         draw_current(layout, current)
@@ -100,12 +101,11 @@ def _main_verbs(item: Item) -> list[tuple[str, str]]:
     return [("pause_job", "PAUSE")] if item.entry.is_ours and item.condition != "preparing" else []
 
 
-def _title(item: Item) -> str:
-    """The scene, what is made of it, and the file if it is another one."""
+def _facts(item: Item) -> str:
+    """What is made, how far it is, and for which file if that is another one."""
     entry = item.entry
-    where = "" if item.is_here or not entry.blend else f" in {Path(entry.blend).name}"
-    kind = KINDS.get(entry.kind, entry.kind)
-    return f"{entry.title}{where}: {kind}, {item.condition}"
+    where = "" if item.is_here or not entry.blend else f", for {Path(entry.blend).name}"
+    return f"{KINDS.get(entry.kind, entry.kind)}, {item.condition}{where}"
 
 
 CLASSES = (PANTHEON360_PT_jobs,)

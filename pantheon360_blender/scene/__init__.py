@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import properties
 from .app import backend_process, identity, job_notes, jobs, preferences
 from .app.registration import registration_of_modules
-from .background import queue, quitting
+from .background import queue, quitting, recovery
 from .cache import cache_objects
 from .captures import preview_sphere
 from .render import render_engine
@@ -24,6 +24,7 @@ MODULES = (
     result_view,
     queue,
     quitting,
+    recovery,
 )
 """Registered in this order, unregistered in reverse."""
 

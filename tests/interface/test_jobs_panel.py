@@ -51,7 +51,7 @@ def test_each_state_has_its_buttons(state: str, verbs: set[str], draw: Any, list
     if state == "failed":
         assert "torch is missing." in layout.labels
     elif state != "delivered":
-        assert f"Scene: 360° video, {state}" in layout.labels
+        assert f"360° video, {state}" in layout.labels
 
 
 def test_what_a_gone_process_had_in_hand_is_offered(draw: Any, listed: Any, house: House) -> None:
@@ -60,7 +60,7 @@ def test_what_a_gone_process_had_in_hand_is_offered(draw: Any, listed: Any, hous
     path = registry.folder() / f"{job}.json"
     path.write_text(path.read_text("utf-8").replace('"paused"', '"running"'), "utf-8")
     layout = draw(room="ui.jobs_panel")
-    assert "Scene: 360° video, interrupted" in layout.labels and "pantheon360.resume_job" in layout.shown
+    assert "360° video, interrupted" in layout.labels and "pantheon360.resume_job" in layout.shown
     assert [item.entry.id for item in house("scene.background.listing").offers()] == [job]
 
 

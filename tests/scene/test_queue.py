@@ -42,12 +42,9 @@ def prepared(house: House) -> Prepared:
     return prepare
 
 
-def strips_of(job_id: str) -> list[Any]:
+def strips_of(house: House, job_id: str) -> list[Any]:
     """The strips of this file that were made of a job."""
-    import bpy
-
-    editors = [scene.sequence_editor for scene in bpy.data.scenes if scene.sequence_editor]
-    return [strip for editor in editors for strip in editor.strips if job_id in str(strip.get("pantheon360_job", ""))]
+    return list(house("scene.shot.strips").made_of(job_id))
 
 
 def frames(registry: ModuleType, job_id: str) -> dict[str, bytes]:
@@ -68,7 +65,7 @@ def test_a_prepared_job_waits_for_somebody(queue: ModuleType, registry: Any, pre
 
 
 def test_jobs_are_done_one_after_the_other_in_their_order(
-    queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
 ) -> None:
     first, second, third = (prepared(blend) for _ in range(3))
     for each in (first, second, third):
@@ -80,12 +77,12 @@ def test_jobs_are_done_one_after_the_other_in_their_order(
     while queue.step() is not None:
         done += [each for each in (first, second, third) if registry.find(each).state == "delivered"]
     assert list(dict.fromkeys(done)) == [first, third, second]
-    assert all(len(strips_of(each)) == 1 for each in (first, second, third))
+    assert all(len(strips_of(house, each)) == 1 for each in (first, second, third))
     assert "Show Result" in queue.told(first)[0]
 
 
 def test_undo_redo_and_another_name_of_the_scene_change_nothing(
-    queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
 ) -> None:
     import bpy
 
@@ -99,7 +96,7 @@ def test_undo_redo_and_another_name_of_the_scene_change_nothing(
         assert undo() == {"FINISHED"} and queue.current() is not None
     bpy.data.scenes[0].name = "Take 3"
     queue.run_to_end()
-    assert registry.find(job).state == "delivered" and len(strips_of(job)) == 1
+    assert registry.find(job).state == "delivered" and len(strips_of(house, job)) == 1
 
 
 def test_a_job_goes_on_while_another_file_is_open_and_is_delivered_in_its_own(
@@ -114,14 +111,14 @@ def test_a_job_goes_on_while_another_file_is_open_and_is_delivered_in_its_own(
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "renamed.blend"))
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     queue.run_to_end()
-    assert registry.find(job).state == "finished" and not strips_of(job)
+    assert registry.find(job).state == "finished" and not strips_of(house, job)
     assert "when shot.blend is open" in queue.told(job)[0]
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "renamed.blend"))
     (offer,) = house("scene.background.listing").offers()
     assert offer.entry.id == job and offer.condition == "finished"
     queue.deliver(job)
     queue.run_to_end()
-    assert registry.find(job).state == "delivered" and len(strips_of(job)) == 1
+    assert registry.find(job).state == "delivered" and len(strips_of(house, job)) == 1
     assert house("scene.background.listing").offers() == []
 
 
@@ -140,7 +137,7 @@ def test_a_scene_that_was_deleted_loses_no_job(
 
 
 def test_a_paused_job_keeps_its_frames_and_is_gone_on_with(
-    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
+    queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
 ) -> None:
     undisturbed, job = prepared(blend), prepared(blend)
     queue.enqueue(undisturbed)
@@ -159,7 +156,7 @@ def test_a_paused_job_keeps_its_frames_and_is_gone_on_with(
 
 
 def test_what_another_blender_has_in_hand_is_left_to_it(
-    queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, monkeypatch: pytest.MonkeyPatch, house: House
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = prepared(blend)
     with monkeypatch.context() as elsewhere:
@@ -170,7 +167,7 @@ def test_what_another_blender_has_in_hand_is_left_to_it(
 
 
 def test_a_failure_is_kept_with_its_repair_and_hinders_no_other_job(
-    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, monkeypatch: pytest.MonkeyPatch
+    queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing, other = prepared(blend), prepared(blend)
     (Path(registry.find(failing).folder) / "geometry" / "000003.png").unlink()
@@ -191,3 +188,23 @@ def test_the_extension_leaves_its_jobs_to_whoever_comes(
     until_painting(queue)
     queue.unregister()
     assert [registry.find(job).condition for job in jobs] == ["paused", "paused"]
+
+
+def test_what_was_delivered_but_never_saved_is_offered_again(
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    job = prepared(blend)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    queue.enqueue(job)
+    queue.run_to_end()
+    assert registry.find(job).state == "delivered"
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    (offer,) = house("scene.background.listing").offers()
+    assert offer.entry.id == job and offer.condition == "finished"
+    queue.deliver(job)
+    queue.run_to_end()
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert not house("scene.background.listing").offers() and len(strips_of(house, job)) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import bpy
 
@@ -54,7 +55,7 @@ def _enter(scene: bpy.types.Scene, folder: JobFolder, kind: str, state: State) -
     entry = Entry(
         folder.id,
         kind,
-        title=scene.name,
+        title=_title(scene),
         folder=str(folder.path),
         blend=bpy.data.filepath,
         scene=scene.name,
@@ -63,3 +64,9 @@ def _enter(scene: bpy.types.Scene, folder: JobFolder, kind: str, state: State) -
     )
     with suppress(FileError):
         registry.add(entry)
+
+
+def _title(scene: bpy.types.Scene) -> str:
+    """What a list calls a job: the file and the scene."""
+    blend = Path(bpy.data.filepath).stem
+    return f"{blend}, {scene.name}" if blend else scene.name

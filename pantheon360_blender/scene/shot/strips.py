@@ -34,6 +34,8 @@ CHANNELS = 128
 
 VIDEO_NAME = "video.mp4"
 
+JOB = "pantheon360_job"
+"""Custom property of a strip: what it was made from, as JSON."""
 DELIVERED = "pantheon360_delivered"
 """Custom property of a strip: when it was delivered, ISO 8601."""
 
@@ -75,6 +77,20 @@ def deliver(
     _show_range(results, start, end)
     versions.show_in_sequencer(bpy.context, results)
     return strip  # at once: undo in a pause would take it away
+
+
+def made_of(job_id: str) -> list[Any]:
+    """The strips of this file that were made of a job."""
+    editors = [scene.sequence_editor for scene in bpy.data.scenes if scene.sequence_editor is not None]
+    found = [strip for editor in editors for strip in editor.strips_all if JOB in strip]
+    return [strip for strip in found if _job_id(strip) == job_id]
+
+
+def _job_id(strip: Any) -> str:
+    try:
+        return str(json.loads(strip[JOB])["id"])
+    except (ValueError, TypeError, LookupError):
+        return ""
 
 
 def newest(scene: bpy.types.Scene) -> Any:
@@ -146,7 +162,7 @@ def provenance(folder: PaintFolder, warnings: Sequence[str] = ()) -> dict[str, A
     record = painting_summary.read(folder)
     known = painting_summary.known_pixels(record) if record else None
     values = {
-        "pantheon360_job": json.dumps(_history(folder, record), ensure_ascii=False),
+        JOB: json.dumps(_history(folder, record), ensure_ascii=False),
         "pantheon360_folder": relative_path(folder.path),
         "pantheon360_painter": ": ".join(filter(None, (job.painter, painting_summary.label(record) if record else ""))),
         "pantheon360_licence": painting_summary.licence(record) if record else "",
