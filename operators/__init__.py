@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..pantheon360_blender.scene.app.registration import registration_of_modules
 from . import (
+    background,
     build_cache,
     check_coverage,
     edit_cache,
@@ -14,7 +15,6 @@ from . import (
     import_captures,
     import_depth,
     install_engine,
-    jobs,
     orient_captures,
     project_captures,
     render_geometry,
@@ -39,7 +39,7 @@ MODULES = (
     render_geometry,
     edit_loras,
     generate,
-    jobs,
+    background,
     tag_360,
 )
 

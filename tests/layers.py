@@ -62,7 +62,11 @@ HOUSES: dict[str, House] = {
         below=("core",),
         outside=frozenset({"numpy", "bpy", "bpy_extras", "bmesh", "mathutils", "gpu", "gpu_extras", "idprop"}),
     ),
-    "operators": House(("operators",), ("core", "scene"), frozenset({"bpy", "bpy_extras"})),
+    "operators": House(
+        rooms=("operators/errors.py", "operators/base.py", "operators/background", "operators"),
+        below=("core", "scene"),
+        outside=frozenset({"bpy", "bpy_extras"}),
+    ),
     "ui": House(("ui",), ("core", "scene"), frozenset({"bpy", "blf", "gpu", "gpu_extras", "mathutils", "numpy"})),
     "cli": House(("cli",), ("core", "scene"), frozenset({"bpy", "numpy"})),
     "face": House(("__init__.py", "pantheon360_blender"), ("scene", "operators", "ui", "cli"), frozenset({"bpy"})),

@@ -14,10 +14,12 @@ from . import (
     painter_panel,
     panel,
     status_bar,
+    takes_panel,
 )
 
 MODULES = (
     panel,
+    takes_panel,
     jobs_panel,
     cache_panel,
     painter_panel,

@@ -71,9 +71,9 @@ def deliver(
         strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     _make_relative(strip)
     strip[DELIVERED], strip[IDENTITY] = datetime.now(UTC).isoformat(), identity.of(reference.scene)
-    _make_active(results, strip)
     for key, value in provenance(folder, warnings).items():
         strip[key] = value
+    show_only(strip)
     _show_range(results, start, end)
     versions.show_in_sequencer(bpy.context, results)
     return strip  # at once: undo in a pause would take it away
@@ -114,25 +114,50 @@ def _make_active(results: bpy.types.Scene, strip: Any) -> None:
 
 
 def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:
-    """The scene that holds results at this size and rate, made if there is none yet.
+    """The scene that holds results at this rate, made if there is none yet.
 
-    A results scene whose resolution or rate differs is left alone and another one made: changing it would falsify
-    the strips that it has.
+    One scene holds results of every size: it has that of the strip that is shown (see `show_only`). A results scene
+    whose rate differs is left alone and another one made: changing it would falsify the strips that it has.
     """
-    size, fps = job.size, video.rate(job)
+    fps = video.rate(job)
     for results in bpy.data.scenes:
-        if results.get("pantheon360_results") and _fits(results, size, fps):
+        if results.get("pantheon360_results") and _has_rate(results, fps):
             return results
     results = bpy.data.scenes.new(RESULTS)
     results["pantheon360_results"] = True
     video.use_exact_colours(results)
     video.set_rate(results, fps)
-    render = results.render
-    render.resolution_x, render.resolution_y = size
-    render.resolution_percentage = 100
+    results.render.resolution_percentage = 100
     results.frame_start, results.frame_end = scene.frame_start, scene.frame_end
     results.sequence_editor_create()
     return results
+
+
+def show_only(strip: Any) -> None:
+    """Let a result be what its scene shows: others of the same frames that were made for the same scene are muted, and
+    the results scene has its size.
+
+    Strips of another size are enlarged or reduced to fill the picture, so that they can be compared.
+    """
+    results = strip.id_data
+    start, end = versions.strip_range(strip)
+    for other in results.sequence_editor.strips:
+        first, after = versions.strip_range(other)
+        if other.get(IDENTITY) and other.get(IDENTITY) == strip.get(IDENTITY) and first < end and start < after:
+            other.mute = True
+    strip.mute = False
+    width, height = size_of(strip)
+    results.render.resolution_x, results.render.resolution_y = width, height
+    for other in results.sequence_editor.strips:
+        if JOB in other:
+            other.transform.scale_x, other.transform.scale_y = (width / size_of(other)[0], height / size_of(other)[1])
+    _make_active(results, strip)
+
+
+def size_of(strip: Any) -> tuple[int, int]:
+    """(width, height) of a result's panoramas, in pixels."""
+    width = int(json.loads(strip[JOB])["width"])
+    return width, width // 2
 
 
 def free_channel(scene: bpy.types.Scene, start: int, end: int) -> int:
@@ -222,10 +247,9 @@ def _make_relative(strip: Any) -> None:
         strip.filepath = relative_path(Path(strip.filepath))
 
 
-def _fits(results: bpy.types.Scene, size: tuple[int, int], fps: tuple[int, float]) -> bool:
+def _has_rate(results: bpy.types.Scene, fps: tuple[int, float]) -> bool:
     render = results.render
-    same_rate = abs(render.fps / render.fps_base - fps[0] / fps[1]) < 1e-3
-    return (render.resolution_x, render.resolution_y) == size and same_rate
+    return abs(render.fps / render.fps_base - fps[0] / fps[1]) < 1e-3
 
 
 def _show_range(results: Any, start: int, end: int) -> None:
