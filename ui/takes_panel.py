@@ -61,6 +61,9 @@ def _draw_take(layout: Any, take: Take) -> None:
     shown = takes.is_shown(take)
     buttons.operator("pantheon360.show_take", text="Shown" if shown else "Show", depress=shown).job = take.entry.id
     buttons.operator("pantheon360.load_take", text="Settings", icon="SETTINGS").job = take.entry.id
+    exporting = layout.row(align=True)
+    for verb, text in (("export_video", "Video"), ("export_frames", "Frames"), ("export_poster", "Poster")):
+        exporting.operator(f"pantheon360.{verb}", text=text, icon="EXPORT").job_id = take.entry.id
     buttons.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = take.entry.id
     buttons.operator("pantheon360.delete_take", text="", icon="TRASH").job = take.entry.id
 

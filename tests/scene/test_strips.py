@@ -314,7 +314,8 @@ def test_the_video_shows_the_frames(
 ) -> None:
     import bpy
 
-    path = run(house("scene.shot.video").encode(folder, tmp_path / "Ünïcode 空" / "shot.mp4", quality=quality))
+    video = house("scene.shot.video")
+    path = run(video.encode(folder, tmp_path / "Ünïcode 空" / "shot.mp4", video.VideoSettings(quality=quality)))
     found = decoded(path, 64, 32).astype(int)
     wanted = np.array([picture(frame, 64, 32) for frame in folder.job.frames])
     assert found.shape == wanted.shape
