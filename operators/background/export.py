@@ -45,8 +45,9 @@ class _Export(JobOperator, ExportHelper):  # type: ignore[misc]
             raise JobError("No file is named to export to.", advice="Give `filepath`.")
         return Path(bpy.path.abspath(self.filepath))
 
-    def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:
-        return ExportHelper.invoke(self, context, event)  # type: ignore[no-any-return]
+    def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:  # type: ignore[override]
+        helper: Any = ExportHelper.invoke
+        return helper(self, context, event)  # type: ignore[no-any-return]
 
 
 class PANTHEON360_OT_export_video(_Export):
@@ -94,10 +95,11 @@ class PANTHEON360_OT_export_video(_Export):
         subtype="FILE_PATH",
     )
 
-    def check(self, _context: Any) -> bool:
+    def check(self, _context: Any) -> bool:  # type: ignore[override]
         """Blender asks this when something in the browser was changed: keep the suffix of the codec."""
         wanted = str(Path(self.filepath or "video").with_suffix(CODECS[self.codec].suffix))
-        changed, self.filepath = wanted != self.filepath, wanted
+        changed = bool(wanted != self.filepath)
+        self.filepath = wanted
         return changed
 
     def job(self, context: Any) -> Job[Path]:
@@ -134,6 +136,7 @@ class PANTHEON360_OT_export_poster(base.ImmediateOperator, ExportHelper):  # typ
     bl_label = "Export Poster"
     bl_options = {"REGISTER"}
     filename_ext = ".jpg"
+    filepath: StringProperty(name="File Path", subtype="FILE_PATH", options={"HIDDEN"})  # type: ignore[valid-type]
     filter_glob: StringProperty(default="*.jpg", options={"HIDDEN"})  # type: ignore[valid-type]
     job_id: StringProperty(  # type: ignore[valid-type]
         name="Take", description="The take's job; empty is the newest take", options={"HIDDEN", "SKIP_SAVE"}

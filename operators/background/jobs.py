@@ -15,7 +15,7 @@ from ...pantheon360_blender.scene.background import delivery, listing, queue, re
 from ...pantheon360_blender.scene.background.listing import Item
 from .. import base
 
-_AGAIN = {"paint": "pantheon360.generate", "reconstruct": "pantheon360.build_cache"}
+_AGAIN = {"paint": "generate", "reconstruct": "build_cache"}
 """Kind of job -> what begins one."""
 
 
@@ -159,7 +159,8 @@ def _begin_again(item: Item) -> str:
     scene = delivery.require_scene(item.entry)
     registry.remove(item.entry.id)
     with bpy.context.temp_override(scene=scene):
-        verb = getattr(bpy.ops.pantheon360, _AGAIN[item.entry.kind].split(".")[1])
+        ours: Any = getattr(bpy.ops, "pantheon360")  # noqa: B009 - type checkers do not know it
+        verb = getattr(ours, _AGAIN[item.entry.kind])
         verb("INVOKE_DEFAULT")
     return "It is begun again: nothing of it was finished"
 

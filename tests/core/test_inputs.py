@@ -228,6 +228,8 @@ OWN = {
     ("cli/console.py", "open"): "of the system",
     ("pantheon360_blender/scene/captures/capture_files.py", "load"): "preceded by images.check_file",
     ("pantheon360_blender/scene/app/preview_picture.py", "load"): "preceded by check_whole",
+    ("pantheon360_blender/scene/app/thumbnails.py", "load"): "preceded by check_whole",
+    ("pantheon360_blender/scene/shot/export.py", "load"): "preceded by check_whole",
 }
 """Where something is opened otherwise, and why that is right. Readers of ours may be called `load` and `open`, too."""
 

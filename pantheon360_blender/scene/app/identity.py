@@ -37,12 +37,12 @@ def known_of(block: bpy.types.ID) -> str:
 
 def scene(identity: str, name: str = "") -> bpy.types.Scene | None:
     """The scene with this identity, or None. name: which of several is meant: copies of a scene have its identity."""
-    return _found(bpy.data.scenes, identity, name)
+    return _found(bpy.data.scenes, identity, name)  # type: ignore[no-any-return]
 
 
 def object(identity: str, name: str = "") -> bpy.types.Object | None:
     """The object with this identity, or None. name: as of `scene`."""
-    return _found(bpy.data.objects, identity, name)
+    return _found(bpy.data.objects, identity, name)  # type: ignore[no-any-return]
 
 
 def _found(blocks: Iterable[Any], identity: str, name: str) -> Any:

@@ -9,7 +9,7 @@ import bpy
 
 from ...core import budget, inputs
 from ...core.errors import FileError, RenderError
-from ...core.formats import gpano
+from ...core.formats import gpano, image_headers
 from ...core.jobs.job_folder import PaintFolder
 from ...core.output_folder import OutputFolder
 from ...core.progress import Job, Progress
@@ -17,6 +17,7 @@ from ..app import versions
 from . import video
 
 JPEG_QUALITY = 95
+_LARGEST_JPEG = 1 << 30  # bytes; Blender has just written it
 
 
 def frames(folder: PaintFolder, target: Path) -> Job[int]:
@@ -44,10 +45,11 @@ def poster(folder: PaintFolder, frame: int, target: Path) -> None:
     Raises FileError if it cannot be written, RenderError if Blender cannot encode it.
     """
     source = folder.frame_file(frame)
+    image_headers.check_whole(source, budget.exactly(*folder.job.size))
     output = OutputFolder.made(target.parent)
     with output.scratch() as scratch:
         _save_jpeg(source, scratch / "poster.jpg")
-        plain = (scratch / "poster.jpg").read_bytes()
+        plain = inputs.read_bytes(scratch / "poster.jpg", _LARGEST_JPEG)
         output.write_bytes(target.name, gpano.tagged(plain, *folder.job.size))
 
 

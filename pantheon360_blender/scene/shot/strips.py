@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,11 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core.errors import RenderError
-from ...core.jobs import painting_summary
+from ...core import inputs
+from ...core.errors import JobError, RenderError
+from ...core.jobs import json_values, painting_summary
 from ...core.jobs.job import PaintJob
+from ...core.jobs.job_fields import MAXIMUM_WIDTH
 from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.painting_record import PaintingEntries
 from ...core.progress import Job, Progress
@@ -29,6 +33,7 @@ from ..app.paths import relative_path
 from . import video
 
 RESULTS = "Pantheon360 Results"
+_ID = re.compile(r'\{"id": "(?P<id>[^"]+)"')
 CHANNELS = 128
 """Channels of Blender's sequencer."""
 
@@ -81,16 +86,24 @@ def deliver(
 
 def made_of(job_id: str) -> list[Any]:
     """The strips of this file that were made of a job."""
-    editors = [scene.sequence_editor for scene in bpy.data.scenes if scene.sequence_editor is not None]
+    editors: list[Any] = [scene.sequence_editor for scene in bpy.data.scenes if scene.sequence_editor is not None]
     found = [strip for editor in editors for strip in editor.strips_all if JOB in strip]
     return [strip for strip in found if _job_id(strip) == job_id]
 
 
 def _job_id(strip: Any) -> str:
+    """From the beginning of its history, which lists every input: panels ask for it whenever they are drawn."""
+    found = _ID.match(str(strip.get(JOB, "")))
+    return found["id"] if found is not None else ""
+
+
+def _history_of(strip: Any) -> dict[str, Any]:
+    """What a strip says it was made from; empty if that is damaged."""
     try:
-        return str(json.loads(strip[JOB])["id"])
-    except (ValueError, TypeError, LookupError):
-        return ""
+        history = inputs.parsed(str(strip.get(JOB, "")).encode())
+    except ValueError:
+        return {}
+    return history if isinstance(history, dict) else {}
 
 
 def newest(scene: bpy.types.Scene) -> Any:
@@ -149,14 +162,16 @@ def show_only(strip: Any) -> None:
     width, height = size_of(strip)
     results.render.resolution_x, results.render.resolution_y = width, height
     for other in results.sequence_editor.strips:
-        if JOB in other:
-            other.transform.scale_x, other.transform.scale_y = (width / size_of(other)[0], height / size_of(other)[1])
+        with suppress(JobError):
+            other.transform.scale_x = other.transform.scale_y = width / size_of(other)[0]
     _make_active(results, strip)
 
 
 def size_of(strip: Any) -> tuple[int, int]:
-    """(width, height) of a result's panoramas, in pixels."""
-    width = int(json.loads(strip[JOB])["width"])
+    """(width, height) of a result's panoramas, in pixels. Raises JobError if the strip does not tell."""
+    width: Any = _history_of(strip).get("width")
+    if not json_values.is_integer(width) or not 2 <= width <= MAXIMUM_WIDTH:
+        raise JobError(f"Strip {strip.name} does not tell the size of its panoramas.", advice="Deliver its job again.")
     return width, width // 2
 
 
