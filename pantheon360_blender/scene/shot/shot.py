@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ...core.jobs.job_fields import MAXIMUM_FRAMES
 from ...core.jobs.job_folder import JobFolder, PaintFolder
 from ...core.panorama.capture import UnreadCapture
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Notices, Progress, observed
+from ...core.progress import Job, Notices, Progress, in_thread, observed
 from ...core.render import splatting
 from ..app import access, backend_process, job_notes, job_tracking, software, units
 from ..app.access import SceneReference
@@ -176,8 +177,9 @@ def prepare(
     with job_tracking.preparing(reference.scene, folder, "paint"):
         entries = []
         for index, capture in enumerate(captures):
-            yield Progress("Writing captures", index, len(captures), text=capture.name)
-            entries.append(folder.write_capture(capture.read()))
+            step = Progress("Writing captures", index, len(captures), text=capture.name)
+            yield step
+            entries.append((yield from in_thread(partial(folder.write_capture, capture.read()), step)))
         yield from _write_geometry(reference, folder, numbers, poses, cloud, width, near)
         yield Progress("Sealing the job folder")
         scene = reference.scene
@@ -268,11 +270,16 @@ def _write_geometry(
 ) -> Job[None]:
     """Geometry and footprint frames. A cloud of None is read anew at every frame."""
     for index, (frame, pose) in enumerate(zip(frames, poses, strict=True)):
-        yield Progress("Geometry pass", index, len(frames), text=f"frame {frame}")
+        step = Progress("Geometry pass", index, len(frames), text=f"frame {frame}")
+        yield step
         points = cloud if cloud is not None else _points_at(reference.scene, frame)
-        folder.write_geometry("geometry", frame, splatting.splat(points.points, points.colours, pose, width, near=near))
-        folder.write_geometry("footprint", frame, geometry_pass.footprint_frame(points, pose, width, near))
+        yield from in_thread(partial(_write_frame, folder, frame, points, pose, width, near), step)
     yield Progress("Geometry pass", len(frames), len(frames))
+
+
+def _write_frame(folder: PaintFolder, frame: int, cloud: PointCloud, pose: np.ndarray, width: int, near: float) -> None:
+    folder.write_geometry("geometry", frame, splatting.splat(cloud.points, cloud.colours, pose, width, near=near))
+    folder.write_geometry("footprint", frame, geometry_pass.footprint_frame(cloud, pose, width, near))
 
 
 def _points_at(scene: bpy.types.Scene, frame: int) -> PointCloud:

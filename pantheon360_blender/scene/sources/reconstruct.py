@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, in_thread
 from ..app import access, backend_process, job_notes, job_tracking, paths, software, units
 from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
@@ -131,16 +132,19 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
         job_tracking.note_captures(folder, {label: each.object for label, each in objects.items()})
         entries = []
         for index, (label, each) in enumerate(objects.items()):
-            yield Progress("Writing captures", index, len(objects), text=label)
+            step = Progress("Writing captures", index, len(objects), text=label)
+            yield step
             loaded = _loaded(reference.scene, each.object, settings, label)
             metres = units.moved(loaded.pose, 1 / units.per_metre(reference.scene))
-            entries.append(folder.write_capture(replace(loaded, pose=metres)))
-        yield Progress("Sealing the job folder", len(objects), len(objects))
+            written = partial(folder.write_capture, replace(loaded, pose=metres))
+            entries.append((yield from in_thread(written, step)))
+        step = Progress("Sealing the job folder", len(objects), len(objects))
+        yield step
         made_by = software.versions()
         folder.seal(ReconstructJob(name=folder.name, captures=entries, settings=settings.to_json(), software=made_by))
         previous = _previous(reference.scene)
         if previous is not None:
-            reuse.take_over(previous, folder)
+            yield from in_thread(partial(reuse.take_over, previous, folder), step)
     return folder
 
 
