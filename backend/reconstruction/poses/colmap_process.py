@@ -105,6 +105,8 @@ def main(arguments: list[str]) -> int:
 
 def solve(folder: Path, request: Request, report: Report) -> None:
     """Find features, match every pair, and map; writes result.json and points.npz into `folder`."""
+    for level in ("INFO", "WARNING", "ERROR", "FATAL"):  # its logs would stay in the system's temporary folder for ever
+        pycolmap.logging.set_log_destination(getattr(pycolmap.logging, level), "")
     pycolmap.set_random_seed(request.seed)
     path = folder / "database.db"
     counts = _find_features(folder, path, request, report)
