@@ -127,13 +127,13 @@ def _pose(
         solution: dict[str, Any] = {"method": results.GIVEN}
     else:
         posed, solution = yield from _solve(folder, settings, captures)
-    _remove_what_follows(folder)
+        _remove_what_follows(folder)
     results.write_poses(folder.output, posed, solution)
     return posed, solution
 
 
 def _remove_what_follows(folder: ReconstructFolder) -> None:
-    """Remove maps and points: they were made of other poses."""
+    """Remove maps and points, if there are any: they were made of poses that were solved before."""
     for path in sorted((folder.path / results.DEPTH_FOLDER).glob("*.npz")):
         folder.output.remove(f"{results.DEPTH_FOLDER}/{path.name}")
     folder.output.remove(results.CACHE_FILE)

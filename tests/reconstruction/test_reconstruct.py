@@ -5,6 +5,7 @@ The place is a box of 4 x 6 x 3 m whose walls carry smooth noise: its panoramas 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,29 @@ def test_a_damaged_stage_is_done_again_and_only_that(room: Callable[..., Reconst
     phases = run(folder)
     assert "Solving poses" not in phases and any(phase.startswith("Matching at") for phase in phases)
     assert len(PointCloud.load(folder.path / "cache.npz")) > 1000
+
+
+def test_maps_taken_over_from_an_earlier_job_are_kept_if_the_poses_are_given(
+    room: Callable[..., ReconstructFolder],
+) -> None:
+    """`reuse` brings maps without `poses.json` if the captures stand where they were solved."""
+    first, second = room(poses="given"), room(poses="given", confidence=0.3)
+    run(first)
+    shutil.copytree(first.path / "depth", second.path / "depth")
+    assert not any(phase.startswith(("Sweeping", "Matching at", "Judging")) for phase in run(second))
+    assert len(PointCloud.load(second.path / "cache.npz")) > len(PointCloud.load(first.path / "cache.npz"))
+
+
+def test_points_that_are_whole_are_not_fused_again_but_after_other_maps(room: Callable[..., ReconstructFolder]) -> None:
+    folder = room(poses="given")
+    run(folder)
+    (folder.path / "report.json").unlink()
+    phases = run(folder)
+    assert "Fusing points" not in phases and "Writing the report" in phases
+    (folder.path / "depth" / "room-2.npz").unlink()
+    (folder.path / "report.json").unlink()
+    phases = run(folder)
+    assert phases.count("Writing depth") == 1 and "Fusing points" in phases and not (folder.path / "steps").exists()
 
 
 def test_sparse_points_alone_need_no_sweep(room: Callable[..., ReconstructFolder]) -> None:
