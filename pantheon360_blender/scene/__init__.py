@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import properties
 from .app import backend_process, job_notes, jobs, preferences
 from .app.registration import registration_of_modules
-from .cache import cache_objects
+from .cache import cache_objects, content
 from .captures import preview_sphere
 from .render import render_engine
 from .shot import result_view
@@ -17,6 +17,7 @@ MODULES = (
     job_notes,
     preview_sphere,
     cache_objects,
+    content,
     render_engine,
     backend_process,
     result_view,
