@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -11,12 +12,14 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ...core import files, geography
+from ...core import files, geography, plain_text
 from ...core.errors import CaptureError, MetadataError
 from ...core.formats import camera_originals, panorama_metadata
 from ...core.formats.appearance import Appearance
 from ...core.panorama import equirectangular
 from . import images
+
+_log = logging.getLogger(__name__)
 
 SMALLEST_WIDTH = 16
 LARGEST_WIDTH = 1 << 15
@@ -34,6 +37,11 @@ _WITHOUT_ALPHA = (8, 24, 96)
 
 Warn = Callable[[str], None]
 """What a person should know although nothing failed."""
+
+
+def logged(text: str) -> None:
+    """Warn where nobody listens."""
+    _log.warning("%s", plain_text.paragraph(text))
 
 
 @dataclass(frozen=True)
