@@ -141,8 +141,9 @@ def _refuse_shared(environment: Environment) -> None:
     place = environment.folder.resolve()
     if place.exists() and not place.is_relative_to(ROOT.resolve()):
         raise EnvironmentUnavailable(
-            f"The environment {environment.name} lies behind a link, in {place}, and does not hold what is wanted here. "
-            f"It is not made anew: others use it. Remove the link, so that this checkout makes its own, or make it there."
+            f"The environment {environment.name} lies behind a link, in {place}, and does not hold what is wanted "
+            "here. It is not made anew: others use it. Remove the link, so that this checkout makes its own, or make "
+            "it there."
         )
 
 
