@@ -172,6 +172,15 @@ def first_available(names: tuple[str, ...]) -> Path:
     raise EnvironmentUnavailable("\n".join(reasons))
 
 
+def needed(script: str, *names: str) -> Path:
+    """As first_available, for a script that can do nothing without: it ends, with the reasons and exit code 2."""
+    try:
+        return first_available(names)
+    except EnvironmentUnavailable as reason:
+        print(f"[{script}] {reason}")
+        sys.exit(2)
+
+
 def find_python(version: str) -> Path:
     """An interpreter of exactly this minor version: ours, on the path, from pyenv, or fetched by uv.
 
