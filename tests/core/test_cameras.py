@@ -116,6 +116,9 @@ def test_a_pose_in_blenders_precision_is_taken(pose: np.ndarray) -> None:
         (lambda pose: pose + np.eye(4, k=1) * 0.1, "shears"),
         (lambda pose: pose.T, "last row"),
         (lambda pose: np.zeros((4, 4)), "scales"),
+        (lambda pose: (np.eye(4) > 0).tolist(), "not made of numbers"),
+        (lambda pose: [*np.eye(4)[:3].tolist(), [0, 0, 0, True]], "not made of numbers"),
+        (lambda pose: [[[[0]]]], "shape|numbers"),
     ],
 )
 def test_what_is_no_pose_is_named(spoil: object, reason: str) -> None:

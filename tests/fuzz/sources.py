@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 import zipfile
@@ -280,26 +281,28 @@ def make_reference_systems(folder: Path) -> list[Path]:
 
 
 def read_reference_systems(folder: Path) -> None:
+    files = sorted(folder.iterdir())
+    each(*(lambda path=path: read_reference_system(path.suffix, path.read_bytes()) for path in files))
+
+
+@functools.lru_cache(maxsize=32)
+def read_reference_system(suffix: str, data: bytes) -> None:
+    """Those that are whole once: the library takes its time."""
     from backend.importers import reference_system
 
-    def units(**record: Any) -> None:
-        ours = SimpleNamespace(user_id="LASF_Projection", **record)
-        coded = SimpleNamespace(wkt="string" in record)
-        middle = np.array([565_000.0, 5_930_000.0, 20.0])
-        header = SimpleNamespace(vlrs=[ours], evlrs=[], global_encoding=coded, mins=middle, maxs=middle + 9)
-        found = reference_system.units(header, folder / "a.las")
-        assert found.metres.shape == (3,) and np.isfinite(found.metres).all() and found.metres.all()
-        if any("not understood" in note for note in found.notes):
-            raise PantheonError(found.notes[0])
-
-    def keys(path: Path) -> None:
-        data = path.read_bytes()
+    if suffix == ".wkt":
+        record: dict[str, Any] = {"string": data.decode("utf-8", "surrogateescape")}
+    else:
         pairs = np.frombuffer(data[: len(data) // 4 * 4], "<u2").reshape(-1, 2).tolist()
-        units(geo_keys=[SimpleNamespace(id=key, value_offset=value) for key, value in pairs])
-
-    texts = [path.read_text("utf-8", "surrogateescape") for path in sorted(folder.glob("*.wkt"))]
-    each(*(lambda text=text: units(string=text) for text in texts))
-    each(*(lambda path=path: keys(path) for path in sorted(folder.glob("*.keys"))))
+        record = {"geo_keys": [SimpleNamespace(id=key, value_offset=value) for key, value in pairs]}
+    ours = SimpleNamespace(user_id="LASF_Projection", **record)
+    middle = np.array([565_000.0, 5_930_000.0, 20.0])
+    coded = SimpleNamespace(wkt=suffix == ".wkt")
+    header = SimpleNamespace(vlrs=[ours], evlrs=[], global_encoding=coded, mins=middle, maxs=middle + 9)
+    found = reference_system.units(header, Path("a.las"))
+    assert found.metres.shape == (3,) and np.isfinite(found.metres).all() and found.metres.all()
+    if any("not understood" in note for note in found.notes):
+        raise PantheonError(found.notes[0])
 
 
 PARSERS = (

@@ -178,7 +178,15 @@ def _steps(poses: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(np.diff(np.asarray(poses, dtype=np.float64)[:, :3, 3], axis=0), axis=-1))
 
 
+def _holds_truth(values: Any) -> bool:
+    """Whether rows of a matrix, as JSON has it, hold true or false, which numpy takes for numbers."""
+    rows = [row if isinstance(row, list) else [row] for row in values]
+    return any(isinstance(value, bool) for row in rows for value in row)
+
+
 def _finite(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    if isinstance(values, list) and _holds_truth(values):
+        raise PoseError(f"{what} is not made of numbers.")
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:  # of JSON, say
