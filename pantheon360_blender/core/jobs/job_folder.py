@@ -506,6 +506,10 @@ def _read_job(path: Path) -> PaintJob | ReconstructJob:
     try:
         record = inputs.read_json(file, budget.JOB_FILE, constants=_refuse_constant)
     except FileNotFoundError as error:
+        if not path.exists():
+            raise JobError(
+                f"{path} is not there: it was moved or deleted.", advice="Put it back, or prepare the shot again."
+            ) from error
         raise JobError(
             f"{path} is not a complete job folder: it has no job.json.",
             advice="Choose a folder made by Generate, or prepare the shot again.",
