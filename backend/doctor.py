@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pantheon360_blender.core import plugins
+from pantheon360_blender.core import plain_text, plugins
 from pantheon360_blender.core.errors import BackendError
 from pantheon360_blender.core.version import version
 
@@ -104,7 +104,7 @@ class Report:
 def main(*, as_json: bool) -> int:
     """Print the report. Returns 0 if the draft painter can work, else 1."""
     report = examine()
-    print(json.dumps(asdict(report), indent=2) if as_json else as_text(report))
+    print(json.dumps(asdict(report), indent=2) if as_json else plain_text.lines(as_text(report)))
     return 0 if report.ready else 1
 
 

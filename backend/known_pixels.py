@@ -66,8 +66,9 @@ def compare(folder: PaintFolder) -> Job[float | None]:
         yield Progress("Comparing with what is known", index, len(frames))
         found.add(png.read(folder.frame_file(frame)), folder.read_geometry("geometry", frame))
     value = found.value
-    entries = painting_record.read(folder.painting_file)
+    entries = painting_record.read(folder.painting_file, folder.made_of)
     if value is not None:
+        entries["made_of"] = folder.made_of
         entries["known_pixels"] = {"correlation": round(value, 4), "frames": len(frames)}
         folder.output.write_json(folder.painting_file, entries)
     told = warning(value, "The shot")

@@ -66,10 +66,11 @@ def _finished(folder: PaintFolder) -> progress.Job[list[int]]:
     finished = []
     for index, frame in enumerate(frames):
         yield Progress("Looking for finished frames", index, len(frames))
-        if folder.is_finished(frame):
+        lack = folder.lack(frame)
+        if lack is None:
             finished.append(frame)
         elif folder.frame_file(frame).exists():
-            warning = f"Frame {frame} is damaged or of another size and is painted again."
+            warning = f"Frame {frame} {lack} and is painted again."
             yield Progress("Looking for finished frames", index, len(frames), warning=warning)
     return finished
 

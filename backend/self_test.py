@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pantheon360_blender.core import plain_text
 from pantheon360_blender.core.errors import BackendError, PantheonError
 
 PARTS = ("reconstruction", "importers", "diffusion")
@@ -28,7 +29,7 @@ def main(names: Sequence[str]) -> int:
             found[name] = _TESTS[name]()
             found[f"{name}_seconds"] = round(time.monotonic() - started, 1)
     except PantheonError as error:
-        print(f"{error.text} {error.advice}".rstrip(), file=sys.stderr)
+        print(plain_text.paragraph(f"{error.text} {error.advice}"), file=sys.stderr)
         return 1
     print(json.dumps(found))
     return 0

@@ -92,7 +92,7 @@ class PANTHEON360_OT_install_engine(JobOperator):
 
     def finished(self, _context: Any, result: Any) -> None:
         titles = ", ".join(parts.PARTS[name].title for name in result.parts)
-        self.report({"INFO"}, f"The engine is installed: {titles}")
+        self.tell("INFO", f"The engine is installed: {titles}")
 
     def _flight(self) -> Any:
         names = engine.with_parts_there([name for name in parts.PARTS if getattr(self, name)])

@@ -36,10 +36,10 @@ class PANTHEON360_OT_render_geometry(JobOperator):
     def job(self, context: Any) -> Job[PaintFolder]:
         self._scene = SceneReference(context.scene)  # the window may show another one when the job is done
         if self.use_engine and (told := render_engine.set_up(context.scene)):
-            self.report({"INFO"}, told)
+            self.tell("INFO", told)
         lacks = painters.disabled_reason(context.scene, preparing=True)
         if lacks is not None:
-            self.report({"INFO"}, f"The job folder is for the draft painter. {lacks.text} to have another one")
+            self.tell("INFO", f"The job folder is for the draft painter. {lacks.text} to have another one")
         return shot.prepare(context.scene, painter="draft" if lacks is not None else None)
 
     def finished(self, _context: Any, result: PaintFolder) -> None:

@@ -23,7 +23,7 @@ REPEATS = 5
 
 
 def main() -> int:
-    python = environments.ready("benchmark")
+    python = environments.needed("benchmark", "benchmark")
     record: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": "3.11"}
     record |= _measure(python, "benchmark_splatting.py")
     record |= _medians([_measure(python, "benchmark_blender.py") for _ in range(REPEATS)])

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the figures")
     chosen = parser.parse_args(arguments)
     if not chosen.here:
-        command = [str(environments.ready("backend")), "-B", __file__, "--here", *arguments]
+        command = [str(environments.needed("benchmark-painter", "backend")), "-B", __file__, "--here", *arguments]
         return subprocess.run(command, cwd=environments.ROOT).returncode
     sys.path.insert(0, str(environments.ROOT))
     record = figures(chosen.levels, chosen.compile)

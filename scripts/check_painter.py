@@ -30,7 +30,7 @@ FIGURES = (
 
 
 def main(arguments: list[str]) -> int:
-    python = environments.ready("backend")
+    python = environments.needed("check-painter", "backend")
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         command = [str(python), "-B", "-m", "pytest", "-q", f"--junitxml={report}", *(arguments or ["tests/diffusion"])]

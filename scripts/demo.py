@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         help="where the 3D cache comes from: two captures projected onto a proxy, or five captures alone",
     )
     reconstruct = parser.parse_args(arguments).cache == "reconstruction"
-    python = environments.first_available(_order())
+    python = environments.needed("demo", *_order())
     try:
         street = photographs.fetch()
         backend = _backend() if reconstruct else []

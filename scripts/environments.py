@@ -121,6 +121,7 @@ def ready(name: str) -> Path:
     environment = ALL[name]
     if made(name):
         return environment.interpreter
+    _refuse_shared(environment)
     python = find_python(environment.python)
     print(f"[environments] making {name} with Python {environment.python}: {', '.join(environment.requirements)}")
     started = time.monotonic()
@@ -130,6 +131,20 @@ def ready(name: str) -> Path:
     _marker(environment).write_text(environment.stamp)
     print(f"[environments] {name} is ready after {time.monotonic() - started:.0f} s")
     return environment.interpreter
+
+
+def _refuse_shared(environment: Environment) -> None:
+    """Raise EnvironmentUnavailable if the environment is there, behind a link: it would be deleted under others.
+
+    Another checkout may want other requirements than this one, or may be making it right now.
+    """
+    place = environment.folder.resolve()
+    if place.exists() and not place.is_relative_to(ROOT.resolve()):
+        raise EnvironmentUnavailable(
+            f"The environment {environment.name} lies behind a link, in {place}, and does not hold what is wanted "
+            "here. It is not made anew: others use it. Remove the link, so that this checkout makes its own, or make "
+            "it there."
+        )
 
 
 def made(name: str) -> bool:
@@ -155,6 +170,15 @@ def first_available(names: tuple[str, ...]) -> Path:
         except EnvironmentUnavailable as reason:
             reasons.append(str(reason))
     raise EnvironmentUnavailable("\n".join(reasons))
+
+
+def needed(script: str, *names: str) -> Path:
+    """As first_available, for a script that can do nothing without: it ends, with the reasons and exit code 2."""
+    try:
+        return first_available(names)
+    except EnvironmentUnavailable as reason:
+        print(f"[{script}] {reason}")
+        sys.exit(2)
 
 
 def find_python(version: str) -> Path:

@@ -12,11 +12,7 @@ import environments
 
 
 def main(options: list[str]) -> int:
-    try:
-        python = environments.ready("backend")
-    except environments.EnvironmentUnavailable as reason:
-        print(f"[fuzz] {reason}")
-        return 2
+    python = environments.needed("fuzz", "backend")
     return subprocess.run([str(python), "-B", "-m", "tests.fuzz.campaign", *options], cwd=environments.ROOT).returncode
 
 

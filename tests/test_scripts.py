@@ -73,6 +73,35 @@ def test_any_blender_that_is_there_will_do(tmp_path: Path, monkeypatch: pytest.M
         environments.first_available(environments.BLENDERS)
 
 
+def test_environments_that_are_shared_by_a_link_are_not_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another checkout works with them."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    environments = importlib.import_module("environments")
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs" / ".environments"
+    for folder in (ours, theirs / "quick"):
+        folder.mkdir(parents=True)
+    (theirs / "quick" / "requirements.sha256").write_text("others")
+    try:
+        (ours / ".environments").symlink_to(theirs)
+    except OSError as error:
+        pytest.skip(f"links cannot be made here: {error}")
+    monkeypatch.setattr(environments, "ROOT", ours)
+    monkeypatch.setattr(environments, "ENVIRONMENTS", ours / ".environments")
+    run: list[object] = []
+    monkeypatch.setattr(environments, "_run", lambda *command: run.append(command))
+    with pytest.raises(environments.EnvironmentUnavailable, match="behind a link"):
+        environments.ready("quick")
+    assert not run and (theirs / "quick" / "requirements.sha256").read_text() == "others"
+    (ours / ".environments").unlink()
+    (ours / ".environments").mkdir()
+    (ours / ".environments" / "quick").symlink_to(theirs / "quick")
+    with pytest.raises(environments.EnvironmentUnavailable, match="behind a link"):
+        environments.ready("quick")
+    assert not run and (theirs / "quick" / "requirements.sha256").read_text() == "others"
+
+
 class Environments:
     """A machine on which some environments are there and others can be made."""
 

@@ -1,4 +1,4 @@
-"""File > Import: where people look first for a file of points or a 360° photograph."""
+"""File > Import and Export: where people look first for a file of points or a 360° photograph."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ def draw(self: Any, _context: Any) -> None:
     self.layout.operator("pantheon360.import_cache", text="Pantheon360 3D Cache (.ply, .las, .e57, COLMAP)")
 
 
-def _menu() -> Any:
-    return bpy.types.TOPBAR_MT_file_import  # type: ignore[attr-defined]
+def draw_export(self: Any, _context: Any) -> None:
+    """As `draw`, of the other menu."""
+    self.layout.operator_context = "INVOKE_DEFAULT"
+    self.layout.operator("pantheon360.export_cache", text="Pantheon360 3D Cache (.ply, .npz)")
+
+
+def _menus() -> list[tuple[Any, Any]]:
+    types: Any = bpy.types
+    return [(types.TOPBAR_MT_file_import, draw), (types.TOPBAR_MT_file_export, draw_export)]
 
 
 def register() -> None:
-    _menu().append(draw)
+    for menu, entry in _menus():
+        menu.append(entry)
 
 
 def unregister() -> None:
-    _menu().remove(draw)
+    for menu, entry in _menus():
+        menu.remove(entry)

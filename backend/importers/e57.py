@@ -17,7 +17,8 @@ from xml.parsers import expat
 import numpy as np
 
 from pantheon360_blender.core import inputs
-from pantheon360_blender.core.errors import PoseError
+from pantheon360_blender.core.errors import ImageError, PoseError
+from pantheon360_blender.core.formats import crop_packet
 from pantheon360_blender.core.importers.imported import (
     PICTURES,
     Gathering,
@@ -28,6 +29,7 @@ from pantheon360_blender.core.importers.imported import (
     SourceError,
     field_of_view,
 )
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama import cameras
 from pantheon360_blender.core.points.vertices import WHITE, grey_of, white_of
 from pantheon360_blender.core.progress import Job, Progress
@@ -46,6 +48,8 @@ _COLOURS = ("colorRed", "colorGreen", "colorBlue")
 _INTENSITY, _COLOURLESS = "intensity", "isColorInvalid"
 _BYTE, _SHORT = 255.0, 65535.0
 _MOST_SAMPLED = 1_000_000  # intensities that tell which grey is white
+_SAME_ANGLE = 0.005  # share of the sphere by which a whole one may be said to be more or less
+_SMALLEST_PIXEL = 1e-5  # radians
 _AGAIN = "Copy or export it again."
 _SPHERE_FROM_CAMERA = np.array([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])
 """Columns: a panorama camera's right, up and back in the frame of a spherical picture."""
@@ -248,10 +252,12 @@ def _captures(root: Any, path: Path, options: Options, gathering: Gathering) -> 
         pose = _pose(node, name)
         if panoramic:
             pose[:3, :3] = pose[:3, :3] @ _SPHERE_FROM_CAMERA
-        kind = "sphericalRepresentation" if panoramic else "pinholeRepresentation"
-        place = _extracted(node[kind], path, index, options)
-        angle = None if panoramic else _field_of_view(node[kind])
-        captures.append(ImportedCapture(name, place, gathering.pose(pose, name), panoramic, field_of_view=angle))
+        picture = node["sphericalRepresentation" if panoramic else "pinholeRepresentation"]
+        part = _part_of_sphere(picture, name, gathering.notes) if panoramic else None
+        place = _extracted(picture, path, index, options, part)
+        angle = None if panoramic else _field_of_view(picture)
+        mask = _mask(picture, path, index, options, part, gathering.notes) if panoramic else None
+        captures.append(ImportedCapture(name, place, gathering.pose(pose, name), panoramic, mask, field_of_view=angle))
     if unposed:
         gathering.notes.append(f"{unposed} pictures are neither spherical nor perspective, and were left out.")
     if captures and options.pictures is None:
@@ -270,19 +276,69 @@ def _field_of_view(pinhole: Any) -> float | None:
     return field_of_view(width * pixel, focal)
 
 
-def _extracted(picture: Any, path: Path, index: int, options: Options) -> Path | None:
+@dataclass(frozen=True)
+class _Part:
+    """A part of a sphere: (width, height) in pixels of itself and of the sphere, and where it lies, (left, top)."""
+
+    size: tuple[int, int]
+    full_size: tuple[int, int]
+    offset: tuple[int, int]
+
+
+def _part_of_sphere(sphere: Any, name: str, notes: list[str]) -> _Part | None:
+    """What part of the sphere a spherical picture shows, round its +X; None if it is all of it, or not told.
+
+    Source: E2807, 8.5.4: columns and rows are counted from the middle, in angles.
+    """
+    names = ("imageWidth", "imageHeight", "pixelWidth", "pixelHeight")
+    if not all(sphere.isDefined(each) for each in names):
+        return None
+    width, height, across, down = (float(sphere[each].value()) for each in names)
+    angles = np.array([width * across / (2 * np.pi), height * down / np.pi])
+    sound = np.isfinite(angles).all() and (angles > 0).all() and (angles < 1 + _SAME_ANGLE).all()
+    if not sound or min(across, down) < _SMALLEST_PIXEL:
+        notes.append(f"{name} states angles that no picture has: it was taken for a whole sphere.")
+        return None
+    if (angles > 1 - _SAME_ANGLE).all():
+        return None
+    size = round(width), round(height)
+    full_size = max(round(2 * np.pi / across), size[0]), max(round(np.pi / down), size[1])
+    notes.append(f"{name} shows {np.degrees(width * across):.0f} x {np.degrees(height * down):.0f} degrees.")
+    return _Part(size, full_size, ((full_size[0] - size[0]) // 2, (full_size[1] - size[1]) // 2))
+
+
+def _mask(picture: Any, path: Path, index: int, options: Options, part: _Part | None, notes: list[str]) -> Path | None:
+    """The mask of a spherical picture, black where it shows nothing. That of a part of a sphere is told, not used."""
+    if options.pictures is None or not picture.isDefined("imageMask"):
+        return None
+    if part is not None:
+        notes.append(f"The mask of picture {index + 1} was not used, since it shows a part of the sphere only.")
+        return None
+    return _written(picture["imageMask"], f"{path.stem}_{index + 1:03d}_mask.png", path, index, options.pictures, None)
+
+
+def _extracted(picture: Any, path: Path, index: int, options: Options, part: _Part | None) -> Path | None:
     for element, suffix in (("jpegImage", ".jpg"), ("pngImage", ".png")):
         if options.pictures is not None and picture.isDefined(element):
-            blob = picture[element]
-            size = int(blob.byteCount())
-            if not 0 < size <= min(_LARGEST_PICTURE, path.stat().st_size):
-                raise SourceError(f"{path}: picture {index + 1} says that it is {size:,} bytes large.", advice=_AGAIN)
-            data = np.zeros(size, np.uint8)
-            blob.read(data, 0, size)
-            name = f"{PICTURES}/{path.stem}_{index + 1:03d}{suffix}"
-            options.pictures.write_bytes(name, data.tobytes())
-            return options.pictures.path / name
+            name = f"{path.stem}_{index + 1:03d}{suffix}"
+            return _written(picture[element], name, path, index, options.pictures, part)
     return None
+
+
+def _written(blob: Any, name: str, path: Path, index: int, pictures: OutputFolder, part: _Part | None) -> Path:
+    """A picture of the file as a file of its own, that says which part of a sphere it is."""
+    size = int(blob.byteCount())
+    if not 0 < size <= min(_LARGEST_PICTURE, path.stat().st_size):
+        raise SourceError(f"{path}: picture {index + 1} says that it is {size:,} bytes large.", advice=_AGAIN)
+    data = np.zeros(size, np.uint8)
+    blob.read(data, 0, size)
+    held = data.tobytes()
+    try:
+        told = held if part is None else crop_packet.with_crop(held, part.size, part.full_size, part.offset)
+    except ImageError as error:
+        raise SourceError(f"{path}: picture {index + 1} cannot be read. {error.text}", advice=_AGAIN) from error
+    pictures.write_bytes(f"{PICTURES}/{name}", told)
+    return pictures.path / PICTURES / name
 
 
 def _check(path: Path) -> None:

@@ -41,6 +41,7 @@ def run(folder: ReconstructFolder) -> progress.Job[None]:
     reconstructed; JobError if an input is damaged.
     """
     settings = ReconstructionSettings.from_json(folder.job.settings)
+    folder.begin()
     require_packages(settings, folder)
     yield from folder.verification()
     captures = yield from _read_captures(folder)
@@ -60,7 +61,9 @@ def run(folder: ReconstructFolder) -> progress.Job[None]:
 
 
 def is_finished(folder: ReconstructFolder) -> bool:
-    """Whether all results are there and can be read."""
+    """Whether all results are there, are of this job and can be read."""
+    if folder.has_results_of_another_job():
+        return False
     try:
         results.read_poses(folder.path)
         results.read_report(folder.path)

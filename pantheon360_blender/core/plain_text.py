@@ -17,6 +17,16 @@ def one_line(text: str) -> str:
     return _ACTIVE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def lines(text: str) -> str:
+    r"""The text for a terminal, as it is laid out: each line as `one_line`.
+
+    >>> print(lines("Painters\n  Draft\x1b[2J"))
+    Painters
+      Draft\x1b[2J
+    """
+    return "\n".join(map(one_line, text.split("\n")))
+
+
 def paragraph(text: str) -> str:
     r"""The text for a terminal: each line as `one_line`, all but the first indented, so that none passes for another
     message.
@@ -25,5 +35,4 @@ def paragraph(text: str) -> str:
     It failed.
         Done: \x1b[2J
     """
-    lines = [one_line(line).strip() for line in text.split("\n")]
-    return "\n    ".join(lines).rstrip()
+    return "\n    ".join(one_line(line).strip() for line in text.split("\n")).rstrip()

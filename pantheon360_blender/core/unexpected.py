@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import person_folder
+from . import person_folder, plain_text
 from .errors import PantheonError, reason
 
 VARIABLE = "PANTHEON360_UNEXPECTED"
@@ -70,5 +70,5 @@ def _logged(error: Exception, what: str) -> str:
         return f"The details are in {place}."
     except OSError:
         with suppress(OSError, ValueError):
-            print(details, file=sys.stderr)
+            print(plain_text.lines(details), file=sys.stderr)
         return "The details are on the console."

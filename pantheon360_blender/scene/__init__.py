@@ -6,7 +6,7 @@ from . import properties
 from .app import backend_process, identity, job_notes, jobs, preferences, thumbnails
 from .app.registration import registration_of_modules
 from .background import queue, quitting, recovery
-from .cache import cache_objects
+from .cache import cache_objects, content
 from .captures import preview_sphere
 from .render import render_engine
 from .shot import result_view
@@ -20,6 +20,7 @@ MODULES = (
     thumbnails,
     preview_sphere,
     cache_objects,
+    content,
     render_engine,
     backend_process,
     result_view,

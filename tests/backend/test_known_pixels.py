@@ -77,7 +77,7 @@ def test_every_painters_record_says_it(shot: Callable[..., PaintFolder]) -> None
     notices = Notices()
     run_to_end(observed(runner.run(folder.path), notices))
     record = json.loads(folder.painting_file.read_text("utf-8"))
-    assert set(record) == {"known_pixels"} and record["known_pixels"]["correlation"] > 0.9
+    assert set(record) == {"known_pixels", "made_of"} and record["known_pixels"]["correlation"] > 0.9
     summary = painting_summary.read(folder)
     assert summary is not None and painting_summary.known_pixels(summary) == record["known_pixels"]["correlation"]
     assert painting_summary.label(summary) == "" and painting_summary.licence(summary) == ""

@@ -107,7 +107,7 @@ def test_json_is_one_object_a_line(shot: Shot, run_backend: Run) -> None:
 
 @posix
 def test_killed_and_run_again_gives_the_same_bytes(shot: Shot, run_backend: Run, start_backend: Start) -> None:
-    killed, undisturbed = shot(40, painter="slow"), shot(40)
+    killed, undisturbed = shot(40, painter="slow"), shot(40, painter="slow")
     child = start_backend("run", killed.path)
     wait_for_frames(killed, 3, child)
     child.kill()
@@ -132,7 +132,7 @@ def test_killed_and_run_again_gives_the_same_bytes(shot: Shot, run_backend: Run,
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_keeps_what_is_finished(number: int, shot: Shot, run_backend: Run, start_backend: Start) -> None:
-    folder = shot(20, painter="slow")
+    folder = shot(40, painter="slow")
     child = start_backend("run", folder.path)
     wait_for_frames(folder, 2, child)
     child.send_signal(number)
@@ -140,7 +140,7 @@ def test_interrupted_it_keeps_what_is_finished(number: int, shot: Shot, run_back
     assert child.returncode == 130 and "Cancelled" in said and "Traceback" not in said
     state = folder.state()
     assert state.status == "cancelled" and state.finished == folder.finished_frames() and len(state.finished) >= 2
-    assert run_backend("run", folder.path).returncode == 0 and len(frames(folder)) == 20
+    assert run_backend("run", folder.path).returncode == 0 and len(frames(folder)) == 40
 
 
 def test_damaged_frames_are_painted_again_with_a_warning(shot: Shot, run_backend: Run) -> None:

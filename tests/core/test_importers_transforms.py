@@ -89,7 +89,7 @@ def test_three_rows_and_few_digits_are_a_pose(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "matrix",
     [None, [], [[1]], "x", [[float("nan")] * 4] * 4, (2 * np.eye(4)).tolist(), np.diag([1, 1, -1, 1]).tolist(),
-     [[1, 2], [3]], {"a": 1}, [["x"] * 4] * 4, [[10**400] * 4] * 4],
+     [[1, 2], [3]], {"a": 1}, [["x"] * 4] * 4, [[10**400] * 4] * 4, (np.eye(4) > 0).tolist(), [[[[1]]]]],
 )  # fmt: skip
 def test_poses_that_no_camera_can_have_are_refused(tmp_path: Path, matrix: Any) -> None:
     file = write(tmp_path, frames=[{"file_path": "a.png", "transform_matrix": matrix}])

@@ -103,7 +103,7 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("_no_waiting")
 def test_what_decides_nothing_is_taken_for_missing(tmp_path: Path) -> None:
     special(tmp_path / "painting.json", "pipe")
-    assert painting_record.read(tmp_path / "painting.json") == {}
+    assert painting_record.read(tmp_path / "painting.json", "") == {}
 
 
 @POSIX

@@ -209,6 +209,8 @@ def test_any_file_is_read_or_refused(lines: list[str], body: bytes, tmp_path: Pa
         (HEADER.format("ascii", "element vertex 1e3\n"), "vertex 1e3"),
         (HEADER.format("ascii", "element vertex 1\nproperty quad x\n"), "quad"),
         (HEADER.format("ascii", "property float x\n"), "property float x"),
+        (HEADER.format("ascii", f"element vertex 1\nelement vertex 1\n{XYZ}") + "1 2 3\n", "vertex twice"),
+        (HEADER.format("ascii", f"element face 0\nelement face 0\nelement vertex 1\n{XYZ}") + "1 2 3\n", "face twice"),
         (HEADER.format("ascii", "element vertex 1\nproperty list float int x\n"), "length is no integer"),
         (HEADER.format("ascii", f"element vertex 2\n{XYZ}") + "1 2 3\n1 2 \n", "numbers"),
         (HEADER.format("ascii", f"element vertex 2\n{XYZ}") + "1 2 3\n1 2 3 4\n", "numbers"),
@@ -229,7 +231,8 @@ def test_lies_are_told_in_words(data: str, reason: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["vertex", "face"])
 def test_a_list_of_negative_length_is_refused(where: str, tmp_path: Path) -> None:
-    header = f"element {where} 2\nproperty list char uchar a\nelement vertex 1\n{XYZ}"
+    after = "" if where == "vertex" else f"element vertex 1\n{XYZ}"
+    header = f"element {where} 2\nproperty list char uchar a\n{after}"
     (tmp_path / "a.ply").write_bytes(HEADER.format("binary_little_endian", header).encode() + b"\xff" * 40)
     with pytest.raises(PointCloudError, match="negative length"):
         ply.read(tmp_path / "a.ply")

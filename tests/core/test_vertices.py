@@ -127,6 +127,15 @@ def test_positions_are_as_exact_as_the_file_has_them(tmp_path: Path, kind: str) 
     assert found.positions.dtype.kind == "f"
 
 
+def test_a_file_that_is_exchanged_between_two_looks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ply.write(tmp_path / "a.ply", {axis: np.zeros(3, np.float32) for axis in "xyz"})
+    known = ply.properties(tmp_path / "a.ply")
+    ply.write(tmp_path / "a.ply", {"x": np.zeros(3, np.float32)})
+    monkeypatch.setattr(ply, "properties", lambda _: known)
+    with pytest.raises(PointCloudError, match="changed while"):
+        vertices.read(tmp_path / "a.ply")
+
+
 def test_vertices_without_a_place_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PointCloudError, match="lack z"):
         read(tmp_path, {"x": np.zeros(2), "y": np.zeros(2)})

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,42 @@ def test_what_is_finished_is_not_painted_again(shot: Shot, tmp_path: Path, monke
     (folder.path / "segments" / "0002.safetensors").write_bytes(b"damaged")
     folder.frame_file(5).unlink()
     assert frames(painted(folder)) == undisturbed and len(asked) == 1
+
+
+@pytest.mark.parametrize("change", ["geometry", "setting", "model"])
+def test_a_job_that_was_sealed_otherwise_ends_as_one_never_painted(
+    change: str, shot: Shot, smaller: Path, tmp_path: Path
+) -> None:
+    """Its clips, its frames and its record are of another job."""
+    folder = painted(shot(7, overlap=1))
+    fields: dict[str, Any] = {}
+    if change == "geometry":
+        shutil.copy(folder.geometry_file(2), folder.geometry_file(3))
+    else:
+        other = tmp_path / "other"
+        tiny_model.make(other, seed=8, width=128, height=64, frames=4)
+        own = {"model": str(other)} if change == "model" else {"steps": 3}
+        fields = {"settings": folder.job.settings | {"diffusion": folder.job.settings["diffusion"] | own}}
+    folder = PaintFolder.open(folder.path)
+    folder.seal(replace(folder.job, **fields))
+    assert not folder.finished_frames()
+    fresh = copy_of(folder, tmp_path / "fresh")
+    for name in ("frames", "segments"):
+        shutil.rmtree(fresh.path / name)
+    (fresh.path / "painting.json").unlink()
+    assert frames(painted(folder)) == frames(painted(fresh))
+    assert record(folder)["model"] == record(fresh)["model"]
+
+
+def test_frames_of_exchanged_weights_do_not_count_without_a_record(shot: Shot, smaller: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(smaller, tmp_path / "model"))
+    folder = painted(shot(3, model=str(model)))
+    before = frames(folder)
+    shutil.rmtree(model)
+    tiny_model.make(model, width=128, height=64, frames=4, seed=8)
+    folder.frame_file(3).unlink()
+    (folder.path / "painting.json").unlink()
+    assert not {*frames(painted(folder))} & {*before}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import jobs, pictures, sources, videos
+from . import colours, jobs, pictures, sources, videos
 from .parser import Parser
 
 PARSERS: dict[str, Parser] = {
-    parser.name: parser for room in (pictures, videos, sources, jobs) for parser in room.PARSERS
+    parser.name: parser for room in (pictures, colours, videos, sources, jobs) for parser in room.PARSERS
 }

@@ -30,8 +30,8 @@ def read_png(folder: Path) -> None:
     each(lambda: png.decode(data, "it"), lambda: png.decode(data, "it", budget.exactly(WIDTH, WIDTH // 2)))
 
 
-def openexr(channels: dict[str, np.ndarray], compression: int = 0) -> bytes:
-    """Scan lines, uncompressed or of ZIPS blocks stored as they are."""
+def openexr(channels: dict[str, np.ndarray], compression: int = 0, more: bytes = b"") -> bytes:
+    """Scan lines, uncompressed or of ZIPS blocks stored as they are. more: further attributes."""
     height, width = SIZE
     kinds = {"<f2": 1, "<f4": 2, "<u4": 0}
 
@@ -43,7 +43,7 @@ def openexr(channels: dict[str, np.ndarray], compression: int = 0) -> bytes:
         for name, values in sorted(channels.items())
     )
     window = struct.pack("<4i", 0, 0, width - 1, height - 1)
-    head = exr.MAGIC + struct.pack("<I", 2) + attribute("channels", "chlist", listed + b"\0")
+    head = exr.MAGIC + struct.pack("<I", 2) + more + attribute("channels", "chlist", listed + b"\0")
     head += attribute("compression", "compression", bytes([compression])) + attribute("dataWindow", "box2i", window)
     head += attribute("displayWindow", "box2i", window) + attribute("lineOrder", "lineOrder", b"\0")
     head += attribute("pixelAspectRatio", "float", struct.pack("<f", 1))

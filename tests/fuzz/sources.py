@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.formats import ply, png
 from pantheon360_blender.core.importers import import_folder, open_source
 from pantheon360_blender.core.importers.imported import Imported, ImportedCapture
 from pantheon360_blender.core.output_folder import OutputFolder
+from pantheon360_blender.core.points import vertices
 from pantheon360_blender.core.progress import run_to_end
 
 from . import mutations
@@ -217,11 +221,96 @@ def make_e57(folder: Path) -> list[Path]:
     return [folder / "a.e57"]
 
 
+def vertex_columns() -> dict[str, dict[str, np.ndarray]]:
+    """Columns of vertices that tell their colours in every way that is known, by name of the file."""
+    random = np.random.default_rng(0)
+    count = 40
+    places = {axis: random.normal(size=count).astype(np.float32) for axis in "xyz"}
+    packed = random.integers(0, 1 << 24, count, dtype=np.uint32)
+    shorts = {
+        f"diffuse_{name}": random.integers(0, 65536, count).astype(np.uint16) for name in ("red", "green", "blue")
+    }
+    floats = {name: random.random(count).astype(np.float32) for name in ("r", "g", "b")}
+    splats = {name: random.normal(size=count).astype(np.float32) for name in ("f_dc_0", "f_dc_1", "f_dc_2", "opacity")}
+    return {
+        "bits": places | {"rgb": packed.view(np.float32)},
+        "number": places | {"rgba": packed | np.uint32(0xFF000000)},
+        "shorts": places | shorts | {"alpha": np.ones(count, np.uint8)},
+        "floats": places | floats | {"scalar_confidence": floats["r"], "source": packed.astype(np.int32)},
+        "splats": places | splats,
+        "greys": places | {"scalar_intensity": splats["opacity"]},
+    }
+
+
+def make_vertices(folder: Path) -> list[Path]:
+    made = []
+    for name, columns in vertex_columns().items():
+        for text in (False, True):
+            path = folder / f"{name}-{text}.ply"
+            ply.write(path, columns, ascii_text=text)
+            made.append(path)
+    return made
+
+
+def read_vertices(folder: Path) -> None:
+    each(*(lambda path=path: vertices.read(path) for path in sorted(folder.glob("*.ply"))))
+
+
+KEYS = (
+    {1024: 1, 3072: 25832, 3076: 9001, 4096: 7837, 4099: 9001},
+    {1024: 1, 3072: 2227, 3076: 9003},
+    {1024: 1, 3076: 9002},
+    {1024: 1, 3072: 3857, 4096: 5703, 4099: 9003},
+)
+"""GeoTIFF keys: UTM, feet of the United States, feet of nothing, Mercator of the web."""
+
+
+def make_reference_systems(folder: Path) -> list[Path]:
+    """WKT of both versions, and keys as pairs of numbers of 16 bits."""
+    import pyproj
+
+    made = []
+    for number, code in enumerate(("EPSG:25832", "EPSG:2227+6360", "EPSG:3857", "EPSG:25832+5336")):
+        for version in ("WKT1_GDAL", "WKT2_2019"):
+            made.append(folder / f"{number}-{version}.wkt")
+            made[-1].write_text(pyproj.CRS(code).to_wkt(version), "utf-8")
+    for number, keys in enumerate(KEYS):
+        made.append(folder / f"{number}.keys")
+        made[-1].write_bytes(np.array([*keys.items()], "<u2").tobytes())
+    return made
+
+
+def read_reference_systems(folder: Path) -> None:
+    files = sorted(folder.iterdir())
+    each(*(lambda path=path: read_reference_system(path.suffix, path.read_bytes()) for path in files))
+
+
+@functools.lru_cache(maxsize=32)
+def read_reference_system(suffix: str, data: bytes) -> None:
+    """Those that are whole once: the library takes its time."""
+    from backend.importers import reference_system
+
+    if suffix == ".wkt":
+        record: dict[str, Any] = {"string": data.decode("utf-8", "surrogateescape")}
+    else:
+        pairs = np.frombuffer(data[: len(data) // 4 * 4], "<u2").reshape(-1, 2).tolist()
+        record = {"geo_keys": [SimpleNamespace(id=key, value_offset=value) for key, value in pairs]}
+    ours = SimpleNamespace(user_id="LASF_Projection", **record)
+    middle = np.array([565_000.0, 5_930_000.0, 20.0])
+    coded = SimpleNamespace(wkt=suffix == ".wkt")
+    header = SimpleNamespace(vlrs=[ours], evlrs=[], global_encoding=coded, mins=middle, maxs=middle + 9)
+    found = reference_system.units(header, Path("a.las"))
+    assert found.metres.shape == (3,) and np.isfinite(found.metres).all() and found.metres.all()
+    if any("not understood" in note for note in found.notes):
+        raise PantheonError(found.notes[0])
+
+
 PARSERS = (
     Parser("ply-ascii", cloud_file("a.ply", ascii_text=True), source("a.ply"), TEXT),
     Parser("ply-binary", cloud_file("a.ply"), source("a.ply"), TEXT),
     Parser("ply-lists", written("a.ply", LISTS), source("a.ply"), TEXT),
     Parser("ply-binary-lists", written("a.ply", binary_lists()), source("a.ply"), TEXT),
+    Parser("vertices", make_vertices, read_vertices, (*TEXT, mutations.extreme_float)),
     Parser("npz-cloud", make_cloud_npz, source("a.npz"), NPZ),
     Parser("transforms", make_transforms, source(), JSON),
     Parser("colmap-text", make_colmap_text, source(), TEXT),
@@ -234,5 +323,6 @@ PARSERS = (
     Parser("las-newer", laser_scan("a.las", 7), backend_source("a.las"), needs=("laspy", "lazrs")),
     Parser("laz", laser_scan("a.laz", 3), backend_source("a.laz"), needs=("laspy", "lazrs")),
     Parser("laz-newer", laser_scan("a.laz", 7), backend_source("a.laz"), needs=("laspy", "lazrs")),
+    Parser("reference-systems", make_reference_systems, read_reference_systems, TEXT, ("pyproj",)),
     Parser("e57", make_e57, backend_source("a.e57"), (mutations.pages_changed,) * 9, ("pye57",)),
 )

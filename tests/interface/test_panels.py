@@ -161,6 +161,9 @@ def test_points_from_elsewhere_are_offered_where_artists_look(
     layout = Layout()
     house("ui.file_menu").draw(SimpleNamespace(layout=layout), bpy.context)
     assert layout.shown == ["pantheon360.import_captures", "pantheon360.import_cache"]
+    layout = Layout()
+    house("ui.file_menu").draw_export(SimpleNamespace(layout=layout), bpy.context)
+    assert layout.shown == ["pantheon360.export_cache"]
     handlers = {handler.bl_idname: handler for handler in bpy.types.FileHandler.__subclasses__()}
     assert {".ply", ".las", ".laz", ".e57"} <= set(handlers["PANTHEON360_FH_cache"].bl_file_extensions.split(";"))
     assert handlers["PANTHEON360_FH_cache"].bl_import_operator == "pantheon360.import_cache"

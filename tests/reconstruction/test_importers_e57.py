@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pye57 = pytest.importorskip("pye57", reason="needs the backend's environment")
 
@@ -17,7 +19,7 @@ from pye57 import libe57  # noqa: E402
 from backend.importers import SourceError, open_source  # noqa: E402
 from backend.importers import e57 as e57_importer  # noqa: E402
 from pantheon360_blender.core.errors import PantheonError  # noqa: E402
-from pantheon360_blender.core.formats import png  # noqa: E402
+from pantheon360_blender.core.formats import panorama_metadata, png  # noqa: E402
 from pantheon360_blender.core.output_folder import OutputFolder  # noqa: E402
 from pantheon360_blender.core.panorama import cameras  # noqa: E402
 from pantheon360_blender.core.progress import run_to_end  # noqa: E402
@@ -43,12 +45,17 @@ def write(
     place: np.ndarray = PLACE,
     picture: np.ndarray | None = None,
     flat: bool = False,
+    data: bytes | None = None,
+    share: tuple[float, float] = (1.0, 1.0),
+    mask: np.ndarray | None = None,
 ) -> Path:
+    """data: of the picture, by default a PNG. share: of the sphere's angles that it shows, across and down."""
     file = pye57.E57(str(path), "w")
     for each in scans:
         file.write_scan_raw(each, rotation=TURN, translation=place, name="a scan")
     if picture is not None:
-        add_picture(file.image_file, file.root["images2D"], png.encode(picture), flat)
+        data = data or png.encode(picture)
+        add_picture(file.image_file, file.root["images2D"], data, flat, picture.shape, share, mask)
     file.close()
     return path
 
@@ -88,7 +95,15 @@ def limits(low: float, high: float) -> dict[str, float]:
     return {f"color{name}{end}": value for name in ("Red", "Green", "Blue") for end, value in ends.items()}
 
 
-def add_picture(file: Any, images: Any, data: bytes, flat: bool) -> None:
+def add_picture(
+    file: Any,
+    images: Any,
+    data: bytes,
+    flat: bool,
+    shape: tuple[int, ...],
+    share: tuple[float, float],
+    mask: np.ndarray | None,
+) -> None:
     def numbers(**values: float) -> Any:
         node = libe57.StructureNode(file)
         for name, value in values.items():
@@ -103,18 +118,23 @@ def add_picture(file: Any, images: Any, data: bytes, flat: bool) -> None:
     pose.set("translation", numbers(x=PLACE[0], y=PLACE[1], z=PLACE[2]))
     image.set("pose", pose)
     sphere = libe57.StructureNode(file)
-    blob = libe57.BlobNode(file, len(data))
-    sphere.set("pngImage", blob)
-    sphere.set("imageWidth", libe57.IntegerNode(file, 16))
-    sphere.set("imageHeight", libe57.IntegerNode(file, 8))
-    width, height = (0.002, 0.002) if flat else (2 * np.pi / 16, np.pi / 8)
+    blobs = {"pngImage" if data[:4] == b"\x89PNG" else "jpegImage": data}
+    if mask is not None:
+        blobs["imageMask"] = png.encode(mask)
+    nodes = {name: libe57.BlobNode(file, len(each)) for name, each in blobs.items()}
+    for name, node in nodes.items():
+        sphere.set(name, node)
+    sphere.set("imageWidth", libe57.IntegerNode(file, shape[1]))
+    sphere.set("imageHeight", libe57.IntegerNode(file, shape[0]))
+    width, height = (0.002, 0.002) if flat else (2 * np.pi * share[0] / shape[1], np.pi * share[1] / shape[0])
     sphere.set("pixelWidth", libe57.FloatNode(file, width))
     sphere.set("pixelHeight", libe57.FloatNode(file, height))
     if flat:
         sphere.set("focalLength", libe57.FloatNode(file, 0.016))
     image.set("pinholeRepresentation" if flat else "sphericalRepresentation", sphere)
     images.append(image)
-    blob.write(np.frombuffer(data, np.uint8).copy(), 0, len(data))
+    for name, node in nodes.items():
+        node.write(np.frombuffer(blobs[name], np.uint8).copy(), 0, len(blobs[name]))
 
 
 def in_the_world(columns: dict[str, np.ndarray], place: np.ndarray = PLACE) -> np.ndarray:
@@ -251,6 +271,59 @@ def test_panoramas_become_captures(tmp_path: Path) -> None:
     np.testing.assert_allclose(-capture.pose[:3, 2], ahead, atol=1e-12)
     np.testing.assert_allclose(capture.pose[:3, 1], (0, 0, 1), atol=1e-12)
     np.testing.assert_allclose(capture.pose[:3, 0], (ahead[1], -ahead[0], 0), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "JPEG without JFIF"])
+@pytest.mark.parametrize(
+    ("shape", "share", "placement"),
+    [
+        ((8, 16), (1.0, 1.0), None),
+        ((8, 16), (1.002, 0.999), None),
+        ((8, 16), (0.5, 0.5), ((32, 16), (8, 4))),
+        ((8, 32), (1.0, 0.5), ((32, 16), (0, 4))),
+        ((16, 8), (0.25, 1.0), ((32, 16), (12, 0))),
+    ],
+)
+def test_a_part_of_a_sphere_is_placed_by_its_angles(
+    tmp_path: Path, kind: str, shape: tuple[int, int], share: tuple[float, float], placement: object
+) -> None:
+    """Also one that is twice as wide as high, as the whole sphere is."""
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    data = png.encode(picture)
+    if kind != "PNG":
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "JPEG")
+        data = stream.getvalue()
+        if kind != "JPEG":
+            data = data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
+    file = write(tmp_path / "a.e57", scan(), picture=picture, data=data, share=share)
+    imported = run_to_end(open_source(file, pictures=OutputFolder(tmp_path)))
+    (capture,) = imported.captures
+    assert capture.image is not None
+    found = panorama_metadata.read(capture.image)
+    assert found.full_placement() == placement and not found.warnings
+    assert any("degrees" in note for note in imported.notes) == (placement is not None)
+    np.testing.assert_array_equal(np.asarray(Image.open(capture.image)), np.asarray(Image.open(io.BytesIO(data))))
+
+
+@pytest.mark.parametrize("share", [(0.0, 1.0), (2.0, 1.0), (-1.0, 1.0), (1e-300, 1e-300)])
+def test_angles_that_no_picture_has_are_told(tmp_path: Path, share: tuple[float, float]) -> None:
+    picture = np.zeros((8, 16, 3), np.uint8)
+    file = write(tmp_path / "a.e57", scan(), picture=picture, share=share)
+    imported = run_to_end(open_source(file, pictures=OutputFolder(tmp_path)))
+    assert imported.captures[0].image is not None and any("angles" in note for note in imported.notes)
+
+
+def test_a_mask_of_a_picture_comes_with_it(tmp_path: Path) -> None:
+    picture, mask = np.zeros((8, 16, 3), np.uint8), np.full((8, 16), 255, np.uint8)
+    mask[6:] = 0
+    file = write(tmp_path / "a.e57", scan(), picture=picture, mask=mask)
+    (capture,) = run_to_end(open_source(file, pictures=OutputFolder(tmp_path))).captures
+    assert capture.mask is not None
+    np.testing.assert_array_equal(png.read(capture.mask), mask)
+    file = write(tmp_path / "b.e57", scan(), picture=picture, mask=mask, share=(0.5, 0.5))
+    imported = run_to_end(open_source(file, pictures=OutputFolder(tmp_path)))
+    assert imported.captures[0].mask is None and any("mask" in note for note in imported.notes)
 
 
 def test_perspective_pictures_tell_their_field_of_view(tmp_path: Path) -> None:

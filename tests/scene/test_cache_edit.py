@@ -324,6 +324,43 @@ def test_all_kinds_of_attributes_stay_with_their_points(house: House, cloud: Any
         assert values_of(obj.data, name) == [value for value, stays in zip(values, which, strict=True) if stays], name
 
 
+def moved(obj: Any) -> None:
+    obj.data.vertices[3].co.x += 5
+
+
+def recoloured(obj: Any) -> None:
+    point = obj.data.attributes["colour"].data[3]
+    point.color = [1 - value for value in point.color[:3]] + [1]
+
+
+def carried(obj: Any) -> None:
+    import bpy
+
+    obj.location.x += 1
+    bpy.context.view_layer.update()
+
+
+@pytest.mark.parametrize("change", [moved, recoloured, carried])
+def test_a_change_that_keeps_the_number_of_points_is_noticed(house: House, cloud: Any, obj: Any, change: Any) -> None:
+    edit, errors = house("scene.cache.cache_edit"), house("core.errors")
+    for begin in (edit.remove_floaters, lambda each: edit.thin(each, 0.05), edit.match_colours):
+        job = begin(obj)
+        next(job)
+        change(obj)
+        before = values_of(obj.data, "position"), values_of(obj.data, "colour")
+        with pytest.raises(errors.CacheError, match="changed or removed"):
+            run(job)
+        assert (values_of(obj.data, "position"), values_of(obj.data, "colour")) == before
+
+
+def test_a_change_that_is_undone_meanwhile_is_none(house: House, cloud: Any, obj: Any) -> None:
+    job = house("scene.cache.cache_edit").thin(obj, 0.05)
+    next(job)
+    obj.data.vertices[3].co.x += 4
+    obj.data.vertices[3].co.x = cloud.points[3, 0]
+    run(job)
+
+
 def test_a_cache_changed_while_its_points_are_read_is_left_alone(house: House, cloud: Any, obj: Any) -> None:
     import bpy
 

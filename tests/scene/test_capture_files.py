@@ -262,3 +262,67 @@ def test_blender_and_the_backend_decode_the_same_pixels(house: House, blend: Any
         limit = 3 if path.suffix == ".jpg" else 0
         difference = np.abs(decoded.astype(int) - np.load(tmp_path / f"{path.name}.npy"))
         assert difference.max() <= limit, path.name
+
+
+def scene_light(picture: np.ndarray, chromaticities: tuple[float, ...] | None = None, more: bytes = b"") -> bytes:
+    """An OpenEXR of (16, 32, 3) float light."""
+    from tests.core.test_scene_light import primaries
+    from tests.fuzz.pictures import openexr
+
+    channels = {name: np.ascontiguousarray(picture[..., at], "<f4") for at, name in enumerate("RGB")}
+    return openexr(channels, more=more + (primaries(chromaticities) if chromaticities else b""))
+
+
+@pytest.mark.parametrize("space", ["Rec. 2020", "ACES"])
+def test_scene_light_of_other_primaries_has_the_same_colours(
+    house: House, read: Read, tmp_path: Path, space: str
+) -> None:
+    """Blender itself knows some primaries, and takes the others for Rec. 709."""
+    from tests.core import test_scene_light as core
+
+    values, to_rec709 = {"Rec. 2020": (core.REC2020, core.FROM_REC2020), "ACES": (core.ACES, core.FROM_ACES)}[space]
+    picture = np.random.default_rng(0).uniform(0.05, 0.9, (16, 32, 3))
+    picture[8:] = (0.8, 0.1, 0.05)
+    wide = picture @ np.linalg.inv(np.array(to_rec709)).T
+    (tmp_path / "plain.exr").write_bytes(scene_light(picture))
+    (tmp_path / "wide.exr").write_bytes(scene_light(wide, values))
+    plain, other = (pixels(house, read(tmp_path / f"{name}.exr")[0]).astype(int) for name in ("plain", "wide"))
+    assert np.abs(plain - other).max() <= 2
+
+
+def test_a_data_window_is_placed_in_its_picture(house: House, read: Read, tmp_path: Path) -> None:
+    """Compositors save what is not empty, which may be twice as wide as high by chance."""
+    from tests.core.test_scene_light import attribute
+
+    data = scene_light(np.full((16, 32, 3), 0.5))
+    window = attribute("displayWindow", "box2i", struct.pack("<4i", -4, -8, 59, 23))
+    own = data.index(b"displayWindow\0")
+    (tmp_path / "part.exr").write_bytes(data[:own] + window + data[own + len(window) :])
+    made, _ = read(tmp_path / "part.exr")
+    assert tuple(made.pantheon360.image.size) == (64, 32)
+    valid = house("scene.captures.capture_objects").load(made).valid
+    expected = np.zeros((32, 64), bool)
+    expected[8:24, 4:36] = True
+    assert (valid == expected).all()
+
+
+def test_a_cube_map_is_refused(house: House, read: Read, tmp_path: Path) -> None:
+    from tests.core.test_scene_light import attribute
+
+    cube = attribute("envmap", "envmap", b"\x01")
+    (tmp_path / "cube.exr").write_bytes(scene_light(np.full((16, 32, 3), 0.5), more=cube))
+    with pytest.raises(house("core.errors").PantheonError, match="cube panorama"):
+        read(tmp_path / "cube.exr")
+
+
+def test_two_fisheyes_are_told(read: Read, tmp_path: Path) -> None:
+    from tests.core.test_fisheyes import panorama as rendered
+    from tests.core.test_fisheyes import two_fisheyes
+
+    for width in (256, 1024):
+        size = (width, width // 2)
+        Image.fromarray(two_fisheyes()).resize(size).save(tmp_path / f"lenses{width}.jpg", quality=90)
+        Image.fromarray(rendered()).resize(size).save(tmp_path / f"sphere{width}.jpg", quality=90)
+        (told,) = read(tmp_path / f"lenses{width}.jpg")[1]
+        assert "two fisheyes" in told and "Stitch" in told and f"lenses{width}.jpg" in told
+        assert read(tmp_path / f"sphere{width}.jpg")[1] == []

@@ -153,7 +153,14 @@ def points_moved(scene: Any) -> None:
         vertex.co.z += 0.1
 
 
-@pytest.mark.parametrize("change", [grown, key_moved, held_by_a_parent, cache_moved, points_moved])
+def one_point_moved(scene: Any) -> None:
+    mesh = scene.pantheon360.cache.data
+    mesh.vertices[len(mesh.vertices) // 3 + 1].co.z += 0.1
+    mesh.update()
+    scene.view_layers[0].update()
+
+
+@pytest.mark.parametrize("change", [grown, key_moved, held_by_a_parent, cache_moved, points_moved, one_point_moved])
 def test_a_check_says_when_it_is_out_of_date(house: House, leaving: Any, change: Any) -> None:
     import bpy
 
@@ -168,6 +175,36 @@ def test_a_check_says_when_it_is_out_of_date(house: House, leaving: Any, change:
     assert "OUT OF DATE" in house("ui.coverage_plot").title(leaving, check.stored(leaving), 3.0)
     assert bpy.ops.pantheon360.check_coverage() == {"FINISHED"}
     assert not check.outdated(leaving)
+
+
+def test_a_check_holds_again_when_the_change_is_undone(house: House, leaving: Any) -> None:
+    """One point of thousands is moved: their number, and all the others, stay."""
+    import bpy
+
+    check = house("scene.camera.coverage_check")
+    assert bpy.ops.pantheon360.check_coverage() == {"FINISHED"}
+    bpy.ops.ed.undo_push(message="Check")
+    one_point_moved(leaving)
+    bpy.ops.ed.undo_push(message="Move a point")
+    assert check.outdated(leaving)
+    assert bpy.ops.ed.undo() == {"FINISHED"}
+    assert not check.outdated(bpy.data.scenes[0])
+    assert bpy.ops.ed.redo() == {"FINISHED"}
+    assert check.outdated(bpy.data.scenes[0])
+
+
+def test_in_edit_mode_the_cache_is_as_it_was(house: House, leaving: Any) -> None:
+    import bpy
+
+    check = house("scene.camera.coverage_check")
+    assert bpy.ops.pantheon360.check_coverage() == {"FINISHED"}
+    bpy.context.view_layer.objects.active = leaving.pantheon360.cache
+    bpy.ops.object.mode_set(mode="EDIT")
+    assert not check.outdated(leaving)
+    bpy.ops.mesh.select_all(action="SELECT")
+    bpy.ops.transform.translate(value=(0, 0, 1))
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert check.outdated(leaving)
 
 
 def test_figures_are_in_the_scenes_units(house: House, leaving: Any) -> None:

@@ -210,6 +210,27 @@ def test_generate_paints_and_delivers(house: Any, shot_scene: Any) -> None:
     np.testing.assert_array_equal(first[covered.coverage], covered.colour[covered.coverage])
 
 
+def test_a_folder_that_goes_while_it_is_painted_is_named_and_promised_nothing(
+    house: Any, run: Any, shot_scene: Any, tmp_path: Path
+) -> None:
+    """Frames are not kept where the folder was."""
+    shot, errors = house("scene.shot.shot"), house("core.errors")
+    folder = run(shot.prepare(shot_scene))
+    shot.remember(shot_scene, folder)
+    job = shot.finish(shot_scene, folder)
+    while not folder.finished_frames():
+        next(job)
+    folder.path.rename(tmp_path / "away")
+    with pytest.raises(errors.PantheonError, match="is gone") as caught:
+        run(job)
+    assert "kept" not in str(caught.value) and not folder.path.exists()
+    with pytest.raises(errors.JobError, match="moved or deleted"):
+        run(shot.resume(shot_scene))
+    (tmp_path / "away").rename(folder.path)
+    run(shot.resume(shot_scene))
+    assert folder.finished_frames() == folder.job.frames
+
+
 def test_the_pass_alone_is_painted_by_resume(house: Any, shot_scene: Any) -> None:
     import bpy
 

@@ -87,7 +87,7 @@ class Painting:
         self._record.describe(card, self._weights[0], self._options, self._recipe, card.width)
         self._keys = self._segment_keys()
         self._store = SegmentStore(folder.output)
-        self._frames = ShotFrames(folder, self._trajectory)
+        self._frames = ShotFrames(folder, self._trajectory, self._keys)
         self._networks = Networks(
             self._model,
             self._options,

@@ -18,11 +18,11 @@ _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", 
 
 
 class PaintingRecord:
-    """The record of a job folder; what was written before is kept."""
+    """The record of a job folder; what was written before is kept if it is of the same job."""
 
     def __init__(self, folder: PaintFolder) -> None:
         self._folder = folder
-        self.entries = painting_record.read(folder.painting_file)
+        self.entries = painting_record.read(folder.painting_file, folder.made_of)
 
     def describe(self, card: ModelCard, fingerprint: str, options: PaintOptions, recipe: Recipe, size: int) -> None:
         """Say what paints. size: width of the panoramas it paints, pixels.
@@ -37,6 +37,7 @@ class PaintingRecord:
                 advice="Go on with that model, or generate the shot again.",
                 code="model-changed",
             )
+        self.entries["made_of"] = self._folder.made_of
         self.entries["model"] = {
             "label": card.label,
             "kind": card.kind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,15 +19,18 @@ from .trajectory import Trajectory
 class ShotFrames:
     """Writes what segments paint. A frame between two painted ones belongs to the segment of the later one."""
 
-    def __init__(self, folder: PaintFolder, trajectory: Trajectory) -> None:
+    def __init__(self, folder: PaintFolder, trajectory: Trajectory, keys: Sequence[str]) -> None:
+        """keys: of the segments (segment_store.py), which their frames are made of."""
         self._folder = folder
         self._trajectory = trajectory
+        self._keys = keys
 
     def missing(self, index: int) -> list[int]:
         """Positions along the path of a segment's frames that are not finished."""
         owned, painted = timeline.owned(self._trajectory.segments, index), self._trajectory.painted
         positions = range(painted[owned[0] - 1] + 1 if owned[0] else 0, painted[owned[-1]] + 1)
-        return [place for place in positions if not self._folder.is_finished(self._trajectory.frames[place])]
+        numbers, key = self._trajectory.frames, self._keys[index]
+        return [place for place in positions if not self._folder.is_finished(numbers[place], key)]
 
     def unfinished_after(self, index: int) -> bool:
         """Whether a later segment has frames that are not finished."""
@@ -52,7 +56,7 @@ class ShotFrames:
                 if pair is None or pair[0] != after:
                     pair = after, self._pair(after)
                 image = self._between(pair[1], after, frame)
-            self._folder.write_frame(trajectory.frames[frame], image)
+            self._folder.write_frame(trajectory.frames[frame], image, self._keys[index])
         yield Progress("Writing frames", len(missing), len(missing))
         self._folder.write_preview(images[timeline.owned(trajectory.segments, index)[-1] - first])
 

@@ -28,18 +28,21 @@ class Appearance:
     orientation: 1 to 8, as in TIFF and Exif; 1 is upright.
     space: what its values mean, None for sRGB.
     premultiplied: whether its stored colours are multiplied by alpha.
+    light: (3, 3) float64, from its scene light to linear Rec. 709; None if it is that.
     warnings: what could not be followed, in sentences.
     """
 
     orientation: int = exif.UPRIGHT
     space: icc.ColourSpace | None = None
     premultiplied: bool = False
+    light: np.ndarray | None = field(default=None, compare=False)
     warnings: tuple[str, ...] = field(default=())
 
     @property
     def changes_pixels(self) -> bool:
         """Whether what is shown differs from what is stored."""
-        return self.orientation != exif.UPRIGHT or self.space is not None or self.premultiplied
+        other_colours = self.space is not None or self.light is not None or self.premultiplied
+        return other_colours or self.orientation != exif.UPRIGHT
 
     def size(self, stored: tuple[int, int]) -> tuple[int, int]:
         """(width, height) as shown of a picture stored with another one."""
@@ -91,7 +94,11 @@ def of(header: ImageHeader) -> Appearance:
     if space is None and not header.profile and adobe_rgb:
         space = icc.adobe_rgb()
     return Appearance(
-        stated or exif.UPRIGHT, None if space is None or space.is_srgb() else space, header.premultiplied, (*warnings,)
+        orientation=stated or exif.UPRIGHT,
+        space=None if space is None or space.is_srgb() else space,
+        premultiplied=header.premultiplied,
+        light=header.light,
+        warnings=(*warnings,),
     )
 
 

@@ -55,6 +55,27 @@ class _Window:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What a header says of its picture.
+
+    size: (width, height) of the pixels in the file. full_size, offset: (width, height) of the picture that they are a
+    part of, and where they lie in it, (left, top). chromaticities: (x, y) of red, green, blue and white, or None.
+    cube: whether they are the faces of a cube.
+    """
+
+    size: tuple[int, int]
+    full_size: tuple[int, int]
+    offset: tuple[int, int]
+    chromaticities: tuple[tuple[float, float], ...] | None
+    cube: bool
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the pixels are not the very picture."""
+        return (self.size, self.offset) != (self.full_size, (0, 0))
+
+
+@dataclass(frozen=True)
 class _Header:
     channels: tuple[_Channel, ...]
     compression: int
@@ -71,12 +92,17 @@ class _Header:
 def decode(data: bytes, name: str = "The image", most: PictureBudget = budget.DEPTH) -> dict[str, np.ndarray]:
     """Channels of the bytes of an OpenEXR file by name ("R", "Z", "ViewLayer.Depth.Z"), (H, W) float32 each.
 
-    name: what to call the image in errors. most: sizes that it may have. The data window is what is returned.
-    Raises ImageError if it is damaged, cut short, deep, or larger; UnsupportedExrError if OpenImageIO is missing and it
-    is tiled, in several parts, or packed otherwise than by RLE or ZIP.
+    name: what to call the image in errors. most: sizes that it may have.
+    Raises ImageError if it is damaged, cut short, deep, a part of its picture, or larger; UnsupportedExrError if
+    OpenImageIO is missing and it is tiled, in several parts, or packed otherwise than by RLE or ZIP.
     """
     if data[:4] != MAGIC:
         raise ImageError(f"{name} is not an OpenEXR image.")
+    if stated(data, name).is_part:
+        raise ImageError(
+            f"{name} holds a part of its picture: its data window is not its display window.",
+            advice="Save it again as a whole, without cropping to what is not empty.",
+        )
     library = openimageio.find()
     if library is None:
         return _scan_lines(data, name, most)
@@ -104,6 +130,29 @@ def check_declared(data: bytes, name: str, most: PictureBudget) -> None:
         if not several:
             return
     raise ImageError(f"{name} has more than {_MOST_PARTS} parts.", advice="Save only what is needed.")
+
+
+def stated(data: bytes, name: str = "The image") -> Stated:
+    """What the header of an OpenEXR file says, that of its first part if it has several.
+
+    data: the file's start at least, with its header. Raises ImageError if that is damaged.
+    """
+    if len(data) < 8:
+        raise _short(name)
+    attributes, _ = _attributes(data, name, 8)
+    window, _ = _declared(attributes, name)
+    left, top, *_ = struct.unpack("<4i", attributes["dataWindow"])
+    places = attributes.get("chromaticities", b"")
+    chromaticities = tuple(struct.iter_unpack("<2f", places)) if len(places) == 32 else None
+    shown = attributes.get("displayWindow", b"")
+    low_x, low_y, high_x, high_y = struct.unpack("<4i", shown if len(shown) == 16 else attributes["dataWindow"])
+    return Stated(
+        size=(window.width, window.height),
+        full_size=(high_x - low_x + 1, high_y - low_y + 1),
+        offset=(left - low_x, top - low_y),
+        chromaticities=chromaticities,
+        cube=attributes.get("envmap", b"")[:1] == b"\x01",
+    )
 
 
 def _check_tiles(attributes: dict[str, bytes], window: _Window, channels: int, name: str) -> None:

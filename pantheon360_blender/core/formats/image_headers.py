@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from .. import budget
 from ..budget import PictureBudget
 from ..errors import ImageError, MetadataError
@@ -33,6 +35,11 @@ _MOST_SEGMENTS = 20_000
 _MOST_CHUNKS = 1_000_000
 _BLOCK = 1 << 20
 _LONGEST_EXR_HEADER = 16 << 20
+_RADIANCE = (b"#?RADIANCE", b"#?RGBE")
+_LONGEST_RADIANCE_HEADER = 1 << 16
+_RADIANCE_PRIMARIES = b"PRIMARIES="
+_SAME_LIGHT = 2e-3
+"""How far a matrix may be from none: primaries are written with three or four digits."""
 
 _PRIMARIES = {1: icc.REC709, 9: icc.REC2020, 12: icc.P3}
 _SRGB_CURVE, _LINEAR_CURVE = 13, 8
@@ -58,6 +65,9 @@ class ImageHeader:
     tags: the TIFF structure with Exif and GPS tags, or None.
     profile: the ICC profile, empty if there is none. space: the colour space that a PNG names without a profile.
     premultiplied: whether the stored colours are multiplied by alpha.
+    light: (3, 3) float64, from the scene light of an OpenEXR or Radiance file to linear Rec. 709, or None.
+    part_of: (width, height) of the picture that an OpenEXR file has a part of, and where it lies, (left, top); or None.
+    projection: "cube" if an OpenEXR file says so, or None.
     warnings: what was damaged and skipped.
     """
 
@@ -67,6 +77,9 @@ class ImageHeader:
     profile: bytes = b""
     space: icc.ColourSpace | None = None
     premultiplied: bool = False
+    light: np.ndarray | None = None
+    part_of: tuple[tuple[int, int], tuple[int, int]] | None = None
+    projection: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     def add_packet(self, packet: bytes) -> None:
@@ -76,7 +89,7 @@ class ImageHeader:
 
 
 def read(file: BinaryIO, length: int, path: Path) -> ImageHeader:
-    """Read the header of a JPEG, PNG, TIFF or WebP file; other kinds give an empty one.
+    """Read the header of a JPEG, PNG, TIFF, WebP, OpenEXR or Radiance file; other kinds give an empty one.
 
     file: seekable, open at its start; of `length` bytes. path: for messages and its suffix.
     Raises ImageError if the file is cut off, damaged, or not what its suffix says; HostileXmlError if a
@@ -98,6 +111,10 @@ def _header(file: BinaryIO, length: int, path: Path) -> ImageHeader:
         return _tiff(file, length, path)
     if start[:4] == b"RIFF" and start[8:] == b"WEBP":
         return _webp(file, length, path)
+    if start.startswith(exr.MAGIC):
+        return _exr(file, length, path)
+    if start.startswith(_RADIANCE):
+        return _radiance(file)
     named = _SUFFIXES.get(path.suffix.lower())
     if named:
         raise ImageError(f"{path} is not a {named} file, or its start is damaged.", advice="Copy or export it again.")
@@ -397,6 +414,49 @@ def _webp_size(kind: bytes, data: bytes, path: Path) -> tuple[int, int]:
         bits = int.from_bytes(data[1:5], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     raise _damaged(path)
+
+
+def _exr(file: BinaryIO, length: int, path: Path) -> ImageHeader:
+    """Source: "OpenEXR File Layout" and "Standard Attributes"."""
+    file.seek(0)
+    data = file.read(min(length, _LONGEST_EXR_HEADER))
+    exr.check_declared(data, str(path), budget.PANORAMA)
+    found = exr.stated(data, str(path))
+    header = ImageHeader(size=found.size, projection="cube" if found.cube else None)
+    if found.is_part:
+        header.part_of = found.full_size, found.offset
+    if found.chromaticities is not None:
+        _light(found.chromaticities, header)
+    return header
+
+
+def _radiance(file: BinaryIO) -> ImageHeader:
+    """Source: G. Ward, "Radiance File Formats", picture files."""
+    header = ImageHeader()
+    file.seek(0)
+    lines = file.read(_LONGEST_RADIANCE_HEADER).partition(b"\n\n")[0].split(b"\n")
+    if b"FORMAT=32-bit_rle_xyze" in map(bytes.strip, lines):
+        header.warnings.append("Its colors are of CIE XYZ, which are not converted: export it as RGB.")
+    stated = [line.partition(b"=")[2] for line in lines if line.startswith(_RADIANCE_PRIMARIES)]
+    if stated:
+        try:
+            numbers = [float(each) for each in stated[-1].split()]
+            _light(tuple(zip(numbers[:8:2], numbers[1:8:2], strict=True)), header)
+        except ValueError:
+            header.warnings.append("What it says of its primaries is damaged and was ignored.")
+    return header
+
+
+def _light(chromaticities: tuple[tuple[float, float], ...], header: ImageHeader) -> None:
+    """Note how light of some primaries, red, green, blue and white, becomes that of Rec. 709."""
+    try:
+        red, green, blue, white = chromaticities
+        matrix = icc.of_primaries("its light", (red, green, blue), 1.0, white).srgb_from_space
+    except MetadataError as error:
+        header.warnings.append(f"{error.text} They were ignored.")
+        return
+    if np.abs(matrix - np.eye(3)).max() > _SAME_LIGHT:
+        header.light = matrix
 
 
 def _checked_size(width: int, height: int, path: Path) -> tuple[int, int]:

@@ -65,7 +65,7 @@ class PanoramaMetadata:
 
 
 def read(path: Path) -> PanoramaMetadata:
-    """Metadata of a JPEG, PNG, TIFF or WebP file, from its header alone; other kinds of files give an empty one.
+    """Metadata of a JPEG, PNG, TIFF, WebP, OpenEXR or Radiance file, from its header alone; others give an empty one.
 
     GPano comes first. The heading is the Exif compass direction if GPano has none, or if GPano has only zeros beside
     another compass direction, as GoPro MAX writes.
@@ -86,10 +86,12 @@ def read(path: Path) -> PanoramaMetadata:
         raise xmp.HostileXmlError(f"{path}: {error.text}", advice=error.advice) from error
     pitch = _angle(panorama, "PosePitchDegrees", 90.0, warnings)
     roll = _angle(panorama, "PoseRollDegrees", 180.0, warnings)
+    if header.part_of is not None and header.size is not None:
+        panorama |= _as_properties(header.size, *header.part_of)
     metadata = PanoramaMetadata(
         size=None if header.size is None else shown.size(header.size),
         appearance=shown,
-        projection=panorama.get("ProjectionType", "").lower() or None,
+        projection=panorama.get("ProjectionType", "").lower() or header.projection,
         heading=_heading(panorama, pitch, roll, gps.heading, warnings),
         pitch=pitch,
         roll=roll,
@@ -103,6 +105,12 @@ def read(path: Path) -> PanoramaMetadata:
     if metadata.projection is None and insta360:
         warnings.append("Insta360's camera data follow the picture: it may be two fisheyes, to be stitched first.")
     return replace(metadata, warnings=tuple(dict.fromkeys([*warnings, *_placement(metadata)[1]])))
+
+
+def _as_properties(size: Size, full_size: Size, offset: Size) -> dict[str, str]:
+    """A part of a picture as GPano writes it."""
+    names = (*_CROPPED_SIZE, *_FULL_SIZE, *_CROPPED_OFFSET)
+    return dict(zip(names, map(str, (*size, *full_size, *offset)), strict=True))
 
 
 def _properties(packets: list[bytes], namespace: str, warnings: list[str]) -> dict[str, str]:

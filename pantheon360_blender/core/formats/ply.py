@@ -153,6 +153,8 @@ class _Reader:
                 case ["format", kind, "1.0"] if kind in _BYTE_ORDERS:
                     order = _BYTE_ORDERS[kind]
                 case ["element", name, number] if number.isascii() and number.isdigit() and len(number) < 19:
+                    if any(name == each.name for each in elements):
+                        raise self._error(f"its header names the element {name[:80]} twice")
                     elements.append(_Element(name, int(number)))
                 case ["property", "list", length, kind, name] if elements and length in _TYPES and kind in _TYPES:
                     if _TYPES[length].startswith("f"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +53,8 @@ def read(path: Path, most: PictureBudget = budget.PANORAMA) -> np.ndarray:
     return decode(data, str(path), most)
 
 
-def encode(image: np.ndarray) -> bytes:
-    """The bytes of a PNG file; arguments and errors as of write.
+def encode(image: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a PNG file; image and errors as of write. texts: Latin-1 texts in it by their keywords.
 
     >>> image = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
     >>> np.array_equal(decode(encode(image)), image)
@@ -75,6 +75,7 @@ def encode(image: np.ndarray) -> bytes:
             _SIGNATURE,
             _chunk(b"IHDR", header),
             _chunk(b"sRGB", b"\0"),  # perceptual intent, as for photographs
+            *(_chunk(b"tEXt", f"{key}\0{text}".encode("latin-1")) for key, text in (texts or {}).items()),
             _chunk(b"IDAT", zlib.compress(_filtered(rows, channels * bytes_each), _LEVEL)),
             _chunk(b"IEND", b""),
         ]
@@ -104,6 +105,12 @@ def decode(data: bytes, name: str = "The image", most: PictureBudget = budget.PA
             transparency = body
     rows = _unfiltered(_decompressed(b"".join(compressed), header), header)
     return _with_transparency(_samples(rows, header), header, palette, transparency)
+
+
+def texts(data: bytes, name: str = "The image") -> dict[str, str]:
+    """The uncompressed texts in the bytes of a PNG file, by their keywords. Raises ImageError if it is damaged."""
+    bodies = [body.partition(b"\0") for kind, body in _chunks(data, name) if kind == b"tEXt"]
+    return {key.decode("latin-1"): text.decode("latin-1") for key, _, text in bodies}
 
 
 @dataclass(frozen=True)

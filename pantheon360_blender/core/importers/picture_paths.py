@@ -8,12 +8,14 @@ the .blend, nor have a path of the network opened.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG")
 _LONGEST = 4096
+_DEEPEST = 32
+"""Parts at the end of a path of another machine that are looked for: each is asked for in three folders."""
 _ABOVE = 2
 """Folders above a file's own that count as its project: pictures lie beside the folder of a reconstruction."""
 
@@ -63,19 +65,26 @@ def _places(folder: Path, project: list[Path], name: str) -> Iterator[Path]:
     parts = [part for part in given.parts if part not in (given.anchor, "..")]
     if len(parts) == len(given.parts):
         return  # it is below the folder, and not there
-    for start in range(len(parts)):
-        yield from (root.joinpath(*parts[start:]) for root in project)
+    for start in range(max(0, len(parts) - _DEEPEST), len(parts)):
+        there = [root for root in project if start + 1 == len(parts) or _is(Path.is_dir, root / parts[start])]
+        yield from (root.joinpath(*parts[start:]) for root in there)
 
 
 def _first(places: Iterator[Path] | list[Path]) -> Path | None:
-    try:
-        for place in places:
-            for candidate in (place, *(place.with_name(f"{place.name}{suffix}") for suffix in _SUFFIXES)):
-                if candidate.is_file():
-                    return candidate
-    except (OSError, ValueError):  # a name too long for the file system, or none at all
-        pass
+    for place in places:
+        names = (place.name, *(f"{place.name}{suffix}" for suffix in _SUFFIXES)) if place.name else ()
+        for name in names:
+            if _is(Path.is_file, place.parent / name):
+                return place.parent / name
     return None
+
+
+def _is(kind: Callable[[Path], bool], place: Path) -> bool:
+    """Whether something of a kind is there; False, too, for a name that the file system does not take."""
+    try:
+        return kind(place)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_usable(name: str) -> bool:

@@ -78,7 +78,7 @@ def _content(file: Path) -> dict[str, Any]:
 def _pose(frame: Any, index: int, file: Path) -> np.ndarray:
     given = frame.get("transform_matrix", frame.get("transform_matrix_start")) if isinstance(frame, dict) else None
     try:
-        rows = np.array(given, np.float64)
+        rows = np.array(given if _is_of_numbers(given) else (), np.float64)
     except (TypeError, ValueError, OverflowError):
         rows = np.zeros(0)
     if rows.shape not in ((4, 4), (3, 4)) or not (np.abs(rows) <= FARTHEST).all():
@@ -86,6 +86,13 @@ def _pose(frame: Any, index: int, file: Path) -> np.ndarray:
     pose = np.eye(4)
     pose[: len(rows)] = rows
     return _orthonormal(pose)
+
+
+def _is_of_numbers(given: Any) -> bool:
+    """Whether the rows of a matrix hold nothing but numbers; true and false are none."""
+    if not isinstance(given, list) or not all(isinstance(row, list) for row in given):
+        return False
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for row in given for value in row)
 
 
 def _orthonormal(pose: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ of a PaintFolder besides
 
         geometry/000001.png  what the model sees: colour, alpha = coverage; 000001.npz: depth
         footprint/...        the same with footprint splats, for drafts
-        frames/000001.png    the result
+        frames/000001.png    the result, and in it what it is made of (made_of.py)
         preview.png          a glimpse of the newest result
         painting.json        which model painted it, and how (painting_record.py)
 
@@ -44,7 +44,7 @@ from ..os_errors import translate_os_errors
 from ..output_folder import OutputFolder
 from ..panorama.capture import Capture, UnreadCapture
 from ..render.splatting import GeometryFrame
-from . import json_values, painting_record
+from . import json_values, made_of, painting_record, reconstruct_settings
 from .job import CaptureEntry, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
 
 Kind = Literal["geometry", "footprint"]
@@ -54,6 +54,8 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 JOB_FILE = "job.json"
 STATE_FILE = "state.json"
 PREVIEW_WIDTH = 512
+_LONGEST_HASHES = 200
+"""Characters of a frame's text that are looked at; two hashes have 129."""
 INPUT_FOLDERS = ("captures", "geometry", "footprint")
 
 
@@ -87,6 +89,7 @@ class JobFolder(Generic[AnyJob]):
         self._job = job
         self._written: dict[str, str] = {}
         self._digests = _digests(job)
+        self._made_of: str | None = None
 
     # Making and opening
 
@@ -129,9 +132,10 @@ class JobFolder(Generic[AnyJob]):
         record = replace(job, name=self.name, id=self.id, inputs=self._hashed_inputs()).to_json()
         sealed = type(job).from_json(record)
         OutputFolder(self.path).write_json(JOB_FILE, record)
+        self._written.clear()  # whoever seals it again means its files as they are then
         if self._job is None:
             self.keep()
-        self._job, self._digests = sealed, _digests(sealed)
+        self._job, self._digests, self._made_of = sealed, _digests(sealed), None
         self.output = OutputFolder(self.path).recognised_by(JOB_FILE)
 
     def keep(self) -> None:
@@ -150,6 +154,13 @@ class JobFolder(Generic[AnyJob]):
         if self._job is None:
             raise JobError(f"{self.path} is not complete: it has no job.json yet.", advice="Prepare the shot again.")
         return self._job
+
+    @property
+    def made_of(self) -> str:
+        """What the job's results are made of (made_of.py). Raises JobError while the folder is not sealed."""
+        if self._made_of is None:
+            self._made_of = made_of.whole(self.job)
+        return self._made_of
 
     # Where things are
 
@@ -313,7 +324,8 @@ class PaintFolder(JobFolder[PaintJob]):
 
     def __init__(self, path: Path, name: str, identity: str, job: PaintJob | None = None) -> None:
         super().__init__(path, name, identity, job)
-        self._decoded: dict[int, tuple[int, int]] = {}
+        self._decoded: dict[int, tuple[tuple[int, int], list[str]]] = {}
+        self._frames_of: tuple[PaintJob, dict[int, str]] | None = None
 
     # Where things are
 
@@ -397,42 +409,92 @@ class PaintFolder(JobFolder[PaintJob]):
 
     # Results
 
-    def write_frame(self, frame: int, image: np.ndarray) -> None:
-        """Write a finished panorama, (H, W, 3) uint8 sRGB of the job's size.
+    def write_frame(self, frame: int, image: np.ndarray, painter: str = "") -> None:
+        """Write a finished panorama, (H, W, 3) uint8 sRGB of the job's size, and in it what it is made of.
 
+        painter: a hash of what decides the frame besides the job, such as the model's weights; no spaces.
         Raises ValueError if it is of another size or type, FileError if it cannot be written.
         """
         width, height = self.job.size
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
             raise ValueError(f"a frame of this job is ({height}, {width}, 3) uint8, not {image.shape} {image.dtype}")
-        self.output.write_bytes(self.frame_file(frame), png.encode(image))
+        text = f"{self._made_of_frames()[frame]} {painter}".rstrip()
+        self.output.write_bytes(self.frame_file(frame), png.encode(image, {made_of.KEYWORD: text}))
 
     def write_preview(self, image: np.ndarray) -> None:
         """Show (H, W, 3) uint8 sRGB as the newest result, made small by leaving pixels out. Raises FileError."""
         step = max(1, image.shape[1] // PREVIEW_WIDTH)
         self.output.write_bytes(self.preview_file, png.encode(np.ascontiguousarray(image[::step, ::step])))
 
-    def is_finished(self, frame: int) -> bool:
-        """Whether the frame's file decodes and has the job's size; decoded once as long as it does not change."""
-        width, height = self.job.size
-        file = self.frame_file(frame)
+    def is_finished(self, frame: int, painter: str = "") -> bool:
+        """Whether the frame's file decodes, has the job's size and is made of what the job is.
+
+        painter: as of write_frame; if empty, what the painter keeps of it is not looked at.
+        """
+        return self.lack(frame, painter) is None
+
+    def lack(self, frame: int, painter: str = "") -> str | None:
+        """Why a frame is not finished, as a clause; None if it is. painter: as of is_finished.
+
+        A file is decoded once as long as it does not change.
+        """
         try:
-            status = file.stat()
-            version = status.st_mtime_ns, status.st_size
-            known = self._decoded.get(frame) == version
-            if not known and png.read(file, budget.exactly(width, height)).shape == (height, width, 3):
-                self._decoded[frame] = version
-            return self._decoded.get(frame) == version
+            told = self._texts_of(frame)
+        except FileNotFoundError:
+            return "is missing"
         except (ImageError, FileError, OSError):
-            return False
+            return "is damaged or of another size"
+        wanted = [self._made_of_frames()[frame], *filter(None, [painter])]
+        if any(said != meant for said, meant in zip(told, wanted, strict=False)):  # what it does not say, it may be
+            return "was made of other inputs or settings"
+        return None
 
     def finished_frames(self) -> list[int]:
-        """The job's frames whose files decode and have the right size."""
+        """The job's frames that are finished."""
         return [frame for frame in self.job.frames if self.is_finished(frame)]
+
+    def _texts_of(self, frame: int) -> list[str]:
+        """What a frame's file says that it is made of: the job's hash and the painter's, as far as it does.
+
+        Raises OSError, ImageError if it is damaged or of another size.
+        """
+        width, height = self.job.size
+        file, most = self.frame_file(frame), budget.exactly(width, height)
+        status = file.stat()
+        version = status.st_mtime_ns, status.st_size
+        if frame not in self._decoded or self._decoded[frame][0] != version:
+            self._decoded.pop(frame, None)
+            data = inputs.read_bytes(file, most.bytes)
+            shape = png.decode(data, str(file), most).shape
+            if shape != (height, width, 3):
+                raise ImageError(f"{file} is {shape}.")
+            told = png.texts(data, str(file)).get(made_of.KEYWORD, "")[:_LONGEST_HASHES]
+            self._decoded[frame] = version, told.split()
+        return self._decoded[frame][1]
+
+    def _made_of_frames(self) -> dict[int, str]:
+        """What each frame is made of, hashed once for each job."""
+        if self._frames_of is None or self._frames_of[0] is not self.job:
+            self._frames_of = self.job, made_of.frames(self.job)
+        return self._frames_of[1]
 
 
 class ReconstructFolder(JobFolder[ReconstructJob]):
     """The folder of a 3D cache that is made from captures: reconstruct_settings.py says what else is in it."""
+
+    def has_results_of_another_job(self) -> bool:
+        """Whether the folder was sealed with other inputs or settings when its results were begun."""
+        record = json_values.read(self.path / made_of.FILE, budget.RECORD_FILE)
+        told = record.get(made_of.FIELD) if isinstance(record, dict) else None
+        return told is not None and told != self.made_of
+
+    def begin(self) -> None:
+        """Note what the results are made of; those of another job are removed before. Raises FileError."""
+        if self.has_results_of_another_job():
+            ranges = (self.path / reconstruct_settings.DEPTH_FOLDER).glob("*.npz")
+            for path in [*(self.path / name for name in reconstruct_settings.RESULT_FILES), *ranges]:
+                self.output.remove(path)
+        self.output.write_json(made_of.FILE, {made_of.FIELD: self.made_of})
 
 
 def now() -> str:
@@ -445,6 +507,10 @@ def _read_job(path: Path) -> PaintJob | ReconstructJob:
     try:
         record = inputs.read_json(file, budget.JOB_FILE, constants=_refuse_constant)
     except FileNotFoundError as error:
+        if not path.exists():
+            raise JobError(
+                f"{path} is not there: it was moved or deleted.", advice="Put it back, or prepare the shot again."
+            ) from error
         raise JobError(
             f"{path} is not a complete job folder: it has no job.json.",
             advice="Choose a folder made by Generate, or prepare the shot again.",

@@ -39,8 +39,11 @@ class KnownPixels(TypedDict):
 
 
 class PaintingEntries(TypedDict, total=False):
-    """The whole record. segments: by their number from 1, as text, with `seconds`. device: its name for people."""
+    """The whole record. made_of: what the job was (made_of.py). segments: by their number from 1, as text, with
+    `seconds`. device: its name for people.
+    """
 
+    made_of: str
     model: ModelEntry
     painted_size: list[int]
     settings: dict[str, Any]
@@ -55,10 +58,14 @@ class PaintingEntries(TypedDict, total=False):
     known_pixels: KnownPixels
 
 
-def read(file: Path) -> PaintingEntries:
-    """The record in a file. Empty if there is none or it is damaged: other files tell what is finished."""
+def read(file: Path, made_of: str) -> PaintingEntries:
+    """The record in a file. Empty if there is none, it is damaged, or it is of a job that was made of something else:
+    other files tell what is finished.
+    """
     value = json_values.read(file, budget.RECORD_FILE)
-    return cast(PaintingEntries, value) if _error(value) is None else {}
+    if _error(value) is not None or value.get("made_of", made_of) != made_of:
+        return {}
+    return cast(PaintingEntries, value)
 
 
 def _error(value: Any) -> str | None:

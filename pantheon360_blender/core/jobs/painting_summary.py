@@ -20,7 +20,7 @@ def read(folder: PaintFolder) -> PaintingEntries | None:
 
     How each segment was painted is left out if there are too many.
     """
-    whole = painting_record.read(folder.painting_file)
+    whole = painting_record.read(folder.painting_file, folder.made_of)
     if not whole:
         return None
     short = whole.copy()

@@ -36,6 +36,8 @@ _LARGEST_HEADING = 1e6  # degrees: many turns, and still no digits lost
 
 POSES_FILE, SPARSE_FILE, DEPTH_FOLDER = "poses.json", "sparse.npz", "depth"
 CACHE_FILE, REPORT_FILE = "cache.npz", "report.json"
+RESULT_FILES = (REPORT_FILE, CACHE_FILE, SPARSE_FILE, POSES_FILE)
+"""Those beside DEPTH_FOLDER, the last one first."""
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,13 @@ def without_scale(world_from_object: np.ndarray) -> np.ndarray:
 
     The view direction (local -Z) is kept exactly, up (local +Y) as far as it is square to it, and right follows from
     both, so that a mirrored object still gives a camera.
-    Returns (4, 4) float64. Raises PoseError if the matrix is not finite or an axis of it has no length.
+    How large the object is as a whole does not matter.
+    Returns (4, 4) float64. Raises PoseError if the matrix is not finite or an axis of it has no length beside others.
     """
     given = _finite(world_from_object, (4, 4), "An object's matrix")
-    back = _direction(given[:3, 2])
-    up = _direction(given[:3, 1])
+    axes = given[:3, :3] / (np.abs(given[:3, :3]).max() or 1.0)  # squares of tiny numbers are 0
+    back = _direction(axes[:, 2])
+    up = _direction(axes[:, 1])
     up = _direction(up - back * (up @ back))
     pose = np.eye(4)
     pose[:3, :3] = np.column_stack([np.cross(up, back), up, back])
@@ -176,7 +178,15 @@ def _steps(poses: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(np.diff(np.asarray(poses, dtype=np.float64)[:, :3, 3], axis=0), axis=-1))
 
 
+def _holds_truth(values: Any) -> bool:
+    """Whether rows of a matrix, as JSON has it, hold true or false, which numpy takes for numbers."""
+    rows = [row if isinstance(row, list) else [row] for row in values]
+    return any(isinstance(value, bool) for row in rows for value in row)
+
+
 def _finite(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    if isinstance(values, list) and _holds_truth(values):
+        raise PoseError(f"{what} is not made of numbers.")
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:  # of JSON, say

@@ -57,6 +57,8 @@ def read(path: Path) -> Vertices:
     if missing := [axis for axis in _AXES if axis not in names]:
         raise PointCloudError(f"{path} has no points: its vertices lack {', '.join(missing)}.")
     columns = ply.read(path, names.values())
+    if not columns.keys() >= set(names.values()):
+        raise PointCloudError(f"{path} was changed while it was read.", advice="Do it again.")
     columns = {known: columns[name] for known, name in names.items()}
     positions = np.column_stack([columns[axis] for axis in _AXES])
     if positions.dtype.kind != "f":

@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from ...core import budget
+from ...core import budget, plain_text
 from ...core.errors import PantheonError
 from ...core.formats import image_headers
 
@@ -31,9 +31,9 @@ def show(path: str) -> None:
         picture = collection.load(_NAME, path, "IMAGE", force_reload=True)
         # Asking for the size reads the file now: else Blender would begin to when it draws, and the next picture
         # would come before this one is seen.
-        _log.debug("%s is %s pixels large", path, tuple(picture.image_size))
+        _log.debug("%s is %s pixels large", plain_text.one_line(path), tuple(picture.image_size))
     except (OSError, ValueError, RuntimeError, PantheonError):
-        _log.warning("The preview %s cannot be shown", path, exc_info=True)
+        _log.warning("The preview %s cannot be shown", plain_text.one_line(path), exc_info=True)
 
 
 def icon() -> int:

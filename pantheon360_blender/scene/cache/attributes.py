@@ -14,6 +14,21 @@ COLOUR, CONFIDENCE, SOURCE, FOOTPRINT = "colour", "confidence", "source", "footp
 ORDER = "cache_order"
 """Attribute of evaluated points: the place of each in the cache's own mesh, from 1; 0 for anything else."""
 
+FIELDS: dict[str, tuple[str, int, type]] = {
+    "FLOAT": ("value", 1, np.float32),
+    "INT": ("value", 1, np.int32),
+    "INT8": ("value", 1, np.int8),
+    "INT32_2D": ("value", 2, np.int32),
+    "BOOLEAN": ("value", 1, np.bool_),
+    "FLOAT2": ("vector", 2, np.float32),
+    "FLOAT_VECTOR": ("vector", 3, np.float32),
+    "FLOAT_COLOR": ("color", 4, np.float32),
+    "BYTE_COLOR": ("color", 4, np.float32),
+    "QUATERNION": ("value", 4, np.float32),
+    "FLOAT4X4": ("value", 16, np.float32),
+}
+"""Type of attribute -> its field, width and dtype."""
+
 UNCOLOURED = 204
 """Grey of points whose colour attribute an artist removed."""
 
@@ -53,6 +68,22 @@ def optional_values(data: Any, name: str, count: int, kind: type) -> np.ndarray 
     if attribute is None or attribute.domain != "POINT" or attribute.data_type not in ("FLOAT", "INT"):
         return None
     return read_values(data, name, "value", 1, count, kind)
+
+
+def any_values(data: Any, name: str) -> np.ndarray | None:
+    """(N,) or (N, width) values of an attribute of points; None if there is none of a type known here."""
+    attribute = data.attributes.get(name)
+    if attribute is None or attribute.domain != "POINT" or attribute.data_type not in FIELDS:
+        return None
+    return values_of(attribute, point_count(data))
+
+
+def values_of(attribute: Any, count: int) -> np.ndarray:
+    """(count,) or (count, width) values of an attribute whose type is in FIELDS."""
+    field, width, kind = FIELDS[attribute.data_type]
+    values: np.ndarray = np.empty(count * width, kind)
+    attribute.data.foreach_get(field, values)
+    return values.reshape(count, width) if width > 1 else values
 
 
 def _colours(data: Any, count: int) -> np.ndarray:

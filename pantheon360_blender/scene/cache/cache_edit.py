@@ -19,25 +19,10 @@ from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
 from ..app import meshes
 from ..app.access import ObjectReference, of_object
-from . import attributes, cache_objects
+from . import attributes, cache_objects, content
 
 GAIN = "colour_gain"
 """Attribute: the factors by which colour match changed each point's light, so that it can be taken back."""
-
-_FIELDS: dict[str, tuple[str, int, type]] = {
-    "FLOAT": ("value", 1, np.float32),
-    "INT": ("value", 1, np.int32),
-    "INT8": ("value", 1, np.int8),
-    "INT32_2D": ("value", 2, np.int32),
-    "BOOLEAN": ("value", 1, np.bool_),
-    "FLOAT2": ("vector", 2, np.float32),
-    "FLOAT_VECTOR": ("vector", 3, np.float32),
-    "FLOAT_COLOR": ("color", 4, np.float32),
-    "BYTE_COLOR": ("color", 4, np.float32),
-    "QUATERNION": ("value", 4, np.float32),
-    "FLOAT4X4": ("value", 16, np.float32),
-}
-"""Type of attribute -> its field, width and dtype."""
 
 
 def chosen(scene: bpy.types.Scene, active: bpy.types.Object | None) -> bpy.types.Object | None:
@@ -67,7 +52,7 @@ def keep(obj: bpy.types.Object, which: np.ndarray) -> int:
 
 def threshold(obj: bpy.types.Object, least: float) -> int:
     """Remove points whose confidence is less, or no number. Raises CacheError if the cache has none."""
-    confidence = _attribute(obj, attributes.CONFIDENCE)
+    confidence = attributes.any_values(obj.data, attributes.CONFIDENCE)
     if confidence is None:
         raise CacheError(f"The points of {obj.name} do not say how sure they are.", advice="Remove floaters instead.")
     return keep(obj, confidence >= np.float32(least))
@@ -87,13 +72,15 @@ def thin(obj: bpy.types.Object, size: float, nearest: bool = False) -> Job[int]:
     point's in both cases.
     """
     cache_objects.refuse_unchangeable(obj)
-    return _thinning(ObjectReference(obj), _cloud(obj), size, nearest)
+    return _thinning(ObjectReference(obj), _state(obj), _cloud(obj), size, nearest)
 
 
-def _thinning(reference: ObjectReference, cloud: PointCloud, size: float, nearest: bool) -> Job[int]:
+def _thinning(
+    reference: ObjectReference, state: tuple[str, bytes], cloud: PointCloud, size: float, nearest: bool
+) -> Job[int]:
     merged, stand = yield from thinning.merging(cloud, size, "nearest" if nearest else "mean")
     yield Progress("Storing points")
-    obj = _still(reference, len(cloud))
+    obj = _still(reference, state)
     which = np.zeros(len(cloud), np.bool_)
     which[stand] = True
     removed = keep(obj, which)
@@ -111,20 +98,25 @@ def _thinning(reference: ObjectReference, cloud: PointCloud, size: float, neares
 def _keeping(obj: bpy.types.Object, finding: Job[np.ndarray], wanted: bool) -> Job[int]:
     """Keep the points for which a job says what is wanted. Returns how many were removed."""
     cache_objects.refuse_unchangeable(obj)
-    return _kept(ObjectReference(obj), finding, wanted)
+    return _kept(ObjectReference(obj), _state(obj), finding, wanted)
 
 
-def _kept(reference: ObjectReference, finding: Job[np.ndarray], wanted: bool) -> Job[int]:
+def _kept(reference: ObjectReference, state: tuple[str, bytes], finding: Job[np.ndarray], wanted: bool) -> Job[int]:
     found = yield from finding
     yield Progress("Storing points")
-    return keep(_still(reference, len(found)), found == wanted)
+    return keep(_still(reference, state), found == wanted)
 
 
-def _still(reference: ObjectReference, count: int) -> bpy.types.Object:
-    """The cache as a job began with it. Raises CacheError if the artist changed it meanwhile."""
+def _state(obj: bpy.types.Object) -> tuple[str, bytes]:
+    """What a job reads of a cache: its points and where they stand."""
+    return content.digest(obj.data), np.array(obj.matrix_world, np.float64).tobytes()
+
+
+def _still(reference: ObjectReference, state: tuple[str, bytes]) -> bpy.types.Object:
+    """The cache as a job began with it. Raises CacheError if the artist changed it meanwhile, or undid a change."""
     obj = reference.find()
     mesh: Any = None if obj is None else obj.data
-    if obj is None or not isinstance(mesh, bpy.types.Mesh) or len(mesh.vertices) != count:
+    if obj is None or not isinstance(mesh, bpy.types.Mesh) or _state(obj) != state:
         raise CacheError(f"{reference.name} was changed or removed while its points were read.", advice="Do it again.")
     return obj
 
@@ -169,8 +161,8 @@ def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool
     Raises CacheError if points do not say which capture they are from.
     """
     cache_objects.refuse_unchangeable(obj)
-    source = _attribute(obj, attributes.SOURCE)
-    colours = _attribute(obj, attributes.COLOUR)
+    source = attributes.any_values(obj.data, attributes.SOURCE)
+    colours = attributes.any_values(obj.data, attributes.COLOUR)
     if source is None or source.dtype != np.int32 or colours is None or colours.ndim != 2:
         raise CacheError(
             f"The points of {obj.name} do not say which capture they are from.", advice="Build the cache again."
@@ -180,14 +172,16 @@ def match_colours(obj: bpy.types.Object, voxel: float = 0.0, white_balance: bool
         cloud = PointCloud(points, np.zeros((len(points), 3), np.uint8), footprint=_world_footprint(obj))
         voxel = 4.0 * float(np.median(outliers.spacing(cloud.finite())))
     matching = colour_match.estimating(points, colours[:, :3], source, voxel, white_balance=white_balance)
-    return _matched(ObjectReference(obj), source, matching)
+    return _matched(ObjectReference(obj), _state(obj), source, matching)
 
 
-def _matched(reference: ObjectReference, source: np.ndarray, matching: Job[ColourMatch]) -> Job[ColourMatch]:
+def _matched(
+    reference: ObjectReference, state: tuple[str, bytes], source: np.ndarray, matching: Job[ColourMatch]
+) -> Job[ColourMatch]:
     match = yield from matching
     yield Progress("Storing colors")
     gains = np.concatenate([match.gains, np.ones((1, 3))]).astype(np.float32)  # the last row: unknown, -1
-    _multiply(_still(reference, len(source)), gains[np.where(source < 0, -1, source)])
+    _multiply(_still(reference, state), gains[np.where(source < 0, -1, source)])
     return match
 
 
@@ -211,7 +205,7 @@ def is_matched(obj: bpy.types.Object) -> bool:
 def _multiply(obj: bpy.types.Object, gain: np.ndarray) -> None:
     """Multiply the light of the points by (N, 3) factors, and note them."""
     mesh: Any = obj.data
-    colours, before = _attribute(obj, attributes.COLOUR), _gain(obj)
+    colours, before = attributes.any_values(obj.data, attributes.COLOUR), _gain(obj)
     assert colours is not None
     colours[:, :3] *= gain
     mesh.attributes[attributes.COLOUR].data.foreach_set("color", colours.ravel())
@@ -225,7 +219,7 @@ def _multiply(obj: bpy.types.Object, gain: np.ndarray) -> None:
 
 def _gain(obj: bpy.types.Object) -> np.ndarray | None:
     """(N, 3) float32 factors by which the points' colours were matched; 1 for points that were merged in since."""
-    gain = _attribute(obj, GAIN)
+    gain = attributes.any_values(obj.data, GAIN)
     return None if gain is None else np.where(gain > 0, gain, np.float32(1))
 
 
@@ -237,7 +231,7 @@ def _cloud(obj: bpy.types.Object) -> PointCloud:
 
 def _world_points(obj: bpy.types.Object) -> np.ndarray:
     """(N, 3) float32 metres, world: all points of a cache's mesh, those that are not finite too."""
-    local = _attribute(obj, "position")
+    local = attributes.any_values(obj.data, "position")
     assert local is not None
     world_from_object = np.array(obj.matrix_world, np.float64)
     if (world_from_object == np.eye(4)).all():
@@ -246,45 +240,31 @@ def _world_points(obj: bpy.types.Object) -> np.ndarray:
 
 
 def _world_footprint(obj: bpy.types.Object) -> np.ndarray | None:
-    footprint = _attribute(obj, attributes.FOOTPRINT)
+    footprint = attributes.any_values(obj.data, attributes.FOOTPRINT)
     if footprint is None or footprint.dtype != np.float32:
         return None
     scale = np.cbrt(abs(np.linalg.det(np.array(obj.matrix_world, np.float64)[:3, :3])))
     return np.asarray(footprint * np.float32(scale))
 
 
-def _attribute(obj: bpy.types.Object, name: str) -> np.ndarray | None:
-    """(N,) or (N, width) values of an attribute of points; None if there is none of a type known here."""
-    mesh: Any = obj.data
-    attribute = mesh.attributes.get(name)
-    if attribute is None or attribute.domain != "POINT" or attribute.data_type not in _FIELDS:
-        return None
-    return _values(attribute, len(mesh.vertices))
-
-
-def _values(attribute: Any, count: int) -> np.ndarray:
-    field, width, kind = _FIELDS[attribute.data_type]
-    values: np.ndarray = np.empty(count * width, kind)
-    attribute.data.foreach_get(field, values)
-    return values.reshape(count, width) if width > 1 else values
-
-
 def _is_bare(obj: bpy.types.Object) -> bool:
     """Whether a cache is nothing but vertices with attributes that can be carried over as arrays."""
     mesh: Any = obj.data
     kinds = {each.data_type for each in mesh.attributes if each.domain == "POINT" and not each.is_internal}
-    return not (len(mesh.edges) or len(mesh.polygons) or mesh.shape_keys or obj.vertex_groups) and kinds <= set(_FIELDS)
+    return not (len(mesh.edges) or len(mesh.polygons) or mesh.shape_keys or obj.vertex_groups) and kinds <= set(
+        attributes.FIELDS
+    )
 
 
 def _keep_vertices(mesh: Any, which: np.ndarray) -> None:
     there = [each for each in mesh.attributes if each.domain == "POINT" and not each.is_internal]
-    kept = [(each.name, each.data_type, _values(each, len(which))[which]) for each in there]
+    kept = [(each.name, each.data_type, attributes.values_of(each, len(which))[which]) for each in there]
     active = mesh.color_attributes.active_color_name
     mesh.clear_geometry()
     mesh.vertices.add(int(np.count_nonzero(which)))
     for name, kind, values in kept:
         attribute = mesh.attributes.get(name) or mesh.attributes.new(name, kind, "POINT")
-        attribute.data.foreach_set(_FIELDS[kind][0], np.ascontiguousarray(values).ravel())
+        attribute.data.foreach_set(attributes.FIELDS[kind][0], np.ascontiguousarray(values).ravel())
     if active:
         mesh.color_attributes.active_color_name = active
         mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index

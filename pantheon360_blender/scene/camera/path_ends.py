@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 
@@ -13,13 +12,11 @@ from mathutils import Matrix, Vector
 from ...core.errors import CaptureError
 from ..app import access, units
 from ..captures import capture_objects
-from ..captures.capture_files import Warn
+from ..captures.capture_files import Warn, logged
 from . import camera_path
 
-_log = logging.getLogger(__name__)
 
-
-def set_path_ends(scene: bpy.types.Scene, warn: Warn = _log.warning) -> list[int]:
+def set_path_ends(scene: bpy.types.Scene, warn: Warn = logged) -> list[int]:
     """Keyframe the scene's camera so that it starts at the start capture and ends at the end capture.
 
     An end without a chosen capture is left alone; with none chosen at all the first and the last capture are taken.

@@ -1,8 +1,8 @@
 """What a camera's path and the cache around it look like, as a digest: whether something found of them still holds.
 
 Nothing is evaluated, so that a panel may ask at every redraw. A digest tells of keyframes, parents, constraints and
-their targets, of captures, of the frame range, and of each cache's transform, modifiers, number of points and some of
-their places; not of drivers, nor of a handful of points moved among many.
+their targets, of captures, of the frame range, and of each cache's transform, modifiers and the places of its points;
+not of drivers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from ..app import versions
 from ..app.access import of_object
+from ..cache import content
 from ..captures import capture_objects
 
 _SAMPLES = 256
@@ -76,7 +77,8 @@ def _points(obj: Any) -> Iterator[Any]:
     vertices = obj.data.vertices
     yield len(vertices), obj.hide_viewport
     yield tuple((modifier.name, modifier.show_viewport) for modifier in obj.modifiers)
-    for index in range(0, len(vertices), max(1, len(vertices) // _SAMPLES)):
+    yield content.positions(obj)
+    for index in range(0, len(vertices), max(1, len(vertices) // _SAMPLES)):  # scripts may not tell of a change
         yield _rounded(vertices[index].co)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -11,12 +12,14 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ...core import files, geography
+from ...core import files, geography, plain_text
 from ...core.errors import CaptureError, MetadataError
 from ...core.formats import camera_originals, panorama_metadata
 from ...core.formats.appearance import Appearance
-from ...core.panorama import equirectangular
+from ...core.panorama import equirectangular, fisheyes
 from . import images
+
+_log = logging.getLogger(__name__)
 
 SMALLEST_WIDTH = 16
 LARGEST_WIDTH = 1 << 15
@@ -34,6 +37,11 @@ _WITHOUT_ALPHA = (8, 24, 96)
 
 Warn = Callable[[str], None]
 """What a person should know although nothing failed."""
+
+
+def logged(text: str) -> None:
+    """Warn where nobody listens."""
+    _log.warning("%s", plain_text.paragraph(text))
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ def read(path: Path, warn: Warn) -> Photograph:
     before = set(bpy.data.images)
     try:
         image, mask = _made_of(digest) or _full_panorama(path, _loaded(path, digest), metadata, digest)
+        _warn_of_fisheyes(path, image, metadata, warn)
     except BaseException:
         _remove(image for image in bpy.data.images if image not in before)
         raise
@@ -171,6 +180,17 @@ def _metadata(path: Path, warn: Warn) -> panorama_metadata.PanoramaMetadata | No
     for text in metadata.warnings:
         warn(f"{path.name}: {text}")
     return metadata
+
+
+def _warn_of_fisheyes(
+    path: Path, image: bpy.types.Image, metadata: panorama_metadata.PanoramaMetadata | None, warn: Warn
+) -> None:
+    """Tell if a picture that does not say what it is looks like two fisheyes, which are as wide for their height."""
+    told = metadata is not None and metadata.projection == "equirectangular"
+    if told or image.is_float or image.size[0] < fisheyes.WIDTH:
+        return
+    if fisheyes.looks_like_two(images.pixels_of_smaller_copy(image, fisheyes.WIDTH)):
+        warn(f"{path.name}: {fisheyes.WARNING}")
 
 
 def _full_panorama(

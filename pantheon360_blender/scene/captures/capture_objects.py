@@ -8,7 +8,6 @@ it, so that parents, constraints and keyframes of the object stay the artist's.
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from ...core.progress import Job, Progress
 from ..app import units
 from ..app.access import ObjectReference, SceneReference, of_object, of_scene
 from . import capture_files, images, preview_sphere
-from .capture_files import Photograph, Warn
+from .capture_files import Photograph, Warn, logged
 
 COLLECTION = "Captures"
 
@@ -33,8 +32,6 @@ SPACING = 2.0
 
 STEEPEST = 0.2
 """Slope between two captures above which GPS altitudes are taken for noise; half a metre is always believed."""
-
-_log = logging.getLogger(__name__)
 
 
 def in_scene(scene: bpy.types.Scene) -> list[bpy.types.Object]:
@@ -203,7 +200,7 @@ def collection_of(scene: bpy.types.Scene, name: str) -> bpy.types.Collection:
 
 
 def import_files(
-    scene: bpy.types.Scene, paths: Iterable[str | Path], warn: Warn = _log.warning
+    scene: bpy.types.Scene, paths: Iterable[str | Path], warn: Warn = logged
 ) -> Job[list[bpy.types.Object]]:
     """Import 360° photographs as captures.
 

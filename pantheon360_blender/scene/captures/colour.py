@@ -18,6 +18,12 @@ def scene_linear(colour: np.ndarray) -> np.ndarray:
     return linear if working_from_rec709 is None else np.asarray(linear @ working_from_rec709.T, dtype=np.float32)
 
 
+def rec709_from_working() -> np.ndarray | None:
+    """(3, 3) float32 from the file's working space to linear Rec. 709, or None if it is that."""
+    working_from_rec709 = _working_from_rec709()
+    return None if working_from_rec709 is None else np.asarray(np.linalg.inv(working_from_rec709), np.float32)
+
+
 def _working_from_rec709() -> np.ndarray | None:
     """(3, 3) float32, or None if the working space is linear Rec. 709."""
     from mathutils import Color

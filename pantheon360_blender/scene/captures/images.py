@@ -15,9 +15,14 @@ from ...core.errors import CaptureError, PantheonError
 from ...core.formats import image_headers, openimageio
 from ...core.formats.appearance import Appearance
 from ...core.panorama import equirectangular
+from ...core.render.coverage import solid_angles
+from .colour import rec709_from_working
 
 MIDDLE_GREY = 0.18
 """Linear value that the median luminance of a high dynamic range panorama is exposed to."""
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_BRIGHTEST = 1e30
 
 HIGH_DYNAMIC_RANGE = frozenset({"OPEN_EXR", "OPEN_EXR_MULTILAYER", "HDR"})
 """File formats whose values are scene light rather than a photograph made for a display."""
@@ -36,8 +41,8 @@ def pixels(image: bpy.types.Image, width: int | None = None) -> np.ndarray:
     """
     size = checked_size(image)
     if width is not None and size[0] * size[1] > LARGEST_READ and size[0] >= 4 * width:
-        return _pixels_of_smaller_copy(image, width)
-    array = _bytes(_floats(image), image)
+        return pixels_of_smaller_copy(image, width)
+    array = _bytes(_floats(image), image, rec709_from_working())
     if width is None or array.shape[:2] == (width // 2, width):
         return array
     return equirectangular.resize(array, width)
@@ -55,10 +60,11 @@ def shown(path: Path, look: Appearance) -> tuple[np.ndarray, np.ndarray | None]:
         raise CaptureError(f"{path.name} cannot be opened: {error}".strip()) from error
     try:
         checked_size(image)
-        if is_scene_light(image):
-            return pixels(image), look.opaque(_stored(image, np.uint8))
+        scene_light = is_scene_light(image)
         stated: Any = image.colorspace_settings
-        stated.name = "Non-Color"  # whatever the file's working space
+        stated.name = "Non-Color"  # whatever the file's working space, and whichever primaries this Blender knows
+        if scene_light:
+            return _bytes(_floats(image), image, look.light), look.opaque(_stored(image, np.uint8))
         image.alpha_mode = "CHANNEL_PACKED"
         stored = _stored(image, np.uint16 if image.is_float else np.uint8)
         return look.shown(stored), look.opaque(stored)
@@ -129,7 +135,7 @@ def exposure(image: bpy.types.Image) -> float:
     """Factor that brings the image's light to that of a photograph: 1 except for EXR and HDR files."""
     if not is_scene_light(image):
         return 1.0
-    return _exposure(_floats(image))
+    return _exposure(_floats(image), rec709_from_working())
 
 
 def is_scene_light(image: bpy.types.Image) -> bool:
@@ -191,37 +197,47 @@ def _stored(image: bpy.types.Image, kind: type) -> np.ndarray:
     return result
 
 
-def _bytes(values: np.ndarray, image: bpy.types.Image) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB of an image's floats, by blocks of rows so that no second float image is made."""
+def _bytes(values: np.ndarray, image: bpy.types.Image, light: np.ndarray | None) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of an image's floats, by blocks of rows so that no second float image is made.
+
+    light: (3, 3) from the light of a float image to linear Rec. 709, None if it is that.
+    """
     result = np.empty((*values.shape[:2], 3), np.uint8)
-    gain = np.float32(_exposure(values) if is_scene_light(image) else 1.0)
+    gain = np.float32(_exposure(values, light) if is_scene_light(image) else 1.0)
+    matrix = None if light is None else light.T.astype(np.float32)
     for start in range(0, len(values), 64):
         block = values[start : start + 64]
         if image.is_float:  # Blender hands out float images as linear light, whatever their file holds
-            block = srgb.linear_to_srgb(np.nan_to_num(block * gain, nan=0.0, posinf=1.0, neginf=0.0))
+            block = np.nan_to_num(block, nan=0.0, posinf=_BRIGHTEST, neginf=0.0)
+            block = block if matrix is None else block[..., :3] @ matrix
+            block = srgb.linear_to_srgb(block * gain)
         rounded = (block * np.float32(255) + np.float32(0.5)).astype(np.uint8)  # all four channels lie together
         result[start : start + 64] = rounded[..., :3]
     return result
 
 
-def _exposure(values: np.ndarray) -> float:
-    """Gain that takes the median luminance over the sphere to middle grey."""
+def _exposure(values: np.ndarray, light: np.ndarray | None) -> float:
+    """Gain that takes the median luminance over the sphere to middle grey. light: as of _bytes."""
     step = max(1, len(values) // 256)
     sample = values[step // 2 :: step, step // 2 :: step, :3].astype(np.float64)
-    luminance = np.nan_to_num(sample @ (0.2126, 0.7152, 0.0722), nan=0.0, posinf=0.0, neginf=0.0)
-    solid_angle = np.cos(((np.arange(len(luminance)) + 0.5) / len(luminance) - 0.5) * np.pi)
+    weights = _LUMINANCE if light is None else _LUMINANCE @ light
+    luminance = np.nan_to_num(sample @ weights, nan=0.0, posinf=0.0, neginf=0.0)
+    solid_angle = solid_angles(len(luminance))
     order = np.argsort(luminance, axis=None)
     weight = np.cumsum(np.repeat(solid_angle, luminance.shape[1])[order])
     median = luminance.ravel()[order[np.searchsorted(weight, weight[-1] / 2)]]
     return float(MIDDLE_GREY / median) if median > 1e-9 else 1.0
 
 
-def _pixels_of_smaller_copy(image: bpy.types.Image, width: int) -> np.ndarray:
-    """Scale a copy in C to twice the width wanted before any pixel reaches Python, then do the rest well."""
+def pixels_of_smaller_copy(image: bpy.types.Image, width: int) -> np.ndarray:
+    """As `pixels`, of less memory and time, and rougher.
+
+    A copy is scaled in C to twice the width wanted before any pixel reaches Python; the rest is done well.
+    """
     copy = image.copy()
     try:
         copy.scale(2 * width, width)
-        return equirectangular.resize(_bytes(_floats(copy), copy), width)
+        return equirectangular.resize(_bytes(_floats(copy), copy, rec709_from_working()), width)
     finally:
         bpy.data.images.remove(copy)
 

@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core import repairs
+from ...core import plain_text, repairs
 from ...core.errors import PantheonError, RenderError
 from ...core.panorama import cameras
 from ...core.panorama.capture import UnreadCapture
@@ -59,8 +59,8 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         try:
             self._render(depsgraph)
         except PantheonError as error:
-            self.error_set(str(error))  # for the render window
-            self.report({"ERROR"}, str(error))  # for scripts and the console: the one above does not reach them
+            self.error_set(plain_text.paragraph(str(error)))  # for the render window
+            self._tell("ERROR", str(error))  # for scripts and the console: the one above does not reach them
 
     def view_update(self, _context: Any, _depsgraph: Any) -> None:
         self._shown().forget()
@@ -78,7 +78,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
             self._shown().draw(context, depsgraph, draft)
             self.update_stats("", "")
         except PantheonError as error:
-            self.update_stats("", str(error))
+            self.update_stats("", plain_text.one_line(str(error)))
         finally:
             self.unbind_display_space_shader()
 
@@ -113,7 +113,11 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
 
     def _warn_of_colours(self, scene: bpy.types.Scene) -> None:
         if not view_transform.is_plain(scene) and (not self.is_animation or scene.frame_current == scene.frame_start):
-            self.report({"WARNING"}, view_transform.WARNING.format(name=view_transform.name(scene)))
+            self._tell("WARNING", view_transform.WARNING.format(name=view_transform.name(scene)))
+
+    def _tell(self, level: str, text: str) -> None:
+        """Report a text, which Blender prints in its terminal, too: names in it may come from anywhere."""
+        self.report({level}, plain_text.paragraph(text))  # type: ignore[arg-type]
 
     def _view_names(self, layer: str) -> list[str]:
         """The eyes or cameras that the scene renders from; one without a name if it is no multi-view scene."""

@@ -129,10 +129,12 @@ def paint(folder: JobFolder, *, resume: str = RESUME) -> Job[None]:
 
 @contextmanager
 def _frames_kept(folder: JobFolder, resume: str) -> Iterator[None]:
-    """Let an error say that what is finished is kept."""
+    """Let an error say that what is finished is kept, if it is."""
     try:
         yield
     except PantheonError as error:
+        if not folder.path.is_dir():
+            raise
         advice = f"{error.advice} Finished frames are kept in {folder.path}; {resume}".strip()
         raise type(error)(error.text, advice=advice, code=error.code, repair=error.repair) from error
 
