@@ -36,7 +36,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 import numpy as np
 
-from .. import budget, files, inputs, output_folder, plain_text, progress, temporary
+from .. import budget, files, inputs, json_values, output_folder, plain_text, progress, temporary
 from ..budget import PictureBudget
 from ..errors import FileError, ImageError, JobError, PantheonError
 from ..formats import npz, png
@@ -44,7 +44,7 @@ from ..os_errors import translate_os_errors
 from ..output_folder import OutputFolder
 from ..panorama.capture import Capture, UnreadCapture
 from ..render.splatting import GeometryFrame
-from . import json_values, made_of, painting_record, reconstruct_settings
+from . import made_of, painting_record, reconstruct_settings
 from .job import CaptureEntry, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
 
 Kind = Literal["geometry", "footprint"]

@@ -21,10 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .. import budget, inputs, person_folder, temporary
+from .. import budget, inputs, json_values, person_folder, temporary
 from ..errors import FileError, PantheonError
 from ..output_folder import OutputFolder
-from . import json_values
 
 State = Literal["preparing", "waiting", "running", "paused", "failed", "finished", "delivered"]
 """preparing: Blender writes its folder. waiting: for its turn in a queue. running: the backend works on it. paused: the

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import bpy
 from bpy.app.handlers import persistent
 
-from ...core import progress
-from ...core.jobs import duration
+from ...core import duration, progress
 from ...core.progress import Eta, Notices, Progress
 from . import access, preview_picture
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ...core import budget
-from ...core.jobs import json_values, registry
+from ...core import budget, json_values
+from ...core.jobs import registry
 from ...core.jobs.job_folder import STATE_FILE
 from ...core.jobs.registry import Condition, Entry
 from . import delivery

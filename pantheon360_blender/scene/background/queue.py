@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 
 import bpy
 
+from ...core import duration
 from ...core.errors import PantheonError
-from ...core.jobs import duration, registry
+from ...core.jobs import registry
 from ...core.jobs.registry import Entry
 from ...core.jobs.whole_progress import WholeProgress
 from ...core.progress import Job

@@ -18,9 +18,9 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core import inputs
+from ...core import inputs, json_values
 from ...core.errors import JobError, RenderError
-from ...core.jobs import json_values, painting_summary
+from ...core.jobs import painting_summary
 from ...core.jobs.job import PaintJob
 from ...core.jobs.job_fields import MAXIMUM_WIDTH
 from ...core.jobs.job_folder import PaintFolder
