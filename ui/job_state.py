@@ -54,6 +54,7 @@ def draw_failure(layout: Any, state: Any) -> None:
     row.operator("pantheon360.dismiss_error", text="", icon="X", emboss=False)
     lines(box, *textwrap.wrap(state.error, LINE_WIDTH))
     _repair(box, state.repair)
+    box.operator("pantheon360.copy_text", text="Copy Message", icon="COPYDOWN").text = state.error
 
 
 def draw_reason(layout: Any, reason: DisabledReason) -> None:

@@ -108,6 +108,27 @@ def _facts(item: Item) -> str:
     return f"{KINDS.get(entry.kind, entry.kind)}, {item.condition}{where}"
 
 
-CLASSES = (PANTHEON360_PT_jobs,)
+class PANTHEON360_PT_disk(SidebarPanel):
+    """What delivered jobs take of the disk: strips read their frames from there."""
+
+    bl_label = "Delivered"
+    bl_idname = "PANTHEON360_PT_disk"
+    bl_parent_id = "PANTHEON360_PT_jobs"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, _context: Any) -> None:
+        found = listing.delivered()
+        layout = self.layout.column(align=True)
+        total = sum(taken for _, taken in found)
+        counted = "1 job takes" if len(found) == 1 else f"{len(found)} jobs take"
+        layout.label(text=f"{counted} {total / 1e6:,.0f} MB", icon="DISK_DRIVE")
+        for item, taken in sorted(found, key=lambda pair: -pair[1])[:MOST]:
+            row = layout.row(align=True)
+            row.label(text=f"{taken / 1e6:,.0f} MB: {item.entry.title}, {KINDS.get(item.entry.kind, '')}")
+            row.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = item.entry.id
+            row.operator("pantheon360.remove_job", text="", icon="TRASH").job = item.entry.id
+
+
+CLASSES = (PANTHEON360_PT_jobs, PANTHEON360_PT_disk)
 
 register, unregister = registration(*CLASSES)

@@ -31,6 +31,7 @@ def listed(house: House, shot_scene: Any, tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_empty_list_says_what_it_is_for(draw: Any, house: House, listed: Any) -> None:
     layout = draw(room="ui.jobs_panel")
     assert "listed here until it is delivered" in layout.labels and not layout.shown
+    assert "0 jobs take 0 MB" in layout.labels
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_an_empty_list_says_what_it_is_for(draw: Any, house: House, listed: Any)
         ("paused", {"resume_job", "open_job", "remove_job"}),
         ("failed", {"resume_job", "open_job", "remove_job", "copy_text", "install_engine"}),
         ("finished", {"deliver_job", "open_job", "remove_job"}),
-        ("delivered", set()),
+        ("delivered", {"open_job", "remove_job"}),
     ],
 )
 def test_each_state_has_its_buttons(state: str, verbs: set[str], draw: Any, listed: Any, house: House) -> None:
@@ -89,6 +90,16 @@ def test_a_job_is_removed_with_its_files_and_its_note(draw: Any, listed: Any, ho
     shot.remember(blend, house("core.jobs.job_folder").PaintFolder.open(folder))
     assert bpy.ops.pantheon360.remove_job(job=job) == {"FINISHED"}
     assert registry.find(job) is None and not folder.exists() and shot.unfinished(blend) is None
+
+
+def test_what_was_delivered_can_be_deleted_to_free_the_disk(draw: Any, listed: Any, house: House) -> None:
+    import bpy
+
+    job = listed("delivered")
+    assert "1 job takes 0 MB" in draw(room="ui.jobs_panel").labels
+    folder = Path(house("core.jobs.registry").find(job).folder)
+    assert bpy.ops.pantheon360.remove_job(job=job) == {"FINISHED"}
+    assert not folder.exists() and house("scene.background.listing").delivered() == []
 
 
 def test_a_folder_that_holds_another_job_is_not_deleted(listed: Any, house: House) -> None:

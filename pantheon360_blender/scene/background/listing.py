@@ -11,7 +11,7 @@ from ...core import budget, json_values
 from ...core.jobs import registry
 from ...core.jobs.job_folder import STATE_FILE
 from ...core.jobs.registry import Condition, Entry
-from . import delivery
+from . import delivery, removal
 
 _RENEWED = 2.0
 """Seconds after which it is looked whether another process has gone, or finished a job: no file here tells that."""
@@ -36,7 +36,13 @@ class Item:
 
 def items() -> list[Item]:
     """Every job that is not delivered, the oldest first."""
-    return [_item(entry) for entry in _open_entries(registry.stamp(), int(time.monotonic() / _RENEWED))]
+    return [_item(entry) for entry in _all() if entry.state != "delivered"]
+
+
+def delivered() -> list[tuple[Item, int]]:
+    """Jobs whose results were delivered and whose folders are still there, with the bytes that each takes."""
+    found = [_item(entry) for entry in _all() if entry.state == "delivered"]
+    return [(item, _size(item.entry.path, item.entry.updated)) for item in found if not item.is_gone]
 
 
 def offers() -> list[Item]:
@@ -46,13 +52,22 @@ def offers() -> list[Item]:
 
 
 def find(job_id: str) -> Item | None:
-    """One job of the list, or None."""
-    return next((item for item in items() if item.entry.id == job_id), None)
+    """One job of either list, or None."""
+    return next((_item(entry) for entry in _all() if entry.id == job_id), None)
+
+
+def _all() -> tuple[Entry, ...]:
+    return _read(registry.stamp(), int(time.monotonic() / _RENEWED))
 
 
 @lru_cache(maxsize=1)
-def _open_entries(_stamp: int, _moment: int) -> tuple[Entry, ...]:
-    return tuple(entry for entry in registry.entries() if entry.state != "delivered")
+def _read(_stamp: int, _moment: int) -> tuple[Entry, ...]:
+    return tuple(registry.entries())
+
+
+@lru_cache(maxsize=1024)
+def _size(folder: Path, _changed: str) -> int:
+    return removal.size(folder)
 
 
 def _item(entry: Entry) -> Item:
