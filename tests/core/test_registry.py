@@ -114,3 +114,12 @@ def test_a_registry_that_cannot_be_written_stops_no_job(tmp_path: Path) -> None:
         registry.add(job())
     registry.note("0a1b2c3d", state="running")
     assert registry.entries() == []
+
+
+def test_a_person_without_a_home_has_a_registry_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert person_folder.path({}, "linux").is_absolute()
