@@ -64,6 +64,7 @@ def _draw_take(layout: Any, take: Take) -> None:
     exporting = layout.row(align=True)
     for verb, text in (("export_video", "Video"), ("export_frames", "Frames"), ("export_poster", "Poster")):
         exporting.operator(f"pantheon360.{verb}", text=text, icon="EXPORT").job_id = take.entry.id
+    exporting.operator("pantheon360.take_as_world", text="", icon="WORLD").job_id = take.entry.id
     buttons.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = take.entry.id
     buttons.operator("pantheon360.delete_take", text="", icon="TRASH").job = take.entry.id
 

@@ -1,4 +1,4 @@
-"""Export a take: as a 360° video, as frames, as one picture."""
+"""Export a take: as a 360° video, as frames, as one picture, as the world of a scene."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...pantheon360_blender.core.errors import JobError
 from ...pantheon360_blender.core.jobs.job_folder import PaintFolder
 from ...pantheon360_blender.core.progress import Job
 from ...pantheon360_blender.scene.background import takes
-from ...pantheon360_blender.scene.shot import export, video
+from ...pantheon360_blender.scene.shot import export, video, world
 from ...pantheon360_blender.scene.shot.video import CODECS, VideoSettings
 from .. import base
 from ..base import JobOperator
@@ -149,6 +149,25 @@ class PANTHEON360_OT_export_poster(base.ImmediateOperator, ExportHelper):  # typ
         return f"Frame {frame} is in {self.filepath}"
 
 
-register, unregister = base.registration(
-    PANTHEON360_OT_export_video, PANTHEON360_OT_export_frames, PANTHEON360_OT_export_poster
+class PANTHEON360_OT_take_as_world(base.ImmediateOperator):
+    """Light this scene by the frames of a take, turned as the camera was that they were painted for"""
+
+    bl_idname = "pantheon360.take_as_world"
+    bl_label = "Take as World"
+    job_id: StringProperty(  # type: ignore[valid-type]
+        name="Take", description="The take's job; empty is the newest take", options={"HIDDEN", "SKIP_SAVE"}
+    )
+
+    def act(self, context: Any) -> str:
+        made = world.make(context.scene, _Export.folder(self, context))  # type: ignore[arg-type]
+        return f"{made.name} is the world of this scene"
+
+
+CLASSES = (
+    PANTHEON360_OT_export_video,
+    PANTHEON360_OT_export_frames,
+    PANTHEON360_OT_export_poster,
+    PANTHEON360_OT_take_as_world,
 )
+
+register, unregister = base.registration(*CLASSES)
