@@ -476,4 +476,6 @@ def test_the_newest_strip_of_a_scene_is_found_wherever_it_went(
     shot_scene.name, second.id_data.name, second.name = "Renamed", "Cut", "mine"
     assert strips.newest(shot_scene).name == "mine"
     assert bpy.ops.pantheon360.show_result() == {"FINISHED"}
-    assert second.id_data.frame_current == house("scene.app.versions").strip_range(second)[0]
+    results, (first, after) = second.id_data, house("scene.app.versions").strip_range(second)
+    assert results.frame_current == first and results.use_preview_range, "it plays this strip alone, in a loop"
+    assert (results.frame_preview_start, results.frame_preview_end) == (first, after - 1)

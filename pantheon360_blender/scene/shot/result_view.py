@@ -24,8 +24,10 @@ _waiting: Callable[[], float | None] | None = None
 
 def show(context: Any, results: bpy.types.Scene, strip: Any) -> None:
     """Go to the workspace, show the results in it from the strip's first frame on, and play once that is drawn."""
-    first, _ = versions.strip_range(strip)
+    first, after = versions.strip_range(strip)
     results.frame_set(first)
+    results.use_preview_range = True  # it plays this strip in a loop, whatever else the scene has
+    results.frame_preview_start, results.frame_preview_end = max(first, 0), max(after - 1, 0)
     if context.window is None:
         return
     workspace = _workspace(context)
@@ -78,7 +80,7 @@ def _frame_and_play(window: Any, areas: list[Any]) -> None:
         for region in area.regions:
             if region.type in ("WINDOW", "PREVIEW") and region.width > 1:
                 with bpy.context.temp_override(window=window, area=area, region=region):
-                    framing: tuple[Any, ...] = (bpy.ops.sequencer.view_all, bpy.ops.sequencer.view_all_preview)
+                    framing: tuple[Any, ...] = (bpy.ops.sequencer.view_selected, bpy.ops.sequencer.view_all_preview)
                     for operator in framing:
                         if operator.poll():
                             operator()
