@@ -1,4 +1,4 @@
-"""`python -m backend serve | run FOLDER | models ... | evaluate DATASET | doctor`: the only way in."""
+"""`python -m backend serve | run FOLDER | jobs | models ... | evaluate DATASET | doctor`: the only way in."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ def arguments() -> argparse.ArgumentParser:
         description="Paint or reconstruct what Pantheon360 for Blender prepares as job folders.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 130 cancelled.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="serve | run | models | evaluate | doctor")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="serve | run | jobs | models | evaluate | doctor")
     verbs.add_parser("serve", help="answer Blender's messages on stdin and stdout until stdin ends")
     run = verbs.add_parser("run", help="do the job in a folder; a half-finished one goes on where it stopped")
     run.add_argument("folder", help="a folder with a job.json")
     run.add_argument("--json", action="store_true", help="print one JSON object a line instead of text")
+    jobs = verbs.add_parser("jobs", help="list the jobs that Blender began, or do those named one after the other")
+    jobs.add_argument("ids", nargs="*", metavar="ID", help="of a job in the list")
     models.add_to(verbs)
     testing = verbs.add_parser("self-test", help="reconstruct and paint something small, to see that all of it works")
     testing.add_argument("parts", nargs="*", help="reconstruction, importers, diffusion; by default all")
@@ -61,6 +63,10 @@ def main(argv: list[str] | None = None) -> int:
         from . import self_test
 
         return self_test.main(chosen.parts)
+    if chosen.verb == "jobs":
+        from . import jobs
+
+        return jobs.main(chosen.ids)
     if chosen.verb == "doctor":
         from . import doctor
 

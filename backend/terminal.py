@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from pantheon360_blender.core import plain_text
-from pantheon360_blender.core.jobs import duration, messages
+from pantheon360_blender.core import duration, plain_text
+from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.jobs.messages import Message
 
 DONE, FAILED, CANCELLED = 0, 1, 130

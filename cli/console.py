@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, TypeVar
 
-from ..pantheon360_blender.core import plain_text, repairs
+from ..pantheon360_blender.core import duration, plain_text, repairs
 from ..pantheon360_blender.core.errors import PantheonError
-from ..pantheon360_blender.core.jobs import duration, messages
+from ..pantheon360_blender.core.jobs import messages
 from ..pantheon360_blender.core.progress import Eta, Job, Progress
 from ..pantheon360_blender.scene.app import jobs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..pantheon360_blender.scene.app.registration import registration_of_modules
 from . import (
+    background,
     build_cache,
     check_coverage,
     edit_cache,
@@ -15,7 +16,6 @@ from . import (
     import_captures,
     import_depth,
     install_engine,
-    make_proxy,
     orient_captures,
     project_captures,
     render_geometry,
@@ -28,7 +28,6 @@ MODULES = (
     errors,
     install_engine,
     import_captures,
-    make_proxy,
     project_captures,
     build_cache,
     import_cache,
@@ -42,6 +41,7 @@ MODULES = (
     render_geometry,
     edit_loras,
     generate,
+    background,
     tag_360,
 )
 

@@ -68,6 +68,8 @@ class JobOperator(PolledOperator):
     """Whether there is anything in the .blend to undo."""
     left = "What is finished is kept."
     """What a cancelled job leaves behind, as a sentence."""
+    while_working = False
+    """Whether the artist works on meanwhile: a job may then be left to the queue (scene/background)."""
     _session: Session | None = None
 
     @classmethod
@@ -105,6 +107,7 @@ class JobOperator(PolledOperator):
             self.tell("ERROR", f"{running()} is still running. Wait for it, or press Esc to cancel it.")
             return {"CANCELLED"}
         jobs.clear_failure(context.window_manager)
+        self.while_working = True
         try:
             with boundary(self.bl_label):
                 job = self.job(context)

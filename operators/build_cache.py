@@ -6,6 +6,7 @@ from typing import Any
 
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
+from ..pantheon360_blender.scene.background import queue
 from ..pantheon360_blender.scene.sources import reconstruct
 from ..pantheon360_blender.scene.sources.reconstruct import Built
 from . import base
@@ -23,10 +24,16 @@ class PANTHEON360_OT_build_cache(JobOperator):
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
         return reconstruct.disabled_reason(context.scene)
 
-    def job(self, context: Any) -> Job[Built]:
-        return reconstruct.build(context.scene)
+    def job(self, context: Any) -> Job[Any]:
+        return reconstruct.begin(context.scene) if self.while_working else reconstruct.build(context.scene)
 
-    def finished(self, _context: Any, result: Built) -> None:
+    def finished(self, _context: Any, result: Any) -> None:
+        if self.while_working:
+            queue.enqueue(result.id)
+        else:
+            self._told_built(result)
+
+    def _told_built(self, result: Built) -> None:
         base.warn(self, *(f"{name} was not posed: {reason}" for name, reason in result.left.items()), *result.notes)
         self.tell("INFO", result.text)
 

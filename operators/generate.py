@@ -8,6 +8,7 @@ import bpy
 
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
+from ..pantheon360_blender.scene.background import queue
 from ..pantheon360_blender.scene.shot import painters, result_view, shot, strips
 from . import base
 from .base import JobOperator
@@ -24,10 +25,13 @@ class PANTHEON360_OT_generate(JobOperator):
         return incomplete(context.scene) or painters.disabled_reason(context.scene)
 
     def job(self, context: Any) -> Job[Any]:
-        return shot.generate(context.scene)
+        return shot.begin(context.scene) if self.while_working else shot.generate(context.scene)
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}; Show Result plays it")
+        if self.while_working:
+            queue.enqueue(result.id)
+        else:
+            self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}; Show Result plays it")
 
 
 class PANTHEON360_OT_resume(JobOperator):
@@ -41,10 +45,13 @@ class PANTHEON360_OT_resume(JobOperator):
         return None if shot.unfinished(context.scene) else DisabledReason("No job of this scene is unfinished")
 
     def job(self, context: Any) -> Job[Any]:
-        return shot.resume(context.scene)
+        return shot.adopt(context.scene) if self.while_working else shot.resume(context.scene)
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}")
+        if self.while_working:
+            queue.enqueue(result.id)
+        else:
+            self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}")
 
 
 class PANTHEON360_OT_show_result(base.ImmediateOperator):

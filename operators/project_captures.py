@@ -1,4 +1,4 @@
-"""Project Captures onto Geometry: photographs and meshes become the 3D cache."""
+"""Make Proxy and Project Captures onto Geometry: photographs and meshes become the 3D cache."""
 
 from __future__ import annotations
 
@@ -10,9 +10,23 @@ from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.cache import cache_objects
-from ..pantheon360_blender.scene.sources import projection
+from ..pantheon360_blender.scene.sources import projection, proxy
 from . import base
 from .base import JobOperator
+
+
+class PANTHEON360_OT_make_proxy(base.ImmediateOperator):
+    """Add a ground plane and distant walls around the captures, to be moved and modeled to fit the photographs"""
+
+    bl_idname = "pantheon360.make_proxy"
+    bl_label = "Make Proxy"
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return base.without_captures(context.scene)
+
+    def act(self, context: Any) -> str:
+        return f"{len(proxy.create(context.scene))} proxy meshes added"
 
 
 class PANTHEON360_OT_project_captures(JobOperator):
@@ -38,4 +52,4 @@ class PANTHEON360_OT_project_captures(JobOperator):
         self.tell("INFO", f"{len(result):,} points in {obj.name}")
 
 
-register, unregister = base.registration(PANTHEON360_OT_project_captures)
+register, unregister = base.registration(PANTHEON360_OT_make_proxy, PANTHEON360_OT_project_captures)

@@ -3,7 +3,9 @@
 Each kind of job is run undisturbed once. Then, `--kills` times for each kind, a fresh copy of it is killed: the stages
 take turns, the moment within a stage is random, by `--seed`. What was killed is run again, to its end. Its results
 must have the bytes of the undisturbed run, and nothing else may be left of the kill: no file in the folder that the
-undisturbed run does not have, no temporary file, no process. Writes out/kill-test.json and prints a table.
+undisturbed run does not have, no temporary file, no process. Nothing that was finished may be done twice: its file
+stays the same one, and steps that were told to be over are not told again.
+Writes out/kill-test.json and prints a table.
 """
 
 from __future__ import annotations
@@ -40,6 +42,10 @@ TRIES, AIMED = 12, 4
 """Runs for each kill, for some end before their moment has come; how many of them have to hit the very stage."""
 OF_A_RUN = re.compile(r"log\.txt|state\.json|run\.lock|preview\.png|painting\.json|report\.json|job\.json")
 """Files that tell of the run and differ from one to the next."""
+FINISHED = re.compile(r"(?:.*/)?(?:(?:frames|segments|depth)/[^.][^/]*|poses\.json|cache\.npz)")
+"""Files that are whole once they are there, so that a run which goes on leaves them as they are."""
+STEPS = re.compile(r"Sweeping|Matching at .*")
+"""Phases whose every step is kept when the next one begins."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +76,16 @@ KINDS = (
 
 @dataclass
 class Run:
-    """A run of a job. stage: the last that it told, empty once it has ended. stages: those before it, with seconds."""
+    """A run of a job. stage: the last that it told, empty once it has ended. stages: those before it, with seconds.
+
+    steps: what it told of STEPS, phase and number, in their order.
+    """
 
     child: subprocess.Popen[bytes]
     lines: queue.Queue[bytes] = field(default_factory=queue.Queue)
     stage: str = STARTING
     stages: list[tuple[str, float]] = field(default_factory=list)
+    steps: list[tuple[str, int]] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
 
     def read_until(self, deadline: float) -> bool:
@@ -91,7 +101,10 @@ class Run:
             if not line:
                 self._enter("")
                 return False
-            if (stage := stage_of(line)) and stage != self.stage:
+            told = told_by(line)
+            if told and STEPS.fullmatch(told[0]) and told not in self.steps:
+                self.steps.append(told)
+            if told and (stage := stage_of(told[0])) != self.stage:
                 self._enter(stage)
                 return True
         return bool(self.stage)
@@ -102,15 +115,20 @@ class Run:
         self.stage, self.since = stage, now
 
 
-def stage_of(line: bytes) -> str:
-    """The stage that a line of progress tells, the same for all clips and widths; empty if it tells none."""
+def told_by(line: bytes) -> tuple[str, int] | None:
+    """Phase and step of a line of progress; None if it is none."""
     try:
         record = json.loads(line)
     except ValueError:
-        return ""
+        return None
     if not isinstance(record, dict) or record.get("kind") != "progress":
-        return ""
-    return re.sub(r", clip .*|: .*| at \d.*", "", str(record["phase"]))
+        return None
+    return str(record["phase"]), int(record["step"])
+
+
+def stage_of(phase: str) -> str:
+    """The stage that a phase belongs to, the same for all clips and widths."""
+    return re.sub(r", clip .*|: .*| at \d.*", "", phase)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -176,10 +194,11 @@ class Test:
         hits: Counter[str] = Counter(dict.fromkeys(stages, 0))
         for number, stage in enumerate(order, 1):
             folder = self._place / "killed"
-            hit = self._kill(folder, stage, stages)
+            run = self._kill(folder, stage, stages)
+            hit = run.stages[-1][0]
             hits[hit] += 1
             before = len(self.failures)
-            self._finish(folder, expected, f"kill {number} ({hit})")
+            self._finish(run, folder, expected, f"kill {number} ({hit})")
             told = "as undisturbed" if len(self.failures) == before else "DIFFERS"
             print(f"[kill-test] {self._kind.name} {number}/{kills}: killed in {hit!r}; {told}", flush=True)
         seconds = sum(seconds for _, seconds in whole.stages)
@@ -192,8 +211,8 @@ class Test:
         self._of_libraries |= self._temporary_files()
         return run
 
-    def _kill(self, folder: Path, stage: str, stages: dict[str, float]) -> str:
-        """Kill a fresh copy of the job in a stage; the stage in which it was, by the last that it had told.
+    def _kill(self, folder: Path, stage: str, stages: dict[str, float]) -> Run:
+        """Kill a fresh copy of the job in a stage; the last stage of the run is the one in which it was.
 
         Some stages take a millisecond: after some tries that missed it, a kill in any other one is as good.
         """
@@ -202,9 +221,10 @@ class Test:
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(self._original, folder, symlinks=True)
             aim = stage if trial < AIMED else self._random.choice(list(stages))
-            hit = self._killed(self._started(folder), aim, stages[aim])
+            run = self._started(folder)
+            hit = self._killed(run, aim, stages[aim])
             if hit == stage or (hit and trial + 1 >= AIMED):
-                return hit
+                return run
         raise RuntimeError(f"{self._kind.name} ended {TRIES} times before it could be killed in {stage!r}")
 
     def _killed(self, run: Run, stage: str, seconds: float) -> str:
@@ -222,12 +242,14 @@ class Test:
             pass
         return run.stages[-1][0] if code == -signal.SIGKILL else ""
 
-    def _finish(self, folder: Path, expected: dict[str, str], what: str) -> None:
+    def _finish(self, killed: Run, folder: Path, expected: dict[str, str], what: str) -> None:
         """Run what was killed again, and compare."""
         if not gone(folder):
             self.failures.append(f"{what}: a process is left")
+        before = finished(folder)
+        again = self._started(folder)
         try:
-            self._to_end(self._started(folder), folder)
+            self._to_end(again, folder)
         except RuntimeError as error:
             self.failures.append(f"{what}: {error}")
             return
@@ -235,6 +257,8 @@ class Test:
             command = run_job_at(self._python, sealed.parent)
             if subprocess.run(command, cwd=ROOT, env=self._environment(), capture_output=True).returncode:
                 self.failures.append(f"{what}: {sealed.parent.name} cannot be gone on with")
+        self.failures += [f"{what}: {name} is made twice" for name in made_again(before, finished(folder))]
+        self.failures += [f"{what}: {name} is done twice" for name in steps_again(killed, again)]
         found = contents(folder)
         self.failures += [f"{what}: {difference}" for difference in differences(expected, found)]
         left = self._temporary_files() - self._of_libraries
@@ -322,6 +346,27 @@ def contents(folder: Path) -> dict[str, str]:
         digest = "" if told else hashlib.sha256(path.read_bytes()).hexdigest()
         found[name] = digest if found.get(name, digest) == digest else "of two jobs, which differ"
     return found
+
+
+def finished(folder: Path) -> dict[str, tuple[int, int]]:
+    """What tells a file from one written in its place, of each that is whole: its number and time of change in ns."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if FINISHED.fullmatch(name) and path.is_file() and not path.is_symlink():
+            status = path.stat()
+            found[name] = (status.st_ino, status.st_mtime_ns)
+    return found
+
+
+def made_again(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> list[str]:
+    """The files that were whole before and were written again; one that is gone is not among them."""
+    return [name for name in before if name in after and after[name] != before[name]]
+
+
+def steps_again(killed: Run, again: Run) -> list[str]:
+    """The steps that the killed run had gone past and the next one did again."""
+    return [f"{phase}, step {step}" for phase, step in killed.steps[:-1] if (phase, step) in again.steps]
 
 
 def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:

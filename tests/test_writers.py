@@ -107,6 +107,17 @@ def test_everything_is_written_through_an_output_folder() -> None:
     assert [path for path in ON_THEIR_OWN if not found.get(path)] == [], "these need no permission any more"
 
 
+def test_nothing_has_imageio_write_bytes() -> None:
+    """It does so by a file in the system's temporary folder, which stays there if the process is killed."""
+    constants = {
+        f"{path.as_posix()}:{node.lineno}"
+        for path in layers.files()
+        for node in ast.walk(ast.parse((layers.ROOT / path).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value == "<bytes>"
+    }
+    assert constants == set()
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from ..pantheon360_blender.scene.app.registration import registration_of_modules
-from . import cache_overlay, cache_panel, coverage_plot, drag_and_drop, file_menu, painter_panel, panel
+from . import (
+    cache_overlay,
+    cache_panel,
+    coverage_plot,
+    drag_and_drop,
+    file_menu,
+    jobs_panel,
+    offers,
+    painter_panel,
+    panel,
+    status_bar,
+    takes_panel,
+)
 
-MODULES = (panel, cache_panel, painter_panel, drag_and_drop, file_menu, cache_overlay, coverage_plot)
+MODULES = (
+    panel,
+    takes_panel,
+    jobs_panel,
+    cache_panel,
+    painter_panel,
+    drag_and_drop,
+    file_menu,
+    cache_overlay,
+    coverage_plot,
+    status_bar,
+    offers,
+)
 
 register, unregister = registration_of_modules(MODULES)

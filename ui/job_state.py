@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from ..pantheon360_blender.scene.app import preview_picture
@@ -19,14 +20,30 @@ MOST_WARNINGS = 6
 def draw_running(layout: Any, state: Any) -> None:
     """The job that runs. state: a PANTHEON360_PG_window_manager."""
     layout.progress(factor=state.progress, text=f"{state.phase}  {state.eta}".strip())
-    layout.label(text="Press Esc to cancel")
+    layout.operator("pantheon360.cancel", icon="X")
+    _draw_notices(layout, state.warnings.splitlines())
+
+
+def _draw_notices(layout: Any, warnings: Sequence[str]) -> None:
+    """The newest picture of the job at work, and what it warned of."""
     if icon := preview_picture.icon():
         layout.template_icon(icon_value=icon, scale=PREVIEW_SCALE)
-    warnings = state.warnings.splitlines()
     for text in warnings[-MOST_WARNINGS:]:
         lines(layout, *textwrap.wrap(text, LINE_WIDTH), icon="ERROR")
     if len(warnings) > MOST_WARNINGS:
         lines(layout, f"and {len(warnings) - MOST_WARNINGS} more before", icon="BLANK1")
+
+
+def draw_current(layout: Any, current: Any) -> None:
+    """The job that the queue works on: one bar for all of it, the phase, the newest picture. current: queue.Current."""
+    whole, step = current.whole.fraction, current.ticker.newest
+    left = f", {current.time_left} left" if current.time_left else ""
+    row = layout.row(align=True)
+    row.progress(factor=whole, text=f"{whole:.0%}{left}")
+    row.operator("pantheon360.cancel", text="", icon="X")
+    counted = f" {step.step} of {step.of}" if step.of else ""
+    lines(layout, *textwrap.wrap(f"{step.phase}{counted}", LINE_WIDTH), icon="BLANK1")
+    _draw_notices(layout, current.ticker.notices.warnings)
 
 
 def draw_failure(layout: Any, state: Any) -> None:
@@ -37,6 +54,7 @@ def draw_failure(layout: Any, state: Any) -> None:
     row.operator("pantheon360.dismiss_error", text="", icon="X", emboss=False)
     lines(box, *textwrap.wrap(state.error, LINE_WIDTH))
     _repair(box, state.repair)
+    box.operator("pantheon360.copy_text", text="Copy Message", icon="COPYDOWN").text = state.error
 
 
 def draw_reason(layout: Any, reason: DisabledReason) -> None:

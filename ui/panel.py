@@ -11,16 +11,17 @@ import bpy
 from ..pantheon360_blender.core.jobs import model_places
 from ..pantheon360_blender.core.jobs.model_card import ModelCard
 from ..pantheon360_blender.core.jobs.paint_settings import SETTINGS
-from ..pantheon360_blender.scene.app import jobs, versions
+from ..pantheon360_blender.scene.app import identity, jobs, versions
 from ..pantheon360_blender.scene.app.access import of_object
 from ..pantheon360_blender.scene.app.registration import registration
+from ..pantheon360_blender.scene.background import queue
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.camera import camera_path, level
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.render import geometry_pass
 from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot, strips
 from ..pantheon360_blender.scene.sources import projection
-from .job_state import LINE_WIDTH, draw_failure, draw_reason, draw_running, hint, lines
+from .job_state import LINE_WIDTH, draw_current, draw_failure, draw_reason, draw_running, hint, lines
 
 
 class SidebarPanel(bpy.types.Panel):
@@ -94,6 +95,7 @@ class PANTHEON360_PT_cache(SidebarPanel):
         building.prop(settings, "reconstruction_confidence", slider=True)
         building.prop(settings, "reconstruction_cache")
         job_button(building, context, "build_cache", icon="OUTLINER_OB_POINTCLOUD", explain=True)
+        draw_queued(building, context.scene, "reconstruct")
         layout.separator()
         layout.prop(settings, "wall_distance")
         layout.operator("pantheon360.make_proxy", icon="MESH_GRID")
@@ -164,7 +166,8 @@ class PANTHEON360_PT_generate(SidebarPanel):
         layout.prop(settings, "strip_source")
         layout.prop(settings, "jobs_folder", placeholder="Beside the saved file")
         job_button(layout, context, "generate", icon="PLAY", explain=True)
-        if shot.unfinished(context.scene) is not None:
+        draw_queued(layout, context.scene, "paint")
+        if shot.unfinished(context.scene) is not None and not queue.is_in_hand(context.scene):
             job_button(layout, context, "resume", icon="FRAME_NEXT")
         if strips.newest(context.scene) is not None:
             layout.operator("pantheon360.show_result", icon="SEQ_SEQUENCER")
@@ -268,6 +271,13 @@ def property_layout(layout: Any) -> Any:
     column.use_property_split = True
     column.use_property_decorate = False
     return column
+
+
+def draw_queued(layout: Any, scene: bpy.types.Scene, kind: str) -> None:
+    """The job of this scene that the queue works on, if it is of this kind. The list of jobs has the others."""
+    current = queue.current()
+    if current is not None and current.entry.kind == kind and current.entry.identity == identity.known_of(scene):
+        draw_current(layout, current)
 
 
 def job_button(layout: Any, context: Any, verb: str, icon: str, *, explain: bool = False) -> Any:

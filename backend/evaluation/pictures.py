@@ -11,6 +11,7 @@ import numpy as np
 
 from pantheon360_blender.core import files
 from pantheon360_blender.core.formats import png
+from pantheon360_blender.core.output_folder import OutputFolder
 
 from ..diffusion.shot import seen_video
 from .tables import Result, mean
@@ -41,7 +42,7 @@ def video(path: Path, painted: Mapping[str, np.ndarray], fps: float) -> None:
         tiles = [_labelled(_tile(images[number]), label) for label, images in painted.items()]
         tiles += [np.zeros_like(tiles[0])] * (len(tiles) % 2)
         frames.append(np.concatenate([np.concatenate(tiles[at : at + 2], axis=1) for at in range(0, len(tiles), 2)]))
-    files.write_bytes(path, seen_video.encoded(np.stack(frames), fps))
+    files.write_bytes(path, seen_video.encoded(OutputFolder.made(path.parent), np.stack(frames), fps))
 
 
 def plot(path: Path, results: Sequence[Result], measure: str = "lpips") -> None:

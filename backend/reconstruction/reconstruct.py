@@ -26,7 +26,7 @@ from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Progress
 
-from . import depth_map, report
+from . import depth_map, kept, report
 from .depth_map import DepthMap
 
 FINER = 2
@@ -130,8 +130,16 @@ def _pose(
         solution: dict[str, Any] = {"method": results.GIVEN}
     else:
         posed, solution = yield from _solve(folder, settings, captures)
+        _remove_what_follows(folder)
     results.write_poses(folder.output, posed, solution)
     return posed, solution
+
+
+def _remove_what_follows(folder: ReconstructFolder) -> None:
+    """Remove maps and points, if there are any: they were made of poses that were solved before."""
+    for path in sorted((folder.path / results.DEPTH_FOLDER).glob("*.npz")):
+        folder.output.remove(f"{results.DEPTH_FOLDER}/{path.name}")
+    folder.output.remove(results.CACHE_FILE)
 
 
 def _solve(
@@ -180,20 +188,40 @@ def _dense(
     if settings.dense == results.NONE:
         return [None] * len(captures)
     which = [index for index, one in enumerate(posed) if one.registered]
-    stored = _stored_maps(folder, which)
-    if stored is None:
+    maps = {index: depth_map.read(folder.path / _depth_file(folder, index)) for index in which}
+    if None in maps.values():
         yield Progress("Preparing the dense stage")
+        folder.output.remove(results.CACHE_FILE)  # it was made of other maps
         seen = [captures[index] for index in which]
         if settings.reconstructor:
             found = yield from _reconstruction(folder, settings, seen, results.GIVEN)
-            made, solution["notes"] = found.maps, [*solution.get("notes", []), *found.notes]
+            solution["notes"] = [*solution.get("notes", []), *found.notes]
+            maps = dict(zip(which, found.maps, strict=True))
+            yield from _store_maps(folder, maps)
         else:
-            from .dense.sweep import DenseOptions, dense
+            yield from _sweep(folder, settings, seen, maps)
+    kept.remove(folder.output)
+    return [maps.get(index) for index in range(len(captures))]
 
-            made = [*(yield from dense(seen, DenseOptions(width=settings.width)))]
-        stored = dict(zip(which, made, strict=True))
-        yield from _store_maps(folder, stored)
-    return [stored.get(index) for index in range(len(captures))]
+
+def _sweep(
+    folder: ReconstructFolder,
+    settings: ReconstructionSettings,
+    captures: Sequence[Capture],
+    maps: dict[int, DepthMap | None],
+) -> progress.Job[None]:
+    """Make and write the maps that are None. captures: those of all maps, in their order."""
+    from .dense.sweep import DenseOptions, estimate
+
+    decided = [folder.job.inputs, folder.job.captures, settings.width, [each.pose.tolist() for each in captures]]
+    steps = kept.KeptSteps(folder.output, kept.key_of(decided))
+    found = yield from estimate(captures, DenseOptions(width=settings.width), steps)
+    for place, index in enumerate(maps):
+        if maps[index] is None:
+            yield Progress("Judging confidence", place, len(maps))
+            made = maps[index] = found.depth_map(place)
+            yield Progress("Writing depth", place, len(maps))
+            depth_map.write(folder.output, _depth_file(folder, index), made)
 
 
 def _by_model(
@@ -206,6 +234,7 @@ def _by_model(
         maps = _stored_maps(folder, which)
         if maps is not None:
             return *stored, [maps.get(index) for index in range(len(captures))]
+    _remove_what_follows(folder)
     found = yield from _reconstruction(folder, settings, captures, results.MODEL)
     posed = [
         PosedCapture(each.name, pose, bool(known), "" if known else "the model did not register it.")
@@ -232,7 +261,7 @@ def _reconstruction(
     if name not in LAYOUTS:
         raise JobError(f"There is no crop layout {name!r}.", advice=f"Known are: {', '.join(sorted(LAYOUTS))}.")
     options = {"width": settings.width, "camera_height": settings.camera_height, **own, "poses": poses}
-    sparse = _stored_sparse(folder)
+    sparse = _stored_cloud(folder, results.SPARSE_FILE)
     if sparse is not None:
         options["points"] = sparse.points
     rigs = [Rig(each, LAYOUTS[name]) for each in captures]
@@ -245,9 +274,12 @@ def _cloud(
     captures: Sequence[Capture],
     maps: Sequence[DepthMap | None],
 ) -> progress.Job[PointCloud]:
-    """The one cloud, written to `cache.npz`. Raises CaptureError if no point is left."""
+    """The one cloud, as stored in `cache.npz` by an earlier run, or made. Raises CaptureError if no point is left."""
+    stored = _stored_cloud(folder, results.CACHE_FILE)
+    if stored is not None and len(stored):
+        return stored
     if settings.dense == results.NONE:
-        sparse = _stored_sparse(folder)
+        sparse = _stored_cloud(folder, results.SPARSE_FILE)
         cloud = sparse if sparse is not None else PointCloud.empty()
         sure = cloud.confidence is None or cloud.confidence >= settings.confidence
         cloud = cloud if sure is True else cloud.selected(sure)
@@ -283,9 +315,9 @@ def _stored_poses(folder: ReconstructFolder) -> tuple[list[PosedCapture], dict[s
     return (posed, solution) if [one.name for one in posed] == names else None
 
 
-def _stored_sparse(folder: ReconstructFolder) -> PointCloud | None:
+def _stored_cloud(folder: ReconstructFolder, name: str) -> PointCloud | None:
     try:
-        return PointCloud.load(folder.path / results.SPARSE_FILE)
+        return PointCloud.load(folder.path / name)
     except PointCloudError:
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ def path(environment: Mapping[str, str] = os.environ, platform: str = sys.platfo
 
     Source: XDG Base Directory Specification, "Environment variables".
     """
-    home = Path.home()
+    home = _home()
     if platform == "win32":
         base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
     elif platform == "darwin":
@@ -22,3 +23,11 @@ def path(environment: Mapping[str, str] = os.environ, platform: str = sys.platfo
         stated = environment.get("XDG_DATA_HOME", "")  # only absolute ones count, says the specification
         base = Path(stated) if stated.startswith("/") else home / ".local" / "share"
     return base / "pantheon360"
+
+
+def _home() -> Path:
+    """The person's home; a farm's user may have none, and then what is kept lasts as long as temporary files do."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir())

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 Result = TypeVar("Result")
+
+_GLANCE = 0.004
+"""Seconds that are waited for a thread before the driver has its turn."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,23 @@ def observed(job: Job[Result], notices: Notices) -> Job[Result]:
         return (step,)
 
     return (yield from map_progress(job, noted))
+
+
+def in_thread(work: Callable[[], Result], step: Progress) -> Job[Result]:
+    """Do something in a thread, so that whoever drives the job draws and listens meanwhile.
+
+    work: must not touch what its thread may not, as Blender's data. step: what is told while it lasts.
+    Closing the job waits for the thread: it may be in the middle of a file. Raises what `work` raises.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="pantheon360") as threads:
+        future = threads.submit(work)
+        told = replace(step, waiting=True)
+        while True:
+            with suppress(TimeoutError):
+                return future.result(timeout=_GLANCE)
+            if future.done():
+                return future.result()
+            yield told
 
 
 class Eta:

@@ -26,7 +26,8 @@ whose process id somebody else may have by now."""
 
 _HOST = hashlib.sha256(platform.node().encode("utf-8", "backslashreplace")).hexdigest()[:8]
 _RUN = uuid.uuid4().hex[:8]
-_NAME = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-(?P<run>[0-9a-f]{8})(-[0-9a-f]{6})?\.part", re.DOTALL)
+_OWNER = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<process>\d+)-(?P<run>[0-9a-f]{8})")
+_NAME = re.compile(rf"\..*\.(?P<owner>{_OWNER.pattern})(-[0-9a-f]{{6}})?\.part", re.DOTALL)
 _OF_0_1_0 = re.compile(r"\..*\.[a-z0-9_]{8}\.part", re.DOTALL)
 _LONGEST_STEM = 100  # bytes: a name has 255 in most file systems
 
@@ -34,7 +35,27 @@ _LONGEST_STEM = 100  # bytes: a name has 255 in most file systems
 def name(stem: str) -> str:
     """A new name for a temporary file or folder of this process. stem: what it will be called."""
     short = stem.encode("utf-8", "surrogateescape")[:_LONGEST_STEM].decode("utf-8", "ignore")
-    return f".{short}.{_HOST}-{os.getpid()}-{_RUN}-{uuid.uuid4().hex[:6]}.part"
+    return f".{short}.{owner()}-{uuid.uuid4().hex[:6]}.part"
+
+
+def owner() -> str:
+    """This process, told from every other one on any computer: HOST-PROCESS-RUN."""
+    return f"{_HOST}-{os.getpid()}-{_RUN}"
+
+
+def is_gone(owner: str, changed: float) -> bool:
+    """Whether the process that `owner` named is gone. changed: when it last gave a sign of life, seconds since 1970.
+
+    One on another computer cannot be asked, nor one whose number somebody else may have by now: it counts as gone when
+    it has been silent for LONGEST_SILENCE. What names no process counts as gone.
+    """
+    found = _OWNER.fullmatch(owner)
+    if found is None:
+        return True
+    process, ours = int(found["process"]), found["host"] == _HOST
+    if ours and process == os.getpid():
+        return found["run"] != _RUN
+    return (ours and not _is_alive(process)) or time.time() - changed > LONGEST_SILENCE
 
 
 def is_abandoned(entry: os.DirEntry[str], *, alone: bool = False) -> bool:
@@ -46,13 +67,9 @@ def is_abandoned(entry: os.DirEntry[str], *, alone: bool = False) -> bool:
     found = _NAME.fullmatch(entry.name)
     if found is None:
         return alone and _OF_0_1_0.fullmatch(entry.name) is not None
-    ours = found["host"] == _HOST
-    process = int(found["process"])
-    if ours and process == os.getpid():
-        return found["run"] != _RUN
-    if (ours and not _is_alive(process)) or (alone and not ours):
+    if alone and found["host"] != _HOST:
         return True
-    return time.time() - _last_change(entry) > LONGEST_SILENCE
+    return is_gone(found["owner"], _last_change(entry))
 
 
 def remove_abandoned(folder: Path, *, alone: bool = False) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from . import properties
-from .app import backend_process, job_notes, jobs, preferences
+from .app import backend_process, identity, job_notes, jobs, preferences, thumbnails
 from .app.registration import registration_of_modules
+from .background import queue, quitting, recovery
 from .cache import cache_objects, content
 from .captures import preview_sphere
 from .render import render_engine
@@ -15,12 +16,17 @@ MODULES = (
     properties,
     jobs,
     job_notes,
+    identity,
+    thumbnails,
     preview_sphere,
     cache_objects,
     content,
     render_engine,
     backend_process,
     result_view,
+    queue,
+    quitting,
+    recovery,
 )
 """Registered in this order, unregistered in reverse."""
 

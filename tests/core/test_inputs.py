@@ -213,6 +213,7 @@ OWN = {
     ("backend/diffusion/models/architecture.py", "loads"): "what was read already",
     ("backend/diffusion/execution/dry_run.py", "loads"): "what was read already",
     ("backend/diffusion/models/convert.py", "load"): "preceded by check_regular",
+    ("backend/diffusion/shot/seen_video.py", "read_bytes"): "a temporary folder of ours",
     ("backend/reconstruction/poses/poses.py", "loads"): "a temporary folder of ours",
     ("backend/reconstruction/poses/poses.py", "read_text"): "a temporary folder of ours",
     ("backend/reconstruction/poses/poses.py", "load"): "a temporary folder of ours",
@@ -228,6 +229,9 @@ OWN = {
     ("cli/console.py", "open"): "of the system",
     ("pantheon360_blender/scene/captures/capture_files.py", "load"): "preceded by images.check_file",
     ("pantheon360_blender/scene/app/preview_picture.py", "load"): "preceded by check_whole",
+    ("pantheon360_blender/scene/app/thumbnails.py", "load"): "preceded by check_whole",
+    ("pantheon360_blender/scene/shot/export.py", "load"): "preceded by check_whole",
+    ("pantheon360_blender/scene/shot/world.py", "load"): "preceded by a check of every frame",
 }
 """Where something is opened otherwise, and why that is right. Readers of ours may be called `load` and `open`, too."""
 

@@ -213,7 +213,9 @@ def test_the_lossless_video_has_the_bytes(room: Any, house: House, tmp_path: Pat
     job = only_job(tmp_path)
     folder = house("core.jobs.job_folder").JobFolder.open(job)
     movie = tmp_path / "lossless.mp4"
-    house("scene.app.jobs").run_blocking(house("scene.shot.video").encode(folder, movie, quality="LOSSLESS"))
+    house("scene.app.jobs").run_blocking(
+        house("scene.shot.video").encode(folder, movie, house("scene.shot.video").VideoSettings(quality="LOSSLESS"))
+    )
     found = decoded(movie)
     wanted = np.stack([picture_of(job / "frames" / f"{frame:06d}.png") for frame in (1, 2, 3)])
     assert len(np.unique(as_numbers(wanted))) > 30000

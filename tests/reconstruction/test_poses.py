@@ -7,6 +7,7 @@ truth is exact. Nothing of the solver takes part in making them.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.progress import Job
 
+ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 768
 ROOM = np.array([[-4.0, -3.0, 0.0], [4.0, 5.0, 3.0]])
 PLACES = [(-0.5, -1.0, 1.5), (0.2, 0.1, 1.6), (0.9, 0.6, 1.5), (0.1, 1.7, 1.4), (-0.8, 2.5, 1.5)]
@@ -115,6 +117,24 @@ def test_positions_are_within_a_hundredth_of_the_baseline(solved: PoseSolution) 
     baseline = np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).min()
     assert np.linalg.norm(fitted[:, :3, 3] - truth[:, :3, 3], axis=1).max() < 0.01 * baseline
     assert registration.rotation_angles(fitted[:, :3, :3], truth[:, :3, :3]).max() < np.radians(0.1)
+
+
+def test_the_result_does_not_depend_on_the_number_of_threads(captures: list[Capture], solved: PoseSolution) -> None:
+    again = finished(solve_poses(captures, gps(range(5)), replace(OPTIONS, threads=1)))
+    assert again.poses.tobytes() == solved.poses.tobytes()
+    assert again.points.points.tobytes() == solved.points.points.tobytes()
+    assert again.points.colours.tobytes() == solved.points.colours.tobytes()
+
+
+def test_the_mapper_has_no_threads_that_race() -> None:
+    """Which pair of captures it began with was whichever a thread found first: one solve in forty on a busy machine."""
+    program = (
+        "from backend.reconstruction.poses import colmap_process\n"
+        "request = colmap_process.Request(['a', 'b'], 512, 1, 175, 100, threads=8)\n"
+        "options = colmap_process._mapper_options(request)\n"
+        "assert options.num_threads == options.mapper.num_threads == 1"
+    )  # in a process of its own, as pycolmap and OpenCV do not get on
+    subprocess.run([sys.executable, "-B", "-c", program], cwd=ROOT, check=True, timeout=60)
 
 
 def test_gps_and_levelling_give_the_world_frame(solved: PoseSolution) -> None:

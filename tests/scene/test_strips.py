@@ -105,13 +105,27 @@ def test_a_frame_step_keeps_the_shots_time(house: Any, run: Any, shot_scene: Any
     assert np.abs(found - picture(3, 64, 32)).mean() < 3
 
 
-def test_another_size_gets_a_scene_of_its_own(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
-    first = deliver(house, run, shot_scene, folder).id_data
+def test_results_of_every_size_share_a_scene_which_has_the_size_of_the_one_that_is_shown(
+    house: Any, run: Any, shot_scene: Any, folder: Any, tmp_path: Path
+) -> None:
+    small = deliver(house, run, shot_scene, folder)
     shot_scene.pantheon360.width = 128
-    larger = run(house("scene.shot.shot").prepare(shot_scene, [1]))
+    larger = run(house("scene.shot.shot").prepare(shot_scene, [1, 2]))
     paint(larger)
-    second = deliver(house, run, shot_scene, larger).id_data
-    assert (first.render.resolution_x, second.render.resolution_x) == (64, 128)
+    large = deliver(house, run, shot_scene, larger)
+    results = large.id_data
+    assert small.id_data == results and small.mute and not large.mute and results.render.resolution_x == 128
+    np.testing.assert_array_equal(rendered(house, results, 1, tmp_path), picture(1, 128, 64))
+    house("scene.shot.strips").show_only(small)
+    assert large.mute and not small.mute and results.render.resolution_x == 64
+    np.testing.assert_array_equal(rendered(house, results, 1, tmp_path), picture(1, 64, 32))
+
+
+def test_results_of_other_frames_stay_in_sight(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
+    first = deliver(house, run, shot_scene, folder)
+    later = run(house("scene.shot.shot").prepare(shot_scene, [6, 7]))
+    paint(later)
+    assert not deliver(house, run, shot_scene, later).mute and not first.mute
 
 
 def test_a_strip_keeps_what_was_warned_of_while_it_was_painted(
@@ -300,7 +314,8 @@ def test_the_video_shows_the_frames(
 ) -> None:
     import bpy
 
-    path = run(house("scene.shot.video").encode(folder, tmp_path / "Ünïcode 空" / "shot.mp4", quality=quality))
+    video = house("scene.shot.video")
+    path = run(video.encode(folder, tmp_path / "Ünïcode 空" / "shot.mp4", video.VideoSettings(quality=quality)))
     found = decoded(path, 64, 32).astype(int)
     wanted = np.array([picture(frame, 64, 32) for frame in folder.job.frames])
     assert found.shape == wanted.shape

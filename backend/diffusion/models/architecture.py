@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pantheon360_blender.core import json_values
 from pantheon360_blender.core.errors import ModelError
-from pantheon360_blender.core.jobs import json_values
 from pantheon360_blender.core.jobs.model_card import ModelCard
 
 from .tensor_file import Shapes

@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 
-from pantheon360_blender.core import inputs
+from pantheon360_blender.core import inputs, json_values
 from pantheon360_blender.core.errors import ModelError
-from pantheon360_blender.core.jobs import json_values
 
 from . import model_folder, tensor_file
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pantheon360_blender.core import budget, inputs
+from pantheon360_blender.core import budget, inputs, json_values
 from pantheon360_blender.core.errors import ModelError
-from pantheon360_blender.core.jobs import json_values, model_card
+from pantheon360_blender.core.jobs import model_card
 from pantheon360_blender.core.jobs.model_card import ModelCard
 
 from . import architecture, noise_schedule, tensor_file

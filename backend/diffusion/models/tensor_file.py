@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pantheon360_blender.core import inputs
+from pantheon360_blender.core import inputs, json_values
 from pantheon360_blender.core.errors import FileError, ModelError, reason
-from pantheon360_blender.core.jobs import json_values
 
 LARGEST_HEADER = 16 << 20
 """Bytes; that of SVD's U-Net, with 1,400 tensors, has 0.2 MB."""

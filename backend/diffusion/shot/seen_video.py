@@ -23,11 +23,16 @@ def write(folder: OutputFolder, index: int, passes: list[np.ndarray], fps: float
     for number, frames in enumerate(passes):
         yield Progress("Saving what the model sees", number, len(passes))
         name = f"{index + 1:04d}-{number + 1}" if number else f"{index + 1:04d}"
-        folder.write_bytes(f"{FOLDER}/{name}.mp4", encoded(frames, fps))
+        folder.write_bytes(f"{FOLDER}/{name}.mp4", encoded(folder, frames, fps))
 
 
-def encoded(frames: np.ndarray, fps: float) -> bytes:
-    """An MP4 of (F, H, W, 3) uint8 sRGB, sharp enough to tell single points. Raises PantheonError without imageio."""
+def encoded(folder: OutputFolder, frames: np.ndarray, fps: float) -> bytes:
+    """An MP4 of (F, H, W, 3) uint8 sRGB, sharp enough to tell single points.
+
+    folder: holds the encoder's own file meanwhile. imageio's writer of bytes has one in the system's temporary folder,
+    where nobody removes it if this process is killed.
+    Raises FileError if it cannot be written, PantheonError if imageio is missing.
+    """
     if importlib.util.find_spec("imageio") is None or importlib.util.find_spec("imageio_ffmpeg") is None:
         raise PantheonError(
             "Saving what the model sees needs imageio and imageio-ffmpeg, which this Python does not have.",
@@ -37,4 +42,7 @@ def encoded(frames: np.ndarray, fps: float) -> bytes:
     import imageio.v3
 
     options = {"fps": fps, "codec": "libx264", "output_params": ["-crf", "12"], "macro_block_size": 2}
-    return bytes(imageio.v3.imwrite("<bytes>", frames, extension=".mp4", **options))
+    with folder.scratch() as made:
+        video = made / "seen.mp4"
+        imageio.v3.imwrite(video, frames, **options)
+        return video.read_bytes()

@@ -20,12 +20,15 @@ from pantheon360_blender.core.progress import Job, Progress
 
 from ..depth_map import DepthMap
 from ..edges import gradient_magnitude
+from ..kept import KeptSteps
 from ..sky import sky_mask
+from . import steps
 from .consistency import confirmations
 from .matching import Sources
 from .place import PlaneSet, label
 from .propagation import evaluate, propagate
 from .semiglobal import aggregate, sweep
+from .steps import Step
 from .view import DenseView, relative_poses, sources, taken
 
 _ENOUGH = 2  # panoramas that agree
@@ -70,14 +73,37 @@ class _Evaluation:
     reliable: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """The captures' views at their full width, estimated, and for each the others that it is matched against."""
+
+    views: list[DenseView]
+    neighbours: list[list[int]]
+
+    def depth_map(self, index: int) -> DepthMap:
+        """Range and confidence of one capture, judged by the others."""
+        evaluation = _evaluated(self.views, self.neighbours[index], index)
+        return _finished(self.views[index], evaluation, len(self.neighbours[index]))
+
+
 def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> Job[list[DepthMap]]:
-    """Range and confidence of every capture, from all of them.
+    """A map for each capture, in their order: the maps of `estimate`. Raises as it does."""
+    found = yield from estimate(captures, options or DenseOptions())
+    maps = []
+    for index in range(len(captures)):
+        yield Progress("Judging confidence", index, len(captures))
+        maps.append(found.depth_map(index))
+    return maps
+
+
+def estimate(captures: Sequence[Capture], options: DenseOptions, kept: KeptSteps | None = None) -> Job[Estimate]:
+    """Estimate what every capture sees, from all of them.
 
     captures: two or more at different places, with poses in metres (Blender world). Masked pixels are neither matched
-    nor estimated. Returns a map for each, in their order, at options.width.
-    Raises CaptureError if there are fewer than two captures or all were taken at one place.
+    nor estimated. kept: where each step is kept, and gone on from; None keeps nothing.
+    Returns what has a map for each capture, at options.width.
+    Raises CaptureError if there are fewer than two captures or all were taken at one place; FileError.
     """
-    options = options or DenseOptions()
     yield Progress("Preparing captures", 0, len(captures))
     positions = np.array([capture.pose[:3, 3] for capture in captures]).reshape(-1, 3)
     limits = _limits(positions, options)
@@ -86,18 +112,27 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
         views.append(_view(capture, options.width))
         yield Progress("Preparing captures", index + 1, len(captures))
     neighbours = [_neighbours(positions, index, options.sources) for index in range(len(captures))]
-    widths = [width for width in (options.width // 4, options.width // 2, options.width) if width >= 64]
-    plane_set = PlaneSet(options.seed)
-    for level, width in enumerate(widths):
-        yield from _level(views, neighbours, limits, width, level == 0, options)
-        yield from _label(plane_set, views, neighbours, min(width, options.width // 2), 4 if level == 0 else 2)
-    maps = []
+    plane_set, plan = PlaneSet(options.seed), steps.plan(len(captures), options.width)
+    first = 0 if kept is None else steps.take_up(kept, plan, views, plane_set)
+    for number, step in enumerate(plan[first:], first):
+        if number == first or step.width != plan[number - 1].width:
+            _go_to(views, step.width)
+        if step.view is None:
+            yield from _label(plane_set, views, neighbours, min(step.width, options.width // 2), step.rounds)
+        else:
+            yield from _improve(step, views, neighbours[step.view], limits, options)
+        if kept is not None:
+            steps.keep(kept, plan, number, views, plane_set)
+    if first == len(plan):
+        _go_to(views, options.width)
     for view in views:
         view.adopt()
-    for index, view in enumerate(views):
-        yield Progress("Judging confidence", index, len(views))
-        maps.append(_finished(view, _evaluated(views, neighbours[index], index), len(neighbours[index])))
-    return maps
+    return Estimate(views, neighbours)
+
+
+def _go_to(views: list[DenseView], width: int) -> None:
+    for view in views:
+        view.at(width)
 
 
 def _label(
@@ -152,47 +187,37 @@ def _neighbours(positions: np.ndarray, index: int, count: int) -> list[int]:
     return order[:count]
 
 
-def _level(
-    views: list[DenseView],
-    neighbours: list[list[int]],
-    limits: tuple[float, float],
-    width: int,
-    first: bool,
-    options: DenseOptions,
+def _improve(
+    step: Step, views: list[DenseView], others: list[int], limits: tuple[float, float], options: DenseOptions
 ) -> Job[None]:
-    for view in views:
-        view.at(width)
-    phase = f"Matching at {width} x {width // 2}"
-    rounds = 3 if first else 2
-    total = rounds * len(views)
-    if first:
-        for index, view in enumerate(views):
-            yield Progress("Sweeping", index, len(views))
-            _start(view, sources(views, index, neighbours[index]), limits, options)
-    for number in range(rounds):
-        geometric = 0.0 if first and number == 0 else 0.2
-        for index, view in enumerate(views):
-            yield Progress(phase, number * len(views) + index, total)
-            against = sources(views, index, neighbours[index], geometric=geometric)
-            prior = view.preferred()
-            iterations = 3 if first else (2 if number == 0 else 1)
-            for iteration in range(iterations):
-                spread = 0.3 / 2 ** (iteration + 2 * number) / (1 if first else 4)
-                propagate(
-                    view.cube,
-                    view.rays,
-                    view.active,
-                    against,
-                    limits,
-                    view.planes,
-                    view.costs,
-                    prior,
-                    stride=2.0,
-                    spread=spread,
-                    seed=options.seed + 100 * number + iteration + width,
-                    fresh=iteration == 0,
-                )
-                yield Progress(phase, number * len(views) + index, total)
+    """Sweep a view, or let its planes spread."""
+    assert step.view is not None
+    told = step.progress(len(views))
+    yield told
+    view = views[step.view]
+    if step.number < 0:
+        return _start(view, sources(views, step.view, others), limits, options)
+    geometric = 0.0 if step.first and step.number == 0 else 0.2
+    against = sources(views, step.view, others, geometric=geometric)
+    prior = view.preferred()
+    iterations = 3 if step.first else (2 if step.number == 0 else 1)
+    for iteration in range(iterations):
+        spread = 0.3 / 2 ** (iteration + 2 * step.number) / (1 if step.first else 4)
+        propagate(
+            view.cube,
+            view.rays,
+            view.active,
+            against,
+            limits,
+            view.planes,
+            view.costs,
+            prior,
+            stride=2.0,
+            spread=spread,
+            seed=options.seed + 100 * step.number + iteration + step.width,
+            fresh=iteration == 0,
+        )
+        yield told
 
 
 def _start(view: DenseView, against: Sources, limits: tuple[float, float], options: DenseOptions) -> None:

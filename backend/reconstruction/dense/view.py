@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .matching import Sources
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _TRUSTED = 0.3  # margin of a labelled plane from which propagation prefers it
 _ON_PLANE = 0.02  # relative inverse range
-_CARRIED = ("planes", "prior", "trust", "photometric_cost", "reliable")  # what is known of pixels, at every width
+CARRIED = ("planes", "prior", "trust", "photometric_cost", "reliable")  # what is known of pixels, at every width
 
 
 class DenseView:
@@ -50,7 +50,7 @@ class DenseView:
             self.photometric_cost = np.ones(self.active.shape, np.float32)
             self.reliable = np.zeros(self.active.shape, np.bool_)
             return
-        for name in _CARRIED:
+        for name in CARRIED:
             setattr(self, name, taken(getattr(self, name), width))
         self._keep_in_front()
 
@@ -65,11 +65,19 @@ class DenseView:
         self.rays = equirectangular.directions(width)
         self.costs = np.full(self.active.shape, 2.0, np.float32)
 
+    def carried(self) -> dict[str, np.ndarray]:
+        """What is known of pixels, to go on with elsewhere by `carry_on`."""
+        return {name: getattr(self, name) for name in CARRIED}
+
+    def carry_on(self, known: Mapping[str, np.ndarray]) -> None:
+        """Take up what another view of this capture has carried; at() is to be called next."""
+        for name in CARRIED:
+            setattr(self, name, known[name])
+
     def smaller(self, width: int) -> DenseView:
         """A copy at a smaller width; each of its pixels keeps the estimate of one of the pixels it covers."""
         other = DenseView(*self._full, self.pose)
-        for name in _CARRIED:
-            setattr(other, name, getattr(self, name))
+        other.carry_on(self.carried())
         other.at(width)
         return other
 

@@ -60,12 +60,16 @@ _MOVING = 0.01  # share of the matches that must agree on a direction of travel 
 _OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0])
 """Camera axes; it is its own inverse."""
 
+_MAPPING_THREADS = 1
+"""Threads of pycolmap's mapper and of its adjustment, whose results depend on which of several is first: the mapper's
+search for a first pair takes whichever a thread finds, and sums of the adjustment are added up as threads finish."""
+
 Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What FOLDER/request.json asks for."""
+    """What FOLDER/request.json asks for. threads: of features and matches; no result depends on their number."""
 
     names: list[str]
     width: int
@@ -101,6 +105,8 @@ def main(arguments: list[str]) -> int:
 
 def solve(folder: Path, request: Request, report: Report) -> None:
     """Find features, match every pair, and map; writes result.json and points.npz into `folder`."""
+    for level in ("INFO", "WARNING", "ERROR", "FATAL"):  # its logs would stay in the system's temporary folder for ever
+        pycolmap.logging.set_log_destination(getattr(pycolmap.logging, level), "")
     pycolmap.set_random_seed(request.seed)
     path = folder / "database.db"
     counts = _find_features(folder, path, request, report)
@@ -375,7 +381,7 @@ def _map(folder: Path, path: Path, request: Request, links: dict[tuple[int, int]
     adjustment.print_summary = False
     adjustment.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     adjustment.ceres.loss_function_scale = max(0.5, request.width / 4096)
-    adjustment.ceres.solver_options.num_threads = request.threads
+    adjustment.ceres.solver_options.num_threads = _MAPPING_THREADS
     pycolmap.bundle_adjustment(best, adjustment)
     best.update_point_3d_errors()
     return _read(best)
@@ -386,7 +392,7 @@ def _mapper_options(request: Request) -> Any:
     options = pycolmap.IncrementalPipelineOptions(
         min_model_size=2, multiple_models=True, max_num_models=4, extract_colors=False, random_seed=request.seed
     )
-    options.num_threads = request.threads
+    options.num_threads = options.mapper.num_threads = _MAPPING_THREADS
     options.ba_refine_focal_length = options.ba_refine_extra_params = False
     options.mapper.init_max_forward_motion = 1.0
     options.mapper.init_min_tri_angle = 3.0

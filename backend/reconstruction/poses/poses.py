@@ -40,7 +40,7 @@ class PoseOptions:
     distance: (name, name, metres) between two captures, the best source of scale there is.
     camera_height: metres of the cameras above the ground, for scale if GPS is missing or its track too short.
     ignore_sky: leave clouds out, which move.
-    seed: of every random choice. threads: of the process, None for one per processor.
+    seed: of every random choice. threads: of the process, None for one per processor; the result is the same.
     python: the interpreter that has pycolmap, None for this one.
     """
 

@@ -8,8 +8,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .. import files
-from ..jobs import json_values
+from .. import files, json_values
 
 RECORD = "engine.json"
 LOG = "engine.log"

@@ -318,6 +318,24 @@ def drive(
         yield step
 
 
+def start_detached(python: Path | None, module: Sequence[str], root: Path = EXTENSION_ROOT) -> int:
+    """Start a module of this project as a process that nobody waits for or listens to, and return its id.
+
+    python, module: as ChildProcess'. It outlives this process. Raises BackendError if it cannot be started.
+    """
+    interpreter = python or own_python()
+    silent = subprocess.DEVNULL
+    command = [str(interpreter), "-B", "-X", "utf8", "-m", *module]
+    try:
+        started = subprocess.Popen(
+            command, cwd=root, env=clean_environment(), stdin=silent, stdout=silent, stderr=silent, **_own_group()
+        )
+    except OSError as error:
+        raise BackendError(f"{interpreter} cannot be started: {error.strerror or error}.") from error
+    started.returncode = 0  # so that Python does not warn of a process that is left behind
+    return started.pid
+
+
 class AnswerError(BackendError):
     """What the child itself said went wrong."""
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Self, TypedDict
 import numpy as np
 
 from ..errors import JobError
+from ..json_values import is_integer, object_error
 from . import job_fields, reconstruct_settings
 from .job_fields import Validator
-from .json_values import is_integer, object_error
 
 SCHEMA = 1
 

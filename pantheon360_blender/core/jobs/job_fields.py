@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import PoseError
+from ..json_values import is_integer, is_number, is_unicode, object_error
 from ..panorama.cameras import check_pose
-from .json_values import is_integer, is_number, is_unicode, object_error
 
 MAXIMUM_WIDTH = 32768
 MAXIMUM_FRAMES = 100_000

@@ -36,7 +36,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, get_args
 
 import numpy as np
 
-from .. import budget, files, inputs, output_folder, plain_text, progress, temporary
+from .. import budget, files, inputs, json_values, output_folder, plain_text, progress, temporary
 from ..budget import PictureBudget
 from ..errors import FileError, ImageError, JobError, PantheonError
 from ..formats import npz, png
@@ -44,7 +44,7 @@ from ..os_errors import translate_os_errors
 from ..output_folder import OutputFolder
 from ..panorama.capture import Capture, UnreadCapture
 from ..render.splatting import GeometryFrame
-from . import json_values, made_of, painting_record, reconstruct_settings
+from . import made_of, painting_record, reconstruct_settings
 from .job import CaptureEntry, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
 
 Kind = Literal["geometry", "footprint"]
@@ -52,6 +52,7 @@ Status = Literal["new", "running", "done", "failed", "cancelled"]
 AnyJob = TypeVar("AnyJob", bound=Job)
 
 JOB_FILE = "job.json"
+STATE_FILE = "state.json"
 PREVIEW_WIDTH = 512
 _LONGEST_HASHES = 200
 """Characters of a frame's text that are looked at; two hashes have 129."""
@@ -296,7 +297,7 @@ class JobFolder(Generic[AnyJob]):
     def state(self) -> State:
         """How far the job is; a new state if `state.json` is missing or damaged, for it decides nothing."""
         try:
-            state = State(**inputs.read_json(self.path / "state.json", budget.RECORD_FILE))
+            state = State(**inputs.read_json(self.path / STATE_FILE, budget.RECORD_FILE))
         except (OSError, ValueError, TypeError):
             return State()
         return state if _is_sound(state) else State()
@@ -310,7 +311,7 @@ class JobFolder(Generic[AnyJob]):
     ) -> None:
         """Write `state.json`, stamped with the present time. Raises FileError."""
         state = State(status, sorted(finished), error, started or self.state().started, now())
-        self.output.write_json("state.json", asdict(state))
+        self.output.write_json(STATE_FILE, asdict(state))
 
     def log(self, text: str) -> None:
         """Append one line to `log.txt`; a log that cannot be written never stops a job."""

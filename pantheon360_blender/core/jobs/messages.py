@@ -12,9 +12,8 @@ import typing
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from .. import inputs
+from .. import inputs, json_values
 from ..errors import MessageError
-from . import json_values
 
 PROTOCOL = 1
 LINE_LIMIT = 1 << 20

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from .. import budget, files, inputs
+from .. import budget, files, inputs, json_values
 from ..errors import ModelError
-from . import json_values
 
 FILE = "pantheon360.json"
 SCHEMA = 1

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
 from ..errors import JobError
+from ..json_values import object_error
 from . import settings
-from .json_values import object_error
 from .model_card import ModelCard
 
 Configuration = Literal["single", "single+fusion", "dual", "dual+fusion"]

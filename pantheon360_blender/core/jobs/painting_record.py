@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from .. import budget
-from . import json_values
+from .. import budget, json_values
 
 FILE = "painting.json"
 

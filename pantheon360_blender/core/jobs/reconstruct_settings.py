@@ -20,10 +20,10 @@ import numpy as np
 
 from .. import budget, inputs
 from ..errors import JobError, PoseError
+from ..json_values import is_integer, is_number, is_place, is_unicode, object_error
 from ..output_folder import OutputFolder
 from ..panorama.cameras import check_pose
 from .job_fields import slug_error
-from .json_values import is_integer, is_number, is_place, is_unicode, object_error
 
 SOLVE, GIVEN, MODEL = "solve", "given", "model"
 POSES = (SOLVE, GIVEN, MODEL)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .json_values import is_integer, is_number, is_unicode
+from ..json_values import is_integer, is_number, is_unicode
 
 Kind = Literal["int", "float", "bool", "text", "choice", "loras"]
 

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import bpy
 from bpy.app.handlers import persistent
 
-from ...core import progress
-from ...core.jobs import duration
+from ...core import duration, progress
 from ...core.progress import Eta, Notices, Progress
 from . import access, preview_picture
 
@@ -46,27 +45,20 @@ def run_blocking(job: progress.Job[Result], report: Callable[[Progress], None] |
         job.close()
 
 
-class Session:
-    """A job running in the interface: its timer and what the panel shows. `end` is the only way out."""
+class Ticker:
+    """A job that is advanced in ticks, between which Blender draws and listens.
 
-    def __init__(self, context: Any, job: progress.Job[Any], label: str, owner: type | None = None) -> None:
-        """owner: the operator's class; when it is unregistered the session ends.
+    label: the job's, for people. notices: what it has told so far besides its progress. newest: its last step.
+    """
 
-        notices: what the job has told so far besides its progress.
-        """
+    def __init__(self, job: progress.Job[Any], label: str) -> None:
         self.label = label
-        self.owner = owner
-        self.cancelled_by = ""
         self.notices = Notices()
+        self.newest = Progress(label)
+        self.eta = ""
         self._job = job
         self._eta = Eta()
         self._rested = time.monotonic()
-        self._manager = context.window_manager
-        self._workspace = context.workspace
-        self._timer = self._manager.event_timer_add(INTERVAL, window=context.window)
-        _running.append(self)
-        _guard()
-        self._show(Progress(label), running=True)
 
     def tick(self) -> Progress:
         """Advance the job until a tick's time is spent or it waits.
@@ -80,9 +72,54 @@ class Session:
             step = next(self._job)
             self.notices.take(step)
             if step.waiting or time.monotonic() >= deadline:
-                self._show(step, running=True)
-                self._rested = time.monotonic()
-                return step
+                break
+        seconds = self._eta.seconds(step)
+        self.newest, self.eta = step, duration.as_text(seconds) if seconds is not None else ""
+        if self.notices.preview:  # of this tick
+            preview_picture.show(self.notices.preview)
+        return step
+
+    def rest(self) -> None:
+        """Note that the tick is over and drawing begins."""
+        self._rested = time.monotonic()
+
+    def close(self) -> None:
+        """Cancel the job."""
+        self.notices.preview = ""
+        preview_picture.clear()
+        try:
+            self._job.close()
+        except Exception:
+            log.exception("%s did not stop cleanly", self.label)
+
+
+class Session:
+    """A job running in the interface: its timer and what the panel shows. `end` is the only way out."""
+
+    def __init__(self, context: Any, job: progress.Job[Any], label: str, owner: type | None = None) -> None:
+        """owner: the operator's class; when it is unregistered the session ends."""
+        self.label = label
+        self.owner = owner
+        self.cancelled_by = ""
+        self._ticker = Ticker(job, label)
+        self._manager = context.window_manager
+        self._workspace = context.workspace
+        self._timer = self._manager.event_timer_add(INTERVAL, window=context.window)
+        _running.append(self)
+        _guard()
+        self._show(Progress(label), running=True)
+
+    @property
+    def notices(self) -> Notices:
+        """What the job has told so far besides its progress."""
+        return self._ticker.notices
+
+    def tick(self) -> Progress:
+        """Advance the job; raises as Ticker.tick."""
+        step = self._ticker.tick()
+        self._show(step, running=True)
+        self._ticker.rest()
+        return step
 
     def end(self, reason: str = "") -> None:
         """Close the job, remove the timer and clear the panel; nothing if that is done already."""
@@ -90,12 +127,7 @@ class Session:
             return
         _running.remove(self)
         self.cancelled_by = reason
-        self.notices.preview = ""
-        preview_picture.clear()
-        try:
-            self._job.close()
-        except Exception:
-            log.exception("%s did not stop cleanly", self.label)
+        self._ticker.close()
         # The window or its manager may be gone: Blender is quitting, or another file is being read.
         with suppress(ReferenceError, RuntimeError, ValueError):
             self._manager.event_timer_remove(self._timer)
@@ -108,25 +140,33 @@ class Session:
         return self in _running
 
     def _show(self, step: Progress, *, running: bool) -> None:
-        seconds = self._eta.seconds(step)
-        eta = duration.as_text(seconds) if seconds is not None else ""
+        eta = self._ticker.eta
         shown = getattr(self._manager, "pantheon360", None)
         if shown is not None:
             shown.running, shown.progress, shown.phase, shown.eta = running, step.fraction, step.phase, eta
             shown.warnings = "\n".join(self.notices.warnings) if running else ""
-        if self.notices.preview:  # of this tick
-            preview_picture.show(self.notices.preview)
         self._workspace.status_text_set(_status(step, eta) if running else None)
-        for window in self._manager.windows:
-            for area in window.screen.areas:
-                _redraw(area, whole=not running)
+        redraw(self._manager, whole=not running)
 
 
-def _redraw(area: bpy.types.Area, *, whole: bool) -> None:
-    """While a job runs its progress alone: drawing a view of millions of points would take the job's time."""
-    for region in area.regions:
-        if whole or region.type == "UI":
-            region.tag_redraw()
+def redraw(window_manager: Any, *, whole: bool) -> None:
+    """Draw what shows jobs. whole: not progress alone, but what a job changes.
+
+    While a job runs its progress alone is drawn: a view of millions of points would take the job's time.
+    """
+    for window in window_manager.windows:
+        for area in window.screen.areas:
+            for region in area.regions:
+                if whole or region.type == "UI":
+                    region.tag_redraw()
+
+
+def redraw_status(window_manager: Any) -> None:
+    """Draw the status bars. Python reaches them by their text alone, which a modal operator may have set: not then."""
+    for window in window_manager.windows:
+        if not getattr(window, "modal_operators", ()):
+            with bpy.context.temp_override(window=window):
+                window.workspace.status_text_set(None)
 
 
 def show_failure(window_manager: Any, label: str, text: str, repair: str | None = None) -> None:

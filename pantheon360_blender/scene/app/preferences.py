@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import EnumProperty, StringProperty
 
 from ...core import repairs
 from ...core.engine import installed, parts
@@ -20,6 +20,12 @@ PYTHON_VARIABLE = "PANTHEON360_BACKEND_PYTHON"
 
 ENGINE_VARIABLE = "PANTHEON360_ENGINE"
 """Environment variable that names the folder of engines: for farms and tests."""
+
+WHEN_QUITTING = (
+    ("GO_ON", "Go On", "A process of its own finishes them; they are delivered the next time"),
+    ("PAUSE", "Pause", "They stop; what is finished is kept, and they are offered the next time"),
+)
+"""What may become of jobs when Blender quits."""
 
 
 class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
@@ -43,12 +49,20 @@ class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
         subtype="DIR_PATH",
     )
 
+    when_quitting: EnumProperty(  # type: ignore[valid-type]
+        name="Jobs When Quitting",
+        description="What becomes of jobs that are at work or wait when Blender quits",
+        items=WHEN_QUITTING,
+        default="GO_ON",
+    )
+
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         _draw_engine(layout)
         layout.prop(self, "backend_python", text="Use This Python Instead", placeholder="The engine, or Blender's")
         layout.prop(self, "jobs_folder", placeholder="Extension's user folder")
+        layout.prop(self, "when_quitting")
 
 
 def _draw_engine(layout: Any) -> None:

@@ -6,7 +6,7 @@ for the model's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,27 @@ def to_json(group: Any, changes: Mapping[str, Any] | None = None) -> dict[str, A
     """
     values = {name: _value(group, name) for name in SETTINGS} | dict(changes or {})
     return {name: _independent(name, value) for name, value in values.items() if value is not None}
+
+
+def from_json(group: Any, record: Mapping[str, Any]) -> None:
+    """Set the group as `to_json` read it. What the record does not have is left to the model again."""
+    for name, setting in SETTINGS.items():
+        if setting.kind == "loras":
+            _set_loras(group, record.get(name, []))
+        elif name not in record:
+            group.property_unset(name)
+        elif setting.kind == "choice":
+            chosen = (choice.identifier for choice in setting.choices if choice.value == record[name])
+            setattr(group, name, next(chosen))
+        else:
+            setattr(group, name, record[name])
+
+
+def _set_loras(group: Any, loras: Sequence[Mapping[str, Any]]) -> None:
+    group.loras.clear()
+    for each in loras:
+        lora = group.loras.add()
+        lora.file, lora.strength = each["file"], each["strength"]
 
 
 def model_of(group: Any) -> str:

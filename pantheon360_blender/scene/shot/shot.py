@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import bpy
 import numpy as np
 
 from ...core.errors import JobError, PantheonError, RenderError
+from ...core.jobs import registry
 from ...core.jobs.job import Anchor, PaintJob
 from ...core.jobs.job_fields import MAXIMUM_FRAMES
 from ...core.jobs.job_folder import JobFolder, PaintFolder
 from ...core.panorama.capture import UnreadCapture
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Notices, Progress, observed
+from ...core.progress import Job, Notices, Progress, in_thread, observed
 from ...core.render import splatting
-from ..app import access, backend_process, job_notes, software, units
+from ..app import access, backend_process, job_notes, job_tracking, software, units
 from ..app.access import SceneReference
 from ..app.paths import jobs_root, shot_name
 from ..camera import camera_path
@@ -39,12 +41,19 @@ def generate(scene: bpy.types.Scene, **choices: Any) -> Job[Any]:
     remembers it for `resume`.
     """
     reference = SceneReference(scene)
+    folder = yield from begin(scene, **choices)
+    return (yield from finish(reference.scene, folder))
+
+
+def begin(scene: bpy.types.Scene, **choices: Any) -> Job[PaintFolder]:
+    """What `generate` does before the backend paints. Returns the prepared folder, which the scene remembers."""
+    reference = SceneReference(scene)
     painter = str(choices.get("painter") or access.of_scene(scene).painter).lower()
     yield Progress("Looking for the backend")
     backend_process.require(painters.packages(painter), f"the {painter} painter")
     folder = yield from prepare(reference.scene, **choices)
     remember(reference.scene, folder)
-    return (yield from finish(reference.scene, folder))
+    return folder
 
 
 def resume(scene: bpy.types.Scene) -> Job[Any]:
@@ -52,10 +61,25 @@ def resume(scene: bpy.types.Scene) -> Job[Any]:
 
     Raises JobError if there is none or its folder is gone or damaged.
     """
+    return (yield from finish(scene, _open_unfinished(scene)))
+
+
+def adopt(scene: bpy.types.Scene) -> Job[PaintFolder]:
+    """Make the scene's unfinished job one of this person's, wherever it was begun. Returns its folder.
+
+    Raises JobError as `resume`.
+    """
+    yield Progress("Opening the job")
+    folder = _open_unfinished(scene)
+    job_tracking.adopt(scene, folder, "paint")
+    return folder
+
+
+def _open_unfinished(scene: bpy.types.Scene) -> PaintFolder:
     path = unfinished(scene)
     if path is None:
         raise JobError(f"Scene {scene.name} has no unfinished job.", advice="Generate it from the start.")
-    return (yield from finish(scene, PaintFolder.open(path)))
+    return PaintFolder.open(path)
 
 
 def unfinished(scene: bpy.types.Scene) -> Path | None:
@@ -75,17 +99,31 @@ def finish(scene: bpy.types.Scene, folder: PaintFolder, source: str | None = Non
     """
     reference, notices = SceneReference(scene), Notices()
     yield from observed(paint(folder, resume=resume), notices)
+    return (yield from deliver(reference.scene, folder, source, notices.warnings, resume=resume))
+
+
+def deliver(
+    scene: bpy.types.Scene,
+    folder: PaintFolder,
+    source: str | None = None,
+    warnings: Sequence[str] = (),
+    *,
+    resume: str = RESUME,
+) -> Job[Any]:
+    """Put a painted job into the sequencer. Arguments as of `finish` and `strips.deliver`. Returns the strip."""
+    reference = SceneReference(scene)
     with _frames_kept(folder, resume):
-        strip = yield from strips.deliver(reference.scene, folder, source, notices.warnings)
+        strip = yield from strips.deliver(reference.scene, folder, source, warnings)
     scene = reference.scene
     if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
         job_notes.forget(scene, UNFINISHED)
+    job_tracking.note(folder, "delivered")
     return strip
 
 
 def paint(folder: JobFolder, *, resume: str = RESUME) -> Job[None]:
     """Have the backend do what is missing of a job. resume: what an error says of how to go on from there."""
-    with _frames_kept(folder, resume):
+    with registry.at_work(folder.id, folder.path), _frames_kept(folder, resume):
         yield from backend_process.run(folder)
 
 
@@ -138,11 +176,12 @@ def prepare(
     root = root or jobs_root(scene)
     poses, cloud = yield from _survey(scene, numbers)
     folder = PaintFolder.new(root, shot_name(reference.scene))
-    try:
+    with job_tracking.preparing(reference.scene, folder, "paint"):
         entries = []
         for index, capture in enumerate(captures):
-            yield Progress("Writing captures", index, len(captures), text=capture.name)
-            entries.append(folder.write_capture(capture.read()))
+            step = Progress("Writing captures", index, len(captures), text=capture.name)
+            yield step
+            entries.append((yield from in_thread(partial(folder.write_capture, capture.read()), step)))
         yield from _write_geometry(reference, folder, numbers, poses, cloud, width, near)
         yield Progress("Sealing the job folder")
         scene = reference.scene
@@ -161,9 +200,6 @@ def prepare(
                 software=software.versions(),
             )
         )
-    except BaseException:
-        folder.discard()
-        raise
     return folder
 
 
@@ -236,11 +272,16 @@ def _write_geometry(
 ) -> Job[None]:
     """Geometry and footprint frames. A cloud of None is read anew at every frame."""
     for index, (frame, pose) in enumerate(zip(frames, poses, strict=True)):
-        yield Progress("Geometry pass", index, len(frames), text=f"frame {frame}")
+        step = Progress("Geometry pass", index, len(frames), text=f"frame {frame}")
+        yield step
         points = cloud if cloud is not None else _points_at(reference.scene, frame)
-        folder.write_geometry("geometry", frame, splatting.splat(points.points, points.colours, pose, width, near=near))
-        folder.write_geometry("footprint", frame, geometry_pass.footprint_frame(points, pose, width, near))
+        yield from in_thread(partial(_write_frame, folder, frame, points, pose, width, near), step)
     yield Progress("Geometry pass", len(frames), len(frames))
+
+
+def _write_frame(folder: PaintFolder, frame: int, cloud: PointCloud, pose: np.ndarray, width: int, near: float) -> None:
+    folder.write_geometry("geometry", frame, splatting.splat(cloud.points, cloud.colours, pose, width, near=near))
+    folder.write_geometry("footprint", frame, geometry_pass.footprint_frame(cloud, pose, width, near))
 
 
 def _points_at(scene: bpy.types.Scene, frame: int) -> PointCloud:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,27 +18,31 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core.errors import RenderError
+from ...core import inputs, json_values
+from ...core.errors import JobError, RenderError
 from ...core.jobs import painting_summary
 from ...core.jobs.job import PaintJob
+from ...core.jobs.job_fields import MAXIMUM_WIDTH
 from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.painting_record import PaintingEntries
 from ...core.progress import Job, Progress
-from ..app import access, versions
+from ..app import access, identity, versions
 from ..app.access import SceneReference
+from ..app.identity import IDENTITY
 from ..app.paths import relative_path
 from . import video
 
 RESULTS = "Pantheon360 Results"
+_ID = re.compile(r'\{"id": "(?P<id>[^"]+)"')
 CHANNELS = 128
 """Channels of Blender's sequencer."""
 
 VIDEO_NAME = "video.mp4"
 
+JOB = "pantheon360_job"
+"""Custom property of a strip: what it was made from, as JSON."""
 DELIVERED = "pantheon360_delivered"
 """Custom property of a strip: when it was delivered, ISO 8601."""
-IDENTITY = "pantheon360_identity"
-"""Custom property of a scene, and of the strips that were made for it: what tells it from others, whatever its name."""
 
 
 def deliver(
@@ -70,19 +75,35 @@ def deliver(
         frames = [folder.frame_file(frame) for frame in job.frames]
         strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     _make_relative(strip)
-    strip[DELIVERED], strip[IDENTITY] = datetime.now(UTC).isoformat(), _identity(reference.scene)
-    _make_active(results, strip)
+    strip[DELIVERED], strip[IDENTITY] = datetime.now(UTC).isoformat(), identity.of(reference.scene)
     for key, value in provenance(folder, warnings).items():
         strip[key] = value
+    show_only(strip)
     _show_range(results, start, end)
     versions.show_in_sequencer(bpy.context, results)
     return strip  # at once: undo in a pause would take it away
 
 
-def _identity(scene: bpy.types.Scene) -> str:
-    if not scene.get(IDENTITY):
-        scene[IDENTITY] = uuid.uuid4().hex
-    return str(scene[IDENTITY])
+def made_of(job_id: str) -> list[Any]:
+    """The strips of this file that were made of a job."""
+    editors: list[Any] = [scene.sequence_editor for scene in bpy.data.scenes if scene.sequence_editor is not None]
+    found = [strip for editor in editors for strip in editor.strips_all if JOB in strip]
+    return [strip for strip in found if _job_id(strip) == job_id]
+
+
+def _job_id(strip: Any) -> str:
+    """From the beginning of its history, which lists every input: panels ask for it whenever they are drawn."""
+    found = _ID.match(str(strip.get(JOB, "")))
+    return found["id"] if found is not None else ""
+
+
+def _history_of(strip: Any) -> dict[str, Any]:
+    """What a strip says it was made from; empty if that is damaged."""
+    try:
+        history = inputs.parsed(str(strip.get(JOB, "")).encode())
+    except ValueError:
+        return {}
+    return history if isinstance(history, dict) else {}
 
 
 def newest(scene: bpy.types.Scene) -> Any:
@@ -92,7 +113,7 @@ def newest(scene: bpy.types.Scene) -> Any:
         for results in bpy.data.scenes
         if results.sequence_editor is not None
         for strip in results.sequence_editor.strips
-        if strip.get(DELIVERED) and strip.get(IDENTITY) == scene.get(IDENTITY)
+        if strip.get(DELIVERED) and strip.get(IDENTITY) == identity.known_of(scene)
     ]
     return max(made, key=lambda strip: str(strip[DELIVERED]), default=None)
 
@@ -106,25 +127,52 @@ def _make_active(results: bpy.types.Scene, strip: Any) -> None:
 
 
 def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:
-    """The scene that holds results at this size and rate, made if there is none yet.
+    """The scene that holds results at this rate, made if there is none yet.
 
-    A results scene whose resolution or rate differs is left alone and another one made: changing it would falsify
-    the strips that it has.
+    One scene holds results of every size: it has that of the strip that is shown (see `show_only`). A results scene
+    whose rate differs is left alone and another one made: changing it would falsify the strips that it has.
     """
-    size, fps = job.size, video.rate(job)
+    fps = video.rate(job)
     for results in bpy.data.scenes:
-        if results.get("pantheon360_results") and _fits(results, size, fps):
+        if results.get("pantheon360_results") and _has_rate(results, fps):
             return results
     results = bpy.data.scenes.new(RESULTS)
     results["pantheon360_results"] = True
     video.use_exact_colours(results)
     video.set_rate(results, fps)
-    render = results.render
-    render.resolution_x, render.resolution_y = size
-    render.resolution_percentage = 100
+    results.render.resolution_percentage = 100
     results.frame_start, results.frame_end = scene.frame_start, scene.frame_end
     results.sequence_editor_create()
     return results
+
+
+def show_only(strip: Any) -> None:
+    """Let a result be what its scene shows: others of the same frames that were made for the same scene are muted, and
+    the results scene has its size.
+
+    Strips of another size are enlarged or reduced to fill the picture, so that they can be compared.
+    """
+    results = strip.id_data
+    start, end = versions.strip_range(strip)
+    for other in results.sequence_editor.strips:
+        first, after = versions.strip_range(other)
+        if other.get(IDENTITY) and other.get(IDENTITY) == strip.get(IDENTITY) and first < end and start < after:
+            other.mute = True
+    strip.mute = False
+    width, height = size_of(strip)
+    results.render.resolution_x, results.render.resolution_y = width, height
+    for other in results.sequence_editor.strips:
+        with suppress(JobError):
+            other.transform.scale_x = other.transform.scale_y = width / size_of(other)[0]
+    _make_active(results, strip)
+
+
+def size_of(strip: Any) -> tuple[int, int]:
+    """(width, height) of a result's panoramas, in pixels. Raises JobError if the strip does not tell."""
+    width: Any = _history_of(strip).get("width")
+    if not json_values.is_integer(width) or not 2 <= width <= MAXIMUM_WIDTH:
+        raise JobError(f"Strip {strip.name} does not tell the size of its panoramas.", advice="Deliver its job again.")
+    return width, width // 2
 
 
 def free_channel(scene: bpy.types.Scene, start: int, end: int) -> int:
@@ -154,7 +202,7 @@ def provenance(folder: PaintFolder, warnings: Sequence[str] = ()) -> dict[str, A
     record = painting_summary.read(folder)
     known = painting_summary.known_pixels(record) if record else None
     values = {
-        "pantheon360_job": json.dumps(_history(folder, record), ensure_ascii=False),
+        JOB: json.dumps(_history(folder, record), ensure_ascii=False),
         "pantheon360_folder": relative_path(folder.path),
         "pantheon360_painter": ": ".join(filter(None, (job.painter, painting_summary.label(record) if record else ""))),
         "pantheon360_licence": painting_summary.licence(record) if record else "",
@@ -214,10 +262,9 @@ def _make_relative(strip: Any) -> None:
         strip.filepath = relative_path(Path(strip.filepath))
 
 
-def _fits(results: bpy.types.Scene, size: tuple[int, int], fps: tuple[int, float]) -> bool:
+def _has_rate(results: bpy.types.Scene, fps: tuple[int, float]) -> bool:
     render = results.render
-    same_rate = abs(render.fps / render.fps_base - fps[0] / fps[1]) < 1e-3
-    return (render.resolution_x, render.resolution_y) == size and same_rate
+    return abs(render.fps / render.fps_base - fps[0] / fps[1]) < 1e-3
 
 
 def _show_range(results: Any, start: int, end: int) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
 
+from ...core import inputs
 from ...core.errors import JobError, MetadataError, RenderError
 from ...core.formats import spherical_video
 from ...core.jobs.job import PaintJob
@@ -25,36 +27,85 @@ LOSSLESS is Y'CbCr 4:4:4 of 10 bits, which few players decode. Decoded and round
 its rounding is at most 0.41 of one (BT.709, blue). Of 8 bits it would be up to 2 off.
 """
 
+
+@dataclass(frozen=True)
+class Codec:
+    """A codec of Blender's. container, suffix: of its files. depth: bits of a color."""
+
+    container: str
+    suffix: str
+    depth: str = "8"
+
+
+CODECS = {
+    "H264": Codec("MPEG4", ".mp4"),
+    "H265": Codec("MPEG4", ".mp4"),
+    "AV1": Codec("MPEG4", ".mp4"),
+    "PRORES": Codec("QUICKTIME", ".mov", "10"),
+}
+"""What a video can be encoded with and still carry the 360° tags, by Blender's names."""
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How a video is encoded.
+
+    codec: of CODECS. quality: of QUALITY; ProRes has its own. width: pixels, even; None is that of the frames.
+    sound: a file whose sound is put under it from the first frame on, or None.
+    """
+
+    codec: str = "H264"
+    quality: str = "VISUALLY_LOSSLESS"
+    width: int | None = None
+    sound: Path | None = None
+
+    def size(self, job: PaintJob) -> tuple[int, int]:
+        """(width, height) of the video."""
+        width = self.width or job.width
+        return width, width // 2
+
+
 FULL_SCALE = 256 / 257
 """FFmpeg takes 16-bit RGB, in which Blender hands 10-bit video over, for 8.8 bits, so that white, 65535, is 255.996."""
 
 
-def encode(folder: PaintFolder, target: Path, *, quality: str = "VISUALLY_LOSSLESS") -> Job[Path]:
-    """Encode a job's frames as H.264 in an MP4 and tag it as monoscopic 360° (V1 and V2).
+def encode(folder: PaintFolder, target: Path, settings: VideoSettings | None = None) -> Job[Path]:
+    """Encode a job's frames as a video and tag it as monoscopic 360° (V1 and V2).
 
     With a frame step each image is repeated, so that the video runs in time with the scene.
-    quality: a key of QUALITY.
     The file appears complete or not at all. The temporary scene is removed whichever way this ends.
-    Returns `target`. Raises JobError if frames are missing, RenderError if the encoder fails, FileError if
-    the target cannot be written.
+    Returns `target`. Raises JobError if frames are missing, RenderError if the encoder fails or the sound cannot be
+    read, FileError if the target cannot be written.
     """
-    job = folder.job
+    settings, job = settings or VideoSettings(), folder.job
     yield Progress("Encoding video", 0, 2)
     require_all_frames(folder)
     images, holds = [folder.frame_file(frame) for frame in job.frames], frame_holds(job.frames)
     output = folder.output if target.parent == folder.path else OutputFolder.made(target.parent)
+    suffix = CODECS[settings.codec].suffix
     with output.scratch() as scratch:  # the encoder would follow links
-        with _scene(job.size, rate(job)) as scene:
+        with _scene(settings.size(job), rate(job)) as scene:
             strip = show_images(scene, images, frame_start=1, channel=1, holds=holds)
-            if quality == "LOSSLESS":
+            if settings.quality == "LOSSLESS":
                 strip.use_float, strip.color_multiply = True, FULL_SCALE
+            strip.transform.scale_x = strip.transform.scale_y = settings.size(job)[0] / job.width
             scene.frame_start, scene.frame_end = 1, sum(holds)
-            _render_video(scene, scratch / "untagged.mp4", quality, target.parent)
+            if settings.sound is not None:
+                _add_sound(scene, settings.sound)
+            _render_video(scene, scratch / f"untagged{suffix}", settings, target.parent)
         yield Progress("Encoding video", 1, 2)
-        _tag(scratch / "untagged.mp4", scratch / "tagged.mp4", target.parent)
-        output.take(scratch / "tagged.mp4", target.name)
+        _tag(scratch / f"untagged{suffix}", scratch / f"tagged{suffix}", target.parent)
+        output.take(scratch / f"tagged{suffix}", target.name)
     yield Progress("Encoding video", 2, 2)
     return target
+
+
+def _add_sound(scene: Any, sound: Path) -> None:
+    try:
+        inputs.check_regular(sound)
+        scene.sequence_editor.strips.new_sound(name="Sound", filepath=str(sound), channel=2, frame_start=1)
+    except (OSError, RuntimeError) as error:
+        raise RenderError(f"The sound of {sound} cannot be read.", advice="Choose another file, or none.") from error
 
 
 def require_all_frames(folder: PaintFolder) -> None:
@@ -146,15 +197,19 @@ def _scene(size: tuple[int, int], fps: tuple[int, float]) -> Iterator[bpy.types.
         bpy.data.scenes.remove(scene)
 
 
-def _render_video(scene: Any, target: Path, quality: str, place: Path) -> None:
+def _render_video(scene: Any, target: Path, chosen: VideoSettings, place: Path) -> None:
     """place: the folder that a person knows."""
     render = scene.render
     versions.set_output(render.image_settings, "FFMPEG")
+    codec = CODECS[chosen.codec]
     render.image_settings.color_mode = "RGB"
-    render.image_settings.color_depth = "10" if quality == "LOSSLESS" else "8"
     settings = render.ffmpeg
-    settings.format, settings.codec, settings.audio_codec = "MPEG4", "H264", "NONE"
-    settings.constant_rate_factor, settings.ffmpeg_preset = QUALITY[quality], "GOOD"
+    settings.format, settings.codec = codec.container, chosen.codec
+    settings.audio_codec = "AAC" if chosen.sound is not None else "NONE"
+    if chosen.codec == "PRORES":
+        settings.ffmpeg_prores_profile = "422_HQ"
+    render.image_settings.color_depth = "10" if chosen.quality == "LOSSLESS" else codec.depth
+    settings.constant_rate_factor, settings.ffmpeg_preset = QUALITY[chosen.quality], "GOOD"
     settings.gopsize = max(round(render.fps / render.fps_base / 2), 1)  # half a second: scrubbing stays quick
     settings.use_autosplit = False
     render.filepath = str(target).replace("{", "{{").replace("}", "}}")  # or Blender takes them for its variables

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from ...core import files, geography, repairs
 from ...core.errors import CaptureError, PantheonError
 from ...core.formats import panorama_metadata
 from ...core.jobs import reconstruct_settings as results
-from ...core.jobs import requirements, reuse
+from ...core.jobs import registry, requirements, reuse
 from ...core.jobs.job import ReconstructJob
 from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Progress
-from ..app import access, backend_process, job_notes, paths, software, units
+from ...core.progress import Job, Progress, in_thread
+from ..app import access, backend_process, job_notes, job_tracking, paths, software, units
 from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
 from ..cache import cache_merge, cache_objects
@@ -59,17 +60,33 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     If it fails or is cancelled, nothing in the scene has changed, and the next call goes on where it stopped.
     """
     reference, captures = SceneReference(scene), capture_objects.references(scene)
+    folder = yield from begin(scene, root=root, **choices)
+    yield from compute(folder)
+    yield Progress("Bringing the points into the scene")
+    return deliver(reference.scene, folder, captures)
+
+
+def begin(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[ReconstructFolder]:
+    """What `build` does before the backend works. Returns the prepared folder, which the scene remembers."""
+    reference = SceneReference(scene)
     yield Progress("Looking for the backend")
-    if not _built_before(
-        reference.scene
-    ):  # stages that are taken over need no packages: the backend itself says what does
+    if not _built_before(reference.scene):  # stages that are taken over need no packages: the backend says what does
         settings = ReconstructionSettings.from_json(settings_of(reference.scene).to_json() | choices)
         backend_process.require(requirements.of_reconstruction(settings), "building a 3D cache")
     folder = yield from prepare(reference.scene, root=root, **choices)
-    job_notes.note(reference.scene, PREVIOUS, folder.path)
-    yield from backend_process.run(folder)
-    yield Progress("Bringing the points into the scene")
-    return deliver(reference.scene, folder, captures)
+    remember(reference.scene, folder)
+    return folder
+
+
+def remember(scene: bpy.types.Scene, folder: ReconstructFolder) -> None:
+    """Note a prepared job on its scene: the next one may take over what this one has finished."""
+    job_notes.note(scene, PREVIOUS, folder.path)
+
+
+def compute(folder: ReconstructFolder) -> Job[None]:
+    """Have the backend do what is missing of a reconstruction."""
+    with registry.at_work(folder.id, folder.path):
+        yield from backend_process.run(folder)
 
 
 def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
@@ -111,22 +128,23 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
             repair=repairs.IMPORT_CAPTURES,
         )
     folder = ReconstructFolder.new(root or paths.jobs_root(scene), f"{paths.shot_name(scene)}-cache")
-    try:
+    with job_tracking.preparing(scene, folder, "reconstruct"):
+        job_tracking.note_captures(folder, {label: each.object for label, each in objects.items()})
         entries = []
         for index, (label, each) in enumerate(objects.items()):
-            yield Progress("Writing captures", index, len(objects), text=label)
+            step = Progress("Writing captures", index, len(objects), text=label)
+            yield step
             loaded = _loaded(reference.scene, each.object, settings, label)
             metres = units.moved(loaded.pose, 1 / units.per_metre(reference.scene))
-            entries.append(folder.write_capture(replace(loaded, pose=metres)))
-        yield Progress("Sealing the job folder", len(objects), len(objects))
+            written = partial(folder.write_capture, replace(loaded, pose=metres))
+            entries.append((yield from in_thread(written, step)))
+        step = Progress("Sealing the job folder", len(objects), len(objects))
+        yield step
         made_by = software.versions()
         folder.seal(ReconstructJob(name=folder.name, captures=entries, settings=settings.to_json(), software=made_by))
         previous = _previous(reference.scene)
         if previous is not None:
-            reuse.take_over(previous, folder)
-    except BaseException:
-        folder.discard()
-        raise
+            yield from in_thread(partial(reuse.take_over, previous, folder), step)
     return folder
 
 
@@ -239,6 +257,7 @@ def deliver(
     obj = (cache_merge.merge if merging else cache_objects.replace)(scene, cloud)
     obj[REPORT] = report["text"]
     obj[FOLDER] = paths.relative_path(folder.path)
+    job_tracking.note(folder, "delivered")
     notes = [str(note) for note in solution.get("notes", [])]
     if ReconstructionSettings.from_json(folder.job.settings).poses != results.GIVEN:
         notes += place(scene, posed)

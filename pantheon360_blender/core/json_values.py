@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .. import inputs
-from ..budget import FARTHEST
+from . import inputs
+from .budget import FARTHEST
 
 
 def is_integer(value: Any) -> bool:

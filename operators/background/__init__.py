@@ -1,0 +1,8 @@
+"""What artists do with jobs in the background, and with what they have made."""
+
+from __future__ import annotations
+
+from ...pantheon360_blender.scene.app.registration import registration_of_modules
+from . import export, jobs, quit, takes
+
+register, unregister = registration_of_modules((jobs, takes, export, quit))

@@ -1,0 +1,173 @@
+"""Export a take: as a 360° video, as frames, as one picture, as the world of a scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy_extras.io_utils import ExportHelper
+
+from ...pantheon360_blender.core.errors import JobError
+from ...pantheon360_blender.core.jobs.job_folder import PaintFolder
+from ...pantheon360_blender.core.progress import Job
+from ...pantheon360_blender.scene.background import takes
+from ...pantheon360_blender.scene.shot import export, video, world
+from ...pantheon360_blender.scene.shot.video import CODECS, VideoSettings
+from .. import base
+from ..base import JobOperator
+
+_FRAMES = -1
+"""Of a width: that of the frames."""
+
+
+class _Export(JobOperator, ExportHelper):  # type: ignore[misc]
+    """Something that is made of one take and written where a person says."""
+
+    changes_data = False
+    left = "Nothing was written."
+    filepath: StringProperty(name="File Path", subtype="FILE_PATH", options={"HIDDEN"})  # type: ignore[valid-type]
+    job_id: StringProperty(  # type: ignore[valid-type]
+        name="Take", description="The take's job; empty is the newest take", options={"HIDDEN", "SKIP_SAVE"}
+    )
+
+    def folder(self, context: Any) -> PaintFolder:
+        """The take's folder. Raises JobError if there is none."""
+        found = [takes.find(self.job_id)] if self.job_id else takes.of_scene(context.scene)[:1]
+        if not found:
+            raise JobError("This scene has no take to export.", advice="Generate a 360° video first.")
+        return PaintFolder.open(found[0].entry.path)
+
+    def target(self) -> Path:
+        """Where it goes."""
+        if not self.filepath:
+            raise JobError("No file is named to export to.", advice="Give `filepath`.")
+        return Path(bpy.path.abspath(self.filepath))
+
+    def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:  # type: ignore[override]
+        helper: Any = ExportHelper.invoke
+        return helper(self, context, event)  # type: ignore[no-any-return]
+
+
+class PANTHEON360_OT_export_video(_Export):
+    """Encode a take as one video file and tag it as 360°"""
+
+    bl_idname = "pantheon360.export_video"
+    bl_label = "Export 360° Video"
+    filename_ext = ".mp4"
+    check_extension = None
+
+    filter_glob: StringProperty(default="*.mp4;*.mov", options={"HIDDEN"})  # type: ignore[valid-type]
+    codec: EnumProperty(  # type: ignore[valid-type]
+        name="Codec",
+        description="How the frames are encoded",
+        items=(
+            ("H264", "H.264", "Plays everywhere"),
+            ("H265", "H.265", "Smaller; plays in headsets and on newer computers"),
+            ("AV1", "AV1", "Smallest; slow to encode, plays on new devices"),
+            ("PRORES", "ProRes 422 HQ", "For editing: large, hardly compressed, a MOV file"),
+        ),
+        default="H264",
+    )
+    quality: EnumProperty(  # type: ignore[valid-type]
+        name="Quality",
+        description="How much the codec may change the frames; ProRes has a quality of its own",
+        items=(
+            ("HIGH", "High", "Small files"),
+            ("VISUALLY_LOSSLESS", "Visually Lossless", "No difference is seen"),
+            ("LOSSLESS", "Lossless", "The very colors, in a file that few players decode"),
+        ),
+        default="VISUALLY_LOSSLESS",
+    )
+    width: IntProperty(  # type: ignore[valid-type]
+        name="Width",
+        description="Pixels from left to right; -1 is that of the frames",
+        default=_FRAMES,
+        min=_FRAMES,
+        max=16384,
+        subtype="PIXEL",
+    )
+    sound: StringProperty(  # type: ignore[valid-type]
+        name="Sound",
+        description="A file whose sound is put under the video, as the video that the captures were taken from",
+        default="",
+        subtype="FILE_PATH",
+    )
+
+    def check(self, _context: Any) -> bool:  # type: ignore[override]
+        """Blender asks this when something in the browser was changed: keep the suffix of the codec."""
+        wanted = str(Path(self.filepath or "video").with_suffix(CODECS[self.codec].suffix))
+        changed = bool(wanted != self.filepath)
+        self.filepath = wanted
+        return changed
+
+    def job(self, context: Any) -> Job[Path]:
+        sound = Path(bpy.path.abspath(self.sound)) if self.sound.strip() else None
+        width = None if self.width < 4 else self.width // 4 * 4
+        settings = VideoSettings(self.codec, self.quality, width, sound)
+        return video.encode(self.folder(context), self.target(), settings)
+
+    def finished(self, _context: Any, result: Path) -> None:
+        self.tell("INFO", f"{result} is tagged as 360°")
+
+
+class PANTHEON360_OT_export_frames(_Export):
+    """Copy the frames of a take as numbered PNG files, byte for byte"""
+
+    bl_idname = "pantheon360.export_frames"
+    bl_label = "Export Frames"
+    filename_ext = ""
+    use_filter_folder = True
+    filter_glob: StringProperty(default="*.png", options={"HIDDEN"})  # type: ignore[valid-type]
+
+    def job(self, context: Any) -> Job[int]:
+        target = self.target()
+        return export.frames(self.folder(context), target if not target.suffix else target.parent)
+
+    def finished(self, _context: Any, result: int) -> None:
+        self.tell("INFO", f"{result} frames are in {self.filepath}")
+
+
+class PANTHEON360_OT_export_poster(base.ImmediateOperator, ExportHelper):  # type: ignore[misc]
+    """Write the present frame of a take as a JPEG that viewers open as a panorama"""
+
+    bl_idname = "pantheon360.export_poster"
+    bl_label = "Export Poster"
+    bl_options = {"REGISTER"}
+    filename_ext = ".jpg"
+    filepath: StringProperty(name="File Path", subtype="FILE_PATH", options={"HIDDEN"})  # type: ignore[valid-type]
+    filter_glob: StringProperty(default="*.jpg", options={"HIDDEN"})  # type: ignore[valid-type]
+    job_id: StringProperty(  # type: ignore[valid-type]
+        name="Take", description="The take's job; empty is the newest take", options={"HIDDEN", "SKIP_SAVE"}
+    )
+
+    def act(self, context: Any) -> str:
+        folder = _Export.folder(self, context)  # type: ignore[arg-type]
+        frame = min(folder.job.frames, key=lambda number: abs(number - context.scene.frame_current))
+        export.poster(folder, frame, _Export.target(self))  # type: ignore[arg-type]
+        return f"Frame {frame} is in {self.filepath}"
+
+
+class PANTHEON360_OT_take_as_world(base.ImmediateOperator):
+    """Light this scene by the frames of a take, turned as the camera was that they were painted for"""
+
+    bl_idname = "pantheon360.take_as_world"
+    bl_label = "Take as World"
+    job_id: StringProperty(  # type: ignore[valid-type]
+        name="Take", description="The take's job; empty is the newest take", options={"HIDDEN", "SKIP_SAVE"}
+    )
+
+    def act(self, context: Any) -> str:
+        made = world.make(context.scene, _Export.folder(self, context))  # type: ignore[arg-type]
+        return f"{made.name} is the world of this scene"
+
+
+CLASSES = (
+    PANTHEON360_OT_export_video,
+    PANTHEON360_OT_export_frames,
+    PANTHEON360_OT_export_poster,
+    PANTHEON360_OT_take_as_world,
+)
+
+register, unregister = base.registration(*CLASSES)

@@ -1,0 +1,1 @@
+"""Jobs that go on while the artist works: whose turn it is, and how their results reach the scene."""

@@ -1,0 +1,126 @@
+"""The takes of a scene: every video that was painted for it and is still on the disk, in the sequencer or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import bpy
+
+from ...core.errors import JobError, PantheonError
+from ...core.jobs import painting_summary, registry
+from ...core.jobs.job import PaintJob
+from ...core.jobs.job_folder import PaintFolder
+from ...core.jobs.registry import Entry
+from ..app import access, identity
+from ..shot import diffusion_settings, strips
+from . import removal
+
+
+@dataclass(frozen=True)
+class Take:
+    """One painted video.
+
+    painter: with its model, in one line. width: pixels. frames: how many. bytes: of its folder.
+    """
+
+    entry: Entry
+    painter: str
+    width: int
+    frames: int
+    bytes: int
+
+    @property
+    def preview(self) -> str:
+        """Path of a small picture of it, which may not be there."""
+        return str(self.entry.path / "preview.png")
+
+
+def of_scene(scene: bpy.types.Scene) -> list[Take]:
+    """The takes of a scene, the newest first. Cheap enough for a panel."""
+    known = identity.known_of(scene)
+    found = [_take(entry) for entry in _painted(registry.stamp()) if known and entry.identity == known]
+    return [take for take in reversed(found) if take is not None]
+
+
+def find(job_id: str) -> Take:
+    """One take. Raises JobError if it is not there any more."""
+    entry = registry.find(job_id)
+    take = _take(entry) if entry is not None else None
+    if take is None:
+        raise JobError("This take is not there any more.")
+    return take
+
+
+def strip_of(take: Take) -> Any:
+    """The take's strip, or None if it is in no sequencer of this file."""
+    return next(iter(strips.made_of(take.entry.id)), None)
+
+
+def is_shown(take: Take) -> bool:
+    """Whether the take is what its results scene shows."""
+    strip = strip_of(take)
+    return strip is not None and not strip.mute
+
+
+def other_of(scene: bpy.types.Scene) -> Take | None:
+    """The take to compare with the one that is shown: the newest other one that is in the sequencer; or None."""
+    return next((take for take in of_scene(scene) if strip_of(take) is not None and not is_shown(take)), None)
+
+
+def load_settings(scene: bpy.types.Scene, take: Take) -> None:
+    """Set the scene's painter, size, seed and painter's settings as they were for a take. Raises JobError."""
+    job, chosen = PaintFolder.open(take.entry.path).job, access.of_scene(scene)
+    chosen.painter = job.painter.upper()
+    chosen.width, chosen.seed = job.width, job.seed
+    chosen.near = float(job.settings.get("near", chosen.near))
+    chosen.frame_step = _step(job.frames)
+    if isinstance(job.settings.get("diffusion"), dict):
+        diffusion_settings.from_json(chosen.diffusion, job.settings["diffusion"])
+
+
+def delete(take: Take) -> int:
+    """Delete a take with its files and its strips. Returns the bytes that are free again. Raises JobError."""
+    freed = removal.remove(take.entry)
+    for strip in strips.made_of(take.entry.id):
+        strip.id_data.sequence_editor.strips.remove(strip)
+    return freed
+
+
+def _step(frames: Sequence[int]) -> int:
+    return max(frames[1] - frames[0], 1) if len(frames) > 1 else 1
+
+
+@lru_cache(maxsize=1)
+def _painted(_stamp: int) -> tuple[Entry, ...]:
+    made = (entry for entry in registry.entries() if entry.kind == "paint")
+    return tuple(entry for entry in made if entry.state in ("finished", "delivered"))
+
+
+_known: dict[tuple[str, str], Take | None] = {}
+
+
+def _take(entry: Entry) -> Take | None:
+    """What a take's folder says of it, read once for each change of its entry; None if it is gone."""
+    if not entry.path.is_dir():
+        return None
+    key = (entry.id, entry.updated)
+    if key not in _known:
+        _known[key] = _described(entry)
+    return _known[key]
+
+
+def _described(entry: Entry) -> Take | None:
+    try:
+        folder = PaintFolder.open(entry.path)
+    except PantheonError:
+        return None
+    return Take(entry, _painter(folder), folder.job.width, len(folder.job.frames), removal.size(entry.path))
+
+
+def _painter(folder: PaintFolder) -> str:
+    record = painting_summary.read(folder)
+    job: PaintJob = folder.job
+    return ": ".join(filter(None, (job.painter, painting_summary.label(record) if record else "")))

@@ -1,0 +1,47 @@
+"""Work in threads: whoever drives a job has its turn meanwhile, and learns how it ended."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pantheon360_blender.core import progress
+from pantheon360_blender.core.progress import Progress
+
+
+def test_work_in_a_thread_lets_the_driver_have_its_turn() -> None:
+    gate, place = threading.Event(), list[threading.Thread]()
+
+    def work() -> str:
+        place.append(threading.current_thread())
+        gate.wait(10)
+        return "done"
+
+    job = progress.in_thread(work, Progress("Writing", 1, 3))
+    steps = [next(job) for _ in range(3)]
+    assert all(step.waiting and (step.phase, step.step) == ("Writing", 1) for step in steps)
+    gate.set()
+    assert progress.run_to_end(job) == "done" and place[0] is not threading.current_thread()
+
+
+def test_what_a_thread_raises_is_raised() -> None:
+    def work() -> None:
+        raise TimeoutError("of its own")
+
+    with pytest.raises(TimeoutError, match="of its own"):
+        progress.run_to_end(progress.in_thread(work, Progress("Writing")))
+
+
+def test_closing_waits_for_the_thread() -> None:
+    gate, ended = threading.Event(), list[bool]()
+
+    def work() -> None:
+        gate.wait(10)
+        ended.append(True)
+
+    job = progress.in_thread(work, Progress("Writing"))
+    next(job)
+    threading.Timer(0.05, gate.set).start()
+    job.close()
+    assert ended == [True]

@@ -1,0 +1,126 @@
+"""The list of jobs as an artist sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.scene.conftest import shot_scene as shot_scene
+
+House = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def listed(house: House, shot_scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """listed(state, **changes): a job of the scene in this state; returns its id."""
+    monkeypatch.setattr(house("core.person_folder"), "path", lambda *_: tmp_path / "data")
+    registry = house("core.jobs.registry")
+
+    def make(state: str, **changes: Any) -> str:
+        folder = house("scene.app.jobs").run_blocking(house("scene.shot.shot").prepare(shot_scene))
+        registry.update(folder.id, state=state, **changes)
+        return str(folder.id)
+
+    return make
+
+
+def test_an_empty_list_says_what_it_is_for(draw: Any, house: House, listed: Any) -> None:
+    layout = draw(room="ui.jobs_panel")
+    assert "listed here until it is delivered" in layout.labels and not layout.shown
+    assert "0 jobs take 0 MB" in layout.labels
+
+
+@pytest.mark.parametrize(
+    ("state", "verbs"),
+    [
+        ("waiting", {"pause_job", "move_job", "open_job", "remove_job"}),
+        ("paused", {"resume_job", "open_job", "remove_job"}),
+        ("failed", {"resume_job", "open_job", "remove_job", "copy_text", "install_engine"}),
+        ("finished", {"deliver_job", "open_job", "remove_job"}),
+        ("delivered", {"open_job", "remove_job"}),
+    ],
+)
+def test_each_state_has_its_buttons(state: str, verbs: set[str], draw: Any, listed: Any, house: House) -> None:
+    why = {"error": "torch is missing.", "repair": "pantheon360.install_engine"} if state == "failed" else {}
+    listed(state, **why)
+    layout = draw(room="ui.jobs_panel")
+    assert {name.partition(".")[2] for name in layout.shown} == verbs
+    if state == "failed":
+        assert "torch is missing." in layout.labels
+    elif state != "delivered":
+        assert f"360° video, {state}" in layout.labels
+
+
+def test_what_a_gone_process_had_in_hand_is_offered(draw: Any, listed: Any, house: House) -> None:
+    job = listed("paused")
+    registry = house("core.jobs.registry")
+    path = registry.folder() / f"{job}.json"
+    path.write_text(path.read_text("utf-8").replace('"paused"', '"running"'), "utf-8")
+    layout = draw(room="ui.jobs_panel")
+    assert "360° video, interrupted" in layout.labels and "pantheon360.resume_job" in layout.shown
+    assert [item.entry.id for item in house("scene.background.listing").offers()] == [job]
+
+
+def test_the_job_at_work_shows_one_bar_and_can_be_canceled(draw: Any, listed: Any, house: House) -> None:
+    import bpy
+
+    queue, registry = house("scene.background.queue"), house("core.jobs.registry")
+    job = listed("paused")
+    queue.enqueue(job)
+    while queue.current() is None or queue.current().ticker.newest.phase != "Painting":
+        queue.step()
+    for room in ("ui.jobs_panel", "ui.panel"):
+        layout = draw(room=room)
+        assert "pantheon360.cancel" in layout.shown and any("%" in label for label in layout.labels)
+        assert any(label.startswith("Painting") for label in layout.labels)
+    assert bpy.ops.pantheon360.cancel() == {"FINISHED"}
+    assert registry.find(job).condition == "paused" and not bpy.ops.pantheon360.cancel.poll()
+
+
+def test_a_job_is_removed_with_its_files_and_its_note(draw: Any, listed: Any, house: House, blend: Any) -> None:
+    import bpy
+
+    job = listed("paused")
+    registry, shot = house("core.jobs.registry"), house("scene.shot.shot")
+    folder = Path(registry.find(job).folder)
+    shot.remember(blend, house("core.jobs.job_folder").PaintFolder.open(folder))
+    assert bpy.ops.pantheon360.remove_job(job=job) == {"FINISHED"}
+    assert registry.find(job) is None and not folder.exists() and shot.unfinished(blend) is None
+
+
+def test_what_was_delivered_can_be_deleted_to_free_the_disk(draw: Any, listed: Any, house: House) -> None:
+    import bpy
+
+    job = listed("delivered")
+    assert "1 job takes 0 MB" in draw(room="ui.jobs_panel").labels
+    folder = Path(house("core.jobs.registry").find(job).folder)
+    assert bpy.ops.pantheon360.remove_job(job=job) == {"FINISHED"}
+    assert not folder.exists() and house("scene.background.listing").delivered() == []
+
+
+def test_a_folder_that_holds_another_job_is_not_deleted(listed: Any, house: House) -> None:
+    import bpy
+
+    one, other = listed("paused"), listed("paused")
+    registry = house("core.jobs.registry")
+    folder = Path(registry.find(other).folder)
+    registry.update(one, folder=str(folder))
+    with pytest.raises(RuntimeError, match="holds another job"):
+        bpy.ops.pantheon360.remove_job(job=one)
+    assert folder.is_dir()
+
+
+def test_a_job_whose_folder_is_gone_says_so(draw: Any, listed: Any, house: House) -> None:
+    import bpy
+
+    job = listed("paused")
+    Path(house("core.jobs.registry").find(job).folder).rename(Path(house("core.person_folder").path()) / "moved")
+    layout = draw(room="ui.jobs_panel")
+    assert "Its folder is gone" in layout.labels and "pantheon360.open_job" not in layout.shown
+    with pytest.raises(RuntimeError, match="is gone"):
+        bpy.ops.pantheon360.resume_job(job=job)
+    assert bpy.ops.pantheon360.remove_job(job=job) == {"FINISHED"}

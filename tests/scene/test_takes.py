@@ -1,0 +1,94 @@
+"""Takes of a scene: listed, shown, compared, loaded back, deleted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scene.conftest import House
+
+
+@pytest.fixture
+def takes(house: House, shot_scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(house("core.person_folder"), "path", lambda *_: tmp_path / "data")
+    yield house("scene.background.takes")
+    house("scene.background.queue").unregister()
+
+
+def generate(house: House, scene: Any, **settings: Any) -> str:
+    """Paint a take; returns its job's id."""
+    for name, value in settings.items():
+        setattr(scene.pantheon360, name, value)
+    strip = house("scene.app.jobs").run_blocking(house("scene.shot.shot").generate(scene))
+    return str(house("scene.shot.strips")._job_id(strip))
+
+
+def test_takes_are_listed_the_newest_first_with_what_painted_them(takes: Any, house: House, blend: Any) -> None:
+    assert takes.of_scene(blend) == []
+    one, other = generate(house, blend), generate(house, blend, width=128, seed="7")
+    found = takes.of_scene(blend)
+    assert [take.entry.id for take in found] == [other, one]
+    assert [(take.painter, take.width, take.frames) for take in found] == [("draft", 128, 5), ("draft", 64, 5)]
+    assert all(take.bytes > 1000 and Path(take.preview).is_file() for take in found)
+    assert [takes.is_shown(take) for take in found] == [True, False]
+
+
+def test_two_takes_are_compared_by_one_button(takes: Any, house: House, blend: Any) -> None:
+    import bpy
+
+    assert not bpy.ops.pantheon360.compare_takes.poll()
+    generate(house, blend)
+    generate(house, blend, seed="7")
+    states = []
+    for _ in range(3):
+        states.append([takes.is_shown(take) for take in takes.of_scene(blend)])
+        assert bpy.ops.pantheon360.compare_takes() == {"FINISHED"}
+    assert states == [[True, False], [False, True], [True, False]]
+
+
+def test_a_take_whose_strip_was_removed_can_be_shown_again(takes: Any, house: House, blend: Any) -> None:
+    import bpy
+
+    job = generate(house, blend)
+    strip = takes.strip_of(takes.find(job))
+    strip.id_data.sequence_editor.strips.remove(strip)
+    assert takes.strip_of(takes.find(job)) is None
+    assert bpy.ops.pantheon360.show_take(job=job) == {"FINISHED"}
+    assert takes.is_shown(takes.find(job))
+
+
+def test_settings_are_loaded_back(takes: Any, house: House, blend: Any) -> None:
+    import bpy
+
+    job = generate(house, blend, width=128, seed="99", near=0.25, frame_step=2)
+    for name, value in {"width": 64, "seed": "1", "near": 0.1, "frame_step": 1}.items():
+        setattr(blend.pantheon360, name, value)
+    assert bpy.ops.pantheon360.load_take(job=job) == {"FINISHED"}
+    chosen = blend.pantheon360
+    assert (chosen.width, chosen.seed, chosen.near, chosen.frame_step) == (128, "99", 0.25, 2)
+
+
+def test_the_diffusion_painter_s_settings_come_back_as_they_were_written(house: House, blend: Any) -> None:
+    settings, group = house("scene.shot.diffusion_settings"), blend.pantheon360.diffusion
+    untouched = settings.to_json(group)
+    group.steps, group.guidance, group.model = 7, 2.5, "/models/some"
+    lora = group.loras.add()
+    lora.file, lora.strength = "/loras/one.safetensors", 0.5
+    changed = settings.to_json(group)
+    settings.from_json(group, untouched)
+    assert settings.to_json(group) == untouched
+    settings.from_json(group, changed)
+    assert settings.to_json(group) == changed != untouched
+
+
+def test_a_deleted_take_is_gone_from_disk_sequencer_and_list(takes: Any, house: House, blend: Any) -> None:
+    import bpy
+
+    job = generate(house, blend)
+    folder = Path(takes.find(job).entry.folder)
+    assert bpy.ops.pantheon360.delete_take(job=job) == {"FINISHED"}
+    assert not folder.exists() and takes.of_scene(blend) == [] and not house("scene.shot.strips").made_of(job)
+    with pytest.raises(RuntimeError, match="not there any more"):
+        bpy.ops.pantheon360.delete_take(job=job)

@@ -1,0 +1,134 @@
+"""The list of jobs: what is at work and what waits, what can be gone on with, what failed and why."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from ..pantheon360_blender.core.jobs import registry
+from ..pantheon360_blender.scene.app.registration import registration
+from ..pantheon360_blender.scene.background import listing, queue
+from ..pantheon360_blender.scene.background.listing import Item
+from .job_state import LINE_WIDTH, draw_current, hint, lines
+from .panel import SidebarPanel
+
+ICONS = {
+    "preparing": "PREFERENCES",
+    "waiting": "SORTTIME",
+    "running": "PLAY",
+    "paused": "PAUSE",
+    "interrupted": "QUIT",
+    "failed": "CANCEL",
+    "finished": "CHECKMARK",
+}
+KINDS = {"paint": "360° video", "reconstruct": "3D cache"}
+MOST = 12
+"""Jobs that are listed; more are counted."""
+
+
+class PANTHEON360_PT_jobs(SidebarPanel):
+    bl_label = "Jobs"
+    bl_idname = "PANTHEON360_PT_jobs"
+
+    def draw_header_preset(self, _context: Any) -> None:
+        offered = len(listing.offers())
+        if offered:
+            self.layout.label(text=f"{offered} to go on with", icon="INFO")
+
+    def draw(self, _context: Any) -> None:
+        items = listing.items()
+        if not items:
+            hint(self.layout, "What is generated and built is", "listed here until it is delivered")
+        for item in sorted(items, key=_rank)[:MOST]:
+            _draw_item(self.layout.column(align=True), item)
+        if len(items) > MOST:
+            self.layout.label(text=f"and {len(items) - MOST} more")
+
+
+def _rank(item: Item) -> tuple[int, float, str]:
+    """What is at work first, then what waits in its order, then this file's, the newest first."""
+    order = ("running", "preparing", "waiting")
+    place = order.index(item.condition) if item.condition in order else len(order) + (not item.is_here)
+    return place, item.entry.place if item.condition == "waiting" else 0.0, item.entry.made
+
+
+def _draw_item(layout: Any, item: Item) -> None:
+    entry = item.entry
+    row = layout.row(align=True)
+    row.label(text=entry.title, icon=ICONS.get(item.condition, "QUESTION"))
+    for verb, icon in _main_verbs(item):
+        row.operator(f"pantheon360.{verb}", text="", icon=icon).job = entry.id
+    if item.condition == "waiting" and entry.is_ours:
+        for by, icon in ((-1, "TRIA_UP"), (1, "TRIA_DOWN")):
+            moving = row.operator("pantheon360.move_job", text="", icon=icon)
+            moving.job, moving.by = entry.id, by
+    if (entry.path / "log.txt").exists():
+        opening = row.operator("pantheon360.open_job", text="", icon="TEXT")
+        opening.job, opening.file = entry.id, "log.txt"
+    if not item.is_gone:
+        row.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = entry.id
+    if item.condition not in registry.IN_HAND or entry.is_ours:
+        row.operator("pantheon360.remove_job", text="", icon="TRASH").job = entry.id
+    lines(layout, *textwrap.wrap(_facts(item), LINE_WIDTH), icon="BLANK1")
+    current = queue.current()
+    if current is not None and current.entry.id == entry.id:
+        draw_current(layout, current)
+    _draw_texts(layout, item)
+
+
+def _draw_texts(layout: Any, item: Item) -> None:
+    """Why a job failed, with what repairs it, or what its end said."""
+    entry = item.entry
+    if item.condition == "failed" and entry.error:
+        lines(layout, *textwrap.wrap(entry.error, LINE_WIDTH), icon="ERROR")
+        row = layout.row(align=True)
+        if entry.repair:
+            row.operator(entry.repair, icon="TOOL_SETTINGS")
+        row.operator("pantheon360.copy_text", icon="COPYDOWN").text = entry.error
+    for text in queue.told(entry.id):
+        lines(layout, *textwrap.wrap(text, LINE_WIDTH), icon="INFO")
+    if item.is_gone and item.condition != "preparing":
+        lines(layout, "Its folder is gone", icon="ERROR")
+
+
+def _main_verbs(item: Item) -> list[tuple[str, str]]:
+    """(operator, icon) of what this job is waiting for a person to press."""
+    if item.condition == "finished":
+        return [("deliver_job", "IMPORT")] if item.is_here else []
+    if item.condition in listing.UNFINISHED:
+        return [("resume_job", "PLAY")]
+    return [("pause_job", "PAUSE")] if item.entry.is_ours and item.condition != "preparing" else []
+
+
+def _facts(item: Item) -> str:
+    """What is made, how far it is, and for which file if that is another one."""
+    entry = item.entry
+    where = "" if item.is_here or not entry.blend else f", for {Path(entry.blend).name}"
+    return f"{KINDS.get(entry.kind, entry.kind)}, {item.condition}{where}"
+
+
+class PANTHEON360_PT_disk(SidebarPanel):
+    """What delivered jobs take of the disk: strips read their frames from there."""
+
+    bl_label = "Delivered"
+    bl_idname = "PANTHEON360_PT_disk"
+    bl_parent_id = "PANTHEON360_PT_jobs"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, _context: Any) -> None:
+        found = listing.delivered()
+        layout = self.layout.column(align=True)
+        total = sum(taken for _, taken in found)
+        counted = "1 job takes" if len(found) == 1 else f"{len(found)} jobs take"
+        layout.label(text=f"{counted} {total / 1e6:,.0f} MB", icon="DISK_DRIVE")
+        for item, taken in sorted(found, key=lambda pair: -pair[1])[:MOST]:
+            row = layout.row(align=True)
+            row.label(text=f"{taken / 1e6:,.0f} MB: {item.entry.title}, {KINDS.get(item.entry.kind, '')}")
+            row.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = item.entry.id
+            row.operator("pantheon360.remove_job", text="", icon="TRASH").job = item.entry.id
+
+
+CLASSES = (PANTHEON360_PT_jobs, PANTHEON360_PT_disk)
+
+register, unregister = registration(*CLASSES)

@@ -1,0 +1,74 @@
+"""The takes of a scene: small pictures, what painted them, and what can be done with each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..pantheon360_blender.scene.app import thumbnails
+from ..pantheon360_blender.scene.app.registration import registration
+from ..pantheon360_blender.scene.background import takes
+from ..pantheon360_blender.scene.background.takes import Take
+from .job_state import hint
+from .panel import SidebarPanel
+
+MOST = 8
+"""Takes that are listed; more are counted."""
+PICTURE = 4.0
+"""Height of a take's picture, in buttons."""
+
+
+class _Takes:
+    """The list, beside the work and beside the sequencer."""
+
+    layout: Any
+
+    def draw_takes(self, scene: bpy.types.Scene) -> None:
+        found = takes.of_scene(scene)
+        if not found:
+            hint(self.layout, "What is painted for this scene", "is kept here, to compare")
+        if len(found) > 1:
+            self.layout.operator("pantheon360.compare_takes", icon="ARROW_LEFTRIGHT")
+        for take in found[:MOST]:
+            _draw_take(self.layout.box(), take)
+        if len(found) > MOST:
+            self.layout.label(text=f"and {len(found) - MOST} more")
+
+
+class PANTHEON360_PT_takes(_Takes, SidebarPanel):
+    bl_label = "Takes"
+    bl_idname = "PANTHEON360_PT_takes"
+
+    def draw(self, context: Any) -> None:
+        self.draw_takes(context.scene)
+
+
+def _draw_take(layout: Any, take: Take) -> None:
+    row = layout.row()
+    icon = thumbnails.icon(Path(take.preview))
+    if icon:
+        picture = row.column()
+        picture.ui_units_x = 2 * PICTURE
+        picture.template_icon(icon_value=icon, scale=PICTURE)
+    column = row.column(align=True)
+    column.scale_y = 0.8
+    column.label(text=take.painter)
+    column.label(text=f"{take.width} x {take.width // 2}, {take.frames} frames")
+    column.label(text=f"{take.bytes / 1e6:,.0f} MB")
+    buttons = layout.row(align=True)
+    shown = takes.is_shown(take)
+    buttons.operator("pantheon360.show_take", text="Shown" if shown else "Show", depress=shown).job = take.entry.id
+    buttons.operator("pantheon360.load_take", text="Settings", icon="SETTINGS").job = take.entry.id
+    exporting = layout.row(align=True)
+    for verb, text in (("export_video", "Video"), ("export_frames", "Frames"), ("export_poster", "Poster")):
+        exporting.operator(f"pantheon360.{verb}", text=text, icon="EXPORT").job_id = take.entry.id
+    exporting.operator("pantheon360.take_as_world", text="", icon="WORLD").job_id = take.entry.id
+    buttons.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = take.entry.id
+    buttons.operator("pantheon360.delete_take", text="", icon="TRASH").job = take.entry.id
+
+
+CLASSES = (PANTHEON360_PT_takes,)
+
+register, unregister = registration(*CLASSES)
