@@ -8,7 +8,7 @@ from .app.registration import registration_of_modules
 from .background import queue, quitting, recovery
 from .cache import cache_objects, content
 from .captures import preview_sphere
-from .render import render_engine
+from .render import geometry_pass, render_engine
 from .shot import result_view
 
 MODULES = (
@@ -21,6 +21,7 @@ MODULES = (
     preview_sphere,
     cache_objects,
     content,
+    geometry_pass,
     render_engine,
     backend_process,
     result_view,

@@ -94,13 +94,13 @@ def test_every_field_of_a_job_decides_or_is_known_not_to(tmp_path: Path) -> None
         "width": 64, "fps": 25.0, "frames": [1, 2, 4], "cameras": folder.job.cameras + 1, "captures": [], "anchors": [],
         "painter": "draft", "settings": {}, "seed": "1", "inputs": [],
     }  # fmt: skip
-    assert {"schema", "kind", "id", "name", "software", *others} == PaintJob.fields.keys()
+    assert {"kind", *made_of.NOT_DECIDING, *others} == PaintJob.fields.keys()
     for name, value in others.items():
         assert made_of.whole(replace(folder.job, **{name: value})) != made_of.whole(folder.job), name
 
 
 def test_settings_that_do_not_decide_are_settings() -> None:
-    assert set(paint_settings.NOT_DECIDING) < set(paint_settings.SETTINGS)
+    assert set(made_of.SETTINGS_NOT_DECIDING[paint_settings.SETTINGS_KEY]) < set(paint_settings.SETTINGS)
 
 
 def test_what_a_painter_keeps_counts_where_it_asks(tmp_path: Path) -> None:

@@ -176,6 +176,37 @@ def test_an_edited_capture_is_seen_by_the_next_frame(
     assert (before != after).any()
 
 
+def test_a_packed_capture_of_the_same_size_is_another_one(engine_scene: Any, house: Any) -> None:
+    """Painted on and packed again: the number of its bytes stays."""
+    import bpy
+
+    passes, access = house("scene.render.geometry_pass"), house("scene.app.access")
+
+    def scene() -> Any:
+        return bpy.data.scenes[name]
+
+    def painted(value: float) -> int:
+        image = bpy.data.images["plain"]
+        image.pixels.foreach_set(np.full(64 * 32 * 4, value, np.float32))
+        image.update()
+        assert passes.unread_captures(access.evaluated(scene()))[0] is not seen()
+        image.pack()
+        return int(image.packed_file.size)
+
+    def seen() -> Any:
+        return passes.unread_captures(access.evaluated(scene()))[0]
+
+    name = engine_scene.name
+    image = house("scene.captures.images").from_array("plain", np.full((32, 64, 3), 10, np.uint8))
+    house("scene.captures.capture_objects").in_scene(engine_scene)[0].pantheon360.image = image
+    sizes = [painted(value) for value in (0.2, 0.4)]
+    assert len(set(sizes)) == 1 and seen() is seen()
+    assert seen().read().image.max() == 102
+    before = seen()
+    assert painted(0.6) == sizes[0] and seen() is not before
+    assert seen().read().image.max() == 153
+
+
 def bpy_path(image: Any) -> str:
     import bpy
 

@@ -13,7 +13,7 @@ of a PaintFolder besides
         preview.png          a glimpse of the newest result
         painting.json        which model painted it, and how (painting_record.py)
 
-of a ReconstructFolder besides what reconstruct_settings.py says.
+of a ReconstructFolder besides what reconstruct_settings.py says, and made_of.json, what it is made of (made_of.py).
 
 Every path in it is relative: the folder can be moved to another machine and run there. Files are written to a
 temporary name and renamed, and so is the folder itself: until it is complete it has a temporary name. Whatever is

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from . import paint_settings
 from .job import Job, PaintJob
 
 KEYWORD = "Pantheon360 made of"
@@ -25,12 +24,15 @@ FIELD = "made_of"
 """Of the records `made_of.json` and `painting.json`."""
 FRAME_BY_FRAME = ("draft",)
 """Painters whose frames are made of their own geometry, their camera and the captures, and of nothing else."""
-_NOT_DECIDING = ("name", "id", "software", "schema")
+NOT_DECIDING = ("name", "id", "software", "schema")
+"""Fields of a job that do not decide its results."""
+SETTINGS_NOT_DECIDING = {"diffusion": ("device", "precision", "memory", "compile", "save_seen")}
+"""Settings of painters that say where and how it is computed: a job may go on with others."""
 
 
 def whole(job: Job) -> str:
     """SHA-256 of everything that decides a job's results."""
-    record = {name: value for name, value in job.to_json().items() if name not in _NOT_DECIDING}
+    record = {name: value for name, value in job.to_json().items() if name not in NOT_DECIDING}
     return _hash(record | {"settings": _deciding(job.settings)})
 
 
@@ -54,12 +56,13 @@ def frames(job: PaintJob) -> dict[int, str]:
 
 
 def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without those of the diffusion painter that a job may go on with elsewhere."""
-    own = settings.get(paint_settings.SETTINGS_KEY)
-    if not isinstance(own, dict):
-        return settings
-    kept = {name: value for name, value in own.items() if name not in paint_settings.NOT_DECIDING}
-    return settings | {paint_settings.SETTINGS_KEY: kept}
+    """Settings without those that a job may go on with elsewhere."""
+    kept = dict(settings)
+    for painter, names in SETTINGS_NOT_DECIDING.items():
+        own = settings.get(painter)
+        if isinstance(own, dict):
+            kept[painter] = {name: value for name, value in own.items() if name not in names}
+    return kept
 
 
 def _hash(value: Any) -> str:

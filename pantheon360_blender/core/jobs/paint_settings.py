@@ -21,8 +21,6 @@ DEVICES = ("cuda", "mps", "cpu")
 PRECISIONS = ("float32", "bfloat16", "float16")
 MEMORY_LEVELS = ("all", "pairs", "single", "offload", "chunked", "sequential")
 """How much is on the device at a time, from the fastest to the most frugal (diffusion/execution/memory_plan.py)."""
-NOT_DECIDING = ("device", "precision", "memory", "compile", "save_seen")
-"""Settings that say where and how it is computed: a job may go on with others, and what is finished stays."""
 USUAL_STEPS = {"euler": 25, "euler-aligned": 10, "dpm++2m": 13}
 """Scheduler (diffusion/networks/schedulers.py) -> how many steps it usually takes."""
 

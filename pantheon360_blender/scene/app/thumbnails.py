@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from ...core import budget
+from ...core import budget, plain_text
 from ...core.errors import PantheonError
 from ...core.formats import image_headers
 
@@ -40,7 +40,7 @@ def _load(name: str, path: Path) -> None:
         _collection.load(name, str(path), "IMAGE")
     except (OSError, ValueError, RuntimeError, KeyError, PantheonError):
         _refused.add(name)
-        _log.warning("The picture %s cannot be shown", path, exc_info=True)
+        _log.warning("The picture %s cannot be shown", plain_text.one_line(str(path)), exc_info=True)
 
 
 def register() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import bpy
 import numpy as np
+from bpy.app.handlers import persistent
 
 from ...core.errors import CacheError
 from ...core.panorama.capture import Capture, UnreadCapture
@@ -98,6 +100,7 @@ def _capture_key(label: str, obj: bpy.types.Object, pose: np.ndarray, width: int
             key += (None,)
             continue
         if image.is_dirty or image.source not in {"FILE", "TILED"}:
+            _PACKED.pop(image.session_uid, None)
             return None
         key += (image.session_uid, image.filepath, _file_state(image), image.colorspace_settings.name, image.alpha_mode)
     return key
@@ -105,7 +108,9 @@ def _capture_key(label: str, obj: bpy.types.Object, pose: np.ndarray, width: int
 
 def _file_state(image: bpy.types.Image) -> tuple:
     if image.packed_file is not None:
-        return ("packed", image.packed_file.size)
+        if image.session_uid not in _PACKED:
+            _PACKED[image.session_uid] = zlib.crc32(image.packed_file.data)
+        return ("packed", image.packed_file.size, _PACKED[image.session_uid])
     path = Path(bpy.path.abspath(image.filepath, library=image.library))
     try:
         state = path.stat()
@@ -116,3 +121,29 @@ def _file_state(image: bpy.types.Image) -> tuple:
 
 KNOWN_CAPTURES = _KnownCaptures()
 """Those of the render engine and of shots; it is emptied when the extension is disabled."""
+
+_PACKED: dict[int, int] = {}
+"""Checksums of packed images by the session's number, for two pictures may be of one size: made once, and anew after
+an image was painted on, and after undo."""
+
+
+@persistent
+def _forget_packed(*_: object) -> None:
+    _PACKED.clear()
+
+
+_HANDLERS = ("undo_post", "redo_post", "load_pre")
+
+
+def register() -> None:
+    for name in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(_forget_packed)
+
+
+def unregister() -> None:
+    for name in _HANDLERS:
+        handlers = getattr(bpy.app.handlers, name)
+        if _forget_packed in handlers:  # other add-ons clear these lists
+            handlers.remove(_forget_packed)
+    _PACKED.clear()
+    KNOWN_CAPTURES.clear()

@@ -27,7 +27,7 @@ from ..app import access
 from ..camera import camera_path
 from ..captures.colour import scene_linear
 from . import view_transform
-from .geometry_pass import KNOWN_CAPTURES, even_width, footprint_frame, points, unread_captures
+from .geometry_pass import even_width, footprint_frame, points, unread_captures
 from .rendered_view import RenderedView
 
 PASSES: Any = (
@@ -297,5 +297,4 @@ def unregister() -> None:
         if PANTHEON360_RenderEngine.bl_idname in getattr(panel, "COMPAT_ENGINES", ()):
             panel.COMPAT_ENGINES.remove(PANTHEON360_RenderEngine.bl_idname)
     bpy.utils.unregister_class(PANTHEON360_RenderEngine)
-    KNOWN_CAPTURES.clear()
     _PAINTERS.clear()

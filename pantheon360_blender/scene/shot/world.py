@@ -66,7 +66,8 @@ def _make_nodes(world: Any, folder: PaintFolder) -> None:
 def _show_frames(texture: Any, folder: PaintFolder) -> None:
     frames = folder.job.frames
     image = bpy.data.images.load(str(folder.frame_file(frames[0])))
-    image.colorspace_settings.name = "sRGB"
+    stated: Any = image.colorspace_settings
+    stated.name = "sRGB"
     texture.image = image
     if len(frames) > 1:
         image.source = "SEQUENCE"
