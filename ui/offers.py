@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
+from ..pantheon360_blender.scene.app import registration
 from ..pantheon360_blender.scene.background import listing
 from ..pantheon360_blender.scene.background.listing import Item
 
@@ -64,13 +65,15 @@ def _look(*_: Any) -> None:
         bpy.app.timers.register(_show, first_interval=_SOON)
 
 
+_HANDLERS = {"load_post": _look}
+
+
 def register() -> None:
-    bpy.app.handlers.load_post.append(_look)
+    registration.add_handlers(_HANDLERS)
     _look()
 
 
 def unregister() -> None:
     if bpy.app.timers.is_registered(_show):
         bpy.app.timers.unregister(_show)
-    if _look in bpy.app.handlers.load_post:  # other add-ons clear these lists
-        bpy.app.handlers.load_post.remove(_look)
+    registration.remove_handlers(_HANDLERS)

@@ -13,6 +13,8 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
+from . import registration
+
 IDENTITY = "pantheon360_identity"
 """Custom property of a scene, of its captures, and of the strips that were made for it."""
 
@@ -70,12 +72,9 @@ _HANDLERS = {"undo_post": _put_back, "redo_post": _put_back, "load_post": _forge
 
 
 def register() -> None:
-    for name, handler in _HANDLERS.items():
-        getattr(bpy.app.handlers, name).append(handler)
+    registration.add_handlers(_HANDLERS)
 
 
 def unregister() -> None:
-    for name, handler in _HANDLERS.items():
-        if handler in getattr(bpy.app.handlers, name):  # other add-ons clear these lists
-            getattr(bpy.app.handlers, name).remove(handler)
+    registration.remove_handlers(_HANDLERS)
     _given.clear()

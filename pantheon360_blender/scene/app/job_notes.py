@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import paths
+from . import paths, registration
 
 _noted: dict[tuple[int, str], Path] = {}
 """(a scene's session_uid, property) -> folder of the job, of notes that were made since the file was opened."""
@@ -55,12 +55,9 @@ _HANDLERS = {"undo_post": _put_back, "redo_post": _put_back, "load_post": _forge
 
 
 def register() -> None:
-    for name, handler in _HANDLERS.items():
-        getattr(bpy.app.handlers, name).append(handler)
+    registration.add_handlers(_HANDLERS)
 
 
 def unregister() -> None:
-    for name, handler in _HANDLERS.items():
-        if handler in getattr(bpy.app.handlers, name):  # other add-ons clear these lists
-            getattr(bpy.app.handlers, name).remove(handler)
+    registration.remove_handlers(_HANDLERS)
     _noted.clear()

@@ -13,7 +13,7 @@ from bpy.app.handlers import persistent
 
 from ...core import duration, progress
 from ...core.progress import Eta, Notices, Progress
-from . import access, preview_picture
+from . import access, preview_picture, registration
 
 Result = TypeVar("Result")
 
@@ -187,13 +187,15 @@ def _forget_failures(*_: Any) -> None:
         clear_failure(window_manager)
 
 
+_HANDLERS = {"load_post": _forget_failures}
+
+
 def register() -> None:
-    bpy.app.handlers.load_post.append(_forget_failures)
+    registration.add_handlers(_HANDLERS)
 
 
 def unregister() -> None:
-    if _forget_failures in bpy.app.handlers.load_post:  # other add-ons clear these lists
-        bpy.app.handlers.load_post.remove(_forget_failures)
+    registration.remove_handlers(_HANDLERS)
 
 
 NOTHING_CHANGED = "Nothing was changed."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import bpy
@@ -29,3 +29,17 @@ def registration_of_modules(modules: Sequence[Any]) -> Pair:
             module.unregister()
 
     return register, unregister
+
+
+def add_handlers(handlers: Mapping[str, Callable[..., None]]) -> None:
+    """Have Blender call these: name of a list of bpy.app.handlers -> what is called."""
+    for name, handler in handlers.items():
+        getattr(bpy.app.handlers, name).append(handler)
+
+
+def remove_handlers(handlers: Mapping[str, Callable[..., None]]) -> None:
+    """Undo `add_handlers`. Other add-ons clear these lists: what is not there is passed over."""
+    for name, handler in handlers.items():
+        there = getattr(bpy.app.handlers, name)
+        if handler in there:
+            there.remove(handler)

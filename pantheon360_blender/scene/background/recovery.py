@@ -12,7 +12,7 @@ from bpy.app.handlers import persistent
 
 from ...core.jobs import registry
 from ...core.jobs.registry import Entry
-from ..app import paths
+from ..app import paths, registration
 from ..cache import cache_objects
 from ..shot import strips
 from . import delivery
@@ -57,10 +57,12 @@ def _on_load(*_: Any) -> None:
     find_lost()
 
 
+_HANDLERS = {"load_post": _on_load}
+
+
 def register() -> None:
-    bpy.app.handlers.load_post.append(_on_load)
+    registration.add_handlers(_HANDLERS)
 
 
 def unregister() -> None:
-    if _on_load in bpy.app.handlers.load_post:  # other add-ons clear these lists
-        bpy.app.handlers.load_post.remove(_on_load)
+    registration.remove_handlers(_HANDLERS)

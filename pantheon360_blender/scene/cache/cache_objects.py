@@ -17,6 +17,7 @@ from bpy.app.handlers import persistent
 
 from ...core.errors import CacheError
 from ...core.points.point_cloud import PointCloud
+from ..app import registration
 from ..app.access import of_object, of_scene
 from ..captures import capture_objects
 from . import attributes
@@ -177,10 +178,12 @@ def _release_deleted(scene: bpy.types.Scene, _depsgraph: Any = None) -> None:
         of_scene(scene).cache = None
 
 
+_HANDLERS = {"depsgraph_update_post": _release_deleted}
+
+
 def register() -> None:
-    bpy.app.handlers.depsgraph_update_post.append(_release_deleted)
+    registration.add_handlers(_HANDLERS)
 
 
 def unregister() -> None:
-    if _release_deleted in bpy.app.handlers.depsgraph_update_post:  # other add-ons clear these lists
-        bpy.app.handlers.depsgraph_update_post.remove(_release_deleted)
+    registration.remove_handlers(_HANDLERS)

@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
+from ..app import registration
 from . import attributes
 
 POSITION = "position"
@@ -60,22 +61,18 @@ def _forget(*_: Any) -> None:
     _known.clear()
 
 
-_HANDLERS = (
-    ("depsgraph_update_post", _after_change),
-    ("undo_post", _forget),
-    ("redo_post", _forget),
-    ("load_pre", _forget),
-)
+_HANDLERS = {
+    "depsgraph_update_post": _after_change,
+    "undo_post": _forget,
+    "redo_post": _forget,
+    "load_pre": _forget,
+}
 
 
 def register() -> None:
-    for name, handler in _HANDLERS:
-        getattr(bpy.app.handlers, name).append(handler)
+    registration.add_handlers(_HANDLERS)
 
 
 def unregister() -> None:
-    for name, handler in _HANDLERS:
-        handlers = getattr(bpy.app.handlers, name)
-        if handler in handlers:  # other add-ons clear these lists
-            handlers.remove(handler)
+    registration.remove_handlers(_HANDLERS)
     _known.clear()

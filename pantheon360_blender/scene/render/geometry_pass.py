@@ -15,7 +15,7 @@ from ...core.errors import CacheError
 from ...core.panorama.capture import Capture, UnreadCapture
 from ...core.points.point_cloud import PointCloud
 from ...core.render import splatting
-from ..app import access
+from ..app import access, registration
 from ..app.access import ObjectReference
 from ..cache import cache_objects
 from ..captures import capture_objects
@@ -132,18 +132,14 @@ def _forget_packed(*_: object) -> None:
     _PACKED.clear()
 
 
-_HANDLERS = ("undo_post", "redo_post", "load_pre")
+_HANDLERS = dict.fromkeys(("undo_post", "redo_post", "load_pre"), _forget_packed)
 
 
 def register() -> None:
-    for name in _HANDLERS:
-        getattr(bpy.app.handlers, name).append(_forget_packed)
+    registration.add_handlers(_HANDLERS)
 
 
 def unregister() -> None:
-    for name in _HANDLERS:
-        handlers = getattr(bpy.app.handlers, name)
-        if _forget_packed in handlers:  # other add-ons clear these lists
-            handlers.remove(_forget_packed)
+    registration.remove_handlers(_HANDLERS)
     _PACKED.clear()
     KNOWN_CAPTURES.clear()
