@@ -23,6 +23,8 @@ _UNIT, _VERTICAL_UNIT = 3076, 4099
 _GEOGRAPHIC, _GEOCENTRIC = 2, 3
 _CODES = range(1024, 32767)
 """Numbers of GeoTIFF keys that are those of EPSG; the others mean "undefined" and "by the user"."""
+_LONGEST_TEXT = 1 << 20
+"""Characters: compound systems have some 5,000, and the library takes 15 s for 100 million."""
 _SMALLEST, _LARGEST = 1e-4, 1e4
 _STRETCH = 0.01
 """Share above which a map's scale is put right: Mercator's of the web is 1.5 in Paris, Gauss and Krüger's 1.0004."""
@@ -53,6 +55,8 @@ def units(header: Any, path: Path) -> Units:
         return Units(np.ones(3))
     pyproj = missing.imported("pyproj", "Reference systems of LAS files need pyproj", "pyproj")
     try:
+        if len(text) > _LONGEST_TEXT:
+            raise ValueError(f"a reference system of {len(text):,} characters")
         by_text = text and (header.global_encoding.wkt or not keys)
         axes, horizontal = _of_text(pyproj, text, path) if by_text else _of_keys(pyproj, keys, path)
         metres = _metres(axes)

@@ -165,7 +165,7 @@ def test_it_runs_where_it_is_moved(shot: Shot, run_backend: Run, tmp_path: Path)
 def test_what_is_wrong_is_one_explained_line(shot: Shot, run_backend: Run, tmp_path: Path) -> None:
     folder = shot(3)
     (folder.path / "job.json").write_text("{")
-    for path, said in ((folder.path, "damaged"), (tmp_path / "nowhere", "no job.json")):
+    for path, said in ((folder.path, "damaged"), (tmp_path / "nowhere", "moved or deleted")):
         failed = run_backend("run", path)
         assert failed.returncode == 1 and failed.stderr.startswith("Error: ") and said in failed.stderr
         assert failed.stderr.count("\n") == 1

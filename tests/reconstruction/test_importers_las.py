@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,11 @@ laspy = pytest.importorskip("laspy", reason="needs the backend's environment")
 
 import pyproj  # noqa: E402
 
-from backend.importers import SourceError, open_source  # noqa: E402
+from backend.importers import (  # noqa: E402
+    SourceError,
+    open_source,
+    reference_system,
+)
 from backend.importers import las as las_importer  # noqa: E402
 from pantheon360_blender.core.errors import PantheonError  # noqa: E402
 from pantheon360_blender.core.importers import MissingLibraryError  # noqa: E402
@@ -214,6 +220,15 @@ def test_a_system_that_is_not_understood_is_told(tmp_path: Path, system: str | d
     imported = run_to_end(open_source(in_system(tmp_path / "a.las", system)))
     assert imported.cloud is not None and np.ptp(imported.cloud.points, axis=0) == pytest.approx(50, abs=0.2)
     assert any("not understood" in note for note in imported.notes)
+
+
+def test_a_system_of_absurd_length_is_not_parsed(tmp_path: Path) -> None:
+    """An extended record may be as long as the file: the library takes 15 s for 100 million letters."""
+    record = SimpleNamespace(user_id="LASF_Projection", string="PROJCS[" + "a" * 100_000_000)
+    header = SimpleNamespace(vlrs=[], evlrs=[record], global_encoding=SimpleNamespace(wkt=True))
+    started = time.monotonic()
+    found = reference_system.units(header, tmp_path / "a.las")
+    assert time.monotonic() - started < 3 and "not understood" in found.notes[0]
 
 
 def test_systems_ask_for_the_library_that_knows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
