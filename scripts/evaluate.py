@@ -7,6 +7,7 @@ contact sheets, videos and a plot. Further arguments are the verb's, as in `scri
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -24,6 +25,7 @@ SELDOM = 4
 
 
 def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started ends too
     scenes = evaluation_scenes.ready()
     python = str(environments.ready("backend"))
     command = [python, "-B", "-m", "backend", "evaluate", str(evaluation_scenes.CACHE), "--out", str(OUT)]
