@@ -1,6 +1,6 @@
 """`make evaluate`: what painters make of clips whose truth is known, as `python -m backend evaluate` measures it.
 
-Renders the clips (about 20 minutes, once) and fetches the judges' weights (175 MB, once), then runs the backend's verb
+Renders the clips (about 10 minutes, once) and fetches the judges' weights (175 MB, once), then runs the backend's verb
 with the draft, the baselines and an untrained model. Writes docs/results.csv and docs/results.md, and to out/evaluation
 contact sheets, videos and a plot. Further arguments are the verb's, as in `scripts/evaluate.py --model NAME --label L`.
 """

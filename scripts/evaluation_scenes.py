@@ -98,7 +98,7 @@ WAYS: dict[str, tuple[Way, ...]] = {
         Way((0.0, -4.5, 1.8), (0.1, 5.0, 1.6), (0, 70), bow=-0.4),
     ),
     "courtyard": (
-        Way((-5.0, -4.5, 1.7), (2.0, 4.0, 1.7), (45, 45)),
+        Way((-5.0, -4.5, 1.7), (2.0, 4.0, 1.7), (45, 65)),
         Way((5.0, -4.5, 1.6), (-4.8, 1.5, 2.1), (-80, 10), bow=-0.8),
         Way((0.0, -5.5, 1.5), (0.5, 3.5, 2.6), (0, 10), tilt=3),
         Way((4.5, 5.0, 1.7), (-2.5, -5.0, 1.7), (150, 250), bow=0.6),
@@ -123,28 +123,35 @@ def main(names: Sequence[str]) -> int:
 
 def ready() -> list[Path]:
     """The clips' folders, rendered on first use in one of Blender's environments: about 10 minutes, once."""
+    sys.path.insert(0, str(ROOT))
     clips = [CACHE / f"{name}-{number}" for name, ways in WAYS.items() for number in range(1, len(ways) + 1)]
     missing = sorted({_scene_of(clip) for clip in clips if not is_rendered(clip)})
     if missing:
         environments = importlib.import_module("environments")
         print(f"[scenes] rendering {', '.join(missing)}: about 10 minutes of two cores, once", flush=True)
         _render_apart(str(environments.first_available(environments.BLENDERS)), missing)
-        (CACHE / "manifest.json").write_text(json.dumps(manifest(clips), indent=1) + "\n", encoding="utf-8")
+    hashes = CACHE / "manifest.json"
+    if missing or not hashes.exists():
+        hashes.write_text(json.dumps(manifest(clips), indent=1) + "\n", encoding="utf-8")
     return clips
 
 
 def is_rendered(clip: Path) -> bool:
-    """Whether a clip folder is whole, and of its scene as that is laid out today."""
+    """Whether a clip folder is whole, of its way and of its scene as they are today."""
     try:
         record = json.loads((clip / "clip.json").read_text("utf-8"))
     except FileNotFoundError:
         return False
-    return bool(record.get("layout") == layout(_scene_of(clip)))
+    scene, number = clip.name.rsplit("-", 1)
+    poses = WAYS[scene][int(number) - 1].poses(FRAMES)
+    same = len(record["cameras"]) == len(poses) and np.allclose(record["cameras"], poses)
+    return bool(same and record.get("layout") == layout(scene))
 
 
 def layout(scene: str) -> str:
     """What tells one layout of a scene from another: things stand off its ways, so that a new way moves them all."""
-    return hashlib.sha256(f"{FRAMES} {WIDTH} {CAPTURE_WIDTH} {SAMPLES} {WAYS[scene]}".encode()).hexdigest()[:16]
+    lines = [(way.start, way.end, way.bow) for way in WAYS[scene]]
+    return hashlib.sha256(f"{WIDTH} {CAPTURE_WIDTH} {SAMPLES} {lines}".encode()).hexdigest()[:16]
 
 
 def _scene_of(clip: Path) -> str:
