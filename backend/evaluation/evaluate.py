@@ -212,6 +212,6 @@ Written by `python -m backend evaluate`; how, and what each measure is: [evaluat
 Frames that are anchors never count. Networks (LPIPS, ST-LPIPS, DISTS) and crops see {request.sampled} frames of a
 clip, evenly spaced; small crops are enlarged to 224 pixels for networks. FVD is of {len(found)} videos a side, whole
 panoramas resized to 224 x 224: with so few it compares rows of this table and nothing else.
-Higher is better: PSNR, SSIM, correlation. Lower is better: LPIPS, ST-LPIPS, DISTS, FVD, STWE, IE, MEt3R. Nearest to
-`the truth itself` is best: seam ratio, pole error.
+Higher is better: PSNR, SSIM, correlation. Lower is better: LPIPS, ST-LPIPS, DISTS, FVD, STWE, MEt3R. Nearest to
+`the truth itself` is best: IE, which is 0 for what stands still, seam ratio, pole error.
 """
