@@ -1,12 +1,13 @@
 """`make evaluate`: what painters make of clips whose truth is known, as `python -m backend evaluate` measures it.
 
-Renders the clips (about 20 minutes, once) and fetches the judges' weights (175 MB, once), then runs the backend's verb
+Renders the clips (about 10 minutes, once) and fetches the judges' weights (175 MB, once), then runs the backend's verb
 with the draft, the baselines and an untrained model. Writes docs/results.csv and docs/results.md, and to out/evaluation
 contact sheets, videos and a plot. Further arguments are the verb's, as in `scripts/evaluate.py --model NAME --label L`.
 """
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -24,6 +25,7 @@ SELDOM = 4
 
 
 def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started ends too
     scenes = evaluation_scenes.ready()
     python = str(environments.ready("backend"))
     command = [python, "-B", "-m", "backend", "evaluate", str(evaluation_scenes.CACHE), "--out", str(OUT)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -79,11 +81,12 @@ def run(request: Request) -> list[Result]:
         from ..diffusion.models import model_store
 
         request = replace(request, trained=model_store.find(request.model).card.trained)
-    results, started = [], time.monotonic()
+    results, computed, started = [], 0.0, time.monotonic()
     for number, (clip, measured, seconds) in enumerate(_all(found, request), 1):
         results += measured
-        done = time.monotonic() - started
-        print(f"{number} of {len(found)}: {clip.name}, {len(measured)} rows, {seconds:.0f} s; {done:.0f} s", flush=True)
+        computed += seconds
+        spent = f"{seconds:.0f} s; {computed:.0f} s of processors in {time.monotonic() - started:.0f} s"
+        print(f"{number} of {len(found)}: {clip.name}, {len(measured)} rows, {spent}", flush=True)
     results = _in_order(results, request)
     tables.write_csv(request.out / "results.csv", results)
     text = tables.markdown(results, _preface(found, results, request))
@@ -102,14 +105,34 @@ def _all(found: list[ClipFile], request: Request) -> Iterator[tuple[ClipFile, li
             yield clip, *_timed(clip, what)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(request.workers, mp_context=context, initializer=_one_thread) as pool:
-        for clip, future in [(clip, pool.submit(_timed, clip, what)) for clip, what in wanted]:
-            yield clip, *future.result()
+    with ProcessPoolExecutor(request.workers, mp_context=context, initializer=_begin_worker) as pool:
+        try:
+            for clip, future in [(clip, pool.submit(_timed, clip, what)) for clip, what in wanted]:
+                yield clip, *future.result()
+        except BaseException:  # of any kind, Ctrl-C before all: nobody waits for clips that nobody wants any more
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+
+
+def _begin_worker() -> None:
+    """A worker ends with the process that wants its clips, however that ended, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _one_thread()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _one_thread() -> None:
     """Processes side by side must not also share out each matrix."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = "1"
     import cv2
     import torch
 
@@ -118,14 +141,14 @@ def _one_thread() -> None:
 
 
 def _timed(clip: ClipFile, request: Request) -> tuple[list[Result], float]:
-    """A clip's results, kept in `clips/`, and the seconds they took."""
-    started = time.monotonic()
+    """A clip's results, kept in `clips/`, and the seconds of a processor they took."""
+    started = time.process_time()
     kept = request.out / "clips" / f"{clip.name}.json"
     if request.resume and kept.exists():
         return tables.read_results(kept), 0.0
     results = evaluated(clip, request)
     tables.write_results(kept, results)
-    return results, time.monotonic() - started
+    return results, time.process_time() - started
 
 
 def evaluated(file: ClipFile, request: Request) -> list[Result]:
@@ -134,7 +157,6 @@ def evaluated(file: ClipFile, request: Request) -> list[Result]:
     judge = ClipJudge(clip, Judges.load(request.weights, request.sampled, met3r=request.met3r))
     situations = rows.Situations(clip)
     results, shown = [], dict[tuple[str, str], np.ndarray]()
-    true_features: dict[tuple[int, ...], np.ndarray | None] = {}
     for row in _rows(request):
         if not row.suits(clip):
             continue
@@ -146,12 +168,8 @@ def evaluated(file: ClipFile, request: Request) -> list[Result]:
         images = row.paint(situation)
         values = judge.measure(images, situation, brief=row.brief)
         features = judge.video_features(images, situation.scored) if row.videos else None
-        scored = tuple(situation.scored)
-        if features is not None and scored not in true_features:
-            true_features[scored] = judge.video_features(clip.images, scored)
-        results.append(
-            Result(row.table, row.method, row.regime, clip.name, values, features, true_features.get(scored))
-        )
+        true_features = None if features is None else judge.video_features(clip.images, situation.scored)
+        results.append(Result(row.table, row.method, row.regime, clip.name, values, features, true_features))
         if _is_shown(row, request):
             shown[row.table, f"{row.method} ({row.regime}), {values['psnr']:.1f} dB"] = images
     _show(clip, shown, request)
@@ -194,6 +212,6 @@ Written by `python -m backend evaluate`; how, and what each measure is: [evaluat
 Frames that are anchors never count. Networks (LPIPS, ST-LPIPS, DISTS) and crops see {request.sampled} frames of a
 clip, evenly spaced; small crops are enlarged to 224 pixels for networks. FVD is of {len(found)} videos a side, whole
 panoramas resized to 224 x 224: with so few it compares rows of this table and nothing else.
-Higher is better: PSNR, SSIM, correlation. Lower is better: LPIPS, ST-LPIPS, DISTS, FVD, STWE, IE, MEt3R. Nearest to
-`the truth itself` is best: seam ratio, pole error.
+Higher is better: PSNR, SSIM, correlation. Lower is better: LPIPS, ST-LPIPS, DISTS, FVD, STWE, MEt3R. Nearest to
+`the truth itself` is best: IE, which is 0 for what stands still, seam ratio, pole error.
 """

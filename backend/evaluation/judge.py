@@ -104,9 +104,16 @@ class ClipJudge:
     def video_features(self, images: np.ndarray, scored: Sequence[int]) -> np.ndarray | None:
         """(400,) features of a clip for FVD; None without weights, or if it is too short."""
         frames = [frame for frame in scored if frame > 0][:VIDEO_FRAMES]
-        if self._judges.i3d is None or len(frames) < LEAST_FRAMES:
+        network = self._judges.i3d
+        if network is None or len(frames) < LEAST_FRAMES:
             return None
-        return np.asarray(fvd.video_features(self._judges.i3d, images[None, frames])[0])
+
+        def seen() -> list:
+            return list(fvd.video_features(network, images[None, frames]))
+
+        # What sees one capture and what sees two is compared with the same frames of the truth: they are seen once.
+        is_truth = images is self._clip.images
+        return np.asarray((self._of_truth("i3d", "video", tuple(frames), seen) if is_truth else seen())[0])
 
     def _sample(self, scored: Sequence[int]) -> tuple[int, ...]:
         """Evenly spaced frames of those that count."""
@@ -123,7 +130,8 @@ class ClipJudge:
         for name, judge in judges.items():
             if judge is not None:
                 known = self._of_truth(name, "whole", frames, partial(judge.features, truth))
-                found[name] = float(judge.distance(judge.features(chosen), known).mean())
+                seen = known if images is self._clip.images else judge.features(chosen)
+                found[name] = float(judge.distance(seen, known).mean())
         if brief:
             return found
         views, true_views = (np.concatenate([crops.horizon_crops(image) for image in each]) for each in (chosen, truth))
@@ -132,7 +140,8 @@ class ClipJudge:
         if self._judges.lpips is not None:
             lpips = self._judges.lpips
             known = self._of_truth("lpips", "crops", frames, lambda: lpips.features(crops.enlarged(true_views)))
-            found["lpips_crops"] = float(lpips.distance(lpips.features(crops.enlarged(views)), known).mean())
+            seen = known if images is self._clip.images else lpips.features(crops.enlarged(views))
+            found["lpips_crops"] = float(lpips.distance(seen, known).mean())
         return found
 
     def _in_time(self, images: np.ndarray, scored: Sequence[int]) -> dict[str, float]:

@@ -147,4 +147,5 @@ def _table(
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+    # Adding zero makes a zero of a negative one.
+    return "" if value is None or not np.isfinite(value) else f"{round(value, digits) + 0.0:.{digits}f}"

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +31,7 @@ from pantheon360_blender.core.panorama import cameras
 from pantheon360_blender.core.render.coverage import covered_share
 
 Dataset = Callable[..., Path]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +89,26 @@ def test_an_evaluation_goes_on_where_it_stopped(
     assert done == ["room-2"]
     assert [each.key for each in again] == [each.key for each in results]
     assert [each.values["psnr"] for each in again] == [each.values["psnr"] for each in results]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="children are counted as Linux tells them")
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_no_worker_outlives_an_evaluation(ending: str, dataset: Dataset, tmp_path: Path) -> None:
+    """Whoever holds the pipe's other end is alive: the evaluation, and the workers that it started."""
+    command = [sys.executable, "-B", "-m", "backend", "evaluate", str(dataset()), "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as process:
+        deadline = time.monotonic() + 120
+        while (started := _children(process.pid)) < 2 and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.2)
+        process.send_signal(getattr(signal, ending))
+        process.communicate(timeout=20)
+    assert started >= 2, "it started no workers"
+    assert process.returncode != 0
+
+
+def _children(pid: int) -> int:
+    """How many processes a process has started that have not ended."""
+    return sum(len(file.read_text().split()) for file in Path(f"/proc/{pid}/task").glob("*/children"))
 
 
 def test_frames_that_are_anchors_never_count(dataset: Dataset) -> None:
