@@ -3,6 +3,7 @@
     poses.json   where each capture stands, or why it could not be posed
     sparse.npz   the points that posing found, if poses were solved
     depth/*.npz  what each posed capture sees: range, confidence, sky
+    steps/*.npz  how far the maps of the sweep have come, until they are written
     cache.npz    the points (core.point_cloud)
     report.json  what was found, for people (`text`) and for programs
 
