@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from types import FrameType
 
@@ -14,10 +15,11 @@ from pantheon360_blender.core import plain_text
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.jobs import registry
 from pantheon360_blender.core.jobs.registry import Entry
-from pantheon360_blender.core.progress import run_to_end
 from pantheon360_blender.core.unexpected import boundary
 
 from .terminal import CANCELLED, DONE, FAILED
+
+_SIGN_OF_LIFE = 300.0  # seconds between two
 
 
 def main(job_ids: Sequence[str]) -> int:
@@ -27,16 +29,20 @@ def main(job_ids: Sequence[str]) -> int:
             print(plain_text.one_line(f"{entry.id}  {entry.condition:12} {entry.kind:12} {entry.folder}"))
         return DONE
     signal.signal(signal.SIGTERM, _interrupt)
-    codes = [_do(job_id) for job_id in job_ids]
-    return max(codes)
+    code = DONE
+    for job_id in job_ids:
+        code = max(code, _do(job_id))
+        if code == CANCELLED:
+            break
+    return code
 
 
 def _do(job_id: str) -> int:
     entry = registry.find(job_id)
     if entry is None:
         return _refuse(f"There is no job {job_id}.")
-    if entry.condition in registry.IN_HAND:
-        return _refuse(f"Another process has job {job_id} in hand.")
+    if entry.condition in ("finished", "delivered"):
+        return DONE
     try:
         _run(entry)
     except KeyboardInterrupt:
@@ -47,10 +53,17 @@ def _do(job_id: str) -> int:
 
 
 def _run(entry: Entry) -> None:
+    """Do a job until it is done or somebody asks to stop it. Raises KeyboardInterrupt then."""
     from . import runner  # needs numpy
 
+    seen = time.monotonic()
     with registry.at_work(entry.id, entry.path), boundary(f"Running {entry.path}"):
-        run_to_end(runner.run(entry.path))
+        for _ in runner.run(entry.path):
+            if registry.is_asked_to_stop(entry.id):
+                raise KeyboardInterrupt
+            if time.monotonic() - seen > _SIGN_OF_LIFE:
+                seen = time.monotonic()
+                registry.keep_alive([entry.id])
 
 
 def _refuse(text: str) -> int:

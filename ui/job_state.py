@@ -40,7 +40,7 @@ def draw_current(layout: Any, current: Any) -> None:
     left = f", {current.time_left} left" if current.time_left else ""
     row = layout.row(align=True)
     row.progress(factor=whole, text=f"{whole:.0%}{left}")
-    row.operator("pantheon360.cancel", text="", icon="X")
+    row.operator("pantheon360.pause_job", text="", icon="X").job = current.entry.id
     counted = f" {step.step} of {step.of}" if step.of else ""
     lines(layout, *textwrap.wrap(f"{step.phase}{counted}", LINE_WIDTH), icon="BLANK1")
     _draw_notices(layout, current.ticker.notices.warnings)

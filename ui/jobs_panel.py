@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,21 @@ class PANTHEON360_PT_jobs(SidebarPanel):
         items = listing.items()
         if not items:
             hint(self.layout, "What is generated and built is", "listed here until it is delivered")
-        for item in sorted(items, key=_rank)[:MOST]:
+        for item in _ranked(items)[:MOST]:
             _draw_item(self.layout.column(align=True), item)
         if len(items) > MOST:
             self.layout.label(text=f"and {len(items) - MOST} more")
 
 
-def _rank(item: Item) -> tuple[int, float, str]:
+def _ranked(items: Sequence[Item]) -> list[Item]:
     """What is at work first, then what waits in its order, then this file's, the newest first."""
     order = ("running", "preparing", "waiting")
-    place = order.index(item.condition) if item.condition in order else len(order) + (not item.is_here)
-    return place, item.entry.place if item.condition == "waiting" else 0.0, item.entry.made
+    newest_first = sorted(items, key=lambda item: item.entry.made, reverse=True)
+    in_turn = sorted(newest_first, key=lambda item: item.entry.place if item.condition == "waiting" else 0.0)
+    return sorted(
+        in_turn,
+        key=lambda item: order.index(item.condition) if item.condition in order else len(order) + (not item.is_here),
+    )
 
 
 def _draw_item(layout: Any, item: Item) -> None:
@@ -63,7 +68,7 @@ def _draw_item(layout: Any, item: Item) -> None:
         for by, icon in ((-1, "TRIA_UP"), (1, "TRIA_DOWN")):
             moving = row.operator("pantheon360.move_job", text="", icon=icon)
             moving.job, moving.by = entry.id, by
-    if (entry.path / "log.txt").exists():
+    if not item.is_gone and item.condition != "preparing":
         opening = row.operator("pantheon360.open_job", text="", icon="TEXT")
         opening.job, opening.file = entry.id, "log.txt"
     if not item.is_gone:
@@ -80,7 +85,7 @@ def _draw_item(layout: Any, item: Item) -> None:
 def _draw_texts(layout: Any, item: Item) -> None:
     """Why a job failed, with what repairs it, or what its end said."""
     entry = item.entry
-    if item.condition == "failed" and entry.error:
+    if entry.error:
         lines(layout, *textwrap.wrap(entry.error, LINE_WIDTH), icon="ERROR")
         row = layout.row(align=True)
         if entry.repair:
@@ -95,10 +100,10 @@ def _draw_texts(layout: Any, item: Item) -> None:
 def _main_verbs(item: Item) -> list[tuple[str, str]]:
     """(operator, icon) of what this job is waiting for a person to press."""
     if item.condition == "finished":
-        return [("deliver_job", "IMPORT")] if item.is_here else []
+        return [("deliver_job", "IMPORT")] if item.is_here or not item.entry.blend else []
     if item.condition in listing.UNFINISHED:
         return [("resume_job", "PLAY")]
-    return [("pause_job", "PAUSE")] if item.entry.is_ours and item.condition != "preparing" else []
+    return [("pause_job", "PAUSE")] if item.condition != "preparing" else []
 
 
 def _facts(item: Item) -> str:

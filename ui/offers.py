@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
+from ..pantheon360_blender.core import inputs
 from ..pantheon360_blender.scene.app import registration
 from ..pantheon360_blender.scene.background import listing
 from ..pantheon360_blender.scene.background.listing import Item
@@ -38,7 +39,7 @@ def _offered() -> list[Item]:
         return here
     wanted = (*listing.UNFINISHED, "finished")
     others = [item for item in listing.items() if item.condition in wanted and not item.is_gone]
-    return [item for item in others if item.entry.blend and Path(item.entry.blend).is_file()]
+    return [item for item in others if item.entry.blend and inputs.is_file(Path(item.entry.blend))]
 
 
 def _offer(item: Item) -> tuple[str, str, str]:

@@ -23,7 +23,7 @@ def draw(header: Any, _context: Any) -> None:
     bar = row.row()
     bar.ui_units_x = WIDTH
     bar.progress(factor=current.whole.fraction, text=f"{current.whole.fraction:.0%}{left}")
-    row.operator("pantheon360.cancel", text="", icon="X")
+    row.operator("pantheon360.pause_job", text="", icon="X").job = current.entry.id
 
 
 def register() -> None:

@@ -9,7 +9,7 @@ from bpy.props import IntProperty, StringProperty
 
 from ...pantheon360_blender.core.errors import JobError
 from ...pantheon360_blender.core.jobs import registry
-from ...pantheon360_blender.scene.app import jobs
+from ...pantheon360_blender.scene.app import identity, jobs
 from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ...pantheon360_blender.scene.background import delivery, listing, queue, removal
 from ...pantheon360_blender.scene.background.listing import Item
@@ -79,16 +79,19 @@ class PANTHEON360_OT_move_job(_JobAction):
 
 
 class PANTHEON360_OT_deliver_job(_JobAction):
-    """Bring the results of this job into the scene that it was begun for"""
+    """Bring the results of this job into the scene that it was begun for; into this one if its file was never saved"""
 
     bl_idname = "pantheon360.deliver_job"
     bl_label = "Deliver"
 
-    def act_on(self, item: Item) -> str:
-        delivery.require_scene(item.entry)
-        if queue.current() is not None:
-            raise JobError("Another job is at work.", advice="Wait for it, or pause it.")
-        queue.deliver(item.entry.id)
+    def act(self, context: Any) -> str:
+        entry = self.item().entry
+        if not entry.blend and delivery.scene_of(entry) is None:
+            scene = context.scene
+            registry.update(entry.id, scene=scene.name, identity=identity.of(scene), blend=bpy.data.filepath)
+        else:
+            delivery.require_scene(entry)
+        queue.deliver(entry.id)
         return ""
 
 
@@ -157,11 +160,13 @@ class PANTHEON360_OT_cancel(base.ImmediateOperator):
 def _begin_again(item: Item) -> str:
     """Blender was ended while it wrote the job's folder: there is nothing to go on from but the scene."""
     scene = delivery.require_scene(item.entry)
-    registry.remove(item.entry.id)
     with bpy.context.temp_override(scene=scene):
         ours: Any = getattr(bpy.ops, "pantheon360")  # noqa: B009 - type checkers do not know it
         verb = getattr(ours, _AGAIN[item.entry.kind])
+        if not verb.poll():
+            raise JobError(f"{item.entry.title} cannot be begun again now.", advice="Its panel says what is missing.")
         verb("INVOKE_DEFAULT")
+    registry.remove(item.entry.id)
     return "It is begun again: nothing of it was finished"
 
 

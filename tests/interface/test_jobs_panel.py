@@ -75,7 +75,7 @@ def test_the_job_at_work_shows_one_bar_and_can_be_canceled(draw: Any, listed: An
         queue.step()
     for room in ("ui.jobs_panel", "ui.panel"):
         layout = draw(room=room)
-        assert "pantheon360.cancel" in layout.shown and any("%" in label for label in layout.labels)
+        assert "pantheon360.pause_job" in layout.shown and any("%" in label for label in layout.labels)
         assert any(label.startswith("Painting") for label in layout.labels)
     assert bpy.ops.pantheon360.cancel() == {"FINISHED"}
     assert registry.find(job).condition == "paused" and not bpy.ops.pantheon360.cancel.poll()
@@ -124,3 +124,24 @@ def test_a_job_whose_folder_is_gone_says_so(draw: Any, listed: Any, house: House
     with pytest.raises(RuntimeError, match="is gone"):
         bpy.ops.pantheon360.resume_job(job=job)
     assert bpy.ops.pantheon360.remove_job(job=job) == {"FINISHED"}
+
+
+def test_the_newest_job_is_always_in_the_list(draw: Any, listed: Any, house: House) -> None:
+    panel, listing = house("ui.jobs_panel"), house("scene.background.listing")
+    jobs = [listed("paused") for _ in range(3)]
+    assert [item.entry.id for item in panel._ranked(listing.items())] == jobs[::-1]
+
+
+def test_a_job_that_was_never_saved_is_delivered_into_the_scene_at_hand(listed: Any, house: House, blend: Any) -> None:
+    import bpy
+
+    job = listed("paused")
+    registry, queue = house("core.jobs.registry"), house("scene.background.queue")
+    queue.enqueue(job)
+    while registry.find(job).state != "finished":
+        queue.step()
+    queue.unregister()
+    registry.update(job, identity="another session's")
+    assert bpy.ops.pantheon360.deliver_job(job=job) == {"FINISHED"}
+    queue.run_to_end()
+    assert registry.find(job).state == "delivered" and house("scene.shot.strips").made_of(job)

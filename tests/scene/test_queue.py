@@ -112,7 +112,7 @@ def test_a_job_goes_on_while_another_file_is_open_and_is_delivered_in_its_own(
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     queue.run_to_end()
     assert registry.find(job).state == "finished" and not strips_of(house, job)
-    assert "when shot.blend is open" in queue.told(job)[0]
+    assert "when renamed.blend is open" in queue.told(job)[0]
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "renamed.blend"))
     (offer,) = house("scene.background.listing").offers()
     assert offer.entry.id == job and offer.condition == "finished"
@@ -162,7 +162,8 @@ def test_what_another_blender_has_in_hand_is_left_to_it(
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(house("core.temporary"), "owner", lambda: "00000000-7-00000000")
         registry.note(job, state="running")
-    queue.enqueue(job)
+    with pytest.raises(house("core.errors").JobError, match="Another process works on"):
+        queue.enqueue(job)
     assert registry.find(job).condition == "running" and queue.step() is None
 
 
@@ -208,3 +209,116 @@ def test_what_was_delivered_but_never_saved_is_offered_again(
     bpy.ops.wm.save_mainfile()
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     assert not house("scene.background.listing").offers() and len(strips_of(house, job)) == 1
+
+
+def test_all_jobs_of_a_file_that_was_not_saved_since_are_known_again(
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    jobs = [prepared(blend), prepared(blend)]
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert [item.entry.id for item in house("scene.background.listing").offers()] == jobs
+    for job in jobs:
+        queue.enqueue(job)
+        queue.run_to_end()
+    assert [registry.find(job).state for job in jobs] == ["delivered"] * 2
+    assert len(house("scene.background.takes").of_scene(bpy.context.scene)) == 2
+
+
+def test_an_older_version_of_the_file_neither_takes_nor_doubles_results(
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    job = prepared(blend)
+    for name in ("v01.blend", "v02.blend"):
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / name))
+    queue.enqueue(job)
+    queue.run_to_end()
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "v01.blend"))
+    assert registry.find(job).state == "delivered" and not house("scene.background.listing").offers()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "v02.blend"))
+    queue.deliver(job)
+    queue.run_to_end()
+    assert len(strips_of(house, job)) == 1
+
+
+def test_a_copy_of_a_scene_gets_an_identity_of_its_own(house: House, blend: Any) -> None:
+    import bpy
+
+    identity = house("scene.app.identity")
+    known = identity.of(blend)
+    copied = blend.copy()
+    blend.name, copied.name = "Z original", "A copy"
+    assert identity.find(bpy.data.scenes, known, "Scene") == blend
+    assert identity.of(copied) != known == identity.of(blend)
+
+
+def test_a_registry_that_cannot_be_written_begins_no_job_twice(
+    house: House, queue: ModuleType, prepared: Prepared, blend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = prepared(blend)
+    queue.enqueue(job)
+    monkeypatch.setattr(house("core.jobs.registry"), "note", lambda *_, **__: None)
+    queue.run_to_end()
+    assert len(strips_of(house, job)) == 1
+    monkeypatch.undo()
+
+
+def test_a_job_that_is_in_no_list_says_so(house: House, queue: ModuleType) -> None:
+    with pytest.raises(house("core.errors").JobError, match="does not have this one"):
+        queue.enqueue("missing")
+
+
+def test_a_delivery_that_failed_says_why_and_can_be_tried_again(
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = prepared(blend)
+    error = house("core.errors").RenderError("All channels are taken.")
+
+    def refuse(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(house("scene.shot.strips"), "free_channel", refuse)
+        queue.enqueue(job)
+        queue.run_to_end()
+    assert registry.find(job).state == "finished"
+    assert registry.find(job).error.startswith("All channels are taken.")
+    queue.deliver(job)
+    queue.run_to_end()
+    assert registry.find(job).state == "delivered" and registry.find(job).error == ""
+
+
+def test_nothing_is_delivered_beneath_a_stroke_or_a_render(
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, delivery = prepared(blend), house("scene.background.delivery")
+    for busy in ("SCULPT_OT_brush_stroke", "TRANSFORM_OT_translate"):
+        assert delivery._is_stroke(busy)
+    assert not delivery._is_stroke("WM_OT_screencast_keys")
+    with monkeypatch.context() as stroke:
+        stroke.setattr(delivery, "_modal_operators", lambda: iter(["SCULPT_OT_brush_stroke"]))
+        queue.enqueue(job)
+        while registry.find(job).state != "finished":
+            queue.step()
+        assert all(queue.step() for _ in range(3)) and not strips_of(house, job)
+    queue.run_to_end()
+    assert len(strips_of(house, job)) == 1
+
+
+def test_a_project_that_was_moved_goes_on(
+    house: House, queue: ModuleType, registry: Any, blend: Any, tmp_path: Path
+) -> None:
+    run, shot = house("scene.app.jobs").run_blocking, house("scene.shot.shot")
+    (tmp_path / "before").mkdir()
+    folder = run(shot.prepare(blend, root=tmp_path / "before"))
+    (tmp_path / "before").rename(tmp_path / "after")
+    moved = house("core.jobs.job_folder").PaintFolder.open(tmp_path / "after" / folder.path.name)
+    shot.remember(blend, moved)
+    queue.enqueue(run(shot.adopt(blend)).id)
+    queue.run_to_end()
+    assert registry.find(folder.id).state == "delivered"

@@ -74,8 +74,17 @@ def test_the_backend_lists_and_does_jobs(begun: Any) -> None:
         return subprocess.run(command, cwd=EXTENSION_ROOT, capture_output=True, text=True, timeout=60)
 
     refused = backend(job)
-    assert refused.returncode == 1 and "has job" in refused.stderr, "Blender has it in hand"
+    assert refused.returncode == 1 and "Another process works" in refused.stderr, "Blender has it in hand"
     assert "no job missing" in backend("missing").stderr
     queue.pause(job)
     assert job in backend().stdout and "paused" in backend().stdout
     assert backend(job).returncode == 0 and registry.find(job).state == "finished"
+    assert registry.find(job).state == "finished" and backend(job).returncode == 0, "what is done is left alone"
+
+
+def test_a_process_that_goes_on_can_be_asked_to_stop(house: House, begun: Any) -> None:
+    queue, registry, job = begun
+    queue.pause(job)
+    with registry.at_work(job, registry.find(job).path):
+        registry.ask_to_stop(job)
+    assert registry.is_asked_to_stop(job) and not registry.is_asked_to_stop(job)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .. import budget, inputs, json_values, person_folder, temporary
-from ..errors import FileError, PantheonError
+from ..errors import FileError, JobError, PantheonError
 from ..output_folder import OutputFolder
 
 State = Literal["preparing", "waiting", "running", "paused", "failed", "finished", "delivered"]
@@ -36,6 +36,7 @@ IN_HAND: tuple[State, ...] = ("preparing", "waiting", "running")
 """States in which a process has the job in hand."""
 
 _STATES = get_args(State)
+_STOP = ".stop"
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _MOST = 10_000  # files that are looked at
 
@@ -45,10 +46,10 @@ class Entry:
     """A job as its person's registry knows it.
 
     id: the job's own. kind: "paint" or "reconstruct". title: for people. folder: where it lies, absolute.
-    blend: the .blend it was begun from, absolute; empty if that was not saved. scene, identity: the scene's name then,
-    and what it is known by since. owner: the process that has it in hand. place: its turn in that process's queue.
-    captures: label in the job -> what the capture's object is known by. error, repair: why it failed, and the operator
-    that repairs it. made, updated: UTC, ISO 8601.
+    blend: the .blend it was begun from, absolute; empty if that was not saved. delivered_to: the .blend that has its
+    results. scene, identity: the scene's name then, and what it is known by since. owner: the process that has it in
+    hand. place: its turn in that process's queue. captures: label in the job -> what the capture's object is known by.
+    error, repair: why it failed, and the operator that repairs it. made, updated: UTC, ISO 8601.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Entry:
     title: str
     folder: str
     blend: str = ""
+    delivered_to: str = ""
     scene: str = ""
     identity: str = ""
     state: State = "waiting"
@@ -121,17 +123,50 @@ def note(job_id: str, **changes: Any) -> None:
 
 @contextmanager
 def at_work(job_id: str, folder: Path) -> Iterator[None]:
-    """Note that this process works on a job, and how that ended. folder: where it lies now."""
+    """Note that this process works on a job, and how that ended. folder: where it lies now.
+
+    Raises JobError if another process has it in hand.
+    """
+    entry = find(job_id)
+    if entry is not None and entry.condition in IN_HAND and not entry.is_ours:
+        raise JobError(f"Another process works on the job in {folder}.", advice="Wait for it.", code="busy")
     note(job_id, folder=str(folder), state="running", error="", repair="")
     try:
         yield
     except PantheonError as error:
-        note(job_id, state="failed", error=str(error), repair=error.repair or "")
+        _leave(job_id, state="failed", error=str(error), repair=error.repair or "")
         raise
     except BaseException:  # it was cancelled, or the process is to end
-        note(job_id, state="paused")
+        _leave(job_id, state="paused")
         raise
-    note(job_id, state="finished")
+    _leave(job_id, state="finished")
+
+
+def _leave(job_id: str, **changes: Any) -> None:
+    """`note`, unless another process took the job over meanwhile."""
+    entry = find(job_id)
+    if entry is not None and entry.is_ours:
+        note(job_id, **changes)
+
+
+def keep_alive(job_ids: Iterable[str]) -> None:
+    """Let others see that these jobs, which this process has in hand, are not abandoned."""
+    for job_id in job_ids:
+        _leave(job_id)
+
+
+def ask_to_stop(job_id: str) -> None:
+    """Ask the process that has a job in hand to leave it: see `is_asked_to_stop`. Raises FileError."""
+    OutputFolder.made(folder()).write_bytes(f"{job_id}{_STOP}", b"")
+
+
+def is_asked_to_stop(job_id: str) -> bool:
+    """Whether somebody asked; the question is forgotten with that."""
+    if not inputs.is_file(folder() / f"{job_id}{_STOP}"):
+        return False
+    with suppress(FileError):
+        OutputFolder(folder()).remove(f"{job_id}{_STOP}")
+    return True
 
 
 def remove(job_id: str) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import bpy
 from bpy.app.handlers import persistent
 
 from . import registration
+
+Block = TypeVar("Block", bound=bpy.types.ID)
 
 IDENTITY = "pantheon360_identity"
 """Custom property of a scene, of its captures, and of the strips that were made for it."""
@@ -23,12 +25,20 @@ _given: dict[int, str] = {}
 
 
 def of(block: bpy.types.ID) -> str:
-    """The identity of a scene or an object, which is given one if it has none."""
+    """The identity of a scene or an object, which is given one if it has none, or that of what it was copied from."""
     known = known_of(block)
-    if not known:
-        known = block[IDENTITY] = uuid.uuid4().hex
-        _given[block.session_uid] = known
+    blocks: Any = bpy.data.scenes if isinstance(block, bpy.types.Scene) else bpy.data.objects
+    copied = known and any(known_of(each) == known and each.session_uid < block.session_uid for each in blocks)
+    if not known or copied:
+        known = uuid.uuid4().hex
+        give(block, known)
     return known
+
+
+def give(block: bpy.types.ID, known: str) -> None:
+    """Let a scene or an object be known by this."""
+    block[IDENTITY] = known
+    _given[block.session_uid] = known
 
 
 def known_of(block: bpy.types.ID) -> str:
@@ -37,19 +47,15 @@ def known_of(block: bpy.types.ID) -> str:
     return known if isinstance(known, str) else ""
 
 
-def scene(identity: str, name: str = "") -> bpy.types.Scene | None:
-    """The scene with this identity, or None. name: which of several is meant: copies of a scene have its identity."""
-    return _found(bpy.data.scenes, identity, name)  # type: ignore[no-any-return]
+def find(blocks: Iterable[Block], identity: str, name: str = "") -> Block | None:
+    """The one of these blocks with this identity, or None.
 
-
-def object(identity: str, name: str = "") -> bpy.types.Object | None:
-    """The object with this identity, or None. name: as of `scene`."""
-    return _found(bpy.data.objects, identity, name)  # type: ignore[no-any-return]
-
-
-def _found(blocks: Iterable[Any], identity: str, name: str) -> Any:
+    name: which of several is meant, for copies have the identity of what they were copied from; without a name it is
+    the oldest.
+    """
     alike = [block for block in blocks if identity and known_of(block) == identity]
-    return next((block for block in alike if block.name == name), alike[0] if alike else None)
+    oldest = min(alike, key=lambda block: block.session_uid, default=None)
+    return next((block for block in alike if block.name == name), oldest)
 
 
 @persistent

@@ -33,14 +33,17 @@ def preparing(scene: bpy.types.Scene, folder: JobFolder, kind: str) -> Iterator[
 
 
 def adopt(scene: bpy.types.Scene, folder: JobFolder, kind: str) -> None:
-    """Enter a job that was begun for a scene elsewhere, or before there was a registry; nothing if it is known."""
-    if registry.find(folder.id) is None:
+    """Enter a job that was begun for a scene elsewhere, or before there was a registry, or that was moved since."""
+    known = registry.find(folder.id)
+    if known is None:
         _enter(scene, folder, kind, "paused")
+    elif known.condition not in registry.IN_HAND:
+        registry.note(folder.id, folder=str(folder.path), blend=bpy.data.filepath, identity=identity.of(scene))
 
 
-def note(folder: JobFolder, state: State) -> None:
-    """Note how far a job is."""
-    registry.note(folder.id, state=state)
+def note_delivered(folder: JobFolder) -> None:
+    """Note that this file has the results of a job."""
+    registry.note(folder.id, state="delivered", delivered_to=bpy.data.filepath, error="", repair="")
 
 
 def note_captures(folder: JobFolder, captures: Mapping[str, bpy.types.Object]) -> None:

@@ -5,48 +5,69 @@ Nothing here holds Blender's data while the backend works: the scene is looked f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import bpy
 
 from ...core.errors import JobError
+from ...core.jobs import registry
 from ...core.jobs.job_folder import PaintFolder, ReconstructFolder
 from ...core.jobs.registry import Entry
 from ...core.progress import Job, Notices, Progress, observed
-from ..app import identity
+from ..app import identity, paths
 from ..app.access import ObjectReference
-from ..shot import shot
+from ..cache import cache_objects
+from ..shot import shot, strips
 from ..sources import reconstruct
 
 GOES_ON = "Resume goes on from there."
 
+_STROKES = (
+    "SCULPT_",
+    "PAINT_",
+    "TRANSFORM_",
+    "GREASE_PENCIL_",
+    "GPENCIL_",
+    "SCULPT_CURVES_",
+    "PARTICLE_",
+    "VIEW3D_OT_",
+    "OBJECT_",
+    "MESH_",
+    "CURVE",
+    "UV_",
+    "NODE_",
+    "SEQUENCER_",
+    "PANTHEON360_",
+)
+"""Modal operators that are in the middle of a change: pushing an undo step beneath them crashes Blender or falsifies
+what they do. Others, as screencasts are, never end."""
 
-def work(entry: Entry) -> Job[str]:
-    """Do what is missing of a job, then deliver it. Returns a sentence on what became of it.
 
-    Raises JobError if its folder is gone or damaged, BackendError, and what `deliver` raises.
+def work(entry: Entry) -> Job[list[str]]:
+    """Do what is missing of a job. Returns what was warned of.
+
+    Raises JobError if its folder is gone or damaged, or another process works on it, BackendError.
     """
     if entry.kind == "reconstruct":
         yield from reconstruct.compute(ReconstructFolder.open(entry.path))
-        return (yield from deliver(entry))
+        return []
     notices = Notices()
     yield from observed(shot.paint(PaintFolder.open(entry.path), resume=GOES_ON), notices)
-    return (yield from deliver(entry, notices.warnings))
+    return notices.warnings
 
 
 def deliver(entry: Entry, warnings: Sequence[str] = ()) -> Job[str]:
-    """Bring finished results into the scene that they were made for, once nobody is in the way.
-
-    A scene that is not in this file gets them when its file is open. Returns a sentence. Raises what delivering raises.
+    """Bring finished results into the scene of this file that they were made for; whoever drives it asks `is_ready`
+    before each step. Returns a sentence. Raises JobError if the scene is not here, and what delivering raises.
     """
-    yield from _until_ready(entry)
-    scene = scene_of(entry)
-    if scene is None:
-        return f"{entry.title} is finished. Deliver it when {_file(entry)} is open."
+    scene = require_scene(entry)
+    if is_here(entry):
+        registry.note(entry.id, state="delivered", delivered_to=bpy.data.filepath)
+        return f"The results of {entry.title} are in this file already"
     if entry.kind == "reconstruct":
-        built = reconstruct.deliver(scene, ReconstructFolder.open(entry.path), _captures(entry))
+        built = reconstruct.deliver(scene, ReconstructFolder.open(entry.path), _captures(scene, entry))
         left = [f"{name} was not posed: {reason}" for name, reason in built.left.items()]
         for warning in (*left, *built.notes):
             yield Progress("Delivering", 1, 1, warning=warning)
@@ -55,30 +76,47 @@ def deliver(entry: Entry, warnings: Sequence[str] = ()) -> Job[str]:
     return f"Strip {strip.name} is in scene {strip.id_data.name}; Show Result plays it"
 
 
-def scene_of(entry: Entry) -> bpy.types.Scene | None:
-    """The scene of this file that a job was begun for, or None.
+def is_for_this_file(entry: Entry) -> bool:
+    """Whether results may be delivered unasked: the job was begun from this file, and its scene is there."""
+    begun_here = Path(entry.blend) == Path(bpy.data.filepath) if entry.blend else not bpy.data.filepath
+    return begun_here and scene_of(entry) is not None
 
-    It is known by its identity. One that lost it, in a file that was not saved since, is known by its name.
+
+def is_ready(entry: Entry) -> bool:
+    """Whether delivering disturbs nobody now: no render reads the scene, no stroke is being made, and the artist does
+    not edit what would be replaced.
     """
-    found = identity.scene(entry.identity, entry.scene)
-    if found is not None or not _is_of_this_file(entry):
-        return found
-    named = bpy.data.scenes.get(entry.scene)
-    return named if named is not None and not identity.known_of(named) else None
+    if is_rendering() or any(_is_stroke(name) for name in _modal_operators()):
+        return False
+    scene = scene_of(entry)
+    cache = cache_objects.find(scene) if scene is not None and entry.kind == "reconstruct" else None
+    return cache is None or cache.mode == "OBJECT"
+
+
+def is_here(entry: Entry) -> bool:
+    """Whether this file has what was made of a job."""
+    if entry.kind == "paint":
+        return bool(strips.made_of(entry.id))
+    caches = (obj.get(cache_objects.FOLDER) for obj in bpy.data.objects)
+    return any(isinstance(found, str) and paths.absolute_path(found) == entry.path for found in caches)
+
+
+def scene_of(entry: Entry) -> bpy.types.Scene | None:
+    """The scene of this file that a job was begun for, or None."""
+    return identity.find(bpy.data.scenes, entry.identity, entry.scene)
 
 
 def require_scene(entry: Entry) -> bpy.types.Scene:
     """`scene_of`. Raises JobError that says which file to open."""
     scene = scene_of(entry)
     if scene is None:
-        raise JobError(f"Scene {entry.scene} of this job is not in this file.", advice=f"Open {_file(entry)}.")
+        raise JobError(f"Scene {entry.scene} of this job is not in this file.", advice=f"Open {file_of(entry)}.")
     return scene
 
 
-def _until_ready(entry: Entry) -> Job[None]:
-    """Wait while delivering would disturb: a render reads the scene, or the artist edits what would be replaced."""
-    while is_rendering() or (entry.kind == "reconstruct" and bpy.context.mode != "OBJECT"):
-        yield Progress("Finished; delivered in Object Mode", waiting=True)
+def file_of(entry: Entry) -> str:
+    """What to open for a job."""
+    return Path(entry.blend).name if entry.blend else "the file it was begun in"
 
 
 def is_rendering() -> bool:
@@ -87,15 +125,17 @@ def is_rendering() -> bool:
     return bool(app.is_job_running("RENDER"))
 
 
-def _is_of_this_file(entry: Entry) -> bool:
-    return bool(entry.blend) and bool(bpy.data.filepath) and Path(entry.blend) == Path(bpy.data.filepath)
+def _modal_operators() -> Iterator[str]:
+    for manager in bpy.data.window_managers:
+        for window in manager.windows:
+            yield from (operator.bl_idname for operator in getattr(window, "modal_operators", ()))
 
 
-def _captures(entry: Entry) -> Mapping[str, ObjectReference]:
-    """The job's captures that are still there, by the labels that they have in it."""
-    found = {label: identity.object(known) for label, known in entry.captures.items()}
+def _is_stroke(name: str) -> bool:
+    return name.startswith(_STROKES)
+
+
+def _captures(scene: bpy.types.Scene, entry: Entry) -> Mapping[str, ObjectReference]:
+    """The job's captures that the scene still has, by the labels that they have in it."""
+    found = {label: identity.find(scene.objects, known) for label, known in entry.captures.items()}
     return {label: ObjectReference(obj) for label, obj in found.items() if obj is not None}
-
-
-def _file(entry: Entry) -> str:
-    return Path(entry.blend).name if entry.blend else "the file it was begun in"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ...core import budget, json_values
+from ...core import budget, inputs, json_values
 from ...core.jobs import registry
 from ...core.jobs.job_folder import STATE_FILE
 from ...core.jobs.registry import Condition, Entry
@@ -36,13 +36,13 @@ class Item:
 
 def items() -> list[Item]:
     """Every job that is not delivered, the oldest first."""
-    return [_item(entry) for entry in _all() if entry.state != "delivered"]
+    return [item for item in _all() if item.condition != "delivered"]
 
 
 def delivered() -> list[tuple[Item, int]]:
     """Jobs whose results were delivered and whose folders are still there, with the bytes that each takes."""
-    found = [_item(entry) for entry in _all() if entry.state == "delivered"]
-    return [(item, _size(item.entry.path, item.entry.updated)) for item in found if not item.is_gone]
+    found = [item for item in _all() if item.condition == "delivered" and not item.is_gone]
+    return [(item, _size(item.entry.path, item.entry.updated)) for item in found]
 
 
 def offers() -> list[Item]:
@@ -53,25 +53,25 @@ def offers() -> list[Item]:
 
 def find(job_id: str) -> Item | None:
     """One job of either list, or None."""
-    return next((_item(entry) for entry in _all() if entry.id == job_id), None)
+    return next((item for item in _all() if item.entry.id == job_id), None)
 
 
-def _all() -> tuple[Entry, ...]:
-    return _read(registry.stamp(), int(time.monotonic() / _RENEWED))
+def _all() -> list[Item]:
+    known = _known(registry.stamp(), int(time.monotonic() / _RENEWED))
+    return [
+        Item(entry, condition, delivery.scene_of(entry) is not None, is_gone) for entry, condition, is_gone in known
+    ]
 
 
 @lru_cache(maxsize=1)
-def _read(_stamp: int, _moment: int) -> tuple[Entry, ...]:
-    return tuple(registry.entries())
+def _known(_stamp: int, _moment: int) -> tuple[tuple[Entry, Condition, bool], ...]:
+    """What asks the disk; panels are drawn often, and a folder may lie on a slow one."""
+    return tuple((entry, _condition(entry), not inputs.is_folder(entry.path)) for entry in registry.entries())
 
 
 @lru_cache(maxsize=1024)
 def _size(folder: Path, _changed: str) -> int:
     return removal.size(folder)
-
-
-def _item(entry: Entry) -> Item:
-    return Item(entry, _condition(entry), delivery.scene_of(entry) is not None, not entry.path.is_dir())
 
 
 def _condition(entry: Entry) -> Condition:

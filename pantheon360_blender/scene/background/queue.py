@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import bpy
 
 from ...core import duration
-from ...core.errors import PantheonError
+from ...core.errors import JobError, PantheonError
 from ...core.jobs import registry
 from ...core.jobs.registry import Entry
 from ...core.jobs.whole_progress import WholeProgress
-from ...core.progress import Job
 from ...core.unexpected import explained
 from ..app import jobs
 from ..app.jobs import Ticker
@@ -26,17 +25,25 @@ from ..shot import shot
 from . import delivery, listing
 
 _STATUS_INTERVAL = 1.0  # seconds between two drawings of the status bar
+_PATIENCE = 0.25  # seconds until it is looked again whether a job can be delivered
+_AFTER_A_FAULT = 5.0  # seconds until it is tried again
+_SIGN_OF_LIFE = 300.0  # seconds between two
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Current:
-    """The job that this Blender works on. entry: as it was when it began. whole: how far it is in all."""
+    """The job that this Blender works on.
+
+    entry: as it was when it began. whole: how far it is in all. delivers: whether its work is done, and what is left
+    changes the file.
+    """
 
     entry: Entry
     ticker: Ticker
     whole: WholeProgress
+    delivers: bool = False
 
     @property
     def time_left(self) -> str:
@@ -47,9 +54,16 @@ class Current:
 
 @dataclass
 class _Queue:
+    """told: by job, what its end said. begun: jobs that were taken from the registry since they were put there: one
+    whose state cannot be written is not begun for ever. undelivered: jobs whose work is done, with their warnings.
+    """
+
     current: Current | None = None
     told: dict[str, list[str]] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+    undelivered: dict[str, list[str]] = field(default_factory=dict)
     drawn: float = 0.0
+    seen_alive: float = 0.0
 
 
 _queue = _Queue()
@@ -66,33 +80,46 @@ def told(job_id: str) -> list[str]:
 
 
 def enqueue(job_id: str) -> None:
-    """Have a prepared, paused, failed or interrupted job done after those that wait. Raises FileError.
+    """Have a prepared, paused, failed or interrupted job done after those that wait.
 
-    One that another Blender has in hand is left to it.
+    Raises JobError if it is not in the registry or another process has it in hand, FileError if that cannot be written.
     """
     entry = registry.find(job_id)
-    if entry is None or entry.condition in registry.IN_HAND:
-        return
+    if entry is None:
+        raise JobError("The list of jobs does not have this one.", advice="Look whether your home folder is writable.")
+    if entry.condition in registry.IN_HAND:
+        if entry.is_ours:
+            return
+        raise JobError(f"Another process works on {entry.title}.", advice="Wait for it, or stop it there.")
     registry.add(replace(entry, state="waiting", place=time.time(), error="", repair=""))
     _queue.told.pop(job_id, None)
+    _queue.begun.discard(job_id)
     start()
 
 
 def deliver(job_id: str) -> None:
-    """Bring the results of a finished job into the scene that is open, now if nothing else is delivered."""
-    _run_next(job_id, delivery.deliver)
+    """Bring the results of a finished job into the scene that is open, as soon as nobody is in the way."""
+    _queue.undelivered.setdefault(job_id, [])
     start()
 
 
 def pause(job_id: str) -> None:
-    """Stop a job that this Blender works on, or take one that waits out of the queue. What is finished is kept."""
+    """Stop a job that is worked on, or take one that waits out of the queue. What is finished is kept.
+
+    A process that goes on after Blender has quit is asked to stop.
+    """
     running = _queue.current
     if running is not None and running.entry.id == job_id:
         _queue.current = None
         running.ticker.close()
+    _queue.undelivered.pop(job_id, None)
     entry = registry.find(job_id)
-    if entry is not None and entry.is_ours:
+    if entry is None or entry.condition not in registry.IN_HAND:
+        return
+    if entry.is_ours:
         registry.note(job_id, state="paused")
+    else:
+        registry.ask_to_stop(job_id)
 
 
 def move(job_id: str, by: int) -> None:
@@ -134,14 +161,17 @@ def run_to_end() -> None:
 
 def step() -> float | None:
     """One tick of the queue. Returns seconds until the next one; None when nothing is left to do."""
-    if _queue.current is None and not _begin():
-        return None
+    _keep_alive()
+    if _queue.current is None and not (_begin_delivery() or _begin_work()):
+        return _PATIENCE if _queue.undelivered else None
     current = _queue.current
     assert current is not None
+    if current.delivers and not delivery.is_ready(current.entry):
+        return _PATIENCE
     try:
         current.whole.take(current.ticker.tick())
     except StopIteration as end:
-        _end(current, str(end.value))
+        _end(current, end.value)
     except PantheonError as error:
         _fail(current, error)
     except Exception as error:
@@ -168,39 +198,73 @@ def _beat() -> float | None:
     try:
         return step()
     except Exception:
-        _log.exception("The queue stopped")
-        return None
+        _log.exception("The queue stumbled")
+        return _AFTER_A_FAULT
 
 
-def _begin() -> bool:
-    waiting = queued()
-    if waiting:
-        _run_next(waiting[0].id, delivery.work)
-    return bool(waiting)
+def _keep_alive() -> None:
+    """Once in a while, let other Blenders see that what is in hand here is not abandoned."""
+    now = time.monotonic()
+    if now - _queue.seen_alive < _SIGN_OF_LIFE:
+        return
+    _queue.seen_alive = now
+    running = [_queue.current.entry.id] if _queue.current is not None and not _queue.current.delivers else []
+    registry.keep_alive([*running, *(entry.id for entry in queued())])
 
 
-def _run_next(job_id: str, way: Callable[[Entry], Job[str]]) -> None:
-    entry = registry.find(job_id)
-    if entry is not None and _queue.current is None:
-        _queue.current = Current(entry, Ticker(way(entry), entry.title), WholeProgress(entry.kind))
+def _begin_delivery() -> bool:
+    """Begin to deliver the first finished job that can be delivered now."""
+    for job_id, warnings in list(_queue.undelivered.items()):
+        entry = registry.find(job_id)
+        if entry is None:
+            del _queue.undelivered[job_id]
+        elif delivery.is_ready(entry):
+            del _queue.undelivered[job_id]
+            ticker = Ticker(delivery.deliver(entry, warnings), entry.title)
+            ticker.notices.warnings.extend(warnings)
+            _queue.current = Current(entry, ticker, WholeProgress(entry.kind), delivers=True)
+            return True
+    return False
 
 
-def _end(current: Current, sentence: str) -> None:
+def _begin_work() -> bool:
+    entry = next((entry for entry in queued() if entry.id not in _queue.begun), None)
+    if entry is None:
+        return False
+    _queue.begun.add(entry.id)
+    _queue.current = Current(entry, Ticker(delivery.work(entry), entry.title), WholeProgress(entry.kind))
+    return True
+
+
+def _end(current: Current, result: Any) -> None:
     _queue.current = None
-    _queue.told[current.entry.id] = [sentence, *current.ticker.notices.warnings]
     current.ticker.close()
-    _push_undo(current.entry.title)
+    entry = current.entry
+    if current.delivers:
+        _queue.told[entry.id] = [str(result), *current.ticker.notices.warnings]
+        _push_undo(entry.title)
+    elif delivery.is_for_this_file(registry.find(entry.id) or entry):
+        _queue.undelivered[entry.id] = list(result)
+    else:
+        where = delivery.file_of(registry.find(entry.id) or entry)
+        _queue.told[entry.id] = [f"{entry.title} is finished. Deliver it when {where} is open.", *result]
 
 
 def _fail(current: Current, error: PantheonError) -> None:
+    """Keep why it failed. What could not be delivered is finished all the same."""
     _queue.current = None
     _queue.told[current.entry.id] = current.ticker.notices.warnings
     current.ticker.close()
-    registry.note(current.entry.id, state="failed", error=str(error), repair=error.repair or "")
+    entry = registry.find(current.entry.id)
+    if current.delivers or (entry is not None and (entry.is_ours or entry.state == "failed")):
+        state = "finished" if current.delivers else "failed"
+        registry.note(current.entry.id, state=state, error=str(error), repair=error.repair or "")
 
 
 def _push_undo(message: str) -> None:
-    """Let undo take the results away, and not what the artist did before them."""
+    """Let undo take the results away, and not what the artist did before them; other modes have steps of their own."""
+    if bpy.context.mode != "OBJECT":
+        return
     for manager in bpy.data.window_managers:
         for window in manager.windows[:1]:
             with bpy.context.temp_override(window=window):
@@ -219,4 +283,5 @@ def unregister() -> None:
         pause(_queue.current.entry.id)
     for entry in queued():
         registry.note(entry.id, state="paused")
-    _queue.told.clear()
+    for kept in (_queue.told, _queue.begun, _queue.undelivered):
+        kept.clear()

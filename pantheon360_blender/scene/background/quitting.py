@@ -21,9 +21,10 @@ _decided: str | None = None
 
 
 def in_hand() -> list[registry.Entry]:
-    """Jobs that are at work in this Blender or wait in it, in their order."""
+    """Jobs that are at work in this Blender or wait in it, in their order; what is being delivered is done already."""
     current = queue.current()
-    return ([current.entry] if current is not None else []) + queue.queued()
+    working = [current.entry] if current is not None and not current.delivers else []
+    return working + queue.queued()
 
 
 def decide(choice: str) -> None:
@@ -46,8 +47,10 @@ def leave() -> int | None:
 
 
 def _choice() -> str:
+    global _decided
+    decided, _decided = _decided, None
     addon = preferences.of_addon()
-    return _decided or (str(addon.when_quitting) if addon is not None else "PAUSE")
+    return decided or (str(addon.when_quitting) if addon is not None else "PAUSE")
 
 
 @persistent

@@ -117,7 +117,7 @@ def deliver(
     scene = reference.scene
     if unfinished(scene) == folder.path:  # another one may have been prepared meanwhile
         job_notes.forget(scene, UNFINISHED)
-    job_tracking.note(folder, "delivered")
+    job_tracking.note_delivered(folder)
     return strip
 
 

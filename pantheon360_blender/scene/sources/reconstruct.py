@@ -257,7 +257,7 @@ def deliver(
     obj = (cache_merge.merge if merging else cache_objects.replace)(scene, cloud)
     obj[REPORT] = report["text"]
     obj[FOLDER] = paths.relative_path(folder.path)
-    job_tracking.note(folder, "delivered")
+    job_tracking.note_delivered(folder)
     notes = [str(note) for note in solution.get("notes", [])]
     if ReconstructionSettings.from_json(folder.job.settings).poses != results.GIVEN:
         notes += place(scene, posed)
