@@ -19,10 +19,10 @@ from pantheon360_blender.core.jobs.job_folder import (
     Status,
     now,
 )
+from pantheon360_blender.core.jobs.lock import locked
 from pantheon360_blender.core.progress import Progress
 
 from . import known_pixels, painters
-from .lock import locked
 from .reconstruction import reconstruct
 
 STATE_INTERVAL = 2.0

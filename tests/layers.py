@@ -74,7 +74,6 @@ HOUSES: dict[str, House] = {
         rooms=(
             "backend/device.py",
             "backend/known_pixels.py",
-            "backend/lock.py",
             "backend/numba_cache.py",
             "backend/reporting.py",
             "backend/terminal.py",

@@ -121,12 +121,12 @@ class PANTHEON360_OT_export_frames(_Export):
     use_filter_folder = True
     filter_glob: StringProperty(default="*.png", options={"HIDDEN"})  # type: ignore[valid-type]
 
-    def job(self, context: Any) -> Job[int]:
+    def job(self, context: Any) -> Job[Path]:
         target = self.target()
-        return export.frames(self.folder(context), target if not target.suffix else target.parent)
+        return export.frames(self.folder(context), target.parent if target.suffix.lower() == ".png" else target)
 
-    def finished(self, _context: Any, result: int) -> None:
-        self.tell("INFO", f"{result} frames are in {self.filepath}")
+    def finished(self, _context: Any, result: Path) -> None:
+        self.tell("INFO", f"The frames are in {result}")
 
 
 class PANTHEON360_OT_export_poster(base.ImmediateOperator, ExportHelper):  # type: ignore[misc]

@@ -87,7 +87,10 @@ class PANTHEON360_OT_delete_take(_TakeAction):
         return context.window_manager.invoke_confirm(self, event)  # type: ignore[no-any-return]
 
     def act_on(self, _context: Any, take: Take) -> str:
-        return f"{takes.delete(take) / 1e6:.1f} MB are free again"
+        freed = takes.delete(take)
+        if freed is None:
+            return f"Its files belong to {take.entry.blend} and stay"
+        return f"{freed / 1e6:.1f} MB are free again"
 
 
 CLASSES = (

@@ -207,7 +207,7 @@ OWN = {
     ("backend/doctor.py", "loads"): "what a process of ours says",
     ("backend/run.py", "open"): "of the system",
     ("backend/reporting.py", "open"): "of the system",
-    ("backend/lock.py", "open"): "writes",
+    ("pantheon360_blender/core/jobs/lock.py", "open"): "writes",
     ("backend/diffusion/models/commands.py", "open"): "of the system",
     ("backend/diffusion/models/model_folder.py", "open"): "its own function",
     ("backend/diffusion/models/architecture.py", "loads"): "what was read already",

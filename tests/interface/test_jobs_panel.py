@@ -145,3 +145,25 @@ def test_a_job_that_was_never_saved_is_delivered_into_the_scene_at_hand(listed: 
     assert bpy.ops.pantheon360.deliver_job(job=job) == {"FINISHED"}
     queue.run_to_end()
     assert registry.find(job).state == "delivered" and house("scene.shot.strips").made_of(job)
+
+
+def test_a_job_that_was_never_complete_is_removed_with_its_folder(listed: Any, house: House, tmp_path: Path) -> None:
+    import bpy
+
+    job = listed("preparing")
+    registry = house("core.jobs.registry")
+    begun = tmp_path / "jobs" / f".Shot-{job}.00000000-1-00000000-abcdef.part"
+    Path(registry.find(job).folder).rename(begun)
+    registry.update(job, folder=str(begun))
+    assert bpy.ops.pantheon360.remove_job(job=job) == {"FINISHED"}
+    assert not begun.exists() and registry.find(job) is None
+
+
+def test_a_folder_in_which_somebody_paints_is_not_deleted(listed: Any, house: House) -> None:
+    import bpy
+
+    job = listed("paused")
+    folder = house("core.jobs.job_folder").PaintFolder.open(Path(house("core.jobs.registry").find(job).folder))
+    with house("core.jobs.lock").locked(folder.output), pytest.raises(RuntimeError, match="another process"):
+        bpy.ops.pantheon360.remove_job(job=job)
+    assert folder.path.is_dir()

@@ -101,6 +101,18 @@ def test_frames_are_copied_byte_for_byte(take: Any, tmp_path: Path) -> None:
     assert copied == [take.frame_file(frame).read_bytes() for frame in take.job.frames]
 
 
+def test_frames_of_two_takes_share_a_folder_and_overwrite_nothing(
+    take: Any, house: House, shot_scene: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    target = tmp_path / "my.shots"
+    house("scene.app.jobs").run_blocking(house("scene.shot.shot").generate(shot_scene))
+    for each in house("scene.background.takes").of_scene(shot_scene):
+        bpy.ops.pantheon360.export_frames(filepath=str(target), job_id=each.entry.id)
+    assert len(list(target.glob("*.png"))) == 10 and not list(tmp_path.glob("*_0001.png"))
+
+
 def test_a_poster_is_a_panorama_to_our_own_importer_and_to_exiftool(take: Any, house: House, tmp_path: Path) -> None:
     import bpy
 

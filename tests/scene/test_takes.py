@@ -92,3 +92,33 @@ def test_a_deleted_take_is_gone_from_disk_sequencer_and_list(takes: Any, house: 
     assert not folder.exists() and takes.of_scene(blend) == [] and not house("scene.shot.strips").made_of(job)
     with pytest.raises(RuntimeError, match="not there any more"):
         bpy.ops.pantheon360.delete_take(job=job)
+
+
+def test_a_copy_of_a_project_deletes_nothing_of_the_original(
+    takes: Any, house: House, blend: Any, tmp_path: Path
+) -> None:
+    import shutil
+
+    import bpy
+
+    (tmp_path / "project").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "project" / "a.blend"))
+    job = generate(house, blend, jobs_folder="//jobs")
+    bpy.ops.wm.save_mainfile()
+    shutil.copytree(tmp_path / "project", tmp_path / "copy")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "copy" / "a.blend"))
+    folder = Path(takes.find(job).entry.folder)
+    assert folder.is_relative_to(tmp_path / "project")
+    assert bpy.ops.pantheon360.delete_take(job=job) == {"FINISHED"}
+    assert len(list(folder.glob("frames/*.png"))) == 5 and not house("scene.shot.strips").made_of(job)
+
+
+def test_a_strip_in_a_meta_strip_is_removed_with_its_take(takes: Any, house: House, blend: Any) -> None:
+    import bpy
+
+    job = generate(house, blend)
+    strip = takes.strip_of(takes.find(job))
+    meta = strip.id_data.sequence_editor.strips.new_meta("Meta", 5, 1)
+    strip.move_to_meta(meta)
+    assert bpy.ops.pantheon360.delete_take(job=job) == {"FINISHED"}
+    assert not house("scene.shot.strips").made_of(job)

@@ -103,7 +103,7 @@ class JobFolder(Generic[AnyJob]):
         with translate_os_errors(root):
             root.mkdir(parents=True, exist_ok=True)
         identity = uuid.uuid4().hex[:8]
-        return cls(temporary.make_directory(root, f"{_file_name(name)}-{identity}"), name, identity)
+        return cls(temporary.make_directory(root, f"{file_name(name)}-{identity}"), name, identity)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -140,7 +140,7 @@ class JobFolder(Generic[AnyJob]):
 
     def keep(self) -> None:
         """Give a new folder the name that lasts, `<name>-<id>`. Raises FileError."""
-        path = self.path.with_name(f"{_file_name(self.name)}-{self.id}")
+        path = self.path.with_name(f"{file_name(self.name)}-{self.id}")
         output_folder.rename(self.path, path)
         self.path, self.output = path, OutputFolder(path)
 
@@ -181,7 +181,7 @@ class JobFolder(Generic[AnyJob]):
 
     def write_capture(self, capture: Capture) -> CaptureEntry:
         """Put a capture into the folder and return its entry for `job.captures`. Raises FileError."""
-        stem = self._unused_stem(_file_name(capture.name))
+        stem = self._unused_stem(file_name(capture.name))
         image = f"captures/{stem}.png"
         self._write_input(image, png.encode(capture.image))
         mask = None
@@ -541,7 +541,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """A name that every file system takes, as like the artist's as possible."""
     cleaned = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f\ud800-\udfff]+', "-", name)
     cleaned = cleaned.strip(" .-")[:48].strip(" .-")

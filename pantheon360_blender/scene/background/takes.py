@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import bpy
 
+from ...core import inputs
 from ...core.errors import JobError, PantheonError
 from ...core.jobs import painting_summary, registry
 from ...core.jobs.job import PaintJob
 from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.registry import Entry
-from ..app import access, identity
+from ..app import access, identity, paths
 from ..shot import diffusion_settings, strips
 from . import removal
 
@@ -81,12 +83,22 @@ def load_settings(scene: bpy.types.Scene, take: Take) -> None:
         diffusion_settings.from_json(chosen.diffusion, job.settings["diffusion"])
 
 
-def delete(take: Take) -> int:
-    """Delete a take with its files and its strips. Returns the bytes that are free again. Raises JobError."""
-    freed = removal.remove(take.entry)
+def delete(take: Take) -> int | None:
+    """Delete a take's strips, and its files if they are this project's. Returns the bytes that are free again, None if
+    the files stay: a copy of a project has the takes of the original. Raises JobError.
+    """
+    ours = owns_files(take)
     for strip in strips.made_of(take.entry.id):
-        strip.id_data.sequence_editor.strips.remove(strip)
-    return freed
+        strips.remove(strip)
+    return removal.remove(take.entry) if ours else None
+
+
+def owns_files(take: Take) -> bool:
+    """Whether a take's files belong to this project: its job was begun here, or its strip finds them from here."""
+    if not take.entry.blend or Path(take.entry.blend) == Path(bpy.data.filepath):
+        return True
+    named = (strip.get(strips.FOLDER) for strip in strips.made_of(take.entry.id))
+    return any(isinstance(path, str) and paths.absolute_path(path) == take.entry.path for path in named)
 
 
 def _step(frames: Sequence[int]) -> int:
@@ -104,7 +116,7 @@ _known: dict[tuple[str, str], Take | None] = {}
 
 def _take(entry: Entry) -> Take | None:
     """What a take's folder says of it, read once for each change of its entry; None if it is gone."""
-    if not entry.path.is_dir():
+    if not inputs.is_folder(entry.path):
         return None
     key = (entry.id, entry.updated)
     if key not in _known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import bpy
 from ...core import budget, inputs
 from ...core.errors import FileError, RenderError
 from ...core.formats import gpano, image_headers
-from ...core.jobs.job_folder import PaintFolder
+from ...core.jobs.job_folder import PaintFolder, file_name
 from ...core.output_folder import OutputFolder
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, in_thread
 from ..app import versions
 from . import video
 
@@ -20,14 +21,18 @@ JPEG_QUALITY = 95
 _LARGEST_JPEG = 1 << 30  # bytes; Blender has just written it
 
 
-def frames(folder: PaintFolder, target: Path) -> Job[int]:
-    """Copy a job's frames into a folder as NAME_0001.png, byte for byte. Returns how many.
+def frames(folder: PaintFolder, target: Path) -> Job[Path]:
+    """Copy a job's frames into a folder as NAME-ID_0001.png, byte for byte. Returns the folder.
 
-    Frames that lie there already under these names are replaced. Raises JobError if frames are missing, FileError.
+    The job's id tells takes of one scene apart. Frames of this job that lie there already are replaced.
+    Raises JobError if frames are missing, FileError.
     """
-    video.require_all_frames(folder)
-    output = OutputFolder.made(target)
     numbers = folder.job.frames
+    step = Progress("Exporting frames", 0, len(numbers))
+    yield step
+    yield from in_thread(partial(video.require_all_frames, folder), step)
+    output = OutputFolder.made(target)
+    name = f"{file_name(folder.job.name)}-{folder.id}"
     for index, frame in enumerate(numbers):
         yield Progress("Exporting frames", index, len(numbers))
         source = folder.frame_file(frame)
@@ -35,8 +40,8 @@ def frames(folder: PaintFolder, target: Path) -> Job[int]:
             data = inputs.read_bytes(source, budget.exactly(*folder.job.size).bytes)
         except OSError as error:
             raise FileError(f"{source} cannot be read: {error.strerror or error}.") from error
-        output.write_bytes(f"{folder.job.name}_{frame:04d}.png", data)
-    return len(numbers)
+        output.write_bytes(f"{name}_{frame:04d}.png", data)
+    return target
 
 
 def poster(folder: PaintFolder, frame: int, target: Path) -> None:

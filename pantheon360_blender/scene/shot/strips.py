@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ...core.jobs.job import PaintJob
 from ...core.jobs.job_fields import MAXIMUM_WIDTH
 from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.painting_record import PaintingEntries
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, in_thread
 from ..app import access, identity, versions
 from ..app.access import SceneReference
 from ..app.identity import IDENTITY
@@ -41,6 +42,8 @@ VIDEO_NAME = "video.mp4"
 
 JOB = "pantheon360_job"
 """Custom property of a strip: what it was made from, as JSON."""
+FOLDER = "pantheon360_folder"
+"""Custom property of a strip: its job's folder, as Blender writes paths."""
 DELIVERED = "pantheon360_delivered"
 """Custom property of a strip: when it was delivered, ISO 8601."""
 
@@ -60,7 +63,7 @@ def deliver(
     job = folder.job
     reference = SceneReference(scene)
     source = source or str(access.of_scene(scene).strip_source)
-    video.require_all_frames(folder)
+    yield from in_thread(partial(video.require_all_frames, folder), Progress("Adding strip", 0, 1))
     holds = video.frame_holds(job.frames)
     path = folder.path / VIDEO_NAME
     if source == "VIDEO":
@@ -104,6 +107,12 @@ def _history_of(strip: Any) -> dict[str, Any]:
     except ValueError:
         return {}
     return history if isinstance(history, dict) else {}
+
+
+def remove(strip: Any) -> None:
+    """Remove a strip, from within a meta strip too."""
+    parent = strip.parent_meta()
+    (parent or strip.id_data.sequence_editor).strips.remove(strip)
 
 
 def newest(scene: bpy.types.Scene) -> Any:
@@ -203,7 +212,7 @@ def provenance(folder: PaintFolder, warnings: Sequence[str] = ()) -> dict[str, A
     known = painting_summary.known_pixels(record) if record else None
     values = {
         JOB: json.dumps(_history(folder, record), ensure_ascii=False),
-        "pantheon360_folder": relative_path(folder.path),
+        FOLDER: relative_path(folder.path),
         "pantheon360_painter": ": ".join(filter(None, (job.painter, painting_summary.label(record) if record else ""))),
         "pantheon360_licence": painting_summary.licence(record) if record else "",
         "pantheon360_known_pixels": "" if known is None else f"correlation {known:.2f}",

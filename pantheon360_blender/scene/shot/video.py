@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ...core.formats import spherical_video
 from ...core.jobs.job import PaintJob
 from ...core.jobs.job_folder import PaintFolder
 from ...core.output_folder import OutputFolder
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, in_thread
 from ..app import versions
 
 QUALITY = {"HIGH": "HIGH", "VISUALLY_LOSSLESS": "PERC_LOSSLESS", "LOSSLESS": "LOSSLESS"}
@@ -78,8 +79,9 @@ def encode(folder: PaintFolder, target: Path, settings: VideoSettings | None = N
     read, FileError if the target cannot be written.
     """
     settings, job = settings or VideoSettings(), folder.job
-    yield Progress("Encoding video", 0, 2)
-    require_all_frames(folder)
+    step = Progress("Encoding video", 0, 2)
+    yield step
+    yield from in_thread(partial(require_all_frames, folder), step)
     images, holds = [folder.frame_file(frame) for frame in job.frames], frame_holds(job.frames)
     output = folder.output if target.parent == folder.path else OutputFolder.made(target.parent)
     suffix = CODECS[settings.codec].suffix

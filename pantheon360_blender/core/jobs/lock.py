@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pantheon360_blender.core.errors import BackendError
-from pantheon360_blender.core.output_folder import OutputFolder
+from ..errors import BackendError
+from ..output_folder import OutputFolder
 
 _TAKEN = {errno.EWOULDBLOCK, errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
