@@ -139,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
         python = interpreter(getattr(options, kind.python))
         with tempfile.TemporaryDirectory(prefix="kill-test-", ignore_cleanup_errors=True) as place:
             test = Test(kind, python, Path(place), random.Random(f"{options.seed} {kind.name}"))
-            figures[kind.name] = test.run(options.kills)
+            figures[kind.name] = test.run(options.kills, options.stage)
             failures += [f"{kind.name}: {failure}" for failure in test.failures]
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -155,6 +155,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--kills", type=int, default=50, help="of each kind (%(default)s)")
     made.add_argument("--seed", type=int, default=1, help="of the moments (%(default)s)")
     made.add_argument("--kinds", nargs="+", choices=names, default=names, help="by default all")
+    made.add_argument("--stage", default="", help="kill in this one alone, as soon as it is told; by default in all")
     made.add_argument("--output", type=Path, default=OUT / "kill-test.json", help="figures (%(default)s)")
     for name, environment in (("backend", "backend"), ("blender", "blender-4.5")):
         place = ENVIRONMENTS / environment / "bin" / "python"
@@ -182,13 +183,15 @@ class Test:
         self._original.mkdir()
         subprocess.run([str(python), "-B", str(MAKER), kind.name, str(self._original)], check=True, cwd=ROOT)
 
-    def run(self, kills: int) -> dict[str, Any]:
-        """Kill so often, and say how many kills hit each stage."""
+    def run(self, kills: int, only: str = "") -> dict[str, Any]:
+        """Kill so often, and say how many kills hit each stage. only: a stage that is to be hit at its beginning."""
         whole = self._undisturbed()
         stages: dict[str, float] = {}
         for stage, seconds in whole.stages:
             stages[stage] = max(stages.get(stage, 0.0), seconds)
         expected = contents(self._place / "whole")
+        if only:
+            stages = {only: 0.0}
         order = [list(stages)[index % len(stages)] for index in range(kills)]
         self._random.shuffle(order)
         hits: Counter[str] = Counter(dict.fromkeys(stages, 0))
