@@ -9,6 +9,7 @@ import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
+from ...pantheon360_blender.core import inputs
 from ...pantheon360_blender.core.errors import JobError
 from ...pantheon360_blender.core.jobs.job_folder import PaintFolder
 from ...pantheon360_blender.core.progress import Job
@@ -122,11 +123,16 @@ class PANTHEON360_OT_export_frames(_Export):
     filter_glob: StringProperty(default="*.png", options={"HIDDEN"})  # type: ignore[valid-type]
 
     def job(self, context: Any) -> Job[Path]:
-        target = self.target()
-        return export.frames(self.folder(context), target.parent if target.suffix.lower() == ".png" else target)
+        return export.frames(self.folder(context), _folder_of(self.target()))
 
     def finished(self, _context: Any, result: Path) -> None:
         self.tell("INFO", f"The frames are in {result}")
+
+
+def _folder_of(target: Path) -> Path:
+    """The folder that was chosen, which may have any name; of a picture that was chosen, the folder it is in."""
+    is_picture = target.suffix.lower() == ".png" and not inputs.is_folder(target)
+    return target.parent if is_picture else target
 
 
 class PANTHEON360_OT_export_poster(base.ImmediateOperator, ExportHelper):  # type: ignore[misc]

@@ -106,7 +106,7 @@ class PANTHEON360_OT_remove_job(_JobAction):
 
     def act_on(self, item: Item) -> str:
         queue.pause(item.entry.id)
-        return f"{removal.remove(item.entry) / 1e6:.1f} MB are free again"
+        return removal.remove(item.entry).text
 
 
 class PANTHEON360_OT_open_job(_JobAction):

@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
+from ...pantheon360_blender.core import plain_text
 from ...pantheon360_blender.core.errors import JobError
 from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ...pantheon360_blender.scene.background import queue, takes
@@ -84,13 +85,27 @@ class PANTHEON360_OT_delete_take(_TakeAction):
     bl_label = "Delete Take"
 
     def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:
-        return context.window_manager.invoke_confirm(self, event)  # type: ignore[no-any-return]
+        try:
+            message = _warning(takes.find(self.job))
+        except JobError:
+            return self.execute(context)  # which says that it is gone
+        return context.window_manager.invoke_confirm(  # type: ignore[no-any-return]
+            self, event, title="Delete Take", message=message, confirm_text="Delete", translate=False
+        )
 
     def act_on(self, _context: Any, take: Take) -> str:
-        freed = takes.delete(take)
-        if freed is None:
-            return f"Its files belong to {take.entry.blend} and stay"
-        return f"{freed / 1e6:.1f} MB are free again"
+        removed = takes.delete(take)
+        return _stay(take) if removed is None else removed.text
+
+
+def _warning(take: Take) -> str:
+    """What deleting a take comes to, for the person who is about to."""
+    text = f"{take.entry.path} is deleted; undo does not bring it back" if takes.owns_files(take) else _stay(take)
+    return plain_text.one_line(text)
+
+
+def _stay(take: Take) -> str:
+    return f"Its files belong to {take.entry.blend} and stay"
 
 
 CLASSES = (

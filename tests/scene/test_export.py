@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -111,6 +112,30 @@ def test_frames_of_two_takes_share_a_folder_and_overwrite_nothing(
     for each in house("scene.background.takes").of_scene(shot_scene):
         bpy.ops.pantheon360.export_frames(filepath=str(target), job_id=each.entry.id)
     assert len(list(target.glob("*.png"))) == 10 and not list(tmp_path.glob("*_0001.png"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "written"), [("my.shots", "my.shots"), ("new/shot.png", "new"), ("there.png", "there.png")]
+)
+def test_the_frames_are_where_the_message_says(
+    take: Any, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str, written: str
+) -> None:
+    import bpy
+
+    (tmp_path / "there.png").mkdir()
+    told = []
+    monkeypatch.setattr(house("operators.errors"), "tell", lambda _operator, _level, text: told.append(text))
+    bpy.ops.pantheon360.export_frames(filepath=str(tmp_path / chosen))
+    assert len(list((tmp_path / written).glob("*.png"))) == 5
+    assert told == [f"The frames are in {tmp_path / written}"]
+
+
+def test_a_scene_s_name_makes_no_folders_and_no_streams(house: House, take: Any, tmp_path: Path) -> None:
+    job = dataclasses.replace(take.job, name='Shot 1/2: "a"')
+    renamed = house("core.jobs.job_folder").PaintFolder(take.path, job.name, job.id, job)
+    house("scene.app.jobs").run_blocking(house("scene.shot.export").frames(renamed, tmp_path / "out"))
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [f"Shot 1-2- -a-{job.id}_{frame:04d}.png" for frame in job.frames]
 
 
 def test_a_poster_is_a_panorama_to_our_own_importer_and_to_exiftool(take: Any, house: House, tmp_path: Path) -> None:

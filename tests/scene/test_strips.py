@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,21 @@ def test_missing_frames_are_named(house: Any, run: Any, shot_scene: Any, folder:
         with pytest.raises(house("core.errors").JobError, match=r"4 of 5 frames; frame 4 is missing"):
             deliver(house, run, shot_scene, folder, source)
     assert [scene.name for scene in bpy.data.scenes] == ["Scene"]
+
+
+def test_frames_are_decoded_beside_blender_s_own_thread(
+    house: Any, run: Any, shot_scene: Any, folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second of it at once would be a second in which the interface stands still."""
+    video, threads = house("scene.shot.video"), []
+    check = video.require_all_frames
+    monkeypatch.setattr(
+        video, "require_all_frames", lambda folder: (threads.append(threading.current_thread()), check(folder))
+    )
+    deliver(house, run, shot_scene, folder)
+    run(video.encode(folder, tmp_path / "shot.mp4"))
+    run(house("scene.shot.export").frames(folder, tmp_path / "frames"))
+    assert len(threads) == 3 and threading.main_thread() not in threads
 
 
 def test_full_channels_are_said(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -122,3 +123,70 @@ def test_a_strip_in_a_meta_strip_is_removed_with_its_take(takes: Any, house: Hou
     strip.move_to_meta(meta)
     assert bpy.ops.pantheon360.delete_take(job=job) == {"FINISHED"}
     assert not house("scene.shot.strips").made_of(job)
+
+
+def test_a_copy_says_whose_files_stay_before_and_after(takes: Any, house: House, blend: Any, tmp_path: Path) -> None:
+    import bpy
+
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    job = generate(house, blend)
+    operators = house("operators.background.takes")
+    folder = takes.find(job).entry.folder
+    assert operators._warning(takes.find(job)) == f"{folder} is deleted; undo does not bring it back"
+    house("core.jobs.registry").update(job, blend=str(tmp_path / "other.blend"))
+    assert operators._warning(takes.find(job)).startswith(folder), "the strip of this file finds it from here"
+    strip = takes.strip_of(takes.find(job))
+    strip["pantheon360_folder"] = "//elsewhere"
+    take = takes.find(job)
+    assert operators._warning(take) == f"Its files belong to {tmp_path / 'other.blend'} and stay"
+    assert takes.delete(take) is None and Path(folder).is_dir()
+
+
+def test_a_take_that_cannot_be_deleted_now_keeps_its_strip(takes: Any, house: House, blend: Any) -> None:
+    import bpy
+
+    job = generate(house, blend)
+    folder = house("core.jobs.job_folder").PaintFolder.open(takes.find(job).entry.path)
+    with house("core.jobs.lock").locked(folder.output), pytest.raises(RuntimeError, match="another process"):
+        bpy.ops.pantheon360.delete_take(job=job)
+    assert takes.strip_of(takes.find(job)) is not None
+
+
+def test_a_folder_that_does_not_say_what_it_holds_stays_and_is_named(takes: Any, house: House, blend: Any) -> None:
+    job = generate(house, blend)
+    entry = takes.find(job).entry
+    (entry.path / "job.json").write_text("{", "utf-8")
+    removed = house("scene.background.removal").remove(entry)
+    assert removed.left == entry.path and entry.path.is_dir() and str(entry.path) in removed.text
+    assert house("core.jobs.registry").find(job) is None
+
+
+def test_a_lock_that_cannot_be_asked_does_not_keep_a_job(takes: Any, house: House, blend: Any) -> None:
+    job = generate(house, blend)
+    entry = takes.find(job).entry
+    (entry.path / "run.lock").unlink(missing_ok=True)
+    (entry.path / "run.lock").mkdir()
+    removed = house("scene.background.removal").remove(entry)
+    assert removed.left is None and removed.bytes > 1000 and not entry.path.exists()
+
+
+def test_what_could_not_be_deleted_is_named(
+    takes: Any, house: House, blend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = takes.find(generate(house, blend)).entry
+    monkeypatch.setattr(house("core.temporary"), "remove", lambda _path: None)
+    removed = house("scene.background.removal").remove(entry)
+    assert (removed.bytes, removed.left) == (0, entry.path)
+
+
+def test_who_deletes_a_take_is_asked_and_told_which_folder(takes: Any, house: House, blend: Any) -> None:
+    """Blender's own question takes these words, and the operator gives them."""
+    import bpy
+
+    job = generate(house, blend)
+    manager, asked = SimpleNamespace(), []
+    manager.invoke_confirm = lambda _operator, _event, **words: asked.append(words) or {"RUNNING_MODAL"}
+    delete = house("operators.background.takes").PANTHEON360_OT_delete_take
+    delete.invoke(SimpleNamespace(job=job), SimpleNamespace(window_manager=manager), None)
+    assert asked[0]["message"].startswith(str(takes.find(job).entry.path))
+    assert set(asked[0]) <= set(bpy.types.WindowManager.bl_rna.functions["invoke_confirm"].parameters.keys())

@@ -64,3 +64,23 @@ def test_a_take_with_gaps_is_refused(house: House, shot_scene: Any) -> None:
         folder.write_frame(frame, np.zeros((32, 64, 3), np.uint8))
     with pytest.raises(house("core.errors").JobError, match="a world needs each"):
         house("scene.shot.world").make(shot_scene, folder)
+
+
+def test_a_world_decodes_no_pixels_and_names_a_frame_that_is_damaged(
+    house: House, shot_scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = house("scene.app.jobs").run_blocking(house("scene.shot.shot").prepare(shot_scene))
+    for frame in folder.job.frames:
+        folder.write_frame(frame, np.zeros((32, 64, 3), np.uint8))
+    monkeypatch.setattr(house("core.formats.png"), "decode", lambda *_: pytest.fail("Blender would stand still"))
+    make, before = house("scene.shot.world").make, shot_scene.world
+    whole = folder.frame_file(4).read_bytes()
+    folder.frame_file(4).write_bytes(whole[:-40])
+    with pytest.raises(house("core.errors").JobError, match=r"Frame 4 .* missing or damaged"):
+        make(shot_scene, folder)
+    folder.frame_file(4).unlink()
+    with pytest.raises(house("core.errors").JobError, match=r"Frame 4 .* missing or damaged"):
+        make(shot_scene, folder)
+    assert shot_scene.world == before
+    folder.frame_file(4).write_bytes(whole)
+    assert make(shot_scene, folder) == shot_scene.world

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 
 from ...core import inputs, temporary
-from ...core.errors import BackendError, JobError
+from ...core.errors import BackendError, FileError, JobError
 from ...core.jobs import lock, registry
 from ...core.jobs.job_folder import JobFolder
 from ...core.jobs.registry import Entry
@@ -18,46 +19,75 @@ from ..shot import shot
 from ..sources import reconstruct
 
 
-def remove(entry: Entry) -> int:
-    """Take a job out of the list and delete its folder. Returns the bytes that are free again.
+@dataclass(frozen=True)
+class Removed:
+    """What became of a job's files. bytes: that are free again. left: its folder, if that is still there."""
 
-    A folder that does not say which job it holds is left where it is: whoever looks for it finds it by the list's last
-    words. Raises JobError if another process has the job in hand, or its folder holds another job.
+    bytes: int
+    left: Path | None = None
+
+    @property
+    def text(self) -> str:
+        """The same for people."""
+        if self.left is None:
+            return f"{self.bytes / 1e6:.1f} MB are free again"
+        return f"The job is forgotten, but {self.left} stays. Delete it yourself if it is not needed"
+
+
+def remove(entry: Entry) -> Removed:
+    """Take a job out of the list and delete its folder. Returns what became of that.
+
+    A folder that does not say which job it holds is left where it is. Raises JobError as `is_deletable`.
     """
-    if entry.condition in registry.IN_HAND and not entry.is_ours:
-        raise JobError(f"{entry.title} is in hand of another process.", advice="Stop it there.")
-    freed = _delete(entry) if inputs.is_folder(entry.path) and not entry.path.is_symlink() else 0
+    removed = _delete(entry.path) if is_deletable(entry) else Removed(0, _existing(entry.path))
     for scene in bpy.data.scenes:
         for key in (shot.UNFINISHED, reconstruct.PREVIOUS):
             if job_notes.noted(scene, key) == entry.path:
                 job_notes.forget(scene, key)
     registry.remove(entry.id)
-    return freed
+    return removed
 
 
-def _delete(entry: Entry) -> int:
-    """Delete a job's folder if it is that, and nobody paints in it."""
+def is_deletable(entry: Entry) -> bool:
+    """Whether a job's folder is there and says that it holds this job.
+
+    Raises JobError if another process has the job in hand, or its folder holds another job.
+    """
+    if entry.condition in registry.IN_HAND and not entry.is_ours:
+        raise JobError(f"{entry.title} is in hand of another process.", advice="Stop it there.")
+    if not inputs.is_folder(entry.path) or entry.path.is_symlink():
+        return False
     if entry.path.name.startswith(".") and entry.path.suffix == ".part":  # it was never complete
-        named = f"-{entry.id}." in entry.path.name
-        return _discard(entry.path) if named else 0
+        return f"-{entry.id}." in entry.path.name
     try:
         folder: JobFolder = JobFolder.open(entry.path)
-    except JobError:
-        return 0
+    except (JobError, FileError):
+        return False
     if folder.id != entry.id:
         raise JobError(f"{entry.path} holds another job by now.", advice="Delete it yourself if it is not needed.")
+    _require_idle(folder)
+    return True
+
+
+def _require_idle(folder: JobFolder) -> None:
+    """Raise JobError if a process paints in a folder."""
     try:
-        with lock.locked(folder.output):
+        with suppress(FileError), lock.locked(folder.output):  # without a lock it cannot be told
             pass
     except BackendError as error:
         raise JobError(error.text, advice=error.advice, code=error.code) from error
-    return _discard(entry.path)
 
 
-def _discard(folder: Path) -> int:
-    freed = size(folder)
+def _delete(folder: Path) -> Removed:
+    """Delete a folder, or what can be deleted of it: a file that a viewer has open stays on Windows."""
+    before = size(folder)
     temporary.remove(folder)
-    return freed
+    left = _existing(folder)
+    return Removed(before - (size(left) if left else 0), left)
+
+
+def _existing(path: Path) -> Path | None:
+    return path if inputs.is_folder(path) else None
 
 
 def size(folder: Path) -> int:

@@ -19,6 +19,7 @@ from ...core.jobs.registry import Entry
 from ..app import access, identity, paths
 from ..shot import diffusion_settings, strips
 from . import removal
+from .removal import Removed
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,15 @@ def load_settings(scene: bpy.types.Scene, take: Take) -> None:
         diffusion_settings.from_json(chosen.diffusion, job.settings["diffusion"])
 
 
-def delete(take: Take) -> int | None:
-    """Delete a take's strips, and its files if they are this project's. Returns the bytes that are free again, None if
-    the files stay: a copy of a project has the takes of the original. Raises JobError.
+def delete(take: Take) -> Removed | None:
+    """Delete a take's strips, and its files if they are this project's. Returns what became of them, None if they
+    stay: a copy of a project has the takes of the original.
+
+    Raises JobError if the files cannot be deleted now; the strips stay then, too.
     """
     ours = owns_files(take)
+    if ours:
+        removal.is_deletable(take.entry)  # it raises before anything is gone
     for strip in strips.made_of(take.entry.id):
         strips.remove(strip)
     return removal.remove(take.entry) if ours else None

@@ -11,11 +11,12 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ...core.errors import JobError
+from ...core import budget
+from ...core.errors import FileError, ImageError, JobError
+from ...core.formats import image_headers
 from ...core.jobs.job import PaintJob
 from ...core.jobs.job_folder import PaintFolder
 from ..app import paths
-from . import video
 
 CAMERA_TO_TEXTURE = np.array([(0.0, 0.0, -1.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
 """From the axes of a camera (-Z forward, +X right, +Y up) to those of an environment texture (+X middle, -Y right)."""
@@ -26,16 +27,31 @@ def make(scene: bpy.types.Scene, folder: PaintFolder) -> bpy.types.World:
 
     Raises JobError if frames are missing, or some were left out by a frame step, so that there is no sequence.
     """
-    video.require_all_frames(folder)
     job = folder.job
     if np.any(np.diff(job.frames) != 1):
         raise JobError(
             "This take has every few frames only, and a world needs each.", advice="Export it as a video instead."
         )
+    _require_frames(folder)
     world = bpy.data.worlds.new(f"{job.name} 360°")
     _make_nodes(world, folder)
     scene.world = world
     return world
+
+
+def _require_frames(folder: PaintFolder) -> None:
+    """Raise JobError if a frame is missing, cut off or of another size.
+
+    No pixels are decoded: Blender stands still meanwhile, and a long take would take minutes.
+    """
+    for frame in folder.job.frames:
+        try:
+            image_headers.check_whole(folder.frame_file(frame), budget.exactly(*folder.job.size))
+        except (FileError, ImageError) as error:
+            raise JobError(
+                f"Frame {frame} of {folder.path.name} is missing or damaged.",
+                advice="Run the job again: it goes on where it stopped.",
+            ) from error
 
 
 def _make_nodes(world: Any, folder: PaintFolder) -> None:
