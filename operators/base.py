@@ -143,7 +143,7 @@ class JobOperator(PolledOperator):
             self.tell("INFO", f"{self.bl_label} was canceled. {self.left}")
             return {"CANCELLED"}
         # A render reads the scene in a thread of its own: a job that steps through frames meanwhile would crash it.
-        if event.type != "TIMER" or _rendering():
+        if event.type != "TIMER" or jobs.is_rendering():
             return {"PASS_THROUGH"}
         return self._advance(context, session)
 
@@ -264,8 +264,3 @@ def without_camera(scene: bpy.types.Scene) -> DisabledReason | None:
     """The reason if the scene has no camera."""
     text = "Add a camera, or set the path's ends to captures, first"
     return None if scene.camera is not None else DisabledReason(text, repairs.SET_PATH_ENDS)
-
-
-def _rendering() -> bool:
-    app: Any = bpy.app
-    return bool(app.is_job_running("RENDER"))

@@ -36,14 +36,20 @@ def _draw_notices(layout: Any, warnings: Sequence[str]) -> None:
 
 def draw_current(layout: Any, current: Any) -> None:
     """The job that the queue works on: one bar for all of it, the phase, the newest picture. current: queue.Current."""
-    whole, step = current.whole.fraction, current.ticker.newest
-    left = f", {current.time_left} left" if current.time_left else ""
-    row = layout.row(align=True)
-    row.progress(factor=whole, text=f"{whole:.0%}{left}")
-    row.operator("pantheon360.pause_job", text="", icon="X").job = current.entry.id
+    step = current.ticker.newest
+    draw_bar(layout.row(align=True), current)
     counted = f" {step.step} of {step.of}" if step.of else ""
     lines(layout, *textwrap.wrap(f"{step.phase}{counted}", LINE_WIDTH), icon="BLANK1")
     _draw_notices(layout, current.ticker.notices.warnings)
+
+
+def draw_bar(row: Any, current: Any, width: float = 0.0) -> None:
+    """How far the job is in all, and the button that stops it. width: in the interface's units; 0 is what there is."""
+    left = f", {current.time_left} left" if current.time_left else ""
+    bar = row.row()
+    bar.ui_units_x = width
+    bar.progress(factor=current.whole.fraction, text=f"{current.whole.fraction:.0%}{left}")
+    row.operator("pantheon360.pause_job", text="", icon="X").job = current.entry.id
 
 
 def draw_failure(layout: Any, state: Any) -> None:

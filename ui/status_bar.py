@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.scene.background import queue
+from .job_state import draw_bar
 
 WIDTH = 8
 """Of the bar, in the interface's units of a button's height."""
@@ -19,11 +20,7 @@ def draw(header: Any, _context: Any) -> None:
         return
     row = header.layout.row(align=True)
     row.label(text=f"{current.entry.title}: {current.ticker.newest.phase}")
-    left = f", {current.time_left} left" if current.time_left else ""
-    bar = row.row()
-    bar.ui_units_x = WIDTH
-    bar.progress(factor=current.whole.fraction, text=f"{current.whole.fraction:.0%}{left}")
-    row.operator("pantheon360.pause_job", text="", icon="X").job = current.entry.id
+    draw_bar(row, current, WIDTH)
 
 
 def register() -> None:

@@ -23,12 +23,9 @@ _FRAMES = -1
 """Of a width: that of the frames."""
 
 
-class _Export(JobOperator, ExportHelper):  # type: ignore[misc]
-    """Something that is made of one take and written where a person says."""
+class _OfTake:
+    """What has a take to work on."""
 
-    changes_data = False
-    left = "Nothing was written."
-    filepath: StringProperty(name="File Path", subtype="FILE_PATH", options={"HIDDEN"})  # type: ignore[valid-type]
     job_id: StringProperty(  # type: ignore[valid-type]
         name="Take", description="The take's job; empty is the newest take", options={"HIDDEN", "SKIP_SAVE"}
     )
@@ -40,11 +37,24 @@ class _Export(JobOperator, ExportHelper):  # type: ignore[misc]
             raise JobError("This scene has no take to export.", advice="Generate a 360° video first.")
         return PaintFolder.open(found[0].entry.path)
 
+
+class _ToFile(_OfTake, ExportHelper):  # type: ignore[misc]
+    """What is made of a take and written where a person says."""
+
+    filepath: StringProperty(name="File Path", subtype="FILE_PATH", options={"HIDDEN"})  # type: ignore[valid-type]
+
     def target(self) -> Path:
         """Where it goes."""
         if not self.filepath:
             raise JobError("No file is named to export to.", advice="Give `filepath`.")
         return Path(bpy.path.abspath(self.filepath))
+
+
+class _Export(_ToFile, JobOperator):  # type: ignore[misc]
+    """A long export."""
+
+    changes_data = False
+    left = "Nothing was written."
 
     def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:  # type: ignore[override]
         helper: Any = ExportHelper.invoke
@@ -135,37 +145,30 @@ def _folder_of(target: Path) -> Path:
     return target.parent if is_picture else target
 
 
-class PANTHEON360_OT_export_poster(base.ImmediateOperator, ExportHelper):  # type: ignore[misc]
+class PANTHEON360_OT_export_poster(_ToFile, base.ImmediateOperator):  # type: ignore[misc]
     """Write the present frame of a take as a JPEG that viewers open as a panorama"""
 
     bl_idname = "pantheon360.export_poster"
     bl_label = "Export Poster"
     bl_options = {"REGISTER"}
     filename_ext = ".jpg"
-    filepath: StringProperty(name="File Path", subtype="FILE_PATH", options={"HIDDEN"})  # type: ignore[valid-type]
     filter_glob: StringProperty(default="*.jpg", options={"HIDDEN"})  # type: ignore[valid-type]
-    job_id: StringProperty(  # type: ignore[valid-type]
-        name="Take", description="The take's job; empty is the newest take", options={"HIDDEN", "SKIP_SAVE"}
-    )
 
     def act(self, context: Any) -> str:
-        folder = _Export.folder(self, context)  # type: ignore[arg-type]
+        folder = self.folder(context)
         frame = min(folder.job.frames, key=lambda number: abs(number - context.scene.frame_current))
-        export.poster(folder, frame, _Export.target(self))  # type: ignore[arg-type]
+        export.poster(folder, frame, self.target())
         return f"Frame {frame} is in {self.filepath}"
 
 
-class PANTHEON360_OT_take_as_world(base.ImmediateOperator):
+class PANTHEON360_OT_take_as_world(_OfTake, base.ImmediateOperator):
     """Light this scene by the frames of a take, turned as the camera was that they were painted for"""
 
     bl_idname = "pantheon360.take_as_world"
     bl_label = "Take as World"
-    job_id: StringProperty(  # type: ignore[valid-type]
-        name="Take", description="The take's job; empty is the newest take", options={"HIDDEN", "SKIP_SAVE"}
-    )
 
     def act(self, context: Any) -> str:
-        made = world.make(context.scene, _Export.folder(self, context))  # type: ignore[arg-type]
+        made = world.make(context.scene, self.folder(context))
         return f"{made.name} is the world of this scene"
 
 

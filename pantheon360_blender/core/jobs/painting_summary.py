@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from . import painting_record
+from .job import PaintJob
 from .job_folder import PaintFolder
 from .painting_record import PaintingEntries
 
@@ -41,6 +42,11 @@ def label(record: PaintingEntries) -> str:
         return ""
     named = _line(model["label"])
     return named if model.get("trained", True) or "untrained" in named else f"{named} (untrained)"
+
+
+def painter(job: PaintJob, record: PaintingEntries | None) -> str:
+    """What painted a job, in one line: the painter, and its model if it has one."""
+    return ": ".join(filter(None, (job.painter, label(record) if record else "")))
 
 
 def licence(record: PaintingEntries) -> str:

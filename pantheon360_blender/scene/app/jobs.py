@@ -210,6 +210,12 @@ def running() -> str:
     return _running[0].label if _running else ""
 
 
+def is_rendering() -> bool:
+    """Whether a render reads scenes in a thread of its own now."""
+    app: Any = bpy.app
+    return bool(app.is_job_running("RENDER"))
+
+
 def end_running(reason: str) -> None:
     """Cancel whatever runs in the interface."""
     for session in list(_running):

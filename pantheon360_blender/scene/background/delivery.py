@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import bpy
 
@@ -16,7 +15,7 @@ from ...core.jobs import registry
 from ...core.jobs.job_folder import PaintFolder, ReconstructFolder
 from ...core.jobs.registry import Entry
 from ...core.progress import Job, Notices, Progress, observed
-from ..app import identity, paths
+from ..app import identity, jobs, paths
 from ..app.access import ObjectReference
 from ..cache import cache_objects
 from ..shot import shot, strips
@@ -30,7 +29,6 @@ _STROKES = (
     "TRANSFORM_",
     "GREASE_PENCIL_",
     "GPENCIL_",
-    "SCULPT_CURVES_",
     "PARTICLE_",
     "VIEW3D_OT_",
     "OBJECT_",
@@ -86,7 +84,7 @@ def is_ready(entry: Entry) -> bool:
     """Whether delivering disturbs nobody now: no render reads the scene, no stroke is being made, and the artist does
     not edit what would be replaced.
     """
-    if is_rendering() or any(_is_stroke(name) for name in _modal_operators()):
+    if jobs.is_rendering() or any(_is_stroke(name) for name in _modal_operators()):
         return False
     scene = scene_of(entry)
     cache = cache_objects.find(scene) if scene is not None and entry.kind == "reconstruct" else None
@@ -117,12 +115,6 @@ def require_scene(entry: Entry) -> bpy.types.Scene:
 def file_of(entry: Entry) -> str:
     """What to open for a job."""
     return Path(entry.blend).name if entry.blend else "the file it was begun in"
-
-
-def is_rendering() -> bool:
-    """Whether a render reads scenes in a thread of its own now."""
-    app: Any = bpy.app
-    return bool(app.is_job_running("RENDER"))
 
 
 def _modal_operators() -> Iterator[str]:

@@ -13,7 +13,6 @@ import bpy
 from ...core import inputs
 from ...core.errors import JobError, PantheonError
 from ...core.jobs import painting_summary, registry
-from ...core.jobs.job import PaintJob
 from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.registry import Entry
 from ..app import access, identity, paths
@@ -134,10 +133,5 @@ def _described(entry: Entry) -> Take | None:
         folder = PaintFolder.open(entry.path)
     except PantheonError:
         return None
-    return Take(entry, _painter(folder), folder.job.width, len(folder.job.frames), removal.size(entry.path))
-
-
-def _painter(folder: PaintFolder) -> str:
-    record = painting_summary.read(folder)
-    job: PaintJob = folder.job
-    return ": ".join(filter(None, (job.painter, painting_summary.label(record) if record else "")))
+    painter = painting_summary.painter(folder.job, painting_summary.read(folder))
+    return Take(entry, painter, folder.job.width, len(folder.job.frames), removal.size(entry.path))

@@ -213,7 +213,7 @@ def provenance(folder: PaintFolder, warnings: Sequence[str] = ()) -> dict[str, A
     values = {
         JOB: json.dumps(_history(folder, record), ensure_ascii=False),
         FOLDER: relative_path(folder.path),
-        "pantheon360_painter": ": ".join(filter(None, (job.painter, painting_summary.label(record) if record else ""))),
+        "pantheon360_painter": painting_summary.painter(job, record),
         "pantheon360_licence": painting_summary.licence(record) if record else "",
         "pantheon360_known_pixels": "" if known is None else f"correlation {known:.2f}",
         "pantheon360_seed": job.seed,
