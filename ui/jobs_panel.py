@@ -45,6 +45,15 @@ class PANTHEON360_PT_jobs(SidebarPanel):
             _draw_item(self.layout.column(align=True), item)
         if len(items) > MOST:
             self.layout.label(text=f"and {len(items) - MOST} more")
+        _draw_delivered(self.layout)
+
+
+def _draw_delivered(layout: Any) -> None:
+    """What the last delivery said: captures that could not be posed, say, of which nothing else would tell."""
+    last = queue.delivered()
+    if last is not None:
+        layout.label(text=last.title, icon="CHECKMARK")
+        _draw_told(layout, last.id)
 
 
 def _ranked(items: Sequence[Item]) -> list[Item]:
@@ -91,10 +100,14 @@ def _draw_texts(layout: Any, item: Item) -> None:
         if entry.repair:
             row.operator(entry.repair, icon="TOOL_SETTINGS")
         row.operator("pantheon360.copy_text", icon="COPYDOWN").text = entry.error
-    for text in queue.told(entry.id):
-        lines(layout, *textwrap.wrap(text, LINE_WIDTH), icon="INFO")
+    _draw_told(layout, entry.id)
     if item.is_gone and item.condition != "preparing":
         lines(layout, "Its folder is gone", icon="ERROR")
+
+
+def _draw_told(layout: Any, job_id: str) -> None:
+    for text in queue.told(job_id):
+        lines(layout, *textwrap.wrap(text, LINE_WIDTH), icon="INFO")
 
 
 def _main_verbs(item: Item) -> list[tuple[str, str]]:

@@ -167,3 +167,13 @@ def test_a_folder_in_which_somebody_paints_is_not_deleted(listed: Any, house: Ho
     with house("core.jobs.lock").locked(folder.output), pytest.raises(RuntimeError, match="another process"):
         bpy.ops.pantheon360.remove_job(job=job)
     assert folder.path.is_dir()
+
+
+def test_what_a_delivery_said_is_read_in_the_panel(draw: Any, listed: Any, house: House) -> None:
+    queue = house("scene.background.queue")
+    queue.enqueue(listed("paused"))
+    queue.run_to_end()
+    shown = " ".join(draw(room="ui.jobs_panel").labels)
+    assert "Show Result plays it" in shown and "Strip" in shown
+    queue.unregister()
+    assert "Show Result plays it" not in " ".join(draw(room="ui.jobs_panel").labels)

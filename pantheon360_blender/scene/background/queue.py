@@ -62,6 +62,7 @@ class _Queue:
     told: dict[str, list[str]] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     undelivered: dict[str, list[str]] = field(default_factory=dict)
+    delivered: Entry | None = None
     drawn: float = 0.0
     seen_alive: float = 0.0
 
@@ -77,6 +78,11 @@ def current() -> Current | None:
 def told(job_id: str) -> list[str]:
     """What a job of this Blender said at its end, and warned of."""
     return _queue.told.get(job_id, [])
+
+
+def delivered() -> Entry | None:
+    """The job whose results this Blender delivered last; None before the first. `told` has what that said."""
+    return _queue.delivered
 
 
 def enqueue(job_id: str) -> None:
@@ -242,6 +248,7 @@ def _end(current: Current, result: Any) -> None:
     entry = current.entry
     if current.delivers:
         _queue.told[entry.id] = [str(result), *current.ticker.notices.warnings]
+        _queue.delivered = entry
         _push_undo(entry.title)
     elif delivery.is_for_this_file(registry.find(entry.id) or entry):
         _queue.undelivered[entry.id] = list(result)
@@ -285,3 +292,4 @@ def unregister() -> None:
         registry.note(entry.id, state="paused")
     for kept in (_queue.told, _queue.begun, _queue.undelivered):
         kept.clear()
+    _queue.delivered = None
