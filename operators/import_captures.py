@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import bpy
 from bpy.props import StringProperty
 
+from ..pantheon360_blender.core import files, inputs
+from ..pantheon360_blender.core.errors import CaptureError
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app import sidebar
 from ..pantheon360_blender.scene.captures import capture_objects
 from . import base
 
@@ -15,7 +20,7 @@ PATTERNS = "*.jpg;*.jpeg;*.png;*.tif;*.tiff;*.exr;*.hdr;*.webp"
 
 
 class PANTHEON360_OT_import_captures(base.FilesOperator):
-    """Import 360° photographs as captures, placed by their GPS position and heading if they have them"""
+    """Import 360° photographs, or all of a folder, as captures, placed by their GPS and heading if they have them"""
 
     bl_idname = "pantheon360.import_captures"
     bl_label = "Import 360° Captures"
@@ -25,12 +30,31 @@ class PANTHEON360_OT_import_captures(base.FilesOperator):
 
     def job(self, context: Any) -> Job[list[bpy.types.Object]]:
         self._warnings: list[str] = []
-        return capture_objects.import_files(context.scene, self.paths(), self._warnings.append)
+        self._first = not capture_objects.in_scene(context.scene)
+        chosen = [path for named in self.paths() for path in _photographs(named)]
+        return capture_objects.import_files(context.scene, chosen, self._warnings.append)
 
     def finished(self, context: Any, result: list[bpy.types.Object]) -> None:
         base.warn(self, *self._warnings)
         self.tell("INFO", f"{len(result)} capture{'' if len(result) == 1 else 's'} imported")
         _select(result, context.view_layer)
+        if self._first:
+            sidebar.open_in(context.window)
+
+
+def _photographs(chosen: Path) -> list[Path]:
+    """A file as it is; of a folder, what the file browser shows of it. Raises CaptureError if that is nothing."""
+    if not inputs.is_folder(chosen):
+        return [chosen]
+    with files.translate_os_errors(chosen):
+        names = sorted(path.name for path in chosen.iterdir() if not path.name.startswith("."))
+    found = [chosen / name for name in names if any(fnmatch(name.lower(), each) for each in PATTERNS.split(";"))]
+    if not found:
+        raise CaptureError(
+            f"The folder {chosen} has no photographs.",
+            advice="Choose 360° photographs: JPEG, PNG, TIFF, EXR, HDR or WebP.",
+        )
+    return found
 
 
 def _select(objects: list[bpy.types.Object], layer: bpy.types.ViewLayer) -> None:

@@ -11,7 +11,7 @@ import bpy
 from ..pantheon360_blender.core.jobs import model_places
 from ..pantheon360_blender.core.jobs.model_card import ModelCard
 from ..pantheon360_blender.core.jobs.paint_settings import SETTINGS
-from ..pantheon360_blender.scene.app import identity, jobs, versions
+from ..pantheon360_blender.scene.app import identity, jobs, sidebar, versions
 from ..pantheon360_blender.scene.app.access import of_object
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import queue
@@ -29,7 +29,7 @@ class SidebarPanel(bpy.types.Panel):
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
-    bl_category = "Pantheon360"
+    bl_category = sidebar.CATEGORY
     layout: Any
 
 
@@ -233,7 +233,7 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
     bl_idname = "PANTHEON360_PT_sequencer"
     bl_space_type = "SEQUENCE_EDITOR"
     bl_region_type = "UI"
-    bl_category = "Pantheon360"
+    bl_category = sidebar.CATEGORY
 
     def draw(self, context: Any) -> None:
         layout: Any = self.layout

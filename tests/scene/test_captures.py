@@ -349,6 +349,22 @@ def test_the_operator_imports_and_selects(house: House, blend: Any, tmp_path: Pa
         bpy.ops.pantheon360.import_captures(filepath=str(tmp_path / "nowhere.jpg"))
 
 
+def test_a_folder_stands_for_its_photographs(house: House, blend: Any, tmp_path: Path) -> None:
+    """The file browser gives the folder that it shows where no file was chosen."""
+    import bpy
+
+    (tmp_path / "photographs").mkdir()
+    for name in ("b.PNG", "a.png", ".hidden.png"):
+        _photograph(tmp_path / "photographs" / name)
+    (tmp_path / "photographs" / "notes.txt").write_text("none of them")
+    folder = f"{tmp_path / 'photographs'}/"
+    assert bpy.ops.pantheon360.import_captures(filepath=folder, directory=folder) == {"FINISHED"}
+    assert [obj.name for obj in house("scene.captures.capture_objects").in_scene(blend)] == ["a", "b"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RuntimeError, match="empty has no photographs"):
+        bpy.ops.pantheon360.import_captures(filepath=str(tmp_path / "empty"))
+
+
 def test_importing_leaves_edit_mode_and_minds_excluded_collections(house: House, blend: Any, tmp_path: Path) -> None:
     import bpy
 

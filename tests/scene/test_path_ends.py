@@ -146,3 +146,41 @@ def test_a_linked_camera_is_refused(ends: Any, house: Any, tmp_path: Any) -> Non
     (ends.camera,) = wanted.objects
     with pytest.raises(house("core.errors").RenderError, match="linked from another file"):
         house("scene.camera.path_ends").set_path_ends(ends)
+
+
+@pytest.fixture
+def began(ends: Any, house: Any) -> Any:
+    """began(): what the first cache does to the scene's camera; returns what is said of it."""
+    return lambda: house("scene.camera.path_ends").begin_path(
+        ends, house("scene.captures.capture_objects").in_scene(ends)
+    )
+
+
+def test_a_camera_that_does_not_move_is_kept_beside_one_that_does(ends: Any, poses: Any, began: Any) -> None:
+    still = ends.camera
+    said = began()
+    assert ends.camera is not still and tuple(still.location) == (9, 9, 9) and still.animation_data is None
+    assert "goes from A to B" in said and f"{still.name} is as it was" in said
+    np.testing.assert_allclose(poses(ends)[:, :3, 3], [(0, 0, 1), (0, 2, 1)], atol=1e-5)
+
+
+@pytest.mark.parametrize("decided", ["moves", "is held", "renders panoramas", "is bound to a marker"])
+def test_a_camera_that_was_decided_on_leads(ends: Any, began: Any, decided: str) -> None:
+    import bpy
+
+    camera = ends.camera
+    if decided == "moves":
+        camera.keyframe_insert("location", frame=1)
+    elif decided == "is held":
+        camera.parent = bpy.data.objects.new("held", None)
+    elif decided == "renders panoramas":
+        camera.data.type = "PANO"
+    else:
+        ends.timeline_markers.new("here", frame=1).camera = camera
+    assert began() == "" and ends.camera is camera
+
+
+def test_an_end_that_was_chosen_is_kept(ends: Any, began: Any) -> None:
+    a, b = ends.pantheon360.start_capture, ends.pantheon360.end_capture
+    ends.pantheon360.start_capture, ends.pantheon360.end_capture = b, a
+    assert "goes from B to A" in began()

@@ -18,6 +18,8 @@ from ...core.progress import Job, Notices, Progress, observed
 from ..app import identity, jobs, paths
 from ..app.access import ObjectReference
 from ..cache import cache_objects
+from ..camera import path_ends
+from ..captures import capture_objects
 from ..shot import shot, strips
 from ..sources import reconstruct
 
@@ -65,13 +67,20 @@ def deliver(entry: Entry, warnings: Sequence[str] = ()) -> Job[str]:
         registry.note(entry.id, state="delivered", delivered_to=bpy.data.filepath)
         return f"The results of {entry.title} are in this file already"
     if entry.kind == "reconstruct":
+        is_first = cache_objects.find(scene) is None
         built = reconstruct.deliver(scene, ReconstructFolder.open(entry.path), _captures(scene, entry))
         left = [f"{name} was not posed: {reason}" for name, reason in built.left.items()]
         for warning in (*left, *built.notes):
             yield Progress("Delivering", 1, 1, warning=warning)
-        return built.text
+        return " ".join(filter(None, (built.text, _first_path(scene, built.posed) if is_first else "")))
     strip = yield from shot.deliver(scene, PaintFolder.open(entry.path), warnings=warnings, resume=GOES_ON)
     return f"Strip {strip.name} is in scene {strip.id_data.name}; Show Result plays it"
+
+
+def _first_path(scene: bpy.types.Scene, posed: Sequence[str]) -> str:
+    """Before there was a cache there was nothing to move through: see path_ends.begin_path."""
+    there = capture_objects.labelled(scene)
+    return path_ends.begin_path(scene, [there[label] for label in posed if label in there])
 
 
 def is_for_this_file(entry: Entry) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import bpy
 import numpy as np
@@ -50,6 +51,37 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = logged) -> list[int]:
             "constraints or drivers move it, too. Mute them, or let them lead it there."
         )
     return [frame for frame, _ in poses]
+
+
+def begin_path(scene: bpy.types.Scene, posed: Sequence[bpy.types.Object]) -> str:
+    """Give a scene whose camera does not move one that goes from the first of these captures to the last.
+
+    A camera that moves, is held by a parent, constraints or markers, or renders panoramas already is left to lead; any
+    other stays as it is, and is no longer the one that renders. Ends that were chosen are kept.
+    Returns a sentence that says so, empty if nothing was done.
+    """
+    settings, found = access.of_scene(scene), scene.camera
+    bound = any(marker.camera is not None for marker in scene.timeline_markers)
+    if len(posed) < 2 or bound or (found is not None and _leads(found)):
+        return ""
+    settings.start_capture = settings.start_capture or posed[0]
+    settings.end_capture = settings.end_capture or posed[-1]
+    scene.camera = None
+    try:
+        set_path_ends(scene)
+    except CaptureError:  # an end that was chosen is in another scene
+        scene.camera = found
+        return ""
+    begins, ends = settings.start_capture.name, settings.end_capture.name
+    kept = f" {found.name} is as it was." if found is not None else ""
+    return f"{scene.camera.name} renders, and goes from {begins} to {ends}: animate it as you like.{kept}"
+
+
+def _leads(camera: bpy.types.Object) -> bool:
+    """Whether a person has decided where a camera stands."""
+    data: Any = camera.data
+    moved = camera.animation_data is not None or camera.parent is not None or len(camera.constraints) > 0
+    return moved or camera.library is not None or getattr(data, "type", "PERSP") == "PANO"
 
 
 def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
