@@ -19,11 +19,11 @@ POPUP_WIDTH = 70
 
 
 def report(operator: bpy.types.Operator, context: Any, error: PantheonError) -> None:
-    """Tell an error: from a button with the one that repairs it, if there is one; to scripts as any other error.
+    """Tell an error: from a button in a popup, with the one that repairs it; to scripts as any other error.
 
-    Blender shows a popup of its own for a report of an error; beside ours that would be the same text twice.
+    Blender shows a popup of its own for a report of an error, in one line that is wider than the screen.
     """
-    if _from_a_button(operator, context) and repair_label(error.repair):
+    if _from_a_button(operator, context):
         tell(operator, "WARNING", str(error))
         context.window_manager.popup_menu(popup(error), title=f"{operator.bl_label} Failed", icon="ERROR")
     else:
@@ -36,7 +36,7 @@ def tell(operator: bpy.types.Operator, level: str, text: str) -> None:
 
 
 def popup(error: PantheonError) -> Callable[[Any, Any], None]:
-    """What draws the popup of an error: what happened, what to do, and the button."""
+    """What draws the popup of an error: what happened, what to do, and the button that does it."""
 
     def draw(menu: Any, _context: Any) -> None:
         layout = menu.layout
@@ -47,7 +47,8 @@ def popup(error: PantheonError) -> Callable[[Any, Any], None]:
         layout.operator_context = "INVOKE_DEFAULT"  # a menu would run operators without their dialog
         # The pointer stands on the first item, and a popup may come while somebody is clicking elsewhere.
         layout.operator("pantheon360.dismiss_error", icon="X")
-        layout.operator(error.repair, icon="TOOL_SETTINGS")
+        if repair_label(error.repair):
+            layout.operator(error.repair, icon="TOOL_SETTINGS")
 
     return draw
 

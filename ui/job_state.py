@@ -6,7 +6,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from ..pantheon360_blender.scene.app import preview_picture
+import bpy
+
+from ..pantheon360_blender.scene.app import jobs, pictures
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason, repair_label
 
 LINE_WIDTH = 34
@@ -26,7 +28,7 @@ def draw_running(layout: Any, state: Any) -> None:
 
 def _draw_notices(layout: Any, warnings: Sequence[str]) -> None:
     """The newest picture of the job at work, and what it warned of."""
-    if icon := preview_picture.icon():
+    if icon := pictures.newest_icon():
         layout.template_icon(icon_value=icon, scale=PREVIEW_SCALE)
     for text in warnings[-MOST_WARNINGS:]:
         lines(layout, *textwrap.wrap(text, LINE_WIDTH), icon="ERROR")
@@ -84,5 +86,9 @@ def lines(layout: Any, *texts: str, icon: str = "NONE") -> None:
 
 
 def _repair(layout: Any, repair: str | None) -> None:
-    if repair_label(repair):
+    """The button that helps, or how far that is."""
+    if (label := repair_label(repair)) and label == jobs.running():
+        context: Any = bpy.context
+        draw_running(layout, context.window_manager.pantheon360)
+    elif label:
         layout.operator(repair, icon="TOOL_SETTINGS")

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.scene.app import thumbnails
+from ..pantheon360_blender.scene.app import pictures
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import takes
 from ..pantheon360_blender.scene.background.takes import Take
@@ -47,7 +47,7 @@ class PANTHEON360_PT_takes(_Takes, SidebarPanel):
 
 def _draw_take(layout: Any, take: Take) -> None:
     row = layout.row()
-    icon = thumbnails.icon(Path(take.preview))
+    icon = pictures.icon(Path(take.preview))
     if icon:
         picture = row.column()
         picture.ui_units_x = 2 * PICTURE

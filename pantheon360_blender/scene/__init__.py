@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import properties
-from .app import backend_process, identity, job_notes, jobs, preferences, thumbnails
+from .app import backend_process, identity, job_notes, jobs, pictures, preferences
 from .app.registration import registration_of_modules
 from .background import queue, quitting, recovery
 from .cache import cache_objects, content
@@ -17,7 +17,7 @@ MODULES = (
     jobs,
     job_notes,
     identity,
-    thumbnails,
+    pictures,
     preview_sphere,
     cache_objects,
     content,

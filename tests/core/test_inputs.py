@@ -228,8 +228,7 @@ OWN = {
     ("backend/importers/las.py", "open"): "preceded by a check of the header",
     ("cli/console.py", "open"): "of the system",
     ("pantheon360_blender/scene/captures/capture_files.py", "load"): "preceded by images.check_file",
-    ("pantheon360_blender/scene/app/preview_picture.py", "load"): "preceded by check_whole",
-    ("pantheon360_blender/scene/app/thumbnails.py", "load"): "preceded by check_whole",
+    ("pantheon360_blender/scene/app/pictures.py", "load"): "preceded by check_whole",
     ("pantheon360_blender/scene/shot/export.py", "load"): "preceded by check_whole",
     ("pantheon360_blender/scene/shot/world.py", "load"): "preceded by a check of every frame",
 }

@@ -230,8 +230,8 @@ def test_a_running_job_shows_its_newest_picture_and_its_warnings(
     steps.append(progress.Progress("Painting", 4, 9, waiting=True))
     running = session(house, steps, "Generate 360° Video")
     running.tick()
-    pictures = house("scene.app.preview_picture")
-    monkeypatch.setattr(pictures, "icon", lambda: 7)  # there are no icons without an interface
+    pictures = house("scene.app.pictures")
+    monkeypatch.setattr(pictures, "newest_icon", lambda: 7)  # there are no icons without an interface
     layout = draw()
     assert "preview" in layout.shown
     assert tuple(pictures.collection["newest"].image_size) == (16, 8)
@@ -240,7 +240,7 @@ def test_a_running_job_shows_its_newest_picture_and_its_warnings(
     assert "Memory ran out: it goes on with" in layout.labels, "wrapped"
     assert running.notices.warnings == [told[0], told[2]]
     running.end("the test is over")
-    assert pictures.collection is None
+    assert "newest" not in pictures.collection
     assert "This model is untrained." not in draw().labels
 
 

@@ -180,7 +180,7 @@ def test_what_an_operator_tells_does_nothing_to_the_terminal(operator: Any, hous
     assert not set(told) & {"\x1b", "\x07", "\x9b"}
 
 
-def test_only_a_button_gets_a_popup_and_only_where_something_repairs(
+def test_only_a_button_gets_a_popup(
     house: House, blend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here stands an operator as a window would run it: this Blender has none, so that nothing pops up."""
@@ -209,8 +209,7 @@ def test_only_a_button_gets_a_popup_and_only_where_something_repairs(
     assert report(repaired) == ["Test Job Failed"] and reports == [("WARNING", "It has no camera.")]
     assert report(repaired, background=True) == [] and reports == [("ERROR", "It has no camera.")]
     assert report(repaired, invoked=False) == [] and reports == [("ERROR", "It has no camera.")]
-    assert report(kinds.RenderError("It broke.")) == [] and reports == [("ERROR", "It broke.")]
-    assert report(kinds.RenderError("It broke.", repair="pantheon360.no_such_operator")) == []
+    assert report(kinds.RenderError("It broke.")) == ["Test Job Failed"] and reports == [("WARNING", "It broke.")]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from bpy.app.handlers import persistent
 
 from ...core import duration, progress
 from ...core.progress import Eta, Notices, Progress
-from . import access, preview_picture, registration
+from . import access, pictures, registration
 
 Result = TypeVar("Result")
 
@@ -76,7 +76,7 @@ class Ticker:
         seconds = self._eta.seconds(step)
         self.newest, self.eta = step, duration.as_text(seconds) if seconds is not None else ""
         if self.notices.preview:  # of this tick
-            preview_picture.show(self.notices.preview)
+            pictures.show_newest(self.notices.preview)
         return step
 
     def rest(self) -> None:
@@ -86,7 +86,7 @@ class Ticker:
     def close(self) -> None:
         """Cancel the job."""
         self.notices.preview = ""
-        preview_picture.clear()
+        pictures.forget_newest()
         try:
             self._job.close()
         except Exception:

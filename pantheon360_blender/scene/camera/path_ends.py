@@ -72,9 +72,11 @@ def begin_path(scene: bpy.types.Scene, posed: Sequence[bpy.types.Object]) -> str
     except CaptureError:  # an end that was chosen is in another scene
         scene.camera = found
         return ""
+    camera: Any = scene.camera
+    camera.name = "360° Camera"
     begins, ends = settings.start_capture.name, settings.end_capture.name
     kept = f" {found.name} is as it was." if found is not None else ""
-    return f"{scene.camera.name} renders, and goes from {begins} to {ends}: animate it as you like.{kept}"
+    return f"{camera.name} renders, and goes from {begins} to {ends}: animate it as you like.{kept}"
 
 
 def _leads(camera: bpy.types.Object) -> bool:
