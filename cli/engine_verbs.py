@@ -36,7 +36,7 @@ def install(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     wheels = options.wheels.absolute() if options.wheels else None
     flight = engine.check(names, python=options.python, device=options.device, wheels=wheels)
     output.say(flight.text)
-    made = output.run(engine.install_parts(flight, wheels))
+    made = output.run(engine.install_parts(flight))
     return 0, {"engine": str(made.interpreter(engine.root())), "parts": made.parts, "device": made.device}
 
 
@@ -45,7 +45,7 @@ def download(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     flight = engine.check(options.parts, python=options.python, device=options.device)
     output.say(flight.text)
     folder = options.folder.absolute()
-    count = output.run(installing.download(folder, flight))
+    count = output.run(installing.download(engine.root(), folder, flight))
     return 0, {"folder": str(folder), "packages": count}
 
 

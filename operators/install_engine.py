@@ -48,7 +48,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
     )
     python: StringProperty(  # type: ignore[valid-type]
         name="Python",
-        description="Python 3.11 or newer that the engine is made with; empty is the one that Blender brings",
+        description="Python 3.11 to 3.14 that the engine is made with; empty is the one that Blender brings, or one "
+        "that is fetched if that does not fit",
         default="",
         subtype="FILE_PATH",
     )
@@ -88,7 +89,7 @@ class PANTHEON360_OT_install_engine(JobOperator):
         return self.start(context)
 
     def job(self, _context: Any) -> Job[Any]:
-        return engine.install_parts(self._flight(), self._folder(self.wheels))
+        return engine.install_parts(self._flight())
 
     def finished(self, _context: Any, result: Any) -> None:
         titles = ", ".join(parts.PARTS[name].title for name in result.parts)

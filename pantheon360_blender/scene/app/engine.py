@@ -11,7 +11,6 @@ import bpy
 from ...core.engine import install, installed, parts, preflight
 from ...core.engine.installed import Engine
 from ...core.engine.preflight import Preflight
-from ...core.jobs.child import own_python
 from ...core.progress import Job
 from . import backend_process, preferences
 
@@ -29,16 +28,14 @@ def current() -> Engine | None:
 def check(
     names: Sequence[str], *, python: Path | None = None, device: str | None = None, wheels: Path | None = None
 ) -> Preflight:
-    """Look at what installing these parts needs, see preflight.check. python: None is Blender's own."""
+    """Look at what installing these parts needs, see preflight.check."""
     app: Any = bpy.app
-    return preflight.check(
-        root(), names, python or own_python(), device=device, online=bool(app.online_access), wheels=wheels
-    )
+    return preflight.check(root(), names, python, device=device, online=bool(app.online_access), wheels=wheels)
 
 
-def install_parts(flight: Preflight, wheels: Path | None = None) -> Job[Engine]:
+def install_parts(flight: Preflight) -> Job[Engine]:
     """Install an engine, see install.install; the backend that runs ends, so that the next one has the new packages."""
-    engine = yield from install.install(root(), flight, wheels=wheels)
+    engine = yield from install.install(root(), flight)
     backend_process.stop_shared()
     return engine
 
