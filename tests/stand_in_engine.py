@@ -1,8 +1,9 @@
 """An engine of tiny packages: its lock, a registry of its own that counts, and a process that installs it.
 
-    python -m tests.stand_in_engine LOCK ROOT PART,... [--wheels FOLDER] [--kill-at MOMENT]
+    python -m tests.stand_in_engine LOCK ROOT PART,... [--wheels FOLDER] [--python PYTHON] [--kill-at MOMENT] ...
 
-installs from what stands in LOCK and prints each step. MOMENT is a phase, a text, or `rename`: there it kills itself.
+installs from what stands in LOCK, which may be the real one, and prints each step. MOMENT is a phase, the end of a
+text, or `rename`: there it kills itself. --download: into ROOT/packages, as `engine download` does.
 """
 
 from __future__ import annotations
@@ -24,10 +25,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pantheon360_blender.core.engine import install, parts, preflight
 from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.progress import Job
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"reconstruction": ["nothing_one"], "importers": ["nothing_one", "nothing_two"], "diffusion": []}
@@ -36,15 +36,20 @@ SIZE = 3 << 20
 """Bytes of a package: uv tells of those that have more than one mebibyte."""
 
 
+class Unavailable(RuntimeError):
+    """What this computer lacks."""
+
+
 def uv_wheel() -> Path:
-    """The wheel of uv that the real lock names, downloaded once; skips the test where that cannot be done."""
+    """The wheel of uv that the real lock names, downloaded once. Raises Unavailable."""
     tool = parts.uv()
     kept = ROOT / ".cache" / "uv" / tool.url.rpartition("/")[2]
     if not kept.is_file():
-        command = [sys.executable, "-m", "pantheon360_blender.core.engine.fetch", kept, tool.sha256, tool.member]
-        fetched = subprocess.run([*command, kept.parent / "uv", tool.url], cwd=ROOT, capture_output=True, text=True)
+        arguments = [str(kept), tool.sha256, tool.member, str(kept.parent / "uv"), tool.url]
+        command = [sys.executable, "-m", "pantheon360_blender.core.engine.fetch", *arguments]
+        fetched = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if fetched.returncode != 0:
-            pytest.skip(f"uv cannot be had: {fetched.stdout}{fetched.stderr}")
+            raise Unavailable(f"uv cannot be had: {fetched.stdout}{fetched.stderr}")
     return kept
 
 
@@ -71,6 +76,27 @@ def make_folder(folder: Path) -> Path:
     wheel = uv_wheel()
     shutil.copy(wheel, folder / wheel.name)
     return folder
+
+
+def python_without_venv(folder: Path) -> Path:
+    """A Python that has no venv, ensurepip, pip or other packages, as Debian's: links to this one's library.
+
+    Raises Unavailable if Python does not find its library beside itself.
+    """
+    base = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    library, python = folder / "lib" / version, folder / "bin" / version
+    (library / "site-packages").mkdir(parents=True)
+    python.parent.mkdir()
+    shutil.copy(base, python)
+    for entry in Path(os.__file__).parent.iterdir():
+        if entry.name not in ("venv", "ensurepip", "site-packages"):
+            (library / entry.name).symlink_to(entry)
+    probe = "import importlib.util as u, sys; print([u.find_spec(m) for m in ('venv', 'ensurepip', 'pip')], sys.prefix)"
+    told = subprocess.run([python, "-I", "-c", probe], capture_output=True, text=True)
+    if told.stdout.split("] ")[-1].strip() != str(folder) or "[None, None, None]" not in told.stdout:
+        raise Unavailable(f"no Python without venv can be made: {told.stdout}{told.stderr}")
+    return python
 
 
 def write_lock(path: Path, uv_url: str | None = None) -> Path:
@@ -178,23 +204,33 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--wheels", type=Path)
     parser.add_argument("--python", type=Path)
     parser.add_argument("--offline", action="store_true")
-    parser.add_argument("--kill-at")
+    parser.add_argument("--kill-at", default="")
+    parser.add_argument("--download", action="store_true")
+    parser.add_argument("--blenders-python", metavar="VERSION", help="what the Python that runs this is taken for")
     chosen = parser.parse_args(arguments)
-    parts.LOCK, parts.PARTS = chosen.lock, small_parts()  # type: ignore[misc]
+    if chosen.lock != parts.LOCK:
+        parts.LOCK, parts.PARTS = chosen.lock, small_parts()
+
+    if chosen.blenders_python:
+        preflight._VERSION = f"print('{chosen.blenders_python}')"
 
     def kill(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     if chosen.kill_at == "rename":
-        install.rename = kill  # type: ignore[attr-defined]
+        vars(install)["rename"] = kill
     try:
         flight = preflight.check(
             chosen.root, chosen.parts.split(","), chosen.python, online=not chosen.offline, wheels=chosen.wheels
         )
-        for step in install.install(chosen.root, flight):
+        print(f"pre-flight: {flight.text}", flush=True)
+        work: Job[Any] = install.install(chosen.root, flight)
+        if chosen.download:
+            work = install.download(chosen.root, chosen.root / "packages", flight)
+        for step in work:
             if not step.waiting:
                 print(f"{step.phase}: {step.text}", flush=True)
-            if chosen.kill_at and chosen.kill_at in (step.phase, step.text):
+            if chosen.kill_at and (step.phase == chosen.kill_at or step.text.endswith(chosen.kill_at)):
                 kill()
     except PantheonError as error:
         print(f"error {error.code}: {error}", flush=True)
