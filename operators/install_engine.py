@@ -111,6 +111,26 @@ class PANTHEON360_OT_install_engine(JobOperator):
         return Path(bpy.path.abspath(text.strip())) if text.strip() else None
 
 
+class PANTHEON360_OT_test_engine(JobOperator):
+    """Have the engine reconstruct two small panoramas, and paint with a tiny model, which takes a minute or two"""
+
+    bl_idname = "pantheon360.test_engine"
+    bl_label = "Test Engine"
+    changes_data = False
+    left = "Nothing was changed."
+
+    @classmethod
+    def disabled_reason(cls, _context: Any) -> DisabledReason | None:
+        return None if engine.current() is not None else DisabledReason("No engine is installed")
+
+    def job(self, _context: Any) -> Job[Any]:
+        return engine.self_test()
+
+    def finished(self, _context: Any, result: Any) -> None:
+        titles = ", ".join(part.title for part in parts.PARTS.values() if part.name in result)
+        self.tell("INFO", f"The engine works: {titles}")
+
+
 class PANTHEON360_OT_remove_engine(base.ImmediateOperator):
     """Remove the engine and everything that was downloaded for it"""
 
@@ -129,4 +149,6 @@ class PANTHEON360_OT_remove_engine(base.ImmediateOperator):
         return f"{engine.remove() / 1e6:.0f} MB are free again"
 
 
-register, unregister = base.registration(PANTHEON360_OT_install_engine, PANTHEON360_OT_remove_engine)
+register, unregister = base.registration(
+    PANTHEON360_OT_install_engine, PANTHEON360_OT_test_engine, PANTHEON360_OT_remove_engine
+)

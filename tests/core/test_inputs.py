@@ -199,7 +199,7 @@ OWN = {
     ("pantheon360_blender/core/engine/command.py", "open"): "writes",
     ("pantheon360_blender/core/engine/fetch.py", "open"): "writes",
     ("pantheon360_blender/scene/captures/images.py", "load"): "preceded by check_file",
-    ("cli/engine_verbs.py", "loads"): "what a process of ours says",
+    ("pantheon360_blender/scene/app/engine.py", "loads"): "what a process of ours says",
     ("pantheon360_blender/core/jobs/reuse.py", "open"): "an output folder's own, which follows no link",
     ("pantheon360_blender/core/output_folder.py", "open"): "writes",
     ("backend/painters/draft.py", "load"): "what the draft painter reads for a frame",

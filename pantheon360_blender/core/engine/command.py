@@ -19,6 +19,7 @@ from ..errors import BackendError
 from ..jobs.child import clean_environment
 from ..progress import Job, Progress
 
+AGAIN = "Install again: it goes on from there."
 _PULSE = 0.1  # seconds between two looks at a process that says nothing
 _LONGEST_LINE = 200
 _LONGEST_REASON = 600
@@ -28,13 +29,14 @@ _ERROR = re.compile(r"\s*(error|cause|hint|Caused by|ERROR|\w+Error)\b.*:", re.I
 
 
 def run(
-    command: Sequence[str | Path], log: Path, step: Progress, *,
+    command: Sequence[str | Path], log: Path | None, step: Progress, *,
     more: Mapping[str, str] | None = None, cwd: Path | None = None, counts: Callable[[str], float] = lambda line: 0.0,
+    advice: str = AGAIN,
 ) -> Job[list[str]]:  # fmt: skip
-    """Run a command; its lines go into the log and the progress. Returns the lines.
+    """Run a command; its lines go into the log, if there is one, and the progress. Returns the lines.
 
     step: the phase, and of how much. more: environment variables besides our own clean ones. counts: how much of the
-    step a line says is done. Closing the generator kills the process and its children.
+    step a line says is done. advice: what to do if it fails. Closing the generator kills the process and its children.
     Raises BackendError with what the command said if it fails, code "disk" if the disk was full.
     """
     said: list[str] = []
@@ -46,27 +48,28 @@ def run(
                 continue
             line = plain_text.one_line(line)  # a file's name may be in it
             said.append(line)
-            _append(log, line)
+            if log is not None:
+                _append(log, line)
             done += counts(line)
             yield replace(step, step=min(int(done), step.of), text=line[:_LONGEST_LINE])
         code = process.wait()
     if code != 0:
-        raise _failure(step.phase, said, code, log)
+        raise _failure(f"{step.phase} failed", said, code, log, advice)
     return said
 
 
-def _failure(phase: str, said: list[str], code: int, log: Path) -> BackendError:
+def _failure(what: str, said: list[str], code: int, log: Path | None, advice: str) -> BackendError:
     """Why a command failed, from what it said."""
     if any(_DISK_FULL.search(line) for line in said):
         return BackendError(
-            f"{phase} failed: the disk of {log.parent} is full.",
+            f"{what}: the disk{f' of {log.parent}' if log is not None else ''} is full.",
             advice="Free some, and install again: what was downloaded is kept.",
             code="disk",
         )
     reason = " ".join(line.strip() for line in said if _ERROR.match(line)) or " ".join(said[-3:])
     return BackendError(
-        f"{phase} failed: {reason[:_LONGEST_REASON] or f'exit code {code}'}",
-        advice=f"All that was said is in {log}. Installing again goes on from there.",
+        f"{what}: {reason[:_LONGEST_REASON] or f'exit code {code}'}",
+        advice=advice if log is None else f"{advice} All that was said is in {log}.",
         code="engine",
     )
 

@@ -115,8 +115,8 @@ def _check_source(online: bool, wheels: Path | None) -> None:
     if wheels is None and not online:
         raise _Refused(
             "Blender may not use the network, so that nothing can be downloaded.",
-            advice="Allow Online Access in Preferences > System, or install from a folder of packages, which "
-            "`engine download FOLDER` makes on another computer.",
+            advice="Allow Online Access in Preferences > System (on the command line `--online-mode`), or install from "
+            "a folder of packages, which `engine download FOLDER` makes on another computer.",
             code="offline",
             repair=repairs.OPEN_PREFERENCES,
         )
