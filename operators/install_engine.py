@@ -58,7 +58,9 @@ class PANTHEON360_OT_install_engine(JobOperator):
         if not self.properties.is_property_set("diffusion"):
             self.diffusion = context.scene is not None and context.scene.pantheon360.painter == "DIFFUSION"
         self._plan = self._planned()
-        return context.window_manager.invoke_props_dialog(self, width=_DIALOG)  # type: ignore[no-any-return]
+        return context.window_manager.invoke_props_dialog(  # type: ignore[no-any-return]
+            self, width=_DIALOG, confirm_text="Install"
+        )
 
     def check(self, _context: Any) -> bool:
         """Blender asks this when something in the dialog was changed: whether to draw it anew."""

@@ -33,7 +33,7 @@ REAL = ROOT / "backend" / "engine_lock.json"
 MOMENTS = ("Making an environment", "Downloaded nothing-one", "rename")
 ODD_NAME = "Ünïcode 空 dir"
 SECOND = "nothing_two-1.0-py3-none-any.whl"
-NETWORK = ("AF_INET", "AF_INET6", "connect(")
+NETWORK = ("AF_INET",)
 PATIENCE = 1800.0
 
 Facts = dict[str, Any]

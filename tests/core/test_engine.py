@@ -187,6 +187,19 @@ def test_a_disk_that_fills_up_is_told(tmp_path: Path) -> None:
     assert told.value.code == "disk"
 
 
+def test_a_network_that_does_not_answer_is_told(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry
+) -> None:
+    monkeypatch.setattr(
+        parts, "LOCK", stand_in_engine.write_lock(tmp_path / "lock.json", f"{registry.url}/{uv.wheel()}")
+    )
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    with pytest.raises(BackendError, match=r"Installing packages failed: .*127\.0\.0\.1:9") as told:
+        run_to_end(install.install(tmp_path / "root", preflight.check(tmp_path / "root", ("reconstruction",), PYTHON)))
+    assert told.value.advice.startswith("Look whether the network works. Install again")
+
+
 # The program that installs
 
 

@@ -25,6 +25,9 @@ _LONGEST_LINE = 200
 _LONGEST_REASON = 600
 _NEW_GROUP = 0x00000200 | 0x08000000  # CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error (28|112|122)\b")
+_NO_ANSWER = re.compile(
+    r"error sending request|Failed to fetch|operation timed out|connection (closed|reset)", re.IGNORECASE
+)
 _ERROR = re.compile(r"\s*(error|cause|hint|Caused by|ERROR|\w+Error)\b.*:", re.IGNORECASE)
 
 
@@ -66,6 +69,8 @@ def _failure(what: str, said: list[str], code: int, log: Path | None, advice: st
             advice="Free some, and install again: what was downloaded is kept.",
             code="disk",
         )
+    if any(_NO_ANSWER.search(line) for line in said):
+        advice = f"Look whether the network works. {advice}"
     reason = " ".join(line.strip() for line in said if _ERROR.match(line)) or " ".join(said[-3:])
     return BackendError(
         f"{what}: {reason[:_LONGEST_REASON] or f'exit code {code}'}",
