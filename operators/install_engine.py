@@ -29,6 +29,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
     changes_data = False
     left = "What was downloaded is kept: installing again goes on from there."
     _plan = ""
+    _online = False
+    """Whether Blender might use the network when the plan was made."""
 
     reconstruction: BoolProperty(  # type: ignore[valid-type]
         name=parts.PARTS["reconstruction"].title, description=parts.PARTS["reconstruction"].enables, default=True
@@ -67,8 +69,11 @@ class PANTHEON360_OT_install_engine(JobOperator):
         self._plan = self._planned()
         return True
 
-    def draw(self, _context: Any) -> None:
+    def draw(self, context: Any) -> None:
         layout: Any = self.layout
+        app: Any = bpy.app
+        if self._online != app.online_access:
+            self._plan = self._planned()
         there = engine.with_parts_there([])
         for part in parts.PARTS.values():
             row = layout.row()
@@ -83,6 +88,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
         column.use_property_split = True
         column.prop(self, "wheels", placeholder="From the network")
         column.prop(self, "python", placeholder="Blender's own")
+        if not self.wheels.strip() and not app.online_access and not app.online_access_override:
+            column.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
         told = layout.column(align=True)
         for line in textwrap.wrap(self._plan, _LINE):
             told.label(text=line)
@@ -103,6 +110,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
 
     def _planned(self) -> str:
         """What installing will do, or why it cannot: asking Python and the driver takes a moment."""
+        app: Any = bpy.app
+        self._online = bool(app.online_access)
         try:
             return str(self._flight().text)
         except PantheonError as error:
