@@ -167,26 +167,31 @@ class Proofs:
     def for_real(self) -> Facts:
         """Reconstruction from PyPI: killed, gone on with, tested; Importers added; a folder made and used."""
         root = self.place / "real"
-        killed = self._install(REAL, root, "reconstruction", "--kill-at", "Downloaded scipy")
-        had = _downloads(killed.stdout)
-        time.sleep(2.0)  # what uv had in hand when its parent was killed
-        resumed = self._measured(root, "reconstruction")
-        found: Facts = {
-            "killed_and_gone_on_with": resumed
-            | {"there_when_killed": had, "downloaded_again": sorted(set(had) & set(resumed["downloaded"]))}
-        }
-        shutil.rmtree(root)
+        found: Facts = {}
+        for moment in (MOMENTS[0], "Downloaded scipy", MOMENTS[2]):
+            killed = self._install(REAL, root, "reconstruction", "--kill-at", moment)
+            had = _downloads(killed.stdout)
+            time.sleep(2.0)  # what uv had in hand when its parent was killed
+            resumed = self._measured(root, "reconstruction", tested=moment == MOMENTS[2])
+            found[f"killed at {moment}"] = resumed | {
+                "there_when_killed": had,
+                "downloaded_again": sorted(set(had) & set(resumed["downloaded"])),
+                "left_behind": self._left(root),
+            }
+            shutil.rmtree(root)
         found["reconstruction"] = self._measured(root, "reconstruction")
         found["importers_added"] = self._measured(root, "reconstruction,importers")
         found["folder_of_importers"] = self._folder("importers")
         found["folder_of_reconstruction"] = self._folder("reconstruction")
         found["offline"] = self._offline(self.place / "reconstruction" / "packages")
-        good = bool(had) and not found["killed_and_gone_on_with"]["downloaded_again"]
+        killed_ones = [each for name, each in found.items() if name.startswith("killed")]
+        good = not any(each["downloaded_again"] or each["left_behind"] for each in killed_ones)
         good = good and not found["offline"]["internet_sockets"]
+        good = good and all(each.get("installed", True) and each.get("made", True) for each in found.values())
         tests = [each["self_test"]["passed"] for each in found.values() if "self_test" in each]
         return {"as_it_should_be": good and all(tests)} | found
 
-    def _measured(self, root: Path, names: str) -> Facts:
+    def _measured(self, root: Path, names: str, *, tested: bool = True) -> Facts:
         """What installing these parts takes, and whether they work."""
         from pantheon360_blender.core.engine import installed
 
@@ -203,8 +208,7 @@ class Proofs:
             "megabytes_on_disk": round(installed.size(root) / 1e6),
             "megabytes_of_engine": round(installed.size(root / engine.folder) / 1e6),
             "python": engine.python,
-            "self_test": self._self_test(root, *engine.parts),
-        }
+        } | ({"self_test": self._self_test(root, *engine.parts)} if tested else {})
 
     def _folder(self, name: str) -> Facts:
         """What `engine download` of a part takes."""

@@ -3,7 +3,7 @@
     python -m tests.stand_in_engine LOCK ROOT PART,... [--wheels FOLDER] [--python PYTHON] [--kill-at MOMENT] ...
 
 installs from what stands in LOCK, which may be the real one, and prints each step. MOMENT is a phase, the end of a
-text, or `rename`: there it kills itself. --download: into ROOT/packages, as `engine download` does.
+text, `rename` or `use`: there it kills itself. --download: into ROOT/packages, as `engine download` does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pantheon360_blender.core.engine import install, parts, preflight
+from pantheon360_blender.core.engine import install, installed, parts, preflight
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.progress import Job
 
@@ -219,6 +219,8 @@ def main(arguments: list[str]) -> int:
 
     if chosen.kill_at == "rename":
         vars(install)["rename"] = kill
+    if chosen.kill_at == "use":
+        vars(installed)["use"] = kill
     try:
         flight = preflight.check(
             chosen.root, chosen.parts.split(","), chosen.python, online=not chosen.offline, wheels=chosen.wheels

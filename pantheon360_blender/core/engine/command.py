@@ -100,7 +100,7 @@ class _Running:
         except OSError as error:
             raise BackendError(
                 f"{command[0]} cannot be run: {error.strerror or error}.",
-                advice="Choose another Python.",
+                advice="Look whether programs may run from there, or choose another Python.",
                 code="engine",
             ) from error
 
