@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 from typing import Any
 
 from ..pantheon360_blender.core.engine import install as installing
 from ..pantheon360_blender.core.engine import installed, parts, preflight
-from ..pantheon360_blender.core.errors import BackendError
-from ..pantheon360_blender.core.jobs.child import clean_environment, own_python
-from ..pantheon360_blender.core.version import EXTENSION_ROOT
 from ..pantheon360_blender.scene.app import engine
 from .console import Output
 
@@ -36,7 +30,7 @@ def install(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     wheels = options.wheels.absolute() if options.wheels else None
     flight = engine.check(names, python=options.python, device=options.device, wheels=wheels)
     output.say(flight.text)
-    made = output.run(engine.install_parts(flight, wheels))
+    made = output.run(engine.install_parts(flight))
     return 0, {"engine": str(made.interpreter(engine.root())), "parts": made.parts, "device": made.device}
 
 
@@ -45,7 +39,7 @@ def download(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     flight = engine.check(options.parts, python=options.python, device=options.device)
     output.say(flight.text)
     folder = options.folder.absolute()
-    count = output.run(installing.download(folder, flight))
+    count = output.run(installing.download(engine.root(), folder, flight))
     return 0, {"folder": str(folder), "packages": count}
 
 
@@ -72,24 +66,6 @@ def remove(_options: argparse.Namespace, _output: Output) -> tuple[int, Facts]:
     return 0, {"freed_megabytes": round(engine.remove() / 1e6)}
 
 
-def test(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+def test(_options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Have the engine reconstruct two small panoramas, and paint with a tiny model."""
-    found = engine.current()
-    python = found.interpreter(engine.root()) if found else own_python()
-    names = found.parts if found else []
-    command = [str(python), "-B", "-X", "utf8", "-m", "backend", "self-test", *names]
-    try:
-        told = subprocess.run(
-            command, cwd=EXTENSION_ROOT, env=clean_environment(), capture_output=True, text=True, encoding="utf-8"
-        )
-    except OSError as error:
-        raise BackendError(f"{python} cannot be run: {error}.", advice="Install the engine again.") from error
-    if told.returncode != 0:
-        raise BackendError(
-            f"The engine does not work: {(told.stderr or told.stdout).strip()[-600:]}",
-            advice="Install it again.",
-            code="engine",
-        )
-    sys.stderr.write(told.stderr)
-    facts: Facts = json.loads(told.stdout.strip().splitlines()[-1])
-    return 0, facts
+    return 0, output.run(engine.self_test())

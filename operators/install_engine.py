@@ -29,6 +29,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
     changes_data = False
     left = "What was downloaded is kept: installing again goes on from there."
     _plan = ""
+    _online = False
+    """Whether Blender might use the network when the plan was made."""
 
     reconstruction: BoolProperty(  # type: ignore[valid-type]
         name=parts.PARTS["reconstruction"].title, description=parts.PARTS["reconstruction"].enables, default=True
@@ -48,7 +50,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
     )
     python: StringProperty(  # type: ignore[valid-type]
         name="Python",
-        description="Python 3.11 or newer that the engine is made with; empty is the one that Blender brings",
+        description="Python 3.11 to 3.14 that the engine is made with; empty is the one that Blender brings, or one "
+        "that is fetched if that does not fit",
         default="",
         subtype="FILE_PATH",
     )
@@ -57,15 +60,20 @@ class PANTHEON360_OT_install_engine(JobOperator):
         if not self.properties.is_property_set("diffusion"):
             self.diffusion = context.scene is not None and context.scene.pantheon360.painter == "DIFFUSION"
         self._plan = self._planned()
-        return context.window_manager.invoke_props_dialog(self, width=_DIALOG)  # type: ignore[no-any-return]
+        return context.window_manager.invoke_props_dialog(  # type: ignore[no-any-return]
+            self, width=_DIALOG, confirm_text="Install"
+        )
 
     def check(self, _context: Any) -> bool:
         """Blender asks this when something in the dialog was changed: whether to draw it anew."""
         self._plan = self._planned()
         return True
 
-    def draw(self, _context: Any) -> None:
+    def draw(self, context: Any) -> None:
         layout: Any = self.layout
+        app: Any = bpy.app
+        if self._online != app.online_access:
+            self._plan = self._planned()
         there = engine.with_parts_there([])
         for part in parts.PARTS.values():
             row = layout.row()
@@ -80,6 +88,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
         column.use_property_split = True
         column.prop(self, "wheels", placeholder="From the network")
         column.prop(self, "python", placeholder="Blender's own")
+        if not self.wheels.strip() and not app.online_access and not app.online_access_override:
+            column.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
         told = layout.column(align=True)
         for line in textwrap.wrap(self._plan, _LINE):
             told.label(text=line)
@@ -88,7 +98,7 @@ class PANTHEON360_OT_install_engine(JobOperator):
         return self.start(context)
 
     def job(self, _context: Any) -> Job[Any]:
-        return engine.install_parts(self._flight(), self._folder(self.wheels))
+        return engine.install_parts(self._flight())
 
     def finished(self, _context: Any, result: Any) -> None:
         titles = ", ".join(parts.PARTS[name].title for name in result.parts)
@@ -100,6 +110,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
 
     def _planned(self) -> str:
         """What installing will do, or why it cannot: asking Python and the driver takes a moment."""
+        app: Any = bpy.app
+        self._online = bool(app.online_access)
         try:
             return str(self._flight().text)
         except PantheonError as error:
@@ -108,6 +120,26 @@ class PANTHEON360_OT_install_engine(JobOperator):
     @staticmethod
     def _folder(text: str) -> Path | None:
         return Path(bpy.path.abspath(text.strip())) if text.strip() else None
+
+
+class PANTHEON360_OT_test_engine(JobOperator):
+    """Have the engine reconstruct two small panoramas, and paint with a tiny model, which takes a minute or two"""
+
+    bl_idname = "pantheon360.test_engine"
+    bl_label = "Test Engine"
+    changes_data = False
+    left = "Nothing was changed."
+
+    @classmethod
+    def disabled_reason(cls, _context: Any) -> DisabledReason | None:
+        return None if engine.current() is not None else DisabledReason("No engine is installed")
+
+    def job(self, _context: Any) -> Job[Any]:
+        return engine.self_test()
+
+    def finished(self, _context: Any, result: Any) -> None:
+        titles = ", ".join(part.title for part in parts.PARTS.values() if part.name in result)
+        self.tell("INFO", f"The engine works: {titles}")
 
 
 class PANTHEON360_OT_remove_engine(base.ImmediateOperator):
@@ -128,4 +160,6 @@ class PANTHEON360_OT_remove_engine(base.ImmediateOperator):
         return f"{engine.remove() / 1e6:.0f} MB are free again"
 
 
-register, unregister = base.registration(PANTHEON360_OT_install_engine, PANTHEON360_OT_remove_engine)
+register, unregister = base.registration(
+    PANTHEON360_OT_install_engine, PANTHEON360_OT_test_engine, PANTHEON360_OT_remove_engine
+)

@@ -3,22 +3,41 @@
     python3 scripts/lock_engine.py
 
 uv resolves the requirements below for all platforms at once; it is fetched into a throw-away environment. What torch
-itself asks for on NVIDIA's computers is left out: each of its builds names the libraries that fit it.
+itself asks for on NVIDIA's computers is left out: each of its builds names the libraries that fit it. Then each kind of
+computer and every Python is tried: the lock tells for which of them all packages of a part are built. uv itself is
+named with its hash, since it is what the extension installs with.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "backend" / "engine_lock.json"
-UV = "uv==0.13.9"
-PYTHON = "3.11"
-"""The oldest Python that an engine is made with."""
+UV = "0.13.9"
+PIP = "pip==26.3"
+"""What `engine download` runs."""
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+"""The Pythons that are tried; the first is the oldest that an engine is made with."""
+
+COMPUTERS = {
+    "linux-x86_64": ("x86_64-manylinux_2_28", "manylinux_2_17_x86_64"),
+    "linux-arm64": ("aarch64-manylinux_2_28", "manylinux_2_17_aarch64"),
+    "macos-arm64": ("aarch64-apple-darwin", "macosx_11_0_arm64"),
+    "macos-x86_64": ("x86_64-apple-darwin", "macosx_10_12_x86_64"),
+    "windows-x86_64": ("x86_64-pc-windows-msvc", "win_amd64"),
+    "windows-arm64": ("aarch64-pc-windows-msvc", "win_arm64"),
+}
+"""Kind of computer, as core/engine/parts.py names it -> how uv calls it, and the tag of uv's own wheel for it."""
+OLDEST_MACOS = "14.0"
+"""As core/engine/preflight.py has it: torch and pycolmap are built for no older one."""
 
 PARTS = {
     "reconstruction": (
@@ -47,26 +66,63 @@ PARTS = {
 def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), UV], check=True)
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), f"uv=={UV}"]
+        subprocess.run(install, check=True)
         everything = _resolved(folder, [line for part in PARTS.values() for line in part])
         parts = {
             name: _resolved(folder, [*PARTS["reconstruction"][:2], *lines], everything) for name, lines in PARTS.items()
         }
-    record = {"made_with": UV, "python": PYTHON, "parts": parts}
+        pythons = {
+            computer: {name: _built(folder, lines, target) for name, lines in parts.items()}
+            for computer, (target, _) in COMPUTERS.items()
+        }
+    record = {"made_with": f"uv=={UV}", "uv": _uv_wheels(), "pip": PIP, "pythons": pythons, "parts": parts}
     LOCK.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"{LOCK.relative_to(ROOT)}: " + ", ".join(f"{name} {len(lines)}" for name, lines in parts.items()))
     return 0
 
 
-def _resolved(uv: Path, lines: list[str], constraints: list[str] | None = None) -> list[str]:
+def _resolved(folder: Path, lines: list[str], constraints: list[str] | None = None) -> list[str]:
     """Pinned requirements, a line each, with the platforms and Pythons that they are for."""
-    wanted, fixed = uv / "wanted.in", uv / "fixed.in"
+    wanted, fixed = folder / "wanted.in", folder / "fixed.in"
     wanted.write_text("\n".join(lines), encoding="utf-8")
     fixed.write_text("\n".join(constraints or []), encoding="utf-8")
-    command = [str(uv / "bin" / "uv"), "pip", "compile", "--universal", "--python-version", PYTHON, "--no-header"]
-    command += ["--no-annotate", "--quiet", "--constraint", str(fixed), str(wanted)]
-    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    return [line.strip() for line in found if line.strip() and not line.startswith(("nvidia-", "cuda-", "triton"))]
+    command = ["compile", "--universal", "--python-version", PYTHONS[0], "--no-header", "--no-annotate"]
+    found = _uv(folder, [*command, "--constraint", str(fixed), str(wanted)])
+    if found.returncode != 0:
+        raise SystemExit(found.stderr)
+    lines = [line.strip() for line in found.stdout.splitlines() if line.strip()]
+    return [line for line in lines if not line.startswith(("nvidia-", "cuda-", "triton"))]
+
+
+def _built(folder: Path, lines: list[str], target: str) -> list[str]:
+    """The Pythons that all these packages have wheels for, on one kind of computer."""
+    wanted = folder / "wanted.in"
+    wanted.write_text("\n".join(lines), encoding="utf-8")
+    command = ["install", "--dry-run", "--no-deps", "--only-binary", ":all:", "--python", sys.executable]
+    command += ["--target", str(folder / "nowhere"), "--python-platform", target, "--requirement", str(wanted)]
+    return [version for version in PYTHONS if _uv(folder, [*command, "--python-version", version]).returncode == 0]
+
+
+def _uv(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [str(folder / "bin" / "uv"), "pip", *arguments, "--quiet"]
+    environment = os.environ | {"MACOSX_DEPLOYMENT_TARGET": OLDEST_MACOS}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def _uv_wheels() -> dict[str, dict[str, Any]]:
+    """Kind of computer -> where uv's wheel for it is, its hash, and the program in it."""
+    request = urllib.request.Request(
+        "https://pypi.org/simple/uv/", headers={"Accept": "application/vnd.pypi.simple.v1+json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        files = json.loads(answer.read())["files"]
+    found = {}
+    for computer, (_, tag) in COMPUTERS.items():
+        (file,) = (each for each in files if each["filename"].startswith(f"uv-{UV}-py3-none-{tag}"))
+        member = f"uv-{UV}.data/scripts/uv{'.exe' if computer.startswith('windows') else ''}"
+        found[computer] = {"url": file["url"], "sha256": file["hashes"]["sha256"], "member": member}
+    return found
 
 
 if __name__ == "__main__":

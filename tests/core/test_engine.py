@@ -4,55 +4,45 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pantheon360_blender.core.engine import install, installed, parts, preflight
+from pantheon360_blender.core import files
+from pantheon360_blender.core.engine import command, fetch, install, installed, parts, preflight, uv
 from pantheon360_blender.core.errors import BackendError
-from pantheon360_blender.core.progress import run_to_end
+from pantheon360_blender.core.progress import Progress, run_to_end
+from tests import stand_in_engine
+from tests.stand_in_engine import Registry
 
 PYTHON = Path(sys.executable)
 
 
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `engine download` makes one, of two packages of nothing; no test changes it."""
+    try:
+        return stand_in_engine.make_folder(tmp_path_factory.mktemp("engine") / "packages")
+    except stand_in_engine.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
 @pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of two packages of nothing, and a lock that asks for them alone."""
+def wheels(packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder, and a lock that asks for those packages alone."""
     folder = tmp_path / "wheels"
-    folder.mkdir()
-    for name in ("nothing_one", "nothing_two"):
-        write_wheel(folder, name)
-    lock = tmp_path / "lock.json"
-    locked = {"reconstruction": ["nothing-one==1.0"], "importers": ["nothing-one==1.0", "nothing-two==1.0"]}
-    lock.write_text(json.dumps({"parts": locked | {"diffusion": ["torch-of-tests==9 ; sys_platform == 'vms'"]}}))
-    monkeypatch.setattr(parts, "LOCK", lock)
-    small = {name: replace(part, download=1) for name, part in parts.PARTS.items()}
-    small["reconstruction"] = replace(small["reconstruction"], modules=("nothing_one",))
-    small["importers"] = replace(small["importers"], modules=("nothing_two",))
-    small["diffusion"] = replace(small["diffusion"], modules=())
-    monkeypatch.setattr(parts, "PARTS", small)
-    monkeypatch.setenv("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+    shutil.copytree(packages, folder, copy_function=os.link)
+    monkeypatch.setattr(parts, "LOCK", stand_in_engine.write_lock(tmp_path / "lock.json"))
+    monkeypatch.setattr(parts, "PARTS", stand_in_engine.small_parts())
     return folder
-
-
-def write_wheel(folder: Path, name: str) -> None:
-    info = f"{name}-1.0.dist-info"
-    members = {
-        f"{name}.py": "VALUE = 1\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{member},,\n" for member in [*members, f"{info}/RECORD"])
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
-        for member, text in (members | {f"{info}/RECORD": record}).items():
-            archive.writestr(member, text)
 
 
 @pytest.fixture
@@ -61,9 +51,18 @@ def made(tmp_path: Path, wheels: Path) -> Callable[..., installed.Engine]:
 
     def make(*names: str, root: Path | None = None) -> installed.Engine:
         place = root or tmp_path / "Ünïcode 空 dir"
-        return run_to_end(install.install(place, flight(place, wheels, *names), wheels=wheels))
+        return run_to_end(install.install(place, flight(place, wheels, *names)))
 
     return make
+
+
+@pytest.fixture
+def registry(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """A registry with those packages and uv, which sends half of the second package until it is told to go on."""
+    server = Registry(packages, held=("nothing_two-1.0-py3-none-any.whl",))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"{server.url}/simple")
+    yield server
+    server.close()
 
 
 def flight(root: Path, wheels: Path | None, *names: str, **more: Any) -> preflight.Preflight:
@@ -71,7 +70,7 @@ def flight(root: Path, wheels: Path | None, *names: str, **more: Any) -> preflig
 
 
 def test_an_engine_is_installed_gone_on_with_exchanged_and_removed(
-    made: Callable[..., Any], wheels: Path, tmp_path: Path
+    made: Callable[..., Any], wheels: Path, tmp_path: Path, registry: Registry
 ) -> None:
     root = tmp_path / "Ünïcode 空 dir"
     old = made("reconstruction")
@@ -80,28 +79,31 @@ def test_an_engine_is_installed_gone_on_with_exchanged_and_removed(
     told = subprocess.run([str(old.interpreter(root)), "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.split(" ", 1) == ["1", f"{root / old.folder}\n"], "it knows its new name"
     assert "nothing-one" in (root / installed.LOG).read_text("utf-8").lower()
-    assert {path.name for path in root.iterdir()} <= {old.folder, "engine.json", "engine.log", "wheels"}
+    kept = {old.folder, "engine.json", "engine.log", "run.lock", "cache"}
+    assert {path.name for path in root.iterdir()} == kept
     before = old.interpreter(root).lstat().st_mtime_ns
-    assert made("reconstruction") == old and old.interpreter(root).lstat().st_mtime_ns == before, "there already"
+    assert made("reconstruction").made == old.made, "there already"
+    assert old.interpreter(root).lstat().st_mtime_ns == before
 
-    # Cancelled, then broken: the old one stays in use
-    job = install.install(root, flight(root, wheels, "reconstruction", "importers"), wheels=wheels)
-    for step in job:
-        if step.phase == "Installing packages":
-            break
+    # Cancelled, then impossible: the old one stays in use, and nothing is left
+    job = install.install(root, flight(root, wheels, "reconstruction", "importers"))
+    next(step for step in job if step.phase == "Installing packages")
     job.close()
-    (building,) = root.glob("building-*")
+    assert {path.name for path in root.iterdir()} == kept
+    assert not list((root / "cache").rglob(".tmp*"))
     wheel = wheels / "nothing_two-1.0-py3-none-any.whl"
     wheel.rename(tmp_path / "away.whl")
     with pytest.raises(BackendError, match=r"Installing packages failed.*nothing-two") as failed:
         made("reconstruction", "importers")
-    assert "engine.log" in failed.value.advice and installed.current(root) == old and building.exists()
+    assert "engine.log" in failed.value.advice and installed.current(root) == old
+    assert {path.name for path in root.iterdir()} == kept
 
     # Gone on with: the new one takes its place
     (tmp_path / "away.whl").rename(wheel)
     new = made("reconstruction", "importers")
     assert new.parts == ["reconstruction", "importers"] and installed.current(root) == new
-    assert not list(root.glob("building-*")) and not (root / old.folder).exists()
+    assert not (root / old.folder).exists()
+    assert not registry.asked, "a folder of packages is used alone"
     assert installed.remove(root) > 1000 and not root.exists() and installed.remove(root) == 0
 
 
@@ -110,23 +112,124 @@ def test_a_package_that_does_not_load_is_no_engine(
 ) -> None:
     absent = replace(parts.PARTS["reconstruction"], modules=("nothing_one", "nothing_three"))
     monkeypatch.setitem(parts.PARTS, "reconstruction", absent)
-    with pytest.raises(BackendError, match="not whole: it lacks nothing_three"):
+    with pytest.raises(BackendError, match=r"Loading.*failed: .*No module named 'nothing_three'"):
         made("reconstruction")
     assert installed.current(tmp_path / "Ünïcode 空 dir") is None
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
-def test_a_python_whose_environments_have_no_pip(wheels: Path, tmp_path: Path) -> None:
-    """Debian's: `venv` fails for want of ensurepip. The Python that the engine is made with lends its pip."""
-    stand_in = tmp_path / "python3"
-    refuses = '*venv*--without-pip*) ;; *"-m venv"*) echo "ensurepip is not available"; exit 1;;'
-    stand_in.write_text(f'#!/bin/sh\ncase "$*" in {refuses} esac\nexec "{PYTHON}" "$@"\n')
-    stand_in.chmod(0o755)
-    root = tmp_path / "engine"
-    before = replace(flight(root, wheels), python=stand_in)
-    engine = run_to_end(install.install(root, before, wheels=wheels))
+def test_installing_again_mends_an_engine_that_is_broken(made: Callable[..., Any], tmp_path: Path) -> None:
+    root = tmp_path / "Ünïcode 空 dir"
+    old = made("reconstruction")
+    (module,) = (root / old.folder).rglob("nothing_one.py")
+    module.unlink()  # and not written into: the cache has the same file
+    assert made("reconstruction").folder == old.folder and module.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="made of links")
+def test_a_python_without_venv_ensurepip_and_pip(wheels: Path, tmp_path: Path) -> None:
+    """As Debian's."""
+    try:
+        python, root = stand_in_engine.python_without_venv(tmp_path / "python"), tmp_path / "engine"
+    except stand_in_engine.Unavailable as reason:
+        pytest.skip(str(reason))
+    before = preflight.check(root, ("reconstruction",), python, online=False, wheels=wheels)
+    engine = run_to_end(install.install(root, before))
     assert installed.current(root) == engine
-    assert "ensurepip is not available" in (root / installed.LOG).read_text("utf-8")
+    code = "import sys; print(sys.base_prefix)"
+    told = subprocess.run([str(engine.interpreter(root)), "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == f"{tmp_path / 'python'}\n"
+
+
+# Killed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+@pytest.mark.parametrize("moment", ["Making an environment", "Downloaded nothing-one", "rename", "use"])
+def test_a_killed_installation_goes_on(
+    moment: str, packages: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = stand_in_engine.uv_wheel().name
+    lock, root = stand_in_engine.write_lock(tmp_path / "lock.json", f"{registry.url}/{wheel}"), tmp_path / "root"
+    if moment in ("rename", "use"):
+        registry.release()
+    command = [sys.executable, "-m", "tests.stand_in_engine", str(lock), str(root), "reconstruction,importers"]
+    killed = subprocess.run([*command, "--kill-at", moment], cwd=stand_in_engine.ROOT, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+    assert installed.current(root) is None and bool([*root.glob(".building.*")]) == (moment != "use")
+    had = dict(registry.got)
+    registry.release()
+    ended = subprocess.run(command, cwd=stand_in_engine.ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    engine = installed.current(root)
+    assert engine is not None
+    subprocess.run([str(engine.interpreter(root)), "-c", "import nothing_one, nothing_two"], check=True)
+    assert had[wheel] == registry.got[wheel] == 1
+    assert not [name for name, count in had.items() if name.endswith(".whl") and registry.asked[name] != count]
+    assert {path.name for path in root.iterdir()} == {engine.folder, "engine.json", "engine.log", "run.lock", "cache"}
+
+
+def test_one_installs_at_a_time(wheels: Path, tmp_path: Path) -> None:
+    first = install.install(tmp_path / "root", flight(tmp_path / "root", wheels))
+    next(first)
+    with pytest.raises(BackendError, match="the engine is being installed by another process"):
+        next(install.install(tmp_path / "root", flight(tmp_path / "root", wheels)))
+    first.close()
+
+
+def test_a_disk_that_fills_up_is_told(tmp_path: Path) -> None:
+    said = "error: Failed to install: a.whl\n  Caused by: No space left on device (os error 28)"
+    with pytest.raises(BackendError, match=r"Installing failed: the disk of .* is full") as told:
+        run_to_end(
+            command.run(
+                [PYTHON, "-c", f"print({said!r}); raise SystemExit(2)"], tmp_path / "log", Progress("Installing")
+            )
+        )
+    assert told.value.code == "disk"
+
+
+def test_a_network_that_does_not_answer_is_told(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry
+) -> None:
+    monkeypatch.setattr(
+        parts, "LOCK", stand_in_engine.write_lock(tmp_path / "lock.json", f"{registry.url}/{uv.wheel()}")
+    )
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    with pytest.raises(BackendError, match=r"Installing packages failed: .*127\.0\.0\.1:9") as told:
+        run_to_end(install.install(tmp_path / "root", preflight.check(tmp_path / "root", ("reconstruction",), PYTHON)))
+    assert told.value.advice.startswith("Look whether the network works. Install again")
+
+
+# The program that installs
+
+
+def test_the_installer_is_downloaded_from_where_it_stopped_and_verified(
+    packages: Path, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheel = "nothing_one-1.0-py3-none-any.whl"
+    data, kept, program = (packages / wheel).read_bytes(), tmp_path / "a" / wheel, tmp_path / "b" / "program"
+    arguments = [str(kept), "", "nothing_one.py", str(program), f"{registry.url}/{wheel}"]
+    kept.parent.mkdir()
+    part = kept.with_name(f"{wheel}.part")
+    part.write_bytes(data[:1_000_000])
+    assert fetch.main(arguments) == 1
+    assert "is not the file that was expected" in capsys.readouterr().out and not part.exists() and not kept.exists()
+
+    arguments[1] = files.sha256(packages / wheel)
+    part.write_bytes(data[:1_000_000])
+    assert fetch.main(arguments) == 0
+    assert program.read_bytes() == b"VALUE = 1\n" and kept.read_bytes() == data
+    asked = registry.asked[wheel]
+    assert fetch.main(arguments) == 0 and registry.asked[wheel] == asked, "it is there"
+    arguments[0] = str(tmp_path / "other.whl")
+    arguments[4] = f"{registry.url}/missing.whl"
+    assert fetch.main(arguments) == 1 and "missing.whl cannot be downloaded" in capsys.readouterr().out
+
+
+def test_progress_counts_what_the_installer_says() -> None:
+    downloads = uv.Downloads()
+    said = ["Resolved 2 packages in 3ms", "Downloading scipy (35.5MiB)", "Downloading a (512.0KiB)", " Downloaded a"]
+    assert [downloads.counted(line) for line in [*said, " Downloaded scipy"]] == [0, 0, 0, 0.5, 35.5]
 
 
 # Before anything is done
@@ -150,6 +253,7 @@ def test_without_leave_no_socket_is_opened(wheels: Path, tmp_path: Path, monkeyp
         ({"names": ("reconstruction", "gravity")}, "no part 'gravity'"),
         ({"names": ()}, "No part was chosen"),
         ({"wheels": Path("/nowhere/at/all")}, "no folder of packages"),
+        ({"wheels": Path(__file__).parent}, r"uv-.*\.whl is not in it.*engine download"),
         ({"python": Path("/nowhere/python")}, "cannot be run"),
         ({"python": Path("/bin/true") if os.name != "nt" else Path("python")}, "is no Python"),
         ({"device": "abacus"}, "no device 'abacus'"),
@@ -162,17 +266,53 @@ def test_what_cannot_work_is_said_beforehand(wheels: Path, tmp_path: Path, chang
     assert not (tmp_path / "root").exists()
 
 
+def test_the_plan_names_what_it_depends_on(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts, size, network, Python, disk, driver and device."""
+    monkeypatch.setattr(preflight, "_nvidia", lambda: ("NVIDIA H100", "580.65"))
+    monkeypatch.setattr(preflight, "_free", lambda root: 43_000_000_000)
+    monkeypatch.setattr(sys, "platform", "linux")
+    version = preflight.python_version(PYTHON)
+    plan = preflight.check(tmp_path, ("reconstruction",), online=True).text
+    assert plan == (
+        f"Reconstruction: about 6 MB to download; Blender may use the network. Python {version}, Blender's own. 0.2 GB "
+        "are needed on the disk, 43 GB are free. Diffusion would compute on NVIDIA H100 (driver 580.65, CUDA 13.0)."
+    )
+    plan = preflight.check(tmp_path, ("importers", "diffusion"), PYTHON, wheels=wheels, device="cpu").text
+    assert plan.startswith(f"Importers, Diffusion: from {wheels}, without the network. Python {version}, in {PYTHON}.")
+    assert plan.endswith("Diffusion computes on cpu.")
+
+
 def test_too_little_room_is_said_beforehand(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "_free", lambda root: 1_000_000)
-    with pytest.raises(BackendError, match=r"0\.0 GB free, and 0\.0 GB are needed") as told:
+    with pytest.raises(BackendError, match=r"0\.0 GB free, and 0\.2 GB are needed") as told:
         flight(tmp_path, wheels)
     assert told.value.code == "disk"
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "half").write_bytes(b"")
+    os.truncate(tmp_path / "cache" / "half", 200_000_000)
+    flight(tmp_path, wheels)  # most of it is there already
 
 
-def test_an_old_python_is_refused(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "_VERSION", "print('3.9.2')")
-    with pytest.raises(BackendError, match=r"is Python 3\.9\.2; 3\.11 or newer is needed"):
-        flight(tmp_path, wheels)
+@pytest.mark.parametrize("version", ["3.9.2", "3.99.0"])
+def test_a_python_that_does_not_fit_is_refused_or_another_one_fetched(
+    version: str, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "_VERSION", f"print('{version}')")
+    needed = rf"is Python {version}; Python 3\.11 to 3\.15 is needed"
+    for python, folder in ((PYTHON, wheels), (PYTHON, None), (None, wheels)):
+        with pytest.raises(BackendError, match=needed):
+            preflight.check(tmp_path, ("reconstruction",), python, wheels=folder)
+    fetched = preflight.check(tmp_path, ("reconstruction",))
+    assert fetched.python == "3.15" and "--managed-python" in fetched.python_options and "fetched" in fetched.text
+
+
+def test_a_computer_without_packages_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(parts, "computer", lambda: "linux-arm64")
+    with pytest.raises(BackendError, match=r"Reconstruction cannot be installed on this kind of computer"):
+        preflight.check(tmp_path, ("diffusion", "reconstruction"))
+    monkeypatch.setattr(parts, "computer", lambda: "beos-ppc")
+    with pytest.raises(BackendError, match=r"cannot be installed on this kind of computer \(beos-ppc\)"):
+        uv.wheel()
 
 
 @pytest.mark.parametrize(
@@ -208,6 +348,18 @@ def test_the_lock_names_every_package_for_every_part() -> None:
     )}  # fmt: skip
     assert len(names) == 4
     assert parts.digest(["reconstruction"], "cpu", "3.11") == parts.digest(["reconstruction"], "mps", "3.11")
+
+
+def test_every_blender_of_every_computer_finds_its_installer_in_the_lock() -> None:
+    """Blender 4.5 has Python 3.11, 5.1 3.13, Debian's 5.2 3.14; parts that a computer has no packages of have none."""
+    record = json.loads(parts.LOCK.read_text("utf-8"))
+    assert record["uv"].keys() == record["pythons"].keys()
+    for tool in record["uv"].values():
+        assert tool["url"].startswith("https://files.pythonhosted.org/") and len(tool["sha256"]) == 64
+        assert tool["member"].endswith(("/uv", "/uv.exe"))
+    for computer in ("linux-x86_64", "macos-arm64", "windows-x86_64"):
+        for name in parts.PARTS:
+            assert {"3.11", "3.13", "3.14"} <= set(record["pythons"][computer][name])
 
 
 OUTSIDE = {"folder": "../x", "parts": [], "device": "", "python": "", "made": ""}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import stand_in_engine
 
 
 @pytest.fixture
@@ -76,11 +79,47 @@ def test_status_and_removal_from_the_command_line(house: Any, blend: Any, root: 
     assert not root.exists() and house("scene.app.preferences").backend_python() is None
 
 
+def test_the_button_installs_from_a_folder_without_a_network(
+    house: Any, blend: Any, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bpy
+
+    try:
+        folder = stand_in_engine.make_folder(tmp_path / "packages")
+    except stand_in_engine.Unavailable as reason:
+        pytest.skip(str(reason))
+    parts = house("core.engine.parts")
+    monkeypatch.setattr(parts, "LOCK", stand_in_engine.write_lock(tmp_path / "lock.json"))
+    monkeypatch.setattr(parts, "PARTS", stand_in_engine.small_parts())
+    assert bpy.ops.pantheon360.install_engine(importers=False, wheels=str(folder)) == {"FINISHED"}
+    assert bpy.ops.pantheon360.install_engine(reconstruction=False, wheels=str(folder)) == {"FINISHED"}
+    engine = house("core.engine.installed").current(root)
+    assert engine is not None and engine.parts == ["reconstruction", "importers"]
+    assert house("scene.app.preferences").backend_python() == engine.interpreter(root)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the Python is a shell script")
+def test_what_the_test_of_an_engine_says(
+    house: Any, blend: Any, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    main, python = house("cli.command_line").main, tmp_path / "python"
+    monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", str(python))
+    python.write_text('#!/bin/sh\necho "a warning" >&2\necho \'{"importers": "they load"}\'\necho "another" >&2\n')
+    python.chmod(0o755)
+    assert main(["engine", "test", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["importers"] == "they load"
+    python.write_text('#!/bin/sh\necho "Only 3 points of a room were found." >&2\nexit 1\n')
+    assert main(["engine", "test"]) == 1
+    told = capfd.readouterr().err
+    assert "Only 3 points of a room were found" in told and "Install what it lacks, or the engine." in told
+
+
 def test_removing_is_offered_only_if_there_is_one(house: Any, blend: Any, root: Path) -> None:
     import bpy
 
-    assert not bpy.ops.pantheon360.remove_engine.poll()
+    assert not bpy.ops.pantheon360.remove_engine.poll() and not bpy.ops.pantheon360.test_engine.poll()
     pretend(house, root, "reconstruction")
+    assert bpy.ops.pantheon360.test_engine.poll()
     assert bpy.ops.pantheon360.remove_engine() == {"FINISHED"} and not root.exists()
 
 

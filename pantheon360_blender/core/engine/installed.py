@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from .. import files, json_values
 
 RECORD = "engine.json"
 LOG = "engine.log"
+KEPT = ("cache", "pythons")
+"""Folders beside an engine's that are no engines: what uv.py keeps."""
 _LARGEST = 1 << 16
 
 
@@ -53,7 +56,7 @@ def use(root: Path, engine: Engine) -> None:
     """Make this engine the one in use, and remove all others. Raises FileError."""
     files.write_json(root / RECORD, asdict(engine))
     for folder in root.iterdir():
-        if folder.is_dir() and folder.name not in (engine.folder, "wheels"):
+        if folder.is_dir() and folder.name not in (engine.folder, *KEPT):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -67,11 +70,14 @@ def remove(root: Path) -> int:
 
 
 def size(root: Path) -> int:
-    """Bytes below a folder; links count as nothing."""
-    total = 0
+    """Bytes below a folder. A file with several names, as an engine's have in the cache, counts once."""
+    sizes = {}
     for place, _, names in os.walk(root):
-        total += sum((Path(place) / name).lstat().st_size for name in names)
-    return total
+        for name in names:
+            with suppress(OSError):  # gone meanwhile
+                status = (Path(place) / name).lstat()
+                sizes[status.st_dev, status.st_ino] = status.st_size
+    return sum(sizes.values())
 
 
 def dump(engine: Engine | None) -> str:

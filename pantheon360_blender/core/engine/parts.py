@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..errors import BackendError
 from ..version import EXTENSION_ROOT
 
 LOCK = EXTENSION_ROOT / "backend" / "engine_lock.json"
@@ -17,7 +21,7 @@ LOCK = EXTENSION_ROOT / "backend" / "engine_lock.json"
 class Part:
     """A part of an engine.
 
-    name: in the lock. title, enables: for people. download: megabytes on a computer that has none of it.
+    name: in the lock. title, enables: for people. download: megabytes, measured on Linux, with those of uv.
     modules: imported to see whether it is there.
     """
 
@@ -35,14 +39,14 @@ PARTS = {
             "reconstruction",
             "Reconstruction",
             "Build 3D Cache from photographs alone",
-            250,
+            235,
             ("numpy", "scipy", "numba", "cv2", "pycolmap"),
         ),
         Part(
             "importers",
             "Importers",
             "LAS, LAZ and E57 scans",
-            80,
+            60,
             ("laspy", "lazrs", "pyproj", "pye57", "OpenImageIO"),
         ),
         Part(
@@ -56,19 +60,55 @@ PARTS = {
 }
 """Part by its name."""
 
-DEVICES = {
-    "cpu": ("https://download.pytorch.org/whl/cpu", 0),
-    "cuda-12.6": ("https://download.pytorch.org/whl/cu126", 2600),
-    "cuda-13.0": ("https://download.pytorch.org/whl/cu130", 2200),
-    "mps": ("", 0),
-}
-"""What diffusion computes on -> where builds of torch for it are, if not among the others, and further megabytes."""
+DEVICES = {"cpu": ("cpu", 0), "cuda-12.6": ("cu126", 2600), "cuda-13.0": ("cu130", 2200), "mps": ("", 0)}
+"""What diffusion computes on -> uv's name for the builds of torch for it, if any, and further megabytes."""
+
+_MACHINES = {"amd64": "x86_64", "aarch64": "arm64"}
+_SYSTEMS = {"win32": "windows", "darwin": "macos"}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """Where a program comes from: a wheel's URL and SHA-256, and the member of it that is the program."""
+
+    url: str
+    sha256: str
+    member: str
+
+
+def computer() -> str:
+    """What kind of computer this is, as the lock names it: "linux-x86_64", "macos-arm64", "windows-x86_64"."""
+    machine = platform.machine().lower()
+    return f"{_SYSTEMS.get(sys.platform, sys.platform)}-{_MACHINES.get(machine, machine)}"
 
 
 def locked(names: Sequence[str]) -> list[str]:
-    """Every pinned package of these parts, as pip's requirements with their markers, each once and sorted."""
-    parts = json.loads(LOCK.read_text(encoding="utf-8"))["parts"]
+    """Every pinned package of these parts, as requirements with their markers, each once and sorted."""
+    parts = _lock()["parts"]
     return sorted({line for name in names for line in parts[name]})
+
+
+def pythons(name: str) -> list[str]:
+    """The Pythons that all packages of a part are built for on this kind of computer, the oldest first; maybe none."""
+    found: list[str] = _lock()["pythons"].get(computer(), {}).get(name, [])
+    return found
+
+
+def uv() -> Tool:
+    """The wheel of uv for this kind of computer. Raises BackendError if there is none."""
+    tool = _lock()["uv"].get(computer())
+    if tool is None:
+        raise BackendError(
+            f"The engine cannot be installed on this kind of computer ({computer()}).",
+            advice="Name a Python that has the packages as Use This Python Instead in the preferences.",
+            code="engine",
+        )
+    return Tool(**tool)
+
+
+def pip() -> str:
+    """The pinned pip, which fetches packages into a folder: uv installs them only."""
+    return str(_lock()["pip"])
 
 
 def digest(names: Sequence[str], device: str, python: str) -> str:
@@ -83,3 +123,8 @@ def digest(names: Sequence[str], device: str, python: str) -> str:
 def download_size(names: Sequence[str], device: str) -> int:
     """Megabytes to be downloaded for these parts."""
     return sum(PARTS[name].download for name in names) + (DEVICES[device][1] if "diffusion" in names else 0)
+
+
+def _lock() -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(LOCK.read_text(encoding="utf-8"))
+    return record

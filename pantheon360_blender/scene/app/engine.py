@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import bpy
 
-from ...core.engine import install, installed, parts, preflight
+from ...core.engine import command, install, installed, parts, preflight
 from ...core.engine.installed import Engine
 from ...core.engine.preflight import Preflight
 from ...core.jobs.child import own_python
-from ...core.progress import Job
+from ...core.progress import Job, Progress
+from ...core.version import EXTENSION_ROOT
 from . import backend_process, preferences
 
 
@@ -29,18 +31,37 @@ def current() -> Engine | None:
 def check(
     names: Sequence[str], *, python: Path | None = None, device: str | None = None, wheels: Path | None = None
 ) -> Preflight:
-    """Look at what installing these parts needs, see preflight.check. python: None is Blender's own."""
+    """Look at what installing these parts needs, see preflight.check."""
     app: Any = bpy.app
-    return preflight.check(
-        root(), names, python or own_python(), device=device, online=bool(app.online_access), wheels=wheels
-    )
+    return preflight.check(root(), names, python, device=device, online=bool(app.online_access), wheels=wheels)
 
 
-def install_parts(flight: Preflight, wheels: Path | None = None) -> Job[Engine]:
+def install_parts(flight: Preflight) -> Job[Engine]:
     """Install an engine, see install.install; the backend that runs ends, so that the next one has the new packages."""
-    engine = yield from install.install(root(), flight, wheels=wheels)
+    engine = yield from install.install(root(), flight)
     backend_process.stop_shared()
     return engine
+
+
+def self_test() -> Job[dict[str, Any]]:
+    """Have the backend's Python reconstruct two small panoramas and paint with a tiny model; what it tells of each.
+
+    Of an engine its parts are tested, of another Python all that there are. Raises BackendError.
+    """
+    engine, chosen = current(), preferences.backend_python()
+    ours = engine is not None and chosen == engine.interpreter(root())
+    test: list[str | Path] = [chosen or own_python(), "-B", "-X", "utf8", "-m", "backend", "self-test"]
+    test += engine.parts if engine is not None and ours else []
+    said = yield from command.run(
+        test,
+        root() / installed.LOG if ours else None,
+        Progress("Testing the engine"),
+        cwd=EXTENSION_ROOT,
+        advice="Remove the engine and install it again." if ours else "Install what it lacks, or the engine.",
+    )
+    told = next((line for line in reversed(said) if line.startswith("{")), "{}")
+    facts: dict[str, Any] = json.loads(told)
+    return facts
 
 
 def remove() -> int:

@@ -75,6 +75,7 @@ def _draw_engine(layout: Any) -> None:
         box.label(text=f"{part.title}: {part.enables}", icon=icon)
     row = box.row()
     row.operator(repairs.INSTALL_ENGINE, text="Add Parts" if there else "Install Engine", icon="IMPORT")
+    row.operator("pantheon360.test_engine", icon="CHECKMARK")
     row.operator("pantheon360.remove_engine", icon="TRASH")
 
 
