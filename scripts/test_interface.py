@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ import photographs
 ROOT = environments.ROOT
 OUT = ROOT / "out" / "interface"
 SCENARIOS = ROOT / "tests" / "application"
+WHEELS = ROOT / ".cache" / "application-wheels"
+CERTIFICATES = Path("/etc/ssl")
 MOST_ACTIONS = 6
 """From an empty Blender to a playing strip."""
 
@@ -39,15 +42,6 @@ for source in map(Path, sources):
     picture = Image.open(source)
     small = picture.resize((width, width // 2), Image.Resampling.LANCZOS)
     small.save(target / source.name, quality=92, exif=picture.getexif())
-"""
-
-_DOWNLOAD = """
-import sys
-from pathlib import Path
-from pantheon360_blender.core.engine import install, preflight
-folder, python = map(Path, sys.argv[1:])
-for _ in install.download(folder, preflight.check(folder, ["reconstruction", "importers"], python)):
-    pass
 """
 
 
@@ -67,33 +61,31 @@ def _run(scenario: str, root: Path, taken: list[Path]) -> bool:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="pantheon360-") as scratch:
-        home = Path(scratch) / "home"
+        home, download = Path(scratch) / "home", Path(scratch) / "download"
         home.mkdir()
         _shrink(taken, home)
-        zip_path = package.build(Path(scratch))
-        python = environments.find_python("3.11").resolve()
-        binds = {
-            folder: "/result",
-            SCENARIOS: "/scenarios",
-            home: "/home/artist",
-            zip_path.parent: "/download",
-            _wheels(python): "/wheels",
-            python.parent.parent: str(python.parent.parent),
-        }
+        zip_path = package.build(download)
+        binds = {folder: "/result", SCENARIOS: "/scenarios", home: "/home/artist", download: "/download"}
+        binds |= {WHEELS: "/wheels", CERTIFICATES: str(CERTIFICATES)}
+        WHEELS.mkdir(parents=True, exist_ok=True)
         told = {
             "HOME": "/home/artist",
             "XDG_DATA_HOME": "/home/artist/.local/share",
             "BLENDER_USER_RESOURCES": "/home/artist/.blender",
             "WHEELS": "/wheels",
-            "ENGINE_PYTHON": str(python),
         }
-        install = ["blender", "--command", "extension", "install-file", "-r", "user_default", "--enable"]
-        application.run(root, [*install, f"/download/{zip_path.name}"], binds, told, timeout=120)
+
+        def blender(*arguments: str, timeout: float) -> int:
+            return application.run(root, ["blender", *arguments], binds, told, timeout=timeout)
+
+        install = ("--command", "extension", "install-file", "-r", "user_default", "--enable")
+        blender(*install, f"/download/{zip_path.name}", timeout=120)
+        if not _get_wheels(blender):
+            return False
         width, height = application.SCREEN
-        command = ["blender", "--window-geometry", "0", "0", str(width), str(height), "--gpu-backend", "opengl"]
-        command += ["--enable-event-simulate", "--python", "/scenarios/driver.py", "--"]
-        command += [f"/scenarios/{scenario}.py", "/result"]
-        code = application.run(root, command, binds, told, timeout=_LONGEST)
+        shown = ("--window-geometry", "0", "0", str(width), str(height), "--gpu-backend", "opengl")
+        driver = ("--enable-event-simulate", "--python", "/scenarios/driver.py", "--")
+        code = blender(*shown, *driver, f"/scenarios/{scenario}.py", "/result", timeout=_LONGEST)
     return _judged(folder, code)
 
 
@@ -122,18 +114,21 @@ def _shrink(taken: list[Path], target: Path) -> None:
     subprocess.run([str(python), "-c", _SHRINK, str(target), str(_WIDTH), *map(str, taken)], check=True)
 
 
-def _wheels(python: Path) -> Path:
-    """Every package that the engine's dialog has ticked, as `engine download` fetches them; once."""
-    folder = ROOT / ".cache" / "wheels"
-    done = folder / "complete"
-    wanted = (ROOT / "backend" / "engine_lock.json").read_text()
-    if not done.exists() or done.read_text() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        print("[interface] downloading the engine's packages")
-        subprocess.run([sys.executable, "-c", _DOWNLOAD, str(folder), str(python)], cwd=ROOT, check=True)
-        done.write_text(wanted)
-    return folder
+def _get_wheels(blender: Callable[..., int]) -> bool:
+    """Have the extension fetch the packages that its dialog has ticked, into the folder that stands for a disk that is
+    carried to a computer without a network; once.
+    """
+    done, wanted = WHEELS / "complete", (ROOT / "backend" / "engine_lock.json").read_text()
+    if done.exists() and done.read_text() == wanted:
+        return True
+    for old in WHEELS.iterdir():
+        old.unlink()
+    verb = ("--online-mode", "--command", "pantheon360", "engine", "download", "/wheels")
+    if blender(*verb, "--parts", "reconstruction,importers", timeout=900) != 0:
+        print("[interface] the engine's packages cannot be downloaded")
+        return False
+    done.write_text(wanted)
+    return True
 
 
 if __name__ == "__main__":

@@ -61,9 +61,6 @@ def _install_engine(hand: Any) -> Generator[float, None, None]:
     yield from hand.fill(
         os.environ["WHEELS"], [(x - 60, y - dy) for dy in range(0, 400, hand.ROW)], "name the packages"
     )
-    if python := os.environ.get("ENGINE_PYTHON"):
-        x, y = hand.place
-        yield from hand.fill(python, [(x, y - dy) for dy in range(20, 60, hand.ROW)], "name a Python")
     yield 1.0
     yield from hand.picture("engine-filled")
     yield from hand.press("RET", "press Enter")

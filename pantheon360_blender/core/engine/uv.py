@@ -7,7 +7,9 @@ hash for every platform in the lock. Source: https://docs.astral.sh/uv/reference
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +37,15 @@ def wheel() -> str:
     return parts.uv().url.rpartition("/")[2]
 
 
+_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+"""Where Linux distributions keep the certificates that they trust."""
+
+
+def _knows_certificates() -> bool:
+    """Whether this computer says whom it trusts: studios add a certificate of their own there, uv brings Mozilla's."""
+    return sys.platform != "linux" or "SSL_CERT_FILE" in os.environ or any(map(os.path.exists, _CERTIFICATES))
+
+
 @dataclass(frozen=True)
 class Uv:
     """The program, for one root of engines. All that it does stays below that. log: where its lines go.
@@ -57,7 +68,9 @@ class Uv:
             "UV_PYTHON_INSTALL_BIN": "0",
             "UV_PYTHON_INSTALL_REGISTRY": "0",
             "NO_COLOR": "1",
-        } | ({"UV_OFFLINE": "1"} if self.offline else {})
+        }
+        more |= {"UV_OFFLINE": "1"} if self.offline else {}
+        more |= {"UV_SYSTEM_CERTS": "1"} if _knows_certificates() else {}
         # In a folder of ours: elsewhere it would find the settings of somebody's project.
         return command.run([self.program, *arguments], self.log, step, more=more, cwd=self.root, counts=counts)
 
