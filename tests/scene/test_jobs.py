@@ -180,9 +180,7 @@ def test_what_an_operator_tells_does_nothing_to_the_terminal(operator: Any, hous
     assert not set(told) & {"\x1b", "\x07", "\x9b"}
 
 
-def test_only_a_button_gets_a_popup(
-    house: House, blend: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_button_gets_a_popup(house: House, blend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here stands an operator as a window would run it: this Blender has none, so that nothing pops up."""
     import bpy
 
