@@ -61,9 +61,9 @@ def status(_options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     }
 
 
-def remove(_options: argparse.Namespace, _output: Output) -> tuple[int, Facts]:
+def remove(_options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Remove the engine and everything that was downloaded for it."""
-    return 0, {"freed_megabytes": round(engine.remove() / 1e6)}
+    return 0, {"freed_megabytes": round(output.run(engine.remove()) / 1e6)}
 
 
 def test(_options: argparse.Namespace, output: Output) -> tuple[int, Facts]:

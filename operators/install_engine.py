@@ -142,12 +142,13 @@ class PANTHEON360_OT_test_engine(JobOperator):
         self.tell("INFO", f"The engine works: {titles}")
 
 
-class PANTHEON360_OT_remove_engine(base.ImmediateOperator):
+class PANTHEON360_OT_remove_engine(JobOperator):
     """Remove the engine and everything that was downloaded for it"""
 
     bl_idname = "pantheon360.remove_engine"
     bl_label = "Remove Engine"
-    bl_options = {"REGISTER"}
+    changes_data = False
+    left = "What is removed is gone: install it again."
 
     @classmethod
     def disabled_reason(cls, _context: Any) -> DisabledReason | None:
@@ -156,8 +157,14 @@ class PANTHEON360_OT_remove_engine(base.ImmediateOperator):
     def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_confirm(self, event)  # type: ignore[no-any-return]
 
-    def act(self, _context: Any) -> str:
-        return f"{engine.remove() / 1e6:.0f} MB are free again"
+    def execute(self, context: Any) -> set[Any]:
+        return self.start(context)
+
+    def job(self, _context: Any) -> Job[Any]:
+        return engine.remove()
+
+    def finished(self, _context: Any, result: Any) -> None:
+        self.tell("INFO", f"{result / 1e6:.0f} MB are free again")
 
 
 register, unregister = base.registration(

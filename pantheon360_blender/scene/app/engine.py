@@ -13,7 +13,7 @@ from ...core.engine import command, install, installed, parts, preflight
 from ...core.engine.installed import Engine
 from ...core.engine.preflight import Preflight
 from ...core.jobs.child import own_python
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, in_thread
 from ...core.version import EXTENSION_ROOT
 from . import backend_process, preferences
 
@@ -64,10 +64,11 @@ def self_test() -> Job[dict[str, Any]]:
     return facts
 
 
-def remove() -> int:
+def remove() -> Job[int]:
     """Remove the engine. Returns how many bytes that freed."""
     backend_process.stop_shared()
-    return installed.remove(root())
+    place = root()
+    return (yield from in_thread(lambda: installed.remove(place), Progress("Removing the engine")))
 
 
 def with_parts_there(names: Sequence[str]) -> list[str]:
