@@ -97,7 +97,8 @@ def _packages(tool: Uv, flight: Preflight, python: Path) -> Job[None]:
         add += ["--no-index", "--find-links", flight.wheels]
     elif builds := _builds_of_torch(flight):
         add += ["--torch-backend", builds]
-    yield from tool.run(add, Progress("Installing packages", 0, flight.download), uv.Downloads().counted)
+    megabytes = flight.download if flight.wheels is None else 0  # of a folder uv does not tell how far it is
+    yield from tool.run(add, Progress("Installing packages", 0, megabytes), uv.Downloads().counted)
 
 
 def _builds_of_torch(flight: Preflight) -> str:
