@@ -1,7 +1,7 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-proxy quick test test-interface fuzz check package benchmark benchmark-painter check-painter evaluate-cache evaluate kill-test clean
+.PHONY: help demo demo-proxy quick test test-interface prove-installer fuzz check package benchmark benchmark-painter check-painter evaluate-cache evaluate kill-test clean
 
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
@@ -10,6 +10,7 @@ help:
 	@echo "make check      style and types of everything"
 	@echo "make test       style, types, layers and the test suite in Blender 4.5 LTS, 5.0, 5.2 LTS and 5.3"
 	@echo "make test-interface  a mouse and a keyboard in the real application on a virtual screen -> out/interface/ (Linux, root)"
+	@echo "make prove-installer  interrupted, offline, starved, without permission for real, about 5 min -> out/interface/installer.json"
 	@echo "make fuzz       50,000 hostile files for every parser: none may crash it, take 10 s or 512 MB; about 3 min"
 	@echo "make package    out/pantheon360-VERSION.zip, checked by Blender's validator"
 	@echo "make benchmark  out/benchmark.json and a table"
@@ -34,6 +35,9 @@ test:
 
 test-interface:
 	$(PYTHON) scripts/test_interface.py
+
+prove-installer:
+	$(PYTHON) scripts/prove_installer.py --real
 
 fuzz:
 	$(PYTHON) scripts/fuzz.py
