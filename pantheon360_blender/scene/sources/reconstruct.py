@@ -103,7 +103,7 @@ def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
     if _built_before(scene):
         return None
     if lacks := backend_process.lacking(requirements.of_reconstruction(way)):
-        return DisabledReason(f"Install the engine first: it has {', '.join(lacks)}", repairs.INSTALL_ENGINE)
+        return DisabledReason(f"Install the engine first: it brings {', '.join(lacks)}", repairs.INSTALL_ENGINE)
     return None
 
 
