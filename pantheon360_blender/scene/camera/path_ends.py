@@ -73,7 +73,7 @@ def begin_path(scene: bpy.types.Scene, posed: Sequence[bpy.types.Object]) -> str
         scene.camera = found
         return ""
     camera: Any = scene.camera
-    camera.name = "360° Camera"
+    camera.name = "Path Camera"
     begins, ends = settings.start_capture.name, settings.end_capture.name
     kept = f" {found.name} is as it was." if found is not None else ""
     return f"{camera.name} renders, and goes from {begins} to {ends}: animate it as you like.{kept}"
