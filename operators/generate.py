@@ -19,6 +19,7 @@ class PANTHEON360_OT_generate(JobOperator):
 
     bl_idname = "pantheon360.generate"
     bl_label = "Generate 360° Video"
+    stage = "video"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -39,6 +40,7 @@ class PANTHEON360_OT_resume(JobOperator):
 
     bl_idname = "pantheon360.resume"
     bl_label = "Resume"
+    stage = "video"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -59,6 +61,7 @@ class PANTHEON360_OT_show_result(base.ImmediateOperator):
 
     bl_idname = "pantheon360.show_result"
     bl_label = "Show Result"
+    stage = "video"
     bl_options = {"REGISTER"}
 
     @classmethod

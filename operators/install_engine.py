@@ -26,6 +26,7 @@ class PANTHEON360_OT_install_engine(JobOperator):
 
     bl_idname = "pantheon360.install_engine"
     bl_label = "Install Engine"
+    stage = "engine"
     changes_data = False
     left = "What was downloaded is kept: installing again goes on from there."
     _plan = ""
@@ -115,6 +116,7 @@ class PANTHEON360_OT_remove_engine(base.ImmediateOperator):
 
     bl_idname = "pantheon360.remove_engine"
     bl_label = "Remove Engine"
+    stage = "engine"
     bl_options = {"REGISTER"}
 
     @classmethod

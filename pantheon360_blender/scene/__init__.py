@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from . import properties
-from .app import backend_process, identity, job_notes, jobs, preferences, thumbnails
+from .app import backend_process, identity, job_notes, preferences, thumbnails
 from .app.registration import registration_of_modules
-from .background import queue, quitting, recovery
+from .background import outcomes, queue, quitting, recovery
 from .cache import cache_objects, content
 from .captures import preview_sphere
 from .render import geometry_pass, render_engine
@@ -14,7 +14,6 @@ from .shot import result_view
 MODULES = (
     preferences,
     properties,
-    jobs,
     job_notes,
     identity,
     thumbnails,
@@ -25,6 +24,7 @@ MODULES = (
     render_engine,
     backend_process,
     result_view,
+    outcomes,
     queue,
     quitting,
     recovery,

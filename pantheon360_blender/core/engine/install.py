@@ -133,6 +133,7 @@ def _look(python: Path, names: Sequence[str], log: Path) -> Job[None]:
             f"The new engine is not whole: {told}.",
             advice=f"Install it again. The details are in {log}.",
             code="engine",
+            log=log,
         )
 
 
@@ -157,6 +158,7 @@ def _run(command: list[str], log: Path, phase: str, total: int, *, cache: Path |
             f"{phase} failed: {' '.join(errors)[-600:] or f'exit code {code}'}",
             advice=f"All that was said is in {log}. Installing again goes on from there.",
             code="engine",
+            log=log,
         )
 
 
