@@ -10,6 +10,7 @@ from . import (
     drag_and_drop,
     file_menu,
     jobs_panel,
+    model_list,
     offers,
     painter_panel,
     panel,
@@ -29,6 +30,7 @@ MODULES = (
     coverage_plot,
     status_bar,
     offers,
+    model_list,
 )
 
 register, unregister = registration_of_modules(MODULES)

@@ -76,10 +76,10 @@ def draw_outcome(layout: Any, scene: Any, stage: str) -> None:
 
 
 def _is_at_work(scene: Any, stage: str, label: str) -> bool:
-    current = queue.current()
-    here = current is not None and current.entry.identity == identity.known_of(scene)
-    queued = current is not None and here and outcomes.stage_of(current.entry.kind)[0] == stage
-    return queued or jobs.running() == label
+    current = queue.current() if scene is not None else None
+    if current is not None and current.entry.identity == identity.known_of(scene):
+        return jobs.running() == label or outcomes.stage_of(current.entry.kind)[0] == stage
+    return jobs.running() == label
 
 
 def draw_reason(layout: Any, reason: DisabledReason) -> None:

@@ -196,18 +196,20 @@ def _model(layout: Any, name: str, width: int) -> None:
     """What the named model is, or how to get one. width: of the shot's panoramas."""
     model = models.find(name)
     if model is None:
-        hint(layout, *_not_found(name))
+        _not_found(layout, name)
     elif model.card is None:
         hint(layout, "It has no model card: its size and", "license are told when it paints")
     else:
         _card(layout, model.card, width)
 
 
-def _not_found(name: str) -> tuple[str, str]:
+def _not_found(layout: Any, name: str) -> None:
     if model_places.is_hub_id(name):
-        return "Used where it was downloaded", "from the Hugging Face hub before"
+        hint(layout, "Used where it was downloaded", "from the Hugging Face hub before")
+        return
     known = "Choose a model, or add one:" if models.stored() else "There are no models yet; add one:"
-    return f"There is no model {name}; add it:" if name else known, f"{models.HOW_TO_ADD} ..."
+    paragraph(layout, f"There is no model {name}; add it:" if name else known, icon="INFO")
+    layout.operator("pantheon360.add_model", icon="IMPORT")
 
 
 def _card(layout: Any, card: ModelCard, width: int) -> None:

@@ -157,7 +157,7 @@ def redraw(window_manager: Any, *, whole: bool) -> None:
     for window in window_manager.windows:
         for area in window.screen.areas:
             for region in area.regions:
-                if whole or region.type == "UI":
+                if whole or region.type == "UI" or area.type == "PREFERENCES":
                     region.tag_redraw()
 
 
