@@ -10,6 +10,7 @@ from . import (
     drag_and_drop,
     file_menu,
     jobs_panel,
+    look_around_header,
     model_list,
     offers,
     painter_panel,
@@ -31,6 +32,7 @@ MODULES = (
     status_bar,
     offers,
     model_list,
+    look_around_header,
 )
 
 register, unregister = registration_of_modules(MODULES)

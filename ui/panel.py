@@ -175,7 +175,9 @@ class PANTHEON360_PT_generate(SidebarPanel):
         if shot.unfinished(context.scene) is not None and not queue.is_in_hand(context.scene):
             job_button(layout, context, "resume", icon="FRAME_NEXT")
         if strips.newest(context.scene) is not None:
-            layout.operator("pantheon360.show_result", icon="SEQ_SEQUENCER")
+            row = layout.row(align=True)
+            row.operator("pantheon360.show_result", icon="SEQ_SEQUENCER")
+            row.operator_menu_enum("pantheon360.show_result", "view", text="", icon="DOWNARROW_HLT")
         layout.separator()
         job_button(layout, context, "tag_360", icon="FILE_MOVIE")
 

@@ -9,7 +9,7 @@ from .background import outcomes, queue, quitting, recovery
 from .cache import cache_objects, content
 from .captures import preview_sphere
 from .render import geometry_pass, render_engine
-from .shot import result_view
+from .shot import look_around, result_view
 
 MODULES = (
     preferences,
@@ -23,6 +23,7 @@ MODULES = (
     geometry_pass,
     render_engine,
     backend_process,
+    look_around,
     result_view,
     outcomes,
     queue,
