@@ -60,7 +60,10 @@ def draw_outcome(layout: Any, scene: Any, stage: str) -> None:
         return
     box = layout.box()
     row = box.row()
-    row.label(text=f"{outcome.label} failed" if outcome.error else outcome.label, icon="CANCEL")
+    if outcome.error:
+        row.label(text=f"{outcome.label} failed", icon="CANCEL")
+    else:
+        row.label(text=f"{outcome.label}: done, but note", icon="INFO")
     row.operator("pantheon360.dismiss_error", text="", icon="X", emboss=False).stage = stage
     if outcome.error:
         paragraph(box, outcome.error, inset=_BOX)

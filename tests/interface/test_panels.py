@@ -285,6 +285,16 @@ def test_each_stage_tells_its_last_failure_with_what_helps(
     assert "pantheon360.dismiss_error" not in draw(room=room).shown
 
 
+def test_what_was_done_with_a_warning_is_told_as_done(draw: Callable[..., Layout], house: House, blend: Any) -> None:
+    outcomes, many = house("scene.background.outcomes"), [f"Number {index}." for index in range(9)]
+    outcomes.succeed(blend, "cache", "Build 3D Cache", many, whole=True)
+    labels = draw().labels
+    assert "Build 3D Cache: done, but note" in labels and "Build 3D Cache failed" not in labels
+    assert {"Number 8.", "and 3 more before"} <= set(labels) and "Number 2." not in labels
+    outcomes.succeed(blend, "cache", "Build 3D Cache", whole=True)
+    assert "Number 8." not in draw().labels
+
+
 def test_stages_fail_independently_of_one_another(draw: Callable[..., Layout], house: House, blend: Any) -> None:
     fail(house, blend, "cache", "Build 3D Cache", "Too few captures.")
     fail(house, blend, "video", "Generate 360° Video", "It broke.", "pantheon360.no_such_operator")

@@ -115,5 +115,5 @@ def test_the_button_has_three_views(house: Any, shot_scene: Any) -> None:
     items = bpy.ops.pantheon360.show_result.get_rna_type().properties["view"].enum_items
     assert [item.name for item in items] == ["In the Sequencer", "Look Around", "Both"]
     delivered(house, shot_scene, "FRAMES")
-    assert bpy.ops.pantheon360.show_result(view="BOTH") == {"FINISHED"}, "without a window the scene is made ready"
+    assert bpy.ops.pantheon360.show_result(view="BOTH") == {"FINISHED"}
     assert not bpy.ops.pantheon360.leave_look_around.poll()

@@ -249,6 +249,23 @@ def test_without_an_engine_the_button_says_so_and_a_failure_stays(
     outcomes.forget(None, "models")
 
 
+def test_offline_it_is_said_who_allows_the_network(
+    house: Any, blend: Any, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, jobs = house("core.errors"), house("scene.shot.model_jobs")
+    asking(house, monkeypatch, [])
+
+    def refuse(*_: Any, **__: Any) -> str:
+        raise errors.BackendError("owner/model is not on this computer. Download it with: a command")
+
+    monkeypatch.setattr(jobs.child, "answer", refuse)
+    ask = house("core.progress").run_to_end
+    with pytest.raises(errors.ModelError, match=r"owner/model: not on this computer.*Allow Online Access"):
+        ask(jobs.ask(jobs.Source("owner/model"), online=False))
+    with pytest.raises(errors.BackendError, match="a command"):
+        ask(jobs.ask(jobs.Source("owner/model"), online=True))
+
+
 def test_an_answer_that_makes_no_sense_is_an_error(
     house: Any, blend: Any, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

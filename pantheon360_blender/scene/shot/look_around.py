@@ -38,12 +38,25 @@ Steps = Generator[None]
 """What is done in a window over several drawings: it goes on when Blender has drawn."""
 
 
+def require(strip: Any) -> Path:
+    """The movie of a result, or the first of its frames. Raises JobError if it is gone or cannot be played."""
+    if strip.type == "MOVIE":
+        file = paths.absolute_path(strip.filepath)
+    else:
+        file = paths.absolute_path(strip.directory) / strip.elements[0].filename
+    if file.stem.startswith("-"):
+        raise JobError(f"{file.name} is before frame 0: Blender plays no such files.", advice="Deliver it as a video.")
+    if not inputs.is_file(file):
+        raise JobError(f"{file} is gone.", advice="Deliver the take again, or run its job again.")
+    return file
+
+
 def place(results: bpy.types.Scene, strip: Any) -> bpy.types.Object:
     """Put the sphere with a result into the results' scene, in place of one that is there.
 
     Raises JobError if the result's files are gone.
     """
-    file = _file(strip)
+    file = require(strip)
     tidy()
     sphere = bpy.data.objects.new("Look Around", preview_sphere.inward_mesh())
     sphere[MARK] = True
@@ -116,19 +129,6 @@ def tidy() -> None:
     owners: tuple[Any, ...] = (bpy.data.objects, bpy.data.materials, bpy.data.images)
     bpy.data.batch_remove([each for owner in owners for each in owner if each.get(MARK) and each.library is None])
     preview_sphere.remove_unused_mesh()
-
-
-def _file(strip: Any) -> Path:
-    """The movie of a result, or the first of its frames. Raises JobError if it is gone or cannot be played."""
-    if strip.type == "MOVIE":
-        file = paths.absolute_path(strip.filepath)
-    else:
-        file = paths.absolute_path(strip.directory) / strip.elements[0].filename
-    if file.stem.startswith("-"):
-        raise JobError(f"{file.name} is before frame 0: Blender plays no such files.", advice="Deliver it as a video.")
-    if not inputs.is_file(file):
-        raise JobError(f"{file} is gone.", advice="Deliver the take again, or run its job again.")
-    return file
 
 
 def _image(file: Path, kind: str) -> bpy.types.Image:

@@ -70,7 +70,15 @@ def ask(source: Source, *, online: bool) -> Job[list[Download]]:
     command = partial(
         child.answer, preferences.backend_python(), "backend", "models", *arguments, "--", *source.hub_ids
     )
-    said = yield from in_thread(partial(command, patience=_PATIENCE), step)
+    try:
+        said = yield from in_thread(partial(command, patience=_PATIENCE), step)
+    except BackendError as error:
+        if online:
+            raise
+        raise ModelError(
+            f"{' and '.join(source.hub_ids)}: not on this computer, and Blender may not use the network.",
+            advice="Allow Online Access in Preferences > System, then add it again.",
+        ) from error
     try:
         return [Download(**each) for each in inputs.parsed(said.encode())]
     except (ValueError, TypeError) as error:

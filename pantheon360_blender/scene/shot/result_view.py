@@ -37,7 +37,7 @@ def show(context: Any, results: bpy.types.Scene, strip: Any, view: View = "SEQUE
     """
     global _window, _steps, _tries
     if view != "SEQUENCER":
-        look_around.place(results, strip)
+        look_around.require(strip)
     first, after = versions.strip_range(strip)
     results.frame_set(first)
     results.use_preview_range = True  # it plays this strip in a loop, whatever else the scene has
@@ -45,6 +45,8 @@ def show(context: Any, results: bpy.types.Scene, strip: Any, view: View = "SEQUE
     if context.window is None:
         return
     back = (context.workspace.name, context.scene.name)
+    if view != "SEQUENCER":
+        look_around.place(results, strip)
     if view != "AROUND" and (workspace := _workspace(context)) is not None:
         context.window.workspace = workspace
         versions.assign_sequencer(context.window, results)
