@@ -63,7 +63,7 @@ def draw_outcome(layout: Any, scene: Any, stage: str) -> None:
     if outcome.error:
         row.label(text=f"{outcome.label} failed", icon="CANCEL")
     else:
-        row.label(text=f"{outcome.label}: done, but note", icon="INFO")
+        row.label(text=outcome.label, icon="INFO")
     row.operator("pantheon360.dismiss_error", text="", icon="X", emboss=False).stage = stage
     if outcome.error:
         paragraph(box, outcome.error, inset=_BOX)
