@@ -16,6 +16,7 @@ from . import (
     import_captures,
     import_depth,
     install_engine,
+    models,
     orient_captures,
     project_captures,
     render_geometry,
@@ -27,6 +28,7 @@ from . import (
 MODULES = (
     errors,
     install_engine,
+    models,
     import_captures,
     project_captures,
     build_cache,

@@ -22,6 +22,7 @@ from ..pantheon360_blender.scene.app import jobs
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED, Session, run_blocking, running
 from ..pantheon360_blender.scene.app.registration import registration as registration
+from ..pantheon360_blender.scene.background import outcomes
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.sources import projection
@@ -31,7 +32,9 @@ from . import errors
 class PolledOperator(bpy.types.Operator):
     """An operator whose gray button says why it cannot be pressed. A subclass may define `disabled_reason`."""
 
-    _told: frozenset[str] = frozenset()
+    stage = ""
+    """Of the way, see scene/background/outcomes.py: what becomes of the work is kept in that stage's panel."""
+    _told: tuple[str, ...] = ()
     """Warnings that were reported already."""
 
     @classmethod
@@ -54,6 +57,19 @@ class PolledOperator(bpy.types.Operator):
     def tell(self, level: str, text: str) -> None:
         """Report to the person; level: as of Operator.report, which cannot be overridden."""
         errors.tell(self, level, text)
+
+    def failed(self, context: Any, error: PantheonError) -> set[Any]:
+        """Tell an error now, and in the stage's panel. Returns what the operator returns."""
+        if self.stage:
+            outcomes.fail(context.scene, self.stage, self.bl_label, error, self._told)
+        errors.report(self, context, error)
+        return {"CANCELLED"}
+
+    def succeeded(self, context: Any, *, whole: bool) -> set[Any]:
+        """Keep what was warned of in the stage's panel. whole: as of outcomes.succeed."""
+        if self.stage:
+            outcomes.succeed(context.scene, self.stage, self.bl_label, self._told, whole=whole)
+        return {"FINISHED"}
 
 
 class JobOperator(PolledOperator):
@@ -106,13 +122,12 @@ class JobOperator(PolledOperator):
         if running():
             self.tell("ERROR", f"{running()} is still running. Wait for it, or press Esc to cancel it.")
             return {"CANCELLED"}
-        jobs.clear_failure(context.window_manager)
         self.while_working = True
         try:
             with boundary(self.bl_label):
                 job = self.job(context)
         except PantheonError as error:
-            return self._fail(context, error)
+            return self.failed(context, error)
         self._session = Session(context, job, self.bl_label, type(self))
         begun = self._advance(context, self._session)  # at once: it was given data that undo may replace later
         if begun == {"RUNNING_MODAL"}:
@@ -120,7 +135,6 @@ class JobOperator(PolledOperator):
         return begun
 
     def _block(self, context: Any) -> set[Any]:
-        jobs.clear_failure(context.window_manager)
         notices = Notices()
         try:
             with boundary(self.bl_label):
@@ -130,8 +144,8 @@ class JobOperator(PolledOperator):
                 self.finished(context, result)
         except PantheonError as error:
             warn(self, *notices.warnings)
-            return self._fail(context, error)
-        return {"FINISHED"}
+            return self.failed(context, error)
+        return self.succeeded(context, whole=True)
 
     def modal(self, context: Any, event: bpy.types.Event) -> set[Any]:
         session = self._session
@@ -166,24 +180,18 @@ class JobOperator(PolledOperator):
             failure = explained(error, self.bl_label)
         session.end()
         warn(self, *session.notices.warnings)
-        return self._fail(context, failure)
-
-    def _fail(self, context: Any, error: PantheonError) -> set[Any]:
-        """Tell an error now, and in the panel until the next job starts."""
-        jobs.show_failure(context.window_manager, self.bl_label, str(error), error.repair)
-        errors.report(self, context, error)
-        return {"CANCELLED"}
+        return self.failed(context, failure)
 
     def _deliver(self, context: Any, result: Any) -> set[Any]:
         try:
             with boundary(self.bl_label):
                 self.finished(context, result)
         except PantheonError as error:
-            return self._fail(context, error)
+            return self.failed(context, error)
         # With UNDO among its options Blender pushes the step itself when a modal operator finishes.
         if self.changes_data and "UNDO" not in self.bl_options:
             bpy.ops.ed.undo_push(message=self.bl_label)
-        return {"FINISHED"}
+        return self.succeeded(context, whole=True)
 
 
 class ImmediateOperator(PolledOperator):
@@ -200,11 +208,10 @@ class ImmediateOperator(PolledOperator):
             with boundary(self.bl_label):
                 done = self.act(context)
         except PantheonError as error:
-            errors.report(self, context, error)
-            return {"CANCELLED"}
+            return self.failed(context, error)
         if done:
             self.tell("INFO", done)
-        return {"FINISHED"}
+        return self.succeeded(context, whole=False)
 
 
 class FilesOperator(JobOperator, ImportHelper):  # type: ignore[misc]
@@ -244,7 +251,7 @@ def warn(operator: PolledOperator, *texts: str) -> None:
     """Report warnings, each once and for itself, so that the last one does not hide the others."""
     for text in texts:
         if text not in operator._told:
-            operator._told |= {text}
+            operator._told += (text,)
             operator.tell("WARNING", text)
 
 

@@ -18,6 +18,7 @@ class PANTHEON360_OT_build_cache(JobOperator):
 
     bl_idname = "pantheon360.build_cache"
     bl_label = "Build 3D Cache"
+    stage = "cache"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod

@@ -32,6 +32,7 @@ class PANTHEON360_OT_check_coverage(JobOperator):
 
     bl_idname = "pantheon360.check_coverage"
     bl_label = "Check Coverage"
+    stage = "path"
     bl_options = {"REGISTER", "UNDO"}
 
     least_covered: FloatProperty(  # type: ignore[valid-type]
@@ -85,6 +86,7 @@ class PANTHEON360_OT_clear_coverage(base.ImmediateOperator):
 
     bl_idname = "pantheon360.clear_coverage"
     bl_label = "Clear Coverage Check"
+    stage = "path"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -101,6 +103,7 @@ class PANTHEON360_OT_show_coverage(base.ImmediateOperator):
 
     bl_idname = "pantheon360.show_coverage"
     bl_label = "Show Coverage of Camera"
+    stage = "path"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:

@@ -45,6 +45,8 @@ def _disabled_reason(context: Any) -> DisabledReason | None:
 class EditOperator(base.ImmediateOperator):
     """An edit of the cache that is done at once. A subclass defines `edit`."""
 
+    stage = "cache"
+
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
         return _disabled_reason(context)
@@ -61,6 +63,7 @@ class EditJobOperator(JobOperator):
     """An edit of the cache that takes seconds if it is large. A subclass defines `edit` and may define `done`."""
 
     bl_options = {"REGISTER", "UNDO"}
+    stage = "cache"
     left = NOTHING_CHANGED
 
     @classmethod

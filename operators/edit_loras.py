@@ -15,6 +15,7 @@ class PANTHEON360_OT_add_lora(base.ImmediateOperator):
 
     bl_idname = "pantheon360.add_lora"
     bl_label = "Add LoRA"
+    stage = "video"
 
     def act(self, context: Any) -> str:
         context.scene.pantheon360.diffusion.loras.add()
@@ -26,6 +27,7 @@ class PANTHEON360_OT_remove_lora(base.ImmediateOperator):
 
     bl_idname = "pantheon360.remove_lora"
     bl_label = "Remove LoRA"
+    stage = "video"
 
     index: IntProperty(name="Index", description="Place in the list", default=0, min=0)  # type: ignore[valid-type]
 

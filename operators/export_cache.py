@@ -20,6 +20,7 @@ class PANTHEON360_OT_export_cache(base.ImmediateOperator, ExportHelper):  # type
 
     bl_idname = "pantheon360.export_cache"
     bl_label = "Export 3D Cache"
+    stage = "cache"
     bl_options = {"REGISTER"}
 
     filename_ext = ".ply"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.props import EnumProperty
 
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.background import queue
-from ..pantheon360_blender.scene.shot import painters, result_view, shot, strips
+from ..pantheon360_blender.scene.shot import look_around, painters, result_view, shot, strips
 from . import base
 from .base import JobOperator
 
@@ -19,6 +20,7 @@ class PANTHEON360_OT_generate(JobOperator):
 
     bl_idname = "pantheon360.generate"
     bl_label = "Generate 360° Video"
+    stage = "video"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -39,6 +41,7 @@ class PANTHEON360_OT_resume(JobOperator):
 
     bl_idname = "pantheon360.resume"
     bl_label = "Resume"
+    stage = "video"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -55,11 +58,24 @@ class PANTHEON360_OT_resume(JobOperator):
 
 
 class PANTHEON360_OT_show_result(base.ImmediateOperator):
-    """Open the Video Editing workspace on the newest 360° video of this scene and play it"""
+    """Play the newest 360° video of this scene: in the sequencer, on a sphere to look around in, or both"""
 
     bl_idname = "pantheon360.show_result"
     bl_label = "Show Result"
+    stage = "video"
     bl_options = {"REGISTER"}
+
+    view: EnumProperty(  # type: ignore[valid-type]
+        name="View",
+        description="Where it is shown",
+        items=(
+            ("SEQUENCER", "In the Sequencer", "The Video Editing workspace, with the strip framed", "SEQ_SEQUENCER", 0),
+            ("AROUND", "Look Around", "From within, in a workspace that goes when it is left", "SPHERE", 1),
+            ("BOTH", "Both", "The sequencer, and beside its preview the view from within", "VIEW3D", 2),
+        ),
+        default="SEQUENCER",
+        options={"SKIP_SAVE"},
+    )
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -69,8 +85,25 @@ class PANTHEON360_OT_show_result(base.ImmediateOperator):
     def act(self, context: Any) -> str:
         strip = strips.newest(context.scene)
         results: bpy.types.Scene = strip.id_data
-        result_view.show(context, results, strip)
-        return f"Strip {strip.name} of scene {results.name}; Space plays and stops"
+        told = f"Strip {strip.name} of scene {results.name}; Space plays and stops"
+        result_view.show(context, results, strip, self.view)
+        return told
+
+
+class PANTHEON360_OT_leave_look_around(base.ImmediateOperator):
+    """Go back to the workspace and the scene that you came from; the sphere goes"""
+
+    bl_idname = "pantheon360.leave_look_around"
+    bl_label = "Leave Look Around"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return None if look_around.is_here(context.workspace) else DisabledReason("This is another workspace")
+
+    def act(self, context: Any) -> str:
+        context.window.workspace = look_around.way_back(context.workspace)
+        return ""
 
 
 def incomplete(scene: bpy.types.Scene) -> DisabledReason | None:
@@ -78,4 +111,11 @@ def incomplete(scene: bpy.types.Scene) -> DisabledReason | None:
     return base.without_captures(scene) or base.without_cache(scene) or base.without_camera(scene)
 
 
-register, unregister = base.registration(PANTHEON360_OT_generate, PANTHEON360_OT_resume, PANTHEON360_OT_show_result)
+CLASSES = (
+    PANTHEON360_OT_generate,
+    PANTHEON360_OT_resume,
+    PANTHEON360_OT_show_result,
+    PANTHEON360_OT_leave_look_around,
+)
+
+register, unregister = base.registration(*CLASSES)

@@ -22,6 +22,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
 
     bl_idname = "pantheon360.import_cache"
     bl_label = "Import 3D Cache"
+    stage = "cache"
     bl_options = {"REGISTER", "UNDO"}
 
     filter_glob: StringProperty(  # type: ignore[valid-type]

@@ -24,6 +24,7 @@ class PANTHEON360_OT_import_captures(base.FilesOperator):
 
     bl_idname = "pantheon360.import_captures"
     bl_label = "Import 360° Captures"
+    stage = "captures"
     bl_options = {"REGISTER", "UNDO"}
 
     filter_glob: StringProperty(default=PATTERNS, options={"HIDDEN"})  # type: ignore[valid-type]

@@ -23,6 +23,7 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
 
     bl_idname = "pantheon360.import_depth"
     bl_label = "Points from Depth Image"
+    stage = "cache"
     bl_options = {"REGISTER", "UNDO"}
 
     filter_glob: StringProperty(  # type: ignore[valid-type]

@@ -26,6 +26,7 @@ class PANTHEON360_OT_install_engine(JobOperator):
 
     bl_idname = "pantheon360.install_engine"
     bl_label = "Install Engine"
+    stage = "engine"
     changes_data = False
     left = "What was downloaded is kept: installing again goes on from there."
     _plan = ""
@@ -127,6 +128,7 @@ class PANTHEON360_OT_test_engine(JobOperator):
 
     bl_idname = "pantheon360.test_engine"
     bl_label = "Test Engine"
+    stage = "engine"
     changes_data = False
     left = "Nothing was changed."
 
@@ -147,6 +149,7 @@ class PANTHEON360_OT_remove_engine(JobOperator):
 
     bl_idname = "pantheon360.remove_engine"
     bl_label = "Remove Engine"
+    stage = "engine"
     changes_data = False
     left = "What is removed is gone: install it again."
 

@@ -17,6 +17,8 @@ from . import base
 class PlaceOperator(base.ImmediateOperator):
     """An operator that moves the captures, the cache and the proxy together. A subclass defines `orient`."""
 
+    stage = "captures"
+
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
         return base.without_captures(context.scene)

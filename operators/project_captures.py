@@ -20,6 +20,7 @@ class PANTHEON360_OT_make_proxy(base.ImmediateOperator):
 
     bl_idname = "pantheon360.make_proxy"
     bl_label = "Make Proxy"
+    stage = "cache"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -34,6 +35,7 @@ class PANTHEON360_OT_project_captures(JobOperator):
 
     bl_idname = "pantheon360.project_captures"
     bl_label = "Project Captures onto Geometry"
+    stage = "cache"
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod

@@ -22,6 +22,7 @@ class PANTHEON360_OT_render_geometry(JobOperator):
 
     bl_idname = "pantheon360.render_geometry"
     bl_label = "Render Geometry Pass"
+    stage = "geometry"
 
     use_engine: BoolProperty(  # type: ignore[valid-type]
         name="Set Up Rendering",
@@ -52,6 +53,7 @@ class PANTHEON360_OT_set_up_rendering(base.ImmediateOperator):
 
     bl_idname = "pantheon360.set_up_rendering"
     bl_label = "Set Up Rendering"
+    stage = "geometry"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:

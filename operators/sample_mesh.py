@@ -23,6 +23,7 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
 
     bl_idname = "pantheon360.sample_mesh"
     bl_label = "Points from Mesh"
+    stage = "cache"
     bl_options = {"REGISTER", "UNDO"}
     left = NOTHING_CHANGED
 

@@ -15,6 +15,7 @@ class PANTHEON360_OT_set_path_ends(base.ImmediateOperator):
 
     bl_idname = "pantheon360.set_path_ends"
     bl_label = "Set Path Ends to Captures"
+    stage = "path"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
@@ -34,6 +35,7 @@ class PANTHEON360_OT_level_camera(base.ImmediateOperator):
 
     bl_idname = "pantheon360.level_camera"
     bl_label = "Level Camera"
+    stage = "path"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:

@@ -19,6 +19,7 @@ class PANTHEON360_OT_tag_360(JobOperator):
 
     bl_idname = "pantheon360.tag_360"
     bl_label = "Tag Video as 360°"
+    stage = "video"
     changes_data = False
 
     filepath: StringProperty(  # type: ignore[valid-type]

@@ -10,6 +10,8 @@ from . import (
     drag_and_drop,
     file_menu,
     jobs_panel,
+    look_around_header,
+    model_list,
     offers,
     painter_panel,
     panel,
@@ -29,6 +31,8 @@ MODULES = (
     coverage_plot,
     status_bar,
     offers,
+    model_list,
+    look_around_header,
 )
 
 register, unregister = registration_of_modules(MODULES)

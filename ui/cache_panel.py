@@ -12,8 +12,8 @@ from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.cache import cache_edit
 from ..pantheon360_blender.scene.camera import coverage_check
 from ..pantheon360_blender.scene.camera.coverage_check import Checked
-from .job_state import hint, lines
 from .panel import SidebarPanel, job_button, property_layout
+from .text_lines import hint, lines
 
 MOST_LISTED = 6
 """Warnings that the panel lists."""

@@ -1,18 +1,19 @@
-"""What panels tell of jobs: progress, the newest picture and warnings; why one failed; why a button is gray."""
+"""What panels tell of jobs: progress, the newest picture and warnings; how one ended; why a button is gray."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.scene.app import jobs, pictures
+from ..pantheon360_blender.scene.app import identity, jobs, pictures
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason, repair_label
+from ..pantheon360_blender.scene.background import outcomes, queue
+from .text_lines import lines, paragraph
 
-LINE_WIDTH = 34
-"""Characters of a line of small text that a sidebar of usual width holds."""
+_BOX = 0.6
+"""What a box takes of a line's width, in widget units."""
 PREVIEW_SCALE = 8.0
 """Height of the newest picture, in buttons."""
 MOST_WARNINGS = 6
@@ -31,7 +32,7 @@ def _draw_notices(layout: Any, warnings: Sequence[str]) -> None:
     if icon := pictures.newest_icon():
         layout.template_icon(icon_value=icon, scale=PREVIEW_SCALE)
     for text in warnings[-MOST_WARNINGS:]:
-        lines(layout, *textwrap.wrap(text, LINE_WIDTH), icon="ERROR")
+        paragraph(layout, text, icon="ERROR")
     if len(warnings) > MOST_WARNINGS:
         lines(layout, f"and {len(warnings) - MOST_WARNINGS} more before", icon="BLANK1")
 
@@ -41,7 +42,7 @@ def draw_current(layout: Any, current: Any) -> None:
     step = current.ticker.newest
     draw_bar(layout.row(align=True), current)
     counted = f" {step.step} of {step.of}" if step.of else ""
-    lines(layout, *textwrap.wrap(f"{step.phase}{counted}", LINE_WIDTH), icon="BLANK1")
+    paragraph(layout, f"{step.phase}{counted}", icon="BLANK1")
     _draw_notices(layout, current.ticker.notices.warnings)
 
 
@@ -54,38 +55,46 @@ def draw_bar(row: Any, current: Any, width: float = 0.0) -> None:
     row.operator("pantheon360.pause_job", text="", icon="X").job = current.entry.id
 
 
-def draw_failure(layout: Any, state: Any) -> None:
-    """Why the last job failed, with what repairs it and a button that takes this away."""
+def draw_outcome(layout: Any, scene: Any, stage: str) -> None:
+    """How the last work of a stage ended, if it failed or warned, with what helps; not while it is done again."""
+    outcome = outcomes.of(scene, stage)
+    if outcome is None or _is_at_work(scene, stage, outcome.label):
+        return
     box = layout.box()
     row = box.row()
-    row.label(text=f"{state.failed} failed", icon="CANCEL")
-    row.operator("pantheon360.dismiss_error", text="", icon="X", emboss=False)
-    lines(box, *textwrap.wrap(state.error, LINE_WIDTH))
-    _repair(box, state.repair)
-    box.operator("pantheon360.copy_text", text="Copy Message", icon="COPYDOWN").text = state.error
+    if outcome.error:
+        row.label(text=f"{outcome.label} failed", icon="CANCEL")
+    else:
+        row.label(text=outcome.label, icon="INFO")
+    row.operator("pantheon360.dismiss_error", text="", icon="X", emboss=False).stage = stage
+    if outcome.error:
+        paragraph(box, outcome.error, inset=_BOX)
+    for text in outcome.warnings[-MOST_WARNINGS:]:
+        paragraph(box, text, icon="ERROR", inset=_BOX)
+    if len(outcome.warnings) > MOST_WARNINGS:
+        lines(box, f"and {len(outcome.warnings) - MOST_WARNINGS} more before", icon="BLANK1")
+    draw_repair(box, outcome.repair)
+    row = box.row(align=True)
+    row.operator("pantheon360.copy_text", icon="COPYDOWN").text = outcome.text
+    if outcome.log is not None:
+        row.operator("pantheon360.open_log", icon="TEXT").stage = stage
+
+
+def _is_at_work(scene: Any, stage: str, label: str) -> bool:
+    current = queue.current() if scene is not None else None
+    if current is not None and current.entry.identity == identity.known_of(scene):
+        return jobs.running() == label or outcomes.stage_of(current.entry.kind)[0] == stage
+    return jobs.running() == label
 
 
 def draw_reason(layout: Any, reason: DisabledReason) -> None:
     """Why a button is gray, beside what helps."""
     column = layout.column(align=True)
-    lines(column, *textwrap.wrap(reason.text, LINE_WIDTH), icon="INFO")
-    _repair(column, reason.repair)
+    paragraph(column, reason.text, icon="INFO")
+    draw_repair(column, reason.repair)
 
 
-def hint(layout: Any, *texts: str) -> None:
-    """What to do next, in lines short enough for the sidebar."""
-    lines(layout, *texts, icon="INFO")
-
-
-def lines(layout: Any, *texts: str, icon: str = "NONE") -> None:
-    """Small text, a label a line; the first one has the icon, the others stand under its text."""
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for number, line in enumerate(texts):
-        column.label(text=line, icon="BLANK1" if number and icon != "NONE" else icon)
-
-
-def _repair(layout: Any, repair: str | None) -> None:
+def draw_repair(layout: Any, repair: str | None) -> None:
     """The button that helps, or how far that is."""
     if (label := repair_label(repair)) and label == jobs.running():
         context: Any = bpy.context

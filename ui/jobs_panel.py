@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..pantheon360_blender.core.jobs import registry
+from ..pantheon360_blender.core.jobs.job_folder import LOG_FILE
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import listing, queue
 from ..pantheon360_blender.scene.background.listing import Item
-from .job_state import LINE_WIDTH, draw_current, hint, lines
+from .job_state import draw_current, draw_outcome, draw_repair
 from .panel import SidebarPanel
+from .text_lines import hint, lines, paragraph
 
 ICONS = {
     "preparing": "PREFERENCES",
@@ -37,7 +38,8 @@ class PANTHEON360_PT_jobs(SidebarPanel):
         if offered:
             self.layout.label(text=f"{offered} to go on with", icon="INFO")
 
-    def draw(self, _context: Any) -> None:
+    def draw(self, context: Any) -> None:
+        draw_outcome(self.layout, context.scene, "jobs")
         items = listing.items()
         if not items:
             hint(self.layout, "What is generated and built is", "listed here until it is delivered")
@@ -79,12 +81,12 @@ def _draw_item(layout: Any, item: Item) -> None:
             moving.job, moving.by = entry.id, by
     if not item.is_gone and item.condition != "preparing":
         opening = row.operator("pantheon360.open_job", text="", icon="TEXT")
-        opening.job, opening.file = entry.id, "log.txt"
+        opening.job, opening.file = entry.id, LOG_FILE
     if not item.is_gone:
         row.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = entry.id
     if item.condition not in registry.IN_HAND or entry.is_ours:
         row.operator("pantheon360.remove_job", text="", icon="TRASH").job = entry.id
-    lines(layout, *textwrap.wrap(_facts(item), LINE_WIDTH), icon="BLANK1")
+    paragraph(layout, _facts(item), icon="BLANK1")
     current = queue.current()
     if current is not None and current.entry.id == entry.id:
         draw_current(layout, current)
@@ -95,10 +97,9 @@ def _draw_texts(layout: Any, item: Item) -> None:
     """Why a job failed, with what repairs it, or what its end said."""
     entry = item.entry
     if entry.error:
-        lines(layout, *textwrap.wrap(entry.error, LINE_WIDTH), icon="ERROR")
+        paragraph(layout, entry.error, icon="ERROR")
         row = layout.row(align=True)
-        if entry.repair:
-            row.operator(entry.repair, icon="TOOL_SETTINGS")
+        draw_repair(row, entry.repair)
         row.operator("pantheon360.copy_text", icon="COPYDOWN").text = entry.error
     _draw_told(layout, entry.id)
     if item.is_gone and item.condition != "preparing":
@@ -107,7 +108,7 @@ def _draw_texts(layout: Any, item: Item) -> None:
 
 def _draw_told(layout: Any, job_id: str) -> None:
     for text in queue.told(job_id):
-        lines(layout, *textwrap.wrap(text, LINE_WIDTH), icon="INFO")
+        paragraph(layout, text, icon="INFO")
 
 
 def _main_verbs(item: Item) -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import Any
 
 import bpy
@@ -21,7 +20,8 @@ from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.render import geometry_pass
 from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot, strips
 from ..pantheon360_blender.scene.sources import projection
-from .job_state import LINE_WIDTH, draw_current, draw_failure, draw_reason, draw_running, hint, lines
+from .job_state import draw_current, draw_outcome, draw_reason, draw_running
+from .text_lines import hint, paragraph
 
 
 class SidebarPanel(bpy.types.Panel):
@@ -39,6 +39,7 @@ class PANTHEON360_PT_captures(SidebarPanel):
 
     def draw(self, context: Any) -> None:
         layout = property_layout(self.layout)
+        draw_outcome(layout, context.scene, "captures")
         found = capture_objects.in_scene(context.scene)
         layout.prop(context.scene.pantheon360, "eye_height")
         job_button(layout, context, "import_captures", icon="IMPORT")
@@ -84,6 +85,7 @@ class PANTHEON360_PT_cache(SidebarPanel):
 
     def draw(self, context: Any) -> None:
         layout = property_layout(self.layout)
+        draw_outcome(layout, context.scene, "cache")
         settings = context.scene.pantheon360
         building = layout.column()
         building.prop(settings, "reconstruction_poses")
@@ -122,6 +124,7 @@ class PANTHEON360_PT_path(SidebarPanel):
 
     def draw(self, context: Any) -> None:
         layout = property_layout(self.layout)
+        draw_outcome(layout, context.scene, "path")
         scene = context.scene
         settings = scene.pantheon360
         layout.prop(scene, "camera")
@@ -144,6 +147,7 @@ class PANTHEON360_PT_geometry(SidebarPanel):
 
     def draw(self, context: Any) -> None:
         layout = property_layout(self.layout)
+        draw_outcome(layout, context.scene, "geometry")
         settings = context.scene.pantheon360
         layout.prop(settings, "width")
         layout.prop(settings, "near")
@@ -158,6 +162,7 @@ class PANTHEON360_PT_generate(SidebarPanel):
 
     def draw(self, context: Any) -> None:
         layout = property_layout(self.layout)
+        draw_outcome(layout, context.scene, "video")
         settings = context.scene.pantheon360
         layout.prop(settings, "painter")
         if settings.painter == "DIFFUSION":
@@ -170,7 +175,9 @@ class PANTHEON360_PT_generate(SidebarPanel):
         if shot.unfinished(context.scene) is not None and not queue.is_in_hand(context.scene):
             job_button(layout, context, "resume", icon="FRAME_NEXT")
         if strips.newest(context.scene) is not None:
-            layout.operator("pantheon360.show_result", icon="SEQ_SEQUENCER")
+            row = layout.row(align=True)
+            row.operator("pantheon360.show_result", icon="SEQ_SEQUENCER")
+            row.operator_menu_enum("pantheon360.show_result", "view", text="", icon="DOWNARROW_HLT")
         layout.separator()
         job_button(layout, context, "tag_360", icon="FILE_MOVIE")
 
@@ -191,18 +198,20 @@ def _model(layout: Any, name: str, width: int) -> None:
     """What the named model is, or how to get one. width: of the shot's panoramas."""
     model = models.find(name)
     if model is None:
-        hint(layout, *_not_found(name))
+        _not_found(layout, name)
     elif model.card is None:
         hint(layout, "It has no model card: its size and", "license are told when it paints")
     else:
         _card(layout, model.card, width)
 
 
-def _not_found(name: str) -> tuple[str, str]:
+def _not_found(layout: Any, name: str) -> None:
     if model_places.is_hub_id(name):
-        return "Used where it was downloaded", "from the Hugging Face hub before"
+        hint(layout, "Used where it was downloaded", "from the Hugging Face hub before")
+        return
     known = "Choose a model, or add one:" if models.stored() else "There are no models yet; add one:"
-    return f"There is no model {name}; add it:" if name else known, f"{models.HOW_TO_ADD} ..."
+    paragraph(layout, f"There is no model {name}; add it:" if name else known, icon="INFO")
+    layout.operator("pantheon360.add_model", icon="IMPORT")
 
 
 def _card(layout: Any, card: ModelCard, width: int) -> None:
@@ -210,7 +219,7 @@ def _card(layout: Any, card: ModelCard, width: int) -> None:
     facts.label(text=card.label, icon="CHECKMARK" if card.trained else "ERROR")
     facts.label(text=f"{card.width} x {card.width // 2}, {card.frames} frames", icon="BLANK1")
     facts.label(text=f"License: {card.licence or 'unknown'}", icon="BLANK1")
-    hint(layout, *textwrap.wrap(card.capability, LINE_WIDTH))
+    paragraph(layout, card.capability, icon="INFO")
     if card.width != width:
         resized = "enlarged" if width > card.width else "reduced"
         hint(layout, f"Paints {card.width} x {card.width // 2}; frames are", f"{resized} to {width} x {width // 2}")
@@ -237,6 +246,7 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
 
     def draw(self, context: Any) -> None:
         layout: Any = self.layout
+        draw_outcome(layout, context.scene, "video")
         strip = versions.active_strip(context)
         if strip is not None and "pantheon360_folder" in strip:
             column = layout.column(align=True)
@@ -244,7 +254,7 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
                 if f"pantheon360_{key}" in strip:
                     column.label(text=f"{title}: {strip[f'pantheon360_{key}']}")
             for warning in str(strip.get("pantheon360_warnings", "")).splitlines():
-                lines(layout, *textwrap.wrap(warning, LINE_WIDTH), icon="ERROR")
+                paragraph(layout, warning, icon="ERROR")
         elif strip is None:
             hint(layout, "Select a strip to see", "what it was made from")
         button = job_button(layout, context, "tag_360", icon="FILE_MOVIE")
@@ -281,7 +291,7 @@ def draw_queued(layout: Any, scene: bpy.types.Scene, kind: str) -> None:
 
 
 def job_button(layout: Any, context: Any, verb: str, icon: str, *, explain: bool = False) -> Any:
-    """The button of a long job, or its progress while it runs; below it why the job failed, if it did last.
+    """The button of a long job, or its progress while it runs.
 
     explain: also tell why the button is gray, for the one of a panel that the others wait for.
     Returns the button's operator properties, if any.
@@ -294,6 +304,4 @@ def job_button(layout: Any, context: Any, verb: str, icon: str, *, explain: bool
     button = layout.operator(f"pantheon360.{verb}", icon=icon)
     if explain and (reason := kind.disabled_reason(context)) is not None:
         draw_reason(layout, reason)
-    if state.failed == kind.bl_label:
-        draw_failure(layout, state)
     return button

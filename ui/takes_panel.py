@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import bpy
-
 from ..pantheon360_blender.scene.app import pictures
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import takes
 from ..pantheon360_blender.scene.background.takes import Take
-from .job_state import hint
+from .job_state import draw_outcome
 from .panel import SidebarPanel
+from .text_lines import hint
 
 MOST = 8
 """Takes that are listed; more are counted."""
@@ -20,29 +19,22 @@ PICTURE = 4.0
 """Height of a take's picture, in buttons."""
 
 
-class _Takes:
-    """The list, beside the work and beside the sequencer."""
-
-    layout: Any
-
-    def draw_takes(self, scene: bpy.types.Scene) -> None:
-        found = takes.of_scene(scene)
-        if not found:
-            hint(self.layout, "What is painted for this scene", "is kept here, to compare")
-        if len(found) > 1:
-            self.layout.operator("pantheon360.compare_takes", icon="ARROW_LEFTRIGHT")
-        for take in found[:MOST]:
-            _draw_take(self.layout.box(), take)
-        if len(found) > MOST:
-            self.layout.label(text=f"and {len(found) - MOST} more")
-
-
-class PANTHEON360_PT_takes(_Takes, SidebarPanel):
+class PANTHEON360_PT_takes(SidebarPanel):
     bl_label = "Takes"
     bl_idname = "PANTHEON360_PT_takes"
 
     def draw(self, context: Any) -> None:
-        self.draw_takes(context.scene)
+        layout = self.layout
+        draw_outcome(layout, context.scene, "takes")
+        found = takes.of_scene(context.scene)
+        if not found:
+            hint(layout, "What is painted for this scene", "is kept here, to compare")
+        if len(found) > 1:
+            layout.operator("pantheon360.compare_takes", icon="ARROW_LEFTRIGHT")
+        for take in found[:MOST]:
+            _draw_take(layout.box(), take)
+        if len(found) > MOST:
+            layout.label(text=f"and {len(found) - MOST} more")
 
 
 def _draw_take(layout: Any, take: Take) -> None:

@@ -66,6 +66,7 @@ class PANTHEON360_OT_export_video(_Export):
 
     bl_idname = "pantheon360.export_video"
     bl_label = "Export 360° Video"
+    stage = "takes"
     filename_ext = ".mp4"
     check_extension = None
 
@@ -128,6 +129,7 @@ class PANTHEON360_OT_export_frames(_Export):
 
     bl_idname = "pantheon360.export_frames"
     bl_label = "Export Frames"
+    stage = "takes"
     filename_ext = ""
     use_filter_folder = True
     filter_glob: StringProperty(default="*.png", options={"HIDDEN"})  # type: ignore[valid-type]
@@ -150,6 +152,7 @@ class PANTHEON360_OT_export_poster(_ToFile, base.ImmediateOperator):  # type: ig
 
     bl_idname = "pantheon360.export_poster"
     bl_label = "Export Poster"
+    stage = "takes"
     bl_options = {"REGISTER"}
     filename_ext = ".jpg"
     filter_glob: StringProperty(default="*.jpg", options={"HIDDEN"})  # type: ignore[valid-type]
@@ -166,6 +169,7 @@ class PANTHEON360_OT_take_as_world(_OfTake, base.ImmediateOperator):
 
     bl_idname = "pantheon360.take_as_world"
     bl_label = "Take as World"
+    stage = "takes"
 
     def act(self, context: Any) -> str:
         made = world.make(context.scene, self.folder(context))

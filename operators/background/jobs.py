@@ -23,6 +23,7 @@ class _JobAction(base.ImmediateOperator):
     """Something that is done with one job of the list."""
 
     bl_options = {"INTERNAL"}
+    stage = "jobs"
     job: StringProperty(name="Job", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
 
     def item(self) -> Item:

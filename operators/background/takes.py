@@ -20,6 +20,7 @@ class _TakeAction(base.ImmediateOperator):
     """Something that is done with one take of the scene."""
 
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+    stage = "takes"
     job: StringProperty(name="Job", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
 
     def act_on(self, context: Any, take: Take) -> str:
@@ -54,6 +55,7 @@ class PANTHEON360_OT_compare_takes(base.ImmediateOperator):
 
     bl_idname = "pantheon360.compare_takes"
     bl_label = "Compare Takes"
+    stage = "takes"
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from . import repairs
 
@@ -42,17 +43,27 @@ class PantheonError(Exception):
     advice: what to do; empty if the text says it already.
     code: a short stable slug for programs ("error" if none fits).
     repair: the id of the operator that repairs it (repairs.py), or None; not given, it follows from the code.
+    log: a file that tells more, or None.
     """
 
     code = "error"
 
-    def __init__(self, text: str, *, advice: str = "", code: str | None = None, repair: str | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        advice: str = "",
+        code: str | None = None,
+        repair: str | None = None,
+        log: Path | None = None,
+    ) -> None:
         text, advice = printable(text), printable(advice)
         super().__init__(f"{text} {advice}".strip())
         self.text = text
         self.advice = advice
         self.code = code or self.code
         self.repair = repair or repairs.BY_CODE.get(self.code)
+        self.log = log
 
 
 class FileError(PantheonError):

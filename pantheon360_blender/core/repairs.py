@@ -13,6 +13,7 @@ SET_PATH_ENDS = "pantheon360.set_path_ends"
 SET_UP_RENDERING = "pantheon360.set_up_rendering"
 OPEN_PREFERENCES = "pantheon360.open_preferences"
 INSTALL_ENGINE = "pantheon360.install_engine"
+ADD_MODEL = "pantheon360.add_model"
 
 ALL = (
     IMPORT_CAPTURES,
@@ -23,10 +24,12 @@ ALL = (
     SET_UP_RENDERING,
     OPEN_PREFERENCES,
     INSTALL_ENGINE,
+    ADD_MODEL,
 )
 
 BY_CODE = {
     "missing-package": INSTALL_ENGINE,
     "missing-packages": INSTALL_ENGINE,
+    "no-model": ADD_MODEL,
 }
 """Code of an error -> what repairs it, for errors that come from the backend: only their codes cross the wire."""

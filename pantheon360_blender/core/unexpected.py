@@ -50,7 +50,8 @@ def explained(error: Exception, what: str) -> PantheonError:
             advice="Close other programs, or make it smaller.",
             code="memory",
         )
-    return UnexpectedError(f"{what} failed unexpectedly: {reason(error)}.", advice=_logged(error, what))
+    text = f"{what} failed unexpectedly: {reason(error)}."
+    return UnexpectedError(text, advice=_logged(error, what), log=log_file())
 
 
 def log_file() -> Path:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from . import properties
-from .app import backend_process, identity, job_notes, jobs, pictures, preferences
+from .app import backend_process, identity, job_notes, pictures, preferences
 from .app.registration import registration_of_modules
-from .background import queue, quitting, recovery
+from .background import outcomes, queue, quitting, recovery
 from .cache import cache_objects, content
 from .captures import preview_sphere
 from .render import geometry_pass, render_engine
-from .shot import result_view
+from .shot import look_around, result_view
 
 MODULES = (
     preferences,
     properties,
-    jobs,
     job_notes,
     identity,
     pictures,
@@ -24,7 +23,9 @@ MODULES = (
     geometry_pass,
     render_engine,
     backend_process,
+    look_around,
     result_view,
+    outcomes,
     queue,
     quitting,
     recovery,

@@ -304,7 +304,7 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
 
 
 class PANTHEON360_PG_window_manager(bpy.types.PropertyGroup):
-    """The running job and the last failed one as panels show them; never saved."""
+    """The running job as panels show it; never saved."""
 
     running: BoolProperty(name="Running", default=False, options={"SKIP_SAVE"})  # type: ignore[valid-type]
     progress: FloatProperty(  # type: ignore[valid-type]
@@ -314,15 +314,6 @@ class PANTHEON360_PG_window_manager(bpy.types.PropertyGroup):
     eta: StringProperty(name="Time Left", default="", options={"SKIP_SAVE"})  # type: ignore[valid-type]
     warnings: StringProperty(  # type: ignore[valid-type]
         name="Warnings", description="What the running job warned of, a line each", default="", options={"SKIP_SAVE"}
-    )
-    failed: StringProperty(  # type: ignore[valid-type]
-        name="Failed", description="The job that failed last, by its label", default="", options={"SKIP_SAVE"}
-    )
-    error: StringProperty(  # type: ignore[valid-type]
-        name="Error", description="Why it failed and what to do", default="", options={"SKIP_SAVE"}
-    )
-    repair: StringProperty(  # type: ignore[valid-type]
-        name="Repair", description="Operator that repairs it", default="", options={"SKIP_SAVE"}
     )
     show_coverage_plot: BoolProperty(  # type: ignore[valid-type]
         name="Show Plot",

@@ -19,9 +19,9 @@ pytest.importorskip("diffusers", reason="needs diffusers")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from backend.__main__ import main  # noqa: E402
-from backend.diffusion.models import loading, model_folder, model_store  # noqa: E402
+from backend.diffusion.models import commands, loading, model_folder, model_store  # noqa: E402
 from pantheon360_blender.core import temporary  # noqa: E402
-from pantheon360_blender.core.errors import ModelError  # noqa: E402
+from pantheon360_blender.core.errors import BackendError, ModelError  # noqa: E402
 from pantheon360_blender.core.jobs import model_card, model_places  # noqa: E402
 from pantheon360_blender.core.progress import run_to_end  # noqa: E402
 
@@ -315,3 +315,71 @@ def test_cards_of_the_store_can_be_edited_by_hand(tiny: Path, store: Path) -> No
     value = json.loads((store / "mine" / model_card.FILE).read_text())
     (store / "mine" / model_card.FILE).write_text(json.dumps({**value, "guidance": 4.5}))
     assert model_store.find("mine").card.guidance == 4.5
+
+
+def test_what_downloading_comes_to_is_asked_without_downloading(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    stem = "unet/diffusion_pytorch_model"
+    files = {f"{stem}.safetensors": 3 << 30, f"{stem}.fp16.safetensors": 1 << 30}
+    files |= {"svd_xt.safetensors": 9 << 30, "model_index.json": 500}
+
+    def info(_api: Any, hub_id: str, *, files_metadata: bool, timeout: float) -> Any:
+        assert hub_id == "someone/panoramas" and files_metadata and timeout > 0
+        siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in files.items()]
+        card = {"license": "other", "license_name": "stability-ai-community"}
+        return SimpleNamespace(siblings=siblings, card_data=card, gated="auto")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", info)
+    whole = model_store.on_hub("someone/panoramas", online=True)
+    assert (whole.here, whole.licence, whole.gated) == (False, "stability-ai-community", True)
+    assert whole.bytes == (4 << 30) + 500
+    assert model_store.on_hub("someone/panoramas", online=True, half=True).bytes == (1 << 30) + 500
+    with pytest.raises(ModelError, match="not on this computer"):
+        model_store.on_hub("someone/panoramas", online=False)
+    in_hub_cache(tmp_path / "hub", "someone/panoramas", tiny)
+    assert model_store.on_hub("someone/panoramas", online=False).here
+
+
+def test_what_a_check_finds_is_noted_beside_the_model(model: Callable[..., Path], store: Path) -> None:
+    source = model()
+    run_to_end(model_store.add(str(source), name="mine"))
+    state = model_places.read_state(store / "mine")
+    assert state is not None and (state.problem, state.bytes) == ("", model_store.find("mine").bytes)
+    (source / UNET).unlink()
+    with pytest.raises(ModelError):
+        run_to_end(model_store.check("mine"))
+    state = model_places.read_state(store / "mine")
+    assert state is not None and "unet" in state.problem
+    with pytest.raises(ModelError):
+        run_to_end(model_store.check("nothing"))
+    assert not (store / "nothing").exists()
+
+
+def test_blender_is_told_in_messages_what_is_done_with_models(
+    tiny: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*arguments: str) -> list[dict[str, Any]]:
+        with open(tmp_path / "said", "wb") as out:
+            monkeypatch.setattr(commands, "claim_stdout", out.fileno)
+            code = main(["models", *arguments])
+        lines = [json.loads(line) for line in (tmp_path / "said").read_text("utf-8").splitlines()]
+        assert lines[0]["kind"] == "hello" and code == (lines[-1]["kind"] != "done")
+        return lines
+
+    assert said("add", "--json", "--name=mine", "--", str(tiny))[-1]["kind"] == "done"
+    assert model_places.read_state(store / "mine") is not None
+    assert "Reading weights" in [each.get("phase") for each in said("check", "--json", "--", "mine")]
+    refused = said("add", "--json", "--name=mine", "--", str(tiny))[-1]
+    assert refused["kind"] == "error" and "already" in refused["text"]
+    (absent,) = (each for each in said("check", "--json", "--", "nothing") if each["kind"] == "error")
+    assert absent["code"] == "no-model"
+
+
+def test_blender_asks_for_a_download_by_a_process() -> None:
+    from pantheon360_blender.core.jobs import child
+
+    with pytest.raises(BackendError, match="not on this computer"):
+        child.answer(Path(sys.executable), "backend", "models", "ask", "--json", "--offline", "--", "a/b", patience=60)

@@ -47,6 +47,13 @@ class Layout:
         self.shown.append(name)
         return SimpleNamespace()
 
+    def operator_menu_enum(self, name: str, choice: str, **_: Any) -> None:
+        import bpy
+
+        group, _, verb = name.partition(".")
+        assert getattr(getattr(bpy.ops, group), verb).get_rna_type().properties[choice].enum_items
+        self.shown.append(f"{name}:{choice}")
+
     def template_icon(self, *, icon_value: int, scale: float) -> None:
         assert icon_value > 0 and scale > 0
         self.shown.append("preview")

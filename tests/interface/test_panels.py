@@ -81,14 +81,14 @@ def test_every_setting_of_the_diffusion_painter_has_its_place_once_it_is_chosen(
 @pytest.mark.parametrize(
     ("model", "width", "told", "not_told"),
     [
-        ("", 1024, ["There are no models yet; add one:", "python -m backend models add ..."], []),
-        ("nobody", 1024, ["There is no model nobody; add it:", "python -m backend models add ..."], []),
-        ("owner/model", 1024, ["from the Hugging Face hub before"], ["python -m backend models add ..."]),
+        ("", 1024, ["There are no models yet; add one:"], []),
+        ("nobody", 1024, ["There is no model nobody; add it:"], []),
+        ("owner/model", 1024, ["from the Hugging Face hub before"], []),
         (
             "tiny", 1024,
             ["Tiny (untrained)", "256 x 128, 8 frames", "License: CC0-1.0", "Paints 256 x 128; frames are",
              "enlarged to 1024 x 512"],
-            ["python -m backend models add ..."],
+            [],
         ),
         ("tiny", 64, ["reduced to 64 x 32"], []),
         ("tiny", 256, ["Tiny (untrained)"], ["Paints 256 x 128; frames are"]),
@@ -113,8 +113,9 @@ def test_the_panel_says_what_the_model_is_or_how_to_get_one(
         model_card.write(tmp_path / model, card)
     settings = blend.pantheon360
     settings.painter, settings.width, settings.diffusion.model = "DIFFUSION", width, model
-    labels = set(draw().labels)
-    assert set(told) <= labels and labels.isdisjoint(not_told)
+    layout = draw()
+    assert set(told) <= set(layout.labels) and set(layout.labels).isdisjoint(not_told)
+    assert ("pantheon360.add_model" in layout.shown[: layout.shown.index("steps")]) == (model in ("", "nobody"))
 
 
 def test_photographs_can_be_shown_in_solid_shading(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
@@ -256,40 +257,114 @@ def test_a_preview_that_cannot_be_read_stops_nothing(
     running.end("the test is over")
 
 
-def test_a_failed_job_stays_told_with_what_repairs_it(draw: Callable[..., Layout], house: House, capture: Any) -> None:
+def fail(house: House, scene: Any, stage: str, label: str, text: str, repair: str | None = None, **more: Any) -> None:
+    house("scene.background.outcomes").fail(
+        scene, stage, label, house("core.errors").PantheonError(text, repair=repair), **more
+    )
+
+
+@pytest.mark.parametrize("stage", ["captures", "cache", "path", "geometry", "video", "takes", "jobs"])
+def test_each_stage_tells_its_last_failure_with_what_helps(
+    draw: Callable[..., Layout], house: House, blend: Any, stage: str, tmp_path: Path
+) -> None:
     import bpy
 
-    manager, jobs = bpy.context.window_manager, house("scene.app.jobs")
-    jobs.show_failure(manager, "Render Geometry Pass", "Scene S has no camera.", "pantheon360.set_path_ends")
+    (tmp_path / "log.txt").write_text("more")
+    fail(house, blend, stage, "Do It", "It has no camera.", "pantheon360.set_path_ends",
+         warnings=["It was dark."], log=tmp_path / "log.txt")  # fmt: skip
+    room = {"takes": "ui.takes_panel", "jobs": "ui.jobs_panel"}.get(stage, "ui.panel")
+    layout = draw(room=room)
+    assert {"Do It failed", "It has no camera.", "It was dark."} <= set(layout.labels)
+    at = layout.shown.index("pantheon360.dismiss_error")
+    helps = ["dismiss_error", "set_path_ends", "copy_text", "open_log"]
+    assert layout.shown[at : at + 4] == [f"pantheon360.{verb}" for verb in helps]
+    assert layout.shown.count("pantheon360.dismiss_error") == 1, "it is told in one place"
+    other = bpy.data.scenes.new("Other")
+    assert house("scene.background.outcomes").of(other, stage) is None
+    assert bpy.ops.pantheon360.dismiss_error(stage=stage) == {"FINISHED"}
+    assert "pantheon360.dismiss_error" not in draw(room=room).shown
+
+
+def test_what_was_done_with_a_warning_is_told_as_done(draw: Callable[..., Layout], house: House, blend: Any) -> None:
+    outcomes, many = house("scene.background.outcomes"), [f"Number {index}." for index in range(9)]
+    outcomes.succeed(blend, "cache", "Build 3D Cache", many, whole=True)
+    labels = draw().labels
+    assert "Build 3D Cache" in labels and "Build 3D Cache failed" not in labels
+    assert {"Number 8.", "and 3 more before"} <= set(labels) and "Number 2." not in labels
+    outcomes.succeed(blend, "cache", "Build 3D Cache", whole=True)
+    assert "Number 8." not in draw().labels
+
+
+def test_stages_fail_independently_of_one_another(draw: Callable[..., Layout], house: House, blend: Any) -> None:
+    fail(house, blend, "cache", "Build 3D Cache", "Too few captures.")
+    fail(house, blend, "video", "Generate 360° Video", "It broke.", "pantheon360.no_such_operator")
     layout = draw()
-    assert {"Render Geometry Pass failed", "Scene S has no camera."} <= set(layout.labels)
-    after = layout.shown[layout.shown.index("pantheon360.dismiss_error") :]
-    assert after.index("pantheon360.set_path_ends") == 1, "beside the message"
-    jobs.show_failure(manager, "Render Geometry Pass", "It broke.", "pantheon360.no_such_operator")
-    assert "It broke." in draw().labels
-    assert bpy.ops.pantheon360.dismiss_error() == {"FINISHED"}
-    assert "It broke." not in draw().labels and "pantheon360.dismiss_error" not in draw().shown
+    assert {"Too few captures.", "It broke."} <= set(layout.labels)
+    assert layout.shown.count("pantheon360.dismiss_error") == 2 and "pantheon360.open_log" not in layout.shown
 
 
-def test_another_file_takes_the_last_failure_away(house: Any, blend: Any) -> None:
+def test_what_fails_is_not_told_while_it_is_done_again(
+    draw: Callable[..., Layout], house: House, capture: Any, blend: Any
+) -> None:
+    fail(house, blend, "cache", "Build 3D Cache", "It broke.")
+    running = session(house, [house("core.progress").Progress("Building", waiting=True)], "Build 3D Cache")
+    assert "It broke." not in draw().labels
+    running.end("the test is over")
+    assert "It broke." in draw().labels, "it was not done"
+
+
+def test_another_file_takes_the_failures_away(house: Any, blend: Any) -> None:
     import bpy
 
-    manager = bpy.context.window_manager
-    house("scene.app.jobs").show_failure(manager, "Build 3D Cache", "It failed.")
+    outcomes = house("scene.background.outcomes")
+    fail(house, blend, "cache", "Build 3D Cache", "It failed.")
+    fail(house, None, "engine", "Install Engine", "It failed.")
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
-    assert bpy.context.window_manager.pantheon360.failed == ""
+    assert outcomes.of(bpy.context.scene, "cache") is None
+    assert outcomes.of(bpy.context.scene, "engine").error == "It failed.", "that is of no file"
+    outcomes.forget(None, "engine")
 
 
-def test_the_next_job_takes_the_last_failure_away(draw: Callable[..., Layout], house: House, capture: Any) -> None:
+def test_the_next_success_of_its_stage_takes_a_failure_away(
+    draw: Callable[..., Layout], house: House, capture: Any, blend: Any
+) -> None:
     import bpy
 
-    manager = bpy.context.window_manager
-    house("scene.app.jobs").show_failure(manager, "Build 3D Cache", "It broke.")
+    outcomes = house("scene.background.outcomes")
+    fail(house, blend, "cache", "Build 3D Cache", "It broke.")
+    fail(house, blend, "path", "Check Coverage", "It broke, too.")
     bpy.ops.pantheon360.make_proxy()
-    assert manager.pantheon360.failed == "Build 3D Cache", "that was no job"
+    assert outcomes.of(blend, "cache").label == "Build 3D Cache", "that did not make the cache"
     bpy.context.scene.pantheon360.projection_width = 32
     bpy.ops.pantheon360.project_captures()
-    assert manager.pantheon360.failed == ""
+    assert outcomes.of(blend, "cache") is None and outcomes.of(blend, "path") is not None
+    fail(house, blend, "path", "Set Path Ends to Captures", "It broke.")
+    bpy.ops.pantheon360.set_path_ends()
+    assert outcomes.of(blend, "path") is None, "it is done now"
+
+
+def test_undo_leaves_a_failure_told(house: House, capture: Any, blend: Any) -> None:
+    import bpy
+
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.pantheon360.make_proxy()
+    bpy.ops.ed.undo_push(message="after")
+    fail(house, blend, "cache", "Build 3D Cache", "It broke.")
+    bpy.ops.ed.undo()
+    assert house("scene.background.outcomes").of(bpy.context.scene, "cache").error == "It broke."
+
+
+def test_every_operator_that_works_long_has_a_stage_that_a_panel_shows(house: House) -> None:
+    stages, base = house("scene.background.outcomes").STAGES, house("operators.base")
+    made = [
+        each for each in subclasses(base.PolledOperator) if getattr(each, "bl_idname", "").startswith("pantheon360")
+    ]
+    assert {each.stage for each in made} <= {*stages, ""}
+    assert [each.__name__ for each in made if issubclass(each, base.JobOperator) and not each.stage] == []
+
+
+def subclasses(kind: type) -> list[Any]:
+    return [each for child in kind.__subclasses__() for each in (child, *subclasses(child))]
 
 
 def test_a_gray_button_is_explained_beside_what_helps(

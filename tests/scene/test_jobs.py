@@ -72,6 +72,7 @@ def operator(jobs: ModuleType, house: House, progress: ModuleType) -> Iterator[A
 
         bl_idname = "pantheon360.test_job"
         bl_label = "Test Job"
+        stage = "geometry"
         failure: Any = None
         late_failure: Any = None
         warnings: tuple[str, ...] = ()
@@ -91,7 +92,6 @@ def operator(jobs: ModuleType, house: House, progress: ModuleType) -> Iterator[A
                 raise type(self).late_failure
             type(self).delivered.append(result)
 
-    jobs.clear_failure(bpy.context.window_manager)
     bpy.utils.register_class(PANTHEON360_OT_test_job)
     yield PANTHEON360_OT_test_job
     bpy.utils.unregister_class(PANTHEON360_OT_test_job)
@@ -134,23 +134,31 @@ def test_a_fault_of_ours_is_an_error_that_names_its_log(
 
 
 @pytest.mark.parametrize("place", ["failure", "late_failure"])
-def test_a_failure_stays_for_the_panel_with_its_repair_until_the_next_job(
-    operator: Any, house: House, place: str
+def test_a_failure_stays_for_its_stage_with_its_repair_until_it_is_done(
+    operator: Any, house: House, place: str, tmp_path: Path
 ) -> None:
     import bpy
 
-    shown = bpy.context.window_manager.pantheon360
+    def told() -> Any:
+        return house("scene.background.outcomes").of(bpy.context.scene, "geometry")
+
+    (tmp_path / "more.log").write_text("more")
     error = house("core.errors").RenderError(
-        "It has no camera.", advice="Make one.", repair="pantheon360.set_path_ends"
+        "It has no camera.", advice="Make one.", repair="pantheon360.set_path_ends", log=tmp_path / "more.log"
     )
     setattr(operator, place, error)
+    operator.warnings = ("It is dark.",)
     with pytest.raises(RuntimeError):
         bpy.ops.pantheon360.test_job()
-    told = (shown.failed, shown.error, shown.repair)
-    assert told == ("Test Job", "It has no camera. Make one.", "pantheon360.set_path_ends")
+    outcome = told()
+    assert (outcome.label, outcome.error) == ("Test Job", "It has no camera. Make one.")
+    assert (outcome.repair, outcome.warnings) == ("pantheon360.set_path_ends", ("It is dark.",))
+    assert outcome.text == "It has no camera. Make one.\nIt is dark." and outcome.log == tmp_path / "more.log"
     setattr(operator, place, None)
     assert bpy.ops.pantheon360.test_job() == {"FINISHED"}
-    assert (shown.failed, shown.error, shown.repair) == ("", "", "")
+    assert (told().error, told().warnings) == ("", ("It is dark.",)), "what was done, but with a warning"
+    operator.warnings = ()
+    assert bpy.ops.pantheon360.test_job() == {"FINISHED"} and told() is None
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -196,6 +204,7 @@ def test_only_a_button_gets_a_popup(house: House, blend: Any, monkeypatch: pytes
         reports.clear()
         operator = SimpleNamespace(
             options=SimpleNamespace(is_invoke=invoked),
+            stage="path",
             bl_label="Test Job",
             report=lambda level, text: reports.append((*level, text)),
         )

@@ -167,6 +167,43 @@ def test_what_another_blender_has_in_hand_is_left_to_it(
     assert registry.find(job).condition == "running" and queue.step() is None
 
 
+def test_how_a_job_ended_stays_for_its_stage_with_its_log(
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
+) -> None:
+    def told() -> Any:
+        return house("scene.background.outcomes").of(blend, "video")
+
+    job = prepared(blend)
+    folder = Path(registry.find(job).folder)
+    missing, kept = folder / "geometry" / "000003.png", folder / "kept.png"
+    missing.rename(kept)
+    queue.enqueue(job)
+    queue.run_to_end()
+    outcome = told()
+    assert outcome.label == "Generate 360° Video" and "000003.png is missing" in outcome.error
+    assert outcome.log == folder / "log.txt" and "000003.png" in outcome.log.read_text("utf-8")
+    kept.rename(missing)
+    queue.enqueue(job)
+    queue.run_to_end()
+    assert registry.find(job).state == "delivered"
+    assert told() is None or (not told().error and told().warnings)
+
+
+def test_a_job_of_another_file_tells_this_one_nothing(
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
+) -> None:
+    import bpy
+
+    job = prepared(blend)
+    (Path(registry.find(job).folder) / "geometry" / "000003.png").unlink()
+    queue.enqueue(job)
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    bpy.context.scene.name = "Elsewhere"
+    queue.run_to_end()
+    assert registry.find(job).condition == "failed"
+    assert house("scene.background.outcomes").of(bpy.context.scene, "video") is None
+
+
 def test_a_failure_is_kept_with_its_repair_and_hinders_no_other_job(
     queue: ModuleType, registry: Any, prepared: Prepared, blend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,15 +7,19 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pantheon360_blender.core import plain_text
 from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.jobs import messages
 from pantheon360_blender.core.progress import Job, Progress, Result, map_progress, run_to_end
 from pantheon360_blender.core.unexpected import boundary
+from pantheon360_blender.core.version import version
 
+from ...reporting import MessageWriter, Reporter, claim_stdout
 from .. import quiet_imports
 
 if TYPE_CHECKING:
@@ -28,7 +32,9 @@ _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", 
 def add_to(verbs: Any) -> None:
     """Add `models` to the verbs of the backend's command line."""
     models = verbs.add_parser("models", help="add, list, check and convert the models that paint")
-    actions = models.add_subparsers(dest="action", required=True, metavar="add | list | check | convert | make-tiny")
+    actions = models.add_subparsers(
+        dest="action", required=True, metavar="add | list | check | ask | convert | make-tiny"
+    )
     add = actions.add_parser("add", help="add a model from a folder or the hub, and say what it can do")
     add.add_argument("source", help="a diffusers folder, or a hub id such as OWNER/MODEL")
     add.add_argument("--name", help="what to call it; by default the folder's name")
@@ -38,11 +44,18 @@ def add_to(verbs: Any) -> None:
     add.add_argument("--download", action="store_true", help="get what is missing from the hub; else stay offline")
     add.add_argument("--half", action="store_true", help="download weights of half precision only")
     add.add_argument("--copy", action="store_true", help="keep a copy of the weights; else only where they lie")
+    add.add_argument("--json", action="store_true", help="print one JSON object a line instead of text")
+    asking = actions.add_parser("ask", help="say what downloading models of the hub comes to: size and license")
+    asking.add_argument("ids", nargs="+", metavar="ID", help="hub ids such as OWNER/MODEL")
+    asking.add_argument("--half", action="store_true", help="of weights of half precision only")
+    asking.add_argument("--offline", action="store_true", help="look on this computer alone")
+    asking.add_argument("--json", action="store_true", help="print JSON instead of text")
     listing = actions.add_parser("list", help="list the models there are")
     listing.add_argument("--json", action="store_true", help="print JSON instead of text")
     check = actions.add_parser("check", help="check models: files, shapes, and that every number is one")
     check.add_argument("models", nargs="*", help="names, folders or hub ids; by default every model there is")
     check.add_argument("--quick", action="store_true", help="leave the numbers unread")
+    check.add_argument("--json", action="store_true", help="print one JSON object a line instead of text")
     convert = actions.add_parser("convert", help="make a safe diffusers folder of pickles or of a single file")
     convert.add_argument("source", help="a diffusers folder with .bin files, or a single SVD file")
     convert.add_argument("target", help="the folder to make")
@@ -57,6 +70,8 @@ def add_to(verbs: Any) -> None:
 def main(chosen: argparse.Namespace) -> int:
     """Run a command and return its exit code: 0 done, 1 failed, 130 cancelled."""
     quiet_imports.ask()
+    if chosen.action in _STEPS and chosen.json:
+        return _tell_blender(chosen)
     try:
         _require_packages()
         with boundary(f"models {chosen.action}"):
@@ -72,11 +87,30 @@ def main(chosen: argparse.Namespace) -> int:
         return FAILED
 
 
-def _add(chosen: argparse.Namespace) -> int:
+def _tell_blender(chosen: argparse.Namespace) -> int:
+    """Do it for Blender, which reads messages (core/jobs/messages.py)."""
+    writer = MessageWriter(claim_stdout())
+    name = f"models {chosen.action}"
+    writer.send(messages.Hello(messages.PROTOCOL, version(), os.getpid(), "CPU"))
+    try:
+        _require_packages()
+        with boundary(name):
+            Reporter(name, Path()).follow(_STEPS[chosen.action](chosen), writer.send)
+        writer.send(messages.Done(name, "", 0))
+        return DONE
+    except KeyboardInterrupt:
+        writer.send(messages.Cancelled(name))
+        return CANCELLED
+    except PantheonError as error:
+        writer.send(messages.Error(error.code, error.text, error.advice, name))
+        return FAILED
+
+
+def _adding(chosen: argparse.Namespace) -> Job[Entry]:
     from . import model_store
 
-    entry = _finish(
-        model_store.add(
+    return (
+        yield from model_store.add(
             chosen.source,
             name=chosen.name,
             base=chosen.base,
@@ -87,8 +121,37 @@ def _add(chosen: argparse.Namespace) -> int:
             copy=chosen.copy,
         )
     )
+
+
+def _checking(chosen: argparse.Namespace) -> Job[None]:
+    from . import model_store
+
+    for model in chosen.models or [entry.name for entry in model_store.entries()]:
+        yield from model_store.check(model, numbers=not chosen.quick)
+
+
+_STEPS: dict[str, Callable[[argparse.Namespace], Job[Any]]] = {"add": _adding, "check": _checking}
+"""What Blender has done as jobs, and a person as commands."""
+
+
+def _add(chosen: argparse.Namespace) -> int:
+    entry = _finish(_adding(chosen))
     _say(_text(entry))
     return DONE if entry.folder else FAILED
+
+
+def _ask(chosen: argparse.Namespace) -> int:
+    from . import model_store
+
+    found = [model_store.on_hub(each, online=not chosen.offline, half=chosen.half) for each in chosen.ids]
+    if chosen.json:
+        print(json.dumps([asdict(each) for each in found]))
+        return DONE
+    for each in found:
+        gated = " Accept it on the hub first." if each.gated else ""
+        size = "on this computer" if each.here else f"{_size(each.bytes)} to download. License: {each.licence}.{gated}"
+        _say(f"{each.id}: {size}")
+    return DONE
 
 
 def _list(chosen: argparse.Namespace) -> int:
@@ -107,14 +170,12 @@ def _list(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    from . import model_check, model_store
+    from . import model_store
 
     failed = 0
     for model in chosen.models or [entry.name for entry in model_store.entries()]:
         try:
-            folder = model_store.find(model)
-            if not chosen.quick:
-                _finish(model_check.numbers(folder))
+            folder = _finish(model_store.check(model, numbers=not chosen.quick))
             _say(f"{model}: whole. {folder.card.capability}")
         except PantheonError as error:
             failed += 1
@@ -137,11 +198,13 @@ def _make_tiny(chosen: argparse.Namespace) -> int:
     target = Path(chosen.target) if chosen.target else model_store.root() / "tiny"
     conditioning = ("noise:4", "geometry:4", *(f"{name}:1" for name in chosen.extra))
     card = tiny_model.make(target, seed=chosen.seed, conditioning=conditioning)
+    if not chosen.target:
+        _finish(model_store.check(target.name, numbers=False))
     _say(f"{target} is ready: {card.label}. {card.capability}")
     return DONE
 
 
-_ACTIONS = {"add": _add, "list": _list, "check": _check, "convert": _convert, "make-tiny": _make_tiny}
+_ACTIONS = {"add": _add, "list": _list, "check": _check, "ask": _ask, "convert": _convert, "make-tiny": _make_tiny}
 
 
 def _require_packages() -> None:

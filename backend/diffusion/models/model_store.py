@@ -7,7 +7,9 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 from pantheon360_blender.core import files, inputs
@@ -16,8 +18,10 @@ from pantheon360_blender.core.jobs import model_card, model_places
 from pantheon360_blender.core.jobs.model_places import is_hub_id, is_name
 from pantheon360_blender.core.progress import Job, Progress
 
-from . import model_folder, new_folder
+from . import model_check, model_folder, new_folder
 from .model_folder import ModelFolder
+
+_PATIENCE = 20.0  # seconds that the hub is waited for
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,61 @@ def add(
         model_card.write(scratch, _card(source, place, scratch, name, kind, licence))
         yield Progress("Checking it")
         model_folder.check(scratch, place)
-    return _entry(target)
+    return _noted(_entry(target))
+
+
+def check(model: str, *, numbers: bool = True) -> Job[ModelFolder]:
+    """Check a model: its files, its shapes and, if asked, that every number is one. Of one of the store that is noted.
+
+    model: as of `find`. Raises ModelError.
+    """
+    stored = root() / model if is_name(model) and (root() / model).is_dir() else None
+    try:
+        folder = find(model)
+        if numbers:
+            yield from model_check.numbers(folder)
+    except ModelError as error:
+        if stored is not None:
+            model_places.write_state(stored, str(error), 0)
+        raise
+    if stored is not None:
+        model_places.write_state(stored, "", folder.bytes)
+    return folder
+
+
+@dataclass(frozen=True)
+class OnHub:
+    """A model of the hub. here: whether it was downloaded before. bytes: to be downloaded. licence: of the weights.
+    gated: whether it is given only to those who accept its licence on the hub.
+    """
+
+    id: str
+    here: bool
+    bytes: int = 0
+    licence: str = "unknown"
+    gated: bool = False
+
+
+def on_hub(hub_id: str, *, online: bool, half: bool = False) -> OnHub:
+    """What downloading a model comes to. online: whether the hub may be asked. half: as of `located`.
+
+    Raises ModelError if it is not on this computer and the hub may not be asked, or does not answer.
+    """
+    with suppress(ModelError):
+        located(hub_id, download=False, half=half)
+        return OnHub(hub_id, here=True)
+    if not is_hub_id(hub_id) or not online:
+        raise _not_to_be_had(hub_id, False, ModelError(hub_id))
+    try:
+        from huggingface_hub import HfApi
+
+        found = HfApi().model_info(hub_id, files_metadata=True, timeout=_PATIENCE)
+    except Exception as error:
+        raise _not_to_be_had(hub_id, True, error) from error
+    wanted = [each for each in found.siblings or () if any(fnmatch(each.rfilename, name) for name in _wanted(half))]
+    card = found.card_data or {}
+    licence = str(card.get("license_name") or card.get("license") or "unknown")[:200]
+    return OnHub(hub_id, False, sum(each.size or 0 for each in wanted), licence, bool(found.gated))
 
 
 def find_parts(model: str, *, download: bool, half: bool) -> Mapping[str, Path]:
@@ -141,6 +199,12 @@ def find_parts(model: str, *, download: bool, half: bool) -> Mapping[str, Path]:
     if (root() / model).is_dir() and is_name(model):
         return model_folder.open(root() / model).parts
     return model_folder.open(located(model, download=download, half=half)).parts
+
+
+def _noted(entry: Entry) -> Entry:
+    """The entry, with a note beside it of what was found."""
+    model_places.write_state(entry.path, entry.problem, entry.folder.bytes if entry.folder else 0)
+    return entry
 
 
 def _entry(path: Path) -> Entry:

@@ -68,6 +68,7 @@ def _failure(what: str, said: list[str], code: int, log: Path | None, advice: st
             f"{what}: the disk{f' of {log.parent}' if log is not None else ''} is full.",
             advice="Free some, and install again: what was downloaded is kept.",
             code="disk",
+            log=log,
         )
     if any(_NO_ANSWER.search(line) for line in said):
         advice = f"Look whether the network works. {advice}"
@@ -76,6 +77,7 @@ def _failure(what: str, said: list[str], code: int, log: Path | None, advice: st
         f"{what}: {reason[:_LONGEST_REASON] or f'exit code {code}'}",
         advice=advice if log is None else f"{advice} All that was said is in {log}.",
         code="engine",
+        log=log,
     )
 
 

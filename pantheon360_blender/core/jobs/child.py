@@ -318,6 +318,46 @@ def drive(
         yield step
 
 
+def run(python: Path | None, *module: str) -> Job[None]:
+    """Run a module of this project that was told on its command line what to do, to its end; closing ends it.
+
+    python: as ChildProcess'. module: with its arguments. Raises as `drive`.
+    """
+    process = ChildProcess(python, module=module)
+    process.start()
+    try:
+        yield from drive(process)
+    finally:
+        process.stop(grace=0)
+
+
+def answer(python: Path | None, *module: str, patience: float) -> str:
+    """What a module of this project prints, which blocks until its end.
+
+    python, module: as of `run`. patience: seconds. Raises BackendError with the last that it said if it fails.
+    """
+    interpreter = python or own_python()
+    command = [str(interpreter), "-B", "-X", "utf8", "-m", *module]
+    try:
+        asked = subprocess.run(
+            command,
+            cwd=EXTENSION_ROOT,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=patience,
+            **_own_group(),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BackendError(f"{interpreter} gave no answer: {error}.", advice="Try again.") from error
+    if asked.returncode != 0:
+        said = asked.stderr.strip().removeprefix("Error: ") or f"exit code {asked.returncode}"
+        raise BackendError(said[-1000:], code="refused")
+    return str(asked.stdout)
+
+
 def start_detached(python: Path | None, module: Sequence[str], root: Path = EXTENSION_ROOT) -> int:
     """Start a module of this project as a process that nobody waits for or listens to, and return its id.
 

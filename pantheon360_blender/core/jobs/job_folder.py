@@ -53,6 +53,7 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 JOB_FILE = "job.json"
 STATE_FILE = "state.json"
+LOG_FILE = "log.txt"
 PREVIEW_WIDTH = 512
 _LONGEST_HASHES = 200
 """Characters of a frame's text that are looked at; two hashes have 129."""
@@ -166,7 +167,7 @@ class JobFolder(Generic[AnyJob]):
 
     @property
     def log_file(self) -> Path:
-        return self.path / "log.txt"
+        return self.path / LOG_FILE
 
     def inside(self, relative: str) -> Path:
         """The file at a relative path of `job.json`. Raises JobError if links lead it out of the folder."""
@@ -316,7 +317,7 @@ class JobFolder(Generic[AnyJob]):
     def log(self, text: str) -> None:
         """Append one line to `log.txt`; a log that cannot be written never stops a job."""
         with suppress(PantheonError):
-            self.output.append("log.txt", f"{now()} {plain_text.one_line(text.rstrip())}\n".encode())
+            self.output.append(LOG_FILE, f"{now()} {plain_text.one_line(text.rstrip())}\n".encode())
 
 
 class PaintFolder(JobFolder[PaintJob]):

@@ -1,4 +1,7 @@
-"""Where a person's painter models are, for both processes: the backend keeps them there, Blender lists them."""
+"""A person's painter models, for both processes: where they are, and what was found of each when it was checked last.
+
+The backend keeps them there and alone can read weights; Blender lists them without starting a process.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,15 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from .. import person_folder
+from .. import budget, json_values, person_folder
+from ..output_folder import OutputFolder
+
+STATE_FILE = "pantheon360-state.json"
+"""Beside a model's card in the store."""
 
 _NAME = re.compile(r"[\w][\w.+-]{0,63}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -30,3 +39,33 @@ def root(environment: Mapping[str, str] = os.environ, platform: str = sys.platfo
     if stated:
         return Path(stated).expanduser().absolute()
     return person_folder.path(environment, platform) / "models"
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What was found of a model.
+
+    problem: why it cannot be used, empty if it can. bytes: of the weights that are loaded, 0 if unknown. checked: when
+    that was, ISO 8601 in UTC.
+    """
+
+    problem: str
+    bytes: int
+    checked: str
+
+
+def read_state(folder: Path) -> ModelState | None:
+    """The state in a model's folder; None if there is none, or none that is sound."""
+    value = json_values.read(folder / STATE_FILE, budget.RECORD_FILE)
+    if not isinstance(value, dict) or not json_values.is_integer(value.get("bytes")) or value["bytes"] < 0:
+        return None
+    texts = (value.get("problem"), value.get("checked"))
+    if not all(isinstance(text, str) and json_values.is_unicode(text) for text in texts):
+        return None
+    return ModelState(value["problem"], value["bytes"], value["checked"])
+
+
+def write_state(folder: Path, problem: str, size: int) -> None:
+    """Write what was found just now. size: bytes of the weights. Raises FileError."""
+    state = ModelState(problem, size, datetime.now(UTC).isoformat(timespec="seconds"))
+    OutputFolder(folder).write_json(STATE_FILE, asdict(state))

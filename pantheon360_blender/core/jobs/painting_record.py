@@ -57,12 +57,12 @@ class PaintingEntries(TypedDict, total=False):
     known_pixels: KnownPixels
 
 
-def read(file: Path, made_of: str) -> PaintingEntries:
+def read(file: Path, made_of: str | None) -> PaintingEntries:
     """The record in a file. Empty if there is none, it is damaged, or it is of a job that was made of something else:
-    other files tell what is finished.
+    other files tell what is finished. made_of: None takes it whatever it was made of.
     """
     value = json_values.read(file, budget.RECORD_FILE)
-    if _error(value) is not None or value.get("made_of", made_of) != made_of:
+    if _error(value) is not None or value.get("made_of", made_of) != (made_of or value.get("made_of")):
         return {}
     return cast(PaintingEntries, value)
 

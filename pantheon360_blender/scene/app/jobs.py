@@ -13,7 +13,7 @@ from bpy.app.handlers import persistent
 
 from ...core import duration, progress
 from ...core.progress import Eta, Notices, Progress
-from . import access, pictures, registration
+from . import pictures
 
 Result = TypeVar("Result")
 
@@ -157,7 +157,7 @@ def redraw(window_manager: Any, *, whole: bool) -> None:
     for window in window_manager.windows:
         for area in window.screen.areas:
             for region in area.regions:
-                if whole or region.type == "UI":
+                if whole or region.type == "UI" or area.type == "PREFERENCES":
                     region.tag_redraw()
 
 
@@ -167,35 +167,6 @@ def redraw_status(window_manager: Any) -> None:
         if not getattr(window, "modal_operators", ()):
             with bpy.context.temp_override(window=window):
                 window.workspace.status_text_set(None)
-
-
-def show_failure(window_manager: Any, label: str, text: str, repair: str | None = None) -> None:
-    """Keep in the panel why a job failed, with the operator that repairs it, until the next one starts."""
-    shown = access.of_window_manager(window_manager)
-    shown.failed, shown.error, shown.repair = label, text, repair or ""
-
-
-def clear_failure(window_manager: Any) -> None:
-    """Take the last failure out of the panel."""
-    show_failure(window_manager, "", "")
-
-
-@persistent
-def _forget_failures(*_: Any) -> None:
-    """What failed in one file is nothing to another one, while the window manager stays."""
-    for window_manager in bpy.data.window_managers:
-        clear_failure(window_manager)
-
-
-_HANDLERS = {"load_post": _forget_failures}
-
-
-def register() -> None:
-    registration.add_handlers(_HANDLERS)
-
-
-def unregister() -> None:
-    registration.remove_handlers(_HANDLERS)
 
 
 NOTHING_CHANGED = "Nothing was changed."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ WHEN_QUITTING = (
     ("PAUSE", "Pause", "They stop; what is finished is kept, and they are offered the next time"),
 )
 """What may become of jobs when Blender quits."""
+
+
+sections: list[Callable[[Any, bpy.types.Context], None]] = []
+"""What draws further parts of the preferences, each into a layout of its own: whoever stands above puts it here."""
 
 
 class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
@@ -56,10 +61,12 @@ class PANTHEON360_AP_preferences(bpy.types.AddonPreferences):
         default="GO_ON",
     )
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
         _draw_engine(layout)
+        for section in sections:
+            section(layout.column(), context)
         layout.prop(self, "backend_python", text="Use This Python Instead", placeholder="The engine, or Blender's")
         layout.prop(self, "jobs_folder", placeholder="Extension's user folder")
         layout.prop(self, "when_quitting")

@@ -12,6 +12,10 @@ import bpy
 VERSION = bpy.app.version
 
 
+SEQUENCER_HAS_WINDOWS_SCENE = VERSION < (5, 0, 0)
+"""Whether sequencers show the scene of their window, not one of their workspace."""
+
+
 def node_tree(owner: Any) -> Any:
     """The node tree of a material or world: always there from 5.0, made on request before."""
     if owner.node_tree is None:
@@ -44,6 +48,11 @@ def strip_range(strip: Any) -> tuple[int, int]:
     return int(strip.frame_final_start), int(strip.frame_final_end)
 
 
+def strip_content_start(strip: Any) -> int:
+    """The frame at which a strip's first picture is, also if that was trimmed away."""
+    return int(strip.content_start if VERSION >= (5, 1, 0) else strip.frame_start)
+
+
 def show_in_sequencer(context: Any, scene: bpy.types.Scene) -> None:
     """Give the workspace's sequencers a scene if they show none; before 5.0 they show the window's scene anyway."""
     workspace = context.workspace
@@ -53,10 +62,10 @@ def show_in_sequencer(context: Any, scene: bpy.types.Scene) -> None:
 
 def assign_sequencer(window: Any, scene: bpy.types.Scene) -> None:
     """Have a window's sequencers show this scene: the workspace's from 5.0 on, the window's own before."""
-    if VERSION >= (5, 0, 0):
-        window.workspace.sequencer_scene = scene
-    else:
+    if SEQUENCER_HAS_WINDOWS_SCENE:
         window.scene = scene
+    else:
+        window.workspace.sequencer_scene = scene
 
 
 def set_output(image_settings: Any, file_format: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -16,13 +17,14 @@ import bpy
 from ...core import duration
 from ...core.errors import JobError, PantheonError
 from ...core.jobs import registry
+from ...core.jobs.job_folder import LOG_FILE
 from ...core.jobs.registry import Entry
 from ...core.jobs.whole_progress import WholeProgress
 from ...core.unexpected import explained
 from ..app import jobs
 from ..app.jobs import Ticker
 from ..shot import shot
-from . import delivery, listing
+from . import delivery, listing, outcomes
 
 _STATUS_INTERVAL = 1.0  # seconds between two drawings of the status bar
 _PATIENCE = 0.25  # seconds until it is looked again whether a job can be delivered
@@ -247,8 +249,11 @@ def _end(current: Current, result: Any) -> None:
     current.ticker.close()
     entry = current.entry
     if current.delivers:
-        _queue.told[entry.id] = [str(result), *current.ticker.notices.warnings]
+        _queue.told[entry.id] = [str(result)]
         _queue.delivered = entry
+        stage, label = outcomes.stage_of(entry.kind)
+        warnings = current.ticker.notices.warnings
+        outcomes.succeed(delivery.scene_of(entry), stage, label, warnings, _log_of(entry), whole=True)
         _push_undo(entry.title)
     elif delivery.is_for_this_file(registry.find(entry.id) or entry):
         _queue.undelivered[entry.id] = list(result)
@@ -266,6 +271,14 @@ def _fail(current: Current, error: PantheonError) -> None:
     if current.delivers or (entry is not None and (entry.is_ours or entry.state == "failed")):
         state = "finished" if current.delivers else "failed"
         registry.note(current.entry.id, state=state, error=str(error), repair=error.repair or "")
+    scene, (stage, label) = delivery.scene_of(current.entry), outcomes.stage_of(current.entry.kind)
+    if scene is not None:  # else the list of jobs tells it
+        warnings = current.ticker.notices.warnings
+        outcomes.fail(scene, stage, label, error, warnings, _log_of(current.entry))
+
+
+def _log_of(entry: Entry) -> Path:
+    return entry.path / LOG_FILE
 
 
 def _push_undo(message: str) -> None:

@@ -56,7 +56,7 @@ def _remove_orphans() -> None:
 
 
 def _new(capture: bpy.types.Object, metre: float) -> bpy.types.Object:
-    sphere = bpy.data.objects.new(f"{capture.name} Preview", _mesh())
+    sphere = bpy.data.objects.new(f"{capture.name} Preview", inward_mesh())
     sphere[MARK] = True
     sphere.parent = capture
     sphere.scale = (metre, metre, metre)
@@ -89,8 +89,8 @@ def _link_where(capture: bpy.types.Object, sphere: bpy.types.Object) -> None:
             collection.objects.link(sphere)
 
 
-def _mesh() -> bpy.types.Mesh:
-    """A UV sphere in the capture's frame, shared by all previews; faces look inward."""
+def inward_mesh() -> bpy.types.Mesh:
+    """A UV sphere in the capture's frame, shared by all previews; faces look inward. It has one empty material slot."""
     mesh = next((mesh for mesh in bpy.data.meshes if mesh.get(MARK) and mesh.library is None), None)
     if mesh:
         return mesh
@@ -108,6 +108,12 @@ def _mesh() -> bpy.types.Mesh:
     layer.uv.foreach_set("vector", uv[faces.ravel()].astype(np.float32).ravel())
     mesh.materials.append(None)
     return mesh
+
+
+def remove_unused_mesh() -> None:
+    """Remove the sphere that previews share if none is left."""
+    for mesh in [mesh for mesh in bpy.data.meshes if mesh.get(MARK) and mesh.library is None and not mesh.users]:
+        bpy.data.meshes.remove(mesh)
 
 
 def _material(image: bpy.types.Image) -> bpy.types.Material:

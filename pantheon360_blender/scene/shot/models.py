@@ -9,17 +9,22 @@ from pathlib import Path
 from ...core.errors import ModelError
 from ...core.jobs import model_card, model_places
 from ...core.jobs.model_card import ModelCard
+from ...core.jobs.model_places import STATE_FILE, ModelState
 
 HOW_TO_ADD = "python -m backend models add"
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model's folder. name: in the store, or the folder's. card: None if it has none that can be read."""
+    """A model's folder. name: in the store, or the folder's. card: None if it has none that can be read.
+
+    state: what was found when it was checked last, None if it never was.
+    """
 
     name: str
     path: Path
     card: ModelCard | None
+    state: ModelState | None
 
 
 def stored() -> list[StoredModel]:
@@ -64,21 +69,28 @@ def _folder(text: str) -> Path | None:
 
 
 def _model(folder: Path) -> StoredModel:
-    return StoredModel(folder.name, folder, _card(folder))
+    return StoredModel(
+        folder.name, folder, _card(folder, _stamp(folder, model_card.FILE)), _state(folder, _stamp(folder, STATE_FILE))
+    )
 
 
-def _card(folder: Path) -> ModelCard | None:
+def _stamp(folder: Path, name: str) -> tuple[int, int] | None:
+    """Time and size of a file. Panels ask at every redraw: it is read again only if they have changed."""
     try:
-        status = (folder / model_card.FILE).stat()
+        status = (folder / name).stat()
     except OSError:
         return None
-    return _read(folder, status.st_mtime_ns, status.st_size)
+    return status.st_mtime_ns, status.st_size
 
 
 @functools.lru_cache(maxsize=64)
-def _read(folder: Path, _changed: int, _size: int) -> ModelCard | None:
-    """Panels ask at every redraw: a card is read again only if its file has changed."""
+def _card(folder: Path, stamp: tuple[int, int] | None) -> ModelCard | None:
     try:
-        return model_card.read(folder)
+        return model_card.read(folder) if stamp else None
     except ModelError:
         return None
+
+
+@functools.lru_cache(maxsize=64)
+def _state(folder: Path, stamp: tuple[int, int] | None) -> ModelState | None:
+    return model_places.read_state(folder) if stamp else None

@@ -28,13 +28,15 @@ def disabled_reason(scene: bpy.types.Scene, *, preparing: bool = False) -> Disab
         return None
     model = diffusion_settings.model_of(chosen.diffusion)
     if not model:
-        return DisabledReason("Name the diffusion painter's model first")
+        return DisabledReason(
+            "Name the diffusion painter's model first", None if models.stored() else repairs.ADD_MODEL
+        )
     if preparing:
         return None
     if preferences.backend_python() is None:
         return DisabledReason("Install the engine's part Diffusion first: it has torch", repairs.INSTALL_ENGINE)
     if models.find(model) is None and not model_places.is_hub_id(model):
-        return DisabledReason(f"There is no model {model}; add it with: {models.HOW_TO_ADD}")
+        return DisabledReason(f"There is no model {model}; add it first", repairs.ADD_MODEL)
     return None
 
 

@@ -136,7 +136,7 @@ def _frames_kept(folder: JobFolder, resume: str) -> Iterator[None]:
         if not folder.path.is_dir():
             raise
         advice = f"{error.advice} Finished frames are kept in {folder.path}; {resume}".strip()
-        raise type(error)(error.text, advice=advice, code=error.code, repair=error.repair) from error
+        raise type(error)(error.text, advice=advice, code=error.code, repair=error.repair, log=error.log) from error
 
 
 def prepare(

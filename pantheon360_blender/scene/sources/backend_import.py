@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ...core.importers import Imported, ImportedCapture, MissingLibraryError, SourceError, import_folder
 from ...core.importers.imported import PICTURES
 from ...core.jobs import child
-from ...core.jobs.child import AnswerError, ChildProcess
+from ...core.jobs.child import AnswerError
 from ...core.jobs.job_folder import JobFolder
 from ...core.progress import Job, Progress, map_progress
 from ..app import preferences
@@ -74,8 +74,6 @@ def _handed_over(
 def _run(arguments: list[str], what: str) -> Job[list[str]]:
     """Drive the importers' process to its end; its warnings."""
     python = preferences.backend_python()
-    process = ChildProcess(python, module=("backend.importers", *arguments))
-    process.start()
     notes: list[str] = []
 
     def noted(step: Progress) -> Iterator[Progress]:
@@ -84,12 +82,10 @@ def _run(arguments: list[str], what: str) -> Job[list[str]]:
         yield replace(step, warning="", text=step.text or what)
 
     try:
-        yield from map_progress(child.drive(process), noted)
+        yield from map_progress(child.run(python, "backend.importers", *arguments), noted)
         return notes
     except AnswerError as error:
         raise _explained(error, python) from error
-    finally:
-        process.stop(grace=0)
 
 
 def _explained(error: AnswerError, python: Path | None) -> SourceError:
