@@ -231,6 +231,7 @@ OWN = {
     ("pantheon360_blender/scene/captures/capture_files.py", "load"): "preceded by images.check_file",
     ("pantheon360_blender/scene/app/pictures.py", "load"): "preceded by check_whole",
     ("pantheon360_blender/scene/shot/export.py", "load"): "preceded by check_whole",
+    ("pantheon360_blender/scene/shot/look_around.py", "load"): "a regular file, which a strip of ours plays already",
     ("pantheon360_blender/scene/shot/world.py", "load"): "preceded by a check of every frame",
 }
 """Where something is opened otherwise, and why that is right. Readers of ours may be called `load` and `open`, too."""
