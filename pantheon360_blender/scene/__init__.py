@@ -10,6 +10,7 @@ from .cache import cache_objects, content
 from .captures import preview_sphere
 from .render import geometry_pass, render_engine
 from .shot import result_view
+from .worker import process
 
 MODULES = (
     preferences,
@@ -24,6 +25,7 @@ MODULES = (
     geometry_pass,
     render_engine,
     backend_process,
+    process,
     result_view,
     queue,
     quitting,
