@@ -136,7 +136,10 @@ class Measured:
         reconstruct = self.room("scene.sources.reconstruct")
         built = self.drive("build", reconstruct.prepare(scene, root=self.folder))
         self._finish(built)
-        self.delivered("build", reconstruct.deliver, scene, built)
+        if hasattr(reconstruct, "delivering"):
+            self.drive("build", reconstruct.delivering(scene, built))
+        else:
+            self.once("build", "Delivering", lambda: reconstruct.deliver(scene, built))
         yield
         self._camera(scene)
         coverage, way = self.room("scene.camera.coverage_check"), self.room("scene.camera.camera_path")
@@ -186,13 +189,6 @@ class Measured:
     def once(self, activity: str, phase: str, work: Step) -> Any:
         with _Timed(self, activity, phase):
             return work()
-
-    def delivered(self, activity: str, deliver: Callable[..., Any], scene: Any, folder: Any) -> None:
-        """Results into the scene: a job, or, earlier, one call."""
-        with _Timed(self, activity, "Delivering"):
-            result = deliver(scene, folder)
-        if hasattr(result, "send"):
-            self.drive(activity, result)
 
     def note(self, activity: str, phase: str, cpu: float, wall: float) -> None:
         """Keep the longest tick."""

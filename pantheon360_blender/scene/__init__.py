@@ -7,7 +7,7 @@ from .app import backend_process, identity, job_notes, jobs, preferences, thumbn
 from .app.registration import registration_of_modules
 from .background import queue, quitting, recovery
 from .cache import cache_objects, content
-from .captures import preview_sphere
+from .captures import decoding, preview_sphere
 from .render import geometry_pass, render_engine
 from .shot import result_view
 from .worker import process
@@ -20,6 +20,7 @@ MODULES = (
     identity,
     thumbnails,
     preview_sphere,
+    decoding,
     cache_objects,
     content,
     geometry_pass,

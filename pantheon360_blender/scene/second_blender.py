@@ -23,6 +23,7 @@ from ..core.output_folder import OutputFolder
 from ..core.progress import Progress
 from ..core.unexpected import explained
 from ..core.version import version
+from .captures import decoding
 from .shot import encoder
 from .worker.process import ANSWER, REQUEST
 
@@ -38,7 +39,11 @@ def _encode(asked: dict[str, Any], _folder: Path, tell: Tell) -> dict[str, Any]:
     return {}
 
 
-TASKS: dict[str, Task] = {"encode": _encode}
+def _decode(asked: dict[str, Any], folder: Path, _tell: Tell) -> dict[str, Any]:
+    return decoding.answer(asked, folder)
+
+
+TASKS: dict[str, Task] = {"encode": _encode, decoding.TASK: _decode}
 
 
 class _Answers:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -99,6 +101,134 @@ def test_an_error_there_is_an_error_here(
     with pytest.raises(errors.RenderError, match="the film's folder"):
         run(video.encode(folder, tmp_path / "videos" / "shot.mp4"))
     assert list((tmp_path / "videos").iterdir()) == []
+
+
+KINDS = ("jpeg", "png", "deep", "scene light", "packed", "as linear")
+
+
+def capture_of(house: Any, scene: Any, kind: str, path: Path) -> Any:
+    """A capture of 128 x 64 pixels of noise, and half a mask."""
+    import bpy
+
+    random = np.random.default_rng(3)
+    values = random.integers(0, 256, (64, 128, 3), dtype=np.uint8)
+    if kind == "scene light":
+        light = bpy.data.images.new("light", 128, 64, float_buffer=True)
+        light.pixels.foreach_set(random.random(128 * 64 * 4, np.float32) * 4)
+        light.file_format, light.filepath_raw = "OPEN_EXR", str(path / "a.exr")
+        light.save()
+    elif kind == "jpeg":
+        from PIL import Image
+
+        Image.fromarray(values).save(path / "a.jpg")
+    else:
+        house("core.formats.png").write(path / "a.png", values.astype(np.uint16) * 200 if kind == "deep" else values)
+    (file,) = path.glob("a.*")
+    image = bpy.data.images.load(str(file))
+    if kind == "packed":
+        image.pack()
+        file.unlink()
+    if kind == "as linear":
+        image.colorspace_settings.name = "Non-Color"
+    obj = house("scene.captures.capture_objects").create(scene, kind, image, (1.0, 2.0, 3.0))
+    mask = np.zeros((32, 64), np.uint8)
+    mask[:, :32] = 255
+    obj.pantheon360.mask = house("scene.captures.images").from_array("mask", mask)
+    obj.pantheon360.nadir = 0.1
+    return obj
+
+
+def reading(house: Any, obj: Any, *wanted: Any) -> Any:
+    """A capture read as jobs read it."""
+    given = house("scene.captures.decoding").Wanted(*wanted), house("core.progress").Progress("Reading")
+    return house("scene.captures.capture_objects").reading(obj, *given)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_capture_is_the_one_that_this_blender_decodes(
+    house: Any, run: Any, blend: Any, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obj = capture_of(house, blend, kind, tmp_path)
+    images, image = house("scene.captures.images"), obj.pantheon360.image
+    wanted = {width: house("scene.captures.capture_objects").load(obj, width) for width in (None, 48, 256)}
+    image.buffers_free()
+    monkeypatch.setattr(images, "pixels", None)
+    for width, here in wanted.items():
+        there = run(reading(house, obj, width))
+        assert np.array_equal(there.image, here.image) and np.array_equal(there.valid, here.valid)
+        assert there.name == kind and np.array_equal(there.pose, here.pose)
+    assert run(reading(house, obj, 1000, False, 4)).image.shape == (64, 128, 3)
+    assert run(reading(house, obj, 126, False, 4)).image.shape == (62, 124, 3)
+    assert not image.has_data
+
+
+def test_what_is_painted_on_is_read_here(house: Any, run: Any, blend: Any, tmp_path: Path) -> None:
+    obj = capture_of(house, blend, "png", tmp_path)
+    image = obj.pantheon360.image
+    image.pixels[0] = 1 - image.pixels[0]
+    painted = round(image.pixels[0] * 255)
+    assert run(reading(house, obj)).image[-1, 0, 0] == painted
+
+
+def test_a_capture_is_decoded_once(
+    house: Any, run: Any, blend: Any, tmp_path: Path, process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obj = capture_of(house, blend, "png", tmp_path)
+    asked: list[str] = []
+    ask = process.ask
+    monkeypatch.setattr(process, "ask", lambda task, *rest: asked.append(task) or ask(task, *rest))
+    first, again = (run(reading(house, obj, 64)) for _ in range(2))
+    assert len(asked) == 1 and np.array_equal(first.image, again.image)
+    house("core.formats.png").write(tmp_path / "a.png", np.zeros((64, 128, 3), np.uint8))
+    assert not run(reading(house, obj, 64)).image.any() and len(asked) == 2
+
+
+@pytest.mark.parametrize("what", ["cut", "not 2:1", "missing"])
+def test_a_picture_that_cannot_be_used_says_what_it_said(
+    house: Any, run: Any, blend: Any, tmp_path: Path, what: str
+) -> None:
+    obj = capture_of(house, blend, "png", tmp_path)
+    file = tmp_path / "a.png"
+    if what == "cut":
+        file.write_bytes(file.read_bytes()[:2000])
+    elif what == "missing":
+        file.unlink()
+    else:
+        house("core.formats.png").write(file, np.zeros((64, 64, 3), np.uint8))
+    obj.pantheon360.image.buffers_free()
+    errors = house("core.errors")
+    with pytest.raises(errors.CaptureError) as there:
+        run(reading(house, obj))
+    with pytest.raises(errors.CaptureError) as here:
+        house("scene.captures.capture_objects").load(obj)
+    assert str(there.value) == str(here.value)
+
+
+def test_a_reader_that_crashes_leaves_this_blender_alone(
+    house: Any, run: Any, blend: Any, tmp_path: Path, process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obj = capture_of(house, blend, "png", tmp_path)
+    step, shared = house("core.progress").Progress("Reading"), process._shared
+    with process.request_folder() as folder:
+        run(process.ask("decode", _arguments(house, obj), folder, step.phase))  # it runs, and has greeted
+
+    def dying() -> Any:
+        child = shared()
+        os.kill(child.pid, signal.SIGKILL)
+        return child
+
+    monkeypatch.setattr(process, "_shared", dying)
+    with pytest.raises(house("core.errors").CaptureError, match=r"image a\.png stopped Blender's reader.*was killed"):
+        run(reading(house, obj, 32))
+    monkeypatch.undo()
+    monkeypatch.setattr(process, "is_wanted", lambda: True)
+    assert run(reading(house, obj, 32)).image.shape == (16, 32, 3)
+
+
+def _arguments(house: Any, obj: Any) -> dict[str, Any]:
+    decoding = house("scene.captures.decoding")
+    source = dataclasses.asdict(decoding._source(obj.pantheon360.image))
+    return {"sources": [source], "wanted": dataclasses.asdict(decoding.Wanted(16))}
 
 
 def test_without_a_second_blender_this_one_does_it(

@@ -65,7 +65,7 @@ def deliver(entry: Entry, warnings: Sequence[str] = ()) -> Job[str]:
         registry.note(entry.id, state="delivered", delivered_to=bpy.data.filepath)
         return f"The results of {entry.title} are in this file already"
     if entry.kind == "reconstruct":
-        built = reconstruct.deliver(scene, ReconstructFolder.open(entry.path), _captures(scene, entry))
+        built = yield from reconstruct.delivering(scene, ReconstructFolder.open(entry.path), _captures(scene, entry))
         left = [f"{name} was not posed: {reason}" for name, reason in built.left.items()]
         for warning in (*left, *built.notes):
             yield Progress("Delivering", 1, 1, warning=warning)

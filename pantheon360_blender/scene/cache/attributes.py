@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,13 +48,55 @@ def read_finite(data: Any) -> PointCloud:
 
 def read(data: Any) -> PointCloud:
     """All of a mesh's vertices or a point cloud's points, local coordinates."""
+    return stored(data).cloud()
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPoints:
+    """Points as Blender stores them: copied in a millisecond or two a million, and made a cloud in any thread.
+
+    points: (N, 3) float32, local coordinates. colours: (N, 4) float32, None if there are none. encoded: whether they
+    are sRGB rather than linear light. confidence, source, footprint: as of PointCloud. order: (N,) int32 of ORDER.
+    """
+
+    points: np.ndarray
+    colours: np.ndarray | None
+    encoded: bool
+    confidence: np.ndarray | None
+    source: np.ndarray | None
+    footprint: np.ndarray | None
+    order: np.ndarray | None
+
+    def cloud(self) -> PointCloud:
+        """All of them, local coordinates."""
+        return PointCloud(self.points, self._bytes(), self.confidence, self.source, self.footprint)
+
+    def _bytes(self) -> np.ndarray:
+        if self.colours is None:
+            return np.full((len(self.points), 3), UNCOLOURED, np.uint8)
+        if self.encoded:
+            return np.asarray(np.rint(np.clip(self.colours[:, :3], 0, 1) * 255), np.uint8)
+        return _to_bytes(self.colours[:, :3])
+
+    def same_as(self, other: StoredPoints) -> bool:
+        """Whether two are splatted alike: their places, colours and sizes are the same."""
+        pairs = ((self.points, other.points), (self.colours, other.colours), (self.footprint, other.footprint))
+        same = all(np.array_equal(a, b) if a is not None and b is not None else a is b for a, b in pairs)
+        return same and self.encoded == other.encoded
+
+
+def stored(data: Any) -> StoredPoints:
+    """A mesh's vertices or a point cloud's points."""
     count = point_count(data)
-    return PointCloud(
+    colours = _colours(data, count)
+    return StoredPoints(
         points=read_values(data, "position", "vector", 3, count, np.float32),
-        colours=_colours(data, count),
+        colours=colours[0],
+        encoded=colours[1],
         confidence=optional_values(data, CONFIDENCE, count, np.float32),
         source=optional_values(data, SOURCE, count, np.int32),
         footprint=optional_values(data, FOOTPRINT, count, np.float32),
+        order=optional_values(data, ORDER, count, np.int32),
     )
 
 
@@ -86,15 +129,13 @@ def values_of(attribute: Any, count: int) -> np.ndarray:
     return values.reshape(count, width) if width > 1 else values
 
 
-def _colours(data: Any, count: int) -> np.ndarray:
-    """(count, 3) uint8 sRGB of the colour attribute, of whichever of Blender's colour types."""
+def _colours(data: Any, count: int) -> tuple[np.ndarray | None, bool]:
+    """(count, 4) float32 of the colour attribute, of whichever of Blender's colour types, and whether they are sRGB."""
     attribute = data.attributes.get(COLOUR)
     if attribute is None or attribute.domain != "POINT" or attribute.data_type not in ("FLOAT_COLOR", "BYTE_COLOR"):
-        return np.full((count, 3), UNCOLOURED, np.uint8)
-    if attribute.data_type == "BYTE_COLOR":
-        encoded = read_values(data, COLOUR, "color_srgb", 4, count, np.float32)[:, :3]
-        return np.asarray(np.rint(np.clip(encoded, 0, 1) * 255), np.uint8)
-    return _to_bytes(read_values(data, COLOUR, "color", 4, count, np.float32)[:, :3])
+        return None, False
+    encoded = attribute.data_type == "BYTE_COLOR"
+    return read_values(data, COLOUR, "color_srgb" if encoded else "color", 4, count, np.float32), encoded
 
 
 def _to_bytes(linear: np.ndarray) -> np.ndarray:

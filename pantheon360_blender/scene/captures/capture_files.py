@@ -21,9 +21,6 @@ from . import images
 
 _log = logging.getLogger(__name__)
 
-SMALLEST_WIDTH = 16
-LARGEST_WIDTH = 1 << 15
-
 VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"})
 
 SOURCE = "pantheon360_sha256"
@@ -108,21 +105,6 @@ def forget_unused(photographs: Iterable[Photograph]) -> None:
     """Remove the images of photographs that became no capture."""
     names = {name for photograph in photographs for name in (photograph.image, photograph.mask) if name}
     _remove(image for image in bpy.data.images if image.name in names and image.users == 0 and image.library is None)
-
-
-def check_full(size: tuple[int, int], name: str) -> None:
-    """Raise CaptureError unless a full panorama can have this size in pixels."""
-    width, height = size
-    if width != 2 * height:
-        raise CaptureError(
-            f"{name} is {width} x {height}: a full panorama is twice as wide as high.",
-            advice="Crop it, or give it GPano crop metadata.",
-        )
-    if width < SMALLEST_WIDTH:
-        raise CaptureError(
-            f"{name} is {width} x {height}: too small for a panorama.",
-            advice=f"At least {SMALLEST_WIDTH} x {SMALLEST_WIDTH // 2} pixels are wanted, 2048 x 1024 are useful.",
-        )
 
 
 def _made_of(digest: str) -> tuple[bpy.types.Image, bpy.types.Image | None] | None:
@@ -228,13 +210,13 @@ def _placement(
     size = look.size((image.size[0], image.size[1]))
     placement = metadata.full_placement() if metadata else None
     if placement is None or placement[0] == size:
-        check_full(size, path.name)
+        images.check_full(size, path.name)
         return None
     full_size = placement[0]
-    if not SMALLEST_WIDTH <= full_size[0] <= LARGEST_WIDTH:
+    if not images.SMALLEST_WIDTH <= full_size[0] <= images.LARGEST_WIDTH:
         raise CaptureError(
             f"{path.name}: its metadata says it is part of a {full_size[0]} x {full_size[1]} panorama; "
-            f"panoramas from {SMALLEST_WIDTH} to {LARGEST_WIDTH} pixels wide are handled.",
+            f"panoramas from {images.SMALLEST_WIDTH} to {images.LARGEST_WIDTH} pixels wide are handled.",
             advice="Make it smaller, or correct its GPano metadata.",
         )
     return placement
