@@ -23,7 +23,7 @@ from ..core.output_folder import OutputFolder
 from ..core.progress import Progress
 from ..core.unexpected import explained
 from ..core.version import version
-from .captures import decoding
+from .captures import decoding, photograph_reading
 from .shot import encoder
 from .worker.process import ANSWER, REQUEST
 
@@ -43,7 +43,11 @@ def _decode(asked: dict[str, Any], folder: Path, _tell: Tell) -> dict[str, Any]:
     return decoding.answer(asked, folder)
 
 
-TASKS: dict[str, Task] = {"encode": _encode, decoding.TASK: _decode}
+def _photograph(asked: dict[str, Any], folder: Path, tell: Tell) -> dict[str, Any]:
+    return photograph_reading.answer(asked, folder, lambda text: tell(Progress("", warning=text)))
+
+
+TASKS: dict[str, Task] = {"encode": _encode, decoding.TASK: _decode, photograph_reading.TASK: _photograph}
 
 
 class _Answers:
@@ -82,7 +86,10 @@ def main() -> int:
 
 def _outcome(request: messages.Run, answers: _Answers) -> Message:
     def tell(step: Progress) -> None:
-        answers.send(messages.ProgressMessage(request.job, step.phase, step.step, step.of, text=step.text))
+        if step.warning:
+            answers.send(messages.Warning_(step.warning, request.job))
+        else:
+            answers.send(messages.ProgressMessage(request.job, step.phase, step.step, step.of, text=step.text))
 
     folder = Path(request.folder)
     try:

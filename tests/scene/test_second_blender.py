@@ -204,6 +204,103 @@ def test_a_picture_that_cannot_be_used_says_what_it_said(
     assert str(there.value) == str(here.value)
 
 
+def photograph_file(path: Path, kind: str) -> Path:
+    """A photograph that is linked as it is, one that is padded and masked, one with alpha, and one of scene light."""
+    import bpy
+    from PIL import Image
+
+    values = np.random.default_rng(4).integers(0, 256, (64, 128, 4), dtype=np.uint8)
+    if kind == "scene light":
+        light = bpy.data.images.new("light", 128, 64, float_buffer=True)
+        light.pixels.foreach_set((values / np.float32(50)).ravel())
+        light.file_format, light.filepath_raw = "OPEN_EXR", str(path / "a.exr")
+        light.save()
+        bpy.data.images.remove(light)
+        return path / "a.exr"
+    if kind == "with alpha":
+        Image.fromarray(values).save(path / "a.png")
+        return path / "a.png"
+    stated = "".join(f' GPano:{name}="{value}"' for name, value in PARTIAL.items()) if kind == "partial" else ""
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:GPano="http://ns.google.com/photos/1.0/panorama/"'
+        f' GPano:ProjectionType="equirectangular" GPano:PoseHeadingDegrees="30"{stated}/></rdf:RDF></x:xmpmeta>'
+    )
+    Image.fromarray(values[..., :3]).save(path / "a.jpg", xmp=packet.encode())
+    return path / "a.jpg"
+
+
+PARTIAL = {
+    "FullPanoWidthPixels": 256,
+    "FullPanoHeightPixels": 128,
+    "CroppedAreaImageWidthPixels": 128,
+    "CroppedAreaImageHeightPixels": 64,
+    "CroppedAreaLeftPixels": 10,
+    "CroppedAreaTopPixels": 20,
+}
+
+
+def imported(house: Any, run: Any, file: Path) -> tuple[Any, ...]:
+    """What an import makes of a file in an empty scene: plain values."""
+    import bpy
+
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
+    warnings: list[str] = []
+    scene = bpy.context.scene
+    (obj,) = run(house("scene.captures.capture_objects").import_files(scene, [file], warnings.append))
+    settings, found = obj.pantheon360, []
+    read = [image.name for image in bpy.data.images if image.has_data]
+    for image in (settings.image, settings.mask):
+        if image is not None:
+            packed = image.packed_file.data if image.packed_file else None
+            kept = sorted((key, image[key]) for key in image.keys())  # noqa: SIM118
+            pixels = house("scene.captures.images").pixels(image).tobytes()
+            names = image.name, image.filepath, image.alpha_mode, image.colorspace_settings.name, image.source
+            found.append((names, packed, kept, pixels, tuple(image.size), image.depth))
+    (material,) = [each for each in bpy.data.materials if each.get("pantheon360_preview")]
+    strength = material.node_tree.nodes["Emission"].inputs["Strength"].default_value
+    place = np.array(obj.matrix_world).round(6).tolist(), settings.source_path, strength
+    return place, found, warnings, len(bpy.data.images), read
+
+
+@pytest.mark.parametrize("kind", ["linked", "partial", "with alpha", "scene light"])
+def test_an_import_is_the_one_that_this_blender_makes(
+    house: Any, run: Any, blend: Any, tmp_path: Path, kind: str, process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = photograph_file(tmp_path, kind)
+    *there, unread = imported(house, run, file)
+    monkeypatch.setattr(process, "is_wanted", lambda: False)
+    *here, _ = imported(house, run, file)
+    assert there == here
+    assert len(here[1]) == (2 if kind in ("partial", "with alpha") else 1)
+    assert not unread
+
+
+def test_an_import_again_takes_what_is_there(house: Any, run: Any, blend: Any, tmp_path: Path) -> None:
+    import bpy
+
+    file = photograph_file(tmp_path, "partial")
+    captures = house("scene.captures.capture_objects")
+    one, two = (run(captures.import_files(blend, [file], print))[0] for _ in range(2))
+    assert one.pantheon360.image == two.pantheon360.image and len(bpy.data.images) == 2
+
+
+def test_a_file_that_cannot_be_imported_says_what_it_said(
+    house: Any, run: Any, blend: Any, tmp_path: Path, process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bpy
+
+    file = photograph_file(tmp_path, "linked")
+    file.write_bytes(file.read_bytes()[:-700])
+    told = []
+    for wanted in (True, False):
+        monkeypatch.setattr(process, "is_wanted", lambda wanted=wanted: wanted)
+        with pytest.raises(house("core.errors").PantheonError) as error:
+            run(house("scene.captures.capture_objects").import_files(blend, [file], print))
+        told.append((type(error.value), str(error.value), error.value.code))
+    assert told[0] == told[1] and not bpy.data.images
+
+
 def test_a_reader_that_crashes_leaves_this_blender_alone(
     house: Any, run: Any, blend: Any, tmp_path: Path, process: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

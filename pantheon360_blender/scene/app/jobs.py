@@ -17,10 +17,10 @@ from . import access, preview_picture, registration
 
 Result = TypeVar("Result")
 
-TICK = 0.05
+TICK = 0.02
 """Seconds of work between two redraws: the interface stays alive, and little is lost on the way in and out."""
-LONGEST_TICK = 0.5
-"""The same if redrawing takes as long: else it would take most of the job's time."""
+LONGEST_TICK = 0.04
+"""The same if redrawing takes as long: else it would take most of the job's time. What takes long is done elsewhere."""
 INTERVAL = 0.02
 """Seconds between two ticks, and of sleep while a job waits."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -148,12 +149,9 @@ def _to_bytes(linear: np.ndarray) -> np.ndarray:
 
 def store(mesh: Any, cloud: PointCloud) -> None:
     """Give a mesh's vertices the positions and attributes of as many points, local coordinates; others stay."""
-    count = len(cloud)
+    rgba = _light.pop(cloud, None)
     mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.points, np.float32).ravel())
-    rgba = np.ones((count, 4), np.float32)
-    for channel in range(3):
-        rgba[:, channel] = srgb.LINEAR_OF_BYTE.take(cloud.colours[:, channel])
-    _add(mesh, COLOUR, "FLOAT_COLOR", "color", rgba.ravel())
+    _add(mesh, COLOUR, "FLOAT_COLOR", "color", _linear(cloud) if rgba is None else rgba)
     mesh.color_attributes.active_color_name = COLOUR
     mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index
     for name, kind, values in (
@@ -164,6 +162,25 @@ def store(mesh: Any, cloud: PointCloud) -> None:
         if values is not None:
             _add(mesh, name, kind, "value", np.ascontiguousarray(values))
     mesh.update()
+
+
+def prepare(cloud: PointCloud) -> PointCloud:
+    """Do beforehand, in any thread, what `store` would have to do with this very cloud. Returns its finite points."""
+    finite = cloud.finite()
+    _light[finite] = _linear(finite)
+    return finite
+
+
+_light: WeakKeyDictionary[PointCloud, np.ndarray] = WeakKeyDictionary()
+"""Colours of clouds as Blender stores them, until they are."""
+
+
+def _linear(cloud: PointCloud) -> np.ndarray:
+    """(4 N,) float32 linear light, opaque."""
+    rgba = np.ones((len(cloud), 4), np.float32)
+    for channel in range(3):
+        rgba[:, channel] = srgb.LINEAR_OF_BYTE.take(cloud.colours[:, channel])
+    return rgba.ravel()
 
 
 def _add(mesh: Any, name: str, kind: str, field: str, values: np.ndarray) -> None:

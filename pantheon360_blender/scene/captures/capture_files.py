@@ -46,12 +46,14 @@ class Photograph:
     """A file that was read.
 
     image, mask: names of Blender images; a reference would not outlive an undo between two steps of a job.
+    exposure: as of images.exposure, None if nobody has looked.
     """
 
     path: Path
     image: str
     mask: str | None
     metadata: panorama_metadata.PanoramaMetadata | None
+    exposure: float | None = None
 
     @property
     def position(self) -> geography.Position | None:
@@ -71,12 +73,12 @@ def read(path: Path, warn: Warn) -> Photograph:
             f"{path.name} is a video: captures are photographs.",
             advice="Save one of its frames as PNG, for instance from the sequencer, and import that.",
         )
-    metadata = _metadata(path, warn)
+    metadata = metadata_of(path, warn)
     images.check_file(path, metadata.size if metadata else None)
     digest = files.sha256(path)
     before = set(bpy.data.images)
     try:
-        image, mask = _made_of(digest) or _full_panorama(path, _loaded(path, digest), metadata, digest)
+        image, mask = made_of(digest) or _full_panorama(path, _loaded(path, digest), metadata, digest)
         _warn_of_fisheyes(path, image, metadata, warn)
     except BaseException:
         _remove(image for image in bpy.data.images if image not in before)
@@ -107,7 +109,7 @@ def forget_unused(photographs: Iterable[Photograph]) -> None:
     _remove(image for image in bpy.data.images if image.name in names and image.users == 0 and image.library is None)
 
 
-def _made_of(digest: str) -> tuple[bpy.types.Image, bpy.types.Image | None] | None:
+def made_of(digest: str) -> tuple[bpy.types.Image, bpy.types.Image | None] | None:
     """The picture that was made of a file's bytes earlier, and its mask."""
     made = {
         image[MADE]: image
@@ -117,8 +119,11 @@ def _made_of(digest: str) -> tuple[bpy.types.Image, bpy.types.Image | None] | No
     return (made["picture"], made.get("mask")) if "picture" in made else None
 
 
-def _loaded(path: Path, digest: str) -> bpy.types.Image:
-    """The file as Blender reads it, with its present pixels if an image of it is there already."""
+def linked(path: Path, digest: str) -> bpy.types.Image:
+    """The image of a file, with its present pixels if it is there already. Blender reads it when it is asked for them.
+
+    Raises CaptureError if it cannot be opened.
+    """
     image = next((image for image in bpy.data.images if _is_of(image, path)), None)
     try:
         if image is None:
@@ -128,12 +133,18 @@ def _loaded(path: Path, digest: str) -> bpy.types.Image:
             image.reload()
     except RuntimeError as error:
         raise CaptureError(f"{path.name} cannot be opened: {error}".strip()) from error
+    image[SOURCE] = digest
+    return image
+
+
+def _loaded(path: Path, digest: str) -> bpy.types.Image:
+    """The file as Blender reads it. Raises CaptureError if it cannot."""
+    image = linked(path, digest)
     if image.size[0] == 0 or image.size[1] == 0:
         raise CaptureError(
             f"{path.name} cannot be read as an image: it is damaged or of a kind Blender does not know.",
             advice="Open it in an image viewer, then export it again as JPEG, PNG, TIFF or EXR.",
         )
-    image[SOURCE] = digest
     return image
 
 
@@ -152,7 +163,7 @@ def _make_relative(image: bpy.types.Image) -> None:
             image.filepath = bpy.path.relpath(image.filepath)
 
 
-def _metadata(path: Path, warn: Warn) -> panorama_metadata.PanoramaMetadata | None:
+def metadata_of(path: Path, warn: Warn) -> panorama_metadata.PanoramaMetadata | None:
     """What the file says of itself; metadata that is hostile or damaged is left out with a warning."""
     try:
         metadata = panorama_metadata.read(path)

@@ -22,7 +22,7 @@ from ...core.panorama.capture import Capture
 from ...core.progress import Job, Progress
 from ..app import units
 from ..app.access import ObjectReference, SceneReference, of_object, of_scene
-from . import capture_files, decoding, images, preview_sphere
+from . import capture_files, decoding, images, photograph_reading, preview_sphere
 from .capture_files import Photograph, Warn, logged
 from .decoding import Decoded, Wanted
 
@@ -188,11 +188,12 @@ def create(
     image: bpy.types.Image,
     location: Sequence[float] = (0.0, 0.0, 0.0),
     heading: float = 0.0,
+    exposure: float | None = None,
 ) -> bpy.types.Object:
     """Add a capture and show its preview.
 
     image: a full panorama. location: world, in the scene's units. heading: degrees clockwise from world +Y, as seen
-    from above.
+    from above. exposure: of the image, if it is known: else it is read.
     """
     obj = bpy.data.objects.new(name, None)
     obj.empty_display_type = "SPHERE"
@@ -205,7 +206,7 @@ def create(
     settings.image = image
     collection_of(scene, COLLECTION).objects.link(obj)
     with images.released(image):
-        preview_sphere.update(obj, units.per_metre(scene))
+        preview_sphere.update(obj, units.per_metre(scene), exposure)
     return obj
 
 
@@ -244,9 +245,10 @@ def import_files(
     refused: list[PantheonError] = []
     try:
         for done, path in enumerate(files):
-            yield Progress("Importing captures", done, len(files), text=path.name)
+            step = Progress("Importing captures", done, len(files), text=path.name)
+            yield step
             try:
-                photographs.append(capture_files.read(path, warn))
+                photographs.append((yield from photograph_reading.reading(path, warn, step)))
             except PantheonError as error:
                 refused.append(error)
         yield Progress("Importing captures", len(files), len(files))
@@ -275,7 +277,7 @@ def _add(scene: bpy.types.Scene, photograph: Photograph, location: np.ndarray) -
     metadata = photograph.metadata
     heading = (metadata.heading if metadata else None) or 0.0
     image = capture_files.image_named(photograph.image)
-    obj = create(scene, photograph.path.stem, image, tuple(location), heading)
+    obj = create(scene, photograph.path.stem, image, tuple(location), heading, photograph.exposure)
     settings = of_object(obj)
     settings.source_path = str(photograph.path)
     if photograph.mask:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ...core.errors import BackendError, CaptureError
 from ...core.output_folder import OutputFolder
-from ...core.progress import Job, Progress, in_thread, map_progress
+from ...core.progress import Job, Progress, Result, in_thread, map_progress
 from ..worker import process
 from . import colour, images
 
@@ -138,16 +138,26 @@ def _asked(sources: list[_Source], packed: list[bytes], wanted: Wanted, step: Pr
                 yield from in_thread(partial(OutputFolder(folder).write_bytes, f"{_PACKED}{index}", data), step)
         arguments = {"sources": [asdict(each) for each in sources], "wanted": asdict(wanted)}
         asked = process.ask(TASK, arguments, folder, step.phase)
-        try:
-            yield from map_progress(asked, lambda _: (replace(step, waiting=True),))
-        except BackendError as error:
-            if isinstance(error, process.Unavailable):
-                raise
-            raise CaptureError(
-                f"Reading the image {sources[0].name} stopped Blender's reader: {error.text}",
-                advice="Open it in an image viewer, then export it again.",
-            ) from error
+        yield from explained(map_progress(asked, lambda _: (waiting(step),)), sources[0].name)
         return (yield from in_thread(partial(_read, folder), step))
+
+
+def waiting(step: Progress) -> Progress:
+    """The step, as whoever waits for another process tells it."""
+    return replace(step, waiting=True)
+
+
+def explained(asked: Job[Result], name: str) -> Job[Result]:
+    """A question to the second Blender. Raises CaptureError if it dies over the picture of that name."""
+    try:
+        return (yield from asked)
+    except BackendError as error:
+        if isinstance(error, process.Unavailable):
+            raise
+        raise CaptureError(
+            f"Reading the image {name} stopped Blender's reader: {error.text}",
+            advice="Open it in an image viewer, then export it again.",
+        ) from error
 
 
 def _read(folder: Path) -> Decoded:

@@ -28,7 +28,7 @@ from ..app.access import SceneReference, of_object
 from ..app.paths import jobs_root
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
-from ..captures import capture_files, capture_objects, images, placing, preview_sphere
+from ..captures import capture_files, capture_objects, images, photograph_reading, placing, preview_sphere
 from ..captures.capture_files import Photograph
 from . import backend_import
 from .file_types import POINTS_AND_POSES
@@ -213,7 +213,8 @@ def _read_pictures(
 ) -> Job[None]:
     """Load the panoramas that no capture of the scene shows yet; those that cannot be used become notes."""
     for index, each in enumerate(wanted):
-        yield Progress("Reading pictures", index, len(wanted), text=each.name)
+        step = Progress("Reading pictures", index, len(wanted), text=each.name)
+        yield step
         if not each.panoramic or each.image is None:
             continue
         try:
@@ -221,7 +222,7 @@ def _read_pictures(
             there = _same(reference.scene, each, pictures.digests[index])
             if there is not None and _shows(there, pictures.digests[index]):
                 continue
-            pictures.photographs[index] = capture_files.read(each.image, notes.append)
+            pictures.photographs[index] = yield from photograph_reading.reading(each.image, notes.append, step)
         except OSError as error:
             notes.append(f"Left out: {each.image} cannot be read: {error.strerror or error}.")
         except PantheonError as error:

@@ -19,6 +19,7 @@ from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress, in_thread, job_in_thread
 from ..app.access import ObjectReference, SceneReference, of_object, of_scene
 from ..app.meshes import world_triangles
+from ..cache import attributes
 from ..captures import capture_objects
 from ..captures.decoding import Wanted
 
@@ -116,13 +117,20 @@ def project(
         yield step
         clouds.append((yield from in_thread(partial(_points, index, loaded, maps, nearest_only), step)))
     last = Progress("Making points", len(loaded), len(loaded))
-    cloud = yield from in_thread(lambda: PointCloud.concatenate(clouds).finite(), last)
+    cloud = yield from in_thread(lambda: PointCloud.concatenate(clouds), last)
     if not len(cloud.points):
         raise CacheError(
             "No ray of any capture meets the geometry.", advice="Place the meshes around the captures' positions."
         )
-    places = capture_objects.present_places(home.scene, list(captures.values()))
-    return (yield from in_thread(partial(cloud.renumbered, places), last))
+    ready, places = cloud, None
+    while (now := capture_objects.present_places(home.scene, list(captures.values()))) != places:
+        ready, places = (yield from in_thread(partial(_numbered, cloud, now), last)), now
+    return ready
+
+
+def _numbered(cloud: PointCloud, places: Sequence[int]) -> PointCloud:
+    """The points with their sources by those places, ready to be stored."""
+    return attributes.prepare(cloud.renumbered(places))
 
 
 def _capture(reference: ObjectReference) -> bpy.types.Object:

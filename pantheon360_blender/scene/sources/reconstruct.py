@@ -25,7 +25,7 @@ from ...core.progress import Job, Progress, in_thread, run_to_end
 from ..app import access, backend_process, job_notes, job_tracking, paths, software, units
 from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
-from ..cache import cache_merge, cache_objects
+from ..cache import attributes, cache_merge, cache_objects
 from ..cache.cache_objects import FOLDER, REPORT
 from ..captures import capture_files, capture_objects
 from ..captures.decoding import Wanted
@@ -246,8 +246,12 @@ def delivering(
     reference, step = SceneReference(scene), Progress("Bringing the points into the scene")
     yield step
     metre = units.per_metre(scene)
-    read = yield from in_thread(partial(_results, folder, metre), step)
-    return _delivered(reference.scene, folder, captures, metre, *read)
+    posed, solution, text, cloud = yield from in_thread(partial(_results, folder, metre), step)
+    ready, numbers = cloud, None
+    while (now := _numbers(reference.scene, _called(reference.scene, posed, captures or {}))) != numbers:
+        ready, numbers = (yield from in_thread(partial(_stored_as, cloud, now), step)), now
+    posed = _called(reference.scene, posed, captures or {})
+    return _delivered(reference.scene, folder, metre, posed, solution, text, ready)
 
 
 def _results(folder: ReconstructFolder, metre: float) -> tuple[list[PosedCapture], dict[str, Any], str, PointCloud]:
@@ -261,20 +265,13 @@ def _results(folder: ReconstructFolder, metre: float) -> tuple[list[PosedCapture
 def _delivered(
     scene: bpy.types.Scene,
     folder: ReconstructFolder,
-    captures: Mapping[str, ObjectReference] | None,
     metre: float,
     posed: list[PosedCapture],
     solution: dict[str, Any],
     text: str,
     cloud: PointCloud,
 ) -> Built:
-    called = {
-        label: capture_objects.label_of(scene, obj)
-        for label, each in (captures or {}).items()
-        if (obj := each.find()) is not None
-    }
-    posed = [replace(one, name=called.get(one.name, one.name), pose=units.moved(one.pose, metre)) for one in posed]
-    cloud = _by_scene_order(scene, cloud, posed)
+    posed = [replace(one, pose=units.moved(one.pose, metre)) for one in posed]
     merging = access.of_scene(scene).reconstruction_cache == "MERGE"
     obj = (cache_merge.merge if merging else cache_objects.replace)(scene, cloud)
     obj[REPORT] = text
@@ -287,7 +284,21 @@ def _delivered(
     return Built(obj.name, len(cloud), [one.name for one in posed if one.registered], left, notes, text)
 
 
-def _by_scene_order(scene: bpy.types.Scene, cloud: PointCloud, posed: Sequence[PosedCapture]) -> PointCloud:
-    """Sources by the captures' present order in the scene: some may have come or gone while the backend worked."""
+def _called(
+    scene: bpy.types.Scene, posed: Sequence[PosedCapture], captures: Mapping[str, ObjectReference]
+) -> list[PosedCapture]:
+    """The captures by the labels that they have in the scene by now."""
+    found = {label: obj for label, each in captures.items() if (obj := each.find()) is not None}
+    called = {label: capture_objects.label_of(scene, obj) for label, obj in found.items()}
+    return [replace(one, name=called.get(one.name, one.name)) for one in posed]
+
+
+def _numbers(scene: bpy.types.Scene, posed: Sequence[PosedCapture]) -> list[int]:
+    """The captures' present places in the scene: some may have come or gone while the backend worked."""
     order = {label: index for index, label in enumerate(capture_objects.labelled(scene))}
-    return cloud.renumbered([order.get(one.name, -1) for one in posed])
+    return [order.get(one.name, -1) for one in posed]
+
+
+def _stored_as(cloud: PointCloud, numbers: Sequence[int]) -> PointCloud:
+    """The points with their sources by those places, ready to be stored."""
+    return attributes.prepare(cloud.renumbered(numbers))
