@@ -28,7 +28,7 @@ import environments
 import numpy as np
 
 OUT = environments.ROOT / "out" / "interface"
-BEFORE = "c2f1b2bcbae5"
+BEFORE = "c2f1b2bb8a43"
 """The last commit that decoded and encoded in the main thread."""
 
 CAPTURES, WIDTH = 5, 5760
@@ -127,6 +127,10 @@ class Measured:
         for index, obj in enumerate(made):
             obj.location = (0.0, 2.0 * index, 1.6)
         yield
+        self._cloud(POINTS).save(self.folder / "points.ply")
+        points = self.room("scene.sources.import_files").import_files(scene, [self.folder / "points.ply"])
+        self.drive("import points", points)
+        yield
         self.room("scene.sources.proxy").create(scene)
         scene.pantheon360.projection_width = 1024
         projection = self.room("scene.sources.projection")
@@ -215,24 +219,27 @@ class Measured:
         return made
 
     def _finish(self, folder: Any) -> None:
-        """A reconstruction's results, as the backend leaves them: a million points round the captures."""
+        """A reconstruction's results, as the backend leaves them."""
         settings = self.room("core.jobs.reconstruct_settings")
-        random = np.random.default_rng(2)
-        directions = random.normal(size=(POINTS, 3))
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        cloud = self.room("core.points.point_cloud").PointCloud(
-            points=(directions * (8.0, 12.0, 5.0) + (0.0, 4.0, 2.0)).astype(np.float32),
-            colours=random.integers(0, 256, (POINTS, 3), dtype=np.uint8),
-            confidence=random.random(POINTS, np.float32),
-            source=random.integers(0, CAPTURES, POINTS, dtype=np.int32),
-            footprint=np.full(POINTS, 0.02, np.float32),
-        )
-        cloud.save(folder.path / settings.CACHE_FILE)
+        self._cloud(POINTS).save(folder.path / settings.CACHE_FILE)
         posed = [
             settings.PosedCapture(entry["name"], np.asarray(entry["pose"]), True, "") for entry in folder.job.captures
         ]
         settings.write_poses(folder.output, posed, {})
         folder.output.write_json(settings.REPORT_FILE, {"text": "made for measuring"})
+
+    def _cloud(self, count: int) -> Any:
+        """Points round the captures."""
+        random = np.random.default_rng(2)
+        directions = random.normal(size=(count, 3))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        return self.room("core.points.point_cloud").PointCloud(
+            points=(directions * (8.0, 12.0, 5.0) + (0.0, 4.0, 2.0)).astype(np.float32),
+            colours=random.integers(0, 256, (count, 3), dtype=np.uint8),
+            confidence=random.random(count, np.float32),
+            source=random.integers(0, CAPTURES, count, dtype=np.int32),
+            footprint=np.full(count, 0.02, np.float32),
+        )
 
     def _camera(self, scene: Any) -> None:
         camera = self.bpy.data.objects.new("Camera", self.bpy.data.cameras.new("Camera"))
