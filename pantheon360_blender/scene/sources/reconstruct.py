@@ -245,7 +245,7 @@ def delivering(
     """`deliver` as a job. The scene changes in its last step."""
     reference, step = SceneReference(scene), Progress("Bringing the points into the scene")
     yield step
-    metre = units.per_metre(scene)
+    metre = units.per_metre(reference.scene)
     posed, solution, text, cloud = yield from in_thread(partial(_results, folder, metre), step)
     ready, numbers = cloud, None
     while (now := _numbers(reference.scene, _called(reference.scene, posed, captures or {}))) != numbers:
