@@ -256,7 +256,8 @@ def imported(house: Any, run: Any, file: Path) -> tuple[Any, ...]:
             kept = sorted((key, image[key]) for key in image.keys())  # noqa: SIM118
             pixels = house("scene.captures.images").pixels(image).tobytes()
             names = image.name, image.filepath, image.alpha_mode, image.colorspace_settings.name, image.source
-            found.append((names, packed, kept, pixels, tuple(image.size), image.depth))
+            kinds = image.file_format, image.type, image.depth, image.is_float, image.is_dirty, image.users
+            found.append((names, packed, kept, pixels, tuple(image.size), kinds))
     (material,) = [each for each in bpy.data.materials if each.get("pantheon360_preview")]
     strength = material.node_tree.nodes["Emission"].inputs["Strength"].default_value
     place = np.array(obj.matrix_world).round(6).tolist(), settings.source_path, strength

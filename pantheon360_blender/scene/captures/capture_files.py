@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -119,15 +120,35 @@ def made_of(digest: str) -> tuple[bpy.types.Image, bpy.types.Image | None] | Non
     return (made["picture"], made.get("mask")) if "picture" in made else None
 
 
-def linked(path: Path, digest: str) -> bpy.types.Image:
+@dataclass(frozen=True)
+class Reading:
+    """How Blender reads a file, by the names of its settings, once it has looked into it."""
+
+    colorspace: str
+    alpha_mode: str
+
+    @classmethod
+    def of(cls, image: Any) -> Reading:
+        """How an image is read."""
+        return cls(str(image.colorspace_settings.name), str(image.alpha_mode))
+
+    def unread(self, path: Path, name: str) -> bpy.types.Image:
+        """A new image of a file, which nobody has looked into: Blender's own way decodes some kinds whole."""
+        image: Any = bpy.data.images.new(name, 1, 1)
+        image.source, image.filepath = "FILE", str(path)
+        image.colorspace_settings.name, image.alpha_mode = self.colorspace, self.alpha_mode
+        return image  # type: ignore[no-any-return]
+
+
+def linked(path: Path, digest: str, known: Reading | None = None) -> bpy.types.Image:
     """The image of a file, with its present pixels if it is there already. Blender reads it when it is asked for them.
 
-    Raises CaptureError if it cannot be opened.
+    known: how it is read, if that has been found out. Raises CaptureError if it cannot be opened.
     """
     image = next((image for image in bpy.data.images if _is_of(image, path)), None)
     try:
         if image is None:
-            image = bpy.data.images.load(str(path))
+            image = known.unread(path, path.name) if known else bpy.data.images.load(str(path))
             _make_relative(image)
         elif image.get(SOURCE) != digest:
             image.reload()

@@ -7,6 +7,7 @@ mask, comes back as a file, too.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from ...core.output_folder import OutputFolder
 from ...core.progress import Job, Progress, in_thread, map_progress
 from ..worker import process
 from . import capture_files, colour, decoding, images
-from .capture_files import Photograph, Warn
+from .capture_files import Photograph, Reading, Warn
 
 TASK = "photograph"
+
+_MADE = Reading("sRGB", "STRAIGHT")
+"""How Blender reads what it has packed itself, of 8 bits."""
 
 
 def reading(path: Path, warn: Warn, step: Progress) -> Job[Photograph]:
@@ -54,7 +58,8 @@ def _brought(path: Path, folder: Path, answer: dict[str, Any]) -> tuple[bpy.type
     before = set(bpy.data.images)
     try:
         made = {kind: _packed(folder / kind, name, digest, kind) for kind, name in answer["made"].items()}
-        return made.get("picture") or capture_files.linked(path, digest), made.get("mask")
+        known = Reading(**answer["reading"])
+        return made.get("picture") or capture_files.linked(path, digest, known), made.get("mask")
     except BaseException:
         _remove(image for image in bpy.data.images if image not in before)
         raise
@@ -62,9 +67,9 @@ def _brought(path: Path, folder: Path, answer: dict[str, Any]) -> tuple[bpy.type
 
 def _packed(file: Path, name: str, digest: str, kind: str) -> bpy.types.Image:
     """An image that the second Blender made, as it would have been made here."""
-    image = bpy.data.images.load(str(file))
+    image = _MADE.unread(file, name)
     image.pack()
-    image.name, image.filepath_raw = name, ""
+    image.filepath_raw = ""
     image[capture_files.SOURCE], image[capture_files.MADE] = digest, kind
     return image
 
@@ -82,7 +87,8 @@ def answer(asked: dict[str, Any], folder: Path, warn: Warn) -> dict[str, Any]:
                 OutputFolder(folder).write_bytes(kind, packed.data)
                 made[kind] = each.name
         digest = str(image[capture_files.SOURCE])
-        return {"digest": digest, "made": made, "exposure": images.exposure(image)}
+        reading = asdict(Reading.of(image))
+        return {"digest": digest, "made": made, "reading": reading, "exposure": images.exposure(image)}
     finally:
         _remove(bpy.data.images)
 
