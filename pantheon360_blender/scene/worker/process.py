@@ -20,7 +20,7 @@ from typing import Any
 
 import bpy
 
-from ...core import errors, inputs, temporary
+from ...core import errors, inputs, plain_text, temporary
 from ...core.budget import RECORD_FILE
 from ...core.errors import BackendError, PantheonError
 from ...core.jobs import child, messages
@@ -125,7 +125,7 @@ def _shared() -> ChildProcess:
 def _unavailable(error: BackendError) -> Unavailable:
     """The next one is not even tried: each try takes seconds."""
     _Shared.failed = True
-    _log.warning("%s Pictures and videos are read and written in this Blender.", error)
+    _log.warning("%s Pictures and videos are read and written in this Blender.", plain_text.paragraph(str(error)))
     return Unavailable(error.text, advice=error.advice, code=error.code)
 
 
