@@ -71,8 +71,8 @@ class Ticker:
         while True:
             step = next(self._job)
             self.notices.take(step)
-            if step.waiting or time.monotonic() >= deadline:
-                break
+            if step.waiting or self.notices.preview or time.monotonic() >= deadline:
+                break  # to show a preview takes a tick of its own
         seconds = self._eta.seconds(step)
         self.newest, self.eta = step, duration.as_text(seconds) if seconds is not None else ""
         if self.notices.preview:  # of this tick
