@@ -50,6 +50,7 @@ HOUSES: dict[str, House] = {
     "scene": House(
         rooms=(
             "pantheon360_blender/scene/app",
+            "pantheon360_blender/scene/worker",
             "pantheon360_blender/scene/captures",
             "pantheon360_blender/scene/cache",
             "pantheon360_blender/scene/sources",

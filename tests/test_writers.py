@@ -48,6 +48,8 @@ ON_THEIR_OWN = {
     "backend/diffusion/models/tensor_file.py": "a model that is being made in a private folder",
     "cli/command_line.py": "the .blend that a person named",
     "cli/console.py": "a stream on a descriptor",
+    "pantheon360_blender/scene/captures/decoding.py": "the private folder of its request",
+    "pantheon360_blender/scene/second_blender.py": "what Blender prints, to stderr",
 }
 """Files that write, make, rename or remove files by path."""
 

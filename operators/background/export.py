@@ -15,7 +15,8 @@ from ...pantheon360_blender.core.jobs.job_folder import PaintFolder
 from ...pantheon360_blender.core.progress import Job
 from ...pantheon360_blender.scene.background import takes
 from ...pantheon360_blender.scene.shot import export, video, world
-from ...pantheon360_blender.scene.shot.video import CODECS, VideoSettings
+from ...pantheon360_blender.scene.shot.encoder import CODECS
+from ...pantheon360_blender.scene.shot.video import VideoSettings
 from .. import base
 from ..base import JobOperator
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -94,15 +95,44 @@ def in_thread(work: Callable[[], Result], step: Progress) -> Job[Result]:
     work: must not touch what its thread may not, as Blender's data. step: what is told while it lasts.
     Closing the job waits for the thread: it may be in the middle of a file. Raises what `work` raises.
     """
+    told = replace(step, waiting=True)
+    return (yield from _in_thread(work, lambda: told))
+
+
+def job_in_thread(job: Job[Result], begin: Progress) -> Job[Result]:
+    """Have a thread drive a job, which tells of progress alone: as `in_thread`. begin: what is told until it tells.
+
+    Closing this closes the job after the step that it is in.
+    """
+    newest, closed = begin, threading.Event()
+
+    def work() -> Result:
+        nonlocal newest
+        with closing(job):
+            try:
+                while not closed.is_set():
+                    newest = next(job)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+        raise GeneratorExit
+
+    return (yield from _in_thread(work, lambda: replace(newest, waiting=True), closed.set))
+
+
+def _in_thread(
+    work: Callable[[], Result], told: Callable[[], Progress], stop: Callable[[], None] = lambda: None
+) -> Job[Result]:
     with ThreadPoolExecutor(1, thread_name_prefix="pantheon360") as threads:
         future = threads.submit(work)
-        told = replace(step, waiting=True)
-        while True:
-            with suppress(TimeoutError):
-                return future.result(timeout=_GLANCE)
-            if future.done():
-                return future.result()
-            yield told
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    return future.result(timeout=_GLANCE)
+                if future.done():
+                    return future.result()
+                yield told()
+        finally:
+            stop()
 
 
 class Eta:

@@ -7,9 +7,10 @@ from .app import backend_process, identity, job_notes, pictures, preferences
 from .app.registration import registration_of_modules
 from .background import outcomes, queue, quitting, recovery
 from .cache import cache_objects, content
-from .captures import preview_sphere
+from .captures import decoding, preview_sphere
 from .render import geometry_pass, render_engine
 from .shot import look_around, result_view
+from .worker import process
 
 MODULES = (
     preferences,
@@ -18,11 +19,13 @@ MODULES = (
     identity,
     pictures,
     preview_sphere,
+    decoding,
     cache_objects,
     content,
     geometry_pass,
     render_engine,
     backend_process,
+    process,
     look_around,
     result_view,
     outcomes,

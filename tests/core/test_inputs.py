@@ -191,6 +191,7 @@ OWN = {
     ("pantheon360_blender/core/formats/npz.py", "open"): "writes",
     ("pantheon360_blender/core/formats/openimageio.py", "open"): "a copy of what was read, or preceded by check_whole",
     ("pantheon360_blender/core/unexpected.py", "open"): "writes",
+    ("pantheon360_blender/scene/captures/decoding.py", "load"): "what the second Blender wrote into a private folder",
     ("pantheon360_blender/core/version.py", "read_text"): "a file of the extension",
     ("pantheon360_blender/core/version.py", "loads"): "a file of the extension",
     ("pantheon360_blender/core/plugins.py", "read_text"): "a file of the extension",

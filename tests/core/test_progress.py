@@ -45,3 +45,42 @@ def test_closing_waits_for_the_thread() -> None:
     threading.Timer(0.05, gate.set).start()
     job.close()
     assert ended == [True]
+
+
+def test_a_job_that_a_thread_drives_tells_its_progress_and_returns_its_result() -> None:
+    gate, places = threading.Event(), set[threading.Thread]()
+
+    def counting() -> progress.Job[str]:
+        for step in range(3):
+            places.add(threading.current_thread())
+            yield Progress("Counting", step, 3)
+            gate.wait(10 if step == 1 else 0)
+        return "done"
+
+    job = progress.job_in_thread(counting(), Progress("Beginning"))
+    told = next(job)
+    while told.step < 1:
+        told = next(job)
+    assert told == Progress("Counting", 1, 3, waiting=True)
+    gate.set()
+    assert progress.run_to_end(job) == "done"
+    assert threading.current_thread() not in places
+
+
+def test_closing_it_closes_the_job_after_its_step() -> None:
+    closed = list[int]()
+
+    def endless() -> progress.Job[None]:
+        step = 0
+        try:
+            while True:
+                step += 1
+                yield Progress("Counting", step)
+        finally:
+            closed.append(step)
+
+    job = progress.job_in_thread(endless(), Progress("Beginning"))
+    while not next(job).step:
+        pass
+    job.close()
+    assert len(closed) == 1 and closed[0] > 0

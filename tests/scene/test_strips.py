@@ -311,7 +311,7 @@ def test_frames_are_decoded_beside_blender_s_own_thread(
 def test_full_channels_are_said(house: Any, run: Any, shot_scene: Any, folder: Any) -> None:
     first = deliver(house, run, shot_scene, folder)
     for channel in range(2, 129):
-        house("scene.shot.video").show_images(first.id_data, [folder.frame_file(1)], frame_start=3, channel=channel)
+        house("scene.shot.encoder").show_images(first.id_data, [folder.frame_file(1)], frame_start=3, channel=channel)
     with pytest.raises(house("core.errors").RenderError, match="128 channels"):
         deliver(house, run, shot_scene, folder)
 

@@ -65,6 +65,8 @@ class ChildProcess:
 
     python: the interpreter, None for this one's own. root: the folder with the `backend` package. module: what to run
     of it, with its arguments. name: what it is called in errors. advice: what to do if it does not start or greet.
+    command: the whole command line of another program that speaks so, in place of python and module; what it prints
+    before its greeting is passed over.
     Nothing blocks but `wait_for_hello`, `cancel` and `stop`, which are bounded. Two threads read; they know nothing of
     Blender.
     """
@@ -76,8 +78,10 @@ class ChildProcess:
         module: Sequence[str] = ("backend", "serve"),
         name: str = "backend",
         advice: str = CHOOSE_PYTHON,
+        command: Sequence[str] = (),
     ) -> None:
         self.python = python
+        self.command = tuple(command)
         self.name = name
         self.advice = advice
         self.repair = repairs.OPEN_PREFERENCES if advice == CHOOSE_PYTHON else None
@@ -97,8 +101,8 @@ class ChildProcess:
 
     def start(self) -> None:
         """Start the child. Raises BackendError if there is no interpreter or it cannot be started."""
-        interpreter = self.python or own_python()
-        command = [str(interpreter), "-B", "-X", "utf8", "-u", "-m", *self.module]
+        interpreter = self.command[0] if self.command else str(self.python or own_python())
+        command = self.command or (interpreter, "-B", "-X", "utf8", "-u", "-m", *self.module)
         try:
             self._child = subprocess.Popen(
                 command,
@@ -232,6 +236,8 @@ class ChildProcess:
         try:
             message = messages.decode(line)
         except MessageError as error:
+            if self.command and self.hello is None:
+                return
             self.stop(grace=0)
             python = self.python or own_python()
             raise self._failure(f"{python} does not speak like the {self.name}. {error.text}") from error

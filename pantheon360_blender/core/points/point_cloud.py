@@ -93,8 +93,8 @@ class PointCloud:
 
     def finite(self) -> PointCloud:
         """The points without NaN and infinity in their position; itself if there are none."""
-        sound = np.isfinite(self.points).all(axis=1)
-        return self if sound.all() else self.selected(sound)
+        finite = np.isfinite(self.points)
+        return self if finite.all() else self.selected(finite.all(axis=1))
 
     def renumbered(self, numbers: Sequence[int]) -> PointCloud:
         """The points with their sources renumbered. numbers: the new one of each old one; all others become -1."""

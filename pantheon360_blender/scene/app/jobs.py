@@ -17,10 +17,10 @@ from . import pictures
 
 Result = TypeVar("Result")
 
-TICK = 0.05
+TICK = 0.02
 """Seconds of work between two redraws: the interface stays alive, and little is lost on the way in and out."""
-LONGEST_TICK = 0.5
-"""The same if redrawing takes as long: else it would take most of the job's time."""
+LONGEST_TICK = 0.04
+"""The same if redrawing takes as long: else it would take most of the job's time. What takes long is done elsewhere."""
 INTERVAL = 0.02
 """Seconds between two ticks, and of sleep while a job waits."""
 
@@ -71,8 +71,8 @@ class Ticker:
         while True:
             step = next(self._job)
             self.notices.take(step)
-            if step.waiting or time.monotonic() >= deadline:
-                break
+            if step.waiting or self.notices.preview or time.monotonic() >= deadline:
+                break  # to show a preview takes a tick of its own
         seconds = self._eta.seconds(step)
         self.newest, self.eta = step, duration.as_text(seconds) if seconds is not None else ""
         if self.notices.preview:  # of this tick

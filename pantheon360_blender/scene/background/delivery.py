@@ -68,11 +68,11 @@ def deliver(entry: Entry, warnings: Sequence[str] = ()) -> Job[str]:
         return f"The results of {entry.title} are in this file already"
     if entry.kind == "reconstruct":
         is_first = cache_objects.find(scene) is None
-        built = reconstruct.deliver(scene, ReconstructFolder.open(entry.path), _captures(scene, entry))
+        built = yield from reconstruct.delivering(scene, ReconstructFolder.open(entry.path), _captures(scene, entry))
         left = [f"{name} was not posed: {reason}" for name, reason in built.left.items()]
         for warning in (*left, *built.notes):
             yield Progress("Delivering", 1, 1, warning=warning)
-        return " ".join(filter(None, (built.text, _first_path(scene, built.posed) if is_first else "")))
+        return " ".join(filter(None, (built.text, _first_path(require_scene(entry), built.posed) if is_first else "")))
     strip = yield from shot.deliver(scene, PaintFolder.open(entry.path), warnings=warnings, resume=GOES_ON)
     return f"Strip {strip.name} is in scene {strip.id_data.name}; Show Result plays it"
 

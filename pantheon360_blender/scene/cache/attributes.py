@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -47,13 +49,55 @@ def read_finite(data: Any) -> PointCloud:
 
 def read(data: Any) -> PointCloud:
     """All of a mesh's vertices or a point cloud's points, local coordinates."""
+    return stored(data).cloud()
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPoints:
+    """Points as Blender stores them: copied in a millisecond or two a million, and made a cloud in any thread.
+
+    points: (N, 3) float32, local coordinates. colours: (N, 4) float32, None if there are none. encoded: whether they
+    are sRGB rather than linear light. confidence, source, footprint: as of PointCloud. order: (N,) int32 of ORDER.
+    """
+
+    points: np.ndarray
+    colours: np.ndarray | None
+    encoded: bool
+    confidence: np.ndarray | None
+    source: np.ndarray | None
+    footprint: np.ndarray | None
+    order: np.ndarray | None
+
+    def cloud(self) -> PointCloud:
+        """All of them, local coordinates."""
+        return PointCloud(self.points, self._bytes(), self.confidence, self.source, self.footprint)
+
+    def _bytes(self) -> np.ndarray:
+        if self.colours is None:
+            return np.full((len(self.points), 3), UNCOLOURED, np.uint8)
+        if self.encoded:
+            return np.asarray(np.rint(np.clip(self.colours[:, :3], 0, 1) * 255), np.uint8)
+        return _to_bytes(self.colours[:, :3])
+
+    def same_as(self, other: StoredPoints) -> bool:
+        """Whether two are splatted alike: their places, colours and sizes are the same."""
+        pairs = ((self.points, other.points), (self.colours, other.colours), (self.footprint, other.footprint))
+        same = all(np.array_equal(a, b) if a is not None and b is not None else a is b for a, b in pairs)
+        return same and self.encoded == other.encoded
+
+
+def stored(data: Any) -> StoredPoints:
+    """A mesh's vertices or a point cloud's points."""
     count = point_count(data)
-    return PointCloud(
+    colours = _colours(data, count)
+    return StoredPoints(
         points=read_values(data, "position", "vector", 3, count, np.float32),
-        colours=_colours(data, count),
+        colours=colours[0],
+        encoded=colours[1],
         confidence=optional_values(data, CONFIDENCE, count, np.float32),
         source=optional_values(data, SOURCE, count, np.int32),
         footprint=optional_values(data, FOOTPRINT, count, np.float32),
+        order=optional_values(data, ORDER, count, np.int32),
     )
 
 
@@ -86,15 +130,13 @@ def values_of(attribute: Any, count: int) -> np.ndarray:
     return values.reshape(count, width) if width > 1 else values
 
 
-def _colours(data: Any, count: int) -> np.ndarray:
-    """(count, 3) uint8 sRGB of the colour attribute, of whichever of Blender's colour types."""
+def _colours(data: Any, count: int) -> tuple[np.ndarray | None, bool]:
+    """(count, 4) float32 of the colour attribute, of whichever of Blender's colour types, and whether they are sRGB."""
     attribute = data.attributes.get(COLOUR)
     if attribute is None or attribute.domain != "POINT" or attribute.data_type not in ("FLOAT_COLOR", "BYTE_COLOR"):
-        return np.full((count, 3), UNCOLOURED, np.uint8)
-    if attribute.data_type == "BYTE_COLOR":
-        encoded = read_values(data, COLOUR, "color_srgb", 4, count, np.float32)[:, :3]
-        return np.asarray(np.rint(np.clip(encoded, 0, 1) * 255), np.uint8)
-    return _to_bytes(read_values(data, COLOUR, "color", 4, count, np.float32)[:, :3])
+        return None, False
+    encoded = attribute.data_type == "BYTE_COLOR"
+    return read_values(data, COLOUR, "color_srgb" if encoded else "color", 4, count, np.float32), encoded
 
 
 def _to_bytes(linear: np.ndarray) -> np.ndarray:
@@ -107,12 +149,9 @@ def _to_bytes(linear: np.ndarray) -> np.ndarray:
 
 def store(mesh: Any, cloud: PointCloud) -> None:
     """Give a mesh's vertices the positions and attributes of as many points, local coordinates; others stay."""
-    count = len(cloud)
+    rgba = _light.pop(cloud, None)
     mesh.attributes["position"].data.foreach_set("vector", np.ascontiguousarray(cloud.points, np.float32).ravel())
-    rgba = np.ones((count, 4), np.float32)
-    for channel in range(3):
-        rgba[:, channel] = srgb.LINEAR_OF_BYTE.take(cloud.colours[:, channel])
-    _add(mesh, COLOUR, "FLOAT_COLOR", "color", rgba.ravel())
+    _add(mesh, COLOUR, "FLOAT_COLOR", "color", _linear(cloud) if rgba is None else rgba)
     mesh.color_attributes.active_color_name = COLOUR
     mesh.color_attributes.render_color_index = mesh.color_attributes.active_color_index
     for name, kind, values in (
@@ -123,6 +162,25 @@ def store(mesh: Any, cloud: PointCloud) -> None:
         if values is not None:
             _add(mesh, name, kind, "value", np.ascontiguousarray(values))
     mesh.update()
+
+
+def prepare(cloud: PointCloud) -> PointCloud:
+    """Do beforehand, in any thread, what `store` would have to do with this very cloud. Returns its finite points."""
+    finite = cloud.finite()
+    _light[finite] = _linear(finite)
+    return finite
+
+
+_light: WeakKeyDictionary[PointCloud, np.ndarray] = WeakKeyDictionary()
+"""Colours of clouds as Blender stores them, until they are."""
+
+
+def _linear(cloud: PointCloud) -> np.ndarray:
+    """(4 N,) float32 linear light, opaque."""
+    rgba = np.ones((len(cloud), 4), np.float32)
+    for channel in range(3):
+        rgba[:, channel] = srgb.LINEAR_OF_BYTE.take(cloud.colours[:, channel])
+    return rgba.ravel()
 
 
 def _add(mesh: Any, name: str, kind: str, field: str, values: np.ndarray) -> None:

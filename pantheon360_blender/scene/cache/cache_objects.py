@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..app import registration
 from ..app.access import of_object, of_scene
 from ..captures import capture_objects
 from . import attributes
-from .attributes import ORDER, optional_values, point_count
+from .attributes import StoredPoints, optional_values, point_count
 from .display import cache_material, points_node_group
 
 NAME = "3D Cache"
@@ -103,18 +104,68 @@ def evaluated_points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     Visible means: for the depsgraph's viewport or render. Instances of a cache count as well.
     Returns world coordinates, footprints in metres; empty if there is no cache.
     """
-    parts: list[tuple[tuple[int, bytes], PointCloud, np.ndarray | None]] = []
+    return stored_points(depsgraph).cloud()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One component of a cache. cache: the session's number of its object."""
+
+    cache: int
+    points: StoredPoints
+    world_from_object: np.ndarray
+
+    @property
+    def key(self) -> tuple[int, bytes]:
+        """What the components of one instance of a cache have in common."""
+        return self.cache, self.world_from_object.tobytes()
+
+    def ordered(self) -> tuple[PointCloud, np.ndarray | None]:
+        """The finite points, world coordinates, and their places in the cache's own mesh.
+
+        The latter are None if our node group did not number them.
+        """
+        cloud, order = self.points.cloud(), self.points.order
+        if order is None:
+            return cloud.finite().transformed(self.world_from_object), None
+        sound = np.isfinite(cloud.points).all(axis=1) & (order > 0)
+        if not sound.all():
+            cloud, order = cloud.selected(sound), order[sound]
+        return cloud.transformed(self.world_from_object), order
+
+
+@dataclass(frozen=True)
+class CachePoints:
+    """The points of the visible caches as Blender stores them, to be made one cloud in any thread."""
+
+    parts: Sequence[_Part]
+
+    def __len__(self) -> int:
+        return sum(len(part.points.points) for part in self.parts)
+
+    def cloud(self) -> PointCloud:
+        """World coordinates, footprints in metres."""
+        grouped = (list(group) for _, group in groupby(self.parts, lambda part: part.key))
+        return PointCloud.concatenate([_in_order([part.ordered() for part in group]) for group in grouped])
+
+    def same_as(self, other: CachePoints) -> bool:
+        """Whether both are splatted alike. Comparing a million points costs some milliseconds."""
+        return [part.key for part in self.parts] == [part.key for part in other.parts] and all(
+            one.points.same_as(two.points) for one, two in zip(self.parts, other.parts, strict=True)
+        )
+
+
+def stored_points(depsgraph: bpy.types.Depsgraph) -> CachePoints:
+    """What `evaluated_points` makes a cloud of. It is quick: some milliseconds for a million points."""
+    parts: list[_Part] = []
     # Each component of a cache is an instance of its own: its mesh, its point cloud, what its nodes instanced.
     for instance in depsgraph.object_instances:
         obj: Any = instance.object
         if of_object(obj.original).is_cache and instance.show_self and obj.type in ("MESH", "POINTCLOUD"):
             world_from_object = np.array(instance.matrix_world, dtype=np.float64)
             if point_count(obj.data):
-                cloud, order = _ordered(obj.data)
-                key = obj.original.session_uid, world_from_object.tobytes()
-                parts.append((key, cloud.transformed(world_from_object), order))
-    grouped = (list(group) for _, group in groupby(parts, lambda part: part[0]))
-    return PointCloud.concatenate([_in_order([part[1:] for part in group]) for group in grouped])
+                parts.append(_Part(obj.original.session_uid, attributes.stored(obj.data), world_from_object))
+    return CachePoints(parts)
 
 
 def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[PointCloud, np.ndarray]:
@@ -135,18 +186,6 @@ def _radii(data: Any) -> np.ndarray:
     radii = optional_values(data, "radius", count, np.float32)
     sound = np.isfinite(attributes.read_values(data, "position", "vector", 3, count, np.float32)).all(axis=1)
     return np.asarray((np.zeros(count, np.float32) if radii is None else radii)[sound])
-
-
-def _ordered(data: Any) -> tuple[PointCloud, np.ndarray | None]:
-    """The finite points of a mesh or point cloud, local coordinates, and their places in the cache's own mesh.
-
-    The latter are None if our node group did not number them.
-    """
-    cloud, order = attributes.read(data), optional_values(data, ORDER, point_count(data), np.int32)
-    if order is None:
-        return cloud.finite(), None
-    sound = np.isfinite(cloud.points).all(axis=1) & (order > 0)
-    return (cloud, order) if sound.all() else (cloud.selected(sound), order[sound])
 
 
 def _in_order(parts: Sequence[tuple[PointCloud, np.ndarray | None]]) -> PointCloud:

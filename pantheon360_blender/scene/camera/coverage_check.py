@@ -11,12 +11,13 @@ import bpy
 import numpy as np
 
 from ...core.errors import CacheError
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, job_in_thread
 from ...core.render import coverage, splatting
 from ...core.render.coverage import CoverageView, Limits, PathCoverage, PathWarning
 from ..app import access, units
 from ..app.access import SceneReference
 from ..cache import cache_objects
+from ..cache.cache_objects import CachePoints
 from ..captures import capture_objects, images
 from ..sources import projection
 from . import camera_path, path_state
@@ -56,9 +57,33 @@ def check(
     numbers = list(frames) if frames is not None else camera_path.frame_numbers(scene)
     fps = scene.render.fps / scene.render.fps_base
     depsgraph = access.evaluated(scene)
-    points = _points(depsgraph)
+    stored = cache_objects.stored_points(depsgraph)
+    if not len(stored):
+        raise _without_points(scene)
     eyes = [capture_objects.pose(obj, depsgraph) for obj in capture_objects.in_scene(scene)]
     poses = yield from camera_path.poses(scene, numbers)
+    seen = _seen(stored, eyes, poses, numbers, fps, limits, width)
+    path = yield from job_in_thread(seen, Progress("Reading the 3D cache"))
+    scene = home.scene
+    if path is None:
+        raise _without_points(scene)
+    lengths, speeds = partial(units.length, scene), partial(units.speed, scene)
+    return Checked(path, tuple(coverage.warnings(path, limits, lengths, speeds)))
+
+
+def _seen(
+    stored: CachePoints,
+    eyes: Sequence[np.ndarray],
+    poses: np.ndarray,
+    numbers: Sequence[int],
+    fps: float,
+    limits: Limits,
+    width: int,
+) -> Job[PathCoverage | None]:
+    """What the poses see of the points; None if none of these is finite. Nothing here is Blender's."""
+    points = stored.cloud().points
+    if not len(points):
+        return None
     reference, views = 0.0, []
     for index, eye in enumerate(eyes):
         yield Progress("Coverage of the captures", index, len(eyes))
@@ -68,10 +93,7 @@ def check(
         views.append(coverage.view(points, pose, width))
     yield Progress("Checking the camera's way")
     clear = coverage.way_clear(points, poses, np.array([view.nearest for view in views]), limits.clearance)
-    path = coverage.path(numbers, poses, views, clear, fps, reference)
-    scene = home.scene
-    lengths, speeds = partial(units.length, scene), partial(units.speed, scene)
-    return Checked(path, tuple(coverage.warnings(path, limits, lengths, speeds)))
+    return coverage.path(numbers, poses, views, clear, fps, reference)
 
 
 def store(scene: bpy.types.Scene, checked: Checked) -> None:
@@ -168,9 +190,13 @@ def _exchanged(pixels: np.ndarray) -> bpy.types.Image:
 def _points(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
     points = cache_objects.evaluated_points(depsgraph).points
     if not len(points):
-        raise CacheError(
-            "No points of a 3D cache are visible.",
-            advice="Build or project one, or show it in the viewport.",
-            repair=projection.cache_repair(access.scene_of(depsgraph)),
-        )
+        raise _without_points(access.scene_of(depsgraph))
     return points
+
+
+def _without_points(scene: bpy.types.Scene) -> CacheError:
+    return CacheError(
+        "No points of a 3D cache are visible.",
+        advice="Build or project one, or show it in the viewport.",
+        repair=projection.cache_repair(scene),
+    )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -20,9 +21,6 @@ from ...core.panorama import equirectangular, fisheyes
 from . import images
 
 _log = logging.getLogger(__name__)
-
-SMALLEST_WIDTH = 16
-LARGEST_WIDTH = 1 << 15
 
 VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"})
 
@@ -49,12 +47,14 @@ class Photograph:
     """A file that was read.
 
     image, mask: names of Blender images; a reference would not outlive an undo between two steps of a job.
+    exposure: as of images.exposure, None if nobody has looked.
     """
 
     path: Path
     image: str
     mask: str | None
     metadata: panorama_metadata.PanoramaMetadata | None
+    exposure: float | None = None
 
     @property
     def position(self) -> geography.Position | None:
@@ -74,12 +74,12 @@ def read(path: Path, warn: Warn) -> Photograph:
             f"{path.name} is a video: captures are photographs.",
             advice="Save one of its frames as PNG, for instance from the sequencer, and import that.",
         )
-    metadata = _metadata(path, warn)
+    metadata = metadata_of(path, warn)
     images.check_file(path, metadata.size if metadata else None)
     digest = files.sha256(path)
     before = set(bpy.data.images)
     try:
-        image, mask = _made_of(digest) or _full_panorama(path, _loaded(path, digest), metadata, digest)
+        image, mask = made_of(digest) or _full_panorama(path, _loaded(path, digest), metadata, digest)
         _warn_of_fisheyes(path, image, metadata, warn)
     except BaseException:
         _remove(image for image in bpy.data.images if image not in before)
@@ -110,22 +110,7 @@ def forget_unused(photographs: Iterable[Photograph]) -> None:
     _remove(image for image in bpy.data.images if image.name in names and image.users == 0 and image.library is None)
 
 
-def check_full(size: tuple[int, int], name: str) -> None:
-    """Raise CaptureError unless a full panorama can have this size in pixels."""
-    width, height = size
-    if width != 2 * height:
-        raise CaptureError(
-            f"{name} is {width} x {height}: a full panorama is twice as wide as high.",
-            advice="Crop it, or give it GPano crop metadata.",
-        )
-    if width < SMALLEST_WIDTH:
-        raise CaptureError(
-            f"{name} is {width} x {height}: too small for a panorama.",
-            advice=f"At least {SMALLEST_WIDTH} x {SMALLEST_WIDTH // 2} pixels are wanted, 2048 x 1024 are useful.",
-        )
-
-
-def _made_of(digest: str) -> tuple[bpy.types.Image, bpy.types.Image | None] | None:
+def made_of(digest: str) -> tuple[bpy.types.Image, bpy.types.Image | None] | None:
     """The picture that was made of a file's bytes earlier, and its mask."""
     made = {
         image[MADE]: image
@@ -135,23 +120,52 @@ def _made_of(digest: str) -> tuple[bpy.types.Image, bpy.types.Image | None] | No
     return (made["picture"], made.get("mask")) if "picture" in made else None
 
 
-def _loaded(path: Path, digest: str) -> bpy.types.Image:
-    """The file as Blender reads it, with its present pixels if an image of it is there already."""
+@dataclass(frozen=True)
+class Reading:
+    """How Blender reads a file, by the names of its settings, once it has looked into it."""
+
+    colorspace: str
+    alpha_mode: str
+
+    @classmethod
+    def of(cls, image: Any) -> Reading:
+        """How an image is read."""
+        return cls(str(image.colorspace_settings.name), str(image.alpha_mode))
+
+    def unread(self, path: Path, name: str) -> bpy.types.Image:
+        """A new image of a file, which nobody has looked into: Blender's own way decodes some kinds whole."""
+        image: Any = bpy.data.images.new(name, 1, 1)
+        image.source, image.filepath = "FILE", str(path)
+        image.colorspace_settings.name, image.alpha_mode = self.colorspace, self.alpha_mode
+        return image  # type: ignore[no-any-return]
+
+
+def linked(path: Path, digest: str, known: Reading | None = None) -> bpy.types.Image:
+    """The image of a file, with its present pixels if it is there already. Blender reads it when it is asked for them.
+
+    known: how it is read, if that has been found out. Raises CaptureError if it cannot be opened.
+    """
     image = next((image for image in bpy.data.images if _is_of(image, path)), None)
     try:
         if image is None:
-            image = bpy.data.images.load(str(path))
+            image = known.unread(path, path.name) if known else bpy.data.images.load(str(path))
             _make_relative(image)
         elif image.get(SOURCE) != digest:
             image.reload()
     except RuntimeError as error:
         raise CaptureError(f"{path.name} cannot be opened: {error}".strip()) from error
+    image[SOURCE] = digest
+    return image
+
+
+def _loaded(path: Path, digest: str) -> bpy.types.Image:
+    """The file as Blender reads it. Raises CaptureError if it cannot."""
+    image = linked(path, digest)
     if image.size[0] == 0 or image.size[1] == 0:
         raise CaptureError(
             f"{path.name} cannot be read as an image: it is damaged or of a kind Blender does not know.",
             advice="Open it in an image viewer, then export it again as JPEG, PNG, TIFF or EXR.",
         )
-    image[SOURCE] = digest
     return image
 
 
@@ -170,7 +184,7 @@ def _make_relative(image: bpy.types.Image) -> None:
             image.filepath = bpy.path.relpath(image.filepath)
 
 
-def _metadata(path: Path, warn: Warn) -> panorama_metadata.PanoramaMetadata | None:
+def metadata_of(path: Path, warn: Warn) -> panorama_metadata.PanoramaMetadata | None:
     """What the file says of itself; metadata that is hostile or damaged is left out with a warning."""
     try:
         metadata = panorama_metadata.read(path)
@@ -228,13 +242,13 @@ def _placement(
     size = look.size((image.size[0], image.size[1]))
     placement = metadata.full_placement() if metadata else None
     if placement is None or placement[0] == size:
-        check_full(size, path.name)
+        images.check_full(size, path.name)
         return None
     full_size = placement[0]
-    if not SMALLEST_WIDTH <= full_size[0] <= LARGEST_WIDTH:
+    if not images.SMALLEST_WIDTH <= full_size[0] <= images.LARGEST_WIDTH:
         raise CaptureError(
             f"{path.name}: its metadata says it is part of a {full_size[0]} x {full_size[1]} panorama; "
-            f"panoramas from {SMALLEST_WIDTH} to {LARGEST_WIDTH} pixels wide are handled.",
+            f"panoramas from {images.SMALLEST_WIDTH} to {images.LARGEST_WIDTH} pixels wide are handled.",
             advice="Make it smaller, or correct its GPano metadata.",
         )
     return placement

@@ -22,8 +22,9 @@ from ...core.panorama.capture import Capture
 from ...core.progress import Job, Progress
 from ..app import units
 from ..app.access import ObjectReference, SceneReference, of_object, of_scene
-from . import capture_files, images, preview_sphere
+from . import capture_files, decoding, images, photograph_reading, preview_sphere
 from .capture_files import Photograph, Warn, logged
+from .decoding import Decoded, Wanted
 
 COLLECTION = "Captures"
 
@@ -123,16 +124,43 @@ def load(
     what to call it; None is the object's name. What the mask paints white and the nadir share are not valid.
     Raises CaptureError if the image is missing, damaged or not a full panorama.
     """
+    image, mask = _pictures(obj)
+    decoded = decoding.decode_here(image, mask, Wanted(width, enlarge))
+    return _captured(label or obj.name, decoded, pose(obj, depsgraph), of_object(obj).nadir)
+
+
+def reading(
+    obj: bpy.types.Object,
+    wanted: Wanted,
+    step: Progress,
+    depsgraph: bpy.types.Depsgraph | None = None,
+    *,
+    label: str | None = None,
+) -> Job[Capture]:
+    """`load` as a job, which lets Blender draw meanwhile. step: what is told."""
+    (image, mask), posed, nadir = _pictures(obj), pose(obj, depsgraph), float(of_object(obj).nadir)
+    name = label or obj.name
+    decoded = yield from decoding.decode(image, mask, wanted, step)
+    return _captured(name, decoded, posed, nadir)
+
+
+def _pictures(obj: bpy.types.Object) -> tuple[bpy.types.Image, bpy.types.Image | None]:
+    """A capture's image and its mask. Raises CaptureError if it has no image."""
     settings = of_object(obj)
-    image = settings.image
-    if image is None:
+    if settings.image is None:
         raise CaptureError(f"Capture {obj.name} has no image.", advice="Choose one in its Pantheon360 properties.")
-    with images.released(image, settings.mask):
-        size = images.checked_size(image)
-        capture_files.check_full(size, image.name)
-        wanted = min(size[0], width) if width is not None and not enlarge else width
-        array = images.pixels(image, wanted)
-        return Capture(label or obj.name, array, pose(obj, depsgraph), _valid(obj, array.shape[1]))
+    return settings.image, settings.mask
+
+
+def _captured(name: str, decoded: Decoded, posed: np.ndarray, nadir: float) -> Capture:
+    """Neither what the mask paints white nor the nadir share is valid."""
+    height, width = decoded.pixels.shape[:2]
+    valid = np.ones((height, width), np.bool_)
+    if decoded.white is not None:
+        valid &= decoded.white < 0.5
+    if nadir > 0:
+        valid[height - round(nadir * height) :] = False
+    return Capture(name, decoded.pixels, posed, None if valid.all() else valid)
 
 
 def position(obj: bpy.types.Object) -> geography.Position | None:
@@ -160,11 +188,12 @@ def create(
     image: bpy.types.Image,
     location: Sequence[float] = (0.0, 0.0, 0.0),
     heading: float = 0.0,
+    exposure: float | None = None,
 ) -> bpy.types.Object:
     """Add a capture and show its preview.
 
     image: a full panorama. location: world, in the scene's units. heading: degrees clockwise from world +Y, as seen
-    from above.
+    from above. exposure: of the image, if it is known: else it is read.
     """
     obj = bpy.data.objects.new(name, None)
     obj.empty_display_type = "SPHERE"
@@ -177,7 +206,7 @@ def create(
     settings.image = image
     collection_of(scene, COLLECTION).objects.link(obj)
     with images.released(image):
-        preview_sphere.update(obj, units.per_metre(scene))
+        preview_sphere.update(obj, units.per_metre(scene), exposure)
     return obj
 
 
@@ -216,9 +245,10 @@ def import_files(
     refused: list[PantheonError] = []
     try:
         for done, path in enumerate(files):
-            yield Progress("Importing captures", done, len(files), text=path.name)
+            step = Progress("Importing captures", done, len(files), text=path.name)
+            yield step
             try:
-                photographs.append(capture_files.read(path, warn))
+                photographs.append((yield from photograph_reading.reading(path, warn, step)))
             except PantheonError as error:
                 refused.append(error)
         yield Progress("Importing captures", len(files), len(files))
@@ -247,7 +277,7 @@ def _add(scene: bpy.types.Scene, photograph: Photograph, location: np.ndarray) -
     metadata = photograph.metadata
     heading = (metadata.heading if metadata else None) or 0.0
     image = capture_files.image_named(photograph.image)
-    obj = create(scene, photograph.path.stem, image, tuple(location), heading)
+    obj = create(scene, photograph.path.stem, image, tuple(location), heading, photograph.exposure)
     settings = of_object(obj)
     settings.source_path = str(photograph.path)
     if photograph.mask:
@@ -304,15 +334,3 @@ def _altitudes_plausible(
     if origin is None or origin.altitude is None or any(place.altitude is None for place in known):
         return False
     return all(abs(offset[2]) <= STEEPEST * np.hypot(offset[0], offset[1]) + 0.5 for offset in offsets)
-
-
-def _valid(obj: bpy.types.Object, width: int) -> np.ndarray | None:
-    """(width / 2, width) bool, False where the mask is white and in the nadir share; None if all is valid."""
-    settings = of_object(obj)
-    height = width // 2
-    valid = np.ones((height, width), np.bool_)
-    if settings.mask:
-        valid &= images.coverage(settings.mask, width) < 0.5
-    if settings.nadir > 0:
-        valid[height - round(settings.nadir * height) :] = False
-    return None if valid.all() else valid

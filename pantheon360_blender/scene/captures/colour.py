@@ -24,6 +24,12 @@ def rec709_from_working() -> np.ndarray | None:
     return None if working_from_rec709 is None else np.asarray(np.linalg.inv(working_from_rec709), np.float32)
 
 
+def is_rec709() -> bool:
+    """Whether the file's working space is linear Rec. 709, as that of a new file is, up to the noise of Blender's."""
+    matrix = _working_from_rec709()
+    return matrix is None or bool(np.allclose(matrix, np.eye(3), atol=1e-4))
+
+
 def _working_from_rec709() -> np.ndarray | None:
     """(3, 3) float32, or None if the working space is linear Rec. 709."""
     from mathutils import Color

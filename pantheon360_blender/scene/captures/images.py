@@ -27,6 +27,9 @@ _BRIGHTEST = 1e30
 HIGH_DYNAMIC_RANGE = frozenset({"OPEN_EXR", "OPEN_EXR_MULTILAYER", "HDR"})
 """File formats whose values are scene light rather than a photograph made for a display."""
 
+SMALLEST_WIDTH, LARGEST_WIDTH = 16, 1 << 15
+"""Pixels of panoramas that are handled."""
+
 LARGEST_READ = 1 << 26
 """Pixels (about 1 GiB as Blender hands them out) above which an image is first made smaller in C."""
 
@@ -129,6 +132,21 @@ def _check_unread(image: bpy.types.Image) -> None:
         check_file(Path(path))
     except PantheonError as error:
         raise CaptureError(f"The image {image.name} cannot be read: {error.text}", advice=error.advice) from error
+
+
+def check_full(size: tuple[int, int], name: str) -> None:
+    """Raise CaptureError unless a full panorama can have this size in pixels."""
+    width, height = size
+    if width != 2 * height:
+        raise CaptureError(
+            f"{name} is {width} x {height}: a full panorama is twice as wide as high.",
+            advice="Crop it, or give it GPano crop metadata.",
+        )
+    if width < SMALLEST_WIDTH:
+        raise CaptureError(
+            f"{name} is {width} x {height}: too small for a panorama.",
+            advice=f"At least {SMALLEST_WIDTH} x {SMALLEST_WIDTH // 2} pixels are wanted, 2048 x 1024 are useful.",
+        )
 
 
 def exposure(image: bpy.types.Image) -> float:

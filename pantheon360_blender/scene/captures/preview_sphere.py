@@ -20,16 +20,17 @@ MARK = "pantheon360_preview"
 COLUMNS, ROWS = 128, 64
 
 
-def update(capture: bpy.types.Object, metre: float | None = None) -> None:
+def update(capture: bpy.types.Object, metre: float | None = None, exposure: float | None = None) -> None:
     """Make, refresh, show or hide the preview of a capture, as its `show_preview` and image say.
 
     metre: in units of the capture's scene, for a new preview; None asks the scene.
+    exposure: of the image; None reads it.
     """
     settings = of_object(capture)
     sphere = find(capture)
     if settings.show_preview and settings.image:
         sphere = sphere or _new(capture, metre or max(map(units.per_metre, capture.users_scene), default=1.0))
-        sphere.material_slots[0].material = _material(settings.image)
+        sphere.material_slots[0].material = _material(settings.image, exposure)
         _link_where(capture, sphere)
     if sphere:
         sphere.hide_viewport = not (settings.show_preview and settings.image)
@@ -116,7 +117,7 @@ def remove_unused_mesh() -> None:
         bpy.data.meshes.remove(mesh)
 
 
-def _material(image: bpy.types.Image) -> bpy.types.Material:
+def _material(image: bpy.types.Image, exposure: float | None) -> bpy.types.Material:
     """Emission of the photograph, shared by all captures of the image."""
     for material in bpy.data.materials:
         if material.get(MARK) and material.library is None and _shown(material) == image:
@@ -129,7 +130,7 @@ def _material(image: bpy.types.Image) -> bpy.types.Material:
     texture = tree.nodes.new("ShaderNodeTexImage")
     texture.image = image
     emission = tree.nodes.new("ShaderNodeEmission")
-    emission.inputs["Strength"].default_value = images.exposure(image)
+    emission.inputs["Strength"].default_value = images.exposure(image) if exposure is None else exposure
     output = tree.nodes.new("ShaderNodeOutputMaterial")
     emission.location, output.location = (300, 0), (500, 0)
     tree.links.new(texture.outputs["Color"], emission.inputs["Color"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from bpy.app.handlers import persistent
 from ...core.errors import CacheError
 from ...core.panorama.capture import Capture, UnreadCapture
 from ...core.points.point_cloud import PointCloud
+from ...core.progress import Job, Progress
 from ...core.render import splatting
 from ..app import access, registration
 from ..app.access import ObjectReference
 from ..cache import cache_objects
 from ..captures import capture_objects
+from ..captures.decoding import Wanted
 from ..sources import projection
 
 CAPTURE_WIDTH = 2048
@@ -34,13 +37,17 @@ def points(depsgraph: bpy.types.Depsgraph) -> PointCloud:
     """The scene's cache points, world coordinates. Raises CacheError if there are none."""
     cloud = cache_objects.evaluated_points(depsgraph)
     if not len(cloud.points):
-        scene = access.scene_of(depsgraph)
-        raise CacheError(
-            f"The 3D cache of scene {scene.name} has no visible points.",
-            advice="Make the cache object visible, or build or project one.",
-            repair=projection.cache_repair(scene),
-        )
+        raise without_points(access.scene_of(depsgraph))
     return cloud
+
+
+def without_points(scene: bpy.types.Scene) -> CacheError:
+    """That a scene has nothing to splat."""
+    return CacheError(
+        f"The 3D cache of scene {scene.name} has no visible points.",
+        advice="Make the cache object visible, or build or project one.",
+        repair=projection.cache_repair(scene),
+    )
 
 
 def footprint_frame(cloud: PointCloud, pose: np.ndarray, width: int, near: float) -> splatting.GeometryFrame:
@@ -49,7 +56,7 @@ def footprint_frame(cloud: PointCloud, pose: np.ndarray, width: int, near: float
     return splatting.splat_footprints(cloud.points, cloud.colours, footprint, pose, width, near=near)
 
 
-def unread_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) -> list[UnreadCapture]:
+def unread_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) -> list[SceneCapture]:
     """The scene's captures at their evaluated poses, to be read one by one; none becomes wider than it is.
 
     One is the same object again as long as neither it nor its image and mask changed: whoever read it may keep it.
@@ -60,23 +67,31 @@ def unread_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) 
     return KNOWN_CAPTURES.find(capture_objects.labelled(scene), depsgraph, width)
 
 
+@dataclass(frozen=True, eq=False)
+class SceneCapture(UnreadCapture):
+    """A capture of the scene, which can be read as a job, too. reading: the job, with what it tells."""
+
+    reading: Callable[[Progress], Job[Capture]]
+
+
 class _KnownCaptures:
     """The captures of the last frame, by everything that can change them; no pixels and no Blender data are held."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple, UnreadCapture] = {}
+        self._known: dict[tuple, SceneCapture] = {}
 
     def find(
         self, objects: dict[str, bpy.types.Object], depsgraph: bpy.types.Depsgraph, width: int
-    ) -> list[UnreadCapture]:
-        found: list[UnreadCapture] = []
+    ) -> list[SceneCapture]:
+        found: list[SceneCapture] = []
         known = {}
         for label, obj in objects.items():
             pose = capture_objects.pose(obj, depsgraph)
             key = _capture_key(label, obj, pose, width)
             capture = self._known.get(key) if key is not None else None
             if capture is None:
-                capture = UnreadCapture(label, pose, partial(_read, ObjectReference(obj), label, pose, width))
+                given = ObjectReference(obj), label, pose, width
+                capture = SceneCapture(label, pose, partial(_read, *given), partial(_reading, *given))
             if key is not None:
                 known[key] = capture
             found.append(capture)
@@ -89,6 +104,11 @@ class _KnownCaptures:
 
 def _read(reference: ObjectReference, label: str, pose: np.ndarray, width: int) -> Capture:
     return replace(capture_objects.load(reference.object, width, enlarge=False), name=label, pose=pose)
+
+
+def _reading(reference: ObjectReference, label: str, pose: np.ndarray, width: int, step: Progress) -> Job[Capture]:
+    read = yield from capture_objects.reading(reference.object, Wanted(width, enlarge=False), step)
+    return replace(read, name=label, pose=pose)
 
 
 def _capture_key(label: str, obj: bpy.types.Object, pose: np.ndarray, width: int) -> tuple | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import bpy
@@ -240,10 +241,10 @@ class _Painters:
 
     def __init__(self) -> None:
         self._painter: DraftPainter | None = None
-        self._captures: list[UnreadCapture] = []
+        self._captures: Sequence[UnreadCapture] = []
         self._width = 0
 
-    def painter(self, wanted: list[UnreadCapture], width: int) -> DraftPainter:
+    def painter(self, wanted: Sequence[UnreadCapture], width: int) -> DraftPainter:
         same = width == self._width and [id(each) for each in wanted] == [id(each) for each in self._captures]
         if self._painter is None or not same:
             self._painter = DraftPainter(wanted, width)

@@ -15,7 +15,7 @@ from ...core.jobs.job_folder import PaintFolder, file_name
 from ...core.output_folder import OutputFolder
 from ...core.progress import Job, Progress, in_thread
 from ..app import versions
-from . import video
+from . import encoder, video
 
 JPEG_QUALITY = 95
 _LARGEST_JPEG = 1 << 30  # bytes; Blender has just written it
@@ -63,7 +63,7 @@ def _save_jpeg(source: Path, target: Path) -> None:
     image: Any = None
     try:
         image = bpy.data.images.load(str(source))
-        video.use_exact_colours(scene)
+        encoder.use_exact_colours(scene)
         settings: Any = scene.render.image_settings
         versions.set_output(settings, "JPEG")
         settings.quality, settings.color_mode = JPEG_QUALITY, "RGB"

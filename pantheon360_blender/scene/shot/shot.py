@@ -23,6 +23,8 @@ from ...core.render import splatting
 from ..app import access, backend_process, job_notes, job_tracking, software, units
 from ..app.access import SceneReference
 from ..app.paths import jobs_root, shot_name
+from ..cache import cache_objects
+from ..cache.cache_objects import CachePoints
 from ..camera import camera_path
 from ..render import geometry_pass
 from . import painters, strips
@@ -181,7 +183,8 @@ def prepare(
         for index, capture in enumerate(captures):
             step = Progress("Writing captures", index, len(captures), text=capture.name)
             yield step
-            entries.append((yield from in_thread(partial(folder.write_capture, capture.read()), step)))
+            read = yield from capture.reading(step)
+            entries.append((yield from in_thread(partial(folder.write_capture, read), step)))
         yield from _write_geometry(reference, folder, numbers, poses, cloud, width, near)
         yield Progress("Sealing the job folder")
         scene = reference.scene
@@ -216,15 +219,17 @@ class _Survey:
     """Reads the camera at each frame, and whether the cache's points are the same at all of them."""
 
     def __init__(self) -> None:
-        self.cloud: PointCloud | None = None
+        self.points: CachePoints | None = None
         self.animated = False
         self._touched = True
 
     def __call__(self, depsgraph: bpy.types.Depsgraph) -> np.ndarray:
         if self._touched and not self.animated:
-            cloud = geometry_pass.points(depsgraph)
-            self.animated = self.cloud is not None and not _same_points(self.cloud, cloud)
-            self.cloud = self.cloud or cloud
+            points = cache_objects.stored_points(depsgraph)
+            if not len(points):
+                raise geometry_pass.without_points(access.scene_of(depsgraph))
+            self.animated = self.points is not None and not self.points.same_as(points)
+            self.points = self.points or points
             self._touched = False
         return camera_path.pose(depsgraph)
 
@@ -236,7 +241,7 @@ class _Survey:
 
 def _survey(scene: bpy.types.Scene, frames: Sequence[int]) -> Job[tuple[np.ndarray, PointCloud | None]]:
     """(F, 4, 4) poses of the path, and the cache's points if they are the same at every frame, else None."""
-    survey = _Survey()
+    survey, reference = _Survey(), SceneReference(scene)
     handlers: Any = bpy.app.handlers.frame_change_post
     handlers.append(survey.frame_changed)
     try:
@@ -244,7 +249,12 @@ def _survey(scene: bpy.types.Scene, frames: Sequence[int]) -> Job[tuple[np.ndarr
     finally:
         with suppress(ValueError):  # another file was read meanwhile: Blender forgets handlers then
             handlers.remove(survey.frame_changed)
-    return np.array(poses, dtype=np.float64).reshape(-1, 4, 4), None if survey.animated else survey.cloud
+    cloud = None
+    if survey.points is not None and not survey.animated:
+        cloud = yield from in_thread(survey.points.cloud, Progress("Reading the 3D cache"))
+        if not len(cloud.points):
+            raise geometry_pass.without_points(reference.scene)
+    return np.array(poses, dtype=np.float64).reshape(-1, 4, 4), cloud
 
 
 def _may_hold_points(updated: Any) -> bool:
@@ -253,12 +263,6 @@ def _may_hold_points(updated: Any) -> bool:
         return False
     instances = updated.is_instancer or any(modifier.type == "NODES" for modifier in updated.modifiers)
     return instances or bool(access.of_object(updated).is_cache)
-
-
-def _same_points(one: PointCloud, other: PointCloud) -> bool:
-    """Whether two clouds splat alike. Comparing a million points costs a millisecond, trusting a guess a shot."""
-    pairs = ((one.points, other.points), (one.colours, other.colours), (one.footprint, other.footprint))
-    return all(np.array_equal(a, b) if a is not None and b is not None else a is b for a, b in pairs)
 
 
 def _write_geometry(
@@ -274,7 +278,9 @@ def _write_geometry(
     for index, (frame, pose) in enumerate(zip(frames, poses, strict=True)):
         step = Progress("Geometry pass", index, len(frames), text=f"frame {frame}")
         yield step
-        points = cloud if cloud is not None else _points_at(reference.scene, frame)
+        points = cloud
+        if points is None:
+            points = yield from in_thread(_points_at(reference.scene, frame).cloud, step)
         yield from in_thread(partial(_write_frame, folder, frame, points, pose, width, near), step)
     yield Progress("Geometry pass", len(frames), len(frames))
 
@@ -284,6 +290,9 @@ def _write_frame(folder: PaintFolder, frame: int, cloud: PointCloud, pose: np.nd
     folder.write_geometry("footprint", frame, geometry_pass.footprint_frame(cloud, pose, width, near))
 
 
-def _points_at(scene: bpy.types.Scene, frame: int) -> PointCloud:
+def _points_at(scene: bpy.types.Scene, frame: int) -> CachePoints:
     with camera_path.frame_restored(scene):
-        return geometry_pass.points(camera_path.go_to(scene, frame))
+        points = cache_objects.stored_points(camera_path.go_to(scene, frame))
+    if not len(points):
+        raise geometry_pass.without_points(scene)
+    return points

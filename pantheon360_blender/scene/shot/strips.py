@@ -31,7 +31,7 @@ from ..app import access, identity, versions
 from ..app.access import SceneReference
 from ..app.identity import IDENTITY
 from ..app.paths import relative_path
-from . import video
+from . import encoder, video
 
 RESULTS = "Pantheon360 Results"
 _ID = re.compile(r'\{"id": "(?P<id>[^"]+)"')
@@ -76,7 +76,7 @@ def deliver(
         strip = _show_movie(results, path, job, channel, start)
     else:
         frames = [folder.frame_file(frame) for frame in job.frames]
-        strip = video.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
+        strip = encoder.show_images(results, frames, frame_start=start, channel=channel, holds=holds, name=job.name)
     _make_relative(strip)
     strip[DELIVERED], strip[IDENTITY] = datetime.now(UTC).isoformat(), identity.of(reference.scene)
     for key, value in provenance(folder, warnings).items():
@@ -147,8 +147,8 @@ def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:
             return results
     results = bpy.data.scenes.new(RESULTS)
     results["pantheon360_results"] = True
-    video.use_exact_colours(results)
-    video.set_rate(results, fps)
+    encoder.use_exact_colours(results)
+    encoder.set_rate(results, fps)
     results.render.resolution_percentage = 100
     results.frame_start, results.frame_end = scene.frame_start, scene.frame_end
     results.sequence_editor_create()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import bpy
 import numpy as np
 
 from ...core import inputs
@@ -19,32 +17,9 @@ from ...core.jobs.job import PaintJob
 from ...core.jobs.job_folder import PaintFolder
 from ...core.output_folder import OutputFolder
 from ...core.progress import Job, Progress, in_thread
-from ..app import versions
-
-QUALITY = {"HIGH": "HIGH", "VISUALLY_LOSSLESS": "PERC_LOSSLESS", "LOSSLESS": "LOSSLESS"}
-"""Constant rate factors by what they promise.
-
-LOSSLESS is Y'CbCr 4:4:4 of 10 bits, which few players decode. Decoded and rounded to 8 bits it is the very sRGB bytes:
-its rounding is at most 0.41 of one (BT.709, blue). Of 8 bits it would be up to 2 off.
-"""
-
-
-@dataclass(frozen=True)
-class Codec:
-    """A codec of Blender's. container, suffix: of its files. depth: bits of a color."""
-
-    container: str
-    suffix: str
-    depth: str = "8"
-
-
-CODECS = {
-    "H264": Codec("MPEG4", ".mp4"),
-    "H265": Codec("MPEG4", ".mp4"),
-    "AV1": Codec("MPEG4", ".mp4"),
-    "PRORES": Codec("QUICKTIME", ".mov", "10"),
-}
-"""What a video can be encoded with and still carry the 360° tags, by Blender's names."""
+from ..worker import process
+from . import encoder
+from .encoder import Encoding
 
 
 @dataclass(frozen=True)
@@ -66,10 +41,6 @@ class VideoSettings:
         return width, width // 2
 
 
-FULL_SCALE = 256 / 257
-"""FFmpeg takes 16-bit RGB, in which Blender hands 10-bit video over, for 8.8 bits, so that white, 65535, is 255.996."""
-
-
 def encode(folder: PaintFolder, target: Path, settings: VideoSettings | None = None) -> Job[Path]:
     """Encode a job's frames as a video and tag it as monoscopic 360° (V1 and V2).
 
@@ -79,34 +50,54 @@ def encode(folder: PaintFolder, target: Path, settings: VideoSettings | None = N
     read, FileError if the target cannot be written.
     """
     settings, job = settings or VideoSettings(), folder.job
-    step = Progress("Encoding video", 0, 2)
+    step = Progress("Encoding video", 0, sum(frame_holds(job.frames)))
     yield step
     yield from in_thread(partial(require_all_frames, folder), step)
-    images, holds = [folder.frame_file(frame) for frame in job.frames], frame_holds(job.frames)
+    if settings.sound is not None:
+        _check_sound(settings.sound)
+    work = _encoding(folder, settings, target.parent)
     output = folder.output if target.parent == folder.path else OutputFolder.made(target.parent)
-    suffix = CODECS[settings.codec].suffix
     with output.scratch() as scratch:  # the encoder would follow links
-        with _scene(settings.size(job), rate(job)) as scene:
-            strip = show_images(scene, images, frame_start=1, channel=1, holds=holds)
-            if settings.quality == "LOSSLESS":
-                strip.use_float, strip.color_multiply = True, FULL_SCALE
-            strip.transform.scale_x = strip.transform.scale_y = settings.size(job)[0] / job.width
-            scene.frame_start, scene.frame_end = 1, sum(holds)
-            if settings.sound is not None:
-                _add_sound(scene, settings.sound)
-            _render_video(scene, scratch / f"untagged{suffix}", settings, target.parent)
-        yield Progress("Encoding video", 1, 2)
-        _tag(scratch / f"untagged{suffix}", scratch / f"tagged{suffix}", target.parent)
-        output.take(scratch / f"tagged{suffix}", target.name)
-    yield Progress("Encoding video", 2, 2)
+        untagged, tagged = (scratch / f"{name}{encoder.CODECS[work.codec].suffix}" for name in ("untagged", "tagged"))
+        yield from _written(work, untagged)
+        last = Progress("Encoding video", step.of, step.of)
+        yield from in_thread(partial(_tag, untagged, tagged, target.parent), last)
+        output.take(tagged, target.name)
+    yield last
     return target
 
 
-def _add_sound(scene: Any, sound: Path) -> None:
+def _encoding(folder: PaintFolder, settings: VideoSettings, place: Path) -> Encoding:
+    job = folder.job
+    images = [folder.frame_file(frame) for frame in job.frames]
+    return Encoding(
+        folder=str(images[0].parent),
+        images=[image.name for image in images],
+        holds=frame_holds(job.frames),
+        image_width=job.width,
+        size=settings.size(job),
+        fps=rate(job),
+        codec=settings.codec,
+        quality=settings.quality,
+        sound=str(settings.sound) if settings.sound is not None else None,
+        place=str(place),
+    )
+
+
+def _written(work: Encoding, target: Path) -> Job[None]:
+    """Encode in a second Blender, so that this one draws and listens; without an interface, in this one."""
+    if process.is_wanted():
+        with suppress(process.Unavailable), process.request_folder() as request:
+            arguments = {"encoding": asdict(work), "target": str(target)}
+            yield from process.ask("encode", arguments, request, "Encoding video", alone=True)
+            return
+    encoder.write(work, target)
+
+
+def _check_sound(sound: Path) -> None:
     try:
         inputs.check_regular(sound)
-        scene.sequence_editor.strips.new_sound(name="Sound", filepath=str(sound), channel=2, frame_start=1)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise RenderError(f"The sound of {sound} cannot be read.", advice="Choose another file, or none.") from error
 
 
@@ -137,98 +128,6 @@ def rate(job: PaintJob) -> tuple[int, float]:
     """Frames per second as Blender keeps them: a whole number and what it is divided by (24, 1.001)."""
     whole = max(round(job.fps), 1)
     return whole, whole / job.fps
-
-
-def show_images(
-    scene: bpy.types.Scene,
-    images: Sequence[Path],
-    *,
-    frame_start: int,
-    channel: int,
-    holds: Sequence[int] | None = None,
-    name: str = "",
-) -> Any:
-    """Add an image strip of these files, all in one folder, each staying for as many frames as `holds` says."""
-    editor: Any = scene.sequence_editor or scene.sequence_editor_create()
-    strip = editor.strips.new_image(
-        name=name or images[0].stem,
-        filepath=str(images[0]),
-        channel=channel,
-        frame_start=frame_start,
-        fit_method="ORIGINAL",
-    )
-    repeated = [image for image, hold in zip(images, holds or [1] * len(images), strict=True) for _ in range(hold)]
-    for image in repeated[1:]:
-        strip.elements.append(image.name)
-    strip.colorspace_settings.name = "sRGB"
-    return strip
-
-
-def use_exact_colours(scene: Any) -> None:
-    """Make the scene's output the very sRGB bytes of its images: nothing but the Standard view, no dithering."""
-    scene.display_settings.display_device = "sRGB"
-    view = scene.view_settings
-    view.view_transform = "Standard"
-    view.look = "None"
-    view.exposure, view.gamma = 0.0, 1.0
-    view.use_curve_mapping = False
-    scene.sequencer_colorspace_settings.name = "sRGB"
-    scene.render.dither_intensity = 0.0
-
-
-def set_rate(scene: bpy.types.Scene, fps: tuple[int, float]) -> None:
-    """Set the scene's frames per second as Blender keeps them: a whole number and what it is divided by."""
-    scene.render.fps, scene.render.fps_base = fps
-
-
-@contextmanager
-def _scene(size: tuple[int, int], fps: tuple[int, float]) -> Iterator[bpy.types.Scene]:
-    scene = bpy.data.scenes.new("Pantheon360 Encoding")
-    try:
-        use_exact_colours(scene)
-        set_rate(scene, fps)
-        render = scene.render
-        render.resolution_x, render.resolution_y = size
-        render.resolution_percentage = 100
-        render.use_sequencer, render.use_compositing = True, False
-        render.use_stamp = render.use_border = render.use_multiview = False
-        for stamp in [name for name in render.bl_rna.properties.keys() if name.startswith("use_stamp_")]:  # noqa: SIM118
-            setattr(render, stamp, False)  # dates and paths in the file would make each encoding another one
-        yield scene
-    finally:
-        bpy.data.scenes.remove(scene)
-
-
-def _render_video(scene: Any, target: Path, chosen: VideoSettings, place: Path) -> None:
-    """place: the folder that a person knows."""
-    render = scene.render
-    versions.set_output(render.image_settings, "FFMPEG")
-    codec = CODECS[chosen.codec]
-    render.image_settings.color_mode = "RGB"
-    settings = render.ffmpeg
-    settings.format, settings.codec = codec.container, chosen.codec
-    settings.audio_codec = "AAC" if chosen.sound is not None else "NONE"
-    if chosen.codec == "PRORES":
-        settings.ffmpeg_prores_profile = "422_HQ"
-    render.image_settings.color_depth = "10" if chosen.quality == "LOSSLESS" else codec.depth
-    settings.constant_rate_factor, settings.ffmpeg_preset = QUALITY[chosen.quality], "GOOD"
-    settings.gopsize = max(round(render.fps / render.fps_base / 2), 1)  # half a second: scrubbing stays quick
-    settings.use_autosplit = False
-    render.filepath = str(target).replace("{", "{{").replace("}", "}}")  # or Blender takes them for its variables
-    render.use_file_extension = False
-    render.use_overwrite = True
-    try:
-        bpy.ops.render.render("EXEC_DEFAULT", animation=True, scene=scene.name)
-    except RuntimeError as error:
-        raise RenderError(
-            f"Blender's encoder failed on {place}: {str(error).strip()}",
-            advice="Check that the disk is writable and has room, then run it again.",
-        ) from error
-    if not target.exists() or not target.stat().st_size:
-        raise RenderError(
-            f"Blender's encoder wrote no video to {place}.",
-            advice="Usually the disk is full: free some space, then run it again. The console has its own message.",
-        )
 
 
 def _tag(untagged: Path, target: Path, place: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,19 @@ from mathutils import Matrix
 from ...core import files, importers
 from ...core.errors import CaptureError, FileError, ImageError, PantheonError
 from ...core.formats import appearance, exr
-from ...core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError
+from ...core.importers import Decoders, Imported, ImportedCapture, MissingLibraryError, Options, SourceError, clouds
 from ...core.importers.imported import PICTURES
 from ...core.importers.joining import at_offset, joined, without_captures
 from ...core.jobs.reconstruct_settings import PosedCapture
 from ...core.output_folder import OutputFolder
 from ...core.points import spacing
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, in_thread, job_in_thread
 from ..app import preferences, units
 from ..app.access import SceneReference, of_object
 from ..app.paths import jobs_root
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
-from ..captures import capture_files, capture_objects, images, placing, preview_sphere
+from ..captures import capture_files, capture_objects, images, photograph_reading, placing, preview_sphere
 from ..captures.capture_files import Photograph
 from . import backend_import
 from .file_types import POINTS_AND_POSES
@@ -112,8 +113,9 @@ def _into_scene(
 ) -> Job[ImportResult]:
     """Bring what was read into the scene; all that changes it is done at once."""
     if imported.cloud is not None and imported.cloud.footprint is None:
-        yield Progress("Measuring the spacing of points")
-        known = spacing.footprints(imported.cloud.points)
+        step = Progress("Measuring the spacing of points")
+        yield step
+        known = yield from in_thread(partial(spacing.footprints, imported.cloud.points), step)
         imported = replace(imported, cloud=replace(imported.cloud, footprint=known))
     pictures = _Pictures()
     notes = list(imported.notes)
@@ -155,9 +157,8 @@ def _read_all(
         parts.append((yield from read(path, root, extracted, limit=limit, **options)))
         given += _count(parts[-1])
         if sum(map(_count, parts)) > 2 * limit:
-            yield Progress("Joining files", text=path.name)
-            parts = [joined(parts, limit)]
-    imported = joined(parts, limit)
+            parts = [(yield from in_thread(partial(joined, parts, limit), Progress("Joining files", text=path.name)))]
+    imported = yield from in_thread(partial(joined, parts, limit), Progress("Joining files"))
     if given > _count(imported):
         note = f"{given:,} points of {len(paths)} files were thinned to {_count(imported):,} by voxels."
         imported = replace(imported, notes=(*imported.notes, note))
@@ -177,8 +178,11 @@ def read(path: Path, root: Path, extracted: list[Path], **options: Any) -> Job[I
     _refuse_pictures(path)
     bpy.utils.expose_bundled_modules()  # OpenImageIO, for depth in OpenEXR files
     try:
-        if importers.source_of(path, SOURCES).name != _VIPE or preferences.backend_python() is None:
+        source = importers.source_of(path, SOURCES)
+        if source.name != _VIPE or preferences.backend_python() is None:
             steps = importers.open_source(path, sources=SOURCES, decoders=Decoders(picture=decoded), **options)
+            if source in (clouds.PLY, clouds.NPZ):  # others have Blender decode pictures, which a thread may not
+                steps = job_in_thread(steps, Progress("Reading points", text=path.name))
             return (yield from steps)
     except (MissingLibraryError, exr.UnsupportedExrError):
         yield Progress("Starting the backend", text=path.name)
@@ -213,7 +217,8 @@ def _read_pictures(
 ) -> Job[None]:
     """Load the panoramas that no capture of the scene shows yet; those that cannot be used become notes."""
     for index, each in enumerate(wanted):
-        yield Progress("Reading pictures", index, len(wanted), text=each.name)
+        step = Progress("Reading pictures", index, len(wanted), text=each.name)
+        yield step
         if not each.panoramic or each.image is None:
             continue
         try:
@@ -221,7 +226,7 @@ def _read_pictures(
             there = _same(reference.scene, each, pictures.digests[index])
             if there is not None and _shows(there, pictures.digests[index]):
                 continue
-            pictures.photographs[index] = capture_files.read(each.image, notes.append)
+            pictures.photographs[index] = yield from photograph_reading.reading(each.image, notes.append, step)
         except OSError as error:
             notes.append(f"Left out: {each.image} cannot be read: {error.strerror or error}.")
         except PantheonError as error:

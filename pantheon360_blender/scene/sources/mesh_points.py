@@ -11,12 +11,13 @@ import numpy as np
 from ...core.errors import CacheError
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import MOST_POINTS, PointCloud
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, job_in_thread
 from ..app import access, units
 from ..app.access import SceneReference, of_object, of_scene
 from ..cache import cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
 from ..captures import capture_objects, preview_sphere
+from ..captures.decoding import Wanted
 from . import mesh_surface, projection
 from .mesh_surface import Surface
 
@@ -132,9 +133,13 @@ def _as_seen(reference: SceneReference, cloud: PointCloud, wanted: np.ndarray, c
     loaded: list[Capture] = []
     maps = []
     for index, (label, each) in enumerate(captures.items()):
-        yield Progress("Reading captures", index, len(captures), text=label)
-        loaded.append(capture_objects.load(each.object, width, access.evaluated(reference.scene), label=label))
-        maps.append((yield from projection.range_map(corners, loaded[-1].pose, width, index, len(captures))))
+        step = Progress("Reading captures", index, len(captures), text=label)
+        yield step
+        depsgraph = access.evaluated(reference.scene)
+        read = capture_objects.reading(each.object, Wanted(width), step, depsgraph, label=label)
+        loaded.append((yield from read))
+        rays = projection.range_map(corners, loaded[-1].pose, width, index, len(captures))
+        maps.append((yield from job_in_thread(rays, step)))
     seen, source = projection.colours_of(cloud.points[wanted], loaded, maps)
     colours = cloud.colours.copy()
     colours[wanted] = np.where(source[:, None] >= 0, seen, colours[wanted])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import bpy
@@ -15,10 +16,12 @@ from ...core.errors import CacheError, CaptureError
 from ...core.panorama import equirectangular
 from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, in_thread, job_in_thread
 from ..app.access import ObjectReference, SceneReference, of_object, of_scene
 from ..app.meshes import world_triangles
+from ..cache import attributes
 from ..captures import capture_objects
+from ..captures.decoding import Wanted
 
 MOST_TESTED_DIRECTLY = 500_000
 """Triangles up to which tiles of rays are tested together; above, a tree is walked ray by ray."""
@@ -100,22 +103,34 @@ def project(
     home = SceneReference(scene)  # no reference to Blender's data outlives a step
     loaded = []
     for done, ((label, reference), pose) in enumerate(zip(captures.items(), poses, strict=True)):
-        yield Progress("Reading captures", done, len(captures), text=label)
-        found = capture_objects.load(_capture(reference), width)
+        step = Progress("Reading captures", done, len(captures), text=label)
+        yield step
+        found = yield from capture_objects.reading(_capture(reference), Wanted(width), step)
         loaded.append(Capture(label, found.image, pose, found.valid))
     maps = []
     for index, capture in enumerate(loaded):
-        maps.append((yield from range_map(triangles, capture.pose, width, index, len(loaded))))
+        rays = range_map(triangles, capture.pose, width, index, len(loaded))
+        maps.append((yield from job_in_thread(rays, Progress("Projecting captures"))))
     clouds = []
     for index in range(len(loaded)):
-        yield Progress("Making points", index, len(loaded), text=loaded[index].name)
-        clouds.append(_points(index, loaded, maps, nearest_only))
-    cloud = PointCloud.concatenate(clouds)
+        step = Progress("Making points", index, len(loaded), text=loaded[index].name)
+        yield step
+        clouds.append((yield from in_thread(partial(_points, index, loaded, maps, nearest_only), step)))
+    last = Progress("Making points", len(loaded), len(loaded))
+    cloud = yield from in_thread(lambda: PointCloud.concatenate(clouds), last)
     if not len(cloud.points):
         raise CacheError(
             "No ray of any capture meets the geometry.", advice="Place the meshes around the captures' positions."
         )
-    return cloud.renumbered(capture_objects.present_places(home.scene, list(captures.values())))
+    ready, places = cloud, None
+    while (now := capture_objects.present_places(home.scene, list(captures.values()))) != places:
+        ready, places = (yield from in_thread(partial(_numbered, cloud, now), last)), now
+    return ready
+
+
+def _numbered(cloud: PointCloud, places: Sequence[int]) -> PointCloud:
+    """The points with their sources by those places, ready to be stored."""
+    return attributes.prepare(cloud.renumbered(places))
 
 
 def _capture(reference: ObjectReference) -> bpy.types.Object:

@@ -20,15 +20,15 @@ from ...core.jobs import registry, requirements, reuse
 from ...core.jobs.job import ReconstructJob
 from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
-from ...core.panorama.capture import Capture
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Progress, in_thread
+from ...core.progress import Job, Progress, in_thread, run_to_end
 from ..app import access, backend_process, job_notes, job_tracking, paths, software, units
 from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
-from ..cache import cache_merge, cache_objects
+from ..cache import attributes, cache_merge, cache_objects
 from ..cache.cache_objects import FOLDER, REPORT
-from ..captures import capture_files, capture_objects, images
+from ..captures import capture_files, capture_objects
+from ..captures.decoding import Wanted
 from ..captures.placing import place
 
 FEATURE_WIDTH = 3072
@@ -62,8 +62,7 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     reference, captures = SceneReference(scene), capture_objects.references(scene)
     folder = yield from begin(scene, root=root, **choices)
     yield from compute(folder)
-    yield Progress("Bringing the points into the scene")
-    return deliver(reference.scene, folder, captures)
+    return (yield from delivering(reference.scene, folder, captures))
 
 
 def begin(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[ReconstructFolder]:
@@ -134,7 +133,9 @@ def prepare(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any)
         for index, (label, each) in enumerate(objects.items()):
             step = Progress("Writing captures", index, len(objects), text=label)
             yield step
-            loaded = _loaded(reference.scene, each.object, settings, label)
+            depsgraph = access.evaluated(reference.scene)
+            wanted = Wanted(_width(settings), enlarge=False, multiple=4)
+            loaded = yield from capture_objects.reading(each.object, wanted, step, depsgraph, label=label)
             metres = units.moved(loaded.pose, 1 / units.per_metre(reference.scene))
             written = partial(folder.write_capture, replace(loaded, pose=metres))
             entries.append((yield from in_thread(written, step)))
@@ -201,17 +202,10 @@ def _heading(obj: bpy.types.Object) -> float | None:
     return None
 
 
-def _loaded(scene: bpy.types.Scene, obj: bpy.types.Object, settings: ReconstructionSettings, label: str) -> Capture:
-    """A capture as wide as the stages of a job can use it."""
-    with images.released(access.of_object(obj).image):
-        return capture_objects.load(obj, _width(obj, settings), access.evaluated(scene), label=label)
-
-
-def _width(obj: bpy.types.Object, settings: ReconstructionSettings) -> int:
-    """Pixels across that the stages of a job can use of a capture; an even number."""
-    own = images.checked_size(access.of_object(obj).image)[0]
+def _width(settings: ReconstructionSettings) -> int:
+    """Pixels across that the stages of a job can use of a capture."""
     wanted = max(settings.width, FEATURE_WIDTH) if settings.poses == results.SOLVE else settings.width
-    return min(own, max(wanted, FEATURE_WIDTH if settings.reconstructor else 0)) // 4 * 4
+    return max(wanted, FEATURE_WIDTH if settings.reconstructor else 0)
 
 
 # What an earlier reconstruction has finished already
@@ -242,30 +236,69 @@ def deliver(
     captures: those of the job by the labels that they have in it; they may have other names by now.
     Raises JobError if results are missing or damaged, PointCloudError, CacheError if the cache is being edited.
     """
-    metre = units.per_metre(scene)
+    return run_to_end(delivering(scene, folder, captures))
+
+
+def delivering(
+    scene: bpy.types.Scene, folder: ReconstructFolder, captures: Mapping[str, ObjectReference] | None = None
+) -> Job[Built]:
+    """`deliver` as a job. The scene changes in its last step."""
+    reference, step = SceneReference(scene), Progress("Bringing the points into the scene")
+    yield step
+    metre = units.per_metre(reference.scene)
+    posed, solution, text, cloud = yield from in_thread(partial(_results, folder, metre), step)
+    ready, numbers = cloud, None
+    while (now := _numbers(reference.scene, _called(reference.scene, posed, captures or {}))) != numbers:
+        ready, numbers = (yield from in_thread(partial(_stored_as, cloud, now), step)), now
+    posed = _called(reference.scene, posed, captures or {})
+    return _delivered(reference.scene, folder, metre, posed, solution, text, ready)
+
+
+def _results(folder: ReconstructFolder, metre: float) -> tuple[list[PosedCapture], dict[str, Any], str, PointCloud]:
+    """Poses, what is said of them, the report's text, and the points, finite and in the scene's unit."""
     posed, solution = results.read_poses(folder.path)
-    called = {
-        label: capture_objects.label_of(scene, obj)
-        for label, each in (captures or {}).items()
-        if (obj := each.find()) is not None
-    }
-    posed = [replace(one, name=called.get(one.name, one.name), pose=units.moved(one.pose, metre)) for one in posed]
     report = results.read_report(folder.path)
     cloud = PointCloud.load(folder.path / results.CACHE_FILE)
-    cloud = _by_scene_order(scene, cloud if metre == 1 else cloud.transformed(units.scaling(metre)), posed)
+    return posed, solution, report["text"], cloud if metre == 1 else cloud.transformed(units.scaling(metre))
+
+
+def _delivered(
+    scene: bpy.types.Scene,
+    folder: ReconstructFolder,
+    metre: float,
+    posed: list[PosedCapture],
+    solution: dict[str, Any],
+    text: str,
+    cloud: PointCloud,
+) -> Built:
+    posed = [replace(one, pose=units.moved(one.pose, metre)) for one in posed]
     merging = access.of_scene(scene).reconstruction_cache == "MERGE"
     obj = (cache_merge.merge if merging else cache_objects.replace)(scene, cloud)
-    obj[REPORT] = report["text"]
+    obj[REPORT] = text
     obj[FOLDER] = paths.relative_path(folder.path)
     job_tracking.note_delivered(folder)
     notes = [str(note) for note in solution.get("notes", [])]
     if ReconstructionSettings.from_json(folder.job.settings).poses != results.GIVEN:
         notes += place(scene, posed)
     left = {one.name: one.reason for one in posed if not one.registered}
-    return Built(obj.name, len(cloud), [one.name for one in posed if one.registered], left, notes, report["text"])
+    return Built(obj.name, len(cloud), [one.name for one in posed if one.registered], left, notes, text)
 
 
-def _by_scene_order(scene: bpy.types.Scene, cloud: PointCloud, posed: Sequence[PosedCapture]) -> PointCloud:
-    """Sources by the captures' present order in the scene: some may have come or gone while the backend worked."""
+def _called(
+    scene: bpy.types.Scene, posed: Sequence[PosedCapture], captures: Mapping[str, ObjectReference]
+) -> list[PosedCapture]:
+    """The captures by the labels that they have in the scene by now."""
+    found = {label: obj for label, each in captures.items() if (obj := each.find()) is not None}
+    called = {label: capture_objects.label_of(scene, obj) for label, obj in found.items()}
+    return [replace(one, name=called.get(one.name, one.name)) for one in posed]
+
+
+def _numbers(scene: bpy.types.Scene, posed: Sequence[PosedCapture]) -> list[int]:
+    """The captures' present places in the scene: some may have come or gone while the backend worked."""
     order = {label: index for index, label in enumerate(capture_objects.labelled(scene))}
-    return cloud.renumbered([order.get(one.name, -1) for one in posed])
+    return [order.get(one.name, -1) for one in posed]
+
+
+def _stored_as(cloud: PointCloud, numbers: Sequence[int]) -> PointCloud:
+    """The points with their sources by those places, ready to be stored."""
+    return attributes.prepare(cloud.renumbered(numbers))
