@@ -32,7 +32,7 @@ from ...core.version import EXTENSION_ROOT
 MODULE = "pantheon360_blender.scene.second_blender"
 REQUEST, ANSWER = "request.json", "answer.json"
 IDLE = 60.0
-"""Seconds after which a second Blender that has nothing to do is ended; it takes some 300 MB."""
+"""Seconds after which a second Blender that has nothing to do is ended; it takes 330 MB."""
 
 _log = logging.getLogger(__name__)
 
