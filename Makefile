@@ -1,7 +1,7 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-proxy quick test fuzz check package benchmark benchmark-painter check-painter evaluate-cache evaluate kill-test clean
+.PHONY: help demo demo-proxy quick test fuzz check package benchmark benchmark-painter check-painter evaluate-cache evaluate kill-test survival-test clean
 
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
@@ -17,6 +17,7 @@ help:
 	@echo "make evaluate-cache  reconstruction against rendered truth and on a real street -> out/cache.json and pictures"
 	@echo "make evaluate   painters against rendered truth -> docs/results.md, docs/results.csv, out/evaluation/"
 	@echo "make kill-test  kill -9 at 50 random moments of each kind of job; about an hour -> out/kill-test.json and a table"
+	@echo "make survival-test  kill -9 and an artist's undo, load, save at random moments of Blender's queue; an hour -> out/interface/survival.json"
 	@echo "make clean      remove out/ (environments and downloads stay)"
 
 demo:
@@ -58,6 +59,10 @@ evaluate:
 kill-test:
 	$(PYTHON) scripts/environments.py backend blender-4.5
 	$(PYTHON) scripts/kill_test.py
+
+survival-test:
+	$(PYTHON) scripts/environments.py backend blender-5.3
+	$(PYTHON) scripts/survival.py
 
 clean:
 	rm -rf out

@@ -257,6 +257,22 @@ def test_a_copy_of_a_scene_gets_an_identity_of_its_own(house: House, blend: Any)
     assert identity.of(copied) != known == identity.of(blend)
 
 
+def test_a_copy_is_still_told_from_its_original_when_both_were_saved(
+    house: House, shot_scene: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    identity = house("scene.app.identity")
+    known, capture = identity.of(shot_scene), identity.of(shot_scene.objects["A"])
+    copied, beside = shot_scene.copy(), shot_scene.objects["A"].copy()
+    copied.name, shot_scene.name, beside.name = "Anew", "Zoo", "0"
+    copied.collection.objects.link(beside)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert identity.find(bpy.data.scenes, known, "Scene") == bpy.data.scenes["Zoo"]
+    assert identity.find(bpy.data.objects, capture) == bpy.data.objects["A"]
+
+
 def test_a_registry_that_cannot_be_written_begins_no_job_twice(
     house: House, queue: ModuleType, prepared: Prepared, blend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
