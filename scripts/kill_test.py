@@ -175,7 +175,9 @@ def interpreter(path: Path) -> Path:
 
 
 class Test:
-    """All kills of a kind of job."""
+    """All kills of a kind of job. aimed: as AIMED."""
+
+    aimed = AIMED
 
     def __init__(self, kind: Kind, python: Path, place: Path, moments: random.Random) -> None:
         self.failures: list[str] = []
@@ -229,10 +231,10 @@ class Test:
             gone(folder)  # a child of the last one may still be at its last step
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(self._original, folder, symlinks=True)
-            aim = stage if trial < AIMED else self._random.choice(list(stages))
+            aim = stage if trial < self.aimed else self._random.choice(list(stages))
             run = self._started(folder)
             hit = self._killed(run, aim, stages[aim])
-            if hit == stage or (hit and trial + 1 >= AIMED):
+            if hit == stage or (hit and trial + 1 >= self.aimed):
                 return run
         raise RuntimeError(f"{self._kind.name} ended {TRIES} times before it could be killed in {stage!r}")
 

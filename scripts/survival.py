@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +44,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     backend, blender = (kill_test.interpreter(each) for each in (options.backend, options.blender))
     os.environ["PANTHEON360_BACKEND_PYTHON"] = str(backend)
-    figures, failures = {}, []
+    figures: dict[str, Any] = {}
+    record: dict[str, Any] = {"seed": options.seed, "blender": version_of(blender), "kinds": figures, "failures": []}
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     for name in options.kinds:
         with tempfile.TemporaryDirectory(prefix="survival-", ignore_cleanup_errors=True) as place:
             test = Survival(name, blender, Path(place), random.Random(f"{options.seed} {name}"))
-            figures[name] = test.survive(options.kills, options.disturbed)
-            failures += [f"{name}: {failure}" for failure in test.failures]
-    record = {"seed": options.seed, "blender": version_of(blender), "kinds": figures, "failures": failures}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            before = list(record["failures"])
+            for figures[name] in test.survive(options.kills, options.disturbed):
+                record["failures"] = [*before, *(f"{name}: {failure}" for failure in test.failures)]
+                options.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(table(figures))
-    for failure in failures:
+    for failure in record["failures"]:
         print(f"FAILED {failure}")
-    return 1 if failures else 0
+    return 1 if record["failures"] else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,10 +80,12 @@ def version_of(python: Path) -> str:
 
 
 class Survival(Test):
-    """All runs of a kind of job.
+    """All runs of a kind of job. The stages are aimed at once: a kill that came later is at a random moment, too.
 
     verb: what Blender is started for now, with its options. victim: who is killed. said: what the last Blender said.
     """
+
+    aimed = 1
 
     def __init__(self, name: str, python: Path, place: Path, moments: random.Random) -> None:
         kind = Kind(name, "blender", lambda python, folder: [], SUBJECTS)
@@ -90,8 +94,8 @@ class Survival(Test):
         self._victim, self._struck = "", ""
         self._counts: Counter[str] = Counter()
 
-    def survive(self, kills: int, disturbed: int) -> dict[str, Any]:
-        """Every run, and its figures."""
+    def survive(self, kills: int, disturbed: int) -> Iterator[dict[str, Any]]:
+        """Every run; the figures so far, after the kills of each victim and in the end."""
         self._verb = ["begin", "--save"]
         whole = self._undisturbed()
         expected, self._result = results(self._place / "whole"), said(self._place / "whole")
@@ -99,8 +103,12 @@ class Survival(Test):
         for stage, seconds in whole.stages:
             if stage != STARTING:  # until it is told, there is no job
                 stages[stage] = max(stages.get(stage, 0.0), seconds)
-        figures = {victim: self._kills(victim, kills, stages, expected) for victim in VICTIMS}
-        return {"seconds": round(sum(stages.values()), 1)} | figures | {"artist": self._artist(disturbed, expected)}
+        figures: dict[str, Any] = {"seconds": round(sum(stages.values()), 1)}
+        for victim in VICTIMS:
+            figures[victim] = self._kills(victim, kills, stages, expected)
+            yield figures
+        figures["artist"] = self._artist(disturbed, expected)
+        yield figures
 
     def _kills(self, victim: str, kills: int, stages: dict[str, float], expected: dict[str, str]) -> dict[str, Any]:
         self._victim, self._counts = victim, Counter()
