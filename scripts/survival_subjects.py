@@ -79,6 +79,7 @@ def finish_shot(folder: Path, frames: int, painter: str = "DRAFT") -> None:
     scene: Any = bpy.context.scene
     scene.frame_end = frames
     scene.pantheon360.painter = painter
+    scene.pantheon360.diffusion.model = str(folder / "model")  # the same of all copies: frames tell what painted them
     scene.pantheon360.diffusion.steps, scene.pantheon360.diffusion.every = 3, 2
     save(bpy, folder)
 
@@ -116,8 +117,6 @@ class Blender:
     def open(self) -> None:
         self.bpy.ops.wm.open_mainfile(filepath=str(self.file))
         self.bpy.ops.ed.undo_push(message="Original")  # as Blender does where it has windows
-        if self.kind == "diffusion" and self.mine() is not None:  # copies of the subject lie elsewhere
-            self.mine().pantheon360.diffusion.model = str(self.folder / "model")
 
     def mine(self) -> Any:
         """The scene that the job is for; None in another file."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -178,6 +180,24 @@ def test_a_failure_is_kept_with_its_repair_and_hinders_no_other_job(
     entry = registry.find(failing)
     assert entry.condition == "failed" and "000003.png is missing" in entry.error
     assert registry.find(other).state == "delivered"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills by signals")
+def test_a_backend_that_is_killed_is_told_and_its_job_goes_on(
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
+) -> None:
+    job = prepared(blend, frames=range(1, 61))  # so many that it is not quicker
+    queue.enqueue(job)
+    until_painting(queue)
+    os.kill(house("scene.app.backend_process").shared().pid, signal.SIGKILL)
+    queue.run_to_end()
+    entry = registry.find(job)
+    assert entry.state == "failed" and "was killed (SIGKILL)" in entry.error and "Resume goes on" in entry.error
+    kept = {path: path.stat().st_mtime_ns for path in (Path(entry.folder) / "frames").glob("*.png")}
+    queue.enqueue(job)
+    queue.run_to_end()
+    assert registry.find(job).state == "delivered" and registry.find(job).error == ""
+    assert all(path.stat().st_mtime_ns == changed for path, changed in kept.items()), "nothing is painted twice"
 
 
 def test_the_extension_leaves_its_jobs_to_whoever_comes(
