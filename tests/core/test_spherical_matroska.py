@@ -178,7 +178,9 @@ def test_angles_that_cannot_be_are_named_and_mended_in_their_place(
 
 
 def test_a_pose_that_can_be_is_read(tmp_path: Path) -> None:
-    found = spherical_video.read(matroska(tmp_path / "a.mkv", projection(yaw=30.0, pitch=-10.0, roll=5.0)))
+    path = matroska(tmp_path / "a.mkv", projection(yaw=30.0, pitch=-10.0, roll=5.0))
+    found = spherical_video.read(path)
+    assert "version 2, turned by heading 330.00°, pitch -10.00°, roll 5.00°)" in spherical_video.check(path).text
     assert found is not None and (found.heading, found.pitch, found.roll, found.warnings) == (330.0, -10.0, 5.0, ())
 
 

@@ -60,10 +60,17 @@ class Check:
         if self.tags is None:
             return f"not tagged as 360°{', but in Apple’s way alone' if self.apple else ''}"
         versions = "versions 1 and 2" if self.tags.v1 and self.tags.v2 else f"version {1 if self.tags.v1 else 2}"
-        told = f"tagged as 360° ({self.tags.projection}, {self.tags.stereo}, {versions})"
+        told = f"tagged as 360° ({self.tags.projection}, {self.tags.stereo}, {versions}{_turned(self.tags)})"
         if self.is_broken:
             return f"{told}, but broken. {' '.join(self.tags.warnings)} Tag it again to mend that"
         return told
+
+
+def _turned(tags: SphericalMetadata) -> str:
+    """How far from level and straight ahead, for people."""
+    angles = {"heading": tags.heading, "pitch": tags.pitch, "roll": tags.roll}
+    named = [f"{name} {angle:.2f}°" for name, angle in angles.items() if f"{angle:.2f}" not in ("0.00", "-0.00")]
+    return f", turned by {', '.join(named)}" if named else ""
 
 
 def check(path: Path) -> Check:
