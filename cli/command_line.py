@@ -173,8 +173,12 @@ def run(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     return OK, {"folder": str(folder.path), "frames": len(folder.job.frames) if isinstance(folder, PaintFolder) else 0}
 
 
-def tag(options: argparse.Namespace, _output: Output) -> tuple[int, Facts]:
-    """Tag an MP4 as a 360° video."""
+def tag(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Tag a video as a 360° one: MP4, MOV, MKV or WebM; or say how it is tagged."""
+    if options.check:
+        found = spherical_video.check(options.video.absolute())
+        output.say(f"{options.video} is {found.text}")
+        return OK if found.is_sound else FAILED, {"sound": found.is_sound, "tags": found.text}
     tagged = spherical_video.tag(options.video.absolute(), options.output, stereo=options.stereo)
     return OK, {"video": str(tagged)}
 
@@ -453,6 +457,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("folder", type=Path, metavar="FOLDER")
     tagging = add("tag", tag)
     tagging.add_argument("video", type=Path, metavar="VIDEO.mp4")
+    tagging.add_argument("--check", action="store_true", help="change nothing; the exit code is 1 unless it is well")
     tagging.add_argument("--output", type=Path, metavar="OTHER.mp4", help="leave VIDEO.mp4 as it is")
     tagging.add_argument("--stereo", choices=["mono", "top-bottom", "left-right"], default="mono")
     add("doctor", doctor)

@@ -50,11 +50,15 @@ STEPS = re.compile(r"Sweeping|Matching at .*")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of job. python: which of the interpreters given runs it. command: what runs it in a folder by that."""
+    """A kind of job. python: which of the interpreters given runs it. command: what runs it in a folder by that.
+
+    maker: the script that makes it: MAKER NAME FOLDER.
+    """
 
     name: str
     python: str
     command: Callable[[Path, Path], list[str]]
+    maker: Path = MAKER
 
 
 def run_job(python: Path, folder: Path) -> list[str]:
@@ -171,7 +175,9 @@ def interpreter(path: Path) -> Path:
 
 
 class Test:
-    """All kills of a kind of job."""
+    """All kills of a kind of job. aimed: as AIMED."""
+
+    aimed = AIMED
 
     def __init__(self, kind: Kind, python: Path, place: Path, moments: random.Random) -> None:
         self.failures: list[str] = []
@@ -179,9 +185,11 @@ class Test:
         self._kind, self._python, self._place, self._random = kind, python, place, moments
         self._temporary = place / "tmp"
         self._temporary.mkdir()
+        self._errors = place / "errors.txt"
         self._original = place / "original"
         self._original.mkdir()
-        subprocess.run([str(python), "-B", str(MAKER), kind.name, str(self._original)], check=True, cwd=ROOT)
+        made = [str(python), "-B", str(kind.maker), kind.name, str(self._original)]
+        subprocess.run(made, check=True, cwd=ROOT, env=self._environment())
 
     def run(self, kills: int, only: str = "") -> dict[str, Any]:
         """Kill so often, and say how many kills hit each stage. only: a stage that is to be hit at its beginning."""
@@ -223,10 +231,10 @@ class Test:
             gone(folder)  # a child of the last one may still be at its last step
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(self._original, folder, symlinks=True)
-            aim = stage if trial < AIMED else self._random.choice(list(stages))
+            aim = stage if trial < self.aimed else self._random.choice(list(stages))
             run = self._started(folder)
             hit = self._killed(run, aim, stages[aim])
-            if hit == stage or (hit and trial + 1 >= AIMED):
+            if hit == stage or (hit and trial + 1 >= self.aimed):
                 return run
         raise RuntimeError(f"{self._kind.name} ended {TRIES} times before it could be killed in {stage!r}")
 
@@ -239,6 +247,10 @@ class Test:
             if not run.read_until(deadline):
                 break
         time.sleep(self._random.uniform(0.0, seconds))
+        return self._strike(run, deadline)
+
+    def _strike(self, run: Run, deadline: float) -> str:
+        """Kill a run; where it was, empty if it had ended."""
         run.child.send_signal(signal.SIGKILL)
         code = run.child.wait()
         while run.read_until(deadline) and time.monotonic() < deadline:  # what it told meanwhile
@@ -276,17 +288,21 @@ class Test:
         return names
 
     def _started(self, folder: Path) -> Run:
-        child = subprocess.Popen(
-            self._kind.command(self._python, folder),
-            cwd=ROOT,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        with self._errors.open("wb") as errors:
+            child = subprocess.Popen(
+                self._command(folder),
+                cwd=ROOT,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
         run = Run(child)
         threading.Thread(target=_read, args=(run,), daemon=True).start()
         return run
+
+    def _command(self, folder: Path) -> list[str]:
+        return self._kind.command(self._python, folder)
 
     def _to_end(self, run: Run, folder: Path) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -295,12 +311,13 @@ class Test:
                 run.child.kill()
                 raise RuntimeError(f"{folder} takes longer than {PATIENCE:g} s")
         if run.child.wait() != 0:
-            raise RuntimeError(f"{folder} ended with {run.child.returncode}")
+            said = self._errors.read_text(errors="replace").splitlines() or ["nothing"]
+            raise RuntimeError(f"{folder} ended with {run.child.returncode}, its last words: {said[-1]}")
 
     def _environment(self) -> dict[str, str]:
-        """Temporary files in a folder of their own, so that those that are left show."""
-        resources = self._place / "resources"
-        return {**os.environ, "TMPDIR": str(self._temporary), "BLENDER_USER_RESOURCES": str(resources)}
+        """Temporary files in a folder of their own, so that those that are left show; no person's files are touched."""
+        own = {"TMPDIR": "tmp", "BLENDER_USER_RESOURCES": "resources", "XDG_DATA_HOME": "data"}
+        return {**os.environ, **{name: str(self._place / folder) for name, folder in own.items()}}
 
 
 def run_job_at(python: Path, folder: Path) -> list[str]:

@@ -36,6 +36,7 @@ HOUSES: dict[str, House] = {
     "core": House(
         rooms=(
             "pantheon360_blender/core",
+            "pantheon360_blender/core/formats/video",
             "pantheon360_blender/core/formats",
             "pantheon360_blender/core/panorama",
             "pantheon360_blender/core/points",

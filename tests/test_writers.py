@@ -19,7 +19,7 @@ ON_THEIR_OWN = {
     "pantheon360_blender/core/formats/npz.py": "a member of an archive that is being written",
     "pantheon360_blender/core/formats/ply.py": "a path that a person named",
     "pantheon360_blender/core/points/point_cloud.py": "a path that a person named",
-    "pantheon360_blender/core/formats/spherical_video.py": "a video that a person named",
+    "pantheon360_blender/core/formats/video/rewriting.py": "a video that a person named",
     "pantheon360_blender/core/formats/openimageio.py": "a private temporary folder",
     "pantheon360_blender/core/jobs/model_card.py": "a model that is being made in a private folder",
     "pantheon360_blender/scene/sources/import_files.py": "removes a folder once it is empty",

@@ -79,10 +79,9 @@ def _draw_item(layout: Any, item: Item) -> None:
         for by, icon in ((-1, "TRIA_UP"), (1, "TRIA_DOWN")):
             moving = row.operator("pantheon360.move_job", text="", icon=icon)
             moving.job, moving.by = entry.id, by
-    if not item.is_gone and item.condition != "preparing":
+    if not item.is_gone and not item.is_begun:
         opening = row.operator("pantheon360.open_job", text="", icon="TEXT")
         opening.job, opening.file = entry.id, LOG_FILE
-    if not item.is_gone:
         row.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = entry.id
     if item.condition not in registry.IN_HAND or entry.is_ours:
         row.operator("pantheon360.remove_job", text="", icon="TRASH").job = entry.id
@@ -102,7 +101,7 @@ def _draw_texts(layout: Any, item: Item) -> None:
         draw_repair(row, entry.repair)
         row.operator("pantheon360.copy_text", icon="COPYDOWN").text = entry.error
     _draw_told(layout, entry.id)
-    if item.is_gone and item.condition != "preparing":
+    if item.is_gone:
         lines(layout, "Its folder is gone", icon="ERROR")
 
 

@@ -180,6 +180,7 @@ class PANTHEON360_PT_generate(SidebarPanel):
             row.operator_menu_enum("pantheon360.show_result", "view", text="", icon="DOWNARROW_HLT")
         layout.separator()
         job_button(layout, context, "tag_360", icon="FILE_MOVIE")
+        layout.operator("pantheon360.check_360", icon="VIEWZOOM")
 
 
 def _diffusion(layout: Any, settings: Any) -> None:
@@ -258,8 +259,10 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
         elif strip is None:
             hint(layout, "Select a strip to see", "what it was made from")
         button = job_button(layout, context, "tag_360", icon="FILE_MOVIE")
-        if button is not None and strip is not None and strip.type == "MOVIE":
-            button.filepath = bpy.path.abspath(strip.filepath)
+        checking = layout.operator("pantheon360.check_360", icon="VIEWZOOM")
+        if strip is not None and strip.type == "MOVIE":
+            for each in (button, checking) if button is not None else (checking,):
+                each.filepath = bpy.path.abspath(strip.filepath)
 
 
 CLASSES = (

@@ -48,7 +48,7 @@ class PANTHEON360_OT_resume_job(_JobAction):
     bl_label = "Resume"
 
     def act_on(self, item: Item) -> str:
-        if item.entry.state == "preparing":
+        if item.is_begun:
             return _begin_again(item)
         if item.is_gone:
             raise JobError(f"The folder of this job, {item.entry.folder}, is gone.", advice="Remove it from the list.")

@@ -78,6 +78,8 @@ JSON_VALUES = 1 << 22
 
 MOVIE_HEADER = 128 << 20
 """Bytes of a video's movie header: the tables of two days."""
+TRACKS = 16 << 20
+"""Bytes of what a Matroska video says of itself before its pictures."""
 ARCHIVE_TABLE = 8 << 20
 """Bytes of a ZIP archive's table of contents: a hundred thousand members."""
 CLIP_FRAMES = 100_000

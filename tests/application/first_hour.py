@@ -89,12 +89,11 @@ def _generate(hand: Any) -> Generator[float, None, None]:
 
 
 def _went_well() -> bool:
-    """Raises AssertionError with what the panel says of a job that failed."""
-    manager: Any = bpy.context.window_manager
-    assert not manager.pantheon360.failed, manager.pantheon360.error
-    registry = importlib.import_module(f"{PACKAGE}.core.jobs.registry")
-    failed = [entry.error for entry in registry.entries() if entry.state == "failed"]
-    assert not failed, failed
+    """Raises AssertionError with what the panels say of a job that failed."""
+    outcomes = importlib.import_module(f"{PACKAGE}.scene.background.outcomes")
+    for stage in ("captures", "cache", "video", "engine"):
+        outcome = outcomes.of(bpy.context.scene, stage)
+        assert outcome is None or not outcome.error, outcome.error
     return True
 
 

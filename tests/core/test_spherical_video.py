@@ -49,11 +49,11 @@ VIDEOS = {
                       "-encryption_key", KEY, "-encryption_kid", KEY],
     "fragmented.mp4": [*PICTURES, "-c:v", "libx264", "-movflags", "frag_keyframe+empty_moov"],
     "sound.mp4": [*SOUND],
-    "other.mkv": [*PICTURES, "-c:v", "mpeg4"],
+    "other.avi": [*PICTURES, "-c:v", "mpeg4"],
     "lenses.mp4": [*SQUARE, *SQUARE, "-map", "0", "-map", "1", "-c:v", "mpeg4"],
     "square.mp4": [*SQUARE, "-c:v", "mpeg4"],
 }  # fmt: skip
-UNTAGGABLE = ("fragmented.mp4", "sound.mp4", "other.mkv", "lenses.mp4", "square.mp4")
+UNTAGGABLE = ("fragmented.mp4", "sound.mp4", "other.avi", "lenses.mp4", "square.mp4")
 TAGGABLE = [name for name in VIDEOS if name not in UNTAGGABLE]
 
 
@@ -346,9 +346,29 @@ def _nested(box: Box, *kinds: bytes) -> Box:
     return box
 
 
+def test_angles_that_cannot_be_are_named_and_mended(tagged: Path) -> None:
+    sound = tagged.read_bytes()
+    replaced(tagged, b"prhd" + bytes(16), b"prhd" + bytes(4) + struct.pack(">3i", 0, 16208 << 16, 0))
+    found = spherical_video.check(tagged)
+    assert found.is_broken and "pitch 16208°" in found.text and found.tags is not None and found.tags.pitch == 0
+    spherical_video.tag(tagged)
+    assert tagged.read_bytes() == sound and not spherical_video.check(tagged).is_broken
+
+
+def test_what_the_tags_are_is_told(video: Callable[[str], Path], tmp_path: Path) -> None:
+    untagged, both = video("end.mp4"), spherical_video.tag(video("end.mp4"), tmp_path / "a.mp4")
+    assert spherical_video.check(untagged).text == "not tagged as 360°"
+    assert spherical_video.check(both).text == "tagged as 360° (equirectangular, mono, versions 1 and 2)"
+    replaced(both, b"sv3d", b"sv3x")
+    assert spherical_video.check(both).text == "tagged as 360° (equirectangular, mono, version 1)"
+    replaced(both, b"sv3x", b"sv3d")
+    replaced(both, b"<GSpherical:StereoMode>mono", b"<GSpherical:StereoMode>left")
+    assert "but broken. Version 1 says" in spherical_video.check(both).text
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("fragmented.mp4", "fragmented.*ffmpeg"), ("sound.mp4", "no video"), ("other.mkv", "not an MP4")],
+    [("fragmented.mp4", "fragmented.*ffmpeg"), ("sound.mp4", "no video"), ("other.avi", "not an MP4")],
 )
 def test_what_cannot_be_tagged_is_told(video: Callable[[str], Path], tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(MetadataError, match=reason) as raised:

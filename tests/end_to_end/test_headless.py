@@ -178,7 +178,7 @@ OPTIONS = {
     "geometry": ("FILE.blend", "--output", "--frames", "--width", "--scene", "--json"),
     "generate": ("FILE.blend", "--output", "--frames", "--width", "--seed", "--painter", "--strip", "--no-save"),
     "run": ("FOLDER", "--json"),
-    "tag": ("VIDEO.mp4", "--output", "--stereo"),
+    "tag": ("VIDEO.mp4", "--check", "--output", "--stereo"),
     "doctor": ("--json",),
 }
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import numpy as np
 
 from pantheon360_blender.core.formats import spherical_video
 from pantheon360_blender.core.formats.mp4 import Box
+from pantheon360_blender.core.formats.video import ebml
+from pantheon360_blender.core.formats.video.ebml import Element
 
 from . import mutations
 from .parser import WIDTH, Parser, each
@@ -61,6 +65,56 @@ def read_video(folder: Path) -> None:
     )
 
 
+def matroska() -> bytes:
+    """A file with a sphere's track, a checksum, a table of contents and room, and no pictures."""
+
+    def element(ident: int, *content: bytes) -> bytes:
+        return Element(ident, b"".join(content)).to_bytes()
+
+    turned = [element(ident, struct.pack(">d", 16208.0)) for ident in (0x7673, 0x7674, 0x7675)]
+    sphere = element(0x7670, element(0x7671, b"\1"), element(0x7672, bytes(20)), *turned)
+    size = element(0xB0, b"\1\0") + element(0xBA, b"\x80")
+    track = element(0xAE, element(0xD7, b"\1"), element(0x83, b"\1"), element(0xE0, size, sphere))
+    seek = element(0x4DBB, element(0x53AB, b"\x16\x54\xae\x6b"), element(0x53AC, b"\0\x80"))
+    room = ebml.to_bytes(ebml.void(60))
+    tracks = Element(0x1654AE6B, b"").holding([Element(ebml.CRC_32, bytes(4)), *Element(0, track).children()])
+    parts = [element(0x114D9B74, seek), room, element(0x1549A966), tracks.to_bytes(), element(0x1F43B675, bytes(40))]
+    return element(ebml.HEADER, element(0x4282, b"matroska")) + element(0x18538067, *parts)
+
+
+def make_matroska(folder: Path) -> list[Path]:
+    (folder / "a.mkv").write_bytes(matroska())
+    return [folder / "a.mkv"]
+
+
+def read_matroska(folder: Path) -> None:
+    each(
+        lambda: spherical_video.check(folder / "a.mkv"),
+        lambda: spherical_video.tag(folder / "a.mkv", folder / "out.mkv", stereo="top-bottom"),
+    )
+
+
+def elements_changed(data: bytes, random: Random) -> bytes:
+    """One element emptied, doubled, left out, or with another content, within others whose sizes fit."""
+    with suppress(ebml.DamagedError):
+        return _with_change(Element(0, data), random).content
+    return data
+
+
+def _with_change(element: Element, random: Random) -> Element:
+    children = element.children()
+    place = random.randrange(len(children)) if children else 0
+    chosen = children[place : place + 1]
+    with suppress(ebml.DamagedError):
+        if chosen and chosen[0].children() and random.random() < 0.8:
+            chosen = [_with_change(chosen[0], random)]
+            return element.holding([*children[:place], *chosen, *children[place + 1 :]])
+    ident = chosen[0].ident if chosen else ebml.VOID
+    other = Element(ident, random.choice((b"", bytes(9), b"\xff" * 8, random.randbytes(20))), random.choice((1, 8)))
+    made = random.choice(([], chosen * 2, chosen * 2000, [other]))
+    return element.holding([*children[:place], *made, *children[place + 1 :]])
+
+
 def make_frames(folder: Path) -> list[Path]:
     import cv2
 
@@ -81,5 +135,6 @@ def read_frames(folder: Path) -> None:
 
 PARSERS = (
     Parser("mp4", make_video, read_video, (mutations.boxes_changed,) * 2),
+    Parser("matroska", make_matroska, read_matroska, (elements_changed,) * 2),
     Parser("video", make_frames, read_frames, (mutations.boxes_changed,), ("cv2",)),
 )

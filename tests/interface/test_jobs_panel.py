@@ -151,16 +151,58 @@ def test_a_job_that_was_never_saved_is_delivered_into_the_scene_at_hand(listed: 
     assert registry.find(job).state == "delivered" and house("scene.shot.strips").made_of(job)
 
 
-def test_a_job_that_was_never_complete_is_removed_with_its_folder(listed: Any, house: House, tmp_path: Path) -> None:
+@pytest.fixture
+def killed(listed: Any, house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[str, str]]:
+    """killed(): a job whose Blender was killed as it had just sealed the folder; its id and that Blender."""
+
+    def make() -> tuple[str, str]:
+        owner = f"{house('core.temporary').owner()[:-8]}00000000"
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(house("core.temporary"), "owner", lambda: owner)
+            return listed("preparing"), owner
+
+    return make
+
+
+def test_a_job_that_was_never_complete_is_removed_with_its_folder(killed: Any, draw: Any, house: House) -> None:
     import bpy
 
-    job = listed("preparing")
+    job, owner = killed()
     registry = house("core.jobs.registry")
-    begun = tmp_path / "jobs" / f".Shot-{job}.00000000-1-00000000-abcdef.part"
-    Path(registry.find(job).folder).rename(begun)
-    registry.update(job, folder=str(begun))
+    folder = Path(registry.find(job).folder)
+    begun = folder.rename(folder.with_name(f".{folder.name}.{owner}-abcdef.part"))
+    layout = draw(room="ui.jobs_panel")
+    assert "pantheon360.resume_job" in layout.shown and "Its folder is gone" not in layout.labels
+    assert [item.entry.id for item in house("scene.background.listing").offers()] == [job]
     assert bpy.ops.pantheon360.remove_job(job=job) == {"FINISHED"}
     assert not begun.exists() and registry.find(job) is None
+
+
+def test_a_job_that_was_just_complete_is_gone_on_with(killed: Any, house: House) -> None:
+    import bpy
+
+    (job, _), queue = killed(), house("scene.background.queue")
+    (offer,) = house("scene.background.listing").offers()
+    assert (offer.entry.id, offer.condition) == (job, "interrupted")
+    assert bpy.ops.pantheon360.resume_job(job=job) == {"FINISHED"}
+    queue.run_to_end()
+    (entry,) = house("core.jobs.registry").entries()
+    assert (entry.id, entry.state) == (job, "delivered")
+    queue.unregister()
+
+
+def test_a_job_is_entered_by_the_path_that_it_will_have(
+    house: House, shot_scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a kill between the two would leave a complete folder that nothing leads to."""
+    monkeypatch.setattr(house("core.person_folder"), "path", lambda *_: tmp_path / "data")
+    registry, steps = house("core.jobs.registry"), house("scene.shot.shot").prepare(shot_scene)
+    while not registry.entries():
+        next(steps)
+    (entry,) = registry.entries()
+    assert entry.state == "preparing" and not entry.path.exists()
+    folder = house("scene.app.jobs").run_blocking(steps)
+    assert folder.path == entry.path and registry.find(entry.id).path == entry.path
 
 
 def test_a_folder_in_which_somebody_paints_is_not_deleted(listed: Any, house: House) -> None:

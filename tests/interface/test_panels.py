@@ -49,6 +49,7 @@ def test_a_new_file_says_where_to_begin(draw: Callable[..., Layout]) -> None:
             "set_up_rendering",
             "generate",
             "tag_360",
+            "check_360",
         )
     ]
 
@@ -435,7 +436,7 @@ def test_the_sequencer_tells_what_made_a_strip_and_tags_its_file(
     layout = draw("SEQUENCE_EDITOR", **{"active_strip": strip, "active_sequence_strip": strip})
     assert {"This model is untrained.", "Frame 3 was painted again."} <= set(layout.labels)
     assert {"Painter: diffusion: Tiny (untrained)", "Model License: CC0-1.0"} <= set(layout.labels)
-    assert layout.shown == ["pantheon360.tag_360"]
+    assert layout.shown == ["pantheon360.tag_360", "pantheon360.check_360"]
     assert "Select a strip to see" in draw("SEQUENCE_EDITOR").labels
 
 

@@ -395,6 +395,17 @@ def test_frame_lists(house: Any) -> None:
             frames(wrong)
 
 
+def test_a_video_is_checked_and_left_alone(command: Any, tmp_path: Path) -> None:
+    from tests.fuzz.videos import video
+
+    path = tmp_path / "a.mp4"
+    path.write_bytes(video())
+    assert command("tag", path, "--check", "--json")[0] == 1 and path.read_bytes() == video()
+    assert command("tag", path)[0] == 0
+    code, out, _ = command("tag", path, "--check", "--json")
+    assert code == 0 and lines(out)[-1]["tags"] == "tagged as 360° (equirectangular, mono, versions 1 and 2)"
+
+
 @pytest.mark.parametrize("json_lines", [False, True])
 def test_a_fault_of_ours_is_an_error_that_names_its_log(
     command: Any, house: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, json_lines: bool

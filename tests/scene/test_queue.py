@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -217,6 +219,24 @@ def test_a_failure_is_kept_with_its_repair_and_hinders_no_other_job(
     assert registry.find(other).state == "delivered"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="kills by signals")
+def test_a_backend_that_is_killed_is_told_and_its_job_goes_on(
+    house: House, queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
+) -> None:
+    job = prepared(blend, frames=range(1, 61))  # so many that it is not quicker
+    queue.enqueue(job)
+    until_painting(queue)
+    os.kill(house("scene.app.backend_process").shared().pid, signal.SIGKILL)
+    queue.run_to_end()
+    entry = registry.find(job)
+    assert entry.state == "failed" and "was killed (SIGKILL)" in entry.error and "Resume goes on" in entry.error
+    kept = {path: path.stat().st_mtime_ns for path in (Path(entry.folder) / "frames").glob("*.png")}
+    queue.enqueue(job)
+    queue.run_to_end()
+    assert registry.find(job).state == "delivered" and registry.find(job).error == ""
+    assert all(path.stat().st_mtime_ns == changed for path, changed in kept.items()), "nothing is painted twice"
+
+
 def test_the_extension_leaves_its_jobs_to_whoever_comes(
     queue: ModuleType, registry: Any, prepared: Prepared, blend: Any
 ) -> None:
@@ -292,6 +312,22 @@ def test_a_copy_of_a_scene_gets_an_identity_of_its_own(house: House, blend: Any)
     blend.name, copied.name = "Z original", "A copy"
     assert identity.find(bpy.data.scenes, known, "Scene") == blend
     assert identity.of(copied) != known == identity.of(blend)
+
+
+def test_a_copy_is_still_told_from_its_original_when_both_were_saved(
+    house: House, shot_scene: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    identity = house("scene.app.identity")
+    known, capture = identity.of(shot_scene), identity.of(shot_scene.objects["A"])
+    copied, beside = shot_scene.copy(), shot_scene.objects["A"].copy()
+    copied.name, shot_scene.name, beside.name = "Anew", "Zoo", "0"
+    copied.collection.objects.link(beside)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert identity.find(bpy.data.scenes, known, "Scene") == bpy.data.scenes["Zoo"]
+    assert identity.find(bpy.data.objects, capture) == bpy.data.objects["A"]
 
 
 def test_a_registry_that_cannot_be_written_begins_no_job_twice(

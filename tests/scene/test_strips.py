@@ -423,15 +423,37 @@ def test_what_blender_tagged_is_not_tagged_twice(house: Any, blend: Any, tmp_pat
     assert spherical.read(path).stereo == "left-right"
 
 
-def test_a_matroska_panorama_is_refused(house: Any, blend: Any, tmp_path: Path) -> None:
-    """Blender marks it itself from 5.2; what it is lies nowhere that we could write to."""
+@pytest.mark.parametrize("container", ["MKV", "WEBM"])
+def test_what_blender_writes_into_matroska_is_tagged_soundly_and_once(
+    house: Any, blend: Any, tmp_path: Path, container: str
+) -> None:
+    """From 5.2 Blender marks it itself, turned by whatever lay in memory."""
     import bpy
 
-    path = panorama(house, blend, "MKV", tmp_path / "a.mkv")
-    before = path.read_bytes()
-    with pytest.raises(RuntimeError, match=r"a\.mkv is not an MP4 or MOV video"):
-        bpy.ops.pantheon360.tag_360(filepath=str(path), in_place=True)
-    assert path.read_bytes() == before
+    spherical = house("core.formats.spherical_video")
+    path = panorama(house, blend, container, tmp_path / "a.mkv")
+    found = spherical.check(path)
+    assert (found.tags is not None) == (bpy.app.version >= (5, 2, 0))
+    assert found.is_sound or found.tags is None or "angles that cannot be" in found.text
+    assert bpy.ops.pantheon360.tag_360(filepath=str(path), in_place=True) == {"FINISHED"}
+    mended = path.read_bytes()
+    assert spherical.check(path).text == "tagged as 360° (equirectangular, mono, version 2)"
+    assert bpy.ops.pantheon360.tag_360(filepath=str(path), in_place=True) == {"FINISHED"}
+    assert path.read_bytes() == mended
+
+
+def test_the_check_tells_what_a_video_is_tagged_as(house: Any, tmp_path: Path, capfd: Any) -> None:
+    import bpy
+
+    from tests.fuzz.videos import video
+
+    path = tmp_path / "a.mp4"
+    path.write_bytes(video())
+    assert bpy.ops.pantheon360.check_360(filepath=str(path)) == {"FINISHED"}
+    assert "Warning: a.mp4 is not tagged as 360°" in capfd.readouterr().out
+    house("core.formats.spherical_video").tag(path)
+    assert bpy.ops.pantheon360.check_360(filepath=str(path)) == {"FINISHED"}
+    assert "Info: a.mp4 is tagged as 360° (equirectangular, mono, versions 1 and 2)" in capfd.readouterr().out
 
 
 def panorama(house: Any, scene: Any, container: str, path: Path) -> Path:
@@ -448,7 +470,7 @@ def panorama(house: Any, scene: Any, container: str, path: Path) -> Path:
     render.engine = "CYCLES"
     render.resolution_x, render.resolution_y, render.resolution_percentage = 64, 32, 100
     house("scene.app.versions").set_output(render.image_settings, "FFMPEG")
-    render.ffmpeg.format, render.ffmpeg.codec = container, "H264"
+    render.ffmpeg.format, render.ffmpeg.codec = container, "WEBM" if container == "WEBM" else "H264"
     render.filepath, render.use_file_extension = str(path), False
     bpy.ops.render.render(animation=True)
     return path

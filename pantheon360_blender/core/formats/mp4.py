@@ -16,12 +16,11 @@ from typing import BinaryIO
 import numpy as np
 
 from .. import budget
-from ..errors import FileError, MetadataError
+from ..errors import MetadataError
 
 _MOST_BOXES = 1_000_000
 _MOST_BOXES_IN_MEMORY = 100_000
 _DEEPEST = 16
-_BLOCK = 4 << 20
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof")
 _SAMPLE_ENTRY = 78
 """Bytes of a visual sample entry before its boxes."""
@@ -163,20 +162,6 @@ def is_enabled(track: Box) -> bool:
     """Whether a trak box is to be played."""
     header = track.first(b"tkhd")
     return header is not None and bool(header.content[3:4] and header.content[3] & 1)
-
-
-def blocks(file: BinaryIO, start: int, end: int, path: Path) -> Iterator[bytes]:
-    """Yield bytes `start` to `end` block by block. Raises FileError if they cannot be read or the file shrank."""
-    while start < end:
-        try:
-            file.seek(start)
-            block = file.read(min(_BLOCK, end - start))
-        except OSError as error:
-            raise FileError(f"{path} cannot be read: {error.strerror or error}.") from error
-        if not block:
-            raise FileError(f"{path} was changed while it was read.", advice="Run it again.")
-        yield block
-        start += len(block)
 
 
 def shift_chunks(movie: Box, old: Span, path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Spherical metadata of MP4 and MOV videos, by which players know that a video is a 360° one.
+"""Spherical metadata of videos, by which players know that one is a 360° video: MP4 and MOV here, and the way to those
+of Matroska and WebM (video/matroska.py).
 
 Source: Google's Spherical Video RFC, versions 1 (RDF/XML in a uuid box of the track) and 2 (st3d and sv3d boxes in the
 sample entry).
@@ -6,19 +7,19 @@ sample entry).
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import files, inputs
 from ..errors import MetadataError
-from ..progress import Job, Progress
+from ..progress import Job
 from . import camera_originals, mp4, xmp
 from .media_files import reading
 from .mp4 import Box
+from .video import matroska, rewriting, spherical
+from .video.rewriting import Part
+from .video.spherical import SphericalMetadata
 
 _V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
 _STEREO = {"mono": 0, "top-bottom": 1, "left-right": 2, "custom": 3, "right-left": 4}
@@ -27,42 +28,63 @@ _PROJECTIONS = {b"equi": "equirectangular", b"cbmp": "cubemap", b"mshp": "mesh"}
 _REMUX = "Rewrite it first, for instance by ffmpeg -i IN -c copy OUT.mp4."
 
 
-@dataclass(frozen=True)
-class SphericalMetadata:
-    """What a video says of itself as a sphere.
-
-    projection: "equirectangular", "cubemap", "mesh", or another name as written.
-    stereo: "mono", "top-bottom", "left-right", "right-left" or "custom".
-    v1, v2: which versions of the metadata there are; where they contradict each other version 2 counts.
-    heading: degrees clockwise, pitch: degrees up, roll: degrees clockwise: the pose of the projection in version 2,
-        where only version 1 is there the first view's.
-    bounds: what the picture lacks of the full panorama, (left, top, right, bottom) as shares of its width and height.
-    software: what stitched or tagged it.
-    warnings: what is damaged or contradictory, in sentences.
-    """
-
-    projection: str = "equirectangular"
-    stereo: str = "mono"
-    v1: bool = False
-    v2: bool = False
-    heading: float = 0.0
-    pitch: float = 0.0
-    roll: float = 0.0
-    bounds: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    software: str = ""
-    warnings: tuple[str, ...] = ()
-
-
 def read(path: Path) -> SphericalMetadata | None:
     """Spherical metadata of a video's first video track; None if it has none.
 
-    Raises FileError (missing, empty, unreadable), MetadataError (not an MP4 or MOV, cut off, no video in it, a camera's
-    raw recording, hostile XML).
+    Raises FileError (missing, empty, unreadable), MetadataError (none of these containers, cut off, no video in it, a
+    camera's raw recording, hostile XML).
     """
+    return check(path).tags
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a video's tags are. tags: None if there are none. apple: whether it is marked for Apple's players."""
+
+    tags: SphericalMetadata | None
+    apple: bool = False
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether players will know that it is a 360° video, and show it rightly."""
+        return self.tags is not None and not self.is_broken
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether players will show it wrongly, or not alike."""
+        return self.tags is not None and bool(self.tags.warnings)
+
+    @property
+    def text(self) -> str:
+        """The same for people, without the file's name."""
+        if self.tags is None:
+            return f"not tagged as 360°{', but in Apple’s way alone' if self.apple else ''}"
+        versions = "versions 1 and 2" if self.tags.v1 and self.tags.v2 else f"version {1 if self.tags.v1 else 2}"
+        told = f"tagged as 360° ({self.tags.projection}, {self.tags.stereo}, {versions}{_turned(self.tags)})"
+        if self.is_broken:
+            return f"{told}, but broken. {' '.join(self.tags.warnings)} Tag it again to mend that"
+        return told
+
+
+def _turned(tags: SphericalMetadata) -> str:
+    """How far from level and straight ahead, for people."""
+    angles = {"heading": tags.heading, "pitch": tags.pitch, "roll": tags.roll}
+    named = [f"{name} {angle:.2f}°" for name, angle in angles.items() if f"{angle:.2f}" not in ("0.00", "-0.00")]
+    return f", turned by {', '.join(named)}" if named else ""
+
+
+def check(path: Path) -> Check:
+    """Look at the tags of a video's first video track. Raises as `read`."""
     path = Path(path)
     camera_originals.refuse(path)
     with reading(path) as (file, length):
+        if matroska.is_matroska(file):
+            return Check(matroska.read(file, length, path))
         track = _video_track(_movie(file, length, path), path)
+    return Check(_tags(track, path), apple=_is_marked_for_apple(track, path))
+
+
+def _tags(track: Box, path: Path) -> SphericalMetadata | None:
     warnings: list[str] = []
     first = _read_v1(track, path, warnings)
     second = _read_v2(track, path, warnings)
@@ -98,8 +120,9 @@ def tagging(
     target: the file to write, atomically; None replaces the source. Sound and pictures are copied as they are;
     spherical metadata already there are replaced, so that tagging twice gives the same bytes as once; the video track
     becomes the first one, where players look. stereo: "mono", "top-bottom" or "left-right".
-    Raises FileError (source missing or empty, target not writable, disk full), MetadataError (not an MP4 or MOV, cut
-    off, fragmented, no video in it, a camera's raw recording, no panorama's shape, unknown stereo).
+    A Matroska or WebM video gets version 2, for there is no other; nothing moves in it.
+    Raises FileError (source missing or empty, target not writable, disk full), MetadataError (none of these containers,
+    cut off, fragmented, no video in it, a camera's raw recording, no panorama's shape, unknown stereo, no room).
     """
     source, target = Path(source), Path(target or source)
     camera_originals.refuse(source)
@@ -107,21 +130,20 @@ def tagging(
         raise MetadataError(f"{stereo!r} is no stereo layout.", advice=f"Choose one of {', '.join(_TAGGED_STEREO)}.")
     software = "".join(letter for letter in software if letter.isprintable())
     with reading(source) as (file, length):
-        parts = _plan(file, length, source, stereo, software)
-        if _same_file(source, target) and _is_unchanged(file, parts):
+        if matroska.is_matroska(file):
+            _check_shape(source, matroska.picture_sizes(file, length, source), stereo)
+            parts = matroska.plan(file, length, source, stereo)
+        else:
+            parts = _plan(file, length, source, stereo, software)
+        if rewriting.needs_nothing(file, parts, source, target):
             return target
-    # A link stays a link; the file it leads to is replaced.
-    yield from _write(parts, source, Path(os.path.realpath(target)))
+    yield from rewriting.write(parts, source, target)
     return target
 
 
-_Part = tuple[int, int, bytes | None]
-"""Bytes from, to of the old file, and what replaces them; None keeps them."""
-
-
-def _plan(file: BinaryIO, length: int, path: Path, stereo: str, software: str) -> list[_Part]:
+def _plan(file: BinaryIO, length: int, path: Path, stereo: str, software: str) -> list[Part]:
     """The new file as parts of the old one and a new movie header."""
-    parts: list[_Part] = []
+    parts: list[Part] = []
     movies = 0
     for span in mp4.spans(file, length, path):
         if span.kind in (b"moof", b"styp"):
@@ -164,37 +186,6 @@ def _tag_movie(movie: Box, path: Path, stereo: str, software: str) -> None:
     movie.children.insert(first, track)
 
 
-def _write(parts: list[_Part], source: Path, target: Path) -> Iterator[Progress]:
-    length = parts[-1][1]
-    # The source is opened inside, for Windows replaces no open file.
-    with files.writing(target) as output, inputs.open_regular(source) as file:
-        for start, end, replacement in parts:
-            if replacement is not None:
-                output.write(replacement)
-                continue
-            done = start
-            for block in mp4.blocks(file, start, end, source):
-                output.write(block)
-                done += len(block)
-                yield Progress("Tagging the video", done >> 20, length >> 20)
-
-
-def _is_unchanged(file: BinaryIO, parts: list[_Part]) -> bool:
-    for start, end, replacement in parts:
-        if replacement is not None:
-            file.seek(start)
-            if end - start != len(replacement) or file.read(end - start) != replacement:
-                return False
-    return True
-
-
-def _same_file(source: Path, target: Path) -> bool:
-    try:
-        return target.samefile(source)
-    except OSError:
-        return False
-
-
 def _movie(file: BinaryIO, length: int, path: Path) -> Box:
     for span in mp4.spans(file, length, path):
         if span.kind == b"moov":
@@ -212,10 +203,17 @@ def _video_track(movie: Box, path: Path) -> Box:
 
 
 def _check_panoramic(movie: Box, track: Box, path: Path, stereo: str) -> None:
-    """Refuse what is no panorama by its shape: a track for each lens, and a square picture of one eye."""
-    sizes = [mp4.picture_size(each, path) for each in movie.all(b"trak") if mp4.is_video(each)]
+    others = [each for each in movie.all(b"trak") if mp4.is_video(each) and each is not track]
+    _check_shape(path, [mp4.picture_size(each, path) for each in (track, *others)], stereo)
+
+
+def _check_shape(path: Path, sizes: list[tuple[int, int]], stereo: str) -> None:
+    """Refuse what is no panorama by its shape: a track for each lens, and a square picture of one eye.
+
+    sizes: (width, height) of each video track, that which is tagged first.
+    """
     camera_originals.refuse_lenses(path, sizes)
-    width, height = mp4.picture_size(track, path)
+    width, height = sizes[0]
     if width == height > 0 and stereo == "mono":
         raise MetadataError(
             f"{path} is {width} x {height}: a panorama is twice as wide as high, and a fisheye picture is none.",
@@ -228,6 +226,14 @@ def _check_self_contained(movie: Box, path: Path) -> None:
     for references in movie.all(b"trak", b"mdia", b"minf", b"dinf", b"dref"):
         if any(len(entry.content) < 4 or not entry.content[3] & 1 for entry in references.children):
             raise MetadataError(f"{path} refers to pictures or sound in other files.", advice=_REMUX)
+
+
+def _is_marked_for_apple(track: Box, path: Path) -> bool:
+    """Whether there is QuickTime's own projection, which Blender from 5.2 writes into a MOV."""
+    try:
+        return any(entry.first(b"vexu") is not None for entry in mp4.visual_sample_entries(track, path))
+    except MetadataError:
+        return False
 
 
 def _is_v1(box: Box) -> bool:
@@ -310,26 +316,26 @@ def _read_v2(track: Box, path: Path, warnings: list[str]) -> SphericalMetadata |
         projection = entry.first(b"sv3d", b"proj") if entry else None
         if entry is None or projection is None:
             return None
-        return _v2_values(entry, projection)
+        return _v2_values(entry, projection, warnings)
     except (MetadataError, struct.error) as error:
         warnings.append(f"The spherical metadata of version 2 are damaged and were ignored. {error}")
         return None
 
 
-def _v2_values(entry: Box, projection: Box) -> SphericalMetadata:
+def _v2_values(entry: Box, projection: Box, warnings: list[str]) -> SphericalMetadata:
     stereo, source, pose = entry.first(b"st3d"), entry.first(b"sv3d", b"svhd"), projection.first(b"prhd")
     mode = stereo.content[4] if stereo and len(stereo.content) > 4 else 0
-    yaw, pitch, roll = struct.unpack_from(">3i", pose.content, 4) if pose else (0, 0, 0)
+    angles = struct.unpack_from(">3i", pose.content, 4) if pose else (0, 0, 0)
+    heading, pitch, roll = spherical.pose([angle / 65536 for angle in angles], warnings)
     kind = next((child.kind for child in projection.children if child.kind != b"prhd"), b"equi")
     bounds = projection.first(b"equi")
     top, bottom, left, right = struct.unpack_from(">4I", bounds.content, 4) if bounds else (0, 0, 0, 0)
     return SphericalMetadata(
         projection=_PROJECTIONS.get(kind, kind.decode("latin-1")),
         stereo={number: name for name, number in _STEREO.items()}.get(mode, "custom"),
-        # Yaw turns counter-clockwise as seen from above, a heading clockwise.
-        heading=(-yaw / 65536) % 360.0,
-        pitch=pitch / 65536,
-        roll=roll / 65536,
+        heading=heading,
+        pitch=pitch,
+        roll=roll,
         bounds=(left / 2**32, top / 2**32, right / 2**32, bottom / 2**32),
         software=source.content[4:].split(b"\0")[0].decode("utf-8", "replace") if source else "",
     )

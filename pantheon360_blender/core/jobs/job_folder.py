@@ -141,7 +141,7 @@ class JobFolder(Generic[AnyJob]):
 
     def keep(self) -> None:
         """Give a new folder the name that lasts, `<name>-<id>`. Raises FileError."""
-        path = self.path.with_name(f"{file_name(self.name)}-{self.id}")
+        path = self.kept_path
         output_folder.rename(self.path, path)
         self.path, self.output = path, OutputFolder(path)
 
@@ -164,6 +164,11 @@ class JobFolder(Generic[AnyJob]):
         return self._made_of
 
     # Where things are
+
+    @property
+    def kept_path(self) -> Path:
+        """Where a new folder will lie once it is sealed."""
+        return self.path.with_name(f"{file_name(self.name)}-{self.id}")
 
     @property
     def log_file(self) -> Path:

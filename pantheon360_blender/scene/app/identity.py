@@ -28,8 +28,7 @@ def of(block: bpy.types.ID) -> str:
     """The identity of a scene or an object, which is given one if it has none, or that of what it was copied from."""
     known = known_of(block)
     blocks: Any = bpy.data.scenes if isinstance(block, bpy.types.Scene) else bpy.data.objects
-    copied = known and any(known_of(each) == known and each.session_uid < block.session_uid for each in blocks)
-    if not known or copied:
+    if not known or find(blocks, known) != block:
         known = uuid.uuid4().hex
         give(block, known)
     return known
@@ -59,6 +58,17 @@ def find(blocks: Iterable[Block], identity: str, name: str = "") -> Block | None
 
 
 @persistent
+def _tell_copies_apart(*_: Any) -> None:
+    """Before the file is saved: in the next session nothing tells a copy from what it was copied from."""
+    for blocks in (bpy.data.scenes, bpy.data.objects):
+        oldest: dict[str, bpy.types.ID] = {}
+        for block in sorted(blocks, key=lambda each: each.session_uid):
+            known = known_of(block)
+            if known and oldest.setdefault(known, block) != block and block.is_editable:
+                give(block, uuid.uuid4().hex)
+
+
+@persistent
 def _put_back(*_: Any) -> None:
     if not _given:
         return
@@ -74,7 +84,12 @@ def _forget_all(*_: Any) -> None:
     _given.clear()
 
 
-_HANDLERS = {"undo_post": _put_back, "redo_post": _put_back, "load_post": _forget_all}
+_HANDLERS = {
+    "undo_post": _put_back,
+    "redo_post": _put_back,
+    "load_post": _forget_all,
+    "save_pre": _tell_copies_apart,
+}
 
 
 def register() -> None:

@@ -19,9 +19,10 @@ from . import identity
 def preparing(scene: bpy.types.Scene, folder: JobFolder, kind: str) -> Iterator[None]:
     """Enter a job while its folder is written. Afterwards it waits for somebody to work on it.
 
+    It is entered by the path that its folder will have: there is never a complete folder that no job leads to.
     If writing fails or is cancelled, the folder is removed and the job is out again.
     """
-    _enter(scene, folder, kind, "preparing")
+    _enter(scene, folder, kind, "preparing", folder.kept_path)
     try:
         yield
     except BaseException:
@@ -36,7 +37,7 @@ def adopt(scene: bpy.types.Scene, folder: JobFolder, kind: str) -> None:
     """Enter a job that was begun for a scene elsewhere, or before there was a registry, or that was moved since."""
     known = registry.find(folder.id)
     if known is None:
-        _enter(scene, folder, kind, "paused")
+        _enter(scene, folder, kind, "paused", folder.path)
     elif known.condition not in registry.IN_HAND:
         registry.note(folder.id, folder=str(folder.path), blend=bpy.data.filepath, identity=identity.of(scene))
 
@@ -54,12 +55,12 @@ def note_captures(folder: JobFolder, captures: Mapping[str, bpy.types.Object]) -
     registry.note(folder.id, captures={label: identity.of(obj) for label, obj in captures.items()})
 
 
-def _enter(scene: bpy.types.Scene, folder: JobFolder, kind: str, state: State) -> None:
+def _enter(scene: bpy.types.Scene, folder: JobFolder, kind: str, state: State, path: Path) -> None:
     entry = Entry(
         folder.id,
         kind,
         title=_title(scene),
-        folder=str(folder.path),
+        folder=str(path),
         blend=bpy.data.filepath,
         scene=scene.name,
         identity=identity.of(scene),

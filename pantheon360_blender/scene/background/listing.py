@@ -25,13 +25,14 @@ class Item:
     """A job in the list.
 
     condition: its entry's, but finished if its folder says so. is_here: its scene is in this file. is_gone: its folder
-    is not there any more.
+    is not there any more. is_begun: its folder is not there yet.
     """
 
     entry: Entry
     condition: Condition
     is_here: bool
     is_gone: bool
+    is_begun: bool
 
 
 def items() -> list[Item]:
@@ -59,14 +60,21 @@ def find(job_id: str) -> Item | None:
 def _all() -> list[Item]:
     known = _known(registry.stamp(), int(time.monotonic() / _RENEWED))
     return [
-        Item(entry, condition, delivery.scene_of(entry) is not None, is_gone) for entry, condition, is_gone in known
+        Item(
+            entry,
+            condition,
+            is_here=delivery.scene_of(entry) is not None,
+            is_gone=not there and entry.state != "preparing",
+            is_begun=not there and entry.state == "preparing",
+        )
+        for entry, condition, there in known
     ]
 
 
 @lru_cache(maxsize=1)
 def _known(_stamp: int, _moment: int) -> tuple[tuple[Entry, Condition, bool], ...]:
     """What asks the disk; panels are drawn often, and a folder may lie on a slow one."""
-    return tuple((entry, _condition(entry), not inputs.is_folder(entry.path)) for entry in registry.entries())
+    return tuple((entry, _condition(entry), inputs.is_folder(entry.path)) for entry in registry.entries())
 
 
 @lru_cache(maxsize=1024)

@@ -40,6 +40,8 @@ def remove(entry: Entry) -> Removed:
     A folder that does not say which job it holds is left where it is. Raises JobError as `is_deletable`.
     """
     removed = _delete(entry.path) if is_deletable(entry) else Removed(0, _existing(entry.path))
+    if entry.state == "preparing":  # what was written of it has a temporary name
+        temporary.remove_abandoned(entry.path.parent)
     for scene in bpy.data.scenes:
         for key in (shot.UNFINISHED, reconstruct.PREVIOUS):
             if job_notes.noted(scene, key) == entry.path:
@@ -51,14 +53,14 @@ def remove(entry: Entry) -> Removed:
 def is_deletable(entry: Entry) -> bool:
     """Whether a job's folder is there and says that it holds this job.
 
-    Raises JobError if another process has the job in hand, or its folder holds another job.
+    Raises JobError if another process has the job in hand, it is still prepared, or its folder holds another job.
     """
+    if entry.condition == "preparing" and entry.is_ours:
+        raise JobError(f"{entry.title} is being prepared.", advice="Cancel that first.")
     if entry.condition in registry.IN_HAND and not entry.is_ours:
         raise JobError(f"{entry.title} is in hand of another process.", advice="Stop it there.")
     if not inputs.is_folder(entry.path) or entry.path.is_symlink():
         return False
-    if entry.path.name.startswith(".") and entry.path.suffix == ".part":  # it was never complete
-        return f"-{entry.id}." in entry.path.name
     try:
         folder: JobFolder = JobFolder.open(entry.path)
     except (JobError, FileError):
