@@ -32,7 +32,9 @@ class PANTHEON360_OT_import_captures(base.FilesOperator):
     def job(self, context: Any) -> Job[list[bpy.types.Object]]:
         self._warnings: list[str] = []
         self._first = not capture_objects.in_scene(context.scene)
-        chosen = [path for named in self.paths() for path in _photographs(named)]
+        chosen = self.paths()
+        if not any(file.name for file in self.files):  # the browser gives the folder that it shows
+            chosen = [path for named in chosen for path in _photographs(named)]
         return capture_objects.import_files(context.scene, chosen, self._warnings.append)
 
     def finished(self, context: Any, result: list[bpy.types.Object]) -> None:

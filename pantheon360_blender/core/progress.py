@@ -104,6 +104,7 @@ def job_in_thread(job: Job[Result], begin: Progress) -> Job[Result]:
 
     Closing this closes the job after the step that it is in.
     """
+    yield begin
     newest, closed = begin, threading.Event()
 
     def work() -> Result:
@@ -122,9 +123,21 @@ def job_in_thread(job: Job[Result], begin: Progress) -> Job[Result]:
 def _in_thread(
     work: Callable[[], Result], told: Callable[[], Progress], stop: Callable[[], None] = lambda: None
 ) -> Job[Result]:
+    # A thread that is interrupted while it is started (Ctrl-C) is not known to the pool, which then does not wait for
+    # it: until it is known it waits at a gate, and does nothing if it never was.
+    gate, known = threading.Event(), False
+
+    def gated() -> Result:
+        gate.wait()
+        if not known:
+            raise GeneratorExit
+        return work()
+
     with ThreadPoolExecutor(1, thread_name_prefix="pantheon360") as threads:
-        future = threads.submit(work)
         try:
+            future = threads.submit(gated)
+            known = True
+            gate.set()
             while True:
                 with suppress(TimeoutError):
                     return future.result(timeout=_GLANCE)
@@ -132,6 +145,7 @@ def _in_thread(
                     return future.result()
                 yield told()
         finally:
+            gate.set()
             stop()
 
 

@@ -84,3 +84,20 @@ def test_closing_it_closes_the_job_after_its_step() -> None:
         pass
     job.close()
     assert len(closed) == 1 and closed[0] > 0
+
+
+def test_what_is_interrupted_while_its_thread_starts_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may come before the pool knows its thread: nobody would wait for that one."""
+    start, done = threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        progress.run_to_end(progress.in_thread(lambda: done.append("work"), Progress("Writing")))
+    for thread in threading.enumerate():
+        if thread.name.startswith("pantheon360"):
+            thread.join(10)
+    assert not done

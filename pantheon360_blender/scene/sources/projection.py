@@ -110,7 +110,8 @@ def project(
     maps = []
     for index, capture in enumerate(loaded):
         rays = range_map(triangles, capture.pose, width, index, len(loaded))
-        maps.append((yield from job_in_thread(rays, Progress("Projecting captures"))))
+        begin = Progress("Projecting captures", index, len(loaded))
+        maps.append((yield from job_in_thread(rays, begin)))
     clouds = []
     for index in range(len(loaded)):
         step = Progress("Making points", index, len(loaded), text=loaded[index].name)
