@@ -42,9 +42,10 @@ def _import(hand: Any) -> Generator[float, None, None]:
         yield from hand.move(60, row)
         yield 0.35  # a submenu opens
         yield from hand.move(160, row)
-        found = yield from hand.seek("pantheon360.import_captures", [(320, y) for y in range(row + 4, row - 400, -18)])
-        if found:
+        if (yield from hand.seek("import", [(320, row + 4), (320, row - 16)])):  # one of Blender's own
+            found = yield from hand.seek("pantheon360.import_captures", [(320, y) for y in range(row, row - 500, -15)])
             break
+    assert found, "File > Import has no 360° captures"
     yield from hand.picture("menu")
     yield from hand.click(*found, "click Import > 360° Captures")
     yield from hand.until(lambda: hand.area("FILE_BROWSER") is not None, 20, "the file browser")

@@ -28,8 +28,8 @@ class NotFound(AssertionError):
 class Hand:
     """Clicks and keys, counted. pictures: folder for what `picture` takes. actions: what was done, in words."""
 
-    ROW = 9
-    """Pixels between two looks: less than half a button is high."""
+    ROW = 15
+    """Pixels between two looks: a button is 20 high or more."""
 
     def __init__(self, pictures: Path) -> None:
         self.pictures = pictures
