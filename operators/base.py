@@ -7,6 +7,7 @@ does it.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.sources import projection
 from . import errors
+
+DIALOG = 420
+"""Pixels across a dialog with text in it."""
+_DIALOG_LINE = 62
+"""Characters of its lines."""
 
 
 class PolledOperator(bpy.types.Operator):
@@ -253,6 +259,14 @@ def warn(operator: PolledOperator, *texts: str) -> None:
         if text not in operator._told:
             operator._told += (text,)
             operator.tell("WARNING", text)
+
+
+def dialog_text(layout: Any, text: str, icon: str = "NONE") -> Any:
+    """A text on as many lines as it needs in a dialog of DIALOG pixels. Returns the column that it is in."""
+    column = layout.column(align=True)
+    for number, line in enumerate(textwrap.wrap(text, _DIALOG_LINE)):
+        column.label(text=line, icon="BLANK1" if number and icon != "NONE" else icon)
+    return column
 
 
 def without_captures(scene: bpy.types.Scene) -> DisabledReason | None:

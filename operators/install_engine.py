@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,10 @@ from bpy.props import BoolProperty, StringProperty
 from ..pantheon360_blender.core.engine import parts
 from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene.app import engine
+from ..pantheon360_blender.scene.app import engine, preferences
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from . import base
 from .base import JobOperator
-
-_DIALOG = 420  # pixels
-_LINE = 62
 
 
 class PANTHEON360_OT_install_engine(JobOperator):
@@ -62,7 +58,7 @@ class PANTHEON360_OT_install_engine(JobOperator):
             self.diffusion = context.scene is not None and context.scene.pantheon360.painter == "DIFFUSION"
         self._plan = self._planned()
         return context.window_manager.invoke_props_dialog(  # type: ignore[no-any-return]
-            self, width=_DIALOG, confirm_text="Install"
+            self, width=base.DIALOG, confirm_text="Install"
         )
 
     def check(self, _context: Any) -> bool:
@@ -73,27 +69,22 @@ class PANTHEON360_OT_install_engine(JobOperator):
     def draw(self, context: Any) -> None:
         layout: Any = self.layout
         app: Any = bpy.app
-        if self._online != app.online_access:
+        if self._online != preferences.is_online():
             self._plan = self._planned()
         there = engine.with_parts_there([])
         for part in parts.PARTS.values():
             row = layout.row()
             row.enabled = part.name not in there
             row.prop(self, part.name, text=part.title)
-            told = layout.column(align=True)
-            told.active = False
-            for line in textwrap.wrap(part.enables, _LINE):
-                told.label(text=line, icon="BLANK1")
+            base.dialog_text(layout, part.enables, icon="BLANK1").active = False
         layout.separator()
         column = layout.column()
         column.use_property_split = True
         column.prop(self, "wheels", placeholder="From the network")
         column.prop(self, "python", placeholder="Blender's own")
-        if not self.wheels.strip() and not app.online_access and not app.online_access_override:
+        if not self.wheels.strip() and not preferences.is_online() and not app.online_access_override:
             column.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
-        told = layout.column(align=True)
-        for line in textwrap.wrap(self._plan, _LINE):
-            told.label(text=line)
+        base.dialog_text(layout, self._plan)
 
     def execute(self, context: Any) -> set[Any]:
         return self.start(context)
@@ -111,8 +102,7 @@ class PANTHEON360_OT_install_engine(JobOperator):
 
     def _planned(self) -> str:
         """What installing will do, or why it cannot: asking Python and the driver takes a moment."""
-        app: Any = bpy.app
-        self._online = bool(app.online_access)
+        self._online = preferences.is_online()
         try:
             return str(self._flight().text)
         except PantheonError as error:
@@ -123,18 +113,23 @@ class PANTHEON360_OT_install_engine(JobOperator):
         return Path(bpy.path.abspath(text.strip())) if text.strip() else None
 
 
-class PANTHEON360_OT_test_engine(JobOperator):
-    """Have the engine reconstruct two small panoramas, and paint with a tiny model, which takes a minute or two"""
+class _OfEngine(JobOperator):
+    """What is done with the engine that is installed."""
 
-    bl_idname = "pantheon360.test_engine"
-    bl_label = "Test Engine"
     stage = "engine"
     changes_data = False
-    left = "Nothing was changed."
 
     @classmethod
     def disabled_reason(cls, _context: Any) -> DisabledReason | None:
         return None if engine.current() is not None else DisabledReason("No engine is installed")
+
+
+class PANTHEON360_OT_test_engine(_OfEngine):
+    """Have the engine reconstruct two small panoramas, and paint with a tiny model, which takes a minute or two"""
+
+    bl_idname = "pantheon360.test_engine"
+    bl_label = "Test Engine"
+    left = "Nothing was changed."
 
     def job(self, _context: Any) -> Job[Any]:
         return engine.self_test()
@@ -144,18 +139,12 @@ class PANTHEON360_OT_test_engine(JobOperator):
         self.tell("INFO", f"The engine works: {titles}")
 
 
-class PANTHEON360_OT_remove_engine(JobOperator):
+class PANTHEON360_OT_remove_engine(_OfEngine):
     """Remove the engine and everything that was downloaded for it"""
 
     bl_idname = "pantheon360.remove_engine"
     bl_label = "Remove Engine"
-    stage = "engine"
-    changes_data = False
     left = "What is removed is gone: install it again."
-
-    @classmethod
-    def disabled_reason(cls, _context: Any) -> DisabledReason | None:
-        return None if engine.current() is not None else DisabledReason("No engine is installed")
 
     def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_confirm(self, event)  # type: ignore[no-any-return]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import bpy
@@ -17,8 +16,6 @@ from ..pantheon360_blender.scene.shot.model_jobs import Download, Source
 from . import base
 from .base import JobOperator
 
-_DIALOG = 420  # pixels
-_LINE = 62
 _KINDS = (
     ("AUTO", "As It Says", "What its files tell"),
     ("ARGUS", "Argus", "Trained for panoramas with black holes"),
@@ -107,7 +104,7 @@ class PANTHEON360_OT_add_model(_Adding):
 
     def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_props_dialog(  # type: ignore[no-any-return]
-            self, width=_DIALOG, confirm_text="Add" if self.origin == "FOLDER" else "Ask"
+            self, width=base.DIALOG, confirm_text="Add" if self.origin == "FOLDER" else "Ask"
         )
 
     def draw(self, _context: Any) -> None:
@@ -122,10 +119,8 @@ class PANTHEON360_OT_add_model(_Adding):
         layout.prop(self, "base_model", placeholder="For a U-Net alone")
         layout.prop(self, "kind")
         layout.prop(self, "license", placeholder="As it says")
-        if hub and not _online():
-            told = layout.column(align=True)
-            for number, line in enumerate(textwrap.wrap(_OFFLINE, _LINE)):
-                told.label(text=line, icon="BLANK1" if number else "INTERNET_OFFLINE")
+        if hub and not preferences.is_online():
+            base.dialog_text(layout, _OFFLINE, icon="INTERNET_OFFLINE")
 
     def execute(self, context: Any) -> set[Any]:
         return self.start(context)
@@ -133,7 +128,7 @@ class PANTHEON360_OT_add_model(_Adding):
     def job(self, _context: Any) -> Job[Any]:
         source = self.source()
         if source.hub_ids:
-            return model_jobs.ask(source, online=_online())
+            return model_jobs.ask(source, online=preferences.is_online())
         return model_jobs.add(source, download=False)
 
     def finished(self, context: Any, result: Any) -> None:
@@ -156,23 +151,21 @@ class PANTHEON360_OT_download_model(_Adding):
 
     def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_props_dialog(  # type: ignore[no-any-return]
-            self, width=_DIALOG, title="Download This Model?", confirm_text="Agree and Download"
+            self, width=base.DIALOG, title="Download This Model?", confirm_text="Agree and Download"
         )
 
     def draw(self, _context: Any) -> None:
         layout: Any = self.layout
-        column = layout.column(align=True)
         for text in self.told.splitlines():
-            for number, line in enumerate(textwrap.wrap(text, _LINE)):
-                column.label(text=line, icon="BLANK1" if number else "IMPORT")
-        column.separator()
-        column.label(text="You are bound by the license; Pantheon360 is not a party to it.", icon="INFO")
+            base.dialog_text(layout, text, icon="IMPORT")
+        layout.separator()
+        layout.label(text="You are bound by the license; Pantheon360 is not a party to it.", icon="INFO")
 
     def execute(self, context: Any) -> set[Any]:
         return self.start(context)
 
     def job(self, _context: Any) -> Job[Any]:
-        return model_jobs.add(self.source(), download=_online())
+        return model_jobs.add(self.source(), download=preferences.is_online())
 
 
 class PANTHEON360_OT_check_model(_ModelJob):
@@ -194,12 +187,6 @@ _OFFLINE = (
     "Blender may not use the network: what was downloaded before is found, nothing else. "
     "Preferences > System > Allow Online Access changes that."
 )
-
-
-def _online() -> bool:
-    """Whether Blender may use the network."""
-    app: Any = bpy.app
-    return bool(app.online_access)
 
 
 def _told(found: list[Download]) -> str:

@@ -10,6 +10,7 @@ commit of this repository, where git has it: that is "before".
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
 import json
 import os
@@ -140,8 +141,8 @@ class Measured:
         reconstruct = self.room("scene.sources.reconstruct")
         built = self.drive("build", reconstruct.prepare(scene, root=self.folder))
         self._finish(built)
-        if hasattr(reconstruct, "delivering"):
-            self.drive("build", reconstruct.delivering(scene, built))
+        if inspect.isgeneratorfunction(reconstruct.deliver):
+            self.drive("build", reconstruct.deliver(scene, built))
         else:
             self.once("build", "Delivering", lambda: reconstruct.deliver(scene, built))
         yield

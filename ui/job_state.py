@@ -17,7 +17,7 @@ _BOX = 0.6
 PREVIEW_SCALE = 8.0
 """Height of the newest picture, in buttons."""
 MOST_WARNINGS = 6
-"""Warnings of a running job that its panel lists; all of them are reported at its end."""
+"""Warnings that a panel lists of a job; all of them are reported at its end."""
 
 
 def draw_running(layout: Any, state: Any) -> None:
@@ -31,8 +31,13 @@ def _draw_notices(layout: Any, warnings: Sequence[str]) -> None:
     """The newest picture of the job at work, and what it warned of."""
     if icon := pictures.newest_icon():
         layout.template_icon(icon_value=icon, scale=PREVIEW_SCALE)
+    _draw_warnings(layout, warnings)
+
+
+def _draw_warnings(layout: Any, warnings: Sequence[str], inset: float = 0.0) -> None:
+    """The last ones. inset: as of text_lines.paragraph."""
     for text in warnings[-MOST_WARNINGS:]:
-        paragraph(layout, text, icon="ERROR")
+        paragraph(layout, text, icon="ERROR", inset=inset)
     if len(warnings) > MOST_WARNINGS:
         lines(layout, f"and {len(warnings) - MOST_WARNINGS} more before", icon="BLANK1")
 
@@ -69,10 +74,7 @@ def draw_outcome(layout: Any, scene: Any, stage: str) -> None:
     row.operator("pantheon360.dismiss_error", text="", icon="X", emboss=False).stage = stage
     if outcome.error:
         paragraph(box, outcome.error, inset=_BOX)
-    for text in outcome.warnings[-MOST_WARNINGS:]:
-        paragraph(box, text, icon="ERROR", inset=_BOX)
-    if len(outcome.warnings) > MOST_WARNINGS:
-        lines(box, f"and {len(outcome.warnings) - MOST_WARNINGS} more before", icon="BLANK1")
+    _draw_warnings(box, outcome.warnings, inset=_BOX)
     draw_repair(box, outcome.repair)
     row = box.row(align=True)
     row.operator("pantheon360.copy_text", icon="COPYDOWN").text = outcome.text

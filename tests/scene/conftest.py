@@ -15,6 +15,12 @@ WIDTH = 64
 
 
 @pytest.fixture
+def run(house: House) -> Any:
+    """run(job): its result."""
+    return house("scene.app.jobs").run_blocking
+
+
+@pytest.fixture
 def shot_scene(house: House, blend: Any, tmp_path: Path) -> Any:
     """A scene that lacks nothing: in 5 frames its camera flies from capture A, (0, 0, 1), to capture B, (0, 2, 1)."""
     captures = house("scene.captures.capture_objects")

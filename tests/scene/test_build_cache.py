@@ -21,11 +21,6 @@ WIDTH = 128
 
 
 @pytest.fixture
-def run(house: House) -> Any:
-    return house("scene.app.jobs").run_blocking
-
-
-@pytest.fixture
 def street(house: House, blend: Any, tmp_path: Path) -> Any:
     """A scene with captures A and B, 2 m apart, of which B is levelled and masked."""
     import bpy
@@ -163,7 +158,7 @@ def test_weights_are_named_absolutely_or_by_their_id(house: House, street: Any, 
 def test_captures_get_their_poses_and_keep_their_levelling(house: House, run: Any, street: Any) -> None:
     folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder)
-    built = house("scene.sources.reconstruct").deliver(street, folder)
+    built = run(house("scene.sources.reconstruct").deliver(street, folder))
     depsgraph = house("scene.app.access").evaluated(street)
     for index, name in enumerate("AB"):
         pose = house("scene.captures.capture_objects").pose(capture(name), depsgraph)
@@ -184,7 +179,7 @@ def test_parents_stay_and_constraints_are_told_of(house: House, run: Any, street
     bpy.context.view_layer.update()
     folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder)
-    built = house("scene.sources.reconstruct").deliver(street, folder)
+    built = run(house("scene.sources.reconstruct").deliver(street, folder))
     pose = house("scene.captures.capture_objects").pose(capture("A"), house("scene.app.access").evaluated(street))
     np.testing.assert_allclose(pose, solved_pose(0.1, 0.0), atol=1e-5)
     assert capture("A").parent is parent and tuple(parent.location) == (5.0, 5.0, 0.0)
@@ -195,7 +190,7 @@ def test_what_was_not_posed_stays_and_is_named(house: House, run: Any, street: A
     folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder, (True, False))
     before = np.array(capture("B").matrix_world)
-    built = house("scene.sources.reconstruct").deliver(street, folder)
+    built = run(house("scene.sources.reconstruct").deliver(street, folder))
     assert built.left == {"B": "it is too dark."} and built.posed == ["A"]
     np.testing.assert_array_equal(np.array(capture("B").matrix_world), before)
 
@@ -203,7 +198,7 @@ def test_what_was_not_posed_stays_and_is_named(house: House, run: Any, street: A
 def test_points_arrive_with_all_they_carry(house: House, run: Any, street: Any) -> None:
     folder = run(house("scene.sources.reconstruct").prepare(street))
     cloud = answered(house, folder)
-    house("scene.sources.reconstruct").deliver(street, folder)
+    run(house("scene.sources.reconstruct").deliver(street, folder))
     cache = house("scene.cache.cache_objects")
     stored = cache.evaluated_points(house("scene.app.access").evaluated(street))
     for name in ("points", "colours", "confidence", "source", "footprint"):
@@ -215,16 +210,16 @@ def test_merging_keeps_what_is_there_and_replacing_does_not(house: House, run: A
     build_cache, cache = house("scene.sources.reconstruct"), house("scene.cache.cache_objects")
     folder = run(build_cache.prepare(street))
     answered(house, folder)
-    build_cache.deliver(street, folder)
+    run(build_cache.deliver(street, folder))
     cache.find(street).location.x = 1.0
     house("scene.app.access").evaluated(street)
     street.pantheon360.reconstruction_cache = "MERGE"
-    build_cache.deliver(street, folder)
+    run(build_cache.deliver(street, folder))
     merged = cache.evaluated_points(house("scene.app.access").evaluated(street)).points
     assert len(merged) == 20
     np.testing.assert_allclose(merged[:10] - merged[10:], np.tile((1.0, 0, 0), (10, 1)), atol=1e-5)
     street.pantheon360.reconstruction_cache = "REPLACE"
-    build_cache.deliver(street, folder)
+    run(build_cache.deliver(street, folder))
     assert len(cache.evaluated_points(house("scene.app.access").evaluated(street)).points) == 10
 
 
@@ -242,7 +237,7 @@ def test_one_undo_takes_back_poses_and_points_and_redo_brings_them_again(house: 
     folder = run(house("scene.sources.reconstruct").prepare(street))
     bpy.ops.ed.undo_push(message="before")
     answered(house, folder)
-    house("scene.sources.reconstruct").deliver(street, folder)
+    run(house("scene.sources.reconstruct").deliver(street, folder))
     bpy.ops.ed.undo_push(message="Build 3D Cache")  # what the interface pushes when the job is done
     after = state()
     assert np.abs(after[0] - before[0]).max() > 0.1 and after[1] == 10
@@ -258,7 +253,7 @@ def test_sources_follow_captures_that_came_meanwhile(house: House, run: Any, str
     folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder)
     house("scene.captures.capture_objects").create(street, "0 earlier", capture("A").pantheon360.image)
-    house("scene.sources.reconstruct").deliver(street, folder)
+    run(house("scene.sources.reconstruct").deliver(street, folder))
     cache = house("scene.cache.cache_objects")
     assert set(cache.evaluated_points(house("scene.app.access").evaluated(street)).source) == {1, 2}
 
@@ -268,14 +263,14 @@ def test_a_cache_in_edit_mode_is_not_touched_nor_are_the_captures(house: House, 
 
     folder = run(house("scene.sources.reconstruct").prepare(street))
     answered(house, folder)
-    house("scene.sources.reconstruct").deliver(street, folder)
+    run(house("scene.sources.reconstruct").deliver(street, folder))
     bpy.context.view_layer.objects.active = house("scene.cache.cache_objects").find(street)
     bpy.ops.object.mode_set(mode="EDIT")
     before = np.array(capture("A").matrix_world)
     capture("A").location.z += 1.0
     bpy.context.view_layer.update()
     with pytest.raises(house("core.errors").CacheError):
-        house("scene.sources.reconstruct").deliver(street, folder)
+        run(house("scene.sources.reconstruct").deliver(street, folder))
     assert capture("A").matrix_world.translation.z == pytest.approx(before[2, 3] + 1.0)
     bpy.ops.object.mode_set(mode="OBJECT")
 
@@ -293,7 +288,7 @@ def finished(house: House, run: Any, scene: Any) -> Any:
         (folder.path / "depth" / f"{name}.npz").write_bytes(b"depth")
     (folder.path / "sparse.npz").write_bytes(b"sparse")
     scene[build_cache.PREVIOUS] = str(folder.path)
-    build_cache.deliver(scene, folder)
+    run(build_cache.deliver(scene, folder))
     return folder
 
 

@@ -23,11 +23,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(house: Any) -> Any:
-    return house("scene.app.jobs").run_blocking
-
-
-@pytest.fixture
 def scene(shot_scene: Any) -> Any:
     shot_scene.pantheon360.painter = "DIFFUSION"
     shot_scene.pantheon360.diffusion.model = "tiny"

@@ -31,11 +31,6 @@ def _ended(extension: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def run(house: Any) -> Any:
-    return house("scene.app.jobs").run_blocking
-
-
-@pytest.fixture
 def folder(house: Any, run: Any, shot_scene: Any) -> Any:
     """A job whose frames are painted with noise."""
     made = run(house("scene.shot.shot").prepare(shot_scene))

@@ -14,11 +14,6 @@ from tests.scene.conftest import photograph
 
 
 @pytest.fixture
-def run(house: Any) -> Any:
-    return house("scene.app.jobs").run_blocking
-
-
-@pytest.fixture
 def prepared(house: Any, run: Any, shot_scene: Any) -> Any:
     return run(house("scene.shot.shot").prepare(shot_scene))
 

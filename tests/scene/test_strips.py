@@ -15,11 +15,6 @@ import pytest
 
 
 @pytest.fixture
-def run(house: Any) -> Any:
-    return house("scene.app.jobs").run_blocking
-
-
-@pytest.fixture
 def folder(house: Any, run: Any, shot_scene: Any) -> Any:
     """A prepared job whose frames are painted with pictures that are easy to tell apart."""
     made = run(house("scene.shot.shot").prepare(shot_scene))

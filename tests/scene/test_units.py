@@ -110,7 +110,7 @@ def test_a_reconstruction_is_of_metres_and_comes_back_in_units(house: House, sce
     points = np.array([[1, 2, 3]], np.float32)
     cloud = house("core.points.point_cloud").PointCloud(points, np.zeros((1, 3), np.uint8))
     cloud.save(folder.path / settings.CACHE_FILE)
-    reconstruct.deliver(scene, folder)
+    run(reconstruct.deliver(scene, folder))
     found = house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(scene))
     np.testing.assert_allclose(found.points, points * CENTIMETRES)
     assert captures.labelled(scene)["B"].matrix_world.translation.y == pytest.approx(300.0)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import re
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from .. import files, plain_text
 from ..errors import BackendError
-from ..jobs.child import clean_environment
+from ..jobs.child import clean_environment, end_group, own_group
 from ..progress import Job, Progress
 
 AGAIN = "Install again: it goes on from there."
 _PULSE = 0.1  # seconds between two looks at a process that says nothing
 _LONGEST_LINE = 200
 _LONGEST_REASON = 600
-_NEW_GROUP = 0x00000200 | 0x08000000  # CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error (28|112|122)\b")
 _NO_ANSWER = re.compile(
     r"error sending request|Failed to fetch|operation timed out|connection (closed|reset)", re.IGNORECASE
@@ -85,7 +81,6 @@ class _Running:
     """A process of its own group, killed with all its children if the block is left before its end."""
 
     def __init__(self, command: list[str], environment: dict[str, str], cwd: Path | None) -> None:
-        group: dict[str, Any] = {"creationflags": _NEW_GROUP} if os.name == "nt" else {"start_new_session": True}
         try:
             self.process = subprocess.Popen(
                 command,
@@ -97,7 +92,7 @@ class _Running:
                 errors="replace",
                 env=environment,
                 cwd=cwd,
-                **group,
+                **own_group(),
             )
         except OSError as error:
             raise BackendError(
@@ -111,11 +106,7 @@ class _Running:
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
-            with suppress(OSError):
-                if os.name == "nt":
-                    self.process.kill()
-                else:
-                    os.killpg(self.process.pid, signal.SIGKILL)
+            end_group(self.process, kill=True)
             self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()

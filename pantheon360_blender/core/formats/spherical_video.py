@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import MetadataError
-from ..progress import Job
+from ..progress import Job, run_to_end
 from . import camera_originals, mp4, xmp
 from .media_files import reading
 from .mp4 import Box
@@ -103,13 +103,7 @@ def tag(
     source: Path, target: Path | None = None, *, stereo: str = "mono", software: str = "Pantheon360 for Blender"
 ) -> Path:
     """Mark a video as a full equirectangular 360° one, in versions 1 and 2; see tagging(). Returns the target."""
-    job = tagging(source, target, stereo=stereo, software=software)
-    while True:
-        try:
-            next(job)
-        except StopIteration as finished:
-            result: Path = finished.value
-            return result
+    return run_to_end(tagging(source, target, stereo=stereo, software=software))
 
 
 def tagging(

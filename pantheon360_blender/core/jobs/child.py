@@ -111,7 +111,7 @@ class ChildProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                **_own_group(),
+                **own_group(),
             )
         except OSError as error:
             reason = "it is not a program for this computer" if error.errno == errno.ENOEXEC else error.strerror
@@ -130,7 +130,7 @@ class ChildProcess:
         self._reaped = self._child.poll() is not None
         if self._reaped:
             # At once, before its number is given to another process: helpers it left behind hold the pipes open.
-            _end_group(self._child, kill=True)
+            end_group(self._child, kill=True)
         return not self._reaped
 
     @property
@@ -166,7 +166,7 @@ class ChildProcess:
         self._wait(grace)
         for kill in (False, True):
             if self.alive:
-                _end_group(child, kill)
+                end_group(child, kill)
                 self._wait(max(grace, 1.0))
         for thread in self._threads:
             thread.join(1.0)
@@ -354,7 +354,7 @@ def answer(python: Path | None, *module: str, patience: float) -> str:
             encoding="utf-8",
             errors="replace",
             timeout=patience,
-            **_own_group(),
+            **own_group(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BackendError(f"{interpreter} gave no answer: {error}.", advice="Try again.") from error
@@ -374,7 +374,7 @@ def start_detached(python: Path | None, module: Sequence[str], root: Path = EXTE
     command = [str(interpreter), "-B", "-X", "utf8", "-m", *module]
     try:
         started = subprocess.Popen(
-            command, cwd=root, env=clean_environment(), stdin=silent, stdout=silent, stderr=silent, **_own_group()
+            command, cwd=root, env=clean_environment(), stdin=silent, stdout=silent, stderr=silent, **own_group()
         )
     except OSError as error:
         raise BackendError(f"{interpreter} cannot be started: {error.strerror or error}.") from error
@@ -411,14 +411,15 @@ def clean_environment() -> dict[str, str]:
     return environment | {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _own_group() -> dict[str, Any]:
+def own_group() -> dict[str, Any]:
     """A group of its own: Ctrl-C in Blender's terminal is for Blender, which then ends the child in order."""
     if os.name == "nt":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}  # type: ignore[attr-defined]
     return {"start_new_session": True}
 
 
-def _end_group(child: subprocess.Popen[bytes], kill: bool) -> None:
+def end_group(child: subprocess.Popen[Any], kill: bool) -> None:
+    """End a process that was started so, with its children. kill: at once, instead of asking it to."""
     with suppress(OSError):
         if os.name == "nt":
             child.kill() if kill else child.terminate()

@@ -88,3 +88,8 @@ def _view_layer(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
     if bpy.context.scene == scene and bpy.context.view_layer is not None:
         return bpy.context.view_layer
     return next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
+
+
+def windows() -> list[Any]:
+    """Every window of this Blender; none without an interface."""
+    return [window for manager in bpy.data.window_managers for window in manager.windows]

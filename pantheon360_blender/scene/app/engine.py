@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import bpy
-
 from ...core.engine import command, install, installed, parts, preflight
 from ...core.engine.installed import Engine
 from ...core.engine.preflight import Preflight
@@ -32,8 +30,7 @@ def check(
     names: Sequence[str], *, python: Path | None = None, device: str | None = None, wheels: Path | None = None
 ) -> Preflight:
     """Look at what installing these parts needs, see preflight.check."""
-    app: Any = bpy.app
-    return preflight.check(root(), names, python, device=device, online=bool(app.online_access), wheels=wheels)
+    return preflight.check(root(), names, python, device=device, online=preferences.is_online(), wheels=wheels)
 
 
 def install_parts(flight: Preflight) -> Job[Engine]:

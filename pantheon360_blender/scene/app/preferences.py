@@ -108,6 +108,12 @@ def chosen_python(context: bpy.types.Context | None = None) -> str:
     return os.environ.get(PYTHON_VARIABLE, "").strip() or (str(addon.backend_python).strip() if addon else "")
 
 
+def is_online() -> bool:
+    """Whether Blender may use the network."""
+    app: Any = bpy.app
+    return bool(app.online_access)
+
+
 def engine_root() -> Path:
     """The folder of engines: in the extension's folder for user data, which updates leave alone. It may not exist."""
     if told := os.environ.get(ENGINE_VARIABLE, "").strip():

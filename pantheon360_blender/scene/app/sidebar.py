@@ -6,6 +6,8 @@ from typing import Any
 
 import bpy
 
+from . import access
+
 CATEGORY = "Pantheon360"
 """The tab's name."""
 
@@ -22,8 +24,7 @@ def open_in(window: Any) -> None:
 
     def turn() -> float | None:
         # Screens and areas may be replaced between two calls: they are looked for each time.
-        there = [each for manager in bpy.data.window_managers for each in manager.windows]
-        found = next((_largest_viewport(each) for each in there if each.as_pointer() == address), None)
+        found = next((_largest_viewport(each) for each in access.windows() if each.as_pointer() == address), None)
         if found is None or _turned(found) or next(tries, None) is None:
             return None
         return _PAUSE

@@ -15,7 +15,7 @@ from ...core.jobs import registry
 from ...core.jobs.job_folder import PaintFolder, ReconstructFolder
 from ...core.jobs.registry import Entry
 from ...core.progress import Job, Notices, Progress, observed
-from ..app import identity, jobs, paths
+from ..app import access, identity, jobs, paths
 from ..app.access import ObjectReference
 from ..cache import cache_objects
 from ..camera import path_ends
@@ -68,7 +68,7 @@ def deliver(entry: Entry, warnings: Sequence[str] = ()) -> Job[str]:
         return f"The results of {entry.title} are in this file already"
     if entry.kind == "reconstruct":
         is_first = cache_objects.find(scene) is None
-        built = yield from reconstruct.delivering(scene, ReconstructFolder.open(entry.path), _captures(scene, entry))
+        built = yield from reconstruct.deliver(scene, ReconstructFolder.open(entry.path), _captures(scene, entry))
         left = [f"{name} was not posed: {reason}" for name, reason in built.left.items()]
         for warning in (*left, *built.notes):
             yield Progress("Delivering", 1, 1, warning=warning)
@@ -127,9 +127,8 @@ def file_of(entry: Entry) -> str:
 
 
 def _modal_operators() -> Iterator[str]:
-    for manager in bpy.data.window_managers:
-        for window in manager.windows:
-            yield from (operator.bl_idname for operator in getattr(window, "modal_operators", ()))
+    for window in access.windows():
+        yield from (operator.bl_idname for operator in getattr(window, "modal_operators", ()))
 
 
 def _is_stroke(name: str) -> bool:

@@ -46,7 +46,8 @@ def text_of(model: StoredModel) -> str:
 
 def of_model(model: StoredModel) -> Measured | None:
     """What the last painting with a model took; None if nothing of it is left here. Cheap enough to draw."""
-    return _all(registry.stamp()).get(model.name) or _all(registry.stamp()).get(str(model.path))
+    known = _all(registry.stamp())
+    return known.get(model.name) or known.get(str(model.path))
 
 
 @lru_cache(maxsize=1)

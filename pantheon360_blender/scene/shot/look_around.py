@@ -18,7 +18,7 @@ from mathutils import Euler
 
 from ...core import inputs
 from ...core.errors import JobError
-from ..app import paths, registration, versions
+from ..app import access, paths, registration, versions
 from ..captures import preview_sphere
 
 WORKSPACE = "Look Around"
@@ -97,7 +97,7 @@ def enter(window: Any, results: bpy.types.Scene, back: tuple[str, str], *, split
 def leave(workspace: Any) -> None:
     """Remove the workspace and the sphere, and give windows back the scene that they showed."""
     scene = bpy.data.scenes.get(str(workspace.get(_SCENE, "")))
-    for window in _windows():
+    for window in access.windows():
         if scene is not None and window.scene.get("pantheon360_results") and not _is_sequencer(window):
             window.scene = scene
             _stop(window)
@@ -203,10 +203,6 @@ def _look_ahead(area: Any) -> None:
     view.view_rotation = Euler((math.radians(90), 0.0, 0.0)).to_quaternion()
 
 
-def _windows() -> list[Any]:
-    return [window for manager in bpy.data.window_managers for window in manager.windows]
-
-
 def _is_sequencer(window: Any) -> bool:
     """Whether a window has to show the results' scene for its sequencers' sake: before Blender 5.0."""
     if not versions.SEQUENCER_HAS_WINDOWS_SCENE:
@@ -217,7 +213,7 @@ def _is_sequencer(window: Any) -> bool:
 def _watch() -> float | None:
     """Timer: leave as soon as no window shows the workspace."""
     there = [workspace for workspace in bpy.data.workspaces if is_here(workspace)]
-    shown = {window.workspace for window in _windows()}
+    shown = {window.workspace for window in access.windows()}
     for workspace in there:
         if workspace not in shown:
             leave(workspace)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import bpy
 
 from ...core.errors import RenderError
-from ..app import versions
+from ..app import access, versions
 from ..app.access import SceneReference
 from . import look_around
 
@@ -75,7 +75,7 @@ def _go_on() -> float | None:
     """Timer: the next step, until there is none or Blender does not draw what is waited for."""
     global _tries
     _tries += 1
-    if not any(_window == window for manager in bpy.data.window_managers for window in manager.windows):
+    if _window not in access.windows():
         return None  # it was closed
     try:
         next(_steps)

@@ -21,7 +21,7 @@ from ...core.jobs.job import ReconstructJob
 from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from ...core.points.point_cloud import PointCloud
-from ...core.progress import Job, Progress, in_thread, run_to_end
+from ...core.progress import Job, Progress, in_thread
 from ..app import access, backend_process, job_notes, job_tracking, paths, software, units
 from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
@@ -62,7 +62,7 @@ def build(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -
     reference, captures = SceneReference(scene), capture_objects.references(scene)
     folder = yield from begin(scene, root=root, **choices)
     yield from compute(folder)
-    return (yield from delivering(reference.scene, folder, captures))
+    return (yield from deliver(reference.scene, folder, captures))
 
 
 def begin(scene: bpy.types.Scene, *, root: Path | None = None, **choices: Any) -> Job[ReconstructFolder]:
@@ -230,19 +230,13 @@ def _previous(scene: bpy.types.Scene) -> ReconstructFolder | None:
 
 def deliver(
     scene: bpy.types.Scene, folder: ReconstructFolder, captures: Mapping[str, ObjectReference] | None = None
-) -> Built:
+) -> Job[Built]:
     """Bring a finished reconstruction into a scene: poses onto captures, points into the cache, the report beside them.
 
-    captures: those of the job by the labels that they have in it; they may have other names by now.
+    captures: those of the job by the labels that they have in it; they may have other names by now. The scene changes
+    in the last step.
     Raises JobError if results are missing or damaged, PointCloudError, CacheError if the cache is being edited.
     """
-    return run_to_end(delivering(scene, folder, captures))
-
-
-def delivering(
-    scene: bpy.types.Scene, folder: ReconstructFolder, captures: Mapping[str, ObjectReference] | None = None
-) -> Job[Built]:
-    """`deliver` as a job. The scene changes in its last step."""
     reference, step = SceneReference(scene), Progress("Bringing the points into the scene")
     yield step
     metre = units.per_metre(reference.scene)
