@@ -1,0 +1,1 @@
+"""What is trained, what it is told, and what it is asked for."""

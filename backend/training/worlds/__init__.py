@@ -1,0 +1,1 @@
+"""Clips to learn from: procedural worlds, their captures and caches with the faults that caches have."""
