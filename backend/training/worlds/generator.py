@@ -1,0 +1,114 @@
+"""Worlds as a source of training clips: a seed becomes a place, a path through it, captures, and the cache of those."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+import numpy as np
+import torch
+
+from ..training_clip import TrainingClip
+from . import cache_faults, paths
+from .cache_faults import Faults
+from .paths import Path
+from .photographer import Panorama, Photographer, exposure_of
+from .place import Painter, Place
+from .rays import Directions
+from .rooms import room
+from .splatter import splat
+from .streets import street
+from .textures import TRAIN, TextureSet
+
+FAMILIES: dict[str, tuple[float, Callable[[Painter], Place]]] = {
+    "room": (0.5, room),
+    "street": (0.5, street),
+}
+"""What kinds of places there are: how often each is drawn, and what makes it."""
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    """textures: the folder that scripts/training_textures.py prepared; split: "train" or "held-out".
+    width: of the panoramas, pixels. families: those that are drawn from, None is all.
+    faults: of every cache; None draws them."""
+
+    textures: FilePath
+    split: str = TRAIN
+    width: int = 256
+    frames: int = 8
+    fps: float = 7.0
+    device: str = "cpu"
+    families: tuple[str, ...] | None = None
+    faults: Faults | None = None
+
+
+class Worlds:
+    """A ClipSource. Raises TexturesMissing if the textures are not there."""
+
+    def __init__(self, settings: WorldSettings) -> None:
+        self.settings = settings
+        self._textures = TextureSet.load(settings.textures, settings.split, settings.device)
+
+    @torch.no_grad()
+    def clip(self, seed: int) -> TrainingClip:
+        """The clip of a seed: on one device always the same."""
+        settings = self.settings
+        random = np.random.default_rng((seed, 0x360))
+        place, path = self._place_and_path(random)
+        photographer = Photographer(
+            place, self._textures, path.orientation, settings.width, path.positions.mean(axis=0)
+        )
+        times = np.arange(settings.frames) / settings.fps
+        frames = [
+            photographer.take(position, float(time)) for position, time in zip(path.positions, times, strict=True)
+        ]
+        captures = [photographer.take(*taken) for taken in zip(path.captures, path.seconds.tolist(), strict=True)]
+        exposure = exposure_of(frames[0], float(random.uniform(0.14, 0.32)))
+        gains = exposure * np.exp(random.normal(0, 0.05, len(captures)))
+        gains[0] = exposure * float(np.exp(random.normal(0, 0.01)))
+        geometry, depth = self._geometry(captures, gains, path, random)
+        return TrainingClip(
+            frames=torch.stack([frame.picture(exposure) for frame in frames]),
+            geometry=geometry,
+            depth=depth,
+            start=captures[0].picture(float(gains[0])),
+            end=captures[-1].picture(float(gains[-1])) if path.last_is_end else None,
+            cameras=path.cameras,
+            fps=settings.fps,
+            name=f"{place.name} {seed}",
+        )
+
+    def _place_and_path(self, random: np.random.Generator) -> tuple[Place, Path]:
+        """A place that one can walk in: another is drawn if it is too full."""
+        names = self.settings.families or tuple(FAMILIES)
+        shares = np.array([FAMILIES[name][0] for name in names])
+        while True:
+            family = FAMILIES[str(random.choice(names, p=shares / shares.sum()))][1]
+            place = family(Painter(random, self._textures))
+            try:
+                return place, paths.random_path(place, self.settings.frames, self.settings.fps, random)
+            except paths.NoPath:
+                continue
+
+    def _geometry(
+        self, captures: list[Panorama], gains: np.ndarray, path: Path, random: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The cache of the captures, as the frames' cameras see it."""
+        faults = self.settings.faults or cache_faults.random_faults(random)
+        step = int(random.choice((1, 2)))
+        grid = Directions(2 * self.settings.width, path.orientation, self.settings.device).world[::step, ::step]
+        clouds = [
+            cache_faults.capture_points(
+                capture.colours(float(gain))[::step, ::step],
+                capture.range[::step, ::step],
+                grid,
+                position,
+                faults,
+                random,
+            )
+            for capture, gain, position in zip(captures, gains, path.captures, strict=True)
+        ]
+        points, colours = (torch.cat(parts) for parts in zip(*clouds, strict=True))
+        return splat(points, colours, path.cameras, self.settings.width)
