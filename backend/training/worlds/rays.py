@@ -199,7 +199,7 @@ class ParallelRays:
 
 
 def _distances(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of convex outlines (S, 4, 2), counter-clockwise: the origin's nearest and farthest distance, whether it is inside."""
+    """Of convex outlines (S, 4, 2), counter-clockwise: the origin's nearest and farthest distance, and whether it is in."""
     start, end = outlines, np.roll(outlines, -1, axis=1)
     along = end - start
     length = np.maximum((along**2).sum(axis=2), 1e-12)
