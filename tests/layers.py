@@ -96,6 +96,7 @@ HOUSES: dict[str, House] = {
             "backend/evaluation/metrics",
             "backend/evaluation",
             "backend/training",
+            "backend/training/shards",
             "backend/training/worlds",
             "backend/training/networks",
             "backend/training/trainer",
