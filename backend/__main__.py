@@ -1,4 +1,4 @@
-"""`python -m backend serve | run FOLDER | jobs | models ... | evaluate DATASET | doctor`: the only way in."""
+"""`python -m backend serve | run FOLDER | jobs | models | evaluate FOLDER | train RECIPE | doctor`: the only way in."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .diffusion.models import commands as models
+from .training.trainer import commands as training
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -22,7 +23,9 @@ def arguments() -> argparse.ArgumentParser:
         description="Paint or reconstruct what Pantheon360 for Blender prepares as job folders.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 130 cancelled.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="serve | run | jobs | models | evaluate | doctor")
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, metavar="serve | run | jobs | models | evaluate | train | doctor"
+    )
     verbs.add_parser("serve", help="answer Blender's messages on stdin and stdout until stdin ends")
     run = verbs.add_parser("run", help="do the job in a folder; a half-finished one goes on where it stopped")
     run.add_argument("folder", help="a folder with a job.json")
@@ -33,6 +36,7 @@ def arguments() -> argparse.ArgumentParser:
     testing = verbs.add_parser("self-test", help="reconstruct and paint something small, to see that all of it works")
     testing.add_argument("parts", nargs="*", help="reconstruction, importers, diffusion; by default all")
     _add_evaluate(verbs)
+    training.add_to(verbs)
     doctor = verbs.add_parser("doctor", help="say what this Python can do, what is missing and how to get it")
     doctor.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
@@ -78,6 +82,8 @@ def main(argv: list[str] | None = None) -> int:
 
         options = {name: value for name, value in vars(chosen).items() if name != "verb"}
         return evaluate.main(evaluate.Request(**options))
+    if chosen.verb == "train":
+        return training.main(chosen)
     if chosen.verb == "serve":
         from . import service
 
