@@ -53,9 +53,11 @@ def _add_evaluate(verbs: Any) -> None:
     evaluate.add_argument("--width", type=int, help="of the panoramas, in pixels; by default as the clips are")
     evaluate.add_argument("--frames", type=int, default=25, help="most frames of a clip")
     evaluate.add_argument("--sampled", type=int, default=2, help="frames of a clip that networks look at")
+    evaluate.add_argument("--all-crops", action="store_true", help="ST-LPIPS, DISTS and FVD of the 8 crops, too: slow")
     evaluate.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
     evaluate.add_argument("--met3r", action="store_true", help="MEt3R too, with your own package and weights")
     evaluate.add_argument("--only", default="", help="clips whose names begin so")
+    evaluate.add_argument("--every", type=int, default=1, help="one clip in so many")
     evaluate.add_argument("--resume", action="store_true", help="keep the clips that --out has results of")
     evaluate.add_argument("--note", default="", help="what the tables say of the dataset")
 

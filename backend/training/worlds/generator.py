@@ -12,18 +12,25 @@ import torch
 from ..training_clip import TrainingClip
 from . import cache_faults, paths
 from .cache_faults import Faults
+from .courtyards import courtyard
+from .halls import hall, stairs
 from .paths import Path
 from .photographer import Panorama, Photographer, exposure_of
 from .place import Painter, Place
 from .rays import Directions
+from .proxies import proxy
 from .rooms import room
 from .splatter import splat
 from .streets import street
 from .textures import TRAIN, TextureSet
 
 FAMILIES: dict[str, tuple[float, Callable[[Painter], Place]]] = {
-    "room": (0.5, room),
-    "street": (0.5, street),
+    "room": (0.25, room),
+    "street": (0.18, street),
+    "courtyard": (0.1, courtyard),
+    "hall": (0.08, hall),
+    "stairs": (0.09, stairs),
+    "proxy": (0.3, proxy),
 }
 """What kinds of places there are: how often each is drawn, and what makes it."""
 

@@ -25,8 +25,9 @@ Colour = tuple[float, float, float]
 SAMPLES = 4
 """Rays a pixel. Each sees its own quarter of the lights, so that a pixel sees them all."""
 
-_SUN_MAP, _SKY_MAP, _LAMP_MAP = 512, 96, 96
-_SKY_PARTS = 12
+_SUN_MAP, _SKY_MAP, _LAMP_MAP = 384, 64, 64
+_SKY_PARTS = 8
+_LARGE = 0.6  # metres; smaller things hide neither sky nor lamps
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,17 @@ class Lights:
             towards = np.array(lighting.sky.sun)
             for sample, turned in enumerate(_around(towards, lighting.sun_size, SAMPLES)):
                 lights[sample].append(_Parallel(solids, turned, lighting.sun, centre, radius, _SUN_MAP, device))
+        large = [solid for solid in solids if solid.extent > _LARGE]
         if lighting.sky_share > 0:
             parts = _sky_parts(_SKY_PARTS)
             radiance = lighting.sky.radiance(torch.tensor(parts, dtype=torch.float32)).numpy()
             for index, (direction, light) in enumerate(zip(parts, radiance, strict=True)):
                 share = light * lighting.sky_share * math.tau * SAMPLES / len(parts) / math.pi
                 colour = (float(share[0]), float(share[1]), float(share[2]))
-                lights[index % SAMPLES].append(_Parallel(solids, direction, colour, centre, radius, _SKY_MAP, device))
+                lights[index % SAMPLES].append(_Parallel(large, direction, colour, centre, radius, _SKY_MAP, device))
         grid = Directions(_LAMP_MAP, np.array([(1, 0, 0), (0, 0, -1), (0, 1, 0)], np.float64), device)
         for index, (lamp, shift) in enumerate((it, s) for it in lighting.lamps for s in range(_copies(it))):
-            lights[index % SAMPLES].append(_Point(solids, lamp, shift, grid))
+            lights[index % SAMPLES].append(_Point(large, lamp, shift, grid))
         return cls(lighting, lights)
 
     def reflected(self, surfaces: Surfaces, sample: int) -> torch.Tensor:

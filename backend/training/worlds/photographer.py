@@ -14,7 +14,7 @@ from .place import Place
 from .ray_caster import cast
 from .rays import Directions, PanoramaRays
 from .shapes import Solid
-from .surfaces import FaceTable, pixel_angle
+from .surfaces import FaceTable, Surfaces, pixel_angle
 from .textures import TextureSet
 
 
@@ -48,7 +48,7 @@ class Photographer:
         self._grid = Directions(2 * width, orientation, device)
         still = [solid for solid in place.solids if not solid.moves]
         self._lights = Lights.of(place.lighting, still, centre, place.reach, device)
-        self._sky = place.lighting.sky.radiance(self._grid.world)
+        self._sky = (place.projection or place.lighting.sky).radiance(self._grid.world)
         self._moving = len(still) < len(place.solids)
         self._still_table = FaceTable([face for solid in place.solids for face in solid.faces], textures)
 
@@ -68,8 +68,16 @@ class Photographer:
             reach = hits.range[row::2, column::2][seen]
             footprint = reach * pixel_angle(self._grid.width)
             surfaces = table.surfaces(face[seen], origin + rays * reach[:, None], rays, footprint)
-            radiance[row::2, column::2][seen] = self._lights.reflected(surfaces, sample)
+            radiance[row::2, column::2][seen] = self._light(surfaces, sample)
         return Panorama(radiance, hits.range)
+
+    def _light(self, surfaces: Surfaces, sample: int) -> torch.Tensor:
+        """Linear light (M, 3) of surfaces, by the lights of one ray of a pixel."""
+        light = self._lights.reflected(surfaces, sample)
+        if self._place.projection is None or surfaces.projected is None:
+            return light
+        shown = self._place.projection.on(surfaces.points)
+        return torch.where(surfaces.projected[:, None], shown, light)
 
 
 def exposure_of(panorama: Panorama, brightness: float) -> float:

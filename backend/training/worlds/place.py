@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from .light import Lighting
+from .projection import Projection
 from .shapes import Paint, Solid, Windows
 from .textures import TextureSet
 
@@ -30,6 +32,7 @@ class Place:
     walkable: rectangles (x low, y low, x high, y high) in metres; floor: the height of what one walks on there.
     longest: metres of a path. reach: metres around the path in which shadows are cast.
     stairs: None, or the (foot, head) of a flight, (3,) each, that raises those who walk between them.
+    projection: the real panorama on those faces that are painted `projected`, and in the sky.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Place:
     longest: float
     reach: float
     stairs: tuple[np.ndarray, np.ndarray] | None = None
+    projection: Projection | None = None
 
     def solids_at(self, seconds: float) -> list[Solid]:
         return [solid.at(seconds) for solid in self.solids]
@@ -88,6 +92,18 @@ class Painter:
             tuple(random.uniform(0, 1, 2)),
             windows,
         )
+
+    def ceiling(self) -> Paint:
+        """A paint of ceilings: their own textures, plaster, or one colour."""
+        kind = self.random.random()
+        if kind < 0.3:
+            return self.plain(0.5, 0.85, 0.03)
+        return self.paint("ceiling") if kind < 0.65 else self.paint("wall", bright=(0.45, 0.8))
+
+    def panorama(self) -> torch.Tensor:
+        """One of the real panoramas, (H, W, 3) linear light."""
+        panoramas = self._textures.panoramas
+        return panoramas[int(self.random.integers(len(panoramas)))]
 
     def plain(self, low: float, high: float, colourful: float = 0.1) -> Paint:
         """A paint of one colour."""

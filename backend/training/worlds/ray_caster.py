@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .rays import Rays, Window
+from .rays import Aim, Rays, Window
 from .shapes import Solid
 
 _NEAR = 1e-3  # metres
@@ -30,33 +30,31 @@ def cast(solids: Sequence[Solid], rays: Rays) -> Hits:
         torch.full(rays.shape, -1, dtype=torch.int32, device=rays.device),
     )
     first = 0
-    for solid, windows in zip(solids, rays.windows(solids) if solids else [], strict=True):
-        for window in windows:
-            _enter(solid, rays, window, first, hits)
-        first += len(solid.faces)
+    for aim in rays.aims(solids) if solids else []:
+        for window in aim.windows:
+            _enter(aim, rays, window, first, hits)
+        first += len(aim.solid.faces)
     return hits
 
 
-def _enter(solid: Solid, rays: Rays, window: Window, first: int, hits: Hits) -> None:
+def _enter(aim: Aim, rays: Rays, window: Window, first: int, hits: Hits) -> None:
     """Enter a solid's hits within a window; its faces are counted from `first`."""
     near: torch.Tensor | None = None
     face: torch.Tensor | int = first
     far: torch.Tensor | None = None
-    if solid.round:
-        near, far = _through_round(solid, rays, window)
-        face = first + len(solid.offsets)
-    for index, (normal, offset) in enumerate(zip(solid.normals, solid.offsets, strict=True)):
-        reach = rays.entering(normal, float(offset), window)
-        if reach is None:
-            leaving = rays.leaving(normal, float(offset), window)
-            if leaving is not None:
-                far = leaving if far is None else torch.minimum(far, leaving)
+    if aim.solid.round:
+        near, far = _through_round(aim.solid, rays, window)
+        face = first + len(aim.planes)
+    for index, plane in enumerate(aim.planes):
+        reach = rays.reach(plane, window)
+        if not plane.outside:
+            far = reach if far is None else torch.minimum(far, reach)
         elif near is None:
             near, face = reach, first + index
         else:
             if isinstance(face, int):
                 face = torch.full(near.shape, face, dtype=torch.int32, device=near.device)
-            face = torch.where(reach > near, first + index, face).to(torch.int32)
+            face.masked_fill_(reach > near, first + index)
             near = torch.maximum(near, reach)
     if near is None:
         return
@@ -65,8 +63,9 @@ def _enter(solid: Solid, rays: Rays, window: Window, first: int, hits: Hits) -> 
     if far is not None:
         seen &= near < far
     if isinstance(face, int):
-        face = torch.full_like(hits.face[window], face)
-    hits.face[window] = torch.where(seen, face, hits.face[window])
+        hits.face[window].masked_fill_(seen, face)
+    else:
+        hits.face[window] = torch.where(seen, face, hits.face[window])
     hits.range[window] = torch.where(seen, near, nearest)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -23,22 +24,38 @@ Window = tuple[slice, slice]
 _PARALLEL = 1e-9
 
 
+@dataclass(frozen=True)
+class Plane:
+    """A half-space as a bundle sees it. outside: whether its rays start outside, as far as they come in at all.
+    numbers: what the bundle reckons ranges with."""
+
+    outside: bool
+    numbers: tuple[float, ...]
+    normal: np.ndarray
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Where a solid may be hit, and its planes."""
+
+    solid: Solid
+    windows: list[Window]
+    planes: list[Plane]
+
+
 class Rays(Protocol):
     """A grid of rays."""
 
     shape: tuple[int, int]
     device: torch.device
 
-    def windows(self, solids: Sequence[Solid]) -> list[list[Window]]:
-        """Where each solid may be hit."""
+    def aims(self, solids: Sequence[Solid]) -> list[Aim]:
+        """What the bundle needs to know of solids."""
         ...
 
-    def entering(self, normal: np.ndarray, offset: float, window: Window) -> torch.Tensor | None:
-        """(h, w) ranges at which rays come into a half-space, inf where they never do; None if all start in it."""
-        ...
-
-    def leaving(self, normal: np.ndarray, offset: float, window: Window) -> torch.Tensor | None:
-        """(h, w) ranges at which rays leave a half-space, inf where they never do; None if all start outside."""
+    def reach(self, plane: Plane, window: Window) -> torch.Tensor:
+        """(h, w) ranges at which rays come into a half-space if they start outside, else at which they leave it; inf if
+        they never do."""
         ...
 
     def origins(self, window: Window) -> torch.Tensor:
@@ -58,11 +75,11 @@ class Directions:
         self.orientation = np.asarray(orientation, np.float64)
         turned = directions(width).astype(np.float64) @ self.orientation.T
         self.world = torch.from_numpy(turned.astype(np.float32)).to(device)
-        self._planes: dict[tuple[float, ...], tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+        self._planes: dict[bytes, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
 
     def plane(self, normal: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(H, W) each: 1 / cosine with the normal; inf where rays do not come towards it, else 0; and where they do."""
-        key = tuple(np.round(normal, 6))
+        """(H, W) each: 1 / cosine with the normal; 0 for rays towards it, else inf; and 0 for rays away from it."""
+        key = normal.tobytes()
         if key not in self._planes:
             cosine = self.world @ torch.tensor(normal, dtype=torch.float32, device=self.world.device)
             towards = cosine < -_PARALLEL
@@ -81,7 +98,29 @@ class PanoramaRays:
         self.shape = (grid.width // 2, grid.width)
         self.device = grid.world.device
 
-    def windows(self, solids: Sequence[Solid]) -> list[list[Window]]:
+    def aims(self, solids: Sequence[Solid]) -> list[Aim]:
+        normals, offsets = _planes(solids)
+        distances = iter(zip(normals, (offsets - normals @ self.position).tolist(), strict=True))
+        return [
+            Aim(
+                solid,
+                windows,
+                [Plane(away < 0, (away,), normal) for _, (normal, away) in zip(solid.offsets, distances)],
+            )
+            for solid, windows in zip(solids, self._windows(solids), strict=True)
+        ]
+
+    def reach(self, plane: Plane, window: Window) -> torch.Tensor:
+        inverse, towards, away = self.grid.plane(plane.normal)
+        return torch.add((towards if plane.outside else away)[window], inverse[window], alpha=plane.numbers[0])
+
+    def origins(self, window: Window) -> torch.Tensor:
+        return torch.tensor(self.position, dtype=torch.float32, device=self.device)
+
+    def directions(self, window: Window) -> torch.Tensor:
+        return self.grid.world[window]
+
+    def _windows(self, solids: Sequence[Solid]) -> list[list[Window]]:
         height, width = self.shape
         outlines = np.stack([solid.footprint for solid in solids]) - self.position[:2]
         low = np.array([solid.low for solid in solids]) - self.position[2]
@@ -97,39 +136,14 @@ class PanoramaRays:
         middle = longitude[:, :1]
         spread = (longitude - middle + np.pi) % (2 * np.pi) - np.pi
         around = inside | (np.ptp(spread, axis=1) >= np.pi) | (nearest < 1e-6)
-        left = np.floor(((middle[:, 0] + spread.min(axis=1)) / (2 * np.pi) + 0.5) * width - 1).astype(int)
+        left = np.floor(((middle[:, 0] + spread.min(axis=1)) / (2 * np.pi) + 0.5) * width - 1).astype(int) % width
         count = np.ceil(np.ptp(spread, axis=1) / (2 * np.pi) * width + 3).astype(int)
-        windows = []
-        for index in range(len(solids)):
-            rows = slice(int(first[index]), int(last[index]))
-            if around[index] or count[index] >= width:
-                windows.append([(rows, slice(0, width))])
-                continue
-            start = int(left[index]) % width
-            stop = start + int(count[index])
-            parts = [(rows, slice(start, min(stop, width)))]
-            windows.append([*parts, (rows, slice(0, stop - width))] if stop > width else parts)
-        return windows
-
-    def entering(self, normal: np.ndarray, offset: float, window: Window) -> torch.Tensor | None:
-        distance = float(offset - normal @ self.position)
-        if distance >= 0:
-            return None
-        inverse, never, _ = self.grid.plane(normal)
-        return torch.add(never[window], inverse[window], alpha=distance)
-
-    def leaving(self, normal: np.ndarray, offset: float, window: Window) -> torch.Tensor | None:
-        distance = float(offset - normal @ self.position)
-        if distance < 0:
-            return None
-        inverse, _, never = self.grid.plane(normal)
-        return torch.add(never[window], inverse[window], alpha=distance)
-
-    def origins(self, window: Window) -> torch.Tensor:
-        return torch.tensor(self.position, dtype=torch.float32, device=self.device)
-
-    def directions(self, window: Window) -> torch.Tensor:
-        return self.grid.world[window]
+        around |= count >= width
+        bounds = zip(first.tolist(), last.tolist(), left.tolist(), count.tolist(), around.tolist(), strict=True)
+        return [
+            _around_seam(slice(top, end), start, width if full else many, width)
+            for top, end, start, many, full in bounds
+        ]
 
 
 class ParallelRays:
@@ -148,58 +162,80 @@ class ParallelRays:
         self.shape, self.device = (side, side), torch.device(device)
         self._count = torch.arange(side, dtype=torch.float32, device=device)
 
-    def windows(self, solids: Sequence[Solid]) -> list[list[Window]]:
-        windows: list[list[Window]] = []
-        side = self.shape[0]
-        for solid in solids:
-            heights = np.repeat((solid.low, solid.high), len(solid.footprint))
-            corners = np.column_stack([np.tile(solid.footprint, (2, 1)), heights]) - self.corner
-            u, v = corners @ self.across / self.step, corners @ self.down / self.step
-            rows = slice(max(0, math.floor(v.min())), min(side, math.ceil(v.max()) + 1))
-            columns = slice(max(0, math.floor(u.min())), min(side, math.ceil(u.max()) + 1))
-            empty = rows.stop <= rows.start or columns.stop <= columns.start
-            windows.append([] if empty else [(rows, columns)])
-        return windows
+    def aims(self, solids: Sequence[Solid]) -> list[Aim]:
+        """Of a plane along the rays, which start on either side of it, nothing is left where they start outside."""
+        normals, offsets = _planes(solids)
+        cosine = normals @ self.direction
+        along = np.abs(cosine) <= _PARALLEL
+        scale = np.where(along, 1e-12, cosine)
+        numbers = np.stack(
+            [
+                (offsets - normals @ self.corner) / scale,
+                -(normals @ self.across) * self.step / scale,
+                -(normals @ self.down) * self.step / scale,
+            ],
+            axis=1,
+        ).tolist()
+        planes = iter(zip(normals, numbers, (cosine < -_PARALLEL).tolist(), strict=True))
+        return [
+            Aim(
+                solid,
+                windows,
+                [Plane(outside, tuple(its), normal) for _, (normal, its, outside) in zip(solid.offsets, planes)],
+            )
+            for solid, windows in zip(solids, self._windows(solids), strict=True)
+        ]
 
-    def entering(self, normal: np.ndarray, offset: float, window: Window) -> torch.Tensor | None:
-        return self._reach(normal, offset, window) if normal @ self.direction < -_PARALLEL else None
-
-    def leaving(self, normal: np.ndarray, offset: float, window: Window) -> torch.Tensor | None:
-        cosine = float(normal @ self.direction)
-        if cosine < -_PARALLEL:
-            return None
-        if cosine > _PARALLEL:
-            return self._reach(normal, offset, window)
-        beside = self._heights(normal, window) > offset
-        return torch.where(beside, -math.inf, math.inf)
-
-    def _reach(self, normal: np.ndarray, offset: float, window: Window) -> torch.Tensor:
-        return (offset - self._heights(normal, window)) / float(normal @ self.direction)
-
-    def _heights(self, normal: np.ndarray, window: Window) -> torch.Tensor:
-        """(h, w): normal @ origin."""
+    def reach(self, plane: Plane, window: Window) -> torch.Tensor:
         rows, columns = window
-        along = self._count[columns] * float(normal @ self.across * self.step)
-        downwards = self._count[rows] * float(normal @ self.down * self.step) + float(normal @ self.corner)
-        return along[None, :] + downwards[:, None]
+        start, along, downwards = plane.numbers
+        return (self._count[columns] * along)[None, :] + (self._count[rows] * downwards + start)[:, None]
 
     def origins(self, window: Window) -> torch.Tensor:
         rows, columns = window
-        vectors = [
+        corner, across, down = (
             torch.tensor(axis, dtype=torch.float32, device=self.device)
-            for axis in (self.corner, self.across, self.down)
-        ]
-        corner, across, down = vectors
-        return (
-            corner + self._count[columns, None] * self.step * across + self._count[rows, None, None] * self.step * down
+            for axis in (self.corner, self.across * self.step, self.down * self.step)
         )
+        return corner + self._count[columns, None] * across + self._count[rows, None, None] * down
 
     def directions(self, window: Window) -> torch.Tensor:
         return torch.tensor(self.direction, dtype=torch.float32, device=self.device)
 
+    def _windows(self, solids: Sequence[Solid]) -> list[list[Window]]:
+        side = self.shape[0]
+        outlines = np.stack([solid.footprint for solid in solids])
+        heights = np.array([(solid.low, solid.high) for solid in solids])
+        corners = np.empty((len(solids), 2, outlines.shape[1], 3))
+        corners[..., :2] = outlines[:, None]
+        corners[..., 2] = heights[..., None]
+        corners = corners.reshape(len(solids), -1, 3) - self.corner
+        u, v = corners @ self.across / self.step, corners @ self.down / self.step
+        bounds = np.stack(
+            [np.floor(v.min(1)), np.ceil(v.max(1)) + 1, np.floor(u.min(1)), np.ceil(u.max(1)) + 1], axis=1
+        )
+        whole = bounds.clip(0, side).astype(int).tolist()
+        return [
+            [(slice(top, end), slice(left, last))] if end > top and last > left else []
+            for top, end, left, last in whole
+        ]
+
+
+def _planes(solids: Sequence[Solid]) -> tuple[np.ndarray, np.ndarray]:
+    """Normals (P, 3) and offsets (P,) of all planes of solids."""
+    return np.concatenate([solid.normals for solid in solids]), np.concatenate([solid.offsets for solid in solids])
+
+
+def _around_seam(rows: slice, start: int, count: int, width: int) -> list[Window]:
+    """`count` columns from `start`, in one window or in two."""
+    if count >= width:
+        return [(rows, slice(0, width))]
+    parts = [(rows, slice(start, min(start + count, width)))]
+    return [*parts, (rows, slice(0, start + count - width))] if start + count > width else parts
+
 
 def _distances(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of convex outlines (S, 4, 2), counter-clockwise: the origin's nearest and farthest distance, whether it is inside."""
+    """Of convex outlines (S, 4, 2), counter-clockwise: the origin's nearest and farthest distance, and whether it is in."""
     start, end = outlines, np.roll(outlines, -1, axis=1)
     along = end - start
     length = np.maximum((along**2).sum(axis=2), 1e-12)

@@ -21,8 +21,9 @@ Opening = tuple[float, float, float, float]
 def room(painter: Painter) -> Place:
     """A furnished room with one to three windows."""
     random = painter.random
-    wide, deep, high = random.uniform((3.2, 3.2, 2.3), (9, 11, 3.4))
-    floor, ceiling, wall = painter.paint("floor"), painter.paint("ceiling"), painter.paint("wall")
+    wide, deep = np.exp(random.uniform(np.log(3.0), np.log((8.0, 11.0))))
+    high = random.uniform(2.3, 3.4)
+    floor, ceiling, wall = painter.paint("floor"), painter.ceiling(), painter.paint("wall")
     solids = [
         box((0, 0, -0.1), (wide + 1, deep + 1, 0.2), floor),
         box((0, 0, high + 0.1), (wide + 1, deep + 1, 0.2), ceiling),
@@ -215,10 +216,10 @@ def _lighting(painter: Painter, wide: float, deep: float, high: float, solids: l
         warm = np.array([1.0, random.uniform(0.75, 1.0), random.uniform(0.5, 1.0)]) * random.uniform(0.5, 2.5)
         lamps.append(Lamp((x, y, high - 0.25), tuple(warm), random.uniform(0.1, 0.35)))
         solids.append(box((x, y, high - 0.02), (0.5, 0.5, 0.04), painter.light(2.0)))
-    for index in range(8):  # what walls and floor throw back
-        angle = math.tau * (index + random.random()) / 8
+    for index in range(4):  # what walls and floor throw back
+        angle = math.tau * (index + random.random()) / 4
         x, y = math.cos(angle) * wide * 0.36, math.sin(angle) * deep * 0.36
-        light = bright * 0.5 * np.exp(random.normal(0, 0.3)) * np.array([1.0, 0.95, 0.88])
+        light = bright * np.exp(random.normal(0, 0.3)) * np.array([1.0, 0.95, 0.88])
         lamps.append(Lamp((x, y, high * random.uniform(0.25, 0.85)), tuple(light), 0.0))
     strength = random.uniform(0, 4) if random.random() < 0.7 else 0.0
     return Lighting(

@@ -29,6 +29,7 @@ class Windows:
 class Paint:
     """How a face looks. texture: an index, -1 is none. metres: the texture's width, 0 if it fills the face.
     tint: multiplies it, linear light. emission: light of its own, times its colour. offset: of the texture, in widths.
+    projected: it shows the place's real panorama, and nothing else of this counts.
     """
 
     texture: int = -1
@@ -37,6 +38,7 @@ class Paint:
     emission: float = 0.0
     offset: tuple[float, float] = (0.0, 0.0)
     windows: Windows | None = None
+    projected: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,11 @@ class Solid:
     @property
     def moves(self) -> bool:
         return any(self.velocity)
+
+    @property
+    def extent(self) -> float:
+        """Its longest side, metres."""
+        return max(float(np.ptp(self.footprint, axis=0).max()), self.high - self.low)
 
     def at(self, seconds: float) -> Solid:
         """The solid where it is after a time."""

@@ -38,7 +38,7 @@ def _splat(
     x, y, z = _in_camera(points, pose)
     flat = x * x + z * z
     squared = flat + y * y
-    pixel = _pixel(x, y, z, flat.sqrt(), width)
+    pixel = _pixel(x, y, z, _root(flat), width)
     key = (squared.view(torch.int32).long() << 32) + torch.arange(len(points), device=device)
     least = np.float32(max(near * near, 1e-37))
     unseen = ~((squared >= float(least)) & (squared < math.inf))
@@ -49,7 +49,7 @@ def _splat(
 
     covered = keys != _NOTHING
     index = torch.where(covered, keys & 0xFFFFFFFF, 0)
-    depth = torch.where(covered, (keys >> 32).to(torch.int32).view(torch.float32).sqrt(), math.inf)
+    depth = torch.where(covered, _root((keys >> 32).to(torch.int32).view(torch.float32)), math.inf)
     if not len(points):
         return torch.zeros((3, height, width), dtype=torch.uint8, device=device), depth.view(height, width)
     colour = torch.where(covered[:, None], colours[index], 0)
@@ -83,6 +83,11 @@ def _pixel(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, flat: torch.Tensor
     column = torch.where(column == width, 0, column)
     row = row.clamp_max(width // 2 - 1)
     return row.long() * width + column
+
+
+def _root(square: torch.Tensor) -> torch.Tensor:
+    """The square root, rounded as IEEE wants it: torch's own in float32 is not on every processor."""
+    return square.double().sqrt().float()
 
 
 def _signed(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -15,12 +15,14 @@ from .textures import SIDE, TextureSet
 
 @dataclass(frozen=True, eq=False)
 class Surfaces:
-    """Points that were hit, (M, ...): place and normal (3), albedo (3) and emission (3) in linear light."""
+    """Points that were hit, (M, ...): place and normal (3), albedo (3) and emission (3) in linear light;
+    projected: bool, whether the place's panorama is shown there, None if it is nowhere."""
 
     points: torch.Tensor
     normals: torch.Tensor
     albedo: torch.Tensor
     emission: torch.Tensor
+    projected: torch.Tensor | None
 
 
 class FaceTable:
@@ -42,6 +44,8 @@ class FaceTable:
         self._texture = torch.tensor([f.paint.texture for f in faces], device=device)
         self._windowed = torch.tensor([f.paint.windows is not None for f in faces], device=device)
         self._windows = table([_windows(f) for f in faces])
+        projected = [f.paint.projected for f in faces]
+        self._projected = torch.tensor(projected, device=device) if any(projected) else None
         self._any_windows = any(f.paint.windows is not None for f in faces)
         self._any_round = any(f.radius > 0 for f in faces)
 
@@ -69,7 +73,8 @@ class FaceTable:
         if self._any_windows:
             chosen = self._windowed[face].nonzero()[:, 0]
             colour = colour.index_copy(0, chosen, self._panes(face[chosen], points[chosen], colour[chosen]))
-        return Surfaces(points, normals, colour.clamp(0, 0.95), emission)
+        projected = None if self._projected is None else self._projected[face]
+        return Surfaces(points, normals, colour.clamp(0, 0.95), emission, projected)
 
     def _panes(self, face: torch.Tensor, points: torch.Tensor, colour: torch.Tensor) -> torch.Tensor:
         """Colours (M, 3) of faces with windows: frame and glass where a pane is, the wall elsewhere."""
