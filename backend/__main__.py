@@ -1,4 +1,4 @@
-"""`python -m backend serve | run FOLDER | jobs | models ... | evaluate DATASET | doctor`: the only way in."""
+"""`python -m backend serve | run FOLDER | jobs | models | evaluate FOLDER | train RECIPE | doctor`: the only way in."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from .diffusion.models import commands as models
 from .training.shards import commands as shards
+from .training.trainer import commands as training
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -24,7 +25,7 @@ def arguments() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 130 cancelled.",
     )
     verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="serve | run | jobs | models | evaluate | training | doctor"
+        dest="verb", required=True, metavar="serve | run | jobs | models | evaluate | training | train | doctor"
     )
     verbs.add_parser("serve", help="answer Blender's messages on stdin and stdout until stdin ends")
     run = verbs.add_parser("run", help="do the job in a folder; a half-finished one goes on where it stopped")
@@ -37,6 +38,7 @@ def arguments() -> argparse.ArgumentParser:
     testing.add_argument("parts", nargs="*", help="reconstruction, importers, diffusion; by default all")
     _add_evaluate(verbs)
     shards.add_to(verbs)
+    training.add_to(verbs)
     doctor = verbs.add_parser("doctor", help="say what this Python can do, what is missing and how to get it")
     doctor.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
@@ -86,6 +88,8 @@ def main(argv: list[str] | None = None) -> int:
         return evaluate.main(evaluate.Request(**options))
     if chosen.verb == "training":
         return shards.main(chosen)
+    if chosen.verb == "train":
+        return training.main(chosen)
     if chosen.verb == "serve":
         from . import service
 
