@@ -46,7 +46,7 @@ class TextureSet:
     texels: (N, 3) uint8 sRGB: level by level from SIDE to 1 pixel, in each level texture by texture, row by row.
     bases: where each level begins. means: (T, 3) float64, linear light. kinds: of each texture.
     metres: the width of each in metres, 0 if it is as wide as what it covers. files: their names.
-    panoramas: (H, W, 3) float32 linear light each, equirectangular.
+    panoramas: (H, W, 3) float32 linear light each, equirectangular; roofed: whether each has a ceiling.
     """
 
     texels: torch.Tensor
@@ -56,6 +56,7 @@ class TextureSet:
     metres: tuple[float, ...]
     files: tuple[str, ...]
     panoramas: tuple[torch.Tensor, ...]
+    roofed: tuple[bool, ...]
 
     def of_kind(self, kind: str) -> list[int]:
         """Indices of the textures of a kind; of the nearest kind that the set has, if it has none."""
@@ -78,6 +79,7 @@ class TextureSet:
             raise TexturesMissing(f"The textures in {folder} have none of the split {split!r}.", advice=advice)
         pyramids = [_pyramid(_pixels(folder / entry["file"])) for entry in entries]
         levels = [np.concatenate([pyramid[level] for pyramid in pyramids]) for level in range(len(pyramids[0]))]
+        panoramas = [entry for entry in manifest["panoramas"] if entry["split"] == split]
         starts = np.cumsum([0, *(len(level) for level in levels)])
         return cls(
             texels=torch.from_numpy(np.concatenate(levels)).to(device),
@@ -88,9 +90,9 @@ class TextureSet:
             files=tuple(entry["file"] for entry in entries),
             panoramas=tuple(
                 torch.from_numpy(np.load(folder / entry["file"], allow_pickle=False).astype(np.float32)).to(device)
-                for entry in manifest["panoramas"]
-                if entry["split"] == split
+                for entry in panoramas
             ),
+            roofed=tuple(bool(entry["roofed"]) for entry in panoramas),
         )
 
     def sample(self, texture: torch.Tensor, u: torch.Tensor, v: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
