@@ -1,4 +1,4 @@
-"""`python -m backend serve | run FOLDER | jobs | models ... | evaluate DATASET | doctor`: the only way in."""
+"""`python -m backend serve | run FOLDER | jobs | models | evaluate FOLDER | train RECIPE | doctor`: the only way in."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .diffusion.models import commands as models
+from .training.shards import commands as shards
+from .training.trainer import commands as training
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -22,7 +24,9 @@ def arguments() -> argparse.ArgumentParser:
         description="Paint or reconstruct what Pantheon360 for Blender prepares as job folders.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong command line, 130 cancelled.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="serve | run | jobs | models | evaluate | doctor")
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, metavar="serve | run | jobs | models | evaluate | training | train | doctor"
+    )
     verbs.add_parser("serve", help="answer Blender's messages on stdin and stdout until stdin ends")
     run = verbs.add_parser("run", help="do the job in a folder; a half-finished one goes on where it stopped")
     run.add_argument("folder", help="a folder with a job.json")
@@ -33,6 +37,8 @@ def arguments() -> argparse.ArgumentParser:
     testing = verbs.add_parser("self-test", help="reconstruct and paint something small, to see that all of it works")
     testing.add_argument("parts", nargs="*", help="reconstruction, importers, diffusion; by default all")
     _add_evaluate(verbs)
+    shards.add_to(verbs)
+    training.add_to(verbs)
     doctor = verbs.add_parser("doctor", help="say what this Python can do, what is missing and how to get it")
     doctor.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
@@ -49,9 +55,11 @@ def _add_evaluate(verbs: Any) -> None:
     evaluate.add_argument("--width", type=int, help="of the panoramas, in pixels; by default as the clips are")
     evaluate.add_argument("--frames", type=int, default=25, help="most frames of a clip")
     evaluate.add_argument("--sampled", type=int, default=2, help="frames of a clip that networks look at")
+    evaluate.add_argument("--all-crops", action="store_true", help="ST-LPIPS, DISTS and FVD of the 8 crops, too: slow")
     evaluate.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
     evaluate.add_argument("--met3r", action="store_true", help="MEt3R too, with your own package and weights")
     evaluate.add_argument("--only", default="", help="clips whose names begin so")
+    evaluate.add_argument("--every", type=int, default=1, help="one clip in so many")
     evaluate.add_argument("--resume", action="store_true", help="keep the clips that --out has results of")
     evaluate.add_argument("--note", default="", help="what the tables say of the dataset")
 
@@ -78,6 +86,10 @@ def main(argv: list[str] | None = None) -> int:
 
         options = {name: value for name, value in vars(chosen).items() if name != "verb"}
         return evaluate.main(evaluate.Request(**options))
+    if chosen.verb == "training":
+        return shards.main(chosen)
+    if chosen.verb == "train":
+        return training.main(chosen)
     if chosen.verb == "serve":
         from . import service
 

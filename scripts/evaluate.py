@@ -3,6 +3,9 @@
 Renders the clips (about 10 minutes, once) and fetches the judges' weights (175 MB, once), then runs the backend's verb
 with the draft, the baselines and an untrained model. Writes docs/results.csv and docs/results.md, and to out/evaluation
 contact sheets, videos and a plot. Further arguments are the verb's, as in `scripts/evaluate.py --model NAME --label L`.
+
+`scripts/evaluate.py --all-crops` has every network look at the paper's 8 crops as well, for one clip of each scene and
+without a model, and writes docs/results-crops.md: of all clips it would take hours.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ DOCS = environments.ROOT / "docs"
 UNTRAINED = environments.ROOT / ".cache" / "evaluation" / "untrained"
 UNTRAINED_WIDTH = 128
 SELDOM = 4
-"""One clip in so many is painted by the untrained model, one of each scene: noise is the same everywhere."""
+"""One clip in so many is one of each scene: those that the untrained model paints, as noise is the same everywhere."""
 
 
 def main(arguments: list[str]) -> int:
@@ -34,6 +37,8 @@ def main(arguments: list[str]) -> int:
         command += ["--weights", str(metric_weights.ready())]
     except metric_weights.WeightsUnavailable as reason:
         print(f"[evaluate] without LPIPS, ST-LPIPS, DISTS and FVD: {reason}")
+    if arguments == ["--all-crops"]:
+        return all_crops(command)
     if "--model" not in arguments:
         command += ["--model", untrained(python), "--label", "untrained model", "--model-every", str(SELDOM)]
     if subprocess.run([*command, *arguments], cwd=environments.ROOT).returncode:
@@ -57,6 +62,16 @@ def main(arguments: list[str]) -> int:
         if subprocess.run(command, cwd=environments.ROOT).returncode:
             return 1
     publish(street is not None)
+    return 0
+
+
+def all_crops(command: list[str]) -> int:
+    """Have all networks look at crops of one clip of each scene."""
+    out = OUT / "crops"
+    command = [str(out) if part == str(OUT) else part for part in command]
+    if subprocess.run([*command, "--all-crops", "--every", str(SELDOM)], cwd=environments.ROOT).returncode:
+        return 1
+    (DOCS / "results-crops.md").write_text((out / "results.md").read_text("utf-8"), encoding="utf-8")
     return 0
 
 

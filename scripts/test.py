@@ -19,7 +19,7 @@ import check
 import environments
 
 SUITES = {
-    "backend": ("tests/reconstruction", "tests/diffusion", "tests/fuzz", "tests/evaluation"),
+    "backend": ("tests/reconstruction", "tests/diffusion", "tests/fuzz", "tests/evaluation", "tests/training"),
     **dict.fromkeys(environments.BLENDERS, ("tests/scene", "tests/interface", "tests/end_to_end")),
     environments.BLENDERS[0]: ("tests",),
     environments.BLENDERS[-1]: ("tests",),

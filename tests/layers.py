@@ -62,7 +62,7 @@ HOUSES: dict[str, House] = {
             "pantheon360_blender/scene",
         ),
         below=("core",),
-        outside=frozenset({"numpy", "bpy", "bpy_extras", "bmesh", "mathutils", "gpu", "gpu_extras", "idprop"}),
+        outside=frozenset({"numpy", "bpy", "bpy_extras", "bmesh", "mathutils", "gpu", "gpu_extras", "idprop", "imbuf"}),
     ),
     "operators": House(
         rooms=("operators/errors.py", "operators/base.py", "operators/background", "operators"),
@@ -96,6 +96,7 @@ HOUSES: dict[str, House] = {
             "backend/evaluation/metrics",
             "backend/evaluation",
             "backend/training",
+            "backend/training/shards",
             "backend/training/worlds",
             "backend/training/networks",
             "backend/training/trainer",

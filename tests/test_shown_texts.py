@@ -22,7 +22,6 @@ ON_THEIR_OWN = {
     "backend/self_test.py": "JSON, which escapes",
     "backend/terminal.py": "a bar whose text went through one_line, cut to the terminal's width",
     "pantheon360_blender/scene/cache/cache_objects.py": "two numbers",
-    "pantheon360_blender/scene/app/pictures.py": "two numbers",
     "backend/evaluation/evaluate.py": "a developer's own clips",
 }
 """Files in which something is shown that no file of a person's can have put there."""

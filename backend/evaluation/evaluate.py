@@ -37,8 +37,9 @@ class Request:
     model: that paints, or None. model_every: it paints one clip in so many. trained: as its card says.
     label: what tables call it.
     width: of the panoramas in pixels; None as they are. frames: at most, of a clip.
-    sampled: frames of a clip that networks look at. workers: processes. met3r: with the user's own MEt3R.
-    resume: keep the clips that `out` has results of. only: clips whose names begin so. note: on the dataset, in tables.
+    sampled: frames of a clip that networks look at. all_crops: whether all of them look at crops, too.
+    workers: processes. met3r: with the user's own MEt3R. resume: keep the clips that `out` has results of.
+    only: clips whose names begin so. every: one of them in so many. note: on the dataset, in tables.
     """
 
     dataset: Path
@@ -51,10 +52,12 @@ class Request:
     width: int | None = None
     frames: int = clips.FRAMES
     sampled: int = 2
+    all_crops: bool = False
     workers: int = 2
     met3r: bool = False
     resume: bool = False
     only: str = ""
+    every: int = 1
     note: str = ""
 
 
@@ -73,7 +76,7 @@ def run(request: Request) -> list[Result]:
 
     Raises PantheonError before anything is painted: no clips, no weights where a folder is named, no such model.
     """
-    found = [clip for clip in clips.find(request.dataset) if clip.name.startswith(request.only)]
+    found = [clip for clip in clips.find(request.dataset) if clip.name.startswith(request.only)][:: request.every]
     Judges.load(request.weights, request.sampled, met3r=request.met3r)
     if request.weights is None:
         print("Without --weights there are no LPIPS, ST-LPIPS, DISTS and FVD: make them with scripts/metric_weights.py")
@@ -154,7 +157,8 @@ def _timed(clip: ClipFile, request: Request) -> tuple[list[Result], float]:
 def evaluated(file: ClipFile, request: Request) -> list[Result]:
     """Every row of one clip; its contact sheets and video are written."""
     clip = file.read(request.width, request.frames)
-    judge = ClipJudge(clip, Judges.load(request.weights, request.sampled, met3r=request.met3r))
+    judges = Judges.load(request.weights, request.sampled, met3r=request.met3r, all_crops=request.all_crops)
+    judge = ClipJudge(clip, judges)
     situations = rows.Situations(clip)
     results, shown = [], dict[tuple[str, str], np.ndarray]()
     for row in _rows(request):
@@ -167,8 +171,8 @@ def evaluated(file: ClipFile, request: Request) -> list[Result]:
             continue
         images = row.paint(situation)
         values = judge.measure(images, situation, brief=row.brief)
-        features = judge.video_features(images, situation.scored) if row.videos else None
-        true_features = None if features is None else judge.video_features(clip.images, situation.scored)
+        features = judge.video_features(images, situation.scored) if row.videos else {}
+        true_features = judge.video_features(clip.images, situation.scored) if features else {}
         results.append(Result(row.table, row.method, row.regime, clip.name, values, features, true_features))
         if _is_shown(row, request):
             shown[row.table, f"{row.method} ({row.regime}), {values['psnr']:.1f} dB"] = images
@@ -203,6 +207,7 @@ def _in_order(results: list[Result], request: Request) -> list[Result]:
 
 
 def _preface(found: list[ClipFile], results: list[Result], request: Request) -> str:
+    crops = ", and 8 times as many of crops" if request.all_crops else ""
     names = sorted({clip.name.rsplit("-", 1)[0] for clip in found})
     return f"""# Results
 
@@ -211,7 +216,7 @@ Written by `python -m backend evaluate`; how, and what each measure is: [evaluat
 {request.note or f"{len(found)} clips of {request.dataset.name}: {', '.join(names)}."}
 Frames that are anchors never count. Networks (LPIPS, ST-LPIPS, DISTS) and crops see {request.sampled} frames of a
 clip, evenly spaced; small crops are enlarged to 224 pixels for networks. FVD is of {len(found)} videos a side, whole
-panoramas resized to 224 x 224: with so few it compares rows of this table and nothing else.
+panoramas resized to 224 x 224{crops}: with so few it compares rows of this table and nothing else.
 Higher is better: PSNR, SSIM, correlation. Lower is better: LPIPS, ST-LPIPS, DISTS, FVD, STWE, MEt3R. Nearest to
 `the truth itself` is best: IE, which is 0 for what stands still, seam ratio, pole error.
 """

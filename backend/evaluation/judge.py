@@ -31,6 +31,8 @@ MEASURES = {
     "psnr_crops": "PSNR of 8 crops, dB",
     "ssim_crops": "SSIM of 8 crops",
     "lpips_crops": "LPIPS of 8 crops",
+    "st_lpips_crops": "ST-LPIPS of 8 crops",
+    "dists_crops": "DISTS of 8 crops",
     "stwe_exact": "STWE, exact flow, x1000",
     "stwe_dis": "STWE, DIS flow, x1000",
     "ie_dis": "IE (DIS), grey levels",
@@ -40,17 +42,23 @@ MEASURES = {
     "coverage": "coverage, %",
     "met3r": "MEt3R",
 }
-"""Every measure of a clip by its column, in order. FVD is of a set of clips (tables.py)."""
+"""Every measure of a clip by its column, in order."""
 
 VIDEO_FRAMES = 16
 """Frames of a video for FVD, as published FVDs mostly have."""
+DISTANCES = {"fvd": f"FVD ({VIDEO_FRAMES} frames)", "fvd_crops": f"FVD of 8 crops ({VIDEO_FRAMES} frames)"}
+"""Every measure of a set of clips by its name: of whole panoramas, and of all their crops as videos of their own."""
 _RUN = 9
 """Frames that follow one another, in the middle, for what needs an estimated flow: it is slow."""
 
 
 @dataclass(frozen=True)
 class Judges:
-    """The networks that judge, each None if its weights are not there. sampled: frames of a clip that they look at."""
+    """The networks that judge, each None if its weights are not there.
+
+    sampled: frames of a clip that they look at. all_crops: whether ST-LPIPS, DISTS and I3D look at crops, too, and not
+    LPIPS alone: it takes several times as long.
+    """
 
     lpips: Lpips | None = None
     st_lpips: Lpips | None = None
@@ -58,14 +66,16 @@ class Judges:
     i3d: I3d | None = None
     met3r: Met3r | None = None
     sampled: int = 2
+    all_crops: bool = False
 
     @classmethod
-    def load(cls, weights: Path | None, sampled: int, *, met3r: bool = False) -> Judges:
+    def load(cls, weights: Path | None, sampled: int, *, met3r: bool = False, all_crops: bool = False) -> Judges:
         """All of them from a folder of weights; none without one. Raises FileError, BackendError."""
         own = Met3r() if met3r else None
         if weights is None:
             return cls(met3r=own, sampled=sampled)
-        return cls(Lpips(weights), Lpips(weights, "stlpips-alex"), Dists(weights), I3d(weights), own, sampled)
+        judges = Lpips(weights), Lpips(weights, "stlpips-alex"), Dists(weights), I3d(weights)
+        return cls(*judges, own, sampled, all_crops)
 
 
 class ClipJudge:
@@ -101,19 +111,24 @@ class ClipJudge:
             found |= self._in_time(images, scored)
         return found
 
-    def video_features(self, images: np.ndarray, scored: Sequence[int]) -> np.ndarray | None:
-        """(400,) features of a clip for FVD; None without weights, or if it is too short."""
+    def video_features(self, images: np.ndarray, scored: Sequence[int]) -> dict[str, np.ndarray]:
+        """Features for each of DISTANCES, (videos, 400); none without weights, or if the clip is too short."""
         frames = [frame for frame in scored if frame > 0][:VIDEO_FRAMES]
         network = self._judges.i3d
         if network is None or len(frames) < LEAST_FRAMES:
-            return None
-
-        def seen() -> list:
-            return list(fvd.video_features(network, images[None, frames]))
-
+            return {}
+        seen: dict[str, Callable[[], list]] = {
+            "fvd": lambda: list(fvd.video_features(network, images[None, frames])),
+            "fvd_crops": lambda: list(fvd.video_features(network, _crop_videos(images[frames]))),
+        }
+        if not self._judges.all_crops:
+            del seen["fvd_crops"]
         # What sees one capture and what sees two is compared with the same frames of the truth: they are seen once.
         is_truth = images is self._clip.images
-        return np.asarray((self._of_truth("i3d", "video", tuple(frames), seen) if is_truth else seen())[0])
+        return {
+            name: np.stack(self._of_truth("i3d", name, tuple(frames), make) if is_truth else make())
+            for name, make in seen.items()
+        }
 
     def _sample(self, scored: Sequence[int]) -> tuple[int, ...]:
         """Evenly spaced frames of those that count."""
@@ -137,11 +152,13 @@ class ClipJudge:
         views, true_views = (np.concatenate([crops.horizon_crops(image) for image in each]) for each in (chosen, truth))
         found["psnr_crops"] = float(np.mean([psnr(one, other) for one, other in zip(views, true_views, strict=True)]))
         found["ssim_crops"] = float(np.mean([ssim(one, other) for one, other in zip(views, true_views, strict=True)]))
-        if self._judges.lpips is not None:
-            lpips = self._judges.lpips
-            known = self._of_truth("lpips", "crops", frames, lambda: lpips.features(crops.enlarged(true_views)))
-            seen = known if images is self._clip.images else lpips.features(crops.enlarged(views))
-            found["lpips_crops"] = float(lpips.distance(seen, known).mean())
+        larger, true_larger = (partial(crops.enlarged, each) for each in (views, true_views))
+        for name, judge in judges.items():
+            if judge is None or not (name == "lpips" or self._judges.all_crops):
+                continue
+            known = self._of_truth(name, "crops", frames, lambda judge=judge: judge.features(true_larger()))  # type: ignore[misc]
+            seen = known if images is self._clip.images else judge.features(larger())
+            found[f"{name}_crops"] = float(judge.distance(seen, known).mean())
         return found
 
     def _in_time(self, images: np.ndarray, scored: Sequence[int]) -> dict[str, float]:
@@ -178,6 +195,11 @@ class ClipJudge:
         if key not in self._features:
             self._features[key] = make()
         return self._features[key]
+
+
+def _crop_videos(images: np.ndarray) -> np.ndarray:
+    """(8, F, S, S, 3) uint8: each crop of a clip (F, H, W, 3) as a video."""
+    return np.stack([crops.horizon_crops(image) for image in images], axis=1)
 
 
 def _share(covered: np.ndarray) -> float:

@@ -14,27 +14,30 @@ import numpy as np
 from pantheon360_blender.core import budget, files, inputs
 from pantheon360_blender.core.errors import FileError
 
-from .judge import MEASURES, VIDEO_FRAMES
+from .judge import DISTANCES, MEASURES
 from .metrics.bootstrap import interval
 from .metrics.fvd import frechet_distance
 
 _ACCURACY = ("psnr", "ssim", "lpips", "st_lpips", "dists", "ws_psnr", "ws_ssim")
-_CROPS = ("psnr_crops", "ssim_crops", "lpips_crops")
+_CROPS = ("psnr_crops", "ssim_crops", "lpips_crops", "st_lpips_crops", "dists_crops")
 _VIDEO = ("stwe_exact", "stwe_dis", "ie_dis", "seam", "pole", "known_correlation", "coverage", "met3r")
 _DIGITS = {"psnr": 2, "ws_psnr": 2, "psnr_crops": 2, "coverage": 1, "ie_dis": 2, "seam": 2, "pole": 2}
 
 
 @dataclass(frozen=True)
 class Result:
-    """A row of one clip. values: by column of MEASURES. features: (400,) for FVD, and the truth's, or None."""
+    """A row of one clip. values: by column of MEASURES.
+
+    features: for each of DISTANCES that is taken, (videos, 400), and the same of the truth.
+    """
 
     table: str
     method: str
     regime: str
     clip: str
     values: Mapping[str, float]
-    features: np.ndarray | None = field(default=None, repr=False, compare=False)
-    true_features: np.ndarray | None = field(default=None, repr=False, compare=False)
+    features: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    true_features: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -56,8 +59,8 @@ def read_results(path: Path) -> list[Result]:
 
 def _record(each: Result) -> dict[str, Any]:
     features = {
-        name: None if values is None else values.tolist()
-        for name, values in (("features", each.features), ("true_features", each.true_features))
+        name: {distance: values.tolist() for distance, values in of.items()}
+        for name, of in (("features", each.features), ("true_features", each.true_features))
     }
     values = {name: value for name, value in each.values.items() if np.isfinite(value)}
     return {
@@ -71,7 +74,8 @@ def _record(each: Result) -> dict[str, Any]:
 
 def _result(record: dict[str, Any]) -> Result:
     features = {
-        name: None if record[name] is None else np.array(record[name]) for name in ("features", "true_features")
+        name: {distance: np.array(values) for distance, values in record[name].items()}
+        for name in ("features", "true_features")
     }
     return Result(**(record | features))
 
@@ -95,20 +99,21 @@ def markdown(results: Sequence[Result], preface: str) -> str:
         rows = {key: found for key, found in rows.items() if key[0] == table}
         parts.append(f"## {table.capitalize()}\n")
         parts.append("Against the truth, whole panoramas; 95 % bootstrap interval of PSNR over clips.\n")
-        parts.append(_table(rows, _ACCURACY, intervals=("psnr",), distance=True))
+        parts.append(_table(rows, _ACCURACY, intervals=("psnr",), distance="fvd"))
         parts.append("On the paper's 8 crops round the horizon, 90° each.\n")
-        parts.append(_table({key: found for key, found in rows.items() if _taken(found, _CROPS)}, _CROPS))
+        taken = {key: found for key, found in rows.items() if _taken(found, _CROPS)}
+        parts.append(_table(taken, _CROPS, distance="fvd_crops"))
         parts.append("In time, and on the sphere.\n")
         parts.append(_table({key: found for key, found in rows.items() if _taken(found, _VIDEO)}, _VIDEO))
     return "\n".join(parts)
 
 
-def fvd_of(found: Sequence[Result]) -> float:
-    """FVD of a row over its clips; NaN if it was not measured."""
-    pairs = [(e.features, e.true_features) for e in found if e.features is not None and e.true_features is not None]
+def fvd_of(found: Sequence[Result], name: str = "fvd") -> float:
+    """One of DISTANCES, of a row over its clips; NaN if it was not measured."""
+    pairs = [(e.features[name], e.true_features[name]) for e in found if name in e.features and name in e.true_features]
     if len(pairs) < 2:
         return float("nan")
-    return frechet_distance(np.stack([one for one, _ in pairs]), np.stack([other for _, other in pairs]))
+    return frechet_distance(*(np.concatenate(each) for each in zip(*pairs, strict=True)))
 
 
 def mean(found: Sequence[Result], name: str) -> float:
@@ -125,12 +130,14 @@ def _table(
     rows: Mapping[tuple[str, str, str], Sequence[Result]],
     names: Sequence[str],
     intervals: Sequence[str] = (),
-    distance: bool = False,
+    distance: str = "",
 ) -> str:
     shown = [name for name in names if any(np.isfinite(mean(found, name)) for found in rows.values())]
     heads = ["method", "cache", "clips", *(MEASURES[name] for name in shown)]
+    if not any(np.isfinite(fvd_of(found, distance)) for found in rows.values()):
+        distance = ""
     if distance:
-        heads.append(f"FVD ({VIDEO_FRAMES} frames)")
+        heads.append(DISTANCES[distance])
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for (_, method, regime), found in rows.items():
         cells = [method, regime, str(len(found))]
@@ -141,7 +148,7 @@ def _table(
                 text += f" ({low:.1f}-{high:.1f})"
             cells.append(text or "-")
         if distance:
-            cells.append(_number(fvd_of(found), 0) or "-")
+            cells.append(_number(fvd_of(found, distance), 0) or "-")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

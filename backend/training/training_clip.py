@@ -1,4 +1,4 @@
-"""What a painter is trained on: a clip whose truth is known, level and not turning as in `diffusion/shot/level_view`."""
+"""What a painter is trained on: a clip whose truth is known, level and still as in `diffusion/shot/level_view`."""
 
 from __future__ import annotations
 

@@ -1,41 +1,14 @@
-"""A room whose colours and ranges are formulas, and clips through it."""
+"""Clips through a room whose colours and ranges are formulas."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from pantheon360_blender.core.formats import npz, png
-from pantheon360_blender.core.panorama import cameras, equirectangular
-
-HALF = np.array([3.0, 2.5, 1.5])
-"""Metres from the room's middle to its walls, floor and ceiling."""
-
-
-def room(pose: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a camera in the room sees: (H, W, 3) uint8, and range (H, W) float32 metres."""
-    rays = equirectangular.directions(width).astype(np.float64) @ pose[:3, :3].T
-    with np.errstate(divide="ignore"):
-        distance = ((np.sign(rays) * HALF - pose[:3, 3]) / rays).min(axis=-1)
-    points = pose[:3, 3] + rays * distance[..., None]
-    waves = np.stack([np.sin(points @ np.array(way)) for way in ((2, 1, 3), (1, -3, 1), (-2, 2, 1))], axis=-1)
-    return np.rint(127 + 110 * waves).astype(np.uint8), distance.astype(np.float32)
-
-
-def path(frames: int, turn: float = 0.0) -> np.ndarray:
-    """(frames, 4, 4) poses along the room, turning by so many degrees in all."""
-    shares = np.linspace(0.0, 1.0, frames)
-    return np.stack(
-        [
-            cameras.pose_matrix(cameras.rotation_from_heading(turn * share), np.array([2.4 * share - 1.2, 0.5, 0.1]))
-            for share in shares
-        ]
-    )
+from tests import known_room
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,14 +27,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def make(names: tuple[str, ...] = ("room-1", "room-2"), frames: int = 7, width: int = 64) -> Path:
         root = tmp_path_factory.mktemp("dataset")
         for number, name in enumerate(names):
-            poses = path(frames, 40.0 * number)
-            for frame, pose in enumerate(poses):
-                image, distance = room(pose, width)
-                png.write(root / name / f"{frame:06d}.png", image)
-                with open(root / name / f"{frame:06d}.npz", "wb") as file:
-                    npz.write(file, "range", distance)
-            record = {"schema": 1, "fps": 7, "cameras": poses.tolist(), "captures": [0, frames - 1]}
-            (root / name / "clip.json").write_text(json.dumps(record), encoding="utf-8")
+            known_room.write(root / name, known_room.path(frames, 40.0 * number), width)
         return root
 
     return make

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +121,47 @@ def test_frames_that_are_anchors_never_count(dataset: Dataset) -> None:
     values = ClipJudge(clip, Judges()).measure(wrong_ends, situation)
     assert values["psnr"] == 100.0 and values["ssim"] == pytest.approx(1.0)
     assert Situation(clip, clip.known[:1], None).scored == [1, 2, 3, 4]
+
+
+class Mean:
+    """A judge that knows the mean of a picture or a video, and counts what it sees."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def features(self, images: Any) -> Any:
+        self.seen.append(tuple(images.shape))
+        means = np.asarray(images, np.float64).reshape(len(images), -1).mean(axis=1)
+        return np.repeat(means[:, None], 400, axis=1) if images.ndim == 5 else list(means)
+
+    def distance(self, one: Any, other: Any) -> np.ndarray:
+        return np.abs(np.asarray(one) - np.asarray(other))
+
+
+@pytest.mark.parametrize("all_crops", [False, True])
+def test_every_network_looks_at_crops_if_it_is_asked_to(dataset: Dataset, all_crops: bool) -> None:
+    clip = clips.find(dataset(("one",), 14))[0].read()
+    situation, networks = Situation(clip, clip.known[:1], None), [Mean() for _ in range(4)]
+    judge = ClipJudge(clip, Judges(*networks, sampled=1, all_crops=all_crops))  # type: ignore[arg-type]
+    darker = clip.images // 2
+    of_truth, found = (judge.measure(images, situation) for images in (clip.images, darker))
+    crops = {"st_lpips_crops", "dists_crops"}
+    assert "lpips_crops" in found and (crops <= set(found)) == all_crops and bool(crops & set(found)) == all_crops
+    names = {"lpips", "lpips_crops", "st_lpips", "dists"} | (crops if all_crops else set())
+    assert all(of_truth[name] == 0 and found[name] > 5 for name in names)
+    features = judge.video_features(darker, situation.scored)
+    assert {name: values.shape for name, values in features.items()} == (
+        {"fvd": (1, 400), "fvd_crops": (8, 400)} if all_crops else {"fvd": (1, 400)}
+    )
+    results = [
+        tables.Result(
+            rows.ONE, "draft", caches.DENSE, name, found, features, judge.video_features(clip.images, [1, 2, 3] * 4)
+        )
+        for name in ("one", "two")
+    ]
+    text = tables.markdown(results, "")
+    assert ("FVD of 8 crops" in text, "DISTS of 8 crops" in text) == (all_crops, all_crops)
+    assert np.isfinite(tables.fvd_of(results)) and np.isfinite(tables.fvd_of(results, "fvd_crops")) == all_crops
 
 
 def test_baselines_show_what_their_names_say(dataset: Dataset) -> None:

@@ -14,8 +14,7 @@ from backend.evaluation.metrics.noise_ratio import LARGEST, psnr, ws_psnr
 from backend.evaluation.metrics.similarity import ssim, ws_ssim
 from backend.evaluation.metrics.sphere import latitude_weights
 from pantheon360_blender.core.panorama import cameras, equirectangular
-
-from .conftest import path, room
+from tests.known_room import path, room
 
 
 def patches(seed: int, count: int, side: int, patch: int) -> np.ndarray:

@@ -61,7 +61,30 @@ _FULL: dict[str, dict[str, Any]] = {
         "hidden_act": "gelu",
     },
 }
-SIZES = {"tiny": _TINY, "full": _FULL}
+_SMALL: dict[str, dict[str, Any]] = {
+    "unet": {
+        "down_block_types": ["DownBlockSpatioTemporal", *["CrossAttnDownBlockSpatioTemporal"] * 2],
+        "up_block_types": [*["CrossAttnUpBlockSpatioTemporal"] * 2, "UpBlockSpatioTemporal"],
+        "block_out_channels": [64, 96, 128],
+        "num_attention_heads": [2, 3, 4],
+        "layers_per_block": 1,
+        "cross_attention_dim": 96,
+        "addition_time_embed_dim": 64,
+        "projection_class_embeddings_input_dim": 192,
+    },
+    "vae": {"block_out_channels": [32, 64, 64], "layers_per_block": 1},
+    "image_encoder": {
+        "hidden_size": 96,
+        "intermediate_size": 96,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 3,
+        "patch_size": 32,
+        "projection_dim": 96,
+        "hidden_act": "gelu",
+    },
+}
+"""12 million weights, and a VAE of 4 x 4 pixels for a latent: what can be trained, and run, on a processor."""
+SIZES = {"tiny": _TINY, "small": _SMALL, "full": _FULL}
 _FEATURES = {
     "image_processor_type": "CLIPImageProcessor",
     "do_resize": True,

@@ -38,23 +38,34 @@ def anchor_frame(capture: Capture, camera: np.ndarray, geometry: np.ndarray) -> 
 @torch.no_grad()
 def horizon_embeddings(image_encoder: Any, panorama: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
     """CLIP embeddings of the views round the horizon of (H, W, 3) uint8; (8, D) float32."""
-    side = max(1, panorama.shape[1] // 4)
-    return image_embeddings(
-        image_encoder, equirectangular.horizon_crops(panorama, CROPS, size=(side, side)), device=device
-    )
+    return _embeddings(image_encoder, horizon_pixels(image_encoder, panorama), device)
 
 
 @torch.no_grad()
 def image_embeddings(image_encoder: Any, pictures: np.ndarray, *, device: torch.device | str = "cpu") -> torch.Tensor:
-    """CLIP embeddings of pictures (N, h, w, 3) uint8, as Stable Video Diffusion makes them; (N, D) float32.
+    """CLIP embeddings of pictures (N, h, w, 3) uint8, as Stable Video Diffusion makes them; (N, D) float32."""
+    return _embeddings(image_encoder, image_pixels(image_encoder, pictures), device)
+
+
+def horizon_pixels(image_encoder: Any, panorama: np.ndarray) -> torch.Tensor:
+    """What an image encoder is given of (H, W, 3) uint8: the views round the horizon, see image_pixels."""
+    side = max(1, panorama.shape[1] // 4)
+    return image_pixels(image_encoder, equirectangular.horizon_crops(panorama, CROPS, size=(side, side)))
+
+
+def image_pixels(image_encoder: Any, pictures: np.ndarray) -> torch.Tensor:
+    """What an image encoder is given of pictures (N, h, w, 3) uint8; (N, 3, side, side) float32 on the CPU.
 
     Resized to a square without keeping the ratio of the sides, normalised, not cropped.
     """
     side = image_encoder.config.image_size
     small = (resized(video_of(pictures), (side, side)) + 1.0) / 2.0
     mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_DEVIATION))
-    normal = ((small - mean) / deviation).to(device, image_encoder.dtype)
-    return torch.as_tensor(image_encoder(normal).image_embeds).float()
+    return (small - mean) / deviation
+
+
+def _embeddings(image_encoder: Any, pixels: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    return torch.as_tensor(image_encoder(pixels.to(device, image_encoder.dtype)).image_embeds).float()
 
 
 def resized(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

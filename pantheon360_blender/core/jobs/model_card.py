@@ -44,6 +44,7 @@ class ModelCard:
     anchors: 1 if only the clip's first frame is a panorama, 2 if the last one may be, too.
     guidance: classifier-free guidance to use if the artist chooses none; 1 is none at all. guidance_start: the same
     at the frame a clip begins with, from which it changes evenly; None is no change.
+    steps: denoising steps to use if the artist chooses none; None is as many as the scheduler usually takes.
     travel: where in the panoramas it was trained on the direction of travel lies, degrees to the right of the middle;
     None leaves clips in the heading that the camera has.
     licence, source: of the weights; source is a hub id, an address or a sentence.
@@ -63,6 +64,7 @@ class ModelCard:
     anchors: int = 1
     guidance: float = 3.0
     guidance_start: float | None = None
+    steps: int | None = None
     travel: float | None = 0.0
     licence: str = "unknown"
     source: str = "unknown"
@@ -159,6 +161,8 @@ def _error(card: ModelCard) -> str | None:
             return f"has {name} {getattr(card, name)!r}, not a whole number from {least} to {most}"
     if not json_values.is_integer(card.motion_bucket) or not 0 <= card.motion_bucket <= 1000:
         return f"has motion_bucket {card.motion_bucket!r}, not a whole number from 0 to 1000"
+    if card.steps is not None and (not json_values.is_integer(card.steps) or not 1 <= card.steps <= 1000):
+        return f"has steps {card.steps!r}, neither null nor a whole number from 1 to 1000"
     for name, lowest, highest in (("guidance_start", 0.0, 100.0), ("travel", -360.0, 360.0)):
         value = getattr(card, name)
         if value is not None and (not json_values.is_number(value) or not lowest <= value <= highest):

@@ -39,7 +39,7 @@ class PaintOptions:
     )
     steps: int | None = settings.integer(
         "Steps",
-        "Denoising steps; time grows with them, and 0 is as many as the scheduler usually takes",
+        "Denoising steps; time grows with them, and 0 is as many as the model, or the scheduler, usually takes",
         None, 1, 1000, usual=50, unset=0,
     )  # fmt: skip
     guidance: float | None = settings.number(
@@ -186,7 +186,7 @@ class PaintOptions:
         guidance = _chosen(self.guidance, card.guidance)
         own_start = guidance if self.guidance is not None or card.guidance_start is None else card.guidance_start
         return Recipe(
-            num_inference_steps=USUAL_STEPS[self.scheduler] if self.steps is None else self.steps,
+            num_inference_steps=int(_chosen(self.steps, card.steps or USUAL_STEPS[self.scheduler])),
             guidance_scale=(_chosen(self.guidance_start, own_start), guidance),
             fps=_chosen(self.fps, card.fps),
             motion_bucket_id=_chosen(self.motion_bucket, card.motion_bucket),

@@ -100,9 +100,8 @@ class PointCloud:
         """The points with their sources renumbered. numbers: the new one of each old one; all others become -1."""
         if self.source is None:
             return self
-        places = np.array([*numbers, -1], np.int32)
-        known = (self.source >= 0) & (self.source < len(numbers))
-        return replace(self, source=places[np.where(known, self.source, len(numbers))])
+        places = np.array([-1, *numbers, -1], np.int32)
+        return replace(self, source=places.take(np.clip(self.source, -1, len(numbers)) + 1))
 
     def transformed(self, new_from_old: np.ndarray) -> PointCloud:
         """The points moved by an affine (4, 4) matrix; footprints grow with the cube root of its determinant.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -169,6 +170,14 @@ def prepare(cloud: PointCloud) -> PointCloud:
     finite = cloud.finite()
     _light[finite] = _linear(finite)
     return finite
+
+
+def renumbered(cloud: PointCloud, numbers: Sequence[int]) -> PointCloud:
+    """As PointCloud.renumbered; what was prepared of the cloud stays prepared."""
+    changed = cloud.renumbered(numbers)
+    if cloud in _light:
+        _light[changed] = _light.pop(cloud)
+    return changed
 
 
 _light: WeakKeyDictionary[PointCloud, np.ndarray] = WeakKeyDictionary()

@@ -27,7 +27,7 @@ from ...core.jobs.job_fields import MAXIMUM_WIDTH
 from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.painting_record import PaintingEntries
 from ...core.progress import Job, Progress, in_thread
-from ..app import access, identity, versions
+from ..app import access, identity, pictures, versions
 from ..app.access import SceneReference
 from ..app.identity import IDENTITY
 from ..app.paths import relative_path
@@ -68,6 +68,8 @@ def deliver(
     path = folder.path / VIDEO_NAME
     if source == "VIDEO":
         yield from video.encode(folder, path)
+    yield Progress("Adding strip", 0, 1)
+    pictures.wake_decoder(folder.preview_file)
     yield Progress("Adding strip", 0, 1)
     results = results_scene(reference.scene, job)
     start, end = job.frames[0], job.frames[0] + sum(holds)

@@ -27,7 +27,7 @@ from ...core.progress import Job, Progress, in_thread, job_in_thread
 from ..app import preferences, units
 from ..app.access import SceneReference, of_object
 from ..app.paths import jobs_root
-from ..cache import cache_merge, cache_objects
+from ..cache import attributes, cache_merge, cache_objects
 from ..cache.cache_merge import MERGE, REPLACE
 from ..captures import capture_files, capture_objects, images, photograph_reading, placing, preview_sphere
 from ..captures.capture_files import Photograph
@@ -125,8 +125,12 @@ def _into_scene(
         else:
             imported = without_captures(imported)
         _refuse_nothing(reference.scene, imported, pictures, notes, what)
-        yield Progress("Bringing the points into the scene")
-        return _deliver(reference.scene, replace(imported, notes=tuple(notes)), pictures, result, what)
+        step = Progress("Bringing the points into the scene")
+        yield step
+        imported, fitted, to = replace(imported, notes=tuple(notes)), imported, None
+        while (now := _coordinates(reference.scene, result)) != to:
+            fitted, to = (yield from in_thread(partial(_in_coordinates, imported, now), step)), now
+        return _deliver(reference.scene, fitted, pictures, result, what)
     finally:
         capture_files.forget_unused(pictures.photographs.values())
 
@@ -295,11 +299,8 @@ def _deliver(
     notes = list(imported.notes)
     if found is not None:
         cache_merge.note_captures(scene, found)
-    merging = result == MERGE and found is not None and len(found.data.vertices) > 0  # type: ignore[union-attr]
-    if merging and found is not None and found.get(OFFSET) is not None:
-        imported = at_offset(imported, np.array(found[OFFSET], dtype=np.float64))
+    merging = _merges(scene, result)
     units.adopt(scene)
-    imported = _in_units(imported, units.per_metre(scene))
     placed = _place(scene, imported.captures, pictures, notes)
     cameras = _place_cameras(scene, imported.captures, what)
     text = _told(_count(imported), len(placed), cameras, what)
@@ -307,7 +308,9 @@ def _deliver(
     if imported.cloud is not None:
         order = {label: index for index, label in enumerate(capture_objects.labelled(scene))}
         numbers = [order.get(placed.get(index, ""), -1) for index in range(len(imported.captures))]
-        obj = (cache_merge.merge if merging else cache_objects.replace)(scene, imported.cloud.renumbered(numbers))
+        obj = (cache_merge.merge if merging else cache_objects.replace)(
+            scene, attributes.renumbered(imported.cloud, numbers)
+        )
         obj[cache_objects.REPORT] = "\n".join([text, *notes])
         if not merging or imported.offset.any():
             obj[OFFSET] = imported.offset.tolist()
@@ -315,13 +318,38 @@ def _deliver(
     return ImportResult(name, _count(imported), sorted(placed.values()), cameras, notes, text)
 
 
-def _in_units(imported: Imported, metre: float) -> Imported:
-    """An import in a scene's units; its offset stays in metres, in which surveys are told."""
-    if metre == 1.0:
-        return imported
-    cloud = None if imported.cloud is None else imported.cloud.transformed(units.scaling(metre))
-    moved = tuple(replace(each, pose=units.moved(each.pose, metre)) for each in imported.captures)
-    return replace(imported, cloud=cloud, captures=moved)
+@dataclass(frozen=True)
+class _Coordinates:
+    """What points and captures become part of. offset: metres, of the cache that they are merged with, or None.
+
+    metre: units of the scene.
+    """
+
+    offset: tuple[float, ...] | None
+    metre: float
+
+
+def _coordinates(scene: bpy.types.Scene, result: str) -> _Coordinates:
+    found = cache_objects.find(scene)
+    offset = found.get(OFFSET) if found is not None and _merges(scene, result) else None
+    return _Coordinates(None if offset is None else tuple(offset), units.per_metre(scene))
+
+
+def _merges(scene: bpy.types.Scene, result: str) -> bool:
+    """Whether an import is added to points that are there."""
+    found: Any = cache_objects.find(scene)
+    return result == MERGE and found is not None and len(found.data.vertices) > 0
+
+
+def _in_coordinates(imported: Imported, to: _Coordinates) -> Imported:
+    """An import as a scene has it; its own offset stays in metres, in which surveys are told. In any thread."""
+    if to.offset is not None:
+        imported = at_offset(imported, np.array(to.offset, dtype=np.float64))
+    cloud, captures = imported.cloud, imported.captures
+    if to.metre != 1.0:
+        cloud = None if cloud is None else cloud.transformed(units.scaling(to.metre))
+        captures = tuple(replace(each, pose=units.moved(each.pose, to.metre)) for each in captures)
+    return replace(imported, cloud=None if cloud is None else attributes.prepare(cloud), captures=captures)
 
 
 def _place(

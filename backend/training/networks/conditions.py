@@ -1,0 +1,106 @@
+"""What the U-Net is told of training clips: what `diffusion/clip/passes.py` tells it, batched, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from pantheon360_blender.core.jobs.model_card import ModelCard
+
+from ...diffusion.networks import conditioning
+from ..training_clip import TrainingClip
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """condition: (B, F, C, h, w), the U-Net's input channels after the noise. encoder_hidden_states: (B, K, D).
+
+    added_time_ids: (B, 3). All float32; where the image encoder is trained, gradients flow into it.
+    """
+
+    condition: torch.Tensor
+    encoder_hidden_states: torch.Tensor
+    added_time_ids: torch.Tensor
+
+
+def of_clips(
+    clips: Sequence[TrainingClip],
+    vae: Any,
+    image_encoder: Any,
+    card: ModelCard,
+    *,
+    generator: torch.Generator,
+    show_end: Sequence[bool],
+    dropout: float = 0.0,
+) -> Conditions:
+    """What the U-Net is told of clips of one length and size.
+
+    The VAE is to see across the seam (`panorama.circular_convolutions`) as it does in the product.
+    show_end: of each clip, whether the panorama at its last frame is shown, if there is one. dropout: share of the
+    clips that are told nothing, as the unconditional half of guidance is. generator: of the noise on what is seen and
+    of the dropout.
+    """
+    seen = [_seen(clip, shown) for clip, shown in zip(clips, show_end, strict=True)]
+    video = torch.stack([pictures for pictures, _ in seen])
+    covered = torch.stack([coverage for _, coverage in seen])
+    told = torch.rand(len(clips), generator=generator, device=generator.device).to(video.device) >= dropout
+    noise = torch.randn(video.shape, generator=generator, device=generator.device).to(video.device) * covered
+    channels = [encode(video + card.noise_aug * noise, vae)]
+    for name in card.extras:
+        values = covered if name == "coverage" else _nearness(clips)
+        channels.append(_averaged(values.to(channels[0]), channels[0].shape[-2:]))
+    embeddings = torch.stack([_embeddings(clip, image_encoder) for clip in clips])
+    time_ids = conditioning.added_time_ids(card.fps, card.motion_bucket, card.noise_aug)
+    return Conditions(
+        torch.cat(channels, dim=2) * told.view(-1, 1, 1, 1, 1),
+        embeddings * told.view(-1, 1, 1),
+        time_ids.to(video.device).expand(len(clips), -1),
+    )
+
+
+def targets(clips: Sequence[TrainingClip], vae: Any) -> torch.Tensor:
+    """Scaled latents of the truth, (B, F, C, h, w) float32."""
+    return encode(torch.stack([video_of(clip.frames) for clip in clips]), vae) * vae.config.scaling_factor
+
+
+@torch.no_grad()
+def encode(video: torch.Tensor, vae: Any) -> torch.Tensor:
+    """Latents (B, F, C, h, w) float32 of videos (B, F, 3, H, W) in [-1, 1]: the mode, not scaled."""
+    latents = vae.encode(video.flatten(0, 1).to(vae.dtype)).latent_dist.mode().float()
+    return torch.as_tensor(latents.unflatten(0, video.shape[:2]))
+
+
+def video_of(pictures: torch.Tensor) -> torch.Tensor:
+    """uint8 sRGB as float32 in [-1, 1]."""
+    return pictures.float() / 127.5 - 1.0
+
+
+def _seen(clip: TrainingClip, show_end: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is seen of a clip, (F, 3, H, W) in [-1, 1], and where: (F, 1, H, W) bool."""
+    pictures, coverage = clip.geometry.clone(), clip.coverage.clone()
+    for place, anchor in ((0, clip.start), (-1, clip.end if show_end else None)):
+        if anchor is not None:
+            pictures[place], coverage[place] = anchor, True
+    return video_of(pictures), coverage[:, None]
+
+
+def _nearness(clips: Sequence[TrainingClip]) -> torch.Tensor:
+    return torch.stack([1 / (1 + clip.depth) for clip in clips])[:, :, None]
+
+
+def _averaged(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(B, F, 1, h, w) of (B, F, 1, H, W)."""
+    return functional.adaptive_avg_pool2d(values.flatten(0, 1), size).unflatten(0, values.shape[:2])
+
+
+def _embeddings(clip: TrainingClip, image_encoder: Any) -> torch.Tensor:
+    """CLIP's embeddings of the views round the horizon of what a clip begins with, (K, D)."""
+    first = clip.geometry[0] if clip.start is None else clip.start
+    panorama = np.ascontiguousarray(first.permute(1, 2, 0).cpu().numpy())
+    pixels = conditioning.horizon_pixels(image_encoder, panorama).to(image_encoder.device, image_encoder.dtype)
+    return torch.as_tensor(image_encoder(pixels).image_embeds).float()

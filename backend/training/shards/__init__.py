@@ -1,0 +1,1 @@
+"""Training clips out of real panorama videos: cut, checked, written down, and read again."""

@@ -1,0 +1,126 @@
+"""`python -m backend train RECIPE`: a model is trained, from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pantheon360_blender.core import files, inputs, plain_text
+from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.progress import Job, Progress, map_progress, run_to_end
+from pantheon360_blender.core.unexpected import boundary
+
+from ...diffusion import quiet_imports
+from . import settings as recipes
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from .loop import Outcome, Trainee
+
+DONE, FAILED, STOPPED = 0, 1, 130
+_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors")
+
+
+def add_to(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `train` to the verbs of the backend's command line."""
+    train = verbs.add_parser("train", help="train a model by a recipe (docs/training.md)")
+    train.add_argument("recipe", type=Path, help="a TOML file, or the name of one that ships: small-vae, small, full")
+    train.add_argument("--out", type=Path, help="the run's folder; by default out/training/RECIPE")
+    train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the run's folder")
+    train.add_argument("--set", action="append", default=[], metavar="TABLE.ENTRY=VALUE", help="change the recipe")
+    train.add_argument("--steps", type=int, help="as --set run.steps")
+    train.add_argument("--seconds", type=float, help="as --set run.seconds")
+    train.add_argument("--threads", type=int, help="as --set run.threads")
+    train.add_argument("--device", help="as --set run.device")
+
+
+def main(chosen: argparse.Namespace) -> int:
+    """Train, and return the exit code: 0 done, 1 failed, 130 stopped with a checkpoint."""
+    try:
+        settings = _settings(chosen)
+        out = inputs.expanded(chosen.out or Path("out", "training", chosen.recipe.stem))
+        _require_packages()
+        with boundary("train"):
+            return _train(settings, out, resume=chosen.resume)
+    except PantheonError as error:
+        _say(f"Error: {error.text} {error.advice}".rstrip())
+        return FAILED
+    except KeyboardInterrupt:
+        _say("Cancelled. What the last checkpoint holds is kept; go on with --resume.")
+        return STOPPED
+
+
+def _settings(chosen: argparse.Namespace) -> Settings:
+    options = ("steps", "seconds", "threads", "device")
+    given = {name: getattr(chosen, name) for name in options}
+    changes = [f"run.{name}={value}" for name, value in given.items() if value is not None]
+    return recipes.read(recipes.find(chosen.recipe), [*chosen.set, *changes])
+
+
+def _train(settings: Settings, out: Path, *, resume: bool) -> int:
+    _choose_threads(settings.run.threads)
+    quiet_imports.ask()
+    from . import checkpoints, loop, sources
+
+    there = checkpoints.newest(out / loop.CHECKPOINTS)
+    if there is not None and not resume:
+        advice = "Go on with --resume, or choose another folder with --out."
+        raise PantheonError(f"{out} holds a run already: {there.name}.", advice=advice, code="run-there")
+    machine = loop.accelerator(settings)
+    trainee = _trainee(settings, machine)
+    if machine.is_main_process:
+        files.write_json(out / "settings.json", settings.as_json())
+    outcome = _told(loop.train(trainee, settings, out, machine, sources.source, resume=resume), machine)
+    if machine.is_main_process:
+        _say(f"{'Done' if outcome.ended else 'Stopped'} at step {outcome.step}. {outcome.told}")
+    machine.end_training()
+    return DONE if outcome.ended or settings.run.seconds else STOPPED
+
+
+def _trainee(settings: Settings, machine: Accelerator) -> Trainee:
+    if settings.trains == "vae":
+        from .vae_trainer import VaeTrainee
+
+        return VaeTrainee(settings)
+    from .painter_trainer import PainterTrainee
+
+    return PainterTrainee(settings, machine)
+
+
+def _told(job: Job[Outcome], machine: Accelerator) -> Outcome:
+    """Run the job and print its progress, a line a step that tells something."""
+
+    def tell(step: Progress) -> tuple[()]:
+        if machine.is_main_process and step.text:
+            _say(f"{step.phase} {step.step} of {step.of}: {step.text}")
+        return ()
+
+    return run_to_end(map_progress(job, tell))
+
+
+def _choose_threads(threads: int) -> None:
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _require_packages() -> None:
+    missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise PantheonError(
+            f"Training needs {', '.join(missing)}, which this Python does not have.",
+            advice=f'"{sys.executable}" -m pip install {" ".join(missing)}',
+            code="missing-packages",
+        )
+
+
+def _say(text: str) -> None:
+    print(plain_text.paragraph(text), file=sys.stderr, flush=True)

@@ -1,0 +1,307 @@
+"""The loop of every run: steps over batches, on any number of processes; checkpoints, log, and a way to stop.
+
+All that a step draws follows from the run's seed and its samples' numbers, and its rate from its own number. A run that
+was stopped goes on from weights, average and AdamW's moments to the very bytes it would have come to undisturbed.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch.distributed.checkpoint import state_dict as whole_state
+
+from pantheon360_blender.core import duration
+from pantheon360_blender.core.errors import ModelError, PantheonError, reason
+from pantheon360_blender.core.progress import Job, Progress
+
+from ..training_clip import ClipSource
+from . import checkpoints, clip_pool
+from .average import Average
+from .checkpoints import Checkpoint
+from .clip_pool import ClipPool, Sample, Share, batches
+from .settings import Clips, Optimizer, Settings
+from .training_log import TrainingLog
+
+CHECKPOINTS = "checkpoints"
+"""Where they lie in a run's folder."""
+_FULL = whole_state.StateDictOptions(
+    full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, flatten_optimizer_state_dict=True
+)
+
+
+class Source(Protocol):
+    """Makes sources of clips, as sources.source does."""
+
+    def __call__(self, clips: Clips, device: str, *, held_out: bool) -> ClipSource: ...
+
+
+class Trainee(Protocol):
+    """What is trained.
+
+    module: its forward, of samples and the share of the run that is done, gives "loss" and further numbers for the log,
+    each a scalar tensor. Its parameters that ask for gradients are trained.
+    """
+
+    module: torch.nn.Module
+
+    def running(self) -> Any:
+        """A context that holds while the module runs, forwards and backwards."""
+
+    def judge(self, held_out: Sequence[Sample]) -> Mapping[str, float]:
+        """Numbers by which the module as it is now is judged, for the log."""
+
+    def show(self, held_out: Sequence[Sample], stem: Path) -> None:
+        """Write pictures or videos of what the module does now; `stem` lacks their suffix."""
+
+    def finish(self, folder: Path, held_out: Sequence[Sample]) -> str:
+        """Write what the module has become into the run's folder; returns a sentence."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """step: how many are finished. ended: whether they are all. told: a sentence of what was written."""
+
+    step: int
+    ended: bool
+    told: str
+
+
+def rate(optimizer: Optimizer, step: int, steps: int) -> float:
+    """The learning rate of a step, the first being 0: a linear warm-up, then half a cosine."""
+    if step < optimizer.warm_up:
+        return optimizer.rate * (step + 1) / optimizer.warm_up
+    done = (step - optimizer.warm_up) / max(steps - optimizer.warm_up, 1)
+    return optimizer.rate * (optimizer.lowest + (1 - optimizer.lowest) * (1 + math.cos(math.pi * min(done, 1))) / 2)
+
+
+def accelerator(settings: Settings) -> Accelerator:
+    """Processes, device and precision, as the recipe, and whatever launched this process, say."""
+    from ... import device as devices
+
+    kind, _ = devices.choose(settings.run.device)
+    mixed = {"float32": "no", "bfloat16": "bf16"}[settings.run.precision]
+    return Accelerator(cpu=kind == "cpu", mixed_precision=mixed)
+
+
+def train(
+    trainee: Trainee, settings: Settings, out: Path, machine: Accelerator, source: Source, *, resume: bool = False
+) -> Job[Outcome]:
+    """Train until the steps are done, the time is over, or a signal comes. out: the run's folder.
+
+    source: makes the source of clips for a device, or that of held-out ones. resume: go on from the newest checkpoint
+    there. Raises PantheonError.
+    """
+    with ExitStack() as stack:
+        # 1. Where the run stands
+        yield Progress("Preparing")
+        run = _Run(trainee, settings, machine)
+        first = run.restore(checkpoints.newest(out / CHECKPOINTS) if resume else None)
+        log = TrainingLog(out, first) if machine.is_main_process else None
+        device = str(machine.device)
+        pool = ClipPool(source(settings.clips, device, held_out=False), settings.clips, settings.seed)
+        judged_by = source(settings.clips, device, held_out=True) if machine.is_main_process else None
+        held_out = [] if judged_by is None else clip_pool.held_out(judged_by, settings.clips, settings.seed)
+        stop = stack.enter_context(stopping())
+        stack.enter_context(trainee.running())
+        steps = settings.run.steps
+        clock = _Clock(settings.run.seconds, settings.run.checkpoint_seconds)
+        seen = stack.enter_context(batches(pool, run.share, run.samples, settings.clips.ahead))
+
+        # 2. Steps
+        step = first
+        while step < steps:
+            numbers = run.step(next(seen), step)
+            step += 1
+            ending = run.any_process(stop.is_set() or clock.is_over) or step == steps
+            if log is not None and (step % settings.run.log_every == 0 or ending):
+                row = {name: float(value) for name, value in numbers.items()}
+                _refuse_overflow(row, step)
+                log.add({"step": step, "seconds": clock.seconds, **row})
+                yield _progress(step, first, steps, clock, row)
+            if ending or step % settings.run.checkpoint_every == 0 or run.any_process(clock.is_due):
+                clock.kept()
+                yield Progress("Checkpoint", step, steps)
+                run.checkpoint(out / CHECKPOINTS, step)
+                if log is not None:
+                    _judge(trainee, held_out, run.average, log, step)
+            shown = settings.run.samples_every and step % settings.run.samples_every == 0
+            if machine.is_main_process and (shown or step == steps):
+                with run.average.in_place():
+                    trainee.show(held_out, out / "samples" / f"{step:08d}")
+            if ending:
+                break
+
+        # 3. What has come of it
+        told = "The checkpoint is kept: go on with --resume."
+        if machine.is_main_process and step == steps:
+            with run.average.in_place():
+                told = trainee.finish(out, held_out)
+        machine.wait_for_everyone()
+        return Outcome(step, step == steps, told)
+
+
+class _Run:
+    """Network, optimizer and average on this machine."""
+
+    def __init__(self, trainee: Trainee, settings: Settings, machine: Accelerator) -> None:
+        self.settings, self.machine = settings, machine
+        trained = [each for each in trainee.module.parameters() if each.requires_grad]
+        chosen = settings.optimizer
+        adam = torch.optim.AdamW(
+            trained, lr=chosen.rate, betas=(chosen.beta1, chosen.beta2), weight_decay=chosen.decay, foreach=True
+        )
+        self.model, self.optimizer = machine.prepare(trainee.module, adam)
+        self.average = Average(self.model, chosen.average)
+        clips = settings.clips
+        self.share = Share(clips.batch, clips.accumulate, machine.process_index, machine.num_processes)
+        self.samples = 0
+
+    def step(self, micro_batches: Sequence[Sequence[Sample]], step: int) -> dict[str, torch.Tensor]:
+        """One step; returns the mean numbers of this process's batches."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(self.settings.optimizer, step, self.settings.run.steps)
+        told: list[dict[str, torch.Tensor]] = []
+        for index, batch in enumerate(micro_batches):
+            last = index + 1 == len(micro_batches)
+            with nullcontext() if last else self.machine.no_sync(self.model):
+                numbers = self.model(batch, step / self.settings.run.steps)
+                self.machine.backward(numbers["loss"] / len(micro_batches))
+            told.append({name: value.detach() for name, value in numbers.items()})
+        norm = self.machine.clip_grad_norm_(self.model.parameters(), self.settings.optimizer.clip or math.inf)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update(step)
+        self.samples += self.share.of_step
+        names = dict.fromkeys(name for each in told for name in each)
+        means = {name: torch.stack([each[name] for each in told if name in each]).mean() for name in names}
+        return {**means, "gradient": torch.as_tensor(norm), "rate": torch.tensor(self.optimizer.param_groups[0]["lr"])}
+
+    def any_process(self, here: bool) -> bool:
+        """Whether it holds for any of the processes; each has to ask."""
+        if self.machine.num_processes == 1:
+            return here
+        flag = torch.tensor([float(here)], device=self.machine.device)
+        return bool(self.machine.reduce(flag, "sum").item() > 0)
+
+    def checkpoint(self, folder: Path, step: int) -> None:
+        """Write a checkpoint; every process takes part in gathering what is written."""
+        weights = whole_state.get_model_state_dict(self.model, options=_FULL)
+        weights = {name: tensor.clone() for name, tensor in weights.items()}
+        with self.average.in_place():
+            average = whole_state.get_model_state_dict(self.model, options=_FULL)
+            average = {name: tensor.clone() for name, tensor in average.items()}
+        inner = getattr(self.optimizer, "optimizer", self.optimizer)
+        moments = whole_state.get_optimizer_state_dict(self.model, inner, options=_FULL)
+        if self.machine.is_main_process:
+            tensors = {name: value for name, value in moments.items() if isinstance(value, torch.Tensor)}
+            numbers = {name: value for name, value in moments.items() if not isinstance(value, torch.Tensor)}
+            groups = {"weights": weights, "average": average, "optimizer": tensors}
+            kept = Checkpoint(step, self.samples, self.settings.as_json(), groups, numbers)
+            checkpoints.write(folder, kept, self.settings.run.keep)
+        self.machine.wait_for_everyone()
+
+    def restore(self, path: Path | None) -> int:
+        """Take over a checkpoint; returns its step. Raises ModelError if it is of another network."""
+        if path is None:
+            return 0
+        kept = checkpoints.read(path)
+        numbers = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.numbers.items()}
+        options = replace(_FULL, strict=False)
+        inner = getattr(self.optimizer, "optimizer", self.optimizer)
+        try:
+            with self.average.in_place():
+                self._take(kept.tensors["average"], options)
+            self._take(kept.tensors["weights"], options)
+            moments = {**kept.tensors["optimizer"], **numbers}
+            whole_state.set_optimizer_state_dict(self.model, inner, moments, options=options)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise ModelError(
+                f"{path} does not fit the recipe: {reason(error)[:300]}", advice="Resume it with its own recipe."
+            ) from error
+        self.samples = kept.samples
+        return kept.step
+
+    def _take(self, weights: checkpoints.Tensors, options: whole_state.StateDictOptions) -> None:
+        trained = {
+            name for name, each in self.machine.unwrap_model(self.model).named_parameters() if each.requires_grad
+        }
+        if trained != set(weights):
+            raise KeyError(f"it has {len(weights)} weights, {len(trained)} are trained")
+        whole_state.set_model_state_dict(self.model, dict(weights), options=options)
+
+
+class _Clock:
+    """seconds: the run's limit, 0 for none. between: seconds between checkpoints, 0 for any."""
+
+    def __init__(self, seconds: float, between: float) -> None:
+        self._limit, self._between = seconds, between
+        self._begun = self._kept = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self._limit) and self.seconds >= self._limit
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self._between) and time.monotonic() - self._kept >= self._between
+
+    def kept(self) -> None:
+        self._kept = time.monotonic()
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Within the block, SIGTERM and the first Ctrl-C set the event; the second Ctrl-C interrupts."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(number: int, _: Any) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _judge(trainee: Trainee, held_out: Sequence[Sample], average: Average, log: TrainingLog, step: int) -> None:
+    with average.in_place():
+        judged = dict(trainee.judge(held_out))
+    log.add({"step": step, **judged})
+    log.write()
+
+
+def _refuse_overflow(row: Mapping[str, float], step: int) -> None:
+    if not math.isfinite(row["loss"]):
+        raise PantheonError(
+            f"The loss is no number any more at step {step}.",
+            advice="Resume from the last checkpoint with a lower optimizer.rate, or in float32.",
+            code="not-finite",
+        )
+
+
+def _progress(step: int, first: int, steps: int, clock: _Clock, row: Mapping[str, float]) -> Progress:
+    pace = (step - first) / max(clock.seconds, 1e-9)
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+    left = duration.as_text((steps - step) / pace)
+    return Progress("Training", step, steps, text=f"{numbers}, {pace:.3g} steps/s, {left} left")

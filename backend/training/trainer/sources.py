@@ -1,0 +1,32 @@
+"""Where a run's clips come from, by the name that its recipe gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pantheon360_blender.core import inputs
+from pantheon360_blender.core.errors import PantheonError
+
+from ..training_clip import ClipSource
+from .settings import Clips
+
+
+def _worlds(clips: Clips, device: str, held_out: bool) -> ClipSource:
+    from ..worlds.generator import Worlds, WorldSettings
+    from ..worlds.textures import HELD_OUT, TRAIN
+
+    split = HELD_OUT if held_out else TRAIN
+    return Worlds(WorldSettings(inputs.expanded(clips.folder), split, clips.width, clips.frames, device=device))
+
+
+SOURCES: dict[str, Callable[[Clips, str, bool], ClipSource]] = {"worlds": _worlds}
+"""Name -> what makes the source for a device, of clips to learn from or of those that are held out."""
+
+
+def source(clips: Clips, device: str, *, held_out: bool = False) -> ClipSource:
+    """The source that a recipe names. Raises PantheonError."""
+    if clips.source not in SOURCES:
+        raise PantheonError(
+            f"clips.source is {clips.source!r}.", advice=f"There are {', '.join(SOURCES)}.", code="recipe"
+        )
+    return SOURCES[clips.source](clips, device, held_out)
