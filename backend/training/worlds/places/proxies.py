@@ -7,12 +7,12 @@ import math
 import numpy as np
 import torch
 
+from ..light import Lighting
+from ..place import Painter, Place
+from ..projection import Projection
+from ..shapes import Paint, Solid, box, prism
+from ..sky import random_sky, random_sun
 from . import furniture
-from .light import Lighting
-from .place import Painter, Place
-from .projection import Projection
-from .shapes import Paint, Solid, box, prism
-from .sky import random_sky, random_sun
 
 _PROJECTED = Paint(projected=True)
 

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from ..light import Lamp, Lighting
+from ..place import Painter, Place
+from ..shapes import Solid, box, pole
+from ..sky import random_sky, random_sun
 from . import furniture
-from .light import Lamp, Lighting
-from .place import Painter, Place
-from .shapes import Solid, box, pole
-from .sky import random_sky, random_sun
 from .streets import outdoor_light
 
 
