@@ -160,6 +160,9 @@ _PANORAMAS = {
 }
 """Blender's studio panoramas: those that are trained on, and those that are not."""
 
+_ROOFED = ("courtyard", "interior", "studio")
+"""Those with a ceiling or a roof."""
+
 
 def ready() -> Path:
     """The folder with the textures of every package, made on first use: 550 MB are fetched, 40 MB stay.
@@ -337,6 +340,7 @@ def _prepared_panoramas(studio: Path, folder: Path) -> Iterator[dict[str, object
                 "package": "bpy==4.5.15 (Poly Haven, Greg Zaal)",
                 "licence": "CC0-1.0",
                 "split": split,
+                "roofed": name in _ROOFED,
             }
     print(f"[textures] {sum(map(len, _PANORAMAS.values()))} panoramas of Blender (CC0-1.0)", flush=True)
 

@@ -98,6 +98,8 @@ HOUSES: dict[str, House] = {
             "backend/training",
             "backend/training/shards",
             "backend/training/worlds",
+            "backend/training/worlds/places",
+            "backend/training/worlds/generator.py",
             "backend/training/networks",
             "backend/training/trainer",
             "backend",

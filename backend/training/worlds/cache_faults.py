@@ -7,10 +7,13 @@ distant surfaces and their edges have none, and only a part of the points is lef
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+from .rays import Directions
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Faults:
     point on its own; shift: metres that a capture is off. outliers: share of points. glancing: least cosine with the
     surface; plain: share of the plainest surface without points; edges: whether depth jumps have none; farthest:
     metres.
-    kept: share of points that is left, in blobs or evenly.
+    kept: share of points that is left, in blobs or evenly. fused: each surface is left to the capture nearest to it,
+    and what another capture looks through is dropped, as `backend/reconstruction/dense/fusion.py` does.
     """
 
     smooth: float = 0.0
@@ -33,6 +37,16 @@ class Faults:
     farthest: float = math.inf
     kept: float = 1.0
     blobs: bool = False
+    fused: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class CaptureView:
+    """What one capture knows: colours (h, w, 3) uint8, ranges (h, w) float32 metres, position (3,) metres."""
+
+    colours: torch.Tensor
+    ranges: torch.Tensor
+    position: np.ndarray
 
 
 def random_faults(random: np.random.Generator) -> Faults:
@@ -53,31 +67,63 @@ def random_faults(random: np.random.Generator) -> Faults:
         farthest=float(np.exp(random.uniform(math.log(12), math.log(90)))),
         kept=kept,
         blobs=blobs,
+        fused=bool(random.random() < 0.7),
     )
 
 
-def capture_points(
-    colours: torch.Tensor,
-    ranges: torch.Tensor,
-    directions: torch.Tensor,
-    position: np.ndarray,
-    faults: Faults,
-    random: np.random.Generator,
+def cache(
+    views: Sequence[CaptureView], grid: Directions, faults: Faults, random: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The points of one capture: (N, 3) float32 in metres, world, and (N, 3) uint8.
+    """The points that are made of captures: (N, 3) float32 in metres, world, and (N, 3) uint8.
 
-    colours: (h, w, 3) uint8, ranges: (h, w) float32, directions: (h, w, 3) float32 world, of a capture at `position`.
+    grid: the directions of all views' pixels; a view may have every second or so of its rows and columns.
     """
+    points, colours = [], []
+    for view in views:
+        its_points, its_colours = _points(view, grid, faults, random)
+        if faults.fused:
+            left = torch.ones(len(its_points), dtype=torch.bool, device=its_points.device)
+            for other in views:
+                if other is not view:
+                    left &= ~_answered(its_points, view.position, other, grid.orientation)
+            its_points, its_colours = its_points[left], its_colours[left]
+        points.append(its_points)
+        colours.append(its_colours)
+    return torch.cat(points), torch.cat(colours)
+
+
+def _points(
+    view: CaptureView, grid: Directions, faults: Faults, random: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The points of one capture, and their colours."""
+    step = grid.width // view.ranges.shape[1]
+    ranges, directions = view.ranges, grid.world[::step, ::step]
     seen = torch.isfinite(ranges) & (ranges < faults.farthest)
     if faults.glancing or faults.edges:
         seen &= ~_glancing(ranges, directions, faults)
     if faults.plain:
-        seen &= ~_plain(colours, seen, faults.plain)
+        seen &= ~_plain(view.colours, seen, faults.plain)
     seen &= _kept(seen, faults, random)
     wrong = _errors(ranges.shape, faults, random, ranges.device)
-    origin = torch.tensor(position + random.normal(0, faults.shift, 3), dtype=torch.float32, device=ranges.device)
+    shifted = view.position + random.normal(0, faults.shift, 3)
+    origin = torch.tensor(shifted, dtype=torch.float32, device=ranges.device)
     points = origin + directions[seen] * (ranges * wrong)[seen][:, None]
-    return points, colours[seen]
+    return points, view.colours[seen]
+
+
+def _answered(points: torch.Tensor, position: np.ndarray, other: CaptureView, orientation: np.ndarray) -> torch.Tensor:
+    """(N,) bool: points that another capture sees from nearer than theirs did, and those that it looks through."""
+    device = points.device
+    own, others = (torch.tensor(at, dtype=torch.float32, device=device) for at in (position, other.position))
+    seen = (points - others) @ torch.tensor(orientation, dtype=torch.float32, device=device)
+    distance = seen.norm(dim=1).clamp_min(1e-3)
+    height, width = other.ranges.shape
+    column = ((torch.atan2(seen[:, 0], -seen[:, 2]) / math.tau + 0.5) * width).long() % width
+    row = (torch.acos((seen[:, 1] / distance).clamp(-1, 1)) / math.pi * height).long().clamp_max(height - 1)
+    there = other.ranges[row, column]
+    same = (there - distance).abs() < 0.05 * distance
+    nearer = distance < 0.9 * (points - own).norm(dim=1)
+    return (same & nearer) | (torch.isfinite(there) & (there > 1.15 * distance))
 
 
 def smooth_field(shape: tuple[int, int], cells: int, random: np.random.Generator) -> np.ndarray:
@@ -135,7 +181,7 @@ def _plain(colours: torch.Tensor, seen: torch.Tensor, share: float) -> torch.Ten
     if not bool(seen.any()):
         return torch.zeros_like(seen)
     values = contrast[seen].sort().values
-    return contrast < values[int(share * (len(values) - 1))]
+    return contrast <= values[int(share * (len(values) - 1))]
 
 
 def _kept(seen: torch.Tensor, faults: Faults, random: np.random.Generator) -> torch.Tensor:

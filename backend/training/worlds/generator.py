@@ -11,17 +11,17 @@ import torch
 
 from ..training_clip import TrainingClip
 from . import cache_faults, paths
-from .cache_faults import Faults
-from .courtyards import courtyard
-from .halls import hall, stairs
+from .cache_faults import CaptureView, Faults
 from .paths import Path
 from .photographer import Panorama, Photographer, exposure_of
 from .place import Painter, Place
+from .places.courtyards import courtyard
+from .places.halls import hall, stairs
+from .places.proxies import proxy
+from .places.rooms import room
+from .places.streets import street
 from .rays import Directions
-from .proxies import proxy
-from .rooms import room
 from .splatter import splat
-from .streets import street
 from .textures import TRAIN, TextureSet
 
 FAMILIES: dict[str, tuple[float, Callable[[Painter], Place]]] = {
@@ -105,17 +105,10 @@ class Worlds:
         """The cache of the captures, as the frames' cameras see it."""
         faults = self.settings.faults or cache_faults.random_faults(random)
         step = int(random.choice((1, 2)))
-        grid = Directions(2 * self.settings.width, path.orientation, self.settings.device).world[::step, ::step]
-        clouds = [
-            cache_faults.capture_points(
-                capture.colours(float(gain))[::step, ::step],
-                capture.range[::step, ::step],
-                grid,
-                position,
-                faults,
-                random,
-            )
+        views = [
+            CaptureView(capture.colours(float(gain))[::step, ::step], capture.range[::step, ::step], position)
             for capture, gain, position in zip(captures, gains, path.captures, strict=True)
         ]
-        points, colours = (torch.cat(parts) for parts in zip(*clouds, strict=True))
+        grid = Directions(2 * self.settings.width, path.orientation, self.settings.device)
+        points, colours = cache_faults.cache(views, grid, faults, random)
         return splat(points, colours, path.cameras, self.settings.width)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from pantheon360_blender.core.panorama.equirectangular import directions_to_pixels
+
 from .ray_caster import cast
 from .rays import Directions, PanoramaRays, ParallelRays
 from .shapes import Solid
@@ -25,7 +27,7 @@ Colour = tuple[float, float, float]
 SAMPLES = 4
 """Rays a pixel. Each sees its own quarter of the lights, so that a pixel sees them all."""
 
-_SUN_MAP, _SKY_MAP, _LAMP_MAP = 384, 64, 64
+_SUN_MAP, _SKY_MAP, _LAMP_MAP = 384, 64, 80
 _SKY_PARTS = 8
 _LARGE = 0.6  # metres; smaller things hide neither sky nor lamps
 
@@ -81,9 +83,9 @@ class Lights:
                 share = light * lighting.sky_share * math.tau * SAMPLES / len(parts) / math.pi
                 colour = (float(share[0]), float(share[1]), float(share[2]))
                 lights[index % SAMPLES].append(_Parallel(large, direction, colour, centre, radius, _SKY_MAP, device))
-        grid = Directions(_LAMP_MAP, np.array([(1, 0, 0), (0, 0, -1), (0, 1, 0)], np.float64), device)
-        for index, (lamp, shift) in enumerate((it, s) for it in lighting.lamps for s in range(_copies(it))):
-            lights[index % SAMPLES].append(_Point(large, lamp, shift, grid))
+        grid = Directions(2 * _LAMP_MAP, np.array([(1, 0, 0), (0, 0, -1), (0, 1, 0)], np.float64), device)
+        for index, (lamp, shift, share) in enumerate(_spread(lighting.lamps)):
+            lights[index % SAMPLES].append(_Point(large, lamp, shift, share, grid))
         return cls(lighting, lights)
 
     def reflected(self, surfaces: Surfaces, sample: int) -> torch.Tensor:
@@ -95,8 +97,9 @@ class Lights:
         )
         downwards = 0.5 - 0.5 * surfaces.normals[:, 2:]
         light = ambient + ground * downwards
+        points, normals = surfaces.points.T.contiguous(), surfaces.normals.T.contiguous()
         for source in self.samples[sample]:
-            light = light + source.light(surfaces)
+            light += source.light(points, normals)
         return surfaces.albedo * light + surfaces.emission
 
 
@@ -113,66 +116,92 @@ class _Parallel:
         side: int,
         device: torch.device,
     ) -> None:
-        self._rays = ParallelRays(-towards, centre, radius, side, device)
-        self._depth = cast(solids, self._rays).range.reshape(-1)
-        axes = np.stack([self._rays.across, self._rays.down, self._rays.direction])
-        self._axes = torch.tensor(axes, dtype=torch.float32, device=device)
-        self._corner = torch.tensor(axes @ self._rays.corner, dtype=torch.float32, device=device)
-        self._towards = torch.tensor(towards, dtype=torch.float32, device=device)
+        rays = ParallelRays(-towards, centre, radius, side, device)
+        self._depth = cast(solids, rays).range.reshape(-1)
+        self._step, self._side = rays.step, side
+        self._axes = [(axis.tolist(), float(axis @ rays.corner)) for axis in (rays.across, rays.down, rays.direction)]
+        self._towards = towards.tolist()
         self._colour = torch.tensor(colour, dtype=torch.float32, device=device)
 
-    def light(self, surfaces: Surfaces) -> torch.Tensor:
-        cosine = (surfaces.normals @ self._towards).clamp_min(0)
-        step, side = self._rays.step, self._rays.shape[0]
-        place = (surfaces.points + surfaces.normals * (1.5 * step)) @ self._axes.T - self._corner
-        x, y, depth = place[:, 0] / step, place[:, 1] / step, place[:, 2] - 0.5 * step
-        left, top = x.floor(), y.floor()
-        share_x, share_y = x - left, y - top
-        column, row = left.long().clamp(0, side - 2), top.long().clamp(0, side - 2)
-        index = row * side + column
-        lit = [(self._depth[index + shift] > depth).float() for shift in (0, 1, side, side + 1)]
-        seen = torch.lerp(torch.lerp(lit[0], lit[1], share_x), torch.lerp(lit[2], lit[3], share_x), share_y)
+    def light(self, points: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+        """(M, 3) on points and with normals, (3, M) each."""
+        cosine = _dot(normals, self._towards).clamp_min_(0)
+        step, side = self._step, self._side
+        shifted = torch.add(points, normals, alpha=1.5 * step)
+        x, y, depth = (_dot(shifted, axis) - start for axis, start in self._axes)
+        x, y, depth = x / step, y / step, depth - 0.5 * step
+        seen = _lit(self._depth, side, x, y, depth)
         outside = (x < 0) | (y < 0) | (x > side - 1) | (y > side - 1)
-        return (cosine * torch.where(outside, torch.ones_like(seen), seen))[:, None] * self._colour
+        return (cosine * seen.masked_fill_(outside, 1))[:, None] * self._colour
 
 
 class _Point:
-    """Light from a lamp, or from one of the points that it is spread over."""
+    """Light from a lamp, or from one of the points that it is spread over.
 
-    def __init__(self, solids: Sequence[Solid], lamp: Lamp, shift: int, grid: Directions) -> None:
-        corner = np.array([(0, 0, 0), (1, 1, 0), (-1, 1, 0), (1, -1, 0), (-1, -1, 0)][shift]) * lamp.radius
-        position = np.array(lamp.position) + corner
-        device = grid.world.device
-        self._side = grid.width
-        self._depth = cast(solids, PanoramaRays(grid, position)).range.reshape(-1)
-        self._position = torch.tensor(position, dtype=torch.float32, device=device)
-        strength = SAMPLES / _copies(lamp)
-        self._colour = torch.tensor(lamp.colour, dtype=torch.float32, device=device) * strength
+    What it reaches is kept on an octahedron that is unfolded to a square. Source: Z. Cigolle et al., "A survey of
+    efficient representations for independent unit vectors", JCGT 3(2), 2014.
+    """
 
-    def light(self, surfaces: Surfaces) -> torch.Tensor:
-        towards = self._position - surfaces.points
-        distance = towards.norm(dim=1).clamp_min(1e-3)
-        cosine = ((surfaces.normals * towards).sum(1) / distance).clamp_min(0)
-        bias = 0.03 + distance * 0.03
-        seen_from = surfaces.points + surfaces.normals * bias[:, None] - self._position
-        level = torch.hypot(seen_from[:, 0], seen_from[:, 1])
-        u = (torch.atan2(seen_from[:, 0], seen_from[:, 1]) / math.tau + 0.5) * self._side - 0.5
-        v = (0.5 - torch.atan2(seen_from[:, 2], level) / math.pi) * (self._side // 2) - 0.5
-        left, top = u.floor(), v.floor()
-        share_u, share_v = u - left, v - top
-        height = self._side // 2
-        columns = left.long() % self._side, (left.long() + 1) % self._side
-        rows = top.long().clamp(0, height - 1) * self._side, (top.long() + 1).clamp(0, height - 1) * self._side
-        reach = seen_from.norm(dim=1) - bias * 0.5
-        upper, lower = (
-            torch.lerp(*((self._depth[row + column] > reach).float() for column in columns), share_u) for row in rows
-        )
-        seen = torch.lerp(upper, lower, share_v)
-        return (cosine * seen / (distance * distance + 0.3))[:, None] * self._colour
+    def __init__(self, solids: Sequence[Solid], lamp: Lamp, shift: np.ndarray, share: float, grid: Directions) -> None:
+        position = np.array(lamp.position) + shift
+        self._position = position.tolist()
+        hits = cast(solids, PanoramaRays(grid, position))
+        self._depth = hits.range.reshape(-1)[_octahedron(grid)]
+        self._colour = torch.tensor(lamp.colour, dtype=torch.float32, device=grid.world.device) * share
+
+    def light(self, points: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
+        """(M, 3) on points and with normals, (3, M) each."""
+        x, y, z = (points[axis] - self._position[axis] for axis in range(3))
+        square = x * x + y * y + z * z
+        distance = square.clamp_min(1e-6).sqrt()
+        cosine = ((normals[0] * x + normals[1] * y + normals[2] * z) / distance).neg_().clamp_min_(0)
+        bias = distance * 0.03 + 0.03
+        x, y, z = (torch.addcmul(from_lamp, normals[axis], bias) for axis, from_lamp in enumerate((x, y, z)))
+        sum_ = x.abs() + y.abs() + z.abs()
+        x, y = x / sum_, y / sum_
+        below = z < 0
+        u = torch.where(below, (1 - y.abs()).copysign(x), x)
+        v = torch.where(below, (1 - x.abs()).copysign(y), y)
+        half = _LAMP_MAP / 2
+        seen = _lit(self._depth, _LAMP_MAP, u * half + (half - 0.5), v * half + (half - 0.5), distance - bias)
+        return (cosine * seen / (square + 0.3))[:, None] * self._colour
 
 
-def _copies(lamp: Lamp) -> int:
-    return 4 if lamp.radius > 0 else 1
+def _lit(depths: torch.Tensor, side: int, x: torch.Tensor, y: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
+    """(M,) 0 to 1: how much of what is around places of a map of depths lies no nearer to the light than `depth`."""
+    left, top = x.floor(), y.floor()
+    share_x, share_y = x - left, y - top
+    index = top.clamp_(0, side - 2).mul_(side).add_(left.clamp_(0, side - 2)).long()
+    lit = [(depths[index + shift] > depth).float() for shift in (0, 1, side, side + 1)]
+    return torch.lerp(torch.lerp(lit[0], lit[1], share_x), torch.lerp(lit[2], lit[3], share_x), share_y)
+
+
+def _dot(vectors: torch.Tensor, axis: list[float]) -> torch.Tensor:
+    """(M,) of vectors (3, M)."""
+    return (vectors[0] * axis[0]).add_(vectors[1], alpha=axis[1]).add_(vectors[2], alpha=axis[2])
+
+
+def _octahedron(grid: Directions) -> torch.Tensor:
+    """(_LAMP_MAP ** 2,) the pixel of a level panorama that looks along +Y, for each place of an unfolded octahedron."""
+    middle = (np.arange(_LAMP_MAP) + 0.5) / _LAMP_MAP * 2 - 1
+    u, v = np.meshgrid(middle, middle)
+    z = 1 - np.abs(u) - np.abs(v)
+    x = np.where(z < 0, np.copysign(1 - np.abs(v), u), u)
+    y = np.where(z < 0, np.copysign(1 - np.abs(u), v), v)
+    column, row = directions_to_pixels(np.stack([x, z, -y], axis=-1).reshape(-1, 3), grid.width).T.astype(np.int64)
+    pixel = np.minimum(row, grid.width // 2 - 1) * grid.width + np.minimum(column, grid.width - 1)
+    return torch.from_numpy(pixel).to(grid.world.device)
+
+
+def _spread(lamps: Sequence[Lamp]) -> list[tuple[Lamp, np.ndarray, float]]:
+    """Lamps, what they are shifted by, and what share of their light they then have, for rays to take turns with."""
+    corners = np.array([(1, 1, 0), (-1, -1, 0), (-1, 1, 0), (1, -1, 0)], np.float64)
+    copies = 4 if sum(lamp.radius > 0 for lamp in lamps) < 2 else 2
+    spread = []
+    for lamp in lamps:
+        count = copies if lamp.radius > 0 else 1
+        spread += [(lamp, corners[index] * lamp.radius, SAMPLES / count) for index in range(count)]
+    return spread
 
 
 def _around(towards: np.ndarray, radius: float, count: int) -> list[np.ndarray]:

@@ -100,10 +100,10 @@ class Painter:
             return self.plain(0.5, 0.85, 0.03)
         return self.paint("ceiling") if kind < 0.65 else self.paint("wall", bright=(0.45, 0.8))
 
-    def panorama(self) -> torch.Tensor:
-        """One of the real panoramas, (H, W, 3) linear light."""
-        panoramas = self._textures.panoramas
-        return panoramas[int(self.random.integers(len(panoramas)))]
+    def panorama(self) -> tuple[torch.Tensor, bool]:
+        """One of the real panoramas, (H, W, 3) linear light, and whether it has a roof."""
+        index = int(self.random.integers(len(self._textures.panoramas)))
+        return self._textures.panoramas[index], self._textures.roofed[index]
 
     def plain(self, low: float, high: float, colourful: float = 0.1) -> Paint:
         """A paint of one colour."""

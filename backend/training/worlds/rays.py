@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -105,7 +106,7 @@ class PanoramaRays:
             Aim(
                 solid,
                 windows,
-                [Plane(away < 0, (away,), normal) for _, (normal, away) in zip(solid.offsets, distances)],
+                [Plane(its < 0, (its,), normal) for normal, its in islice(distances, len(solid.offsets))],
             )
             for solid, windows in zip(solids, self._windows(solids), strict=True)
         ]
@@ -181,7 +182,10 @@ class ParallelRays:
             Aim(
                 solid,
                 windows,
-                [Plane(outside, tuple(its), normal) for _, (normal, its, outside) in zip(solid.offsets, planes)],
+                [
+                    Plane(outside, tuple(its), normal)
+                    for _, (normal, its, outside) in zip(solid.offsets, planes, strict=False)
+                ],
             )
             for solid, windows in zip(solids, self._windows(solids), strict=True)
         ]
@@ -235,7 +239,7 @@ def _around_seam(rows: slice, start: int, count: int, width: int) -> list[Window
 
 
 def _distances(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of convex outlines (S, 4, 2), counter-clockwise: the origin's nearest and farthest distance, and whether it is in."""
+    """Of convex outlines (S, 4, 2), counter-clockwise: how near and far the origin is, and whether it is inside."""
     start, end = outlines, np.roll(outlines, -1, axis=1)
     along = end - start
     length = np.maximum((along**2).sum(axis=2), 1e-12)

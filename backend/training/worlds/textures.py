@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core import budget, inputs
+from pantheon360_blender.core.errors import FileError, PantheonError
+from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.srgb import LINEAR_OF_BYTE, linear_to_srgb
 
 TRAIN, HELD_OUT = "train", "held-out"
 SIDE = 256
 """Pixels of a texture's side."""
+VERSION = 1
+"""Of the folder's layout."""
+_PANORAMA_BYTES = 64 << 20
 
 _INSTEAD = {
     "road": ("paving", "wall"),
@@ -46,7 +51,7 @@ class TextureSet:
     texels: (N, 3) uint8 sRGB: level by level from SIDE to 1 pixel, in each level texture by texture, row by row.
     bases: where each level begins. means: (T, 3) float64, linear light. kinds: of each texture.
     metres: the width of each in metres, 0 if it is as wide as what it covers. files: their names.
-    panoramas: (H, W, 3) float32 linear light each, equirectangular.
+    panoramas: (H, W, 3) float32 linear light each, equirectangular; roofed: whether each has a ceiling.
     """
 
     texels: torch.Tensor
@@ -56,6 +61,7 @@ class TextureSet:
     metres: tuple[float, ...]
     files: tuple[str, ...]
     panoramas: tuple[torch.Tensor, ...]
+    roofed: tuple[bool, ...]
 
     def of_kind(self, kind: str) -> list[int]:
         """Indices of the textures of a kind; of the nearest kind that the set has, if it has none."""
@@ -70,14 +76,17 @@ class TextureSet:
         """Read the textures of a split. Raises TexturesMissing if the folder was not prepared or has none of it."""
         advice = "Run python scripts/training_textures.py: it fetches them."
         try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        except OSError as error:
-            raise TexturesMissing(f"There are no textures in {folder}.", advice=advice) from error
+            manifest = inputs.read_json(folder / "manifest.json", budget.LIST_FILE)
+        except (OSError, ValueError) as error:
+            raise TexturesMissing(f"There are no textures in {folder}: {inputs.why(error)}.", advice=advice) from error
+        if manifest.get("version") != VERSION:
+            raise TexturesMissing(f"The textures in {folder} were prepared by another version.", advice=advice)
         entries = [entry for entry in manifest["textures"] if entry["split"] == split]
         if not entries:
             raise TexturesMissing(f"The textures in {folder} have none of the split {split!r}.", advice=advice)
         pyramids = [_pyramid(_pixels(folder / entry["file"])) for entry in entries]
         levels = [np.concatenate([pyramid[level] for pyramid in pyramids]) for level in range(len(pyramids[0]))]
+        panoramas = [entry for entry in manifest["panoramas"] if entry["split"] == split]
         starts = np.cumsum([0, *(len(level) for level in levels)])
         return cls(
             texels=torch.from_numpy(np.concatenate(levels)).to(device),
@@ -86,11 +95,8 @@ class TextureSet:
             kinds=tuple(entry["kind"] for entry in entries),
             metres=tuple(float(entry["metres"]) for entry in entries),
             files=tuple(entry["file"] for entry in entries),
-            panoramas=tuple(
-                torch.from_numpy(np.load(folder / entry["file"], allow_pickle=False).astype(np.float32)).to(device)
-                for entry in manifest["panoramas"]
-                if entry["split"] == split
-            ),
+            panoramas=tuple(torch.from_numpy(_panorama(folder / entry["file"])).to(device) for entry in panoramas),
+            roofed=tuple(bool(entry["roofed"]) for entry in panoramas),
         )
 
     def sample(self, texture: torch.Tensor, u: torch.Tensor, v: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
@@ -125,10 +131,17 @@ def decoded(encoded: torch.Tensor) -> torch.Tensor:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    from PIL import Image
+    """(SIDE, SIDE, 3) uint8."""
+    return png.read(path, budget.exactly(SIDE, SIDE))
 
-    with Image.open(path) as opened:
-        return np.asarray(opened.convert("RGB").resize((SIDE, SIDE)))
+
+def _panorama(path: Path) -> np.ndarray:
+    """(H, W, 3) float32 linear light. Raises FileError if the file is none of those that were prepared."""
+    try:
+        pixels = np.load(io.BytesIO(inputs.read_bytes(path, _PANORAMA_BYTES)), allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path} cannot be read: {inputs.why(error)}.") from error
+    return np.asarray(pixels, np.float32)
 
 
 def _pyramid(pixels: np.ndarray) -> list[np.ndarray]:

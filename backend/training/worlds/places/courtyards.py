@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from ..place import Painter, Place
+from ..shapes import Paint, Solid, Windows, box
 from . import furniture
-from .place import Painter, Place
-from .shapes import Paint, Solid, Windows, box
 from .streets import outdoor_light
 
 
@@ -36,7 +36,8 @@ def courtyard(painter: Painter) -> Place:
         solids += furniture.tree(painter, *(random.uniform(-0.35, 0.35, 2) * (wide, deep)))
     for _ in range(random.integers(1, 7)):
         make = (furniture.crates, furniture.plant, furniture.table, furniture.chair)[int(random.integers(4))]
-        solids += make(painter, *(random.uniform(-0.42, 0.42, 2) * (wide, deep)), random.uniform(0, math.tau))
+        x, y = random.uniform(-0.42, 0.42, 2) * (wide, deep)
+        solids += make(painter, x, y, random.uniform(0, math.tau))
     for _ in range(random.integers(0, 3)):
         x, y = random.uniform(-0.3, 0.3, 2) * (wide, deep)
         solids += furniture.person(painter, x, y, random.uniform(0, math.tau), random.choice((0.0, 0.5, 1.2)))

@@ -1,49 +1,69 @@
-"""Real panoramas on proxies: walls around a star-shaped floor, all of which was seen from where the panorama was taken."""
+"""Real panoramas on proxies: walls around a star-shaped floor, all of it seen from where the panorama was taken."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import torch
 
+from ..light import Lighting
+from ..place import Painter, Place
+from ..projection import Projection
+from ..shapes import Paint, Solid, box, prism
+from ..sky import random_sky, random_sun
 from . import furniture
-from .light import Lighting
-from .place import Painter, Place
-from .projection import Projection
-from .shapes import Paint, Solid, box, prism
-from .sky import random_sky, random_sun
 
 _PROJECTED = Paint(projected=True)
 
 
 def proxy(painter: Painter) -> Place:
-    """A real panorama on walls and a floor; indoors there is a ceiling, outdoors the sky above the walls is far."""
+    """A real panorama on walls and a floor; under a roof there is a ceiling, else the sky above the skyline is far."""
     random = painter.random
-    panorama = painter.panorama()
-    indoors = bool(random.random() < 0.4)
-    nearest, farthest = random.uniform((1.8, 3.5), (4.0, 9.0)) if indoors else random.uniform((3.0, 8.0), (8.0, 40.0))
-    eye, high = random.uniform(1.2, 1.8), random.uniform(2.4, 4.5) if indoors else random.uniform(3, 16)
-    outline = _star(random, nearest, farthest)
-    solids = [box((0, 0, -0.5), (400, 400, 1.0), _PROJECTED)]
-    if indoors:
-        solids.append(box((0, 0, high + 0.5), (400, 400, 1.0), _PROJECTED))
-    for start, end in zip(outline, np.roll(outline, -1, axis=0), strict=True):
-        top = high if indoors else high * float(random.uniform(0.5, 1.3))
-        quad = np.array([start, start * 1.05, end * 1.05, end])
-        solids.append(prism(quad, 0.0, top, _PROJECTED, _PROJECTED))
+    panorama, roofed = painter.panorama()
+    nearest, farthest = random.uniform((1.8, 3.5), (4.0, 9.0)) if roofed else random.uniform((3.0, 8.0), (8.0, 40.0))
     mean = panorama[len(panorama) // 3 : -len(panorama) // 4].mean(dim=(0, 1)).tolist()
-    if random.random() < 0.5:
-        solids += _things(painter, nearest)
     projection = Projection(
         panorama.clamp_max(40 * max(mean)),
-        (0.0, 0.0, float(eye)),
+        (0.0, 0.0, float(random.uniform(1.2, 1.8))),
         float(random.uniform(0, math.tau)),
         bool(random.random() < 0.5),
         _shade(random),
     )
+    outline = _star(random, nearest, farthest)
+    solids = [box((0, 0, -0.5), (400, 400, 1.0), _PROJECTED)]
+    ceiling = random.uniform(2.4, 4.5)
+    if roofed:
+        solids.append(box((0, 0, ceiling + 0.5), (400, 400, 1.0), _PROJECTED))
+    for start, end in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        top = ceiling if roofed else _skyline(projection, start, end)
+        quad = np.array([start, start * 1.05, end * 1.05, end])
+        solids.append(prism(quad, 0.0, top, _PROJECTED, _PROJECTED))
+    if random.random() < 0.5:
+        solids += _things(painter, nearest)
     reach = float(0.6 * nearest)
     walkable = ((-reach, -reach, reach, reach),)
     return Place("proxy", tuple(solids), _light(random, mean), walkable, reach, nearest * 2, projection=projection)
+
+
+def _skyline(projection: Projection, start: np.ndarray, end: np.ndarray) -> float:
+    """Height of a wall between two corners that hides what its part of the panorama has below the sky, metres.
+
+    The sky is what is about as bright as the panorama's upper half, looked for downwards from the zenith.
+    """
+    elevation = np.radians(np.arange(-4, 70, 2.0))
+    along = start + np.linspace(0.1, 0.9, 9)[:, None] * (end - start)
+    level = along / np.linalg.norm(along, axis=1)[:, None]
+    looking = np.empty((len(elevation), len(level), 3), np.float32)
+    looking[..., :2] = level * np.cos(elevation)[:, None, None]
+    looking[..., 2] = np.sin(elevation)[:, None]
+    device = projection.panorama.device
+    light = projection.radiance(torch.from_numpy(looking).to(device)).mean(dim=-1).cpu().numpy()
+    sky = float(projection.panorama[: len(projection.panorama) // 4].mean())
+    solid = light < 0.45 * sky
+    highest = np.where(solid.any(axis=0), elevation[len(elevation) - 1 - solid[::-1].argmax(axis=0)], elevation[0])
+    distance = float(np.linalg.norm(along, axis=1).mean())
+    return float(max(0.3, projection.centre[2] + distance * math.tan(float(np.median(highest)))))
 
 
 def _star(random: np.random.Generator, nearest: float, farthest: float) -> np.ndarray:

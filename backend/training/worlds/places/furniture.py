@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .place import Painter
-from .shapes import Paint, Solid, ball, box, pole, prism
+from ..place import Painter
+from ..shapes import Paint, Solid, ball, box, pole, prism
 
 
 def table(painter: Painter, x: float, y: float, yaw: float) -> list[Solid]:

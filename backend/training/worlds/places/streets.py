@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from ..light import Lighting
+from ..place import Painter, Place
+from ..shapes import Paint, Solid, Windows, box, gable
+from ..sky import random_sky, random_sun
 from . import furniture
-from .light import Lighting
-from .place import Painter, Place
-from .shapes import Paint, Solid, Windows, box, gable
-from .sky import random_sky, random_sun
 
 _LENGTH = 90.0  # metres
 

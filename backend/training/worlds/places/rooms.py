@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from ..light import Lamp, Lighting
+from ..place import Painter, Place
+from ..shapes import Paint, Solid, box
+from ..sky import random_sky, random_sun
 from . import furniture
-from .light import Lamp, Lighting
-from .place import Painter, Place
-from .shapes import Paint, Solid, box
-from .sky import random_sky, random_sun
 
 _WALL = 0.15  # metres
 

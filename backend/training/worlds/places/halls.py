@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from ..light import Lamp, Lighting
+from ..place import Painter, Place
+from ..shapes import Solid, box, pole
+from ..sky import random_sky, random_sun
 from . import furniture
-from .light import Lamp, Lighting
-from .place import Painter, Place
-from .shapes import Solid, box, pole
-from .sky import random_sky, random_sun
 from .streets import outdoor_light
 
 
@@ -70,7 +70,7 @@ def stairs(painter: Painter) -> Place:
         shift = np.array([side * (wide / 2 - 0.06), 0, 0])
         solids += furniture.railing(painter, foot + shift, head + shift, metal)
         edge = np.array([side * (wide / 2 + 1.4), run + 0.1, top])
-        solids += furniture.railing(painter, edge, edge + (0, beyond - 0.2, 0), metal)
+        solids += furniture.railing(painter, edge, edge + np.array([0, beyond - 0.2, 0]), metal)
     if inside:
         lighting = _well(painter, wide, run, top, beyond, solids)
     else:
