@@ -13,7 +13,10 @@ from pantheon360_blender.core.render import splatting
 
 def cameras(random: np.random.Generator, count: int, spread: float) -> np.ndarray:
     return np.stack(
-        [pose_matrix(rotation_from_angles(*random.uniform(-3, 3, 3)), random.normal(0, spread, 3)) for _ in range(count)]
+        [
+            pose_matrix(rotation_from_angles(*random.uniform(-3, 3, 3)), random.normal(0, spread, 3))
+            for _ in range(count)
+        ]
     )
 
 
@@ -50,7 +53,10 @@ def test_seam_poles_axes_and_the_camera_itself() -> None:
     """Where rounding and signs of zero decide."""
     axis = np.array([-1e-3, -1e-30, -0.0, 0.0, 1e-30, 1e-3, 1.0, -1.0], np.float32)
     points = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(-1, 3)
-    turns = [np.eye(3), *(rotation_from_angles(yaw, pitch) for yaw in (0.5, np.pi / 2, np.pi) for pitch in (0, np.pi / 2))]
+    turns = [
+        np.eye(3),
+        *(rotation_from_angles(yaw, pitch) for yaw in (0.5, np.pi / 2, np.pi) for pitch in (0, np.pi / 2)),
+    ]
     assert_same(points, np.stack([pose_matrix(turn, np.zeros(3)) for turn in turns]), 64)
 
 

@@ -17,8 +17,8 @@ from .halls import hall, stairs
 from .paths import Path
 from .photographer import Panorama, Photographer, exposure_of
 from .place import Painter, Place
-from .rays import Directions
 from .proxies import proxy
+from .rays import Directions
 from .rooms import room
 from .splatter import splat
 from .streets import street
