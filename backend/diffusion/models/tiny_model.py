@@ -172,6 +172,11 @@ def _write(folder: Path, made: ModelCard, size: str, seed: int, shards: str | No
     for offset, part in enumerate(("unet", "vae", "image_encoder")):
         options = {"max_shard_size": shards} if shards else {}
         network(part, described[part], seed + offset).save_pretrained(folder / part, **options)
+    describe(folder, made)
+
+
+def describe(folder: Path, made: ModelCard) -> None:
+    """Write all that is no network into a model's new folder: scheduler, CLIP's normalisation, index and card."""
     files.write_json(folder / "scheduler" / "scheduler_config.json", noise_schedule.SVD)
     files.write_json(folder / "feature_extractor" / "preprocessor_config.json", _FEATURES)
     index = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,12 @@ _LARGEST = 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """step, samples: finished. settings: of the run, as JSON. tensors: of each of GROUPS. numbers: what the optimizer
-    keeps besides tensors."""
+    """step, samples: finished. settings: of the run, as JSON. tensors: of each of GROUPS."""
 
     step: int
     samples: int
     settings: Mapping[str, Any]
     tensors: Mapping[str, Tensors]
-    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
@@ -57,7 +55,7 @@ def write(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         sizes = {group: (scratch / f"{group}.safetensors").stat().st_size for group in GROUPS}
         run = {
             "schema": SCHEMA, "step": checkpoint.step, "samples": checkpoint.samples,
-            "settings": dict(checkpoint.settings), "numbers": dict(checkpoint.numbers), "sizes": sizes,
+            "settings": dict(checkpoint.settings), "sizes": sizes,
         }  # fmt: skip
         files.write_json(scratch / _RUN, run)
     for old in found(folder)[:-keep]:
@@ -88,7 +86,7 @@ def read(path: Path) -> Checkpoint:
     for group in GROUPS:
         with tensor_file.opened(path / f"{group}.safetensors") as file:
             tensors[group] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return Checkpoint(run["step"], run["samples"], run["settings"], tensors, run["numbers"])
+    return Checkpoint(run["step"], run["samples"], run["settings"], tensors)
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -108,7 +106,7 @@ def _run(path: Path) -> dict[str, Any] | None:
     if not isinstance(run, dict) or run.get("schema") != SCHEMA:
         return None
     counted = all(json_values.is_integer(run.get(name)) for name in ("step", "samples"))
-    told = all(isinstance(run.get(name), dict) for name in ("settings", "numbers", "sizes"))
+    told = all(isinstance(run.get(name), dict) for name in ("settings", "sizes"))
     if not counted or not told:
         return None
     for group in GROUPS:

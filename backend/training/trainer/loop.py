@@ -34,9 +34,7 @@ from .training_log import TrainingLog
 
 CHECKPOINTS = "checkpoints"
 """Where they lie in a run's folder."""
-_FULL = whole_state.StateDictOptions(
-    full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, flatten_optimizer_state_dict=True
-)
+_FULL = whole_state.StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
 
 
 class Source(Protocol):
@@ -166,6 +164,11 @@ class _Run:
         self.share = Share(clips.batch, clips.accumulate, machine.process_index, machine.num_processes)
         self.samples = 0
 
+    @property
+    def _adam(self) -> torch.optim.Optimizer:
+        """torch's own, without what accelerate wraps it in."""
+        return getattr(self.optimizer, "optimizer", self.optimizer)
+
     def step(self, micro_batches: Sequence[Sequence[Sample]], step: int) -> dict[str, torch.Tensor]:
         """One step; returns the mean numbers of this process's batches."""
         for group in self.optimizer.param_groups:
@@ -200,13 +203,13 @@ class _Run:
         with self.average.in_place():
             average = whole_state.get_model_state_dict(self.model, options=_FULL)
             average = {name: tensor.clone() for name, tensor in average.items()}
-        inner = getattr(self.optimizer, "optimizer", self.optimizer)
-        moments = whole_state.get_optimizer_state_dict(self.model, inner, options=_FULL)
+        moments = whole_state.get_optimizer_state_dict(self.model, self._adam, options=_FULL)
         if self.machine.is_main_process:
-            tensors = {name: value for name, value in moments.items() if isinstance(value, torch.Tensor)}
-            numbers = {name: value for name, value in moments.items() if not isinstance(value, torch.Tensor)}
-            groups = {"weights": weights, "average": average, "optimizer": tensors}
-            kept = Checkpoint(step, self.samples, self.settings.as_json(), groups, numbers)
+            named = {
+                f"{name}/{kind}": tensor for name, each in moments["state"].items() for kind, tensor in each.items()
+            }
+            groups = {"weights": weights, "average": average, "optimizer": named}
+            kept = Checkpoint(step, self.samples, self.settings.as_json(), groups)
             checkpoints.write(folder, kept, self.settings.run.keep)
         self.machine.wait_for_everyone()
 
@@ -215,15 +218,13 @@ class _Run:
         if path is None:
             return 0
         kept = checkpoints.read(path)
-        numbers = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.numbers.items()}
         options = replace(_FULL, strict=False)
-        inner = getattr(self.optimizer, "optimizer", self.optimizer)
         try:
             with self.average.in_place():
                 self._take(kept.tensors["average"], options)
             self._take(kept.tensors["weights"], options)
-            moments = {**kept.tensors["optimizer"], **numbers}
-            whole_state.set_optimizer_state_dict(self.model, inner, moments, options=options)
+            moments = _moments(kept.tensors["optimizer"], self._adam)
+            whole_state.set_optimizer_state_dict(self.model, self._adam, moments, options=options)
         except (RuntimeError, KeyError, ValueError) as error:
             raise ModelError(
                 f"{path} does not fit the recipe: {reason(error)[:300]}", advice="Resume it with its own recipe."
@@ -238,6 +239,16 @@ class _Run:
         if trained != set(weights):
             raise KeyError(f"it has {len(weights)} weights, {len(trained)} are trained")
         whole_state.set_model_state_dict(self.model, dict(weights), options=options)
+
+
+def _moments(named: checkpoints.Tensors, adam: torch.optim.Optimizer) -> dict[str, Any]:
+    """An optimizer's state as torch has it by the parameters' names; all but its moments is the recipe's."""
+    state: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in named.items():
+        parameter, _, kind = name.rpartition("/")
+        state.setdefault(parameter, {})[kind] = tensor
+    group = {name: value for name, value in adam.param_groups[0].items() if name != "params"}
+    return {"state": state, "param_groups": [{**group, "params": list(state)}]}
 
 
 class _Clock:

@@ -48,7 +48,8 @@ class Perceptual:
     def _features(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """Unit vectors of each block, (N, C, h, w)."""
         shift, scale = (torch.tensor(values, device=pictures.device).view(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
-        image, found = (pictures.float() - shift) / scale, []
+        found: list[torch.Tensor] = []
+        image = (pictures.float() - shift) / scale
         for block in _BLOCKS:
             image = functional.max_pool2d(image, 2) if found else image
             for index in block:

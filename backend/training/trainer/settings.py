@@ -291,9 +291,9 @@ def _contradictions(made: Settings) -> list[str]:
         wrong.append(f"vae.frames is {made.vae.frames}, more than the {made.clips.frames} of clips.frames")
     if any(size % 16 for size in (made.vae.rows, made.vae.columns)):
         wrong.append("vae.rows and vae.columns must be multiples of 16")
-    if made.start != RANDOM and not inputs.is_folder(inputs.expanded(made.start)):
+    if made.start != RANDOM and not _is_folder(made.start):
         wrong.append(f"start is {made.start!r}, neither {RANDOM!r} nor a folder that is there")
-    if made.trains == "painter" and made.start == RANDOM and not inputs.is_folder(inputs.expanded(made.painter.vae)):
+    if made.trains == "painter" and made.start == RANDOM and not _is_folder(made.painter.vae):
         wrong.append(f"painter.vae is {made.painter.vae!r}, not the folder of a VAE, which a random start needs")
     if made.painter.rank and made.start == RANDOM:
         wrong.append("painter.rank asks for LoRA, which needs a start that was trained")
@@ -305,6 +305,10 @@ def _contradictions(made: Settings) -> list[str]:
             " lpips-vgg.safetensors that scripts/metric_weights.py makes"
         )
     return wrong
+
+
+def _is_folder(text: str) -> bool:
+    return bool(text) and inputs.is_folder(inputs.expanded(text))
 
 
 def _has_vgg(folder: Path) -> bool:

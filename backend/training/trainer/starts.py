@@ -2,25 +2,95 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pantheon360_blender.core import inputs, temporary
+from pantheon360_blender.core import files, inputs, temporary
 from pantheon360_blender.core.errors import ModelError, reason
 from pantheon360_blender.core.jobs.model_card import ModelCard
 
 from ...diffusion import libraries
 from ...diffusion.models import architecture, model_folder, new_folder, tensor_file
 from ..networks import small_model
-from . import checkpoints
+from . import checkpoints, low_rank
+from . import settings as recipes
 from .settings import RANDOM, Settings
 
 
-def card(settings: Settings) -> ModelCard:
-    """The card of a model that starts from random numbers."""
-    return small_model.card(name=settings.card.name, licence=settings.card.licence, source=settings.card.source)
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """A painter in memory, float32, and its card."""
+
+    unet: Any
+    vae: Any
+    image_encoder: Any
+    card: ModelCard
+
+
+def card(settings: Settings, base: ModelCard | None = None) -> ModelCard:
+    """The card of what a run makes. base: that of the model it starts from; None is the small model's."""
+    told, clips = settings.card, settings.clips
+    changes: dict[str, Any] = {
+        "name": told.name, "licence": told.licence, "source": told.source, "fps": told.fps,
+        "width": clips.width, "height": clips.width // 2, "frames": clips.frames,
+    }  # fmt: skip
+    if base is None:
+        return small_model.card(**changes)
+    anchors = 2 if settings.painter.end_shown else 1
+    return replace(
+        base, **changes, kind="pantheon360", trained=True, inferred=False, capability="", anchors=anchors, travel=None
+    )
+
+
+def networks(settings: Settings) -> Networks:
+    """The painter that a run trains, on the CPU, with LoRA's changes if it trains those. Raises ModelError."""
+    start = inputs.expanded(settings.start)
+    if settings.start != RANDOM and checkpoints.is_checkpoint(start):
+        return _continued(settings, start)
+    if settings.start == RANDOM:
+        vae_folder = inputs.expanded(settings.painter.vae)
+        vae = read_part("vae", vae_folder / "vae" if inputs.is_folder(vae_folder / "vae") else vae_folder)
+        found = Networks(random("unet", settings), vae, random("image_encoder", settings), card(settings))
+    else:
+        folder = model_folder.open(start)
+        parts = {part: read_part(part, folder.parts[part]) for part in ("unet", "vae", "image_encoder")}
+        found = Networks(**parts, card=card(settings, folder.card))
+    if settings.painter.rank:
+        low_rank.add(found.unet, settings.painter.rank, settings.painter.alpha, settings.seed % (1 << 63))
+    return found
+
+
+def onwards(settings: Settings, checkpoint: Path) -> Settings:
+    """The same run, starting from one of its checkpoints."""
+    return replace(settings, start=str(checkpoint))
+
+
+def _continued(settings: Settings, checkpoint: Path) -> Networks:
+    """What a checkpoint's run started from, with the average that it had come to."""
+    kept = checkpoints.read(checkpoint)
+    began = recipes.of(kept.settings, str(checkpoint))
+    found = networks(replace(settings, start=began.start, painter=replace(settings.painter, vae=_vae(settings, began))))
+    parts = torch.nn.ModuleDict({"unet": found.unet, "image_encoder": found.image_encoder})
+    own = parts.state_dict()
+    strangers = [name for name, tensor in kept.tensors["average"].items() if _shape(own, name) != tensor.shape]
+    if strangers:
+        raise ModelError(
+            f"{checkpoint} does not fit the recipe: {strangers[0]} is of another network.",
+            advice="Start from a checkpoint of the same kind of run.",
+        )
+    parts.load_state_dict(kept.tensors["average"], strict=False)
+    return found
+
+
+def _vae(settings: Settings, began: Settings) -> str:
+    return settings.painter.vae or began.painter.vae
+
+
+def _shape(own: checkpoints.Tensors, name: str) -> torch.Size | None:
+    return own[name].shape if name in own else None
 
 
 def vae(settings: Settings) -> Any:
@@ -70,6 +140,11 @@ def write_part(network: Any, folder: Path, dtype: torch.dtype = torch.float32) -
     """Write a network as a diffusers folder's part, whole or not at all, in place of an older one. Raises FileError."""
     if folder.exists():
         temporary.remove(folder)
+    with new_folder.atomic_directory(folder) as scratch, files.translate_os_errors(folder), libraries.quiet():
+        save(network, scratch, dtype)
+
+
+def save(network: Any, folder: Path, dtype: torch.dtype) -> None:
+    """Write a network's configuration and weights into a folder of ours. The network stays as it is."""
     weights = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
-    with new_folder.atomic_directory(folder) as scratch, libraries.quiet():
-        network.save_pretrained(scratch, state_dict=weights)
+    network.save_pretrained(folder, state_dict=weights)

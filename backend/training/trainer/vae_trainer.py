@@ -36,7 +36,7 @@ class VaeLoss(torch.nn.Module):
         super().__init__()
         self.vae = vae
         self._settings = settings
-        self._perceptual = [perceptual]  # no module of this one: it is not trained
+        self._perceptual = perceptual
 
     def forward(self, samples: Sequence[Sample], share: float) -> dict[str, torch.Tensor]:
         """share: of the run that is done. Returns "loss" and numbers for the log, scalars."""
@@ -78,7 +78,7 @@ class VaeLoss(torch.nn.Module):
         divergence = latents.kl().sum() / latents.mean.numel()
         loss = distance.mean() + 0.5 * of_points + settings.vae.divergence * divergence
         numbers = {"l1": distance.mean(), "l1_covered": of_points, "divergence": divergence}
-        perceptual = self._perceptual[0]
+        perceptual = self._perceptual
         if perceptual is not None and share >= settings.perceptual.start:
             truth = torch.nonzero(covered.flatten(1).sum(dim=1) == 0).flatten()[: settings.perceptual.frames]
             numbers["lpips"] = perceptual(decoded[truth], video[truth]) if len(truth) else distance.sum() * 0
@@ -93,6 +93,8 @@ class VaeTrainee:
         self._settings = settings
         self.vae = starts.vae(settings)
         self.vae.train().requires_grad_(True)
+        if self.vae.config.layers_per_block == 1:  # diffusers makes it and never calls it
+            self.vae.decoder.mid_block.attentions.requires_grad_(False)
         perceptual = Perceptual.of(settings.perceptual)
         self.module: torch.nn.Module = VaeLoss(self.vae, settings, perceptual)
 

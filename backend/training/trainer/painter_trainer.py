@@ -1,0 +1,177 @@
+"""Training the U-Net, and a small model's image encoder with it, on clips whose truth is known.
+
+At every level of noise the U-Net is asked for the clip without noise (networks/objective.py), told what the product
+tells it (networks/conditions.py). At the run's end most clips are painted in one step, and LPIPS looks at the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from ...diffusion.models import loading, noise_schedule
+from ...diffusion.networks import panorama, schedulers
+from ..networks import conditions, objective
+from ..networks.objective import NoiseLevels
+from ..training_clip import TrainingClip
+from . import export, frame_convolutions, low_rank, samples, starts
+from .clip_pool import Sample
+from .perceptual import Perceptual
+from .settings import Settings
+from .starts import Networks
+
+FOLDER = "model"
+"""Where what was trained lies in its run's folder: a diffusers folder, or lora.safetensors in it."""
+
+
+class PainterLoss(torch.nn.Module):
+    """networks: what is trained and, frozen, what is not. perceptual: what compares pictures, or None."""
+
+    def __init__(self, networks: Networks, settings: Settings, perceptual: Perceptual | None) -> None:
+        super().__init__()
+        self.unet = networks.unet
+        self.image_encoder = networks.image_encoder
+        self._apart = (networks.vae, perceptual)  # no modules of this one: they are never trained
+        self._settings, self._card = settings, networks.card
+
+    def forward(self, batch: Sequence[Sample], share: float) -> dict[str, torch.Tensor]:
+        """share: of the run that is done. Returns "loss" and numbers for the log, scalars."""
+        chosen, (vae, _) = self._settings.painter, self._apart
+        one_step = share >= 1 - chosen.one_step
+        device = vae.device
+        clips = [turned(sample.clip, _draw(sample, sample.clip.frames.shape[-1]), device) for sample in batch]
+        ends = [_chance(sample) < chosen.end_shown for sample in batch]
+        in_one = torch.tensor([one_step and _chance(sample) < chosen.one_step_of for sample in batch])
+        target = conditions.targets(clips, vae)
+        sigma = torch.where(in_one, _highest(), self._sigmas(batch, share)).to(device)
+        told = conditions.of_clips(
+            clips, vae, self.image_encoder, self._card,
+            generator=batch[0].generator, show_end=ends, dropout=0.0 if one_step else chosen.dropout,
+        )  # fmt: skip
+        drawn = [torch.randn(target.shape[1:], generator=sample.generator) for sample in batch]
+        noisy = target + sigma.view(-1, 1, 1, 1, 1) * torch.stack(drawn).to(device)
+        clean = objective.denoised(
+            self.unet, noisy, sigma, told.condition, told.encoder_hidden_states, told.added_time_ids
+        )
+        loss = objective.loss(clean, target, sigma, latitude=chosen.latitude)
+        numbers = {"error": loss}
+        if self._apart[1] is not None and share >= self._settings.perceptual.start and bool(in_one.any()):
+            numbers["lpips"] = self._lpips(clips, clean, batch, in_one)
+            loss = loss + self._settings.perceptual.weight * numbers["lpips"]
+        return {"loss": loss, **numbers}
+
+    def _sigmas(self, batch: Sequence[Sample], share: float) -> torch.Tensor:
+        chosen = self._settings.painter
+        levels = NoiseLevels(share=chosen.high_noise)
+        ease = min(1.0, share / chosen.curriculum) if chosen.curriculum else 1.0
+        return torch.cat([levels.draw(sample.generator, 1, ease) for sample in batch])
+
+    def _lpips(
+        self, clips: Sequence[TrainingClip], clean: torch.Tensor, batch: Sequence[Sample], in_one: torch.Tensor
+    ) -> torch.Tensor:
+        """LPIPS of some frames next to one another of the first clip that was painted in one step, decoded."""
+        vae, perceptual = self._apart
+        assert perceptual is not None
+        at = int(torch.nonzero(in_one)[0])
+        count = min(self._settings.perceptual.frames, len(clips[at]))
+        first = _draw(batch[at], len(clips[at]) - count + 1)
+        latents = clean[at, first : first + count] / vae.config.scaling_factor
+        decoded = vae.decode(latents.to(vae.dtype), num_frames=count).sample
+        return perceptual(decoded, conditions.video_of(clips[at].frames[first : first + count]))
+
+
+class PainterTrainee:
+    """The painter as what a run trains (loop.Trainee). Raises PantheonError if its start cannot be used."""
+
+    def __init__(self, settings: Settings, machine: Accelerator) -> None:
+        self._settings = settings
+        self.networks = starts.networks(settings)
+        unet, encoder, vae = self.networks.unet, self.networks.image_encoder, self.networks.vae
+        vae.eval().requires_grad_(False).to(machine.device)
+        if not settings.painter.rank:  # with LoRA, its changes alone are trained
+            unet.requires_grad_(True)
+        encoder.requires_grad_(settings.painter.train_image_encoder and not settings.painter.rank)
+        if settings.run.gradient_checkpointing:
+            unet.enable_gradient_checkpointing()
+        unet.train()
+        encoder.train(settings.painter.train_image_encoder).to(machine.device)
+        self._on_processor = machine.device.type == "cpu"
+        perceptual = Perceptual.of(settings.perceptual)
+        self.module: torch.nn.Module = PainterLoss(self.networks, settings, perceptual)
+
+    @contextmanager
+    def running(self) -> Any:
+        """U-Net and VAE see across the seam, as they do in the product."""
+        with ExitStack() as stack:
+            for network in (self.networks.unet, self.networks.vae):
+                stack.enter_context(panorama.circular_convolutions(network))
+                if self._on_processor:
+                    stack.enter_context(frame_convolutions.flat(network))
+            yield
+
+    def judge(self, held_out: Sequence[Sample]) -> Mapping[str, float]:
+        """Of held-out clips painted in one step: PSNR in dB of all frames, and of pixels that no point covers."""
+        found: dict[str, list[float]] = {"psnr": [], "psnr_uncovered": []}
+        model = self._model()
+        for sample in held_out:
+            made, truth = samples.painted(model, sample.clip), samples.images(sample.clip.frames)
+            found["psnr"].append(samples.psnr(made, truth))
+            hidden = ~sample.clip.coverage.cpu().numpy()
+            hidden[0] = False
+            found["psnr_uncovered"].append(samples.psnr(made, truth, hidden))
+        self.networks.unet.train()
+        return {name: float(np.nanmean(values)) for name, values in found.items()}
+
+    def show(self, held_out: Sequence[Sample], stem: Path) -> None:
+        """A video and a sheet of truth, geometry and paintings of the first held-out clip."""
+        samples.show(self._model(), held_out[0].clip, stem)
+        self.networks.unet.train()
+
+    def finish(self, folder: Path, held_out: Sequence[Sample]) -> str:
+        """Write the model, in half precision, or the LoRA alone."""
+        if self._settings.painter.rank:
+            path = folder / FOLDER / "lora.safetensors"
+            low_rank.write(path, self.networks.unet)
+            return f"The LoRA is {path}."
+        export.write(folder / FOLDER, self.networks)
+        return f'{folder / FOLDER} is ready. Add it with: python -m backend models add "{folder / FOLDER}"'
+
+    def _model(self) -> loading.Components:
+        """The networks as the product has them, in evaluation mode."""
+        each = self.networks
+        each.unet.eval()
+        stepper = schedulers.scheduler("euler", noise_schedule.SVD)
+        return loading.Components(each.unet, each.vae, each.image_encoder, stepper, each.card)
+
+
+def _highest() -> torch.Tensor:
+    """The sigma that one step paints from."""
+    return torch.tensor(NoiseLevels().highest[1])
+
+
+def turned(clip: TrainingClip, columns: int, device: torch.device) -> TrainingClip:
+    """The clip seen in another heading, on a device: a painter learns nothing from where the middle is."""
+
+    def turn(tensor: torch.Tensor | None) -> Any:
+        return None if tensor is None else panorama.roll(tensor.to(device), columns)
+
+    return replace(
+        clip, frames=turn(clip.frames), geometry=turn(clip.geometry), depth=turn(clip.depth),
+        start=turn(clip.start), end=turn(clip.end),
+    )  # fmt: skip
+
+
+def _draw(sample: Sample, most: int) -> int:
+    """A whole number below `most`."""
+    return int(torch.randint(most, (1,), generator=sample.generator))
+
+
+def _chance(sample: Sample) -> float:
+    return float(torch.rand(1, generator=sample.generator))

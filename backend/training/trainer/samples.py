@@ -1,0 +1,69 @@
+"""What a painter makes of a training clip, by the product's own code; and how near it comes to the truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pantheon360_blender.core.jobs.paint_settings import PaintOptions, SeamOptions
+from pantheon360_blender.core.progress import run_to_end
+from pantheon360_blender.core.render.splatting import GeometryFrame
+
+from ...diffusion.clip import sampling
+from ...diffusion.clip.passes import Clip
+from ...diffusion.execution.execution import Execution
+from ...evaluation import pictures
+from ..training_clip import TrainingClip
+
+_WHOLE = SeamOptions(roll="none", padding=0, circular=True)
+
+
+def product_clip(clip: TrainingClip, *, end: bool = True) -> Clip:
+    """The clip as the product has it. end: whether the capture at its last frame, if there is one, is an anchor."""
+    frames = [
+        GeometryFrame(picture(colour), depth.cpu().numpy(), covered.cpu().numpy(), np.full(covered.shape, -1, np.int32))
+        for colour, depth, covered in zip(clip.geometry, clip.depth, clip.coverage, strict=True)
+    ]
+    start = None if clip.start is None else picture(clip.start)
+    return Clip(frames, start=start, end=picture(clip.end) if end and clip.end is not None else None)
+
+
+def painted(model: Any, clip: TrainingClip, *, end: bool = True, steps: int = 1) -> np.ndarray:
+    """The clip as the model (loading.Components) paints it in one pass without guidance, (F, H, W, 3) uint8."""
+    recipe = PaintOptions(model="x", anchors="dual", steps=steps, guidance=1.0).recipe(model.card, 0)
+    device = next(model.unet.parameters()).device
+    job = sampling.paint(Execution(model, device=device), product_clip(clip, end=end), replace(recipe, seam=_WHOLE))
+    return run_to_end(job).images
+
+
+def picture(tensor: torch.Tensor) -> np.ndarray:
+    """(3, H, W) uint8 as (H, W, 3)."""
+    return np.ascontiguousarray(tensor.permute(1, 2, 0).cpu().numpy())
+
+
+def images(frames: torch.Tensor) -> np.ndarray:
+    """(F, 3, H, W) uint8 as (F, H, W, 3)."""
+    return np.stack([picture(frame) for frame in frames])
+
+
+def psnr(painted: np.ndarray, truth: np.ndarray, where: np.ndarray | None = None) -> float:
+    """dB of pictures (..., H, W, 3) uint8, over the pixels `where`, if there are any; else NaN."""
+    squares = ((painted.astype(np.float32) - truth.astype(np.float32)) / 255) ** 2
+    chosen = squares if where is None else squares[where]
+    return float(-10 * np.log10(max(chosen.mean(), 1e-10))) if chosen.size else float("nan")
+
+
+def show(model: Any, clip: TrainingClip, stem: Path) -> None:
+    """Truth, geometry and painting side by side: a video, and a sheet for who has no video writer."""
+    shown = {
+        "truth": images(clip.frames),
+        "geometry": images(clip.geometry),
+        "painted": painted(model, clip),
+        "painted from one capture": painted(model, clip, end=False),
+    }
+    pictures.contact_sheet(stem.with_suffix(".png"), shown)
+    pictures.video(stem.with_suffix(".mp4"), shown, clip.fps)
