@@ -105,7 +105,7 @@ def test_another_thread_waits_until_a_file_was_run(room: Room) -> None:
 
 
 AT_ONCE = {"pantheon360_blender/core/engine", "pantheon360_blender/core/importers"}
-"""`python -m` runs a file of the first, and wants it as nobody has imported it; the second lists what its files read."""
+"""`python -m` runs a file of the first, which nobody may have imported; the second lists what its files read."""
 
 
 def test_every_room_of_core_and_scene_is_late() -> None:
