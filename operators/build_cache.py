@@ -8,7 +8,6 @@ from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.background import queue
 from ..pantheon360_blender.scene.sources import reconstruct
-from ..pantheon360_blender.scene.sources.reconstruct import Built
 from . import base
 from .base import JobOperator
 
@@ -34,7 +33,7 @@ class PANTHEON360_OT_build_cache(JobOperator):
         else:
             self._told_built(result)
 
-    def _told_built(self, result: Built) -> None:
+    def _told_built(self, result: reconstruct.Built) -> None:
         base.warn(self, *(f"{name} was not posed: {reason}" for name, reason in result.left.items()), *result.notes)
         self.tell("INFO", result.text)
 

@@ -14,7 +14,6 @@ from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.camera import camera_path, coverage_check
-from ..pantheon360_blender.scene.camera.coverage_check import Checked
 from . import base
 from .base import JobOperator
 
@@ -67,12 +66,12 @@ class PANTHEON360_OT_check_coverage(JobOperator):
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
         return _disabled_reason(context.scene)
 
-    def job(self, context: Any) -> Job[Checked]:
+    def job(self, context: Any) -> Job[coverage_check.Checked]:
         self._scene = SceneReference(context.scene)
         limits = Limits(self.least_covered, self.clearance, self.largest_shift)
         return coverage_check.check(context.scene, camera_path.frame_numbers(context.scene, self.step), limits)
 
-    def finished(self, _context: Any, result: Checked) -> None:
+    def finished(self, _context: Any, result: coverage_check.Checked) -> None:
         scene = self._scene.scene
         coverage_check.store(scene, result)
         coverage_check.mark(scene, result)

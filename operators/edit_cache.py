@@ -8,7 +8,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from ..pantheon360_blender.core.errors import CacheError
-from ..pantheon360_blender.core.points.colour_match import ColourMatch
+from ..pantheon360_blender.core.points import colour_match
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.access import ObjectReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
@@ -226,10 +226,10 @@ class PANTHEON360_OT_match_colours(EditJobOperator):
         default=True,
     )
 
-    def edit(self, _context: Any, obj: bpy.types.Object) -> Job[ColourMatch]:
+    def edit(self, _context: Any, obj: bpy.types.Object) -> Job[colour_match.ColourMatch]:
         return cache_edit.match_colours(obj, self.voxel, self.white_balance)
 
-    def done(self, result: ColourMatch, _obj: bpy.types.Object) -> str:
+    def done(self, result: colour_match.ColourMatch, _obj: bpy.types.Object) -> str:
         matched = int((result.overlaps.sum(axis=1) > 0).sum())
         factor = result.gains.max() / result.gains.min()
         return f"{matched} captures matched; their gains differ by a factor of {factor:.2f} at most"

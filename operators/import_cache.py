@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
@@ -10,11 +10,8 @@ from ..pantheon360_blender.core.points.point_cloud import MOST_POINTS
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
-from ..pantheon360_blender.scene.sources import file_types
+from ..pantheon360_blender.scene.sources import file_types, import_files
 from . import base
-
-if TYPE_CHECKING:
-    from ..pantheon360_blender.scene.sources.import_files import ImportResult
 
 
 class PANTHEON360_OT_import_cache(base.FilesOperator):
@@ -94,10 +91,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
         for name in ("result", "with_captures", "up", "scale", "voxel", "limit", "every"):
             layout.prop(self, name)
 
-    def job(self, context: Any) -> Job[ImportResult]:
-        # Readers come when there is something to read: enabling the extension does not wait for them.
-        from ..pantheon360_blender.scene.sources import import_files
-
+    def job(self, context: Any) -> Job[import_files.ImportResult]:
         return import_files.import_files(
             context.scene,
             self.paths(),
@@ -110,7 +104,7 @@ class PANTHEON360_OT_import_cache(base.FilesOperator):
             every=self.every,
         )
 
-    def finished(self, _context: Any, result: ImportResult) -> None:
+    def finished(self, _context: Any, result: import_files.ImportResult) -> None:
         base.warn(self, *result.notes)
         self.tell("INFO", result.text)
 

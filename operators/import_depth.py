@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
@@ -11,11 +11,8 @@ from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.captures import capture_objects
-from ..pantheon360_blender.scene.sources import file_types
+from ..pantheon360_blender.scene.sources import depth_points, file_types
 from . import base
-
-if TYPE_CHECKING:
-    from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
 
 
 class PANTHEON360_OT_import_depth(base.FilesOperator):
@@ -90,10 +87,7 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
         for name in ("result", "scale", "inverse", "measure", "voxel"):
             layout.prop(self, name)
 
-    def job(self, context: Any) -> Job[DepthPoints]:
-        # Readers come when there is something to read: enabling the extension does not wait for them.
-        from ..pantheon360_blender.scene.sources import depth_points
-
+    def job(self, context: Any) -> Job[depth_points.DepthPoints]:
         found = capture_objects.chosen(context.scene, context.object)
         paths = self.paths()
         if found is None or len(paths) != 1:
@@ -111,7 +105,7 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
             depth_measure=self.measure,
         )
 
-    def finished(self, _context: Any, result: DepthPoints) -> None:
+    def finished(self, _context: Any, result: depth_points.DepthPoints) -> None:
         base.warn(self, *result.notes)
         self.tell("INFO", result.text)
 

@@ -12,7 +12,6 @@ from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import preferences
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.shot import model_jobs
-from ..pantheon360_blender.scene.shot.model_jobs import Download, Source
 from . import base
 from .base import JobOperator
 
@@ -83,14 +82,14 @@ class _Adding(_ModelJob):
         name="Half Precision", description="Download weights of half precision only: half as large", default=False
     )
 
-    def source(self) -> Source:
+    def source(self) -> model_jobs.Source:
         """What was chosen. Raises ModelError if nothing was."""
         place = bpy.path.abspath(self.folder.strip()) if self.origin == "FOLDER" else self.hub_id.strip()
         if not place:
             raise ModelError("No model is named.", advice="Choose its folder, or give its id on the hub.")
         kind = "" if self.kind == "AUTO" else self.kind.lower().replace("_", "-")
         name, licence = self.model_name.strip(), self.license.strip()
-        return Source(place, self.base_model.strip(), name, kind, licence, self.copy, self.half)
+        return model_jobs.Source(place, self.base_model.strip(), name, kind, licence, self.copy, self.half)
 
     def finished(self, _context: Any, _result: Any) -> None:
         self.tell("INFO", "The model was added and is whole")
@@ -189,7 +188,7 @@ _OFFLINE = (
 )
 
 
-def _told(found: list[Download]) -> str:
+def _told(found: list[model_jobs.Download]) -> str:
     """What is asked, a line a model."""
     return "\n".join(each.text for each in found)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bpy.props import BoolProperty
 
-from ..pantheon360_blender.core.jobs.job_folder import PaintFolder
+from ..pantheon360_blender.core.jobs import job_folder
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
@@ -34,7 +34,7 @@ class PANTHEON360_OT_render_geometry(JobOperator):
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
         return incomplete(context.scene)
 
-    def job(self, context: Any) -> Job[PaintFolder]:
+    def job(self, context: Any) -> Job[job_folder.PaintFolder]:
         self._scene = SceneReference(context.scene)  # the window may show another one when the job is done
         if self.use_engine and (told := render_engine.set_up(context.scene)):
             self.tell("INFO", told)
@@ -43,7 +43,7 @@ class PANTHEON360_OT_render_geometry(JobOperator):
             self.tell("INFO", f"The job folder is for the draft painter. {lacks.text} to have another one")
         return shot.prepare(context.scene, painter="draft" if lacks is not None else None)
 
-    def finished(self, _context: Any, result: PaintFolder) -> None:
+    def finished(self, _context: Any, result: job_folder.PaintFolder) -> None:
         shot.remember(self._scene.scene, result)
         self.tell("INFO", f"{len(result.job.frames)} frames of geometry are in {result.path}")
 

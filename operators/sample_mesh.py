@@ -13,7 +13,6 @@ from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED
 from ..pantheon360_blender.scene.cache import cache_merge
 from ..pantheon360_blender.scene.sources import mesh_points
-from ..pantheon360_blender.scene.sources.mesh_points import Sampled
 from . import base
 from .base import JobOperator
 
@@ -71,7 +70,7 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
     def invoke(self, context: Any, _event: Any) -> set[Any]:
         return context.window_manager.invoke_props_dialog(self)  # type: ignore[no-any-return]
 
-    def job(self, context: Any) -> Job[Sampled]:
+    def job(self, context: Any) -> Job[mesh_points.Sampled]:
         found = mesh_points.sources(context.scene, context.selected_objects)
         if not found:
             raise CacheError("No mesh is selected.", advice="Select the meshes to make points of.")
@@ -79,7 +78,7 @@ class PANTHEON360_OT_sample_mesh(JobOperator):
             context.scene, found, spacing=self.spacing, colours=self.colours, result=self.result, limit=self.limit
         )
 
-    def finished(self, _context: Any, result: Sampled) -> None:
+    def finished(self, _context: Any, result: mesh_points.Sampled) -> None:
         base.warn(self, *result.notes)
         self.tell("INFO", result.text)
 

@@ -9,6 +9,7 @@ commit of this repository, where git has it: that is "before".
 
 from __future__ import annotations
 
+import compileall
 import importlib
 import inspect
 import io
@@ -78,6 +79,7 @@ def _measure(python: Path, checkout: Path) -> dict[str, Any]:
     """Measure a checkout in a Blender of its own, whose preferences and registry are nobody's."""
     with tempfile.TemporaryDirectory() as resources:
         environment = {**os.environ, "BLENDER_USER_RESOURCES": resources, "XDG_DATA_HOME": resources}
+        environment["PYTHONPYCACHEPREFIX"] = resources
         command = [str(python), "-B", str(Path(__file__).resolve()), "--of", str(checkout)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if done.returncode != 0:
@@ -95,6 +97,8 @@ class Measured:
         repository = self.folder / "repository"
         repository.mkdir()
         (repository / "pantheon360").symlink_to(checkout.resolve(), target_is_directory=True)
+        for room in ("pantheon360_blender", "operators", "ui"):  # as the second start of an installed one finds them
+            compileall.compile_dir(repository / "pantheon360" / room, quiet=1)
         self.bpy.context.preferences.extensions.repos.new(name="Dev", module="dev", custom_directory=str(repository))
         importlib.import_module("addon_utils").enable(MODULE, default_set=True)
         self.longest: dict[str, dict[str, Any]] = {}

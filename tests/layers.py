@@ -33,6 +33,7 @@ class House:
 
 
 HOUSES: dict[str, House] = {
+    "ground": House(("pantheon360_blender/late_files.py",), (), frozenset()),
     "core": House(
         rooms=(
             "pantheon360_blender/core",
@@ -45,7 +46,7 @@ HOUSES: dict[str, House] = {
             "pantheon360_blender/core/jobs",
             "pantheon360_blender/core/engine",
         ),
-        below=(),
+        below=("ground",),
         outside=frozenset({"numpy"}),
     ),
     "scene": House(
@@ -61,7 +62,7 @@ HOUSES: dict[str, House] = {
             "pantheon360_blender/scene/background",
             "pantheon360_blender/scene",
         ),
-        below=("core",),
+        below=("ground", "core"),
         outside=frozenset({"numpy", "bpy", "bpy_extras", "bmesh", "mathutils", "gpu", "gpu_extras", "idprop", "imbuf"}),
     ),
     "operators": House(

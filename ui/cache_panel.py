@@ -11,7 +11,6 @@ from ..pantheon360_blender.scene.app.access import of_object, of_window_manager
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.cache import cache_edit
 from ..pantheon360_blender.scene.camera import coverage_check
-from ..pantheon360_blender.scene.camera.coverage_check import Checked
 from .panel import SidebarPanel, job_button, property_layout
 from .text_lines import hint, lines
 
@@ -97,7 +96,7 @@ class PANTHEON360_PT_coverage(SidebarPanel):
         layout.operator("pantheon360.clear_coverage", icon="X")
 
 
-def _summary(scene: bpy.types.Scene, layout: Any, checked: Checked) -> None:
+def _summary(scene: bpy.types.Scene, layout: Any, checked: coverage_check.Checked) -> None:
     path = checked.path
     figures = layout.column(align=True)
     figures.label(text=f"Covered: {path.covered.min():.0%} to {path.covered.max():.0%} of the view")

@@ -15,7 +15,6 @@ from gpu_extras.batch import batch_for_shader
 from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.access import of_window_manager
 from ..pantheon360_blender.scene.camera import coverage_check
-from ..pantheon360_blender.scene.camera.coverage_check import Checked
 
 Colour = tuple[float, float, float, float]
 
@@ -58,7 +57,7 @@ class _Plot:
 _plot = _Plot()
 
 
-def shapes(checked: Checked, corner: tuple[float, float], scale: float, frame: float) -> list[Shape]:
+def shapes(checked: coverage_check.Checked, corner: tuple[float, float], scale: float, frame: float) -> list[Shape]:
     """The plot, back to front.
 
     corner: of its lower left, pixels. scale: of the interface. frame: the current one.
@@ -93,7 +92,7 @@ def shapes(checked: Checked, corner: tuple[float, float], scale: float, frame: f
     return found
 
 
-def title(scene: bpy.types.Scene, checked: Checked, frame: float) -> str:
+def title(scene: bpy.types.Scene, checked: coverage_check.Checked, frame: float) -> str:
     """What the frame nearest to the current one sees, in the scene's units."""
     path = checked.path
     index = int(np.abs(path.frames - frame).argmin())
@@ -120,7 +119,7 @@ def _draw() -> None:
         _log.exception("The coverage plot cannot be drawn")
 
 
-def _draw_plot(context: Any, checked: Checked) -> None:
+def _draw_plot(context: Any, checked: coverage_check.Checked) -> None:
     scale = context.preferences.system.ui_scale
     tools = next((region.width for region in context.area.regions if region.type == "TOOLS"), 0)
     overlap = context.preferences.system.use_region_overlap

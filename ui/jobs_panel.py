@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..pantheon360_blender.core.jobs import registry
-from ..pantheon360_blender.core.jobs.job_folder import LOG_FILE
+from ..pantheon360_blender.core.jobs import job_folder, registry
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import listing, queue
-from ..pantheon360_blender.scene.background.listing import Item
 from .job_state import draw_current, draw_outcome, draw_repair
 from .panel import SidebarPanel
 from .text_lines import hint, lines, paragraph
@@ -58,7 +56,7 @@ def _draw_delivered(layout: Any) -> None:
         _draw_told(layout, last.id)
 
 
-def _ranked(items: Sequence[Item]) -> list[Item]:
+def _ranked(items: Sequence[listing.Item]) -> list[listing.Item]:
     """What is at work first, then what waits in its order, then this file's, the newest first."""
     order = ("running", "preparing", "waiting")
     newest_first = sorted(items, key=lambda item: item.entry.made, reverse=True)
@@ -69,7 +67,7 @@ def _ranked(items: Sequence[Item]) -> list[Item]:
     )
 
 
-def _draw_item(layout: Any, item: Item) -> None:
+def _draw_item(layout: Any, item: listing.Item) -> None:
     entry = item.entry
     row = layout.row(align=True)
     row.label(text=entry.title, icon=ICONS.get(item.condition, "QUESTION"))
@@ -81,7 +79,7 @@ def _draw_item(layout: Any, item: Item) -> None:
             moving.job, moving.by = entry.id, by
     if not item.is_gone and not item.is_begun:
         opening = row.operator("pantheon360.open_job", text="", icon="TEXT")
-        opening.job, opening.file = entry.id, LOG_FILE
+        opening.job, opening.file = entry.id, job_folder.LOG_FILE
         row.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = entry.id
     if item.condition not in registry.IN_HAND or entry.is_ours:
         row.operator("pantheon360.remove_job", text="", icon="TRASH").job = entry.id
@@ -92,7 +90,7 @@ def _draw_item(layout: Any, item: Item) -> None:
     _draw_texts(layout, item)
 
 
-def _draw_texts(layout: Any, item: Item) -> None:
+def _draw_texts(layout: Any, item: listing.Item) -> None:
     """Why a job failed, with what repairs it, or what its end said."""
     entry = item.entry
     if entry.error:
@@ -110,7 +108,7 @@ def _draw_told(layout: Any, job_id: str) -> None:
         paragraph(layout, text, icon="INFO")
 
 
-def _main_verbs(item: Item) -> list[tuple[str, str]]:
+def _main_verbs(item: listing.Item) -> list[tuple[str, str]]:
     """(operator, icon) of what this job is waiting for a person to press."""
     if item.condition == "finished":
         return [("deliver_job", "IMPORT")] if item.is_here or not item.entry.blend else []
@@ -119,7 +117,7 @@ def _main_verbs(item: Item) -> list[tuple[str, str]]:
     return [("pause_job", "PAUSE")] if item.condition != "preparing" else []
 
 
-def _facts(item: Item) -> str:
+def _facts(item: listing.Item) -> str:
     """What is made, how far it is, and for which file if that is another one."""
     entry = item.entry
     where = "" if item.is_here or not entry.blend else f", for {Path(entry.blend).name}"

@@ -7,7 +7,6 @@ from typing import Any
 from ..pantheon360_blender.scene.app import jobs, preferences
 from ..pantheon360_blender.scene.background import measured
 from ..pantheon360_blender.scene.shot import models
-from ..pantheon360_blender.scene.shot.models import StoredModel
 from .job_state import draw_outcome, draw_running
 from .text_lines import paragraph
 
@@ -26,7 +25,7 @@ def draw(layout: Any, context: Any) -> None:
     box.operator("pantheon360.add_model", icon="IMPORT")
 
 
-def _draw_model(layout: Any, model: StoredModel) -> None:
+def _draw_model(layout: Any, model: models.StoredModel) -> None:
     row = layout.row(align=True)
     row.label(text=_title(model), icon=_icon(model))
     row.operator("pantheon360.check_model", text="Check", icon="FILE_REFRESH").model = model.name
@@ -34,19 +33,19 @@ def _draw_model(layout: Any, model: StoredModel) -> None:
         paragraph(layout, text, icon="BLANK1")
 
 
-def _title(model: StoredModel) -> str:
+def _title(model: models.StoredModel) -> str:
     """Its name in the store, and what its card calls it if that is another."""
     label = model.card.label if model.card is not None else model.name
     return label if label.startswith(model.name) else f"{model.name}: {label}"
 
 
-def _icon(model: StoredModel) -> str:
+def _icon(model: models.StoredModel) -> str:
     if model.state is None:
         return "QUESTION"
     return "CANCEL" if model.state.problem else "CHECKMARK"
 
 
-def _facts(model: StoredModel) -> str:
+def _facts(model: models.StoredModel) -> str:
     """Size of what it paints, size of its weights, licence."""
     size = f"{model.state.bytes / 1e6:,.0f} MB" if model.state is not None and model.state.bytes else "size unknown"
     if model.card is None:
@@ -55,7 +54,7 @@ def _facts(model: StoredModel) -> str:
     return f"{card.width} x {card.height}, {card.frames} frames; {size}; license: {card.licence or 'unknown'}"
 
 
-def _state(model: StoredModel) -> str:
+def _state(model: models.StoredModel) -> str:
     if model.state is None:
         return "Not checked yet"
     return model.state.problem or f"Whole, checked {model.state.checked[:10]}"

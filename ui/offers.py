@@ -11,7 +11,6 @@ from bpy.app.handlers import persistent
 from ..pantheon360_blender.core import inputs
 from ..pantheon360_blender.scene.app import registration
 from ..pantheon360_blender.scene.background import listing
-from ..pantheon360_blender.scene.background.listing import Item
 
 _SOON = 1.0
 """Seconds until the interface has been drawn."""
@@ -32,7 +31,7 @@ def draw(menu: Any, _context: Any) -> None:
     layout.label(text="The panel Jobs has them, too", icon="INFO")
 
 
-def _offered() -> list[Item]:
+def _offered() -> list[listing.Item]:
     """This file's jobs; in a new file, those of files that are still there."""
     here = listing.offers()
     if here or bpy.data.filepath:
@@ -42,7 +41,7 @@ def _offered() -> list[Item]:
     return [item for item in others if item.entry.blend and inputs.is_file(Path(item.entry.blend))]
 
 
-def _offer(item: Item) -> tuple[str, str, str]:
+def _offer(item: listing.Item) -> tuple[str, str, str]:
     """(operator, icon, text) for a job."""
     title = item.entry.title
     if not item.is_here:

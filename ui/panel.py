@@ -7,8 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..pantheon360_blender.core.jobs import model_places
-from ..pantheon360_blender.core.jobs.model_card import ModelCard
+from ..pantheon360_blender.core.jobs import model_card, model_places
 from ..pantheon360_blender.core.jobs.paint_settings import SETTINGS
 from ..pantheon360_blender.scene.app import identity, jobs, sidebar, versions
 from ..pantheon360_blender.scene.app.access import of_object
@@ -215,7 +214,7 @@ def _not_found(layout: Any, name: str) -> None:
     layout.operator("pantheon360.add_model", icon="IMPORT")
 
 
-def _card(layout: Any, card: ModelCard, width: int) -> None:
+def _card(layout: Any, card: model_card.ModelCard, width: int) -> None:
     facts = layout.column(align=True)
     facts.label(text=card.label, icon="CHECKMARK" if card.trained else "ERROR")
     facts.label(text=f"{card.width} x {card.width // 2}, {card.frames} frames", icon="BLANK1")

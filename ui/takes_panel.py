@@ -8,7 +8,6 @@ from typing import Any
 from ..pantheon360_blender.scene.app import pictures
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import takes
-from ..pantheon360_blender.scene.background.takes import Take
 from .job_state import draw_outcome
 from .panel import SidebarPanel
 from .text_lines import hint
@@ -37,7 +36,7 @@ class PANTHEON360_PT_takes(SidebarPanel):
             layout.label(text=f"and {len(found) - MOST} more")
 
 
-def _draw_take(layout: Any, take: Take) -> None:
+def _draw_take(layout: Any, take: takes.Take) -> None:
     row = layout.row()
     icon = pictures.icon(Path(take.preview))
     if icon:

@@ -11,12 +11,10 @@ from bpy_extras.io_utils import ExportHelper
 
 from ...pantheon360_blender.core import inputs
 from ...pantheon360_blender.core.errors import JobError
-from ...pantheon360_blender.core.jobs.job_folder import PaintFolder
+from ...pantheon360_blender.core.jobs import job_folder
 from ...pantheon360_blender.core.progress import Job
 from ...pantheon360_blender.scene.background import takes
-from ...pantheon360_blender.scene.shot import export, video, world
-from ...pantheon360_blender.scene.shot.encoder import CODECS
-from ...pantheon360_blender.scene.shot.video import VideoSettings
+from ...pantheon360_blender.scene.shot import encoder, export, video, world
 from .. import base
 from ..base import JobOperator
 
@@ -31,12 +29,12 @@ class _OfTake:
         name="Take", description="The take's job; empty is the newest take", options={"HIDDEN", "SKIP_SAVE"}
     )
 
-    def folder(self, context: Any) -> PaintFolder:
+    def folder(self, context: Any) -> job_folder.PaintFolder:
         """The take's folder. Raises JobError if there is none."""
         found = [takes.find(self.job_id)] if self.job_id else takes.of_scene(context.scene)[:1]
         if not found:
             raise JobError("This scene has no take to export.", advice="Generate a 360° video first.")
-        return PaintFolder.open(found[0].entry.path)
+        return job_folder.PaintFolder.open(found[0].entry.path)
 
 
 class _ToFile(_OfTake, ExportHelper):  # type: ignore[misc]
@@ -110,7 +108,7 @@ class PANTHEON360_OT_export_video(_Export):
 
     def check(self, _context: Any) -> bool:  # type: ignore[override]
         """Blender asks this when something in the browser was changed: keep the suffix of the codec."""
-        wanted = str(Path(self.filepath or "video").with_suffix(CODECS[self.codec].suffix))
+        wanted = str(Path(self.filepath or "video").with_suffix(encoder.CODECS[self.codec].suffix))
         changed = bool(wanted != self.filepath)
         self.filepath = wanted
         return changed
@@ -118,7 +116,7 @@ class PANTHEON360_OT_export_video(_Export):
     def job(self, context: Any) -> Job[Path]:
         sound = Path(bpy.path.abspath(self.sound)) if self.sound.strip() else None
         width = None if self.width < 4 else self.width // 4 * 4
-        settings = VideoSettings(self.codec, self.quality, width, sound)
+        settings = video.VideoSettings(self.codec, self.quality, width, sound)
         return video.encode(self.folder(context), self.target(), settings)
 
     def finished(self, _context: Any, result: Path) -> None:

@@ -12,7 +12,6 @@ from ...pantheon360_blender.core.jobs import registry
 from ...pantheon360_blender.scene.app import identity, jobs
 from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ...pantheon360_blender.scene.background import delivery, listing, queue, removal
-from ...pantheon360_blender.scene.background.listing import Item
 from .. import base
 
 _AGAIN = {"paint": "generate", "reconstruct": "build_cache"}
@@ -26,14 +25,14 @@ class _JobAction(base.ImmediateOperator):
     stage = "jobs"
     job: StringProperty(name="Job", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
 
-    def item(self) -> Item:
+    def item(self) -> listing.Item:
         """The job as it is listed now. Raises JobError if it is not."""
         found = listing.find(self.job)
         if found is None:
             raise JobError("This job is not in the list any more.")
         return found
 
-    def act_on(self, item: Item) -> str:
+    def act_on(self, item: listing.Item) -> str:
         """Do it, and say what was done. Raises PantheonError."""
         raise NotImplementedError
 
@@ -47,7 +46,7 @@ class PANTHEON360_OT_resume_job(_JobAction):
     bl_idname = "pantheon360.resume_job"
     bl_label = "Resume"
 
-    def act_on(self, item: Item) -> str:
+    def act_on(self, item: listing.Item) -> str:
         if item.is_begun:
             return _begin_again(item)
         if item.is_gone:
@@ -62,7 +61,7 @@ class PANTHEON360_OT_pause_job(_JobAction):
     bl_idname = "pantheon360.pause_job"
     bl_label = "Pause"
 
-    def act_on(self, item: Item) -> str:
+    def act_on(self, item: listing.Item) -> str:
         queue.pause(item.entry.id)
         return ""
 
@@ -74,7 +73,7 @@ class PANTHEON360_OT_move_job(_JobAction):
     bl_label = "Move"
     by: IntProperty(name="By", default=1, min=-1, max=1, options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
 
-    def act_on(self, item: Item) -> str:
+    def act_on(self, item: listing.Item) -> str:
         queue.move(item.entry.id, self.by)
         return ""
 
@@ -105,7 +104,7 @@ class PANTHEON360_OT_remove_job(_JobAction):
     def invoke(self, context: Any, event: bpy.types.Event) -> set[Any]:
         return context.window_manager.invoke_confirm(self, event)  # type: ignore[no-any-return]
 
-    def act_on(self, item: Item) -> str:
+    def act_on(self, item: listing.Item) -> str:
         queue.pause(item.entry.id)
         return removal.remove(item.entry).text
 
@@ -117,7 +116,7 @@ class PANTHEON360_OT_open_job(_JobAction):
     bl_label = "Open Folder"
     file: StringProperty(name="File", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
 
-    def act_on(self, item: Item) -> str:
+    def act_on(self, item: listing.Item) -> str:
         path = item.entry.path / self.file
         if not path.exists():
             raise JobError(f"{path} is not there.")
@@ -158,7 +157,7 @@ class PANTHEON360_OT_cancel(base.ImmediateOperator):
         return ""
 
 
-def _begin_again(item: Item) -> str:
+def _begin_again(item: listing.Item) -> str:
     """Blender was ended while it wrote the job's folder: there is nothing to go on from but the scene."""
     scene = delivery.require_scene(item.entry)
     with bpy.context.temp_override(scene=scene):

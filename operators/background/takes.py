@@ -11,7 +11,6 @@ from ...pantheon360_blender.core import plain_text
 from ...pantheon360_blender.core.errors import JobError
 from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ...pantheon360_blender.scene.background import queue, takes
-from ...pantheon360_blender.scene.background.takes import Take
 from ...pantheon360_blender.scene.shot import strips
 from .. import base
 
@@ -23,7 +22,7 @@ class _TakeAction(base.ImmediateOperator):
     stage = "takes"
     job: StringProperty(name="Job", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
 
-    def act_on(self, context: Any, take: Take) -> str:
+    def act_on(self, context: Any, take: takes.Take) -> str:
         """Do it, and say what was done. Raises PantheonError."""
         raise NotImplementedError
 
@@ -37,7 +36,7 @@ class PANTHEON360_OT_show_take(_TakeAction):
     bl_idname = "pantheon360.show_take"
     bl_label = "Show Take"
 
-    def act_on(self, _context: Any, take: Take) -> str:
+    def act_on(self, _context: Any, take: takes.Take) -> str:
         strip = takes.strip_of(take)
         if strip is not None:
             strips.show_only(strip)
@@ -75,7 +74,7 @@ class PANTHEON360_OT_load_take(_TakeAction):
     bl_idname = "pantheon360.load_take"
     bl_label = "Load Settings"
 
-    def act_on(self, context: Any, take: Take) -> str:
+    def act_on(self, context: Any, take: takes.Take) -> str:
         takes.load_settings(context.scene, take)
         return "The settings are those of the take"
 
@@ -95,18 +94,18 @@ class PANTHEON360_OT_delete_take(_TakeAction):
             self, event, title="Delete Take", message=message, confirm_text="Delete", translate=False
         )
 
-    def act_on(self, _context: Any, take: Take) -> str:
+    def act_on(self, _context: Any, take: takes.Take) -> str:
         removed = takes.delete(take)
         return _stay(take) if removed is None else removed.text
 
 
-def _warning(take: Take) -> str:
+def _warning(take: takes.Take) -> str:
     """What deleting a take comes to, for the person who is about to."""
     text = f"{take.entry.path} is deleted; undo does not bring it back" if takes.owns_files(take) else _stay(take)
     return plain_text.one_line(text)
 
 
-def _stay(take: Take) -> str:
+def _stay(take: takes.Take) -> str:
     return f"Its files belong to {take.entry.blend} and stay"
 
 

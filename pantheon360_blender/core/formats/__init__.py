@@ -1,1 +1,7 @@
 """Files: pictures, points, videos and what they say of themselves."""
+
+from __future__ import annotations
+
+from ...late_files import run_when_used
+
+run_when_used(__name__)

@@ -7,8 +7,7 @@ from typing import Any, Literal, cast
 
 from ..errors import JobError
 from ..json_values import object_error
-from . import settings
-from .model_card import ModelCard
+from . import model_card, settings
 
 Configuration = Literal["single", "single+fusion", "dual", "dual+fusion"]
 Weighting = Literal["equal", "linear"]
@@ -180,7 +179,7 @@ class PaintOptions:
             )
         return cls(**record)
 
-    def recipe(self, card: ModelCard, seed: int) -> Recipe:
+    def recipe(self, card: model_card.ModelCard, seed: int) -> Recipe:
         """Every choice made: the artist's, or else the model's own."""
         fused = "dual+fusion" if card.anchors == 2 else "single+fusion"
         guidance = _chosen(self.guidance, card.guidance)

@@ -1,1 +1,7 @@
 """From points to equirectangular frames."""
+
+from __future__ import annotations
+
+from ...late_files import run_when_used
+
+run_when_used(__name__)

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from ..panorama import cameras
-from ..points.connected import components
-from .splatting import splat
+from ..points import connected
+from . import splatting
 
 Unit = Callable[[float], str]
 """A quantity as text."""
@@ -106,14 +106,14 @@ def largest_hole(coverage: np.ndarray) -> float:
         polar = node[row][open_[row]]
         one.append(polar[:-1])
         other.append(polar[1:])
-    label = components(height * width, np.concatenate(one), np.concatenate(other))
+    label = connected.components(height * width, np.concatenate(one), np.concatenate(other))
     weights = np.where(open_, (solid_angles(height) / width)[:, None], 0.0).ravel()
     return float(np.bincount(label, weights).max())
 
 
 def view(points: np.ndarray, pose: np.ndarray, width: int) -> CoverageView:
     """Look at points (N, 3) float32, world, from a (4, 4) pose, one pixel a point, `width` pixels round the horizon."""
-    frame = splat(points, np.zeros((len(points), 3), np.uint8), pose, width)
+    frame = splatting.splat(points, np.zeros((len(points), 3), np.uint8), pose, width)
     angles = np.broadcast_to(solid_angles(width // 2)[:, None] / width, frame.coverage.shape)[frame.coverage]
     depth = frame.depth[frame.coverage]
     order = np.argsort(depth)

@@ -10,24 +10,22 @@ from collections.abc import Mapping
 
 from ...core import progress, repairs
 from ...core.errors import BackendError
-from ...core.jobs import child, messages, requirements
-from ...core.jobs.child import ChildProcess
-from ...core.jobs.job_folder import JobFolder
+from ...core.jobs import child, job_folder, messages, requirements
 from . import preferences
 
 _ABSENT = "import importlib.util, sys; print(*[m for m in sys.argv[1:] if importlib.util.find_spec(m) is None])"
 _ASKING = 20.0  # seconds, from a cold disk
 
-_shared: ChildProcess | None = None
+_shared: child.ChildProcess | None = None
 
 
-def shared() -> ChildProcess:
+def shared() -> child.ChildProcess:
     """The running child with the Python of the preferences. Raises BackendError if it cannot be started."""
     global _shared
     python = preferences.backend_python()
     if _shared is None or not _shared.alive or _shared.python != python:
         stop_shared()
-        process = ChildProcess(python)
+        process = child.ChildProcess(python)
         process.start()
         _shared = process
     return _shared
@@ -79,7 +77,7 @@ def require(needed: Mapping[str, str], purpose: str) -> None:
         )
 
 
-def run(folder: JobFolder) -> progress.Job[messages.Done]:
+def run(folder: job_folder.JobFolder) -> progress.Job[messages.Done]:
     """Have a job folder painted or reconstructed by the backend.
 
     Closing the generator cancels the job after the step it is in, or ends the process if that takes too long. What is

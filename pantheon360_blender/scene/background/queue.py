@@ -16,10 +16,8 @@ import bpy
 
 from ...core import duration
 from ...core.errors import JobError, PantheonError
-from ...core.jobs import registry
-from ...core.jobs.job_folder import LOG_FILE
+from ...core.jobs import job_folder, registry, whole_progress
 from ...core.jobs.registry import Entry
-from ...core.jobs.whole_progress import WholeProgress
 from ...core.unexpected import explained
 from ..app import jobs
 from ..app.jobs import Ticker
@@ -44,7 +42,7 @@ class Current:
 
     entry: Entry
     ticker: Ticker
-    whole: WholeProgress
+    whole: whole_progress.WholeProgress
     delivers: bool = False
 
     @property
@@ -230,7 +228,7 @@ def _begin_delivery() -> bool:
             del _queue.undelivered[job_id]
             ticker = Ticker(delivery.deliver(entry, warnings), entry.title)
             ticker.notices.warnings.extend(warnings)
-            _queue.current = Current(entry, ticker, WholeProgress(entry.kind), delivers=True)
+            _queue.current = Current(entry, ticker, whole_progress.WholeProgress(entry.kind), delivers=True)
             return True
     return False
 
@@ -240,7 +238,7 @@ def _begin_work() -> bool:
     if entry is None:
         return False
     _queue.begun.add(entry.id)
-    _queue.current = Current(entry, Ticker(delivery.work(entry), entry.title), WholeProgress(entry.kind))
+    _queue.current = Current(entry, Ticker(delivery.work(entry), entry.title), whole_progress.WholeProgress(entry.kind))
     return True
 
 
@@ -278,7 +276,7 @@ def _fail(current: Current, error: PantheonError) -> None:
 
 
 def _log_of(entry: Entry) -> Path:
-    return entry.path / LOG_FILE
+    return entry.path / job_folder.LOG_FILE
 
 
 def _push_undo(message: str) -> None:

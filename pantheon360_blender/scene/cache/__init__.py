@@ -1,1 +1,7 @@
 """The 3D cache: a mesh of coloured points."""
+
+from __future__ import annotations
+
+from ...late_files import run_when_used
+
+run_when_used(__name__)

@@ -1,1 +1,7 @@
 """The camera's path through the cache."""
+
+from __future__ import annotations
+
+from ...late_files import run_when_used
+
+run_when_used(__name__)

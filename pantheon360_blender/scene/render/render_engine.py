@@ -21,15 +21,13 @@ from ...core.errors import PantheonError, RenderError
 from ...core.panorama import cameras
 from ...core.panorama.capture import UnreadCapture
 from ...core.points.point_cloud import PointCloud
-from ...core.render import splatting, stereo
-from ...core.render.draft import DraftPainter
+from ...core.render import draft, splatting, stereo
 from ...core.version import version
 from ..app import access
 from ..camera import camera_path
 from ..captures.colour import scene_linear
-from . import view_transform
+from . import rendered_view, view_transform
 from .geometry_pass import even_width, footprint_frame, points, unread_captures
-from .rendered_view import RenderedView
 
 PASSES: Any = (
     ("Combined", 4, "RGBA", "COLOR"),
@@ -49,7 +47,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
     bl_use_eevee_viewport = True  # the cache in material preview
     bl_use_spherical_stereo = True  # two panoramas of which every column is seen by both eyes, as in Cycles
 
-    _rendered_view: RenderedView | None = None  # of a viewport; Blender makes one engine for each
+    _rendered_view: rendered_view.RenderedView | None = None  # of a viewport; Blender makes one engine for each
 
     def update_render_passes(self, scene: Any = None, renderlayer: Any = None) -> None:
         for name, channels, letters, kind in PASSES:
@@ -83,9 +81,9 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         finally:
             self.unbind_display_space_shader()
 
-    def _shown(self) -> RenderedView:
+    def _shown(self) -> rendered_view.RenderedView:
         if self._rendered_view is None:
-            self._rendered_view = RenderedView()
+            self._rendered_view = rendered_view.RenderedView()
         return self._rendered_view
 
     def _render(self, depsgraph: Any) -> None:
@@ -140,7 +138,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         return pose, dataclasses.replace(cloud, points=stereo.seen_by(eye, cloud.points, pose))
 
     def _pictures(
-        self, cloud: PointCloud, pose: np.ndarray, painter: DraftPainter, near: float
+        self, cloud: PointCloud, pose: np.ndarray, painter: draft.DraftPainter, near: float
     ) -> dict[str, np.ndarray] | None:
         """Every pass of a full panorama, (H, W, channels) or (H, W) float32; None if the artist stopped it."""
         width = painter.width
@@ -154,9 +152,9 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         self.update_stats("", "Painting the draft")
         if self.test_break():
             return None
-        draft = painter.paint(footprints, pose)
+        painted = painter.paint(footprints, pose)
         return {
-            "Combined": with_alpha(scene_linear(draft), np.ones(geometry.coverage.shape, dtype=bool)),
+            "Combined": with_alpha(scene_linear(painted), np.ones(geometry.coverage.shape, dtype=bool)),
             "Geometry": with_alpha(scene_linear(geometry.colour), geometry.coverage),
             "Depth": geometry.depth,
             "Coverage": geometry.coverage,
@@ -240,14 +238,14 @@ class _Painters:
     """The last draft painter, used again while captures and width are the same objects and numbers."""
 
     def __init__(self) -> None:
-        self._painter: DraftPainter | None = None
+        self._painter: draft.DraftPainter | None = None
         self._captures: Sequence[UnreadCapture] = []
         self._width = 0
 
-    def painter(self, wanted: Sequence[UnreadCapture], width: int) -> DraftPainter:
+    def painter(self, wanted: Sequence[UnreadCapture], width: int) -> draft.DraftPainter:
         same = width == self._width and [id(each) for each in wanted] == [id(each) for each in self._captures]
         if self._painter is None or not same:
-            self._painter = DraftPainter(wanted, width)
+            self._painter = draft.DraftPainter(wanted, width)
             self._captures, self._width = wanted, width
         return self._painter
 

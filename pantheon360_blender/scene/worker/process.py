@@ -24,7 +24,6 @@ from ...core import errors, inputs, plain_text, temporary
 from ...core.budget import RECORD_FILE
 from ...core.errors import BackendError, PantheonError
 from ...core.jobs import child, messages
-from ...core.jobs.child import ChildProcess
 from ...core.output_folder import OutputFolder
 from ...core.progress import Job
 from ...core.version import EXTENSION_ROOT
@@ -46,7 +45,7 @@ class _Shared:
     not start.
     """
 
-    process: ChildProcess | None = None
+    process: child.ChildProcess | None = None
     asked = 0
     used = 0.0
     failed = False
@@ -103,9 +102,9 @@ def command() -> list[str]:
     return [bpy.app.binary_path, "--background", "--factory-startup", "--python-exit-code", "1", "--python-expr", begin]
 
 
-def _started() -> ChildProcess:
+def _started() -> child.ChildProcess:
     """Raises Unavailable."""
-    process = ChildProcess(command=command(), name="second Blender", advice="Restart Blender.")
+    process = child.ChildProcess(command=command(), name="second Blender", advice="Restart Blender.")
     try:
         process.start()
     except BackendError as error:
@@ -113,7 +112,7 @@ def _started() -> ChildProcess:
     return process
 
 
-def _shared() -> ChildProcess:
+def _shared() -> child.ChildProcess:
     if _Shared.process is None or not _Shared.process.alive:
         stop()
         _Shared.process = _started()

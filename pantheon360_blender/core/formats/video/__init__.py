@@ -1,1 +1,7 @@
 """What formats of videos share, and Matroska."""
+
+from __future__ import annotations
+
+from ....late_files import run_when_used
+
+run_when_used(__name__)
