@@ -70,6 +70,27 @@ def test_a_name_that_is_not_there_is_an_ordinary_error(room: Room) -> None:
         from a_room_of_late_files.empty import nothing  # type: ignore[import-not-found]  # noqa: F401
 
 
+def test_two_threads_never_wait_for_one_another(room: Room, tmp_path: Path) -> None:
+    """One imports an ordinary file, which uses a late one; the other runs another late one, which imports that file."""
+    meet = "import sys\nsys.modules['meeting'].wait(timeout=10)\n"
+    (tmp_path / "ordinary_file.py").write_text(f"{meet}from a_room_of_late_files import used\nVALUE = used.VALUE\n")
+    made = room(used="VALUE = 4\n", user=f"{meet}import ordinary_file\nVALUE = ordinary_file.VALUE\n")
+    sys.modules["meeting"] = threading.Barrier(2)  # type: ignore[assignment]
+    try:
+        threads = [
+            threading.Thread(target=importlib.import_module, args=("ordinary_file",), daemon=True),
+            threading.Thread(target=lambda: made.user.VALUE, daemon=True),
+        ]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(20)
+        assert not any(each.is_alive() for each in threads) and made.user.VALUE == 4
+    finally:
+        del sys.modules["meeting"]
+        sys.modules.pop("ordinary_file", None)
+
+
 def test_whoever_looks_through_all_modules_runs_none(room: Room) -> None:
     """Blender does when it quits: it reads the dictionary of every module."""
     made = room(file="")
