@@ -230,6 +230,7 @@ OWN = {
     ("backend/training/trainer/settings.py", "loads"): "what was read already",
     ("backend/training/trainer/perceptual.py", "load"): "its own function",
     ("backend/training/worlds/textures.py", "load"): "what was read already",
+    ("backend/training/worlds/generator.py", "load"): "its own function",
     ("backend/importers/las.py", "open"): "preceded by a check of the header",
     ("cli/console.py", "open"): "of the system",
     ("pantheon360_blender/scene/captures/capture_files.py", "load"): "preceded by images.check_file",
