@@ -20,6 +20,7 @@ pytest.importorskip("torch")
 import torch
 
 from backend.training.worlds.textures import SIDE, TextureSet, TexturesMissing, decoded
+from pantheon360_blender.core.errors import FileError
 from pantheon360_blender.core.srgb import LINEAR_OF_BYTE
 from tests.training import small_textures
 
@@ -55,6 +56,17 @@ def test_textures_of_another_version_are_refused(tmp_path: Path, folder: Path) -
     manifest = json.loads((copied / "manifest.json").read_text())
     (copied / "manifest.json").write_text(json.dumps(manifest | {"version": 0}))
     with pytest.raises(TexturesMissing, match="another version"):
+        TextureSet.load(copied, "train")
+
+
+@pytest.mark.parametrize("name", ["train-wall.png", "train.npy"])
+@pytest.mark.parametrize("content", [None, b"", b"\x89PNG nothing"])
+def test_damaged_files_are_named(name: str, content: bytes | None, tmp_path: Path, folder: Path) -> None:
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    (copied / name).unlink()
+    if content is not None:
+        (copied / name).write_bytes(content)
+    with pytest.raises(FileError, match=name):
         TextureSet.load(copied, "train")
 
 

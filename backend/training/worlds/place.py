@@ -93,6 +93,10 @@ class Painter:
             windows,
         )
 
+    def wall(self) -> Paint:
+        """A paint of walls indoors, of which many are plain."""
+        return self.plain(0.3, 0.75, 0.08) if self.random.random() < 0.3 else self.paint("wall")
+
     def ceiling(self) -> Paint:
         """A paint of ceilings: their own textures, plaster, or one colour."""
         kind = self.random.random()

@@ -11,7 +11,6 @@ import torch
 
 from pantheon360_blender.core import budget, inputs
 from pantheon360_blender.core.errors import FileError, PantheonError
-from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.srgb import LINEAR_OF_BYTE, linear_to_srgb
 
 TRAIN, HELD_OUT = "train", "held-out"
@@ -19,7 +18,7 @@ SIDE = 256
 """Pixels of a texture's side."""
 VERSION = 1
 """Of the folder's layout."""
-_PANORAMA_BYTES = 64 << 20
+_PICTURE, _PANORAMA_BYTES = budget.exactly(SIDE, SIDE), 64 << 20
 
 _INSTEAD = {
     "road": ("paving", "wall"),
@@ -131,15 +130,22 @@ def decoded(encoded: torch.Tensor) -> torch.Tensor:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    """(SIDE, SIDE, 3) uint8."""
-    return png.read(path, budget.exactly(SIDE, SIDE))
+    """(SIDE, SIDE, 3) uint8. Raises FileError if the file is none of those that were prepared."""
+    from PIL import Image  # eight times as fast as core's reader, and there are hundreds
+
+    try:
+        with Image.open(io.BytesIO(inputs.read_bytes(path, _PICTURE.bytes)), formats=["PNG"]) as opened:
+            _PICTURE.check(*opened.size, str(path))
+            return np.asarray(opened.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise FileError(f"{path} cannot be read: {inputs.why(error)}.") from error
 
 
 def _panorama(path: Path) -> np.ndarray:
     """(H, W, 3) float32 linear light. Raises FileError if the file is none of those that were prepared."""
     try:
         pixels = np.load(io.BytesIO(inputs.read_bytes(path, _PANORAMA_BYTES)), allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise FileError(f"{path} cannot be read: {inputs.why(error)}.") from error
     return np.asarray(pixels, np.float32)
 

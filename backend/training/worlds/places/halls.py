@@ -18,7 +18,7 @@ def hall(painter: Painter) -> Place:
     """A long hall with columns, beams, benches, railings; one side may be open."""
     random = painter.random
     wide, deep, high = random.uniform((5, 10, 3), (12, 24, 5.5))
-    wall, stone = painter.paint("wall"), painter.paint("wall")
+    wall, stone = painter.wall(), painter.paint("wall")
     solids = [
         box((0, 0, -0.1), (wide + 0.4, deep + 0.4, 0.2), painter.paint("floor")),
         box((0, 0, high + 0.1), (wide + 0.4, deep + 0.4, 0.2), painter.ceiling()),
@@ -86,7 +86,7 @@ def stairs(painter: Painter) -> Place:
 def _well(painter: Painter, wide: float, run: float, top: float, beyond: float, solids: list[Solid]) -> Lighting:
     """Walls and a ceiling around stairs, and what hangs on the walls."""
     random = painter.random
-    wall, high = painter.paint("wall"), top + random.uniform(2.4, 3.2)
+    wall, high = painter.wall(), top + random.uniform(2.4, 3.2)
     half, front, back = wide / 2 + 1.5, -4.0, run + beyond
     middle, long = (front + back) / 2, back - front
     for side in (-1, 1):

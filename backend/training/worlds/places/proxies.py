@@ -22,9 +22,9 @@ def proxy(painter: Painter) -> Place:
     random = painter.random
     panorama, roofed = painter.panorama()
     nearest, farthest = random.uniform((1.8, 3.5), (4.0, 9.0)) if roofed else random.uniform((3.0, 8.0), (8.0, 40.0))
-    mean = panorama[len(panorama) // 3 : -len(panorama) // 4].mean(dim=(0, 1)).tolist()
+    light = panorama[len(panorama) // 3 : -len(panorama) // 4].flatten(0, 1).median(dim=0).values.tolist()
     projection = Projection(
-        panorama.clamp_max(40 * max(mean)),
+        panorama.clamp_max(40 * max(light)),
         (0.0, 0.0, float(random.uniform(1.2, 1.8))),
         float(random.uniform(0, math.tau)),
         bool(random.random() < 0.5),
@@ -43,7 +43,7 @@ def proxy(painter: Painter) -> Place:
         solids += _things(painter, nearest)
     reach = float(0.6 * nearest)
     walkable = ((-reach, -reach, reach, reach),)
-    return Place("proxy", tuple(solids), _light(random, mean), walkable, reach, nearest * 2, projection=projection)
+    return Place("proxy", tuple(solids), _light(random, light), walkable, reach, nearest * 2, projection=projection)
 
 
 def _skyline(projection: Projection, start: np.ndarray, end: np.ndarray) -> float:
@@ -96,10 +96,11 @@ def _shade(random: np.random.Generator) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _light(random: np.random.Generator, mean: list[float]) -> Lighting:
-    """Light of the panorama's own brightness on what stands in it."""
+def _light(random: np.random.Generator, light: list[float]) -> Lighting:
+    """Light of the panorama's own brightness on what stands in it. light: its median, (3,) linear."""
     sun = random_sun(random)
-    strength = float(np.mean(mean))
-    ambient = (mean[0] * 0.6, mean[1] * 0.6, mean[2] * 0.6)
-    ground = (mean[0] * 0.3, mean[1] * 0.3, mean[2] * 0.3)
-    return Lighting(random_sky(random, sun), (strength * 0.8,) * 3, 0.1, (), ambient, ground, sky_share=0.0)
+    strength = 1.2 * float(np.mean(light))
+    red, green, blue = light
+    ambient = (red * 0.9, green * 0.9, blue * 0.9)
+    ground = (red * 0.4, green * 0.4, blue * 0.4)
+    return Lighting(random_sky(random, sun), (strength,) * 3, 0.1, (), ambient, ground, sky_share=0.0)

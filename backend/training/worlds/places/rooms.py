@@ -23,7 +23,7 @@ def room(painter: Painter) -> Place:
     random = painter.random
     wide, deep = np.exp(random.uniform(np.log(3.0), np.log((8.0, 11.0))))
     high = random.uniform(2.3, 3.4)
-    floor, ceiling, wall = painter.paint("floor"), painter.ceiling(), painter.paint("wall")
+    floor, ceiling, wall = painter.paint("floor"), painter.ceiling(), painter.wall()
     solids = [
         box((0, 0, -0.1), (wide + 1, deep + 1, 0.2), floor),
         box((0, 0, high + 0.1), (wide + 1, deep + 1, 0.2), ceiling),
@@ -31,7 +31,7 @@ def room(painter: Painter) -> Place:
     windowed = set(random.choice(4, size=int(random.integers(1, 4)), replace=False).tolist())
     for side in range(4):
         length, distance = (wide, deep / 2) if side % 2 == 0 else (deep, wide / 2)
-        paint = wall if random.random() < 0.8 else painter.paint("wall")
+        paint = wall if random.random() < 0.8 else painter.wall()
         openings = _openings(random, length, high) if side in windowed else []
         solids += _wall(side, length, distance, high, paint, openings, painter.plain(0.5, 0.8))
         solids += _on_wall(painter, side, length, distance, high, openings)
