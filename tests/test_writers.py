@@ -38,6 +38,7 @@ ON_THEIR_OWN = {
     "backend/evaluation/methods.py": "a private temporary folder",
     "backend/evaluation/pictures.py": "a folder for results that a person named",
     "backend/evaluation/tables.py": "a folder for results that a person named",
+    "backend/training/shards/preparation.py": "makes the folder that a person named",
     "backend/training/trainer/checkpoints.py": "the folder of a run, which a person named",
     "backend/training/trainer/commands.py": "the folder of a run, which a person named",
     "backend/training/trainer/starts.py": "the folder of a run, which a person named",

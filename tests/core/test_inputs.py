@@ -229,6 +229,7 @@ OWN = {
     ("backend/evaluation/metrics/lpips.py", "load"): "its own function",
     ("backend/training/trainer/settings.py", "loads"): "what was read already",
     ("backend/training/trainer/perceptual.py", "load"): "its own function",
+    ("backend/training/shards/shard.py", "loads"): "what was read already",
     ("backend/training/worlds/textures.py", "open"): "what was read already",
     ("backend/training/worlds/textures.py", "load"): "what was read already",
     ("backend/training/worlds/generator.py", "load"): "its own function",

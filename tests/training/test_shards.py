@@ -23,6 +23,7 @@ from backend.training.shards.preparation import Preparation
 from backend.training.shards.windows import WindowSettings
 from backend.training.training_clip import TrainingClip
 from pantheon360_blender.core.errors import FileError
+from pantheon360_blender.core.output_folder import OutputFolder
 from tests import known_room
 
 SETTINGS = WindowSettings(frames=5, width=64, step=4)
@@ -73,19 +74,19 @@ def test_windows_keep_the_pace_of_the_model() -> None:
 
 def test_a_shard_is_what_was_written(videos: Path, tmp_path: Path) -> None:
     clip = clip_of(videos, "walk")
-    shard.write(tmp_path / "clip.safetensors", clip)
+    shard.write(OutputFolder(tmp_path), "clip.safetensors", clip)
     found = shard.read(tmp_path / "clip.safetensors")
     for name in ("frames", "geometry", "start", "end", "coverage"):
         assert torch.equal(getattr(found, name), getattr(clip, name))
     torch.testing.assert_close(found.depth, clip.depth, rtol=1e-3, atol=0)
     assert np.array_equal(found.cameras, clip.cameras) and (found.fps, found.name) == (clip.fps, clip.name)
-    shard.write(tmp_path / "open.safetensors", replace(clip, end=None))
+    shard.write(OutputFolder(tmp_path), "open.safetensors", replace(clip, end=None))
     assert shard.read(tmp_path / "open.safetensors").end is None
 
 
 def test_a_damaged_shard_is_told_by_its_name(videos: Path, tmp_path: Path) -> None:
     path = tmp_path / "clip.safetensors"
-    shard.write(path, clip_of(videos, "walk"))
+    shard.write(OutputFolder(tmp_path), path.name, clip_of(videos, "walk"))
     data = path.read_bytes()
     for damaged in (data[:-100], data[:50], b"", data.replace(b'"schema":"1"', b'"schema":"2"')):
         path.write_bytes(damaged)

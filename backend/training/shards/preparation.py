@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pantheon360_blender.core import duration, files
+from pantheon360_blender.core import budget, duration, files, json_values, plain_text
 from pantheon360_blender.core.errors import FileError, PantheonError
+from pantheon360_blender.core.output_folder import OutputFolder
 
 from ...evaluation import clips
 from ...evaluation.clips import ClipFile
@@ -59,6 +59,8 @@ def prepare(request: Preparation) -> dict[str, list[str]]:
     Raises FileError if the dataset holds no clips or `out` cannot be written.
     """
     found = clips.find(request.dataset)
+    with files.translate_os_errors(request.out):
+        request.out.mkdir(parents=True, exist_ok=True)
     split: dict[str, list[str]] = {name: [] for name in SPLITS}
     dropped: list[Dropped] = []
     started = time.monotonic()
@@ -68,8 +70,8 @@ def prepare(request: Preparation) -> dict[str, list[str]]:
         dropped += lost
         left = duration.as_text((time.monotonic() - started) / number * (len(found) - number))
         counts = f"{len(kept)} clips kept, {len(lost)} dropped"
-        print(f"{number} of {len(found)}: {video.name}, {counts}; {left} left", flush=True)
-    files.write_json(request.out / SPLIT_FILE, split)
+        print(plain_text.one_line(f"{number} of {len(found)}: {video.name}, {counts}; {left} left"), flush=True)
+    OutputFolder(request.out).write_json(SPLIT_FILE, split)
     _write_report(request, found, split, dropped)
     return split
 
@@ -82,7 +84,7 @@ def split_of(video: str, request: Preparation) -> str:
 
 def _video(video: ClipFile, request: Preparation) -> tuple[list[str], list[Dropped]]:
     """Names of the shards of a video, and what was dropped of it."""
-    done = request.out / f"{video.name}.json"
+    out, done = OutputFolder(request.out), request.out / f"{video.name}.json"
     key = hashlib.sha256(repr((request.windows, request.limits, _stamp(video.path))).encode()).hexdigest()
     if (kept := _done(done, key)) is not None:
         return kept[0], [Dropped(*each) for each in kept[1]]
@@ -100,13 +102,13 @@ def _video(video: ClipFile, request: Preparation) -> tuple[list[str], list[Dropp
                 lost.append(Dropped(video.name, f"{numbers[0]}-{numbers[-1]}", fault))
                 continue
             names.append(f"{video.name}-{numbers[0]:05d}.safetensors")
-            shard.write(request.out / names[-1], clip)
+            shard.write(out, names[-1], clip)
         if not names and not lost:
             lost.append(Dropped(video.name, "", f"it is too short: {len(read.images)} frames at {read.fps:g} a second"))
     except PantheonError as error:
         lost.append(Dropped(video.name, "", error.text))
-    files.write_json(
-        done, {"key": key, "kept": names, "dropped": [[each.video, each.frames, each.reason] for each in lost]}
+    out.write_json(
+        done.name, {"key": key, "kept": names, "dropped": [[each.video, each.frames, each.reason] for each in lost]}
     )
     return names, lost
 
@@ -118,13 +120,12 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _done(path: Path, key: str) -> tuple[list[str], list[list[str]]] | None:
     """What is there of a video that was prepared; None if it is to be prepared."""
-    try:
-        record = json.loads(path.read_text("utf-8"))
-        if record["key"] != key or not all((path.parent / name).exists() for name in record["kept"]):
-            return None
-        return list(record["kept"]), list(record["dropped"])
-    except (OSError, ValueError, KeyError, TypeError):
+    record = json_values.read(path, budget.RECORD_FILE)
+    if not isinstance(record, dict) or record.get("key") != key:
         return None
+    if not all((path.parent / name).exists() for name in record["kept"]):
+        return None
+    return list(record["kept"]), list(record["dropped"])
 
 
 def _write_report(
@@ -136,12 +137,12 @@ def _write_report(
     cut = request.windows
     lines += [f"Each clip has {cut.frames} frames at {cut.fps:g} a second, {cut.width} pixels wide.", ""]
     lines += ["| dropped | why |", "|---|---|", *(f"| {count} | {reason} |" for reason, count in reasons.most_common())]
-    files.write_bytes(request.out / REPORT_FILE, ("\n".join(lines) + "\n").encode("utf-8"))
+    OutputFolder(request.out).write_bytes(REPORT_FILE, ("\n".join(lines) + "\n").encode("utf-8"))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["video", "frames", "reason"])
     writer.writerows([each.video, each.frames, each.reason] for each in dropped)
-    files.write_bytes(request.out / DROPPED_FILE, text.getvalue().encode("utf-8"))
+    OutputFolder(request.out).write_bytes(DROPPED_FILE, text.getvalue().encode("utf-8"))
 
 
 def main(request: Preparation) -> int:
@@ -149,9 +150,8 @@ def main(request: Preparation) -> int:
     try:
         split = prepare(request)
     except PantheonError as error:
-        print(error, file=sys.stderr)
+        print(plain_text.paragraph(str(error)), file=sys.stderr)
         return 1
-    print(
-        f"{sum(map(len, split.values()))} clips in {request.out}; what was dropped and why: {request.out / REPORT_FILE}"
-    )
+    count = sum(map(len, split.values()))
+    print(plain_text.one_line(f"{count} clips in {request.out}; what was dropped and why: {REPORT_FILE} there"))
     return 0

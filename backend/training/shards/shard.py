@@ -10,8 +10,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from pantheon360_blender.core import files
 from pantheon360_blender.core.errors import FileError
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama.cameras import check_pose
 
 from ..training_clip import TrainingClip
@@ -20,22 +20,19 @@ SCHEMA = "1"
 _PICTURES = {"frames": torch.uint8, "geometry": torch.uint8, "depth": torch.float16}
 
 
-def write(path: Path, clip: TrainingClip) -> None:
-    """Write a clip, its range in half precision. Raises FileError."""
+def write(folder: OutputFolder, name: str, clip: TrainingClip) -> None:
+    """Write a clip into a file of a folder, its range in half precision. Raises FileError."""
     arrays = {"frames": clip.frames, "geometry": clip.geometry, "depth": clip.depth.half()}
-    arrays |= {name: end for name, end in (("start", clip.start), ("end", clip.end)) if end is not None}
+    arrays |= {key: end for key, end in (("start", clip.start), ("end", clip.end)) if end is not None}
     told = {
         "schema": SCHEMA,
         "name": clip.name,
         "fps": json.dumps(clip.fps),
         "cameras": json.dumps(clip.cameras.tolist()),
     }
-    files.write_bytes(
-        path,
-        safetensors.torch.save(
-            {name: each.cpu().clone(memory_format=torch.contiguous_format) for name, each in arrays.items()}, told
-        ),
-    )
+    # Copies: the ends may be frames, and safetensors takes no memory twice.
+    copies = {key: each.cpu().clone(memory_format=torch.contiguous_format) for key, each in arrays.items()}
+    folder.write_bytes(name, safetensors.torch.save(copies, told))
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> TrainingClip:
