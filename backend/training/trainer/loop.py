@@ -29,7 +29,7 @@ from . import checkpoints, clip_pool
 from .average import Average
 from .checkpoints import Checkpoint
 from .clip_pool import ClipPool, Sample, Share, batches
-from .settings import Clips, Optimizer, Settings
+from .settings import Clips, Optimizer, Run, Settings
 from .training_log import TrainingLog
 
 CHECKPOINTS = "checkpoints"
@@ -74,12 +74,11 @@ class Outcome:
     told: str
 
 
-def rate(optimizer: Optimizer, step: int, steps: int) -> float:
-    """The learning rate of a step, the first being 0: a linear warm-up, then half a cosine."""
+def rate(optimizer: Optimizer, step: int, share: float) -> float:
+    """The learning rate of a step, the first being 0: a linear warm-up, then half a cosine over the run's share."""
     if step < optimizer.warm_up:
         return optimizer.rate * (step + 1) / optimizer.warm_up
-    done = (step - optimizer.warm_up) / max(steps - optimizer.warm_up, 1)
-    return optimizer.rate * (optimizer.lowest + (1 - optimizer.lowest) * (1 + math.cos(math.pi * min(done, 1))) / 2)
+    return optimizer.rate * (optimizer.lowest + (1 - optimizer.lowest) * (1 + math.cos(math.pi * min(share, 1))) / 2)
 
 
 def accelerator(settings: Settings) -> Accelerator:
@@ -112,13 +111,13 @@ def train(
         stop = stack.enter_context(stopping())
         stack.enter_context(trainee.running())
         steps = settings.run.steps
-        clock = _Clock(settings.run.seconds, settings.run.checkpoint_seconds)
+        clock = _Clock(settings.run, machine)
         seen = stack.enter_context(batches(pool, run.share, run.samples, settings.clips.ahead))
 
         # 2. Steps
         step = first
         while step < steps:
-            numbers = run.step(next(seen), step)
+            numbers = run.step(next(seen), step, clock.share(step))
             step += 1
             ending = run.any_process(stop.is_set() or clock.is_over) or step == steps
             if log is not None and (step % settings.run.log_every == 0 or ending):
@@ -141,11 +140,12 @@ def train(
 
         # 3. What has come of it
         told = "The checkpoint is kept: go on with --resume."
-        if machine.is_main_process and step == steps:
+        ended = step == steps or (settings.run.by_clock and clock.is_over)
+        if machine.is_main_process and ended:
             with run.average.in_place():
                 told = trainee.finish(out, held_out)
         machine.wait_for_everyone()
-        return Outcome(step, step == steps, told)
+        return Outcome(step, ended, told)
 
 
 class _Run:
@@ -169,15 +169,15 @@ class _Run:
         """torch's own, without what accelerate wraps it in."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
 
-    def step(self, micro_batches: Sequence[Sequence[Sample]], step: int) -> dict[str, torch.Tensor]:
-        """One step; returns the mean numbers of this process's batches."""
+    def step(self, micro_batches: Sequence[Sequence[Sample]], step: int, share: float) -> dict[str, torch.Tensor]:
+        """One step; returns the mean numbers of this process's batches. share: of the run that is done."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.settings.optimizer, step, self.settings.run.steps)
+            group["lr"] = rate(self.settings.optimizer, step, share)
         told: list[dict[str, torch.Tensor]] = []
         for index, batch in enumerate(micro_batches):
             last = index + 1 == len(micro_batches)
             with nullcontext() if last else self.machine.no_sync(self.model):
-                numbers = self.model(batch, step / self.settings.run.steps)
+                numbers = self.model(batch, share)
                 self.machine.backward(numbers["loss"] / len(micro_batches))
             told.append({name: value.detach() for name, value in numbers.items()})
         norm = self.machine.clip_grad_norm_(self.model.parameters(), self.settings.optimizer.clip or math.inf)
@@ -252,15 +252,32 @@ def _moments(named: checkpoints.Tensors, adam: torch.optim.Optimizer) -> dict[st
 
 
 class _Clock:
-    """seconds: the run's limit, 0 for none. between: seconds between checkpoints, 0 for any."""
+    """How long a run has lasted, and how much of it is done. Raises PantheonError if processes would disagree."""
 
-    def __init__(self, seconds: float, between: float) -> None:
-        self._limit, self._between = seconds, between
+    def __init__(self, run: Run, machine: Accelerator) -> None:
+        self._run = run
+        self._limit, self._between = run.seconds, run.checkpoint_seconds
         self._begun = self._kept = time.monotonic()
+        if run.by_clock and machine.num_processes > 1:
+            raise PantheonError(
+                "Several processes cannot go by the clock: each has its own.",
+                advice="Set run.by_clock to false and run.steps to what the time allows.",
+                code="recipe",
+            )
+
+    def share(self, step: int) -> float:
+        """Of the run that is done after so many steps."""
+        done = step / self._run.steps
+        return max(done, min(self.seconds / self._limit, 1)) if self._run.by_clock else done
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._begun
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to the run's end if it goes by the clock, or None."""
+        return max(self._limit - self.seconds, 0) if self._run.by_clock else None
 
     @property
     def is_over(self) -> bool:
@@ -314,5 +331,5 @@ def _refuse_overflow(row: Mapping[str, float], step: int) -> None:
 def _progress(step: int, first: int, steps: int, clock: _Clock, row: Mapping[str, float]) -> Progress:
     pace = (step - first) / max(clock.seconds, 1e-9)
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
-    left = duration.as_text((steps - step) / pace)
+    left = duration.as_text(clock.left if clock.left is not None else (steps - step) / pace)
     return Progress("Training", step, steps, text=f"{numbers}, {pace:.3g} steps/s, {left} left")
