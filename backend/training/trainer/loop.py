@@ -106,8 +106,10 @@ def train(
         log = TrainingLog(out, first) if machine.is_main_process else None
         device = str(machine.device)
         pool = ClipPool(source(settings.clips, device, held_out=False), settings.clips, settings.seed)
-        judged_by = source(settings.clips, device, held_out=True) if machine.is_main_process else None
-        held_out = [] if judged_by is None else clip_pool.held_out(judged_by, settings.clips, settings.seed)
+        held_out: list[Sample] = []
+        if machine.is_main_process and settings.clips.held_out:
+            judged_by = source(settings.clips, device, held_out=True)
+            held_out = clip_pool.held_out(judged_by, settings.clips, settings.seed)
         stop = stack.enter_context(stopping())
         stack.enter_context(trainee.running())
         steps = settings.run.steps
@@ -132,7 +134,7 @@ def train(
                 if log is not None:
                     _judge(trainee, held_out, run.average, log, step)
             shown = settings.run.samples_every and step % settings.run.samples_every == 0
-            if machine.is_main_process and (shown or step == steps):
+            if held_out and (shown or step == steps):
                 with run.average.in_place():
                     trainee.show(held_out, out / "samples" / f"{step:08d}")
             if ending:
@@ -313,9 +315,9 @@ def stopping() -> Iterator[threading.Event]:
 
 
 def _judge(trainee: Trainee, held_out: Sequence[Sample], average: Average, log: TrainingLog, step: int) -> None:
-    with average.in_place():
-        judged = dict(trainee.judge(held_out))
-    log.add({"step": step, **judged})
+    if held_out:
+        with average.in_place():
+            log.add({"step": step, **trainee.judge(held_out)})
     log.write()
 
 

@@ -50,7 +50,8 @@ class Clips:
     batch: clips a process takes at a time; accumulate: times it does so for a step.
     kept: clips among which each one is drawn; uses: how often a clip is drawn on average before another replaces it.
     ahead: batches that a thread makes beforehand, 0 for none.
-    held_out: clips that are never trained on and that the run is judged by; held_out_first: the seed of the first.
+    held_out: clips that are never trained on and that the run is judged by, 0 for none; held_out_first: the seed of the
+    first.
     """
 
     source: str = _text("worlds")
@@ -63,7 +64,7 @@ class Clips:
     kept: int = _count(64, 1, 1_000_000)
     uses: int = _count(4, 1, 1_000_000)
     ahead: int = _count(2, 0, 64)
-    held_out: int = _count(4, 1, 1000)
+    held_out: int = _count(4, 0, 1000)
     held_out_first: int = _count(1 << 41, 0, 1 << 62)
 
 
@@ -294,6 +295,8 @@ def _contradictions(made: Settings) -> list[str]:
         wrong.append(f"clips.width is {made.clips.width}, not a multiple of 32")
     if made.trains == "vae" and made.vae.frames > made.clips.frames:
         wrong.append(f"vae.frames is {made.vae.frames}, more than the {made.clips.frames} of clips.frames")
+    if made.trains == "vae" and not made.clips.held_out:
+        wrong.append("clips.held_out is 0, and a VAE's scaling factor is measured on held-out clips")
     if any(size % 16 for size in (made.vae.rows, made.vae.columns)):
         wrong.append("vae.rows and vae.columns must be multiples of 16")
     if made.run.by_clock and not made.run.seconds:
