@@ -225,8 +225,9 @@ class _Run:
             with self.average.in_place():
                 self._take(kept.tensors["average"], options)
             self._take(kept.tensors["weights"], options)
-            moments = _moments(kept.tensors["optimizer"], self._adam)
-            whole_state.set_optimizer_state_dict(self.model, self._adam, moments, options=options)
+            if kept.tensors["optimizer"]:  # what came back from a machine at hand for minutes has none
+                moments = _moments(kept.tensors["optimizer"], self._adam)
+                whole_state.set_optimizer_state_dict(self.model, self._adam, moments, options=options)
         except (RuntimeError, KeyError, ValueError) as error:
             raise ModelError(
                 f"{path} does not fit the recipe: {reason(error)[:300]}", advice="Resume it with its own recipe."
