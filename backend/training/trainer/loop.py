@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from torch.distributed.checkpoint import state_dict as whole_state
 
 from pantheon360_blender.core import duration
@@ -107,7 +107,8 @@ def train(
         device = str(machine.device)
         pool = ClipPool(source(settings.clips, device, held_out=False), settings.clips, settings.seed)
         held_out: list[Sample] = []
-        if machine.is_main_process and settings.clips.held_out:
+        sharded = machine.distributed_type == DistributedType.FSDP  # no process has whole networks to paint with
+        if machine.is_main_process and settings.clips.held_out and not sharded:
             judged_by = source(settings.clips, device, held_out=True)
             held_out = clip_pool.held_out(judged_by, settings.clips, settings.seed)
         stop = stack.enter_context(stopping())
@@ -143,7 +144,9 @@ def train(
         # 3. What has come of it
         told = "The checkpoint is kept: go on with --resume."
         ended = step == steps or (settings.run.by_clock and clock.is_over)
-        if machine.is_main_process and ended:
+        if sharded and ended:
+            told = "Write the model with --export FOLDER."
+        elif machine.is_main_process and ended:
             with run.average.in_place():
                 told = trainee.finish(out, held_out)
         machine.wait_for_everyone()
