@@ -49,7 +49,7 @@ PACKAGES = (
     Package("stlpips-pytorch==0.0.2", ("stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth",), "BSD 2-Clause"),
     Package("DISTS-pytorch==0.1", ("DISTS_pytorch/weights.pt",), "MIT"),
 )
-FILES = ("lpips-alex", "vgg16", "i3d", "stlpips-alex", "dists")
+FILES = ("lpips-alex", "lpips-vgg", "vgg16", "i3d", "stlpips-alex", "dists")
 
 Arrays = dict[str, np.ndarray]
 
@@ -161,8 +161,16 @@ def tensors(data: bytes) -> Arrays:
 
 def _lpips_alex(found: dict[str, bytes]) -> Arrays:
     stored = arrays(found["alexnet.ckpt"])
-    heads = {f"head.{index}": stored[f"NetLinLayer_{index}/Conv_0/kernel"].reshape(-1) for index in range(5)}
-    return _convolutions(stored, "AlexNet_0", 5) | heads
+    return _convolutions(stored, "AlexNet_0", 5) | _heads(stored)
+
+
+def _lpips_vgg(found: dict[str, bytes]) -> Arrays:
+    """What LPIPS makes of the layers of "vgg16": for training, which nothing is judged by."""
+    return _heads(arrays(found["vgg16.ckpt"]))
+
+
+def _heads(stored: Arrays) -> Arrays:
+    return {f"head.{index}": stored[f"NetLinLayer_{index}/Conv_0/kernel"].reshape(-1) for index in range(5)}
 
 
 def _vgg16(found: dict[str, bytes]) -> Arrays:
@@ -207,6 +215,7 @@ def _dists(found: dict[str, bytes]) -> Arrays:
 
 CONVERTED: dict[str, Callable[[dict[str, bytes]], Arrays]] = {
     "lpips-alex": _lpips_alex,
+    "lpips-vgg": _lpips_vgg,
     "vgg16": _vgg16,
     "i3d": _i3d,
     "stlpips-alex": _stlpips_alex,

@@ -35,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"trains": "painter"}, "painter.vae is '', not the folder of a VAE"),
         ({"painter": {"rank": 4}}, "painter.rank asks for LoRA, which needs a start"),
         ({"perceptual": {"weight": 1.0}}, "perceptual.weights is '', not the folder with vgg16.safetensors"),
+        ({"run": {"by_clock": True}}, "run.by_clock needs run.seconds"),
+        ({"clips": {"held_out": 0}}, "clips.held_out is 0, and a VAE's scaling factor"),
         ({"vae": {"frames": 9}}, "vae.frames is 9, more than the 8 of clips.frames"),
         ({"vae": {"rows": 20}}, "vae.rows and vae.columns must be multiples of 16"),
     ],

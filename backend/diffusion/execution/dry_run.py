@@ -203,11 +203,12 @@ class _FusedAttention(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is functional.scaled_dot_product_attention:
-            function = _attention
+            function = attention
         return function(*args, **(kwargs or {}))
 
 
-def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """scaled_dot_product_attention, on the meta device as a fused kernel has it."""
     if query.is_meta:
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value)[0]
     return functional.scaled_dot_product_attention(query, key, value, *args, **kwargs)

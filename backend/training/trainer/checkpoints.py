@@ -51,7 +51,7 @@ def write(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     with new_folder.atomic_directory(place) as scratch, files.translate_os_errors(place):
         for group in GROUPS:
             plain = {name: tensor.contiguous() for name, tensor in checkpoint.tensors[group].items()}
-            tensor_file.write(scratch / f"{group}.safetensors", plain, {})
+            tensor_file.write(scratch / f"{group}.safetensors", plain, {"format": "pt"})
         sizes = {group: (scratch / f"{group}.safetensors").stat().st_size for group in GROUPS}
         run = {
             "schema": SCHEMA, "step": checkpoint.step, "samples": checkpoint.samples,

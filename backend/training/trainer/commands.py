@@ -38,6 +38,8 @@ def add_to(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train.add_argument("--seconds", type=float, help="as --set run.seconds")
     train.add_argument("--threads", type=int, help="as --set run.threads")
     train.add_argument("--device", help="as --set run.device")
+    train.add_argument("--dry-run", action="store_true", help="say what a painter's run takes of memory, and end")
+    train.add_argument("--export", type=Path, metavar="FOLDER", help="write the newest checkpoint as a model, and end")
 
 
 def main(chosen: argparse.Namespace) -> int:
@@ -47,6 +49,10 @@ def main(chosen: argparse.Namespace) -> int:
         out = inputs.expanded(chosen.out or Path("out", "training", chosen.recipe.stem))
         _require_packages()
         with boundary("train"):
+            if chosen.dry_run:
+                return _weigh(settings)
+            if chosen.export:
+                return _export(out, inputs.expanded(chosen.export))
             return _train(settings, out, resume=chosen.resume)
     except PantheonError as error:
         _say(f"Error: {error.text} {error.advice}".rstrip())
@@ -60,7 +66,27 @@ def _settings(chosen: argparse.Namespace) -> Settings:
     options = ("steps", "seconds", "threads", "device")
     given = {name: getattr(chosen, name) for name in options}
     changes = [f"run.{name}={value}" for name, value in given.items() if value is not None]
-    return recipes.read(recipes.find(chosen.recipe), [*chosen.set, *changes])
+    recipe = recipes.find(chosen.recipe)
+    return recipes.read(recipe, [*chosen.set, *changes], with_files=not (chosen.dry_run or chosen.export))
+
+
+def _weigh(settings: Settings) -> int:
+    from . import memory
+
+    for line in memory.told(settings):
+        _say(line)
+    return DONE
+
+
+def _export(out: Path, target: Path) -> int:
+    quiet_imports.ask()
+    from . import checkpoints, export, loop
+
+    newest = checkpoints.newest(out / loop.CHECKPOINTS)
+    if newest is None:
+        raise PantheonError(f"{out} holds no checkpoint.", advice="Name the run's folder with --out.", code="no-run")
+    _say(export.export(newest, target))
+    return DONE
 
 
 def _train(settings: Settings, out: Path, *, resume: bool) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from torch.distributed.checkpoint import state_dict as whole_state
 
 from pantheon360_blender.core import duration
@@ -29,7 +29,7 @@ from . import checkpoints, clip_pool
 from .average import Average
 from .checkpoints import Checkpoint
 from .clip_pool import ClipPool, Sample, Share, batches
-from .settings import Clips, Optimizer, Settings
+from .settings import Clips, Optimizer, Run, Settings
 from .training_log import TrainingLog
 
 CHECKPOINTS = "checkpoints"
@@ -74,12 +74,11 @@ class Outcome:
     told: str
 
 
-def rate(optimizer: Optimizer, step: int, steps: int) -> float:
-    """The learning rate of a step, the first being 0: a linear warm-up, then half a cosine."""
+def rate(optimizer: Optimizer, step: int, share: float) -> float:
+    """The learning rate of a step, the first being 0: a linear warm-up, then half a cosine over the run's share."""
     if step < optimizer.warm_up:
         return optimizer.rate * (step + 1) / optimizer.warm_up
-    done = (step - optimizer.warm_up) / max(steps - optimizer.warm_up, 1)
-    return optimizer.rate * (optimizer.lowest + (1 - optimizer.lowest) * (1 + math.cos(math.pi * min(done, 1))) / 2)
+    return optimizer.rate * (optimizer.lowest + (1 - optimizer.lowest) * (1 + math.cos(math.pi * min(share, 1))) / 2)
 
 
 def accelerator(settings: Settings) -> Accelerator:
@@ -107,18 +106,21 @@ def train(
         log = TrainingLog(out, first) if machine.is_main_process else None
         device = str(machine.device)
         pool = ClipPool(source(settings.clips, device, held_out=False), settings.clips, settings.seed)
-        judged_by = source(settings.clips, device, held_out=True) if machine.is_main_process else None
-        held_out = [] if judged_by is None else clip_pool.held_out(judged_by, settings.clips, settings.seed)
+        held_out: list[Sample] = []
+        sharded = machine.distributed_type == DistributedType.FSDP  # no process has whole networks to paint with
+        if machine.is_main_process and settings.clips.held_out and not sharded:
+            judged_by = source(settings.clips, device, held_out=True)
+            held_out = clip_pool.held_out(judged_by, settings.clips, settings.seed)
         stop = stack.enter_context(stopping())
         stack.enter_context(trainee.running())
         steps = settings.run.steps
-        clock = _Clock(settings.run.seconds, settings.run.checkpoint_seconds)
+        clock = _Clock(settings.run, machine)
         seen = stack.enter_context(batches(pool, run.share, run.samples, settings.clips.ahead))
 
         # 2. Steps
         step = first
         while step < steps:
-            numbers = run.step(next(seen), step)
+            numbers = run.step(next(seen), step, clock.share(step))
             step += 1
             ending = run.any_process(stop.is_set() or clock.is_over) or step == steps
             if log is not None and (step % settings.run.log_every == 0 or ending):
@@ -133,7 +135,7 @@ def train(
                 if log is not None:
                     _judge(trainee, held_out, run.average, log, step)
             shown = settings.run.samples_every and step % settings.run.samples_every == 0
-            if machine.is_main_process and (shown or step == steps):
+            if held_out and (shown or step == steps):
                 with run.average.in_place():
                     trainee.show(held_out, out / "samples" / f"{step:08d}")
             if ending:
@@ -141,11 +143,14 @@ def train(
 
         # 3. What has come of it
         told = "The checkpoint is kept: go on with --resume."
-        if machine.is_main_process and step == steps:
+        ended = step == steps or (settings.run.by_clock and clock.is_over)
+        if sharded and ended:
+            told = "Write the model with --export FOLDER."
+        elif machine.is_main_process and ended:
             with run.average.in_place():
                 told = trainee.finish(out, held_out)
         machine.wait_for_everyone()
-        return Outcome(step, step == steps, told)
+        return Outcome(step, ended, told)
 
 
 class _Run:
@@ -169,15 +174,15 @@ class _Run:
         """torch's own, without what accelerate wraps it in."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
 
-    def step(self, micro_batches: Sequence[Sequence[Sample]], step: int) -> dict[str, torch.Tensor]:
-        """One step; returns the mean numbers of this process's batches."""
+    def step(self, micro_batches: Sequence[Sequence[Sample]], step: int, share: float) -> dict[str, torch.Tensor]:
+        """One step; returns the mean numbers of this process's batches. share: of the run that is done."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.settings.optimizer, step, self.settings.run.steps)
+            group["lr"] = rate(self.settings.optimizer, step, share)
         told: list[dict[str, torch.Tensor]] = []
         for index, batch in enumerate(micro_batches):
             last = index + 1 == len(micro_batches)
             with nullcontext() if last else self.machine.no_sync(self.model):
-                numbers = self.model(batch, step / self.settings.run.steps)
+                numbers = self.model(batch, share)
                 self.machine.backward(numbers["loss"] / len(micro_batches))
             told.append({name: value.detach() for name, value in numbers.items()})
         norm = self.machine.clip_grad_norm_(self.model.parameters(), self.settings.optimizer.clip or math.inf)
@@ -223,8 +228,9 @@ class _Run:
             with self.average.in_place():
                 self._take(kept.tensors["average"], options)
             self._take(kept.tensors["weights"], options)
-            moments = _moments(kept.tensors["optimizer"], self._adam)
-            whole_state.set_optimizer_state_dict(self.model, self._adam, moments, options=options)
+            if kept.tensors["optimizer"]:  # what came back from a machine at hand for minutes has none
+                moments = _moments(kept.tensors["optimizer"], self._adam)
+                whole_state.set_optimizer_state_dict(self.model, self._adam, moments, options=options)
         except (RuntimeError, KeyError, ValueError) as error:
             raise ModelError(
                 f"{path} does not fit the recipe: {reason(error)[:300]}", advice="Resume it with its own recipe."
@@ -252,15 +258,32 @@ def _moments(named: checkpoints.Tensors, adam: torch.optim.Optimizer) -> dict[st
 
 
 class _Clock:
-    """seconds: the run's limit, 0 for none. between: seconds between checkpoints, 0 for any."""
+    """How long a run has lasted, and how much of it is done. Raises PantheonError if processes would disagree."""
 
-    def __init__(self, seconds: float, between: float) -> None:
-        self._limit, self._between = seconds, between
+    def __init__(self, run: Run, machine: Accelerator) -> None:
+        self._run = run
+        self._limit, self._between = run.seconds, run.checkpoint_seconds
         self._begun = self._kept = time.monotonic()
+        if run.by_clock and machine.num_processes > 1:
+            raise PantheonError(
+                "Several processes cannot go by the clock: each has its own.",
+                advice="Set run.by_clock to false and run.steps to what the time allows.",
+                code="recipe",
+            )
+
+    def share(self, step: int) -> float:
+        """Of the run that is done after so many steps."""
+        done = step / self._run.steps
+        return max(done, min(self.seconds / self._limit, 1)) if self._run.by_clock else done
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._begun
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to the run's end if it goes by the clock, or None."""
+        return max(self._limit - self.seconds, 0) if self._run.by_clock else None
 
     @property
     def is_over(self) -> bool:
@@ -296,9 +319,9 @@ def stopping() -> Iterator[threading.Event]:
 
 
 def _judge(trainee: Trainee, held_out: Sequence[Sample], average: Average, log: TrainingLog, step: int) -> None:
-    with average.in_place():
-        judged = dict(trainee.judge(held_out))
-    log.add({"step": step, **judged})
+    if held_out:
+        with average.in_place():
+            log.add({"step": step, **trainee.judge(held_out)})
     log.write()
 
 
@@ -314,5 +337,5 @@ def _refuse_overflow(row: Mapping[str, float], step: int) -> None:
 def _progress(step: int, first: int, steps: int, clock: _Clock, row: Mapping[str, float]) -> Progress:
     pace = (step - first) / max(clock.seconds, 1e-9)
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
-    left = duration.as_text((steps - step) / pace)
+    left = duration.as_text(clock.left if clock.left is not None else (steps - step) / pace)
     return Progress("Training", step, steps, text=f"{numbers}, {pace:.3g} steps/s, {left} left")

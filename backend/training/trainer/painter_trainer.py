@@ -46,7 +46,7 @@ class PainterLoss(torch.nn.Module):
         chosen, (vae, _) = self._settings.painter, self._apart
         one_step = share >= 1 - chosen.one_step
         device = vae.device
-        clips = [turned(sample.clip, _draw(sample, sample.clip.frames.shape[-1]), device) for sample in batch]
+        clips = [turned(each.clip, _draw(each, each.clip.frames.shape[-1]) * chosen.turn, device) for each in batch]
         ends = [_chance(sample) < chosen.end_shown for sample in batch]
         in_one = torch.tensor([one_step and _chance(sample) < chosen.one_step_of for sample in batch])
         target = conditions.targets(clips, vae)

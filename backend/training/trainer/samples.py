@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from pantheon360_blender.core.render.splatting import GeometryFrame
 from ...diffusion.clip import sampling
 from ...diffusion.clip.passes import Clip
 from ...diffusion.execution.execution import Execution
-from ...evaluation import pictures
 from ..training_clip import TrainingClip
 
 _WHOLE = SeamOptions(roll="none", padding=0, circular=True)
@@ -59,6 +59,10 @@ def psnr(painted: np.ndarray, truth: np.ndarray, where: np.ndarray | None = None
 
 def show(model: Any, clip: TrainingClip, stem: Path) -> None:
     """Truth, geometry and painting side by side: a video, and a sheet for who has no video writer."""
+    if importlib.util.find_spec("cv2") is None:  # it writes the labels
+        return
+    from ...evaluation import pictures
+
     shown = {
         "truth": images(clip.frames),
         "geometry": images(clip.geometry),

@@ -50,7 +50,8 @@ class Clips:
     batch: clips a process takes at a time; accumulate: times it does so for a step.
     kept: clips among which each one is drawn; uses: how often a clip is drawn on average before another replaces it.
     ahead: batches that a thread makes beforehand, 0 for none.
-    held_out: clips that are never trained on and that the run is judged by; held_out_first: the seed of the first.
+    held_out: clips that are never trained on and that the run is judged by, 0 for none; held_out_first: the seed of the
+    first.
     """
 
     source: str = _text("worlds")
@@ -63,7 +64,7 @@ class Clips:
     kept: int = _count(64, 1, 1_000_000)
     uses: int = _count(4, 1, 1_000_000)
     ahead: int = _count(2, 0, 64)
-    held_out: int = _count(4, 1, 1000)
+    held_out: int = _count(4, 0, 1000)
     held_out_first: int = _count(1 << 41, 0, 1 << 62)
 
 
@@ -88,13 +89,15 @@ class Optimizer:
 class Run:
     """How long, how exactly, and what is written down how often; steps and seconds: the first that is reached ends it.
 
-    seconds: 0 for no limit. threads: of the processor, 0 for all. device: as `backend.device` names it.
+    seconds: 0 for no limit. by_clock: whether rate and phases follow the seconds, too: where a machine is lent for
+    minutes, and no two runs are equal. threads: of the processor, 0 for all. device: as `backend.device` names it.
     log_every, samples_every: steps; samples_every 0: at the end alone. checkpoint_every: steps;
     checkpoint_seconds: the same by the clock, 0 for never. keep: checkpoints kept.
     """
 
     steps: int = _count(20_000, 1, 100_000_000)
     seconds: float = _number(0, 0, 1e9)
+    by_clock: bool = _flag(False)
     threads: int = _count(0, 0, 1024)
     device: str = _choice("auto", "auto", "cpu", "cuda", "mps")
     precision: str = _choice("float32", "float32", "bfloat16")
@@ -142,7 +145,7 @@ class Painter:
     dropout: share of clips that are told nothing. high_noise: share of clips at the highest noise.
     curriculum: share of the run in which noise grows to its distribution. one_step: share of the run, at its end, in
     which the share one_step_of of clips is painted in one step. end_shown: share of clips whose last frame is shown.
-    latitude: whether rows count by their size on the sphere.
+    latitude: whether rows count by their size on the sphere. turn: whether clips are seen in random headings.
     """
 
     vae: str = _text("")
@@ -156,6 +159,7 @@ class Painter:
     one_step_of: float = _number(0.75, 0, 1)
     end_shown: float = _number(0.5, 0, 1)
     latitude: bool = _flag(True)
+    turn: bool = _flag(True)
 
 
 @dataclass(frozen=True)
@@ -205,8 +209,10 @@ def find(recipe: Path) -> Path:
     )
 
 
-def read(path: Path, changes: Sequence[str] = ()) -> Settings:
+def read(path: Path, changes: Sequence[str] = (), *, with_files: bool = True) -> Settings:
     """The settings of a recipe. changes: "TABLE.ENTRY=VALUE" each, VALUE as TOML has it; a bare word is a text.
+
+    with_files: whether what the recipe names has to be there.
 
     Raises PantheonError that names every wrong entry and what is right.
     """
@@ -216,10 +222,10 @@ def read(path: Path, changes: Sequence[str] = ()) -> Settings:
         raise PantheonError(f"{path} cannot be read: {inputs.why(error)}.", advice=_ADVICE, code="recipe") from error
     for change in changes:
         _change(given, change)
-    return of(given, str(path))
+    return of(given, str(path), with_files=with_files)
 
 
-def of(given: Mapping[str, Any], name: str = "The recipe") -> Settings:
+def of(given: Mapping[str, Any], name: str = "The recipe", *, with_files: bool = True) -> Settings:
     """Settings from tables of entries; see `read`."""
     wrong: list[str] = []
     entries = _entries(Settings, "", {key: value for key, value in given.items() if key not in _TABLES}, wrong)
@@ -231,7 +237,7 @@ def of(given: Mapping[str, Any], name: str = "The recipe") -> Settings:
         entries[table] = kind(**_entries(kind, f"{table}.", value, wrong))
     if not wrong:
         made = Settings(**entries)
-        wrong = _contradictions(made)
+        wrong = _contradictions(made) + (_missing(made) if with_files else [])
     if wrong:
         raise PantheonError(f"{name} is wrong: {'; '.join(wrong)}.", advice=_ADVICE, code="recipe")
     return made
@@ -283,22 +289,32 @@ def _error(rule: Mapping[str, Any], value: Any) -> str | None:
 
 
 def _contradictions(made: Settings) -> list[str]:
-    """What single entries do not tell: entries that do not fit each other, files that are not there."""
+    """Entries that do not fit each other."""
     wrong = []
     if made.clips.width % 32:
         wrong.append(f"clips.width is {made.clips.width}, not a multiple of 32")
     if made.trains == "vae" and made.vae.frames > made.clips.frames:
         wrong.append(f"vae.frames is {made.vae.frames}, more than the {made.clips.frames} of clips.frames")
+    if made.trains == "vae" and not made.clips.held_out:
+        wrong.append("clips.held_out is 0, and a VAE's scaling factor is measured on held-out clips")
     if any(size % 16 for size in (made.vae.rows, made.vae.columns)):
         wrong.append("vae.rows and vae.columns must be multiples of 16")
-    if made.start != RANDOM and not _is_folder(made.start):
-        wrong.append(f"start is {made.start!r}, neither {RANDOM!r} nor a folder that is there")
-    if made.trains == "painter" and made.start == RANDOM and not _is_folder(made.painter.vae):
-        wrong.append(f"painter.vae is {made.painter.vae!r}, not the folder of a VAE, which a random start needs")
+    if made.run.by_clock and not made.run.seconds:
+        wrong.append("run.by_clock needs run.seconds")
     if made.painter.rank and made.start == RANDOM:
         wrong.append("painter.rank asks for LoRA, which needs a start that was trained")
     if made.clips.held_out_first < made.clips.first + (1 << 40):
         wrong.append("clips.held_out_first must lie at least 2^40 beyond clips.first, so that no clip is both")
+    return wrong
+
+
+def _missing(made: Settings) -> list[str]:
+    """What a recipe names that is not there."""
+    wrong = []
+    if made.start != RANDOM and not _is_folder(made.start):
+        wrong.append(f"start is {made.start!r}, neither {RANDOM!r} nor a folder that is there")
+    if made.trains == "painter" and made.start == RANDOM and not _is_folder(made.painter.vae):
+        wrong.append(f"painter.vae is {made.painter.vae!r}, not the folder of a VAE, which a random start needs")
     if made.perceptual.weight and not _has_vgg(inputs.expanded(made.perceptual.weights)):
         wrong.append(
             f"perceptual.weights is {made.perceptual.weights!r}, not the folder with vgg16.safetensors and"

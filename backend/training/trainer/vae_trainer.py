@@ -17,7 +17,6 @@ from pantheon360_blender.core.jobs.paint_settings import SeamOptions
 from pantheon360_blender.core.progress import run_to_end
 
 from ...diffusion.networks import autoencoder, panorama
-from ...evaluation import pictures
 from . import frame_convolutions, starts
 from .clip_pool import Sample
 from .perceptual import Perceptual
@@ -114,6 +113,8 @@ class VaeTrainee:
 
     def show(self, held_out: Sequence[Sample], stem: Path) -> None:
         """A sheet of what goes in and what comes out."""
+        from ...evaluation import pictures
+
         clip = held_out[0].clip
         shown = {"truth": _images(clip.frames), "from latents": _images(self._there_and_back(clip.frames))}
         shown |= {"geometry": _images(clip.geometry), "its points": _images(self._there_and_back(clip.geometry))}
