@@ -21,6 +21,7 @@ from backend.training.shards import faults, preparation, shard, shards, windows
 from backend.training.shards.faults import Limits
 from backend.training.shards.preparation import Preparation
 from backend.training.shards.windows import WindowSettings
+from backend.training.trainer import settings, sources
 from backend.training.training_clip import TrainingClip
 from pantheon360_blender.core.errors import FileError
 from pantheon360_blender.core.output_folder import OutputFolder
@@ -157,6 +158,14 @@ def test_a_video_stays_in_its_split_when_others_come() -> None:
     found = [preparation.split_of(name, request) for name in names]
     assert found.count("test") == pytest.approx(400, abs=60) and found.count("validation") == pytest.approx(200, abs=45)
     assert found[:10] == [preparation.split_of(name, request) for name in names[:10]]
+
+
+def test_a_recipe_may_name_shards(videos: Path, tmp_path: Path) -> None:
+    preparation.prepare(Preparation(videos, tmp_path, SETTINGS, validation=0.5, test=0.0))
+    clips = settings.Clips(source="shards", folder=str(tmp_path))
+    learned, kept_back = (sources.source(clips, "cpu", held_out=held_out) for held_out in (False, True))
+    names = [{each.clip(seed).name.split()[0] for seed in range(4)} for each in (learned, kept_back)]
+    assert names[0] and names[1] and not names[0] & names[1]
 
 
 def test_shards_are_a_source_that_sees_every_clip(videos: Path, tmp_path: Path) -> None:

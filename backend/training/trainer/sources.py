@@ -19,7 +19,13 @@ def _worlds(clips: Clips, device: str, held_out: bool) -> ClipSource:
     return Worlds(WorldSettings(inputs.expanded(clips.folder), split, clips.width, clips.frames, device=device))
 
 
-SOURCES: dict[str, Callable[[Clips, str, bool], ClipSource]] = {"worlds": _worlds}
+def _shards(clips: Clips, device: str, held_out: bool) -> ClipSource:
+    from ..shards.shards import Shards
+
+    return Shards(inputs.expanded(clips.folder), "validation" if held_out else "train", device)
+
+
+SOURCES: dict[str, Callable[[Clips, str, bool], ClipSource]] = {"worlds": _worlds, "shards": _shards}
 """Name -> what makes the source for a device, of clips to learn from or of those that are held out."""
 
 
