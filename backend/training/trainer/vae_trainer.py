@@ -17,6 +17,7 @@ from pantheon360_blender.core.jobs.paint_settings import SeamOptions
 from pantheon360_blender.core.progress import run_to_end
 
 from ...diffusion.networks import autoencoder, panorama
+from ..networks.conditions import video_of
 from . import frame_convolutions, starts
 from .clip_pool import Sample
 from .perceptual import Perceptual
@@ -144,11 +145,6 @@ class VaeTrainee:
         scaled = self._encoded(frames) * self.vae.config.scaling_factor
         decoded = run_to_end(autoencoder.decode(self.vae, scaled, SeamOptions(), device=self.vae.device))
         return torch.from_numpy(autoencoder.images_of(decoded)).permute(0, 3, 1, 2)
-
-
-def video_of(frames: torch.Tensor) -> torch.Tensor:
-    """Pictures (F, 3, H, W) uint8 as a video, float32 in [-1, 1]."""
-    return frames.float() / 127.5 - 1
 
 
 def _images(frames: torch.Tensor) -> Any:
