@@ -17,7 +17,7 @@ import bpy
 from ...core.output_folder import OutputFolder
 from ...core.progress import Job, Progress, in_thread, map_progress
 from ..worker import process
-from . import capture_files, colour, decoding, images
+from . import capture_files, colour, decoding
 from .capture_files import Photograph, Reading, Warn
 
 TASK = "photograph"
@@ -88,7 +88,7 @@ def answer(asked: dict[str, Any], folder: Path, warn: Warn) -> dict[str, Any]:
                 made[kind] = each.name
         digest = str(image[capture_files.SOURCE])
         reading = asdict(Reading.of(image))
-        return {"digest": digest, "made": made, "reading": reading, "exposure": images.exposure(image)}
+        return {"digest": digest, "made": made, "reading": reading, "exposure": photograph.exposure}
     finally:
         _remove(bpy.data.images)
 
