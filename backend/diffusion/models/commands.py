@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
@@ -20,7 +19,7 @@ from pantheon360_blender.core.unexpected import boundary
 from pantheon360_blender.core.version import version
 
 from ...reporting import MessageWriter, Reporter, claim_stdout
-from .. import quiet_imports
+from .. import packages, quiet_imports
 
 if TYPE_CHECKING:
     from .model_store import Entry
@@ -73,7 +72,7 @@ def main(chosen: argparse.Namespace) -> int:
     if chosen.action in _STEPS and chosen.json:
         return _tell_blender(chosen)
     try:
-        _require_packages()
+        packages.require(_PACKAGES, "Models need")
         with boundary(f"models {chosen.action}"):
             return int(_ACTIONS[chosen.action](chosen))
     except PantheonError as error:
@@ -93,7 +92,7 @@ def _tell_blender(chosen: argparse.Namespace) -> int:
     name = f"models {chosen.action}"
     writer.send(messages.Hello(messages.PROTOCOL, version(), os.getpid(), "CPU"))
     try:
-        _require_packages()
+        packages.require(_PACKAGES, "Models need")
         with boundary(name):
             Reporter(name, Path()).follow(_STEPS[chosen.action](chosen), writer.send)
         writer.send(messages.Done(name, "", 0))
@@ -205,16 +204,6 @@ def _make_tiny(chosen: argparse.Namespace) -> int:
 
 
 _ACTIONS = {"add": _add, "list": _list, "check": _check, "ask": _ask, "convert": _convert, "make-tiny": _make_tiny}
-
-
-def _require_packages() -> None:
-    missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise PantheonError(
-            f"Models need {', '.join(missing)}, which this Python does not have.",
-            advice=f'"{sys.executable}" -m pip install {" ".join(missing)}',
-            code="missing-packages",
-        )
 
 
 def _finish(job: Job[Result]) -> Result:

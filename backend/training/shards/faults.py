@@ -17,10 +17,9 @@ class Limits:
     """What a clip must have.
 
     least_way, most_way: length of the camera's path over the median range of what it sees. most_jump: the longest step
-    over the median one. least_known: share of the sphere, a frame, that its cache could show before it was thinned, as
-    finite ranges of the ends. least_contrast: standard deviation of grey levels. most_cut: mean change of grey levels
+    over the median one. least_contrast: standard deviation of grey levels. most_cut: mean change of grey levels
     between frames. least_correlation: of the cache's pixels with the frames. most_seam: gradient across the seam over
-    that elsewhere.
+    that elsewhere. least_coverage: share of a frame's pixels that the cache covers.
     """
 
     least_way: float = 0.03

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.progress import Job, Progress, map_progress, run_to_end
 from pantheon360_blender.core.unexpected import boundary
 
-from ...diffusion import quiet_imports
+from ...diffusion import packages, quiet_imports
 from . import settings as recipes
 from .settings import Settings
 
@@ -47,7 +46,7 @@ def main(chosen: argparse.Namespace) -> int:
     try:
         settings = _settings(chosen)
         out = inputs.expanded(chosen.out or Path("out", "training", chosen.recipe.stem))
-        _require_packages()
+        packages.require(_PACKAGES, "Training needs")
         with boundary("train"):
             if chosen.dry_run:
                 return _weigh(settings)
@@ -136,16 +135,6 @@ def _choose_threads(threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
-
-
-def _require_packages() -> None:
-    missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
-        raise PantheonError(
-            f"Training needs {', '.join(missing)}, which this Python does not have.",
-            advice=f'"{sys.executable}" -m pip install {" ".join(missing)}',
-            code="missing-packages",
-        )
 
 
 def _say(text: str) -> None:
