@@ -131,6 +131,14 @@ def test_paths_lead_through_nothing(folder: Path) -> None:
         assert steps.max() < 3 * np.median(steps) + 0.02, place.name
 
 
+def test_every_seed_gives_a_place(folder: Path) -> None:
+    """Whatever the dice say: some made a room whose walls were to stand nearer than its nearest."""
+    textures = TextureSet.load(folder, "train")
+    for name, (_, make) in FAMILIES.items():
+        for seed in range(60):
+            assert make(Painter(np.random.default_rng(seed), textures)).solids, (name, seed)
+
+
 def test_no_textures_no_worlds(tmp_path: Path) -> None:
     with pytest.raises(TexturesMissing):
         worlds(tmp_path)

@@ -21,7 +21,8 @@ def proxy(painter: Painter) -> Place:
     """A real panorama on walls and a floor; under a roof there is a ceiling, else the sky above the skyline is far."""
     random = painter.random
     panorama, roofed = painter.panorama()
-    nearest, farthest = random.uniform((1.8, 3.5), (4.0, 9.0)) if roofed else random.uniform((3.0, 8.0), (8.0, 40.0))
+    least, most = ((1.8, 3.5), (4.0, 9.0)) if roofed else ((3.0, 8.0), (8.0, 40.0))
+    nearest, farthest = sorted(random.uniform(least, most))
     light = panorama[len(panorama) // 3 : -len(panorama) // 4].flatten(0, 1).median(dim=0).values.tolist()
     projection = Projection(
         panorama.clamp_max(40 * max(light)),
