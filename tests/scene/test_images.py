@@ -38,6 +38,21 @@ def test_bytes_of_lossless_files_come_back_unchanged(
     assert np.array_equal(house("scene.captures.images").pixels(_load(path)), photograph)
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["in its file", "packed"])
+def test_a_coarse_look_leaves_the_image_as_it_was(
+    house: House, blend: Any, tmp_path: Path, photograph: np.ndarray, packed: bool
+) -> None:
+    images, big = house("scene.captures.images"), photograph.repeat(8, 0).repeat(8, 1)
+    Image.fromarray(big).save(tmp_path / "big.png")
+    image = _load(tmp_path / "big.png")
+    if packed:
+        image.pack()
+    coarse = images.coarse(image, 128)
+    assert coarse.shape == (64, 128, 3) and np.abs(coarse.astype(int) - photograph).max() <= 1
+    assert tuple(image.size) == (1024, 512) and not image.is_dirty
+    assert np.array_equal(images.pixels(image), big)
+
+
 def test_transparency_does_not_change_colours(house: House, blend: Any, tmp_path: Path, photograph: np.ndarray) -> None:
     alpha = np.full((*photograph.shape[:2], 1), 40, np.uint8)
     Image.fromarray(np.concatenate([photograph, alpha], axis=2)).save(tmp_path / "rgba.png")

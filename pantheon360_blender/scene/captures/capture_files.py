@@ -204,7 +204,7 @@ def _warn_of_fisheyes(
     told = metadata is not None and metadata.projection == "equirectangular"
     if told or image.is_float or image.size[0] < fisheyes.WIDTH:
         return
-    if fisheyes.looks_like_two(images.pixels_of_smaller_copy(image, fisheyes.WIDTH)):
+    if fisheyes.looks_like_two(images.coarse(image, fisheyes.WIDTH)):
         warn(f"{path.name}: {fisheyes.WARNING}")
 
 

@@ -260,6 +260,18 @@ def pixels_of_smaller_copy(image: bpy.types.Image, width: int) -> np.ndarray:
         bpy.data.images.remove(copy)
 
 
+def coarse(image: bpy.types.Image, width: int) -> np.ndarray:
+    """As `pixels`, of an image that is decoded and has no changes of its own, and rougher still.
+
+    The image is scaled itself, and read anew when it is next asked for: a copy would be decoded for this alone.
+    """
+    image.scale(width, width // 2)
+    try:
+        return _bytes(_floats(image), image, rec709_from_working())
+    finally:
+        image.reload()
+
+
 def _cell_bounds(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
     """First source cell of each target cell and the one after its last; at least one cell each."""
     edges = np.arange(target + 1) * source / target
