@@ -18,6 +18,7 @@ class TrainingClip:
     nothing is.
     start, end: (3, H, W) uint8, what the captures show that stand at the first and the last frame: the truth there, but
     for their exposure; None if no capture stands there.
+    filled: (F, 3, H, W) uint8, geometry as the draft fills it from all captures; None if nobody has made it.
     cameras: (F, 4, 4) float64 camera-to-world, all of one orientation. fps: frames a second.
     name: what it shows and by which seed, for people.
     """
@@ -30,6 +31,7 @@ class TrainingClip:
     cameras: np.ndarray
     fps: float
     name: str
+    filled: torch.Tensor | None = None
 
     @property
     def coverage(self) -> torch.Tensor:

@@ -39,6 +39,7 @@ from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import PaintOptions
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.progress import Progress, run_to_end
+from pantheon360_blender.core.render.draft import DraftPainter
 
 ROOT = Path(__file__).resolve().parents[2]
 Shot = Callable[..., PaintFolder]
@@ -113,6 +114,20 @@ def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Sh
     painted(folder)
     assert torch.equal(stored(folder, 0)["latents"][-1], stored(folder, 1)["latents"][0]), "the shared frame is one"
     assert [entry["passes"] for entry in record(folder)["segments"].values()] == [2, 2]
+
+
+def test_a_model_that_wants_the_draft_sees_what_the_draft_painter_paints(shot: Shot) -> None:
+    """And where points are is still known; its frames do not count as those of the same model shown points."""
+    folder = shot(4)
+    trajectory = Trajectory(folder, 128, clip=4, filled=True)
+    clip = run_to_end(trajectory.clip(0))
+    painter = DraftPainter(folder.unread_captures(), 128)
+    for number in range(4):
+        if not clip.is_known(number):
+            expected = painter.paint(clip.geometry[number], trajectory.views[0].pose(trajectory.camera(number)))
+            np.testing.assert_array_equal(clip.picture(number), expected)
+            assert (clip.coverage(number) == clip.geometry[number].coverage).all()
+    assert run_to_end(Trajectory(folder, 128, clip=4).clip(0)).filled is None
 
 
 def test_without_a_capture_the_nearest_tells_what_the_place_looks_like(shot: Shot) -> None:

@@ -482,6 +482,8 @@ def test_shapes_are_those_that_safetensors_reads(tiny: Path) -> None:
         ("unet", {"down_block_types": ["Nonsense"] * 4}, "describes no network"),
         ("unet", {"block_out_channels": [32, 32, 64]}, "describes no network"),
         ("vae", {"latent_channels": 8}, "latent channels"),
+        ("vae", {"in_channels": 48}, "square patches"),
+        ("vae", {"in_channels": 24, "out_channels": 24}, "square patches"),
         ("vae", {"block_out_channels": [32, 64, 64, 64]}, "shape|lacks"),
         ("image_encoder", {"num_hidden_layers": 3}, "lacks"),
     ],

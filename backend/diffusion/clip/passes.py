@@ -38,6 +38,8 @@ class Clip:
     """What is known of the frames that are painted together.
 
     geometry: the points as the camera sees them, frame by frame.
+    filled: (F, H, W, 3) uint8, the same with what lies around and behind the points; None for a model that is to see
+    points alone (ModelCard.geometry).
     start, end: (H, W, 3) uint8 panoramas of the first and the last frame in the clip's orientation, or None.
     known: the same of frames between them, by their number in the clip: every pass sees them.
     clip_image: (H, W, 3) uint8 panorama for CLIP if a pass begins at no anchor. None takes the geometry and its holes.
@@ -53,6 +55,7 @@ class Clip:
     clip_image: np.ndarray | None = None
     first: int = 0
     columns: int = 0
+    filled: Sequence[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.geometry)
@@ -69,7 +72,9 @@ class Clip:
             if picture is None:
                 raise ValueError("a pass sees an anchor that the clip does not have")
             return picture
-        return self.known.get(number, self.geometry[number].colour)
+        if number in self.known:
+            return self.known[number]
+        return self.geometry[number].colour if self.filled is None else self.filled[number]
 
     def coverage(self, number: int) -> np.ndarray:
         """Where that picture shows anything, (H, W) bool."""
@@ -128,7 +133,7 @@ def pass_inputs(configuration: Configuration, frames: int, *, start: bool, end: 
 
 
 def pass_video(clip: Clip, inputs: PassInputs) -> np.ndarray:
-    """What the model sees in a pass, in the pass's order; (F, H, W, 3) uint8, black where nothing is."""
+    """What the model sees in a pass, in the pass's order; (F, H, W, 3) uint8."""
     return np.stack([clip.picture(number) for number in inputs.pictures])
 
 

@@ -125,7 +125,7 @@ def decode_peak(
     vae = _network("vae", config, dtype)
     shape = (frames, vae.config.latent_channels, height, width + 2 * seam.columns)
     with _seamless(vae, seam), banded_decoder.banded(vae) if banded else nullcontext(), torch.no_grad():
-        return peak(lambda: vae.decode(_blank(*shape, dtype=dtype), num_frames=frames).sample)
+        return peak(lambda: autoencoder.frames_of(vae, _blank(*shape, dtype=dtype), frames))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pantheon360_blender.core import json_values
 from pantheon360_blender.core.errors import ModelError
 from pantheon360_blender.core.jobs.model_card import ModelCard
 
+from ..networks import vae_stride
 from .tensor_file import Shapes
 
 CLASSES = {
@@ -32,8 +33,8 @@ _LIMITS = {
 }  # fmt: skip
 """Largest sensible numbers in configurations: a hostile one must not keep the computer busy for an hour."""
 _MOST_BLOCKS = 8
-_USUAL_LEVELS = {"vae": 1, "unet": 4}
-"""Levels of a network whose configuration does not say, as diffusers has them."""
+_USUAL_LEVELS = 4
+"""Levels of a U-Net whose configuration does not say, as diffusers has them."""
 
 
 def check(configs: Mapping[str, dict[str, Any]], card: ModelCard, path: Path) -> None:
@@ -82,8 +83,10 @@ def empty(part: str, config: dict[str, Any]) -> Any:
 
 def stride(part: str, config: Mapping[str, Any]) -> int:
     """Pixels, or latents, across for one at the coarsest level of "vae" or "unet"."""
+    if part == "vae":
+        return vae_stride.stride(config)
     channels = _given(config, "block_out_channels", ())
-    return int(2 ** (len(channels) or _USUAL_LEVELS[part]) // 2)
+    return int(2 ** (len(channels) or _USUAL_LEVELS) // 2)
 
 
 def _given(config: Mapping[str, Any], name: str, usual: Any) -> Any:
@@ -131,6 +134,8 @@ def _number_error(config: dict[str, Any]) -> str | None:
 def _mismatch(configs: Mapping[str, dict[str, Any]], card: ModelCard) -> str | None:
     unet, vae, clip = configs["unet"], configs["vae"], configs["image_encoder"]
     latents, channels = _given(vae, "latent_channels", 4), _given(unet, "in_channels", 8)
+    if any(_given(vae, name, 3) != 3 * vae_stride.patch(vae) ** 2 for name in ("in_channels", "out_channels")):
+        return "has a VAE whose channels are not those of square patches of pixels"
     if channels != card.in_channels:
         listed = " + ".join(card.conditioning)
         return f"has a U-Net with {channels} input channels; its card declares {listed}"

@@ -1,6 +1,8 @@
 """Video to latents and back: the temporal VAE of Stable Video Diffusion, chunk by chunk, across the seam.
 
 Videos are (F, 3, H, W) float32 in [-1, 1], latents (F, 4, H / factor, W / factor) float32.
+
+A VAE of 3 p^2 channels in and out sees patches of p x p pixels as one: Stable Video Diffusion's has p = 1.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from pantheon360_blender.core.jobs.paint_settings import SeamOptions
 from pantheon360_blender.core.progress import Job, Progress
 
 from .. import libraries
-from . import banded_decoder, overflow, panorama
+from . import banded_decoder, overflow, panorama, vae_stride
 
 _ENCODER_REACH = 4
 """The encoder's padding over the decoder's: most of its layers are coarse, so that its edges reach further."""
@@ -24,7 +27,18 @@ _ENCODER_REACH = 4
 
 def factor(vae: Any) -> int:
     """Pixels across for one latent."""
-    return int(2 ** (len(vae.config.block_out_channels) - 1))
+    return vae_stride.stride(vae.config)
+
+
+def distribution(vae: Any, frames: torch.Tensor) -> Any:
+    """The VAE's distribution of latents of frames (N, 3, H, W), as diffusers has it."""
+    return vae.encode(functional.pixel_unshuffle(frames, vae_stride.patch(vae.config))).latent_dist
+
+
+def frames_of(vae: Any, latents: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """Frames (N, 3, H, W) of latents, not scaled, of videos of `num_frames` each."""
+    decoded = vae.decode(latents, num_frames=num_frames).sample
+    return functional.pixel_shuffle(decoded, vae_stride.patch(vae.config))
 
 
 def video_of(images: np.ndarray) -> torch.Tensor:
@@ -54,7 +68,7 @@ def encode(
             frames = panorama.padded(
                 video[first : first + encode_chunk_size].to(device, vae.dtype), columns * factor(vae)
             )
-            parts.append(panorama.cropped(vae.encode(frames).latent_dist.mode(), columns).float())
+            parts.append(panorama.cropped(distribution(vae, frames).mode(), columns).float())
     yield Progress("Encoding", len(video), len(video))
     return torch.cat(parts)
 
@@ -87,7 +101,7 @@ def decode(
             yield Progress("Decoding", first, total)
             last = min(first + decode_chunk_size, total)
             before, after = max(0, first - context), min(total, last + context)
-            frames = vae.decode(scaled[before:after].to(device, vae.dtype), num_frames=after - before).sample
+            frames = frames_of(vae, scaled[before:after].to(device, vae.dtype), after - before)
             parts.append(panorama.cropped(frames[first - before : last - before], columns).float().cpu())
             overflow.check(parts[-1], "decoding")
     yield Progress("Decoding", total, total)

@@ -81,6 +81,7 @@ class Painting:
             every=self._options.every,
             columns=card.width // self._stride,
             travel=card.travel,
+            filled=card.geometry == "filled",
         )
         self._weights = self._weights_on_disk()
         self._record = PaintingRecord(folder)
@@ -247,6 +248,8 @@ class Painting:
             ],
             "recipe": self._recipe.to_json(),
         }
+        if self._model.card.geometry != "points":
+            decided["geometry"] = self._model.card.geometry
         keys = [_key(decided)]
         for segment, view in zip(self._trajectory.segments, self._trajectory.views, strict=True):
             frames = [self._trajectory.frame(position) for position in range(segment.first, segment.last + 1)]

@@ -10,6 +10,7 @@ from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.render import splatting
+from pantheon360_blender.core.render.draft import DraftPainter
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
 from ..clip.passes import Clip
@@ -41,13 +42,18 @@ class Trajectory:
         every: int = 1,
         columns: int | None = None,
         travel: float | None = 0.0,
+        filled: bool = False,
     ) -> None:
-        """columns: of the model's latents around the horizon, None for one of 8 pixels. travel: see ModelCard."""
+        """columns: of the model's latents around the horizon, None for one of 8 pixels. travel: see ModelCard.
+
+        filled: whether the model sees the draft instead of points alone.
+        """
         self.folder = folder
         self.width = width
         self.frames = folder.job.frames
         self._captures = {entry["name"]: entry for entry in folder.job.captures}
         self._loaded: dict[str, Capture] = {}
+        self._draft = DraftPainter(folder.unread_captures(), width) if filled else None
         standing = {self.frames.index(anchor["frame"]): anchor["capture"] for anchor in folder.job.anchors}
         standing = timeline.thin_anchor_runs(
             standing, len(self.frames), every * timeline.shortest_clip(clip), every * (clip - 1)
@@ -79,10 +85,13 @@ class Trajectory:
         """
         segment, view = self.segments[index], self.views[index]
         geometry: list[GeometryFrame] = []
+        filled: list[np.ndarray] = []
         known: dict[int, np.ndarray] = {} if painted is None else dict(enumerate(painted))
         for number, position in enumerate(range(segment.first, segment.last + 1)):
             yield Progress("Reading the geometry", number, len(segment))
             geometry.append(self.geometry(position, view))
+            if self._draft is not None:
+                filled.append((yield from self._filled(self._draft, geometry[-1], view.pose(self.camera(position)))))
             capture = self._anchors.get(position) or self._beside(position, geometry[-1])
             if capture is not None:
                 known[number] = self._seen(capture, view.pose(self.camera(position)), geometry[-1])
@@ -96,7 +105,13 @@ class Trajectory:
             clip_image=self._look(view.pose(self.camera(segment.first)), geometry[0]) if start is None else None,
             first=segment.first,
             columns=view.columns,
+            filled=filled or None,
         )
+
+    def _filled(self, draft: DraftPainter, geometry: GeometryFrame, pose: np.ndarray) -> Job[np.ndarray]:
+        for name in draft.load(geometry, pose):
+            yield Progress("Loading captures", text=name)
+        return draft.paint(geometry, pose)
 
     def _cameras(self, segment: Segment) -> np.ndarray:
         return np.stack([self.camera(position) for position in range(segment.first, segment.last + 1)])

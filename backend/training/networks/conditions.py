@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from pantheon360_blender.core.jobs.model_card import ModelCard
 
-from ...diffusion.networks import conditioning
+from ...diffusion.networks import autoencoder, conditioning
+from .. import filling
 from ..training_clip import TrainingClip
 
 
@@ -45,7 +46,7 @@ def of_clips(
     clips that are told nothing, as the unconditional half of guidance is. generator: of the noise on what is seen and
     of the dropout.
     """
-    seen = [_seen(clip, shown) for clip, shown in zip(clips, show_end, strict=True)]
+    seen = [_seen(filling.shown(clip, card), clip, end) for clip, end in zip(clips, show_end, strict=True)]
     video = torch.stack([pictures for pictures, _ in seen])
     covered = torch.stack([coverage for _, coverage in seen])
     told = torch.rand(len(clips), generator=generator, device=generator.device).to(video.device) >= dropout
@@ -71,7 +72,7 @@ def targets(clips: Sequence[TrainingClip], vae: Any) -> torch.Tensor:
 @torch.no_grad()
 def encode(video: torch.Tensor, vae: Any) -> torch.Tensor:
     """Latents (B, F, C, h, w) float32 of videos (B, F, 3, H, W) in [-1, 1]: the mode, not scaled."""
-    latents = vae.encode(video.flatten(0, 1).to(vae.dtype)).latent_dist.mode().float()
+    latents = autoencoder.distribution(vae, video.flatten(0, 1).to(vae.dtype)).mode().float()
     return torch.as_tensor(latents.unflatten(0, video.shape[:2]))
 
 
@@ -80,9 +81,9 @@ def video_of(pictures: torch.Tensor) -> torch.Tensor:
     return pictures.float() / 127.5 - 1.0
 
 
-def _seen(clip: TrainingClip, show_end: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is seen of a clip, (F, 3, H, W) in [-1, 1], and where: (F, 1, H, W) bool."""
-    pictures, coverage = clip.geometry.clone(), clip.coverage.clone()
+def _seen(shown: torch.Tensor, clip: TrainingClip, show_end: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is seen of a clip, (F, 3, H, W) in [-1, 1], and where it is known: (F, 1, H, W) bool."""
+    pictures, coverage = shown.clone(), clip.coverage.clone()
     for place, anchor in ((0, clip.start), (-1, clip.end if show_end else None)):
         if anchor is not None:
             pictures[place], coverage[place] = anchor, True

@@ -17,13 +17,14 @@ from pantheon360_blender.core.panorama.cameras import check_pose
 from ..training_clip import TrainingClip
 
 SCHEMA = "1"
-_PICTURES = {"frames": torch.uint8, "geometry": torch.uint8, "depth": torch.float16}
+_PICTURES = {"frames": torch.uint8, "geometry": torch.uint8, "filled": torch.uint8, "depth": torch.float16}
 
 
 def write(folder: OutputFolder, name: str, clip: TrainingClip) -> None:
     """Write a clip into a file of a folder, its range in half precision. Raises FileError."""
     arrays = {"frames": clip.frames, "geometry": clip.geometry, "depth": clip.depth.half()}
-    arrays |= {key: end for key, end in (("start", clip.start), ("end", clip.end)) if end is not None}
+    given = {"start": clip.start, "end": clip.end, "filled": clip.filled}
+    arrays |= {name: pictures for name, pictures in given.items() if pictures is not None}
     told = {
         "schema": SCHEMA,
         "name": clip.name,
@@ -45,12 +46,12 @@ def read(path: Path, device: torch.device | str = "cpu") -> TrainingClip:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, for it is no dictionary
         cameras = np.stack([check_pose(np.array(pose, np.float64)) for pose in json.loads(told["cameras"])])
         _check(arrays, len(cameras))
-        ends = {name: None if name not in arrays else arrays[name].to(device) for name in ("start", "end")}
+        given = {name: arrays[name].to(device) if name in arrays else None for name in ("start", "end", "filled")}
         return TrainingClip(
             frames=arrays["frames"].to(device),
             geometry=arrays["geometry"].to(device),
             depth=arrays["depth"].to(device).float(),
-            **ends,
+            **given,
             cameras=cameras,
             fps=float(json.loads(told["fps"])),
             name=told["name"],
@@ -67,6 +68,8 @@ def _check(arrays: dict[str, torch.Tensor], count: int) -> None:
         "geometry": (count, 3, height, width),
         "depth": (count, height, width),
     }
+    if "filled" in arrays:
+        shapes["filled"] = shapes["geometry"]
     for name, shape in shapes.items():
         if arrays[name].shape != shape or arrays[name].dtype != _PICTURES[name]:
             raise ValueError(f"{name} is {tuple(arrays[name].shape)} of {arrays[name].dtype}, not {shape}")

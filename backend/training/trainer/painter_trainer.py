@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 
 from ...diffusion.models import loading, noise_schedule
-from ...diffusion.networks import panorama, schedulers
+from ...diffusion.networks import autoencoder, panorama, schedulers
 from ..networks import conditions, objective
 from ..networks.objective import NoiseLevels
 from ..training_clip import TrainingClip
@@ -83,7 +83,7 @@ class PainterLoss(torch.nn.Module):
         count = min(self._settings.perceptual.frames, len(clips[at]))
         first = _draw(batch[at], len(clips[at]) - count + 1)
         latents = clean[at, first : first + count] / vae.config.scaling_factor
-        decoded = vae.decode(latents.to(vae.dtype), num_frames=count).sample
+        decoded = autoencoder.frames_of(vae, latents.to(vae.dtype), count)
         return perceptual(decoded, conditions.video_of(clips[at].frames[first : first + count]))
 
 
@@ -164,7 +164,7 @@ def turned(clip: TrainingClip, columns: int, device: torch.device) -> TrainingCl
 
     return replace(
         clip, frames=turn(clip.frames), geometry=turn(clip.geometry), depth=turn(clip.depth),
-        start=turn(clip.start), end=turn(clip.end),
+        start=turn(clip.start), end=turn(clip.end), filled=turn(clip.filled),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pantheon360_blender.core.jobs.model_card import ModelCard
 from pantheon360_blender.core.jobs.paint_settings import PaintOptions, SeamOptions
 from pantheon360_blender.core.progress import run_to_end
 from pantheon360_blender.core.render.splatting import GeometryFrame
@@ -17,26 +18,34 @@ from pantheon360_blender.core.render.splatting import GeometryFrame
 from ...diffusion.clip import sampling
 from ...diffusion.clip.passes import Clip
 from ...diffusion.execution.execution import Execution
+from .. import filling
 from ..training_clip import TrainingClip
 
 _WHOLE = SeamOptions(roll="none", padding=0, circular=True)
 
 
-def product_clip(clip: TrainingClip, *, end: bool = True) -> Clip:
-    """The clip as the product has it. end: whether the capture at its last frame, if there is one, is an anchor."""
+def product_clip(clip: TrainingClip, card: ModelCard, *, end: bool = True) -> Clip:
+    """The clip as the product has it for a model of that card.
+
+    end: whether the capture at its last frame, if there is one, is an anchor.
+    """
     frames = [
         GeometryFrame(picture(colour), depth.cpu().numpy(), covered.cpu().numpy(), np.full(covered.shape, -1, np.int32))
         for colour, depth, covered in zip(clip.geometry, clip.depth, clip.coverage, strict=True)
     ]
     start = None if clip.start is None else picture(clip.start)
-    return Clip(frames, start=start, end=picture(clip.end) if end and clip.end is not None else None)
+    filled = list(images(filling.shown(clip, card))) if card.geometry == "filled" else None
+    last = picture(clip.end) if end and clip.end is not None else None
+    return Clip(frames, start=start, end=last, filled=filled)
 
 
 def painted(model: Any, clip: TrainingClip, *, end: bool = True, steps: int = 1) -> np.ndarray:
     """The clip as the model (loading.Components) paints it in one pass without guidance, (F, H, W, 3) uint8."""
     recipe = PaintOptions(model="x", anchors="dual", steps=steps, guidance=1.0).recipe(model.card, 0)
     device = next(model.unet.parameters()).device
-    job = sampling.paint(Execution(model, device=device), product_clip(clip, end=end), replace(recipe, seam=_WHOLE))
+    job = sampling.paint(
+        Execution(model, device=device), product_clip(clip, model.card, end=end), replace(recipe, seam=_WHOLE)
+    )
     return run_to_end(job).images
 
 
@@ -65,7 +74,7 @@ def show(model: Any, clip: TrainingClip, stem: Path) -> None:
 
     shown = {
         "truth": images(clip.frames),
-        "geometry": images(clip.geometry),
+        "what the model sees": images(filling.shown(clip, model.card)),
         "painted": painted(model, clip),
         "painted from one capture": painted(model, clip, end=False),
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from pantheon360_blender.core import inputs, json_values
 from pantheon360_blender.core.errors import PantheonError
+from pantheon360_blender.core.jobs.model_card import GEOMETRIES
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 """The recipes that ship."""
@@ -164,12 +165,13 @@ class Painter:
 
 @dataclass(frozen=True)
 class Card:
-    """What the model's card says of it (core/jobs/model_card.py)."""
+    """What the model's card says of it (core/jobs/model_card.py), and what it is trained on: geometry."""
 
     name: str = _text("pantheon360")
     licence: str = _text("unknown")
     source: str = _text("trained with Pantheon360 for Blender")
     fps: int = _count(7, 1, 240)
+    geometry: str = _choice("points", *GEOMETRIES)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pantheon360_blender.core.jobs.model_card import ModelCard
 
 from ...diffusion import libraries
 from ...diffusion.models import architecture, model_folder, new_folder, tensor_file
-from ..networks import small_model
+from ..networks import draft_start, patch_transform, small_model
 from . import checkpoints, low_rank
 from . import settings as recipes
 from .settings import RANDOM, Settings
@@ -34,7 +34,7 @@ def card(settings: Settings, base: ModelCard | None = None) -> ModelCard:
     """The card of what a run makes. base: that of the model it starts from; None is the small model's."""
     told, clips = settings.card, settings.clips
     changes: dict[str, Any] = {
-        "name": told.name, "licence": told.licence, "source": told.source, "fps": told.fps,
+        "name": told.name, "licence": told.licence, "source": told.source, "fps": told.fps, "geometry": told.geometry,
         "width": clips.width, "height": clips.width // 2, "frames": clips.frames,
     }  # fmt: skip
     if base is None:
@@ -54,6 +54,7 @@ def networks(settings: Settings) -> Networks:
         vae_folder = inputs.expanded(settings.painter.vae)
         vae = read_part("vae", vae_folder / "vae" if inputs.is_folder(vae_folder / "vae") else vae_folder)
         found = Networks(random("unet", settings), vae, random("image_encoder", settings), card(settings))
+        draft_start.begin(found.unet, vae)
     else:
         folder = model_folder.open(start)
         parts = {part: read_part(part, folder.parts[part]) for part in ("unet", "vae", "image_encoder")}
@@ -100,7 +101,8 @@ def vae(settings: Settings) -> Any:
         return read_part("vae", start / "vae" if inputs.is_folder(start / "vae") else start)
     network = random("vae", settings)
     if settings.start != RANDOM:
-        take(network, checkpoints.read(start).tensors["average"], "vae.", start)
+        never_trained = {f"vae.{name}": tensor for name, tensor in network.state_dict().items()}
+        take(network, never_trained | checkpoints.read(start).tensors["average"], "vae.", start)
     return network
 
 
@@ -110,24 +112,8 @@ def random(part: str, settings: Settings) -> Any:
         torch.manual_seed(settings.seed % (1 << 63))
         network = architecture.empty(part, small_model.configs(card(settings))[part])
     if part == "vae":
-        _begin_as_nothing(network)
+        patch_transform.begin(network)
     return network
-
-
-@torch.no_grad()
-def _begin_as_nothing(vae: Any) -> None:
-    """Let the residual branches of a new VAE add nothing at first, nor noise to its latents.
-
-    It learns the same in three quarters of the steps. Source: Zhang et al. 2019 (Fixup), in part. Noise of its
-    distribution's usual width would drown latents that are still small.
-    """
-    latents = vae.config.latent_channels
-    vae.quant_conv.weight[latents:] = 0.0
-    vae.quant_conv.bias[latents:] = -8.0
-    for name, module in vae.named_modules():
-        if name.endswith(("conv2", "to_out.0")):
-            for parameter in module.parameters():
-                parameter.zero_()
 
 
 def read_part(part: str, folder: Path) -> Any:

@@ -1,7 +1,8 @@
-"""Training the temporal VAE: it must keep photographs, and single points on black, well enough to be painted from.
+"""Training the temporal VAE: it must keep photographs, and the geometry pass, well enough to be painted from.
 
-Half of the samples are the truth, half the geometry pass. Loss: L1 over all pixels, of geometry also over those that
-points cover, which are few; a small KL divergence; LPIPS of the truth.
+Half of the samples are the truth, half what a model sees of the geometry: points alone, or the draft (ModelCard).
+Loss: L1 over all pixels, of geometry also over those that points cover, which are few; a small KL divergence; LPIPS of
+the truth.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pantheon360_blender.core.jobs.paint_settings import SeamOptions
 from pantheon360_blender.core.progress import run_to_end
 
 from ...diffusion.networks import autoencoder, panorama
+from .. import filling
 from ..networks.conditions import video_of
 from . import frame_convolutions, starts
 from .clip_pool import Sample
@@ -36,6 +38,7 @@ class VaeLoss(torch.nn.Module):
         super().__init__()
         self.vae = vae
         self._settings = settings
+        self._card = starts.card(settings)
         self._perceptual = perceptual
 
     def forward(self, samples: Sequence[Sample], share: float) -> dict[str, torch.Tensor]:
@@ -46,9 +49,9 @@ class VaeLoss(torch.nn.Module):
         video = torch.cat([part for part, _ in parts])
         covered = torch.cat([mask for _, mask in parts])
         with panorama.circular_convolutions(self.vae) if whole or not settings.columns else nullcontext():
-            latents = self.vae.encode(video).latent_dist
+            latents = autoencoder.distribution(self.vae, video)
             drawn = torch.cat([_normal(sample, latents.mean, len(samples)) for sample in samples])
-            decoded = self.vae.decode(latents.mean + latents.std * drawn, num_frames=settings.frames).sample
+            decoded = autoencoder.frames_of(self.vae, latents.mean + latents.std * drawn, settings.frames)
         return self._losses(decoded, video, covered, latents, share)
 
     def _part(self, sample: Sample, whole: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,7 +59,7 @@ class VaeLoss(torch.nn.Module):
         settings, clip = self._settings.vae, sample.clip
         first = _draw(sample, len(clip) - settings.frames + 1)
         chosen = slice(first, first + settings.frames)
-        shown = clip.geometry if sample.number % 2 else clip.frames
+        shown = filling.shown(clip, self._card) if sample.number % 2 else clip.frames
         covered = clip.coverage[chosen] if sample.number % 2 else torch.zeros_like(clip.coverage[chosen])
         columns = _draw(sample, shown.shape[-1])
         both = [panorama.roll(each, columns) for each in (shown[chosen], covered[:, None])]
@@ -91,6 +94,7 @@ class VaeTrainee:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._card = starts.card(settings)
         self.vae = starts.vae(settings)
         self.vae.train().requires_grad_(True)
         if self.vae.config.layers_per_block == 1:  # diffusers makes it and never calls it
@@ -108,7 +112,8 @@ class VaeTrainee:
         for sample in held_out:
             clip = sample.clip
             truth.append(_squares(self._there_and_back(clip.frames), clip.frames).flatten())
-            error = _squares(self._there_and_back(clip.geometry), clip.geometry)
+            shown = filling.shown(clip, self._card)
+            error = _squares(self._there_and_back(shown), shown)
             covered.append(error[clip.coverage.cpu()].flatten())
         return {"psnr_truth": _psnr(torch.cat(truth)), "psnr_covered": _psnr(torch.cat(covered))}
 
@@ -118,7 +123,8 @@ class VaeTrainee:
 
         clip = held_out[0].clip
         shown = {"truth": _images(clip.frames), "from latents": _images(self._there_and_back(clip.frames))}
-        shown |= {"geometry": _images(clip.geometry), "its points": _images(self._there_and_back(clip.geometry))}
+        geometry = filling.shown(clip, self._card)
+        shown |= {"geometry": _images(geometry), "its points": _images(self._there_and_back(geometry))}
         pictures.contact_sheet(stem.with_suffix(".png"), shown)
 
     def finish(self, folder: Path, held_out: Sequence[Sample]) -> str:

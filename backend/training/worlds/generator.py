@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 import numpy as np
 import torch
 
+from .. import filling
 from ..training_clip import TrainingClip
 from . import cache_faults, paths
 from .cache_faults import CaptureView, Faults
@@ -76,15 +77,17 @@ class Worlds:
         gains = exposure * np.exp(random.normal(0, 0.05, len(captures)))
         gains[0] = exposure * float(np.exp(random.normal(0, 0.01)))
         geometry, depth = self._geometry(captures, gains, path, random)
+        pictures = [capture.picture(float(gain)) for capture, gain in zip(captures, gains, strict=True)]
         return TrainingClip(
             frames=torch.stack([frame.picture(exposure) for frame in frames]),
             geometry=geometry,
             depth=depth,
-            start=captures[0].picture(float(gains[0])),
-            end=captures[-1].picture(float(gains[-1])) if path.last_is_end else None,
+            start=pictures[0],
+            end=pictures[-1] if path.last_is_end else None,
             cameras=path.cameras,
             fps=settings.fps,
             name=f"{place.name} {seed}",
+            filled=filling.filled(geometry, depth, path.cameras, list(zip(pictures, path.poses, strict=True))),
         )
 
     def _place_and_path(self, random: np.random.Generator) -> tuple[Place, Path]:

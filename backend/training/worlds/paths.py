@@ -31,6 +31,11 @@ class Path:
     orientation: np.ndarray
 
     @property
+    def poses(self) -> np.ndarray:
+        """(C, 4, 4) float64 camera-to-world, of the captures."""
+        return np.stack([pose_matrix(self.orientation, position) for position in self.captures])
+
+    @property
     def cameras(self) -> np.ndarray:
         """(F, 4, 4) float64 camera-to-world."""
         return np.stack([pose_matrix(self.orientation, position) for position in self.positions])

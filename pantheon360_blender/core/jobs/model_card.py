@@ -20,6 +20,12 @@ CONDITIONS = {
 }
 """What channels of the U-Net's input may hold."""
 
+GEOMETRIES = {
+    "points": "each point of the cache at one pixel, black where nothing is, as in the paper",
+    "filled": "the draft: points, behind them the captures as if far away, holes closed from around",
+}
+"""What a model sees of the cache."""
+
 CAPABILITIES = {
     "pantheon360": "Trained for panoramas with a geometry pass.",
     "argus": (
@@ -44,6 +50,7 @@ class ModelCard:
     anchors: 1 if only the clip's first frame is a panorama, 2 if the last one may be, too.
     guidance: classifier-free guidance to use if the artist chooses none; 1 is none at all. guidance_start: the same
     at the frame a clip begins with, from which it changes evenly; None is no change.
+    geometry: a key of GEOMETRIES, the pictures that its channels of geometry are latents of.
     steps: denoising steps to use if the artist chooses none; None is as many as the scheduler usually takes.
     travel: where in the panoramas it was trained on the direction of travel lies, degrees to the right of the middle;
     None leaves clips in the heading that the camera has.
@@ -64,6 +71,7 @@ class ModelCard:
     anchors: int = 1
     guidance: float = 3.0
     guidance_start: float | None = None
+    geometry: str = "points"
     steps: int | None = None
     travel: float | None = 0.0
     licence: str = "unknown"
@@ -170,6 +178,8 @@ def _error(card: ModelCard) -> str | None:
     for name, highest in (("noise_aug", 10.0), ("guidance", 100.0)):
         if not json_values.is_number(getattr(card, name)) or not 0 <= getattr(card, name) <= highest:
             return f"has {name} {getattr(card, name)!r}, not a number from 0 to {highest:g}"
+    if card.geometry not in GEOMETRIES:
+        return f"has geometry {card.geometry!r}; there are {', '.join(GEOMETRIES)}"
     if card.anchors not in (1, 2) or isinstance(card.anchors, bool):
         return f"has anchors {card.anchors!r}; 1 and 2 are possible"
     if not isinstance(card.trained, bool):

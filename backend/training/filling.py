@@ -1,0 +1,53 @@
+"""Geometry as a model sees it: points alone, or filled by the draft painter from the captures, as in the product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pantheon360_blender.core.jobs.model_card import ModelCard
+from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.render.draft import DraftPainter
+from pantheon360_blender.core.render.splatting import GeometryFrame
+
+from .training_clip import TrainingClip
+
+Placed = tuple[torch.Tensor, np.ndarray]
+"""A capture's picture, (3, H, W) uint8, and its pose, (4, 4) camera-to-world."""
+
+
+def shown(clip: TrainingClip, card: ModelCard) -> torch.Tensor:
+    """What a model of that card sees of a clip's geometry, (F, 3, H, W) uint8.
+
+    A clip that nobody has filled is filled from the captures at its ends.
+    """
+    if card.geometry == "points":
+        return clip.geometry
+    if clip.filled is not None:
+        return clip.filled
+    ends = [(end, clip.cameras[place]) for place, end in ((0, clip.start), (-1, clip.end)) if end is not None]
+    return filled(clip.geometry, clip.depth, clip.cameras, ends)
+
+
+def filled(
+    geometry: torch.Tensor, depth: torch.Tensor, cameras: np.ndarray, captures: Sequence[Placed]
+) -> torch.Tensor:
+    """The draft of a clip: (F, 3, H, W) uint8, on geometry's device. Arrays are as of TrainingClip."""
+    width = geometry.shape[-1]
+    placed = [Capture(f"capture {index}", _image(picture), pose) for index, (picture, pose) in enumerate(captures)]
+    painter = DraftPainter(placed, width)
+    frames = [
+        painter.paint(_frame(colour, reach), pose) for colour, reach, pose in zip(geometry, depth, cameras, strict=True)
+    ]
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous().to(geometry.device)
+
+
+def _image(picture: torch.Tensor) -> np.ndarray:
+    return np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
+
+
+def _frame(colour: torch.Tensor, depth: torch.Tensor) -> GeometryFrame:
+    reach = depth.cpu().numpy()
+    return GeometryFrame(_image(colour), reach, np.isfinite(reach), np.full(reach.shape, -1, np.int32))
