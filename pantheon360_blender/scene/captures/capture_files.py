@@ -80,12 +80,12 @@ def read(path: Path, warn: Warn) -> Photograph:
     before = set(bpy.data.images)
     try:
         image, mask = made_of(digest) or _full_panorama(path, _loaded(path, digest), metadata, digest)
+        exposure = images.exposure(image)  # while it is decoded
         _warn_of_fisheyes(path, image, metadata, warn)
     except BaseException:
         _remove(image for image in bpy.data.images if image not in before)
         raise
     _remove(other for other in bpy.data.images if other not in before and other not in (image, mask))
-    exposure = images.exposure(image)  # while it is decoded
     if image not in before and image.packed_file is None:
         image.buffers_free()  # Blender reads it again when it is shown; hundreds of them take gigabytes
     return Photograph(path, image.name, mask.name if mask else None, metadata, exposure)
