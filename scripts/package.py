@@ -52,7 +52,8 @@ def unexpected_members(zip_path: Path) -> list[str]:
 
 
 def _is_code(name: str) -> bool:
-    return name.split("/")[0] in ROOMS and name.endswith((".py", ".json", ".toml"))
+    is_weights = name.startswith("backend/models/") and name.endswith(".safetensors")
+    return name.split("/")[0] in ROOMS and (is_weights or name.endswith((".py", ".json", ".toml")))
 
 
 def _run(command: list[str]) -> None:

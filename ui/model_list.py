@@ -56,7 +56,7 @@ def _facts(model: models.StoredModel) -> str:
 
 def _state(model: models.StoredModel) -> str:
     if model.state is None:
-        return "Not checked yet"
+        return "Comes with the extension" if model.shipped else "Not checked yet"
     return model.state.problem or f"Whole, checked {model.state.checked[:10]}"
 
 

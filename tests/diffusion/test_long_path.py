@@ -35,6 +35,7 @@ from backend.diffusion.networks import autoencoder
 from backend.diffusion.shot.trajectory import Trajectory
 from pantheon360_blender.core.errors import FileError, JobError, PantheonError
 from pantheon360_blender.core.formats import png
+from pantheon360_blender.core.jobs import model_places
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import PaintOptions
 from pantheon360_blender.core.panorama import equirectangular
@@ -128,6 +129,17 @@ def test_a_model_that_wants_the_draft_sees_what_the_draft_painter_paints(shot: S
             np.testing.assert_array_equal(clip.picture(number), expected)
             assert (clip.coverage(number) == clip.geometry[number].coverage).all()
     assert run_to_end(Trajectory(folder, 128, clip=4).clip(0)).filled is None
+
+
+def test_a_shot_that_names_no_model_is_painted_by_the_extensions_own(
+    shot: Shot, smaller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(smaller, tmp_path / "models" / model_places.SHIPPED)
+    monkeypatch.setattr(model_places, "_SHIPPED_IN", tmp_path / "models")
+    unnamed, named = painted(shot(2, model="")), painted(shot(2, model=str(smaller)))
+    for frame in (1, 2):
+        np.testing.assert_array_equal(png.read(unnamed.frame_file(frame)), png.read(named.frame_file(frame)))
+    assert not list((tmp_path / "models").rglob(model_places.STATE_FILE))
 
 
 def test_without_a_capture_the_nearest_tells_what_the_place_looks_like(shot: Shot) -> None:

@@ -54,6 +54,26 @@ def test_a_model_is_shown_by_its_card(models: Any, store: Path) -> None:
     assert models.find("plain").card is None
 
 
+def test_the_extensions_own_model_paints_where_none_is_chosen(
+    models: Any, house: Any, drawn: Any, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found by its name, listed as what it is, and gives way to a person's own of that name."""
+    places = house("core.jobs.model_places")
+    monkeypatch.setattr(places, "_SHIPPED_IN", tmp_path / "extension")
+    assert places.chosen("") == "" and places.shipped() is None and not models.stored()
+    folder = put(tmp_path / "extension" / places.SHIPPED, TINY)
+    (folder / "unet").mkdir()
+    assert places.chosen("") == places.SHIPPED and places.chosen("mine") == "mine"
+    found = models.find(places.SHIPPED)
+    assert found is not None and found.path == folder and found.shipped
+    assert [model.name for model in models.stored()] == [places.SHIPPED]
+    assert "Comes with the extension" in " ".join(drawn().labels)
+    own = put(store / places.SHIPPED, STREET)
+    found = models.find(places.SHIPPED)
+    assert found is not None and found.path == own and not found.shipped
+    assert [model.path for model in models.stored()] == [own]
+
+
 def test_a_changed_card_is_read_again(models: Any, store: Path) -> None:
     folder = put(store / "model", TINY)
     assert models.find("model").card.label == "Tiny (untrained)"

@@ -40,12 +40,14 @@ def root() -> Path:
 
 
 def entries() -> list[Entry]:
-    """Every model of the store, by name, also those that cannot be used."""
+    """Every model there is, by name, also those that cannot be used."""
     place = root()
-    if not place.is_dir():
-        return []
-    paths = sorted(place.iterdir(), key=lambda path: path.name.lower())
-    return [_entry(path) for path in paths if path.is_dir() and not path.name.startswith(".")]
+    paths = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
+    shipped = model_places.shipped()
+    if shipped is not None and shipped.name not in {path.name for path in paths}:
+        paths.append(shipped)
+    paths.sort(key=lambda path: path.name.lower())
+    return [_entry(path) for path in paths if not path.name.startswith(".")]
 
 
 def find(model: str | Path) -> ModelFolder:
@@ -53,9 +55,9 @@ def find(model: str | Path) -> ModelFolder:
 
     Raises ModelError.
     """
-    stored = root() / str(model)
-    if is_name(str(model)) and stored.is_dir():
-        return model_folder.open(stored)
+    named = model_places.folder_of(str(model))
+    if named is not None:
+        return model_folder.open(named)
     if not inputs.is_folder(inputs.expanded(model)) and is_name(str(model)):
         known = ", ".join(entry.name for entry in entries()) or "none yet"
         raise ModelError(

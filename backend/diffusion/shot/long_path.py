@@ -15,6 +15,7 @@ import torch
 
 from pantheon360_blender.core import files, inputs
 from pantheon360_blender.core.errors import FileError, JobError
+from pantheon360_blender.core.jobs import model_places
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import SETTINGS_KEY, PaintOptions, Recipe
 from pantheon360_blender.core.progress import Job, Progress, Result, map_progress
@@ -62,13 +63,14 @@ class Painting:
         self.warnings: list[str] = []
         self._folder = folder
         self._options = PaintOptions.from_json(folder.job.settings.get(SETTINGS_KEY, {}))
-        if not self._options.model:
+        model = model_places.chosen(self._options.model)
+        if not model:
             raise JobError(
                 "This shot names no model to paint with.",
                 advice="Choose one; get one with: python -m backend models add FOLDER_OR_HUB_ID",
                 code="no-model",
             )
-        self._model = model_store.find(self._options.model)
+        self._model = model_store.find(model)
         card = self._model.card
         self._recipe = self._options.recipe(card, int(folder.job.seed))
         self._stride = architecture.stride("vae", self._model.config("vae"))

@@ -1,5 +1,7 @@
 """A person's painter models, for both processes: where they are, and what was found of each when it was checked last.
 
+One model comes with the extension, and stands beside those that a person has added.
+
 The backend keeps them there and alone can read weights; Blender lists them without starting a process.
 """
 
@@ -18,6 +20,10 @@ from ..output_folder import OutputFolder
 
 STATE_FILE = "pantheon360-state.json"
 """Beside a model's card in the store."""
+
+SHIPPED = "pantheon360-small"
+"""Name of the model that comes with the extension and paints where nobody has chosen another."""
+_SHIPPED_IN = Path(__file__).resolve().parents[3] / "backend" / "models"
 
 _NAME = re.compile(r"[\w][\w.+-]{0,63}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -39,6 +45,27 @@ def root(environment: Mapping[str, str] = os.environ, platform: str = sys.platfo
     if stated:
         return Path(stated).expanduser().absolute()
     return person_folder.path(environment, platform) / "models"
+
+
+def shipped() -> Path | None:
+    """The folder of the model that comes with the extension; nothing is ever written there. None if it is left out."""
+    folder = _SHIPPED_IN / SHIPPED
+    return folder if (folder / "unet").is_dir() else None
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of a model by its name: of the store, else the one that comes with the extension; None of another."""
+    if not is_name(name):
+        return None
+    stored = root() / name
+    if stored.is_dir():
+        return stored
+    return shipped() if name == SHIPPED else None
+
+
+def chosen(name: str) -> str:
+    """The model to paint with: the one named, or, if none is, the one that comes with the extension; else ""."""
+    return name or (SHIPPED if folder_of(SHIPPED) else "")
 
 
 @dataclass(frozen=True)

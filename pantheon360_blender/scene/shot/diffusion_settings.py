@@ -13,6 +13,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from ...core.jobs import model_places
 from ...core.jobs.paint_settings import SETTINGS
 from ...core.jobs.settings import STRONGEST_LORA, Setting
 from . import models
@@ -119,8 +120,8 @@ def _set_loras(group: Any, loras: Sequence[Mapping[str, Any]]) -> None:
 
 
 def model_of(group: Any) -> str:
-    """The model as a job names it; empty if none is named."""
-    return str(_independent("model", _value(group, "model")))
+    """The model as a job names it: the chosen one, or the extension's own; empty if there is neither."""
+    return model_places.chosen(str(_independent("model", _value(group, "model"))))
 
 
 def _value(group: Any, name: str) -> Any:

@@ -1,8 +1,9 @@
-"""The models of this person's store as the interface shows them: read from their cards, nothing of them is loaded."""
+"""The models that can be chosen as the interface shows them: read from their cards, nothing of them is loaded."""
 
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +27,20 @@ class StoredModel:
     card: ModelCard | None
     state: ModelState | None
 
+    @property
+    def shipped(self) -> bool:
+        """Whether it is the extension's own, of which nothing is noted."""
+        return self.path == model_places.shipped()
+
 
 def stored() -> list[StoredModel]:
-    """Every model of the store, by name; those that cannot be used, too: the backend says why."""
-    try:
+    """Every model there is, by name; those that cannot be used, too: the backend says why."""
+    folders = []
+    with suppress(OSError):
         folders = [path for path in model_places.root().iterdir() if path.is_dir() and not path.name.startswith(".")]
-    except OSError:
-        return []
+    shipped = model_places.shipped()
+    if shipped is not None and shipped.name not in {path.name for path in folders}:
+        folders.append(shipped)
     return [_model(path) for path in sorted(folders, key=lambda path: path.name.lower())]
 
 
@@ -41,7 +49,7 @@ def find(text: str) -> StoredModel | None:
 
     text: as `resolved` returns it.
     """
-    folder = _stored(text) or _folder(text)
+    folder = model_places.folder_of(text) or _folder(text)
     return _model(folder) if folder is not None else None
 
 
@@ -51,13 +59,8 @@ def resolved(text: str) -> str:
     text: as it was typed; a relative folder is relative to the working folder.
     """
     text = text.strip()
-    folder = None if _stored(text) is not None else _folder(text)
+    folder = None if model_places.folder_of(text) is not None else _folder(text)
     return str(folder) if folder is not None else text
-
-
-def _stored(text: str) -> Path | None:
-    path = model_places.root() / text if model_places.is_name(text) else None
-    return path if path is not None and path.is_dir() else None
 
 
 def _folder(text: str) -> Path | None:

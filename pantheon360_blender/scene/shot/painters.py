@@ -67,6 +67,7 @@ def settings(scene: bpy.types.Scene, painter: str, changes: Mapping[str, Any] | 
         if problem := paint_settings.setting_error(name, value):
             raise JobError(f"The diffusion painter's settings are wrong: {problem}.")
     chosen = diffusion_settings.to_json(access.of_scene(scene).diffusion, changes)
+    chosen["model"] = model_places.chosen(chosen["model"])
     if not chosen["model"]:
         raise JobError(
             "The diffusion painter has no model to paint with.",
