@@ -38,20 +38,24 @@ def of_clips(
     generator: torch.Generator,
     show_end: Sequence[bool],
     dropout: float = 0.0,
+    latents: torch.Tensor | None = None,
 ) -> Conditions:
     """What the U-Net is told of clips of one length and size.
 
     The VAE is to see across the seam (`panorama.circular_convolutions`) as it does in the product.
     show_end: of each clip, whether the panorama at its last frame is shown, if there is one. dropout: share of the
     clips that are told nothing, as the unconditional half of guidance is. generator: of the noise on what is seen and
-    of the dropout.
+    of the dropout. latents: (B, F, C, h, w), what is seen, if it is encoded already (latent_cache.py).
     """
-    seen = [_seen(filling.shown(clip, card), clip, end) for clip, end in zip(clips, show_end, strict=True)]
-    video = torch.stack([pictures for pictures, _ in seen])
-    covered = torch.stack([coverage for _, coverage in seen])
-    told = torch.rand(len(clips), generator=generator, device=generator.device).to(video.device) >= dropout
-    noise = torch.randn(video.shape, generator=generator, device=generator.device).to(video.device) * covered
-    channels = [encode(video + card.noise_aug * noise, vae)]
+    covered = torch.stack([_covered(clip, end) for clip, end in zip(clips, show_end, strict=True)])
+    told = torch.rand(len(clips), generator=generator, device=generator.device).to(covered.device) >= dropout
+    if latents is None:
+        video = torch.stack([_seen(clip, card, end) for clip, end in zip(clips, show_end, strict=True)])
+        if card.noise_aug:
+            noise = torch.randn(video.shape, generator=generator, device=generator.device).to(video.device)
+            video = video + card.noise_aug * noise * covered
+        latents = encode(video, vae)
+    channels = [latents]
     for name in card.extras:
         values = covered if name == "coverage" else _nearness(clips)
         channels.append(_averaged(values.to(channels[0]), channels[0].shape[-2:]))
@@ -60,7 +64,7 @@ def of_clips(
     return Conditions(
         torch.cat(channels, dim=2) * told.view(-1, 1, 1, 1, 1),
         embeddings * told.view(-1, 1, 1),
-        time_ids.to(video.device).expand(len(clips), -1),
+        time_ids.to(covered.device).expand(len(clips), -1),
     )
 
 
@@ -81,13 +85,25 @@ def video_of(pictures: torch.Tensor) -> torch.Tensor:
     return pictures.float() / 127.5 - 1.0
 
 
-def _seen(shown: torch.Tensor, clip: TrainingClip, show_end: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is seen of a clip, (F, 3, H, W) in [-1, 1], and where it is known: (F, 1, H, W) bool."""
-    pictures, coverage = shown.clone(), clip.coverage.clone()
-    for place, anchor in ((0, clip.start), (-1, clip.end if show_end else None)):
-        if anchor is not None:
-            pictures[place], coverage[place] = anchor, True
-    return video_of(pictures), coverage[:, None]
+def _seen(clip: TrainingClip, card: ModelCard, show_end: bool) -> torch.Tensor:
+    """What is seen of a clip, (F, 3, H, W) in [-1, 1]."""
+    pictures = filling.shown(clip, card).clone()
+    for place, anchor in _anchors(clip, show_end):
+        pictures[place] = anchor
+    return video_of(pictures)
+
+
+def _covered(clip: TrainingClip, show_end: bool) -> torch.Tensor:
+    """Where it is known, (F, 1, H, W) bool."""
+    coverage = clip.coverage.clone()
+    for place, _ in _anchors(clip, show_end):
+        coverage[place] = True
+    return coverage[:, None]
+
+
+def _anchors(clip: TrainingClip, show_end: bool) -> list[tuple[int, torch.Tensor]]:
+    both = ((0, clip.start), (-1, clip.end if show_end else None))
+    return [(place, anchor) for place, anchor in both if anchor is not None]
 
 
 def _nearness(clips: Sequence[TrainingClip]) -> torch.Tensor:

@@ -24,6 +24,7 @@ def card(**changes: Any) -> ModelCard:
         "anchors": 2,
         "guidance": 1.0,
         "steps": 1,
+        "noise_aug": 0.0,
         "travel": None,
         "licence": "GPL-3.0-or-later",
         "source": "trained with this project's own trainer (docs/training.md)",

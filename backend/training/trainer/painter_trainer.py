@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from ...diffusion.models import loading, noise_schedule
 from ...diffusion.networks import autoencoder, panorama, schedulers
 from ..networks import conditions, objective
+from ..networks.latent_cache import LatentCache
 from ..networks.objective import NoiseLevels
 from ..training_clip import TrainingClip
 from . import export, frame_convolutions, low_rank, samples, starts
@@ -40,20 +41,23 @@ class PainterLoss(torch.nn.Module):
         self.image_encoder = networks.image_encoder
         self._apart = (networks.vae, perceptual)  # no modules of this one: they are never trained
         self._settings, self._card = settings, networks.card
+        self._latents = LatentCache(networks.vae, networks.card) if LatentCache.fits(networks.card) else None
 
     def forward(self, batch: Sequence[Sample], share: float) -> dict[str, torch.Tensor]:
         """share: of the run that is done. Returns "loss" and numbers for the log, scalars."""
         chosen, (vae, _) = self._settings.painter, self._apart
         one_step = share >= 1 - chosen.one_step
         device = vae.device
-        clips = [turned(each.clip, _draw(each, each.clip.frames.shape[-1]) * chosen.turn, device) for each in batch]
+        stride = autoencoder.factor(vae)
+        turns = [_draw(each, each.clip.frames.shape[-1] // stride) * chosen.turn for each in batch]
+        clips = [turned(each.clip, columns * stride, device) for each, columns in zip(batch, turns, strict=True)]
         ends = [_chance(sample) < chosen.end_shown for sample in batch]
         in_one = torch.tensor([one_step and _chance(sample) < chosen.one_step_of for sample in batch])
-        target = conditions.targets(clips, vae)
+        target, seen = self._encoded(batch, clips, turns, ends)
         sigma = torch.where(in_one, _highest(), self._sigmas(batch, share)).to(device)
         told = conditions.of_clips(
             clips, vae, self.image_encoder, self._card,
-            generator=batch[0].generator, show_end=ends, dropout=0.0 if one_step else chosen.dropout,
+            generator=batch[0].generator, show_end=ends, dropout=0.0 if one_step else chosen.dropout, latents=seen,
         )  # fmt: skip
         drawn = [torch.randn(target.shape[1:], generator=sample.generator) for sample in batch]
         noisy = target + sigma.view(-1, 1, 1, 1, 1) * torch.stack(drawn).to(device)
@@ -66,6 +70,21 @@ class PainterLoss(torch.nn.Module):
             numbers["lpips"] = self._lpips(clips, clean, batch, in_one)
             loss = loss + self._settings.perceptual.weight * numbers["lpips"]
         return {"loss": loss, **numbers}
+
+    def _encoded(
+        self, batch: Sequence[Sample], clips: Sequence[TrainingClip], turns: Sequence[int], ends: Sequence[bool]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Scaled latents of the truth, and of what is seen, if they are the same each time.
+
+        clips: those of the batch, turned by so many columns of latents.
+        """
+        vae = self._apart[0]
+        if self._latents is None:
+            return conditions.targets(clips, vae), None
+        kept = [self._latents.of(sample.clip) for sample in batch]
+        truth = [panorama.roll(each.frames, columns) for each, columns in zip(kept, turns, strict=True)]
+        seen = [panorama.roll(each.seen(end), columns) for each, columns, end in zip(kept, turns, ends, strict=True)]
+        return torch.stack(truth) * vae.config.scaling_factor, torch.stack(seen)
 
     def _sigmas(self, batch: Sequence[Sample], share: float) -> torch.Tensor:
         chosen = self._settings.painter
