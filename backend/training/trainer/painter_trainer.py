@@ -18,6 +18,7 @@ from accelerate import Accelerator
 
 from ...diffusion.models import loading, noise_schedule
 from ...diffusion.networks import autoencoder, panorama, schedulers
+from .. import filling
 from ..networks import conditions, objective
 from ..networks.latent_cache import LatentCache
 from ..networks.objective import NoiseLevels
@@ -136,15 +137,21 @@ class PainterTrainee:
             yield
 
     def judge(self, held_out: Sequence[Sample]) -> Mapping[str, float]:
-        """Of held-out clips painted in one step: PSNR in dB of all frames, and of pixels that no point covers."""
-        found: dict[str, list[float]] = {"psnr": [], "psnr_uncovered": []}
+        """Of held-out clips painted in one step: PSNR in dB of all frames, and of pixels that no point covers.
+
+        Of a model that sees the draft also the draft's own, which it has to be better than.
+        """
+        found: dict[str, list[float]] = {}
         model = self._model()
         for sample in held_out:
-            made, truth = samples.painted(model, sample.clip), samples.images(sample.clip.frames)
-            found["psnr"].append(samples.psnr(made, truth))
-            hidden = ~sample.clip.coverage.cpu().numpy()
+            truth, hidden = samples.images(sample.clip.frames), ~sample.clip.coverage.cpu().numpy()
             hidden[0] = False
-            found["psnr_uncovered"].append(samples.psnr(made, truth, hidden))
+            pictures = {"": samples.painted(model, sample.clip)}
+            if model.card.geometry == "filled":
+                pictures["draft_"] = samples.images(filling.shown(sample.clip, model.card))
+            for name, picture in pictures.items():
+                found.setdefault(f"{name}psnr", []).append(samples.psnr(picture, truth))
+                found.setdefault(f"{name}psnr_uncovered", []).append(samples.psnr(picture, truth, hidden))
         self.networks.unet.train()
         return {name: float(np.nanmean(values)) for name, values in found.items()}
 
