@@ -274,6 +274,16 @@ def test_a_vae_that_was_trained_is_one_to_start_from(tmp_path: Path) -> None:
     assert float(latents.std()) * config["scaling_factor"] == pytest.approx(1, rel=1e-3)
 
 
+def test_a_vae_goes_on_from_the_checkpoint_of_another_run(tmp_path: Path) -> None:
+    """Also where diffusers makes layers that it never calls, which no checkpoint holds."""
+    trained(told(None, **VAE, clips={"width": 64}), tmp_path)
+    newest = checkpoints.newest(tmp_path / "checkpoints")
+    assert newest is not None
+    again = painter_trainer.starts.vae(recipes.of(told(None, **VAE, clips={"width": 64}) | {"start": str(newest)}))
+    for name, tensor in checkpoints.read(newest).tensors["average"].items():
+        assert torch.equal(again.state_dict()[name.removeprefix("vae.")], tensor), name
+
+
 def test_convolutions_over_frames_are_flat_ones() -> None:
     for kernel, padding in (((3, 1, 1), (1, 0, 0)), ((1, 1, 1), (0, 0, 0))):
         layer = torch.nn.Conv3d(4, 6, kernel, padding=padding)
