@@ -42,6 +42,11 @@ class TrainingClip:
         return len(self.frames)
 
 
+def anchors(start: torch.Tensor | None, end: torch.Tensor | None) -> list[tuple[int, torch.Tensor]]:
+    """Those of a clip's ends that are known, each with its place among the frames: 0 and -1."""
+    return [(place, anchor) for place, anchor in ((0, start), (-1, end)) if anchor is not None]
+
+
 class ClipSource(Protocol):
     """Where training clips come from. The same seed gives the same clip, wherever it is asked for."""
 

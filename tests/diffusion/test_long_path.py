@@ -35,7 +35,7 @@ from backend.diffusion.networks import autoencoder
 from backend.diffusion.shot.trajectory import Trajectory
 from pantheon360_blender.core.errors import FileError, JobError, PantheonError
 from pantheon360_blender.core.formats import png
-from pantheon360_blender.core.jobs import model_places
+from pantheon360_blender.core.jobs import model_card, model_places
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.jobs.paint_settings import PaintOptions
 from pantheon360_blender.core.panorama import equirectangular
@@ -118,7 +118,7 @@ def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Sh
 
 
 def test_a_model_that_wants_the_draft_sees_what_the_draft_painter_paints(shot: Shot) -> None:
-    """And where points are is still known; its frames do not count as those of the same model shown points."""
+    """And where points are is still known."""
     folder = shot(4)
     trajectory = Trajectory(folder, 128, clip=4, filled=True)
     clip = run_to_end(trajectory.clip(0))
@@ -129,6 +129,19 @@ def test_a_model_that_wants_the_draft_sees_what_the_draft_painter_paints(shot: S
             np.testing.assert_array_equal(clip.picture(number), expected)
             assert (clip.coverage(number) == clip.geometry[number].coverage).all()
     assert run_to_end(Trajectory(folder, 128, clip=4).clip(0)).filled is None
+
+
+def test_frames_of_a_model_shown_points_do_not_count_for_it_shown_the_draft(
+    shot: Shot, smaller: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(smaller, tmp_path / "model"))
+    folder = painted(shot(3, model=str(path)))
+    before = frames(folder)
+    card = model_card.read(path)
+    assert card is not None and not card.sees_draft
+    model_card.write(path, replace(card, geometry="filled"))
+    folder.frame_file(3).unlink()
+    assert not {*frames(painted(folder))} & {*before}
 
 
 def test_a_shot_that_names_no_model_is_painted_by_the_extensions_own(

@@ -32,9 +32,9 @@ def test_points_alone_or_filled_as_the_card_says(small: Any, learned: TrainingCl
     assert shown[~covered].float().mean() > 50, "and between them it is no longer black"
     assert torch.equal(filling.shown(replace(learned, filled=learned.frames), filled), learned.frames)
     clip = samples.product_clip(learned, filled)
-    np.testing.assert_array_equal(clip.picture(1), samples.picture(shown[1]))
+    np.testing.assert_array_equal(clip.picture(1), filling.picture(shown[1]))
     np.testing.assert_array_equal(
-        samples.product_clip(learned, small.card).picture(1), samples.picture(learned.geometry[1])
+        samples.product_clip(learned, small.card).picture(1), filling.picture(learned.geometry[1])
     )
     assert (clip.coverage(1) == learned.coverage[1].numpy()).all(), "what is filled in is not covered"
 

@@ -41,13 +41,7 @@ def root() -> Path:
 
 def entries() -> list[Entry]:
     """Every model there is, by name, also those that cannot be used."""
-    place = root()
-    paths = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
-    shipped = model_places.shipped()
-    if shipped is not None and shipped.name not in {path.name for path in paths}:
-        paths.append(shipped)
-    paths.sort(key=lambda path: path.name.lower())
-    return [_entry(path) for path in paths if not path.name.startswith(".")]
+    return [_entry(path) for path in model_places.folders()]
 
 
 def find(model: str | Path) -> ModelFolder:

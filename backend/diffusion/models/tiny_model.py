@@ -86,7 +86,7 @@ _SMALL: dict[str, dict[str, Any]] = {
 """12 million weights, and a VAE of 4 x 4 pixels for a latent: what can be trained, and run, on a processor.
 
 The VAE sees patches of 4 x 4 pixels as one, and works on those alone. One that halves pictures twice, as Stable Video
-Diffusion's does three times, took five times as long a step, and stood at 24 dB after 430 of them: what doubles a
+Diffusion's does three times, took five times as long a pixel, and stood at 24 dB after 430 steps: what doubles a
 picture by repeating its pixels learns slowly to tell the left pixel of two from the right one. This one begins
 as a cosine transform (training/networks/patch_transform.py).
 """

@@ -83,7 +83,7 @@ class Painting:
             every=self._options.every,
             columns=card.width // self._stride,
             travel=card.travel,
-            filled=card.geometry == "filled",
+            filled=card.sees_draft,
         )
         self._weights = self._weights_on_disk()
         self._record = PaintingRecord(folder)
@@ -250,7 +250,7 @@ class Painting:
             ],
             "recipe": self._recipe.to_json(),
         }
-        if self._model.card.geometry != "points":
+        if self._model.card.sees_draft:
             decided["geometry"] = self._model.card.geometry
         keys = [_key(decided)]
         for segment, view in zip(self._trajectory.segments, self._trajectory.views, strict=True):

@@ -14,7 +14,7 @@ from pantheon360_blender.core.jobs.model_card import ModelCard
 
 from ...diffusion.networks import autoencoder, conditioning
 from .. import filling
-from ..training_clip import TrainingClip
+from ..training_clip import TrainingClip, anchors
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def video_of(pictures: torch.Tensor) -> torch.Tensor:
 def _seen(clip: TrainingClip, card: ModelCard, show_end: bool) -> torch.Tensor:
     """What is seen of a clip, (F, 3, H, W) in [-1, 1]."""
     pictures = filling.shown(clip, card).clone()
-    for place, anchor in _anchors(clip, show_end):
+    for place, anchor in anchors(clip.start, clip.end if show_end else None):
         pictures[place] = anchor
     return video_of(pictures)
 
@@ -96,14 +96,9 @@ def _seen(clip: TrainingClip, card: ModelCard, show_end: bool) -> torch.Tensor:
 def _covered(clip: TrainingClip, show_end: bool) -> torch.Tensor:
     """Where it is known, (F, 1, H, W) bool."""
     coverage = clip.coverage.clone()
-    for place, _ in _anchors(clip, show_end):
+    for place, _ in anchors(clip.start, clip.end if show_end else None):
         coverage[place] = True
     return coverage[:, None]
-
-
-def _anchors(clip: TrainingClip, show_end: bool) -> list[tuple[int, torch.Tensor]]:
-    both = ((0, clip.start), (-1, clip.end if show_end else None))
-    return [(place, anchor) for place, anchor in both if anchor is not None]
 
 
 def _nearness(clips: Sequence[TrainingClip]) -> torch.Tensor:

@@ -15,7 +15,7 @@ import torch
 from pantheon360_blender.core.jobs.model_card import ModelCard
 
 from .. import filling
-from ..training_clip import TrainingClip
+from ..training_clip import TrainingClip, anchors
 from . import conditions
 
 
@@ -32,9 +32,8 @@ class ClipLatents:
     def seen(self, show_end: bool) -> torch.Tensor:
         """What the U-Net sees, (F, C, h, w), with the captures at the ends."""
         latents = self.shown.clone()
-        for place, anchor in ((0, self.start), (-1, self.end if show_end else None)):
-            if anchor is not None:
-                latents[place] = anchor
+        for place, anchor in anchors(self.start, self.end if show_end else None):
+            latents[place] = anchor
         return latents
 
 

@@ -47,13 +47,16 @@ def begin(vae: Any) -> None:
 def averages(latents: int, patch: int) -> list[int]:
     """Which latents of such a new VAE are means of their patch, of brightness and of colours."""
     _, spread = transform(patch)
-    kept = torch.argsort(spread, descending=True)[:latents]
-    return [place for place, number in enumerate(kept.tolist()) if number % patch**2 == 0]
+    return [place for place, number in enumerate(_strongest(spread, latents).tolist()) if number % patch**2 == 0]
+
+
+def _strongest(spread: torch.Tensor, latents: int) -> torch.Tensor:
+    return torch.argsort(spread, descending=True)[:latents]
 
 
 def _begin_as_transform(vae: Any, latents: int, patch: int) -> None:
     basis, spread = transform(patch)
-    order = torch.argsort(spread, descending=True)[:latents]
+    order = _strongest(spread, latents)
     down, up = basis[order] / spread[order, None], (basis[order] * spread[order, None]).T
     weight = spread[order].sqrt() / spread[order].mean().sqrt()
     _pass(vae.encoder, down, torch.eye(latents))

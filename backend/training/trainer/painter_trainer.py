@@ -147,7 +147,7 @@ class PainterTrainee:
             truth, hidden = samples.images(sample.clip.frames), ~sample.clip.coverage.cpu().numpy()
             hidden[0] = False
             pictures = {"": samples.painted(model, sample.clip)}
-            if model.card.geometry == "filled":
+            if model.card.sees_draft:
                 pictures["draft_"] = samples.images(filling.shown(sample.clip, model.card))
             for name, picture in pictures.items():
                 found.setdefault(f"{name}psnr", []).append(samples.psnr(picture, truth))

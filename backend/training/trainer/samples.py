@@ -13,7 +13,6 @@ import torch
 from pantheon360_blender.core.jobs.model_card import ModelCard
 from pantheon360_blender.core.jobs.paint_settings import PaintOptions, SeamOptions
 from pantheon360_blender.core.progress import run_to_end
-from pantheon360_blender.core.render.splatting import GeometryFrame
 
 from ...diffusion.clip import sampling
 from ...diffusion.clip.passes import Clip
@@ -29,13 +28,10 @@ def product_clip(clip: TrainingClip, card: ModelCard, *, end: bool = True) -> Cl
 
     end: whether the capture at its last frame, if there is one, is an anchor.
     """
-    frames = [
-        GeometryFrame(picture(colour), depth.cpu().numpy(), covered.cpu().numpy(), np.full(covered.shape, -1, np.int32))
-        for colour, depth, covered in zip(clip.geometry, clip.depth, clip.coverage, strict=True)
-    ]
-    start = None if clip.start is None else picture(clip.start)
-    filled = list(images(filling.shown(clip, card))) if card.geometry == "filled" else None
-    last = picture(clip.end) if end and clip.end is not None else None
+    frames = [filling.geometry_frame(*each) for each in zip(clip.geometry, clip.depth, strict=True)]
+    start = None if clip.start is None else filling.picture(clip.start)
+    filled = list(images(filling.shown(clip, card))) if card.sees_draft else None
+    last = filling.picture(clip.end) if end and clip.end is not None else None
     return Clip(frames, start=start, end=last, filled=filled)
 
 
@@ -49,14 +45,9 @@ def painted(model: Any, clip: TrainingClip, *, end: bool = True, steps: int = 1)
     return run_to_end(job).images
 
 
-def picture(tensor: torch.Tensor) -> np.ndarray:
-    """(3, H, W) uint8 as (H, W, 3)."""
-    return np.ascontiguousarray(tensor.permute(1, 2, 0).cpu().numpy())
-
-
 def images(frames: torch.Tensor) -> np.ndarray:
     """(F, 3, H, W) uint8 as (F, H, W, 3)."""
-    return np.stack([picture(frame) for frame in frames])
+    return np.stack([filling.picture(frame) for frame in frames])
 
 
 def psnr(painted: np.ndarray, truth: np.ndarray, where: np.ndarray | None = None) -> float:

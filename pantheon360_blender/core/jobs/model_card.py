@@ -98,6 +98,11 @@ class ModelCard:
         return sum(self.channels.values())
 
     @property
+    def sees_draft(self) -> bool:
+        """Whether it is shown the draft instead of points alone."""
+        return self.geometry == "filled"
+
+    @property
     def extras(self) -> dict[str, int]:
         """Channels beyond noise and geometry."""
         return {name: count for name, count in self.channels.items() if name not in ("noise", "geometry")}

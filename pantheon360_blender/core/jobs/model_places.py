@@ -63,6 +63,17 @@ def folder_of(name: str) -> Path | None:
     return shipped() if name == SHIPPED else None
 
 
+def folders() -> list[Path]:
+    """The folder of every model there is, by name: of the store, and the one that comes with the extension unless the
+    store has its own of that name. Raises OSError if the store cannot be read."""
+    place = root()
+    found = {path.name: path for path in place.iterdir() if path.is_dir()} if place.is_dir() else {}
+    own = shipped()
+    if own is not None:
+        found.setdefault(own.name, own)
+    return [found[name] for name in sorted(found, key=str.lower) if not name.startswith(".")]
+
+
 def chosen(name: str) -> str:
     """The model to paint with: the one named, or, if none is, the one that comes with the extension; else ""."""
     return name or (SHIPPED if folder_of(SHIPPED) else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +34,10 @@ class StoredModel:
 
 def stored() -> list[StoredModel]:
     """Every model there is, by name; those that cannot be used, too: the backend says why."""
-    folders = []
-    with suppress(OSError):
-        folders = [path for path in model_places.root().iterdir() if path.is_dir() and not path.name.startswith(".")]
-    shipped = model_places.shipped()
-    if shipped is not None and shipped.name not in {path.name for path in folders}:
-        folders.append(shipped)
-    return [_model(path) for path in sorted(folders, key=lambda path: path.name.lower())]
+    try:
+        return [_model(path) for path in model_places.folders()]
+    except OSError:
+        return []
 
 
 def find(text: str) -> StoredModel | None:
