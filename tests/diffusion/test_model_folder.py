@@ -11,6 +11,7 @@ import struct
 import sys
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -570,6 +571,7 @@ def test_a_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
         {"conditioning": ["noise:4", "geometry"]},
         {"conditioning": ["noise:4", "geometry:4", "depth:²"]},
         {"conditioning": [["noise", 4]]},
+        {"geometry": "clouds"},
     ],
 )
 def test_damaged_cards_are_refused(model: Callable[..., Path], changes: dict[str, Any]) -> None:
@@ -577,6 +579,17 @@ def test_damaged_cards_are_refused(model: Callable[..., Path], changes: dict[str
     edit(path / model_card.FILE, **changes)
     with pytest.raises(ModelError, match=r"pantheon360\.json"):
         model_folder.open(path)
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [], [[1]], None, "", True, -1, 1e400], ids=repr)
+def test_no_value_of_a_card_is_more_than_refused(tmp_path: Path, value: Any) -> None:
+    model_card.write(tmp_path, tiny_model.card())
+    file = tmp_path / model_card.FILE
+    whole = json.loads(file.read_text())
+    for name in whole:
+        file.write_text(json.dumps({**whole, name: value}))
+        with suppress(ModelError):
+            model_card.read(tmp_path)
 
 
 # Schedulers ---------------------------------------------------------------------------------------------------------

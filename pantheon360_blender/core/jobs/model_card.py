@@ -162,7 +162,7 @@ def write(folder: Path, card: ModelCard) -> None:
 
 def _error(card: ModelCard) -> str | None:
     """What is wrong with a card, or None."""
-    texts = (card.name, card.kind, card.licence, card.source, card.capability)
+    texts = (card.name, card.kind, card.licence, card.source, card.capability, card.geometry)
     if not all(isinstance(text, str) and json_values.is_unicode(text) and len(text) < 2000 for text in texts):
         return "has a text that is none"
     if not card.name.strip():
