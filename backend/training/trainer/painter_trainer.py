@@ -1,7 +1,8 @@
 """Training the U-Net, and a small model's image encoder with it, on clips whose truth is known.
 
 At every level of noise the U-Net is asked for the clip without noise (networks/objective.py), told what the product
-tells it (networks/conditions.py). At the run's end most clips are painted in one step, and LPIPS looks at the result.
+tells it (networks/conditions.py). From some point of the run on most clips are painted in one step, and LPIPS looks at
+the result.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ class PainterLoss(torch.nn.Module):
         first = _draw(batch[at], len(clips[at]) - count + 1)
         latents = clean[at, first : first + count] / vae.config.scaling_factor
         decoded = autoencoder.frames_of(vae, latents.to(vae.dtype), count)
-        return perceptual(decoded, conditions.video_of(clips[at].frames[first : first + count]))
+        truth = conditions.video_of(clips[at].frames[first : first + count])
+        columns = self._settings.perceptual.columns or truth.shape[-1]
+        return perceptual(decoded[..., :columns], truth[..., :columns])
 
 
 class PainterTrainee:

@@ -114,13 +114,15 @@ class Run:
 class Perceptual:
     """LPIPS with VGG's features, from `start` on, a share of the run. weights: the folder of scripts/metric_weights.py.
 
-    weight: against the rest of the loss, 0 for none. frames: that it looks at, of each batch.
+    weight: against the rest of the loss, 0 for none. frames: that it looks at, of each batch. columns: of a painter's
+    frames that it looks at, 0 for all of them; which ones changes as clips are turned at random.
     """
 
     weight: float = _number(0.0, 0, 1000)
     weights: str = _text("")
     start: float = _number(0.8, 0, 1)
     frames: int = _count(2, 1, 1000)
+    columns: int = _count(0, 0, 8192)
 
 
 @dataclass(frozen=True)
