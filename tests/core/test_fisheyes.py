@@ -68,3 +68,15 @@ PANORAMAS = {
 @pytest.mark.parametrize("name", PANORAMAS)
 def test_panoramas_are_none(name: str) -> None:
     assert not fisheyes.looks_like_two(PANORAMAS[name])
+
+
+@pytest.mark.parametrize("name", PANORAMAS)
+def test_the_first_rows_never_contradict_the_whole(name: str) -> None:
+    for picture in (PANORAMAS[name], two_fisheyes(), two_fisheyes(0.52, 12)):
+        lit = fisheyes.corners_are_lit(picture[:2], len(picture))
+        assert not (lit and fisheyes.looks_like_two(picture))
+
+
+def test_the_first_rows_of_most_panoramas_are_enough() -> None:
+    assert all(fisheyes.corners_are_lit(panorama(seed)[:1], HEIGHT) for seed in range(4))
+    assert not fisheyes.corners_are_lit(two_fisheyes()[:1], HEIGHT)

@@ -151,3 +151,23 @@ def test_a_channel_whose_name_is_no_text_is_damage(tmp_path: Path) -> None:
     data = write(tmp_path / "a.exr", [{"Zed": DEPTH}], "zip")
     with pytest.raises(ImageError, match="the depth is damaged"):
         exr.decode(data.replace(b"Zed\0", b"Z\xff\xfe\0"), "the depth")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.exr"])
+def test_the_first_rows_come_alone(tmp_path: Path, name: str) -> None:
+    picture = np.add.outer(np.arange(64), np.arange(128)).astype(np.uint8)[..., None].repeat(3, axis=2)
+    file = oiio.ImageOutput.create(str(tmp_path / name))
+    assert file.open(str(tmp_path / name), oiio.ImageSpec(128, 64, 3, "half" if name == "a.exr" else "uint8"))
+    assert file.write_image(picture) and file.close()
+    rows = openimageio.first_rows(oiio, tmp_path / name, 3)
+    assert rows is not None and rows.shape == (3, 128, 3) and rows.dtype == np.uint8
+    np.testing.assert_allclose(rows.astype(int), picture[:3], atol=6)
+
+
+def test_the_first_rows_of_other_files_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    assert openimageio.first_rows(oiio, tmp_path / "a.png", 3) is None
+    write(tmp_path / "one.exr", [{"Z": DEPTH}], "zip")
+    write(tmp_path / "tiled.exr", [dict.fromkeys("RGB", DEPTH)], "zip", tile=16)
+    for name in ("one.exr", "tiled.exr"):
+        assert openimageio.first_rows(oiio, tmp_path / name, 3) is None

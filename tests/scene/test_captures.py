@@ -422,8 +422,25 @@ def test_a_photograph_of_16000_x_8000_is_read_small(house: House, imported: Any,
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < max(before, 1.6 * as_floats)
 
 
-def test_photographs_are_held_in_memory_only_while_they_are_read(house: House, imported: Any, tmp_path: Path) -> None:
+def test_photographs_stay_in_memory_while_there_is_room(
+    house: House, imported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoding takes longer than anything else that is done to one."""
+    files = [_photograph(tmp_path / f"{name}.png") for name in "abc"]
+    with Image.open(files[0]) as file:
+        monkeypatch.setattr(house("scene.captures.images"), "_DECODED", 2 * 4 * file.width * file.height)
+    made, _ = imported(*files)
+    assert [obj.pantheon360.image.has_data for obj in made] == [True, True, False]
+    for obj in made:
+        house("scene.captures.capture_objects").load(obj)
+    assert [obj.pantheon360.image.has_data for obj in made] == [True, True, False]
+
+
+def test_photographs_are_held_in_memory_only_while_they_are_read(
+    house: House, imported: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Hundreds of them are gigabytes. What was made in memory stays there: it is on no disk."""
+    monkeypatch.setattr(house("scene.captures.images"), "_DECODED", 0)
     made, _ = imported(_photograph(tmp_path / "a.png"), _photograph(tmp_path / "b.jpg"))
     load = house("scene.captures.capture_objects").load
     for obj in made:

@@ -274,6 +274,7 @@ def test_of_many_captures_few_are_in_memory_at_a_time(
         image.buffers_free()
     shown = images[3]
     assert shown.size[0] and [image.has_data for image in images].count(True) == 1
+    monkeypatch.setattr(house("scene.captures.images"), "_DECODED", 0)  # of large ones there is no room for more
     load, held, most = captures.load, [], [0, 0]
 
     def counting(*arguments: Any, **options: Any) -> Any:

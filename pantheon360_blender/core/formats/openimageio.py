@@ -70,6 +70,27 @@ def size(library: Any, path: Path) -> tuple[int, int] | None:
     return int(header.width), int(header.height)
 
 
+def first_rows(library: Any, path: Path, count: int) -> np.ndarray | None:
+    """The first rows of a picture of three channels or more, (count, W, 3) uint8; None if they cannot be had alone.
+
+    library: what find() gave. What follows them in the file is not decoded, where it lies in rows.
+    """
+    image = library.ImageInput.open(str(path))
+    if image is None:
+        library.geterror()
+        return None
+    try:
+        header = image.spec()
+        if header.tile_width or header.nchannels < 3 or header.height < count:
+            return None
+        rows = image.read_scanlines(0, 0, 0, count, 0, 0, 3, "uint8")
+        if rows is None:
+            image.geterror()
+        return rows if rows is None else np.asarray(rows)
+    finally:
+        image.close()
+
+
 def exr_channels(library: Any, data: bytes, name: str) -> dict[str, np.ndarray]:
     """Channels of the bytes of an OpenEXR file of every compression, tiled or not, as exr.decode gives them.
 

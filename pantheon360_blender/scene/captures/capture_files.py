@@ -30,6 +30,7 @@ SOURCE = "pantheon360_sha256"
 MADE = "pantheon360_made"
 """Custom property of an image that was made of a file, and holds other pixels than it: "picture" or "mask"."""
 
+_TOP = 128  # the part of the height that most panoramas are told from two fisheyes by
 _WITHOUT_ALPHA = (8, 24, 96)
 """Bits a pixel of images without alpha, those of more than 8 bits a channel being floats."""
 
@@ -87,7 +88,7 @@ def read(path: Path, warn: Warn) -> Photograph:
         raise
     _remove(other for other in bpy.data.images if other not in before and other not in (image, mask))
     if image not in before and image.packed_file is None:
-        image.buffers_free()  # Blender reads it again when it is shown; hundreds of them take gigabytes
+        images.release(image)
     return Photograph(path, image.name, mask.name if mask else None, metadata, exposure)
 
 
@@ -203,6 +204,10 @@ def _warn_of_fisheyes(
     """Tell if a picture that does not say what it is looks like two fisheyes, which are as wide for their height."""
     told = metadata is not None and metadata.projection == "equirectangular"
     if told or image.is_float or image.size[0] < fisheyes.WIDTH:
+        return
+    height = image.size[1]
+    top = images.top_rows(path, -(-height // _TOP)) if image.packed_file is None else None
+    if top is not None and fisheyes.corners_are_lit(top, height):
         return
     if fisheyes.looks_like_two(images.coarse(image, fisheyes.WIDTH)):
         warn(f"{path.name}: {fisheyes.WARNING}")
