@@ -51,7 +51,7 @@ class Situation:
         ]
 
     def footprint(self, frame: int) -> GeometryFrame:
-        """What drafts see of a frame: points as large as they are."""
+        """What drafts, and models that see them, know of a frame: points as large as they are."""
         cloud = self.cloud or PointCloud.empty()
         sizes = 0.0 if cloud.footprint is None else cloud.footprint
         return splatting.splat_footprints(cloud.points, cloud.colours, sizes, self.clip.pose(frame), self.clip.width)
@@ -122,8 +122,7 @@ def _painted(
         captures = [folder.write_capture(each.capture) for each in situation.known]
         for frame, seen in enumerate(geometry):
             folder.write_geometry("geometry", frame, seen)
-            if painter == "draft":
-                folder.write_geometry("footprint", frame, situation.footprint(frame))
+            folder.write_geometry("footprint", frame, situation.footprint(frame))
         anchors = [Anchor(frame=each.frame, capture=each.capture.name) for each in situation.known]
         job = PaintJob(
             name=clip.name,

@@ -14,35 +14,35 @@ from pantheon360_blender.core.render.splatting import GeometryFrame
 
 from .training_clip import TrainingClip, anchors
 
-Placed = tuple[torch.Tensor, np.ndarray]
-"""A capture's picture, (3, H, W) uint8, and its pose, (4, 4) camera-to-world."""
-
 
 def shown(clip: TrainingClip, card: ModelCard) -> torch.Tensor:
     """What a model of that card sees of a clip's geometry, (F, 3, H, W) uint8.
 
-    A clip that nobody has filled is filled from the captures at its ends.
+    A clip that nobody has filled is filled from its geometry, whose points are a pixel each, and the captures at its
+    ends.
     """
     if not card.sees_draft:
         return clip.geometry
     if clip.filled is not None:
         return clip.filled
-    ends = [(end, clip.cameras[place]) for place, end in anchors(clip.start, clip.end)]
-    return filled(clip.geometry, clip.depth, clip.cameras, ends)
+    ends = [capture(end, clip.cameras[place]) for place, end in anchors(clip.start, clip.end)]
+    surfaces = [geometry_frame(*each) for each in zip(clip.geometry, clip.depth, strict=True)]
+    return filled(surfaces, clip.cameras, ends).to(clip.geometry.device)
 
 
-def filled(
-    geometry: torch.Tensor, depth: torch.Tensor, cameras: np.ndarray, captures: Sequence[Placed]
-) -> torch.Tensor:
-    """The draft of a clip: (F, 3, H, W) uint8, on geometry's device. Arrays are as of TrainingClip."""
-    width = geometry.shape[-1]
-    placed = [Capture(f"capture {index}", picture(taken), pose) for index, (taken, pose) in enumerate(captures)]
-    painter = DraftPainter(placed, width)
-    frames = [
-        painter.paint(geometry_frame(colour, reach), pose)
-        for colour, reach, pose in zip(geometry, depth, cameras, strict=True)
-    ]
-    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous().to(geometry.device)
+def filled(surfaces: Sequence[GeometryFrame], cameras: np.ndarray, captures: Sequence[Capture]) -> torch.Tensor:
+    """The draft of a clip: (F, 3, H, W) uint8.
+
+    surfaces: of each frame; in the product footprint splats. cameras: (F, 4, 4) camera-to-world.
+    """
+    painter = DraftPainter(list(captures), surfaces[0].depth.shape[1])
+    frames = [painter.paint(seen, pose) for seen, pose in zip(surfaces, cameras, strict=True)]
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+
+
+def capture(image: torch.Tensor, pose: np.ndarray) -> Capture:
+    """A capture of a picture (3, H, W) uint8 at a pose, (4, 4) camera-to-world."""
+    return Capture("capture", picture(image), pose)
 
 
 def picture(tensor: torch.Tensor) -> np.ndarray:

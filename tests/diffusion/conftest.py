@@ -16,7 +16,7 @@ import pytest
 from pantheon360_blender.core.jobs.job import Anchor, PaintJob
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.panorama.capture import Capture
-from pantheon360_blender.core.render.splatting import GeometryFrame, splat
+from pantheon360_blender.core.render.splatting import GeometryFrame, splat, splat_footprints
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -107,15 +107,22 @@ Shot = Callable[..., PaintFolder]
 
 @pytest.fixture
 def shot(tmp_path: Path, smaller: Path, panoramas: Callable[..., np.ndarray]) -> Shot:
-    """shot(frames, anchors=(0,), width=128, distance=2.0, **settings): a sealed job folder for the smaller model.
+    """shot(frames, anchors=(0,), width=128, distance=2.0, footprint=None, **settings): a sealed job folder for the
+    smaller model.
 
     A camera walks so many metres along X through a cloud of points and turns on the way; at each of `anchors`,
-    positions along the path, it stands on a capture of its own, which is turned by another angle.
+    positions along the path, it stands on a capture of its own, which is turned by another angle. footprint: of points,
+    metres; None leaves that pass out.
     """
     places = itertools.count()
 
     def make(
-        frames: int, anchors: tuple[int, ...] = (0,), width: int = 128, distance: float = 2.0, **settings: Any
+        frames: int,
+        anchors: tuple[int, ...] = (0,),
+        width: int = 128,
+        distance: float = 2.0,
+        footprint: float | None = None,
+        **settings: Any,
     ) -> PaintFolder:
         random = np.random.default_rng(7)
         points = random.normal(size=(6000, 3)).astype(np.float32) * 3
@@ -130,6 +137,9 @@ def shot(tmp_path: Path, smaller: Path, panoramas: Callable[..., np.ndarray]) ->
             captures.append(folder.write_capture(Capture(f"at {number}", image, pose)))
         for index in range(frames):
             folder.write_geometry("geometry", index + 1, splat(points, colours, cameras[index], width))
+            if footprint is not None:
+                large = splat_footprints(points, colours, footprint, cameras[index], width)
+                folder.write_geometry("footprint", index + 1, large)
         folder.seal(
             PaintJob(
                 name="Shot",

@@ -117,15 +117,19 @@ def test_where_a_capture_is_a_clip_ends_at_it_and_the_next_begins_there(shot: Sh
     assert [entry["passes"] for entry in record(folder)["segments"].values()] == [2, 2]
 
 
-def test_a_model_that_wants_the_draft_sees_what_the_draft_painter_paints(shot: Shot) -> None:
-    """And where points are is still known."""
-    folder = shot(4)
+@pytest.mark.parametrize("width", [128, 512])
+def test_a_model_that_wants_the_draft_sees_what_the_draft_painter_paints(shot: Shot, width: int) -> None:
+    """Of points as large as they are, at the shot's size; and where points are is still known."""
+    folder = shot(4, width=width, footprint=0.3)
     trajectory = Trajectory(folder, 128, clip=4, filled=True)
     clip = run_to_end(trajectory.clip(0))
-    painter = DraftPainter(folder.unread_captures(), 128)
+    painter = DraftPainter(folder.unread_captures(), width)
     for number in range(4):
         if not clip.is_known(number):
-            expected = painter.paint(clip.geometry[number], trajectory.views[0].pose(trajectory.camera(number)))
+            pose = trajectory.views[0].pose(trajectory.camera(number))
+            surfaces = trajectory.views[0].geometry(folder.read_surfaces(number + 1), trajectory.camera(number))
+            assert surfaces.coverage.mean() > 1.2 * folder.read_geometry("geometry", number + 1).coverage.mean()
+            expected = equirectangular.resize(painter.paint(surfaces, pose), 128)
             np.testing.assert_array_equal(clip.picture(number), expected)
             assert (clip.coverage(number) == clip.geometry[number].coverage).all()
     assert run_to_end(Trajectory(folder, 128, clip=4).clip(0)).filled is None

@@ -33,12 +33,12 @@ def view(position: tuple[float, float, float] = (0, 0, 0), radius: float = 5.0) 
 
 
 def distances(faults: Faults, seed: int = 0) -> np.ndarray:
-    points, _ = cache([view()], GRID, faults, np.random.default_rng(seed))
+    points, *_ = cache([view()], GRID, faults, np.random.default_rng(seed))
     return np.asarray(points.double().norm(dim=1).numpy())
 
 
 def test_an_exact_cache_is_the_truth_without_the_sky() -> None:
-    points, colours = cache([view((1, 0, 0.5)), view((-1, 1, 0))], GRID, Faults(), np.random.default_rng(0))
+    points, colours, _ = cache([view((1, 0, 0.5)), view((-1, 1, 0))], GRID, Faults(), np.random.default_rng(0))
     assert len(points) == 2 * WIDTH * (WIDTH // 2 - WIDTH // 12) == len(colours)
     np.testing.assert_allclose(points.norm(dim=1).numpy(), 5, rtol=1e-5)
 
@@ -53,7 +53,7 @@ def test_the_share_of_points_that_is_left(kept: float, blobs: bool) -> None:
 
 def test_blobs_leave_holes_that_even_thinning_does_not() -> None:
     def emptiest(faults: Faults) -> float:
-        points, _ = cache([view()], GRID, faults, np.random.default_rng(1))
+        points, *_ = cache([view()], GRID, faults, np.random.default_rng(1))
         octant = ((points > 0).long() * torch.tensor([4, 2, 1])).sum(1)
         counts = torch.bincount(octant, minlength=8).double()
         return float(counts.std() / counts.mean())
@@ -67,7 +67,7 @@ def test_smooth_errors_are_as_large_as_said_and_differ_by_capture() -> None:
     assert abs(np.corrcoef(same[0], same[1])[0, 1]) < 0.6
     neighbours = np.corrcoef(same[0][:-1], same[0][1:])[0, 1]
     assert neighbours > 0.98
-    points, _ = cache([view(), view()], GRID, Faults(smooth=0.02), np.random.default_rng(3))
+    points, *_ = cache([view(), view()], GRID, Faults(smooth=0.02), np.random.default_rng(3))
     first, second = points.norm(dim=1).chunk(2)
     assert not torch.allclose(first, second, rtol=1e-3)
 
@@ -104,9 +104,9 @@ def test_plain_distant_and_broken_surfaces_have_no_points() -> None:
 
 def test_fused_surfaces_are_left_to_the_nearest_capture() -> None:
     left, right = view((-3, 0, 0)), view((3, 0, 0))
-    points, _ = cache([left, right], GRID, Faults(fused=True), np.random.default_rng(0))
+    points, *_ = cache([left, right], GRID, Faults(fused=True), np.random.default_rng(0))
     for own, side in ((left, -1), (right, 1)):
-        alone, _ = cache([own], GRID, Faults(), np.random.default_rng(0))
+        alone, *_ = cache([own], GRID, Faults(), np.random.default_rng(0))
         beside = [(cloud[:, 0] * side > 1) & (cloud[:, 2] < 1) for cloud in (points, alone)]
         assert beside[0].sum() == beside[1].sum() > 100
 
@@ -119,3 +119,12 @@ def test_what_is_drawn_spans_what_is_promised() -> None:
     assert np.mean(kept) == pytest.approx((math.log(0.02)) / 2, abs=0.06)
     exact = np.mean([faults.smooth == 0 and faults.outliers == 0 and faults.rough == 0 for faults in drawn])
     assert exact == pytest.approx(0.3, abs=0.04)
+
+
+def test_a_point_is_as_large_as_what_its_pixel_covers() -> None:
+    """On a ball seen from its middle: the range times the angle of a pixel, however few of the points are left."""
+    for faults in (Faults(), Faults(kept=0.1), Faults(fused=True)):
+        points, _, footprint = cache([view()], GRID, faults, np.random.default_rng(0))
+        assert len(footprint) == len(points)
+        inner = points[:, 2] < 4.2  # beside the sky the incidence is not known
+        np.testing.assert_allclose(footprint[inner].numpy(), 5 * math.tau / WIDTH, rtol=0.02)

@@ -20,6 +20,7 @@ pytest.importorskip("transformers", reason="the backend environment has transfor
 pytest.importorskip("accelerate", reason="the backend environment has accelerate")
 
 import torch
+from safetensors.torch import load_file
 
 from backend.diffusion.models import loading, lora, model_folder, tiny_model
 from backend.training.trainer import (
@@ -171,6 +172,7 @@ _PROCESS = """
 import sys, json
 from pathlib import Path
 import torch
+from safetensors.torch import load_file
 torch.set_num_threads(1)
 from tests.training import test_trainer
 test_trainer.trained(json.loads(sys.argv[1]), Path(sys.argv[2]))
@@ -229,6 +231,9 @@ def test_what_was_trained_loads_and_paints(start: Path, tmp_path: Path) -> None:
         WIDTH,
         FRAMES,
     )
+    for part in ("unet", "vae", "image_encoder"):
+        (written,) = (tmp_path / "exported" / part).glob("*.safetensors")
+        assert {entry.dtype for entry in load_file(written).values()} == {torch.float16}, part
     shown = [loading.load(model) for model in models]
     for one, other in zip(shown[0].unet.parameters(), shown[1].unet.parameters(), strict=True):
         assert torch.equal(one, other) and one.dtype == torch.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ pytest.importorskip("torch")
 
 import torch
 
+from backend.diffusion.models import tiny_model
+from backend.training import filling
 from backend.training.training_clip import TrainingClip
 from backend.training.worlds import paths
 from backend.training.worlds.cache_faults import Faults
@@ -102,6 +105,18 @@ def test_points_of_an_exact_cache_lie_on_what_they_show(
     assert correlation(0, 0) > 0.99
     moved, unmoved = correlation(FRAMES - 1, FRAMES - 1), correlation(FRAMES - 1, 0)
     assert moved > 0.8 and 1 - moved < 0.6 * (1 - unmoved)
+
+
+def test_the_draft_is_of_points_as_large_as_they_are(folder: Path) -> None:
+    """As in the product: it is nearer to the truth than that of points of a pixel."""
+    errors: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(6):
+        clip = worlds(folder, faults=Faults(kept=0.3)).clip(seed)
+        assert clip.filled is not None and clip.filled.shape == clip.frames.shape
+        for large, seen in ((True, clip), (False, replace(clip, filled=None))):
+            draft = filling.shown(seen, tiny_model.card(geometry="filled"))
+            errors[large].append(float((draft.float() - clip.frames.float()).square().mean()))
+    assert np.mean(errors[True]) < 0.95 * np.mean(errors[False])
 
 
 def test_half_of_the_clips_end_at_a_capture(folder: Path) -> None:

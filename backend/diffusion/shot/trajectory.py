@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
+from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.render import splatting
@@ -53,7 +54,8 @@ class Trajectory:
         self.frames = folder.job.frames
         self._captures = {entry["name"]: entry for entry in folder.job.captures}
         self._loaded: dict[str, Capture] = {}
-        self._draft = DraftPainter(folder.unread_captures(), width) if filled else None
+        self._draft_width = max(width, folder.job.width)
+        self._draft = DraftPainter(folder.unread_captures(), self._draft_width) if filled else None
         standing = {self.frames.index(anchor["frame"]): anchor["capture"] for anchor in folder.job.anchors}
         standing = timeline.thin_anchor_runs(
             standing, len(self.frames), every * timeline.shortest_clip(clip), every * (clip - 1)
@@ -91,7 +93,7 @@ class Trajectory:
             yield Progress("Reading the geometry", number, len(segment))
             geometry.append(self.geometry(position, view))
             if self._draft is not None:
-                filled.append((yield from self._filled(self._draft, geometry[-1], view.pose(self.camera(position)))))
+                filled.append((yield from self._filled(self._draft, position, view)))
             capture = self._anchors.get(position) or self._beside(position, geometry[-1])
             if capture is not None:
                 known[number] = self._seen(capture, view.pose(self.camera(position)), geometry[-1])
@@ -108,10 +110,17 @@ class Trajectory:
             filled=filled or None,
         )
 
-    def _filled(self, draft: DraftPainter, geometry: GeometryFrame, pose: np.ndarray) -> Job[np.ndarray]:
-        for name in draft.load(geometry, pose):
+    def _filled(self, draft: DraftPainter, position: int, view: LevelView) -> Job[np.ndarray]:
+        """What the draft painter makes of points as large as they are, in a clip's orientation, at the painted width.
+
+        It is made at the shot's size and reduced then, so that colors are means and not those of single points.
+        """
+        camera = self.camera(position)
+        surfaces = view.geometry(self.folder.read_surfaces(self.frame(position)), camera)
+        surfaces, pose = splatting.resized(surfaces, self._draft_width), view.pose(camera)
+        for name in draft.load(surfaces, pose):
             yield Progress("Loading captures", text=name)
-        return draft.paint(geometry, pose)
+        return equirectangular.resize(draft.paint(surfaces, pose), self.width)
 
     def _cameras(self, segment: Segment) -> np.ndarray:
         return np.stack([self.camera(position) for position in range(segment.first, segment.last + 1)])

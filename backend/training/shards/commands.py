@@ -17,6 +17,7 @@ def add_to(verbs: Any) -> None:
     prepare.add_argument("--frames", type=int, default=25, help="of a training clip")
     prepare.add_argument("--fps", type=float, default=7.0, help="their pace")
     prepare.add_argument("--step", type=int, default=13, help="frames between the beginnings of two clips")
+    prepare.add_argument("--filled", action="store_true", help="keep the draft, too, for models that see it")
 
 
 def main(chosen: Any) -> int:
@@ -24,5 +25,5 @@ def main(chosen: Any) -> int:
     from . import preparation
     from .windows import WindowSettings
 
-    windows = WindowSettings(chosen.frames, chosen.fps, chosen.width, chosen.step)
+    windows = WindowSettings(chosen.frames, chosen.fps, chosen.width, chosen.step, filled=chosen.filled)
     return preparation.main(preparation.Preparation(chosen.dataset, chosen.out, windows))

@@ -10,11 +10,13 @@ import torch
 
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.render import splatting
 
 from ...diffusion.shot import level_view
 from ...evaluation import caches
 from ...evaluation.clips import EvaluationClip, KnownFrame
+from .. import filling
 from ..training_clip import TrainingClip
 
 
@@ -22,6 +24,7 @@ from ..training_clip import TrainingClip
 class WindowSettings:
     """frames: of a training clip. fps: their pace. width: of the panoramas, pixels. step: frames of that pace between
     the beginnings of two clips. thinnest: least share of the cache's points that is kept, drawn log-uniformly up to 1.
+    filled: whether clips keep the draft, too, for models that see it.
     """
 
     frames: int = 25
@@ -29,6 +32,7 @@ class WindowSettings:
     width: int = 512
     step: int = 13
     thinnest: float = 0.02
+    filled: bool = False
 
 
 def places(count: int, fps: float, settings: WindowSettings) -> Iterator[np.ndarray]:
@@ -72,7 +76,15 @@ def cut(video: EvaluationClip, numbers: np.ndarray, settings: WindowSettings, se
         cameras=level,
         fps=settings.fps,
         name=f"{video.name} {numbers[0]}-{numbers[-1]}",
+        filled=_filled(cloud, ends, level, settings.width) if settings.filled else None,
     )
+
+
+def _filled(cloud: PointCloud, ends: list[KnownFrame], level: np.ndarray, width: int) -> torch.Tensor:
+    """The draft, of points as large as they are and of both captures."""
+    footprint = 0.0 if cloud.footprint is None else cloud.footprint
+    surfaces = [splatting.splat_footprints(cloud.points, cloud.colours, footprint, pose, width) for pose in level]
+    return filling.filled(surfaces, level, [each.capture for each in ends])
 
 
 def _turned(image: np.ndarray, pose: np.ndarray, world_from_view: np.ndarray, width: int) -> np.ndarray:

@@ -151,5 +151,16 @@ def write_part(network: Any, folder: Path, dtype: torch.dtype = torch.float32) -
 
 def save(network: Any, folder: Path, dtype: torch.dtype) -> None:
     """Write a network's configuration and weights into a folder of ours. The network stays as it is."""
+    from diffusers import ModelMixin
+    from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
+    from transformers.utils import SAFE_WEIGHTS_NAME
+
     weights = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in network.state_dict().items()}
-    network.save_pretrained(folder, state_dict=weights)
+    folder.mkdir(exist_ok=True)
+    if isinstance(network, ModelMixin):  # its save_pretrained would write what it has in memory
+        network.save_config(folder)
+        name = SAFETENSORS_WEIGHTS_NAME
+    else:
+        network.config.save_pretrained(folder)
+        name = SAFE_WEIGHTS_NAME
+    tensor_file.write(folder / name, weights, {"format": "pt"})

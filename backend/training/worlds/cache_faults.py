@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+
+from pantheon360_blender.core.points import equirectangular_depth
 
 from .rays import Directions
 
@@ -49,6 +52,14 @@ class CaptureView:
     position: np.ndarray
 
 
+class CachePoints(NamedTuple):
+    """points: (N, 3) float32 metres, world. colours: (N, 3) uint8. footprint: (N,) float32 metres."""
+
+    points: torch.Tensor
+    colours: torch.Tensor
+    footprint: torch.Tensor
+
+
 def random_faults(random: np.random.Generator) -> Faults:
     """Faults of one cache: exact but thinned in three of ten."""
     kept = float(np.exp(random.uniform(math.log(0.02), 0)))
@@ -71,31 +82,26 @@ def random_faults(random: np.random.Generator) -> Faults:
     )
 
 
-def cache(
-    views: Sequence[CaptureView], grid: Directions, faults: Faults, random: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The points that are made of captures: (N, 3) float32 in metres, world, and (N, 3) uint8.
+def cache(views: Sequence[CaptureView], grid: Directions, faults: Faults, random: np.random.Generator) -> CachePoints:
+    """The points that are made of captures.
 
     grid: the directions of all views' pixels; a view may have every second or so of its rows and columns.
     """
-    points, colours = [], []
+    found = []
     for view in views:
-        its_points, its_colours = _points(view, grid, faults, random)
+        its = _points(view, grid, faults, random)
         if faults.fused:
-            left = torch.ones(len(its_points), dtype=torch.bool, device=its_points.device)
+            left = torch.ones(len(its.points), dtype=torch.bool, device=its.points.device)
             for other in views:
                 if other is not view:
-                    left &= ~_answered(its_points, view.position, other, grid.orientation)
-            its_points, its_colours = its_points[left], its_colours[left]
-        points.append(its_points)
-        colours.append(its_colours)
-    return torch.cat(points), torch.cat(colours)
+                    left &= ~_answered(its.points, view.position, other, grid.orientation)
+            its = CachePoints(*(values[left] for values in its))
+        found.append(its)
+    return CachePoints(*(torch.cat(values) for values in zip(*found, strict=True)))
 
 
-def _points(
-    view: CaptureView, grid: Directions, faults: Faults, random: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The points of one capture, and their colours."""
+def _points(view: CaptureView, grid: Directions, faults: Faults, random: np.random.Generator) -> CachePoints:
+    """The points of one capture. Thinning leaves footprints what they were."""
     step = grid.width // view.ranges.shape[1]
     ranges, directions = view.ranges, grid.world[::step, ::step]
     seen = torch.isfinite(ranges) & (ranges < faults.farthest)
@@ -108,7 +114,8 @@ def _points(
     shifted = view.position + random.normal(0, faults.shift, 3)
     origin = torch.tensor(shifted, dtype=torch.float32, device=ranges.device)
     points = origin + directions[seen] * (ranges * wrong)[seen][:, None]
-    return points, view.colours[seen]
+    footprint = torch.from_numpy(equirectangular_depth.footprints(ranges.cpu().numpy())).to(ranges.device)
+    return CachePoints(points, view.colours[seen], footprint[seen])
 
 
 def _answered(points: torch.Tensor, position: np.ndarray, other: CaptureView, orientation: np.ndarray) -> torch.Tensor:

@@ -9,10 +9,12 @@ from pathlib import Path as FilePath
 import numpy as np
 import torch
 
+from pantheon360_blender.core.render import splatting
+
 from .. import filling
 from ..training_clip import TrainingClip
 from . import cache_faults, paths
-from .cache_faults import CaptureView, Faults
+from .cache_faults import CachePoints, CaptureView, Faults
 from .paths import Path
 from .photographer import Panorama, Photographer, exposure_of
 from .place import Painter, Place
@@ -76,7 +78,8 @@ class Worlds:
         exposure = exposure_of(frames[0], float(random.uniform(0.14, 0.32)))
         gains = exposure * np.exp(random.normal(0, 0.05, len(captures)))
         gains[0] = exposure * float(np.exp(random.normal(0, 0.01)))
-        geometry, depth = self._geometry(captures, gains, path, random)
+        cache = self._cache(captures, gains, path, random)
+        geometry, depth = splat(cache.points, cache.colours, path.cameras, settings.width)
         pictures = [capture.picture(float(gain)) for capture, gain in zip(captures, gains, strict=True)]
         return TrainingClip(
             frames=torch.stack([frame.picture(exposure) for frame in frames]),
@@ -87,7 +90,7 @@ class Worlds:
             cameras=path.cameras,
             fps=settings.fps,
             name=f"{place.name} {seed}",
-            filled=filling.filled(geometry, depth, path.cameras, list(zip(pictures, path.poses, strict=True))),
+            filled=self._filled(cache, path, pictures),
         )
 
     def _place_and_path(self, random: np.random.Generator) -> tuple[Place, Path]:
@@ -102,10 +105,10 @@ class Worlds:
             except paths.NoPath:
                 continue
 
-    def _geometry(
+    def _cache(
         self, captures: list[Panorama], gains: np.ndarray, path: Path, random: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The cache of the captures, as the frames' cameras see it."""
+    ) -> CachePoints:
+        """The cache of the captures."""
         faults = self.settings.faults or cache_faults.random_faults(random)
         step = int(random.choice((1, 2)))
         views = [
@@ -113,5 +116,13 @@ class Worlds:
             for capture, gain, position in zip(captures, gains, path.captures, strict=True)
         ]
         grid = Directions(2 * self.settings.width, path.orientation, self.settings.device)
-        points, colours = cache_faults.cache(views, grid, faults, random)
-        return splat(points, colours, path.cameras, self.settings.width)
+        return cache_faults.cache(views, grid, faults, random)
+
+    def _filled(self, cache: CachePoints, path: Path, pictures: list[torch.Tensor]) -> torch.Tensor:
+        """The draft of the clip, from all captures."""
+        points, colours, footprint = (values.cpu().numpy() for values in cache)
+        surfaces = [
+            splatting.splat_footprints(points, colours, footprint, pose, self.settings.width) for pose in path.cameras
+        ]
+        captures = [filling.capture(*taken) for taken in zip(pictures, path.poses, strict=True)]
+        return filling.filled(surfaces, path.cameras, captures).to(self.settings.device)
