@@ -20,6 +20,10 @@ _FEWEST = 2000
 """Points that a room of this size gives at least; it gave 30,000 when this was written."""
 
 
+_LEAST_LIKENESS = 0.5
+"""Correlation of a painted frame with the truth."""
+
+
 def main(names: Sequence[str]) -> int:
     """Test the parts of these names, all of them if there are none. Prints one JSON object; returns the exit code."""
     found: dict[str, Any] = {}
@@ -54,7 +58,7 @@ def _reconstruction() -> str:
         entries = []
         for index in range(2):
             pose = pose_matrix(rotation_from_heading(40.0 * index), np.array([0.3 * index, _STEP * index, 1.5]))
-            entries.append(folder.write_capture(Capture(f"room-{index}", _room(pose), pose)))
+            entries.append(folder.write_capture(Capture(f"room-{index}", _room(pose)[0], pose)))
         settings = ReconstructionSettings(poses="given", width=_WIDTH)
         folder.seal(ReconstructJob(name="self-test", captures=entries, settings=settings.to_json()))
         run_to_end(runner.run(folder.path))
@@ -67,7 +71,7 @@ def _reconstruction() -> str:
 
 
 def _room(pose: Any) -> Any:
-    """What a camera sees of a box room whose walls are all blotches; (H, W, 3) uint8."""
+    """What a camera sees of a box room whose walls are all blotches; (H, W, 3) uint8, and its range, (H, W) metres."""
     import numpy as np
 
     from pantheon360_blender.core.panorama import equirectangular
@@ -79,7 +83,8 @@ def _room(pose: Any) -> Any:
     points = pose[:3, 3] + rays * reach[..., None]
     waves = np.random.default_rng(3).normal(0, 5.0, (3, 40))
     colours = 128 + 12 * np.sin(points @ waves + np.arange(40)).reshape(*points.shape[:2], 4, 10).sum(axis=3)
-    return equirectangular.resize(np.clip(colours[..., :3], 0, 255).astype(np.uint8), _WIDTH)
+    seen = np.clip(colours[..., :3], 0, 255).astype(np.uint8)
+    return equirectangular.resize(seen, _WIDTH), reach[::2, ::2].astype(np.float32)
 
 
 def _importers() -> str:
@@ -94,39 +99,65 @@ def _importers() -> str:
 
 
 def _diffusion() -> str:
-    """Two frames are painted by a tiny model of random weights."""
+    """Two frames of a walk through the room are painted, by the model that comes with the extension, and look like it.
+
+    Where that is left out, a tiny model of random weights paints, and it is enough that it does.
+    """
     import numpy as np
 
+    from pantheon360_blender.core.jobs import model_places
     from pantheon360_blender.core.jobs.job import PaintJob
     from pantheon360_blender.core.jobs.job_folder import PaintFolder
+    from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_heading
     from pantheon360_blender.core.panorama.capture import Capture
+    from pantheon360_blender.core.points.equirectangular_depth import cloud_from_depth
     from pantheon360_blender.core.progress import run_to_end
-    from pantheon360_blender.core.render.splatting import splat
+    from pantheon360_blender.core.render.splatting import splat, splat_footprints
 
     from . import device, runner
     from .diffusion import quiet_imports
 
     quiet_imports.ask()
-    from .diffusion.models import tiny_model
+    from .diffusion.models import model_store, tiny_model
 
-    random = np.random.default_rng(0)
-    points, colours = random.normal(size=(3000, 3)).astype(np.float32), random.integers(0, 256, (3000, 3), np.uint8)
+    cameras = np.stack([pose_matrix(rotation_from_heading(0.0), np.array([0.0, _STEP * index, 1.5])) for index in range(2)])
+    picture, reach = _room(cameras[0])
+    capture = Capture("A", picture, cameras[0])
+    cloud = cloud_from_depth(capture, reach)
     with tempfile.TemporaryDirectory(prefix="pantheon360-test-") as place:
-        tiny_model.make(Path(place) / "tiny", width=128, height=64, frames=4)
+        shipped = model_places.shipped()
+        model = shipped or Path(place) / "tiny"
+        if shipped is None:
+            tiny_model.make(model, width=128, height=64, frames=4)
         folder = PaintFolder.new(Path(place), "self-test")
-        entry = folder.write_capture(Capture("A", random.integers(0, 256, (64, 128, 3), np.uint8), np.eye(4)))
-        cameras = np.tile(np.eye(4), (2, 1, 1))
+        entry = folder.write_capture(capture)
         for frame, camera in enumerate(cameras, 1):
-            folder.write_geometry("geometry", frame, splat(points, colours, camera, 128))
-        options = {"model": str(Path(place) / "tiny"), "steps": 2}
+            sizes = 0.0 if cloud.footprint is None else cloud.footprint
+            folder.write_geometry("geometry", frame, splat(cloud.points, cloud.colours, camera, _WIDTH))
+            large = splat_footprints(cloud.points, cloud.colours, sizes, camera, _WIDTH)
+            folder.write_geometry("footprint", frame, large)
         folder.seal(
             PaintJob(
-                name="self-test", width=128, fps=24, frames=[1, 2], cameras=cameras, captures=[entry],
-                painter="diffusion", settings={"near": 0.05, "diffusion": options},
+                name="self-test", width=_WIDTH, fps=24, frames=[1, 2], cameras=cameras, captures=[entry],
+                painter="diffusion", settings={"near": 0.05, "diffusion": {"model": str(model), "steps": 2}},
             )
         )  # fmt: skip
         run_to_end(runner.run(folder.path))
-    return f"2 frames on {device.name(device.choose('auto', 'auto', half='float16')[0])}"
+        if shipped is not None:
+            _like(folder.frame_file(2), _room(cameras[1])[0])
+        label = model_store.find(str(model)).card.label
+    return f"2 frames by {label} on {device.name(device.choose('auto', 'auto', half='float16')[0])}"
+
+
+def _like(painted: Path, truth: Any) -> None:
+    """Raise BackendError unless a painted frame looks like what is there."""
+    import numpy as np
+
+    from pantheon360_blender.core.formats import png
+
+    likeness = float(np.corrcoef(png.read(painted)[..., :3].ravel(), truth.ravel())[0, 1])
+    if not likeness > _LEAST_LIKENESS:
+        raise BackendError(f"What was painted does not look like the room: correlation {likeness:.2f}.", code="self-test")
 
 
 _TESTS = {"reconstruction": _reconstruction, "importers": _importers, "diffusion": _diffusion}

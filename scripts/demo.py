@@ -2,8 +2,8 @@
 
 Makes the environments, fetches the photographs, then runs `demo_shot.py` inside Blender. Everything lands in
 `out/demo/`. The 3D cache is reconstructed from five panoramas, and the path is painted twice: by the draft painter, and
-by diffusion with a tiny untrained model, which shows the way of the data and paints noise. Where the backend's
-environment cannot be made, the cache is two panoramas projected onto a proxy, and the draft paints alone.
+by diffusion with the model that comes with the extension. Where the backend's environment cannot be made, the cache is
+two panoramas projected onto a proxy, and the draft paints alone.
 """
 
 from __future__ import annotations
@@ -48,23 +48,14 @@ def _backend() -> list[str]:
     """Options for reconstruction and diffusion; none where no environment for them can be made."""
     try:
         python = environments.ready("backend")
-        return ["--backend-python", str(python), "--model", str(_tiny_model(python))]
-    except (environments.EnvironmentUnavailable, subprocess.CalledProcessError) as reason:
+        return ["--backend-python", str(python), "--diffusion"]
+    except environments.EnvironmentUnavailable as reason:
         print(f"[demo] {reason}\n[demo] without torch the diffusion painter is left out")
     try:
         return ["--backend-python", str(environments.ready("reconstruction"))]
     except environments.EnvironmentUnavailable as reason:
         print(f"[demo] {reason}\n[demo] without the backend's environment the cache is projected onto a proxy")
         return []
-
-
-def _tiny_model(python: Path) -> Path:
-    """The folder of a tiny random model, made with the backend's own command."""
-    target = environments.ROOT / ".cache" / "models" / "tiny"
-    if not (target / "pantheon360.json").exists():
-        command = [str(python), "-B", "-m", "backend", "models", "make-tiny", str(target)]
-        subprocess.run(command, cwd=environments.ROOT, check=True)
-    return target
 
 
 def _order() -> tuple[str, ...]:

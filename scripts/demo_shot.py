@@ -22,8 +22,6 @@ WIDTH = 1024
 PROJECTION_WIDTH = 2048
 MOMENTS = [1 + round(index * (FRAMES - 1) / 4) for index in range(5)]
 """Frames that contact sheets show."""
-DIFFUSION_STEPS, DIFFUSION_EVERY = 8, 7
-"""Eight of the path's frames are painted by diffusion, the others warped between them."""
 CONFIDENCE = 0.3
 """Below the default: a plain road that the captures cannot be sure of looks better there than not."""
 
@@ -77,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--source", default="")
     parser.add_argument("--backend-python", type=Path, help="reconstruct the cache with it instead of a proxy")
-    parser.add_argument("--model", type=Path, help="an untrained model to paint the path with, beside the draft")
+    parser.add_argument("--diffusion", action="store_true", help="paint the path by diffusion, too, beside the draft")
     parser.add_argument("photographs", nargs="*", type=Path)
     return parser.parse_args()
 
@@ -102,10 +100,11 @@ def _shoot(arguments: argparse.Namespace) -> int:
     video = watch.run("Encode and tag the MP4", lambda: encode(extension, folder, out / "fly-through.mp4"))
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "street.blend"))
     watch.run("Contact sheet", lambda: contact_sheet(folder, out / "contact-sheet.png"))
-    if arguments.model:
-        painted = watch.run("Painting by diffusion, untrained", lambda: paint_by_diffusion(scene, arguments.model, out))
+    if arguments.diffusion:
+        painted = watch.run(f"Painting by diffusion ({FRAMES} frames)", lambda: paint_by_diffusion(scene, out))
+        watch.run("Encode its MP4", lambda: encode(extension, painted, out / "diffusion.mp4"))
         bpy.ops.wm.save_as_mainfile(filepath=str(out / "street.blend"))
-        watch.run("Its contact sheet", lambda: diffusion_sheet(painted, out / "diffusion-untrained.png"))
+        watch.run("Its contact sheet", lambda: diffusion_sheet(painted, folder, out / "diffusion.png"))
     write_summary(out, watch, scene, folder, video, arguments.source)
     return 0
 
@@ -242,25 +241,21 @@ def animate_camera(scene: Any) -> None:
     scene.frame_set(scene.frame_start)
 
 
-def paint_by_diffusion(scene: Any, model: Path, out: Path) -> Path:
-    """The same path painted with a model, as a second strip; returns the job's folder."""
-    settings = scene.pantheon360
-    settings.painter = "DIFFUSION"
-    settings.diffusion.model = str(model)
-    settings.diffusion.steps = DIFFUSION_STEPS
-    settings.diffusion.every = DIFFUSION_EVERY
+def paint_by_diffusion(scene: Any, out: Path) -> Path:
+    """The same path painted by the model that comes with the extension, as a second strip; returns the job's folder."""
+    scene.pantheon360.painter = "DIFFUSION"
     blender().ops.pantheon360.generate()
     return newest_job(out / "jobs")
 
 
-def diffusion_sheet(folder: Path, target: Path) -> None:
-    """What the model saw beside what it painted, at moments of the path, named as what it is."""
-    label = json.loads((folder / "painting.json").read_text("utf-8"))["model"]["label"]
+def diffusion_sheet(folder: Path, draft: Path, target: Path) -> None:
+    """The draft beside what the model painted, at moments of the path. The model paints at its own size."""
+    model = json.loads((folder / "painting.json").read_text("utf-8"))["model"]["label"]
     rows = []
     for moment in MOMENTS:
         name = f"{moment:06d}.png"
-        text = f"diffusion, {label}: random weights paint noise, frame {moment}"
-        rows.append([(f"geometry pass, frame {moment}", folder / "geometry" / name), (text, folder / "frames" / name)])
+        drawn = (f"draft, frame {moment}", draft / "frames" / name)
+        rows.append([drawn, (f"{model}, frame {moment}", folder / "frames" / name)])
     sheet_of(rows, target)
 
 

@@ -1,7 +1,7 @@
 """`make evaluate`: what painters make of clips whose truth is known, as `python -m backend evaluate` measures it.
 
 Renders the clips (about 10 minutes, once) and fetches the judges' weights (175 MB, once), then runs the backend's verb
-with the draft, the baselines and an untrained model. Writes docs/results.csv and docs/results.md, and to out/evaluation
+with the draft, the baselines and the model that comes with the extension. Writes docs/results.csv and docs/results.md, and to out/evaluation
 contact sheets, videos and a plot. Further arguments are the verb's, as in `scripts/evaluate.py --model NAME --label L`.
 
 `scripts/evaluate.py --all-crops` has every network look at the paper's 8 crops as well, for one clip of each scene and
@@ -21,10 +21,10 @@ import metric_weights
 
 OUT = environments.ROOT / "out" / "evaluation"
 DOCS = environments.ROOT / "docs"
-UNTRAINED = environments.ROOT / ".cache" / "evaluation" / "untrained"
-UNTRAINED_WIDTH = 128
+SHIPPED = "pantheon360-small"
+"""Name of the model that comes with the extension."""
 SELDOM = 4
-"""One clip in so many is one of each scene: those that the untrained model paints, as noise is the same everywhere."""
+"""One clip in so many is one of each scene: those that networks look at crops of."""
 
 
 def main(arguments: list[str]) -> int:
@@ -33,36 +33,31 @@ def main(arguments: list[str]) -> int:
     python = str(environments.ready("backend"))
     command = [python, "-B", "-m", "backend", "evaluate", str(evaluation_scenes.CACHE), "--out", str(OUT)]
     command += ["--note", note(len(scenes))]
+    weights: list[str] = []
     try:
-        command += ["--weights", str(metric_weights.ready())]
+        weights = ["--weights", str(metric_weights.ready())]
     except metric_weights.WeightsUnavailable as reason:
         print(f"[evaluate] without LPIPS, ST-LPIPS, DISTS and FVD: {reason}")
+    command += weights
     if arguments == ["--all-crops"]:
         return all_crops(command)
     if "--model" not in arguments:
-        command += ["--model", untrained(python), "--label", "untrained model", "--model-every", str(SELDOM)]
+        arguments = ["--model", SHIPPED, "--label", "small", *arguments]
     if subprocess.run([*command, *arguments], cwd=environments.ROOT).returncode:
         return 1
     street = evaluation_street.ready()
     if street is not None:
-        judged = "--weights" in command
-        command = [
-            python,
-            "-B",
-            "-m",
-            "backend",
-            "evaluate",
-            str(street),
-            "--out",
-            str(OUT / "street"),
-            "--sampled",
-            "1",
-        ]
-        command += ["--weights", str(metric_weights.CACHE)] if judged else []
+        command = [python, "-B", "-m", "backend", "evaluate", str(street), "--out", str(OUT / "street"), "--sampled", "1"]
+        command += [*weights, *_named("--model", arguments), *_named("--label", arguments)]
         if subprocess.run(command, cwd=environments.ROOT).returncode:
             return 1
     publish(street is not None)
     return 0
+
+
+def _named(option: str, arguments: list[str]) -> list[str]:
+    """An option and its value, if it is among the arguments."""
+    return arguments[arguments.index(option) :][:2] if option in arguments else []
 
 
 def all_crops(command: list[str]) -> int:
@@ -85,17 +80,6 @@ def publish(street: bool) -> None:
         rows += more_rows.split("\n", 1)[1]
     (DOCS / "results.md").write_text(tables, encoding="utf-8")
     (DOCS / "results.csv").write_text(rows, encoding="utf-8")
-
-
-def untrained(python: str) -> str:
-    """A random model that paints panoramas of UNTRAINED_WIDTH; made on first use."""
-    if not UNTRAINED.exists():
-        make = (
-            "from pathlib import Path; from backend.diffusion.models import tiny_model; "
-            f"tiny_model.make(Path({str(UNTRAINED)!r}), width={UNTRAINED_WIDTH}, height={UNTRAINED_WIDTH // 2})"
-        )
-        subprocess.run([python, "-B", "-c", make], cwd=environments.ROOT, check=True)
-    return str(UNTRAINED)
 
 
 def note(clips: int) -> str:

@@ -70,6 +70,14 @@ def _is_ours(path: Path) -> bool:
     return resolved.is_relative_to(ROOT) and ".environments" not in resolved.parts
 
 
+@pytest.fixture(autouse=True)
+def _no_shipped_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests say themselves which models there are; that of the extension is tested in tests/diffusion."""
+    for name in [name for name in sys.modules if name.split(".")[-1] == "pantheon360_blender"]:
+        places = importlib.import_module(f"{name}.core.jobs.model_places")
+        monkeypatch.setattr(places, "_SHIPPED_IN", Path(_RESOURCES) / "none")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Generator[None, object, object]:
     with _nothing_deprecated():

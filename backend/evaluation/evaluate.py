@@ -34,8 +34,8 @@ class Request:
     """What to evaluate.
 
     dataset: a folder of clips. out: where everything is written. weights: of the networks that judge, or None.
-    model: that paints, or None. model_every: it paints one clip in so many. trained: as its card says.
-    label: what tables call it.
+    model: that paints, or None. model_every: it paints one clip in so many. label: what tables call it.
+    trained, steps: as its card says.
     width: of the panoramas in pixels; None as they are. frames: at most, of a clip.
     sampled: frames of a clip that networks look at. all_crops: whether all of them look at crops, too.
     workers: processes. met3r: with the user's own MEt3R. resume: keep the clips that `out` has results of.
@@ -48,6 +48,7 @@ class Request:
     model: str | None = None
     model_every: int = 1
     trained: bool = True
+    steps: int | None = None
     label: str = "model"
     width: int | None = None
     frames: int = clips.FRAMES
@@ -83,7 +84,8 @@ def run(request: Request) -> list[Result]:
     if request.model is not None:
         from ..diffusion.models import model_store
 
-        request = replace(request, trained=model_store.find(request.model).card.trained)
+        card = model_store.find(request.model).card
+        request = replace(request, trained=card.trained, steps=card.steps)
     results, computed, started = [], 0.0, time.monotonic()
     for number, (clip, measured, seconds) in enumerate(_all(found, request), 1):
         results += measured
@@ -181,15 +183,21 @@ def evaluated(file: ClipFile, request: Request) -> list[Result]:
 
 
 def _rows(request: Request) -> list[Row]:
-    model = None if request.model is None else EvaluatedModel(request.model, request.label, request.trained)
-    return rows.rows(model)
+    return rows.rows(_model(request))
+
+
+def _model(request: Request) -> EvaluatedModel | None:
+    if request.model is None:
+        return None
+    return EvaluatedModel(request.model, request.label, request.trained, request.steps)
 
 
 def _is_shown(row: Row, request: Request) -> bool:
     if row.share < 1.0:
         return False
-    painted = request.label in row.method and f"{rows.STEPS[-1]} steps" in row.method
-    return row.method in _SHOWN or (painted and (row.regime == caches.SPARSE))
+    model = _model(request)
+    painted = model is not None and f"{model.label}, " in row.method and f" {model.usual_steps} step" in row.method
+    return row.method in _SHOWN or (painted and row.regime in (caches.SPARSE, caches.RECONSTRUCTED))
 
 
 def _show(clip: EvaluationClip, shown: dict[tuple[str, str], np.ndarray], request: Request) -> None:

@@ -45,11 +45,20 @@ class Row:
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A model that paints. path: its name or folder. label: what tables call it. trained: as its card says."""
+    """A model that paints. path: its name or folder. label: what tables call it.
+
+    trained: as its card says. steps: that it paints in as its card says, None if it says nothing.
+    """
 
     path: str
     label: str
     trained: bool
+    steps: int | None = None
+
+    @property
+    def usual_steps(self) -> int:
+        """Steps of the rows that are no ablation."""
+        return self.steps or STEPS[-1]
 
 
 def rows(model: EvaluatedModel | None) -> list[Row]:
@@ -76,20 +85,32 @@ def rows(model: EvaluatedModel | None) -> list[Row]:
 
 
 def _of_model(table: str, model: EvaluatedModel) -> list[Row]:
-    """An untrained model paints noise, whatever it sees: it is shown one regime, and measured briefly."""
+    """The paper's ablation on the thinned truth; without geometry, in the other regimes and through thinner caches the
+    fullest configuration alone, in as many steps as the model usually paints in.
+
+    An untrained model paints noise, whatever it sees: it is shown one regime, and measured briefly.
+    """
     configurations = CONFIGURATIONS if table == TWO else CONFIGURATIONS[:1]
-    fullest, most, brief = configurations[-1], STEPS[-1], not model.trained
+    fullest, usual = configurations[-1], model.usual_steps
     settings = {"model": model.path} | ({} if model.trained else {"guidance": 1})
 
     def row(regime: str, configuration: str, steps: int) -> Row:
-        label = f"{model.label}, {configuration}, {steps} step{'s' if steps > 1 else ''}"
         paint = methods.model({**settings, "steps": steps, "anchors": configuration})
-        return Row(table, label, regime, paint, brief=brief, videos=steps == most and not brief)
+        method = f"{model.label}, {configuration}, {steps} step{'s' if steps > 1 else ''}"
+        return Row(table, method, regime, paint, brief=not model.trained, videos=model.trained and steps == usual)
 
-    found = [row(SPARSE, configuration, steps) for configuration in configurations for steps in STEPS]
-    blind = replace(row(NONE, fullest, most), method=f"{model.label}, no geometry", poses=False)
-    others = [DENSE] if table == ONE else [RECONSTRUCTED, DENSE]
-    return [blind, *found, *(row(regime, fullest, most) for regime in others if model.trained)]
+    steps = sorted({*STEPS, usual})
+    ablation = [row(SPARSE, configuration, count) for configuration in configurations for count in steps]
+    blind = replace(row(NONE, fullest, usual), method=f"{model.label}, no geometry", poses=False)
+    if not model.trained:
+        return [blind, *ablation]
+    regimes = [row(regime, fullest, usual) for regime in ([DENSE] if table == ONE else [RECONSTRUCTED, DENSE])]
+    dense = regimes[-1]
+    thinner = [
+        replace(dense, method=f"{dense.method}, {share:.0%} of the cache", brief=True, videos=False, share=share)
+        for share in SHARES
+    ]
+    return [blind, *ablation, *regimes, *thinner]
 
 
 class Situations:

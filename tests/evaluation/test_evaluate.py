@@ -193,7 +193,7 @@ def test_a_model_paints_every_configuration(dataset: Dataset, tmp_path: Path) ->
     clip = clips.find(dataset(("one",), 4, 128))[0].read()
     found = rows.rows(rows.EvaluatedModel(str(tmp_path / "model"), "tiny", trained=True))
     labels = [(row.table, row.method, row.regime) for row in found if "tiny" in row.method]
-    assert len(labels) == len(set(labels)) == (1 + 2 + 1) + (1 + 8 + 2)
+    assert len(labels) == len(set(labels)) == (1 + 2 + 1 + 4) + (1 + 8 + 2 + 4)
     chosen = {row.method: row for row in found if row.table == rows.TWO and row.regime in (caches.SPARSE, caches.NONE)}
     situations = rows.Situations(clip)
     painted = {
@@ -202,6 +202,17 @@ def test_a_model_paints_every_configuration(dataset: Dataset, tmp_path: Path) ->
     }
     assert all(images.shape == clip.images.shape for images in painted.values())
     assert not np.array_equal(*painted.values())
+
+
+def test_rows_that_are_no_ablation_take_the_steps_that_a_model_usually_takes() -> None:
+    for usual, label in ((None, "10 steps"), (1, "1 step")):
+        found = rows.rows(rows.EvaluatedModel("somewhere", "mine", trained=True, steps=usual))
+        regimes = {row.regime for row in found if row.method == f"mine, dual+fusion, {label}"}
+        assert regimes == {caches.SPARSE, caches.RECONSTRUCTED, caches.DENSE}
+        thinner = [row for row in found if row.share < 1 and row.method.startswith(f"mine, dual+fusion, {label}")]
+        assert [row.share for row in thinner] == list(rows.SHARES)
+    untrained = rows.rows(rows.EvaluatedModel("somewhere", "noise", trained=False, steps=1))
+    assert {row.regime for row in untrained if "noise" in row.method} == {caches.SPARSE, caches.NONE}
 
 
 def test_a_clip_of_vipe_is_read_upright(tmp_path: Path, dataset: Dataset) -> None:
