@@ -120,7 +120,8 @@ def _diffusion() -> str:
     quiet_imports.ask()
     from .diffusion.models import model_store, tiny_model
 
-    cameras = np.stack([pose_matrix(rotation_from_heading(0.0), np.array([0.0, _STEP * index, 1.5])) for index in range(2)])
+    ahead = rotation_from_heading(0.0)
+    cameras = np.stack([pose_matrix(ahead, np.array([0.0, _STEP * index, 1.5])) for index in range(2)])
     picture, reach = _room(cameras[0])
     capture = Capture("A", picture, cameras[0])
     cloud = cloud_from_depth(capture, reach)
@@ -157,7 +158,9 @@ def _like(painted: Path, truth: Any) -> None:
 
     likeness = float(np.corrcoef(png.read(painted)[..., :3].ravel(), truth.ravel())[0, 1])
     if not likeness > _LEAST_LIKENESS:
-        raise BackendError(f"What was painted does not look like the room: correlation {likeness:.2f}.", code="self-test")
+        raise BackendError(
+            f"What was painted does not look like the room: correlation {likeness:.2f}.", code="self-test"
+        )
 
 
 _TESTS = {"reconstruction": _reconstruction, "importers": _importers, "diffusion": _diffusion}

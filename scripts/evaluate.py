@@ -1,8 +1,9 @@
 """`make evaluate`: what painters make of clips whose truth is known, as `python -m backend evaluate` measures it.
 
 Renders the clips (about 10 minutes, once) and fetches the judges' weights (175 MB, once), then runs the backend's verb
-with the draft, the baselines and the model that comes with the extension. Writes docs/results.csv and docs/results.md, and to out/evaluation
-contact sheets, videos and a plot. Further arguments are the verb's, as in `scripts/evaluate.py --model NAME --label L`.
+with the draft, the baselines and the model that comes with the extension. Writes docs/results.csv and docs/results.md,
+and to out/evaluation contact sheets, videos and a plot. Further arguments are the verb's, as in
+`scripts/evaluate.py --model NAME --label L`.
 
 `scripts/evaluate.py --all-crops` has every network look at the paper's 8 crops as well, for one clip of each scene and
 without a model, and writes docs/results-crops.md: of all clips it would take hours.
@@ -47,7 +48,8 @@ def main(arguments: list[str]) -> int:
         return 1
     street = evaluation_street.ready()
     if street is not None:
-        command = [python, "-B", "-m", "backend", "evaluate", str(street), "--out", str(OUT / "street"), "--sampled", "1"]
+        command = [python, "-B", "-m", "backend", "evaluate", str(street)]
+        command += ["--out", str(OUT / "street"), "--sampled", "1"]
         command += [*weights, *_named("--model", arguments), *_named("--label", arguments)]
         if subprocess.run(command, cwd=environments.ROOT).returncode:
             return 1

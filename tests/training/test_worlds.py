@@ -119,6 +119,19 @@ def test_the_draft_is_of_points_as_large_as_they_are(folder: Path) -> None:
     assert np.mean(errors[True]) < 0.95 * np.mean(errors[False])
 
 
+def test_some_caches_are_our_own_reconstructions(folder: Path) -> None:
+    """Of the same clips: what they show stays, and so do the caches of single captures."""
+    for name in ("cv2", "numba", "scipy"):
+        pytest.importorskip(name, reason="reconstruction needs it")
+    several = 0
+    for seed in range(4):
+        made, real = worlds(folder).clip(seed), worlds(folder, reconstructed=1.0).clip(seed)
+        assert torch.equal(made.frames, real.frames)
+        several += not torch.equal(made.geometry, real.geometry)
+        assert real.coverage.any() and real.filled is not None
+    assert 0 < several < 4
+
+
 def test_half_of_the_clips_end_at_a_capture(folder: Path) -> None:
     place = places(folder, 1)[0]
     random = np.random.default_rng(0)

@@ -52,7 +52,7 @@ class Clips:
     kept: clips among which each one is drawn; uses: how often a clip is drawn on average before another replaces it.
     ahead: batches that a thread makes beforehand, 0 for none.
     held_out: clips that are never trained on and that the run is judged by, 0 for none; held_out_first: the seed of the
-    first.
+    first. reconstructed: of worlds with several captures, the share whose caches are our own reconstructions of these.
     """
 
     source: str = _text("worlds")
@@ -67,6 +67,7 @@ class Clips:
     ahead: int = _count(2, 0, 64)
     held_out: int = _count(4, 0, 1000)
     held_out_first: int = _count(1 << 41, 0, 1 << 62)
+    reconstructed: float = _number(0.0, 0, 1)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 
 from pantheon360_blender.core import inputs
@@ -15,8 +16,23 @@ def _worlds(clips: Clips, device: str, held_out: bool) -> ClipSource:
     from ..worlds.generator import Worlds, WorldSettings
     from ..worlds.textures import HELD_OUT, TRAIN
 
-    split = HELD_OUT if held_out else TRAIN
-    return Worlds(WorldSettings(inputs.expanded(clips.folder), split, clips.width, clips.frames, device=device))
+    lacking = [name for name in ("cv2", "numba", "scipy") if importlib.util.find_spec(name) is None]
+    if clips.reconstructed and lacking:
+        raise PantheonError(
+            f"clips.reconstructed is {clips.reconstructed}, and {', '.join(lacking)} cannot be loaded.",
+            advice="Install what reconstruction needs, or set it to 0.",
+            code="recipe",
+        )
+    return Worlds(
+        WorldSettings(
+            inputs.expanded(clips.folder),
+            HELD_OUT if held_out else TRAIN,
+            clips.width,
+            clips.frames,
+            device=device,
+            reconstructed=clips.reconstructed,
+        )
+    )
 
 
 def _shards(clips: Clips, device: str, held_out: bool) -> ClipSource:

@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 import numpy as np
 import torch
 
+from pantheon360_blender.core.errors import CaptureError
 from pantheon360_blender.core.render import splatting
 
 from .. import filling
@@ -42,7 +43,8 @@ FAMILIES: dict[str, tuple[float, Callable[[Painter], Place]]] = {
 class WorldSettings:
     """textures: the folder that scripts/training_textures.py prepared; split: "train" or "held-out".
     width: of the panoramas, pixels. families: those that are drawn from, None is all.
-    faults: of every cache; None draws them."""
+    faults: of every cache; None draws them. reconstructed: of clips with several captures, the share whose cache is
+    this project's own reconstruction of these, from their true poses; that takes 3 to 7 s."""
 
     textures: FilePath
     split: str = TRAIN
@@ -52,6 +54,7 @@ class WorldSettings:
     device: str = "cpu"
     families: tuple[str, ...] | None = None
     faults: Faults | None = None
+    reconstructed: float = 0.0
 
 
 class Worlds:
@@ -79,8 +82,10 @@ class Worlds:
         gains = exposure * np.exp(random.normal(0, 0.05, len(captures)))
         gains[0] = exposure * float(np.exp(random.normal(0, 0.01)))
         cache = self._cache(captures, gains, path, random)
-        geometry, depth = splat(cache.points, cache.colours, path.cameras, settings.width)
         pictures = [capture.picture(float(gain)) for capture, gain in zip(captures, gains, strict=True)]
+        if len(captures) > 1 and np.random.default_rng((seed, 0x361)).random() < settings.reconstructed:
+            cache = self._reconstructed(path, pictures) or cache
+        geometry, depth = splat(cache.points, cache.colours, path.cameras, settings.width)
         return TrainingClip(
             frames=torch.stack([frame.picture(exposure) for frame in frames]),
             geometry=geometry,
@@ -117,6 +122,24 @@ class Worlds:
         ]
         grid = Directions(2 * self.settings.width, path.orientation, self.settings.device)
         return cache_faults.cache(views, grid, faults, random)
+
+    def _reconstructed(self, path: Path, pictures: list[torch.Tensor]) -> CachePoints | None:
+        """What this project's reconstruction makes of the captures; None where it finds nothing."""
+        from ...evaluation import caches
+        from ...evaluation.clips import KnownFrame
+
+        known = [
+            KnownFrame(index, filling.capture(*taken), None)
+            for index, taken in enumerate(zip(pictures, path.poses, strict=True))
+        ]
+        try:
+            cloud = caches.reconstructed(known)
+        except CaptureError:
+            return None
+        if not len(cloud) or cloud.footprint is None:
+            return None
+        arrays = (cloud.points, cloud.colours, cloud.footprint)
+        return CachePoints(*(torch.from_numpy(array).to(self.settings.device) for array in arrays))
 
     def _filled(self, cache: CachePoints, path: Path, pictures: list[torch.Tensor]) -> torch.Tensor:
         """The draft of the clip, from all captures."""
