@@ -52,8 +52,10 @@ def unexpected_members(zip_path: Path) -> list[str]:
 
 
 def _is_code(name: str) -> bool:
-    is_weights = name.startswith("backend/models/") and name.endswith(".safetensors")
-    return name.split("/")[0] in ROOMS and (is_weights or name.endswith((".py", ".json", ".toml")))
+    kinds: tuple[str, ...] = (".py", ".json", ".toml")
+    if name.startswith("backend/models/"):
+        kinds += (".safetensors", ".md")
+    return name.split("/")[0] in ROOMS and name.endswith(kinds)
 
 
 def _run(command: list[str]) -> None:

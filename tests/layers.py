@@ -84,6 +84,7 @@ HOUSES: dict[str, House] = {
             "backend/reconstruction",
             "backend/reconstruction/poses",
             "backend/reconstruction/dense",
+            "backend/reconstruction/room_layout",
             "backend/reconstruction/crops",
             "backend/reconstruction/reconstructors",
             "backend/reconstruction/reconstruct.py",

@@ -109,14 +109,26 @@ def test_gps_lies_where_the_captures_stand(house: House, street: Any) -> None:
     assert priors["A"]["heading"] is None
 
 
-def test_one_capture_is_refused_with_what_to_do(house: House, run: Any, street: Any) -> None:
+def test_one_capture_stays_where_it_is_and_its_place_is_guessed(house: House, run: Any, street: Any) -> None:
     import bpy
 
     bpy.data.objects.remove(capture("B"))
-    assert not bpy.ops.pantheon360.build_cache.poll()
-    assert "project" in house("scene.sources.reconstruct").disabled_reason(street).text
-    with pytest.raises(house("core.errors").CaptureError):
-        run(house("scene.sources.reconstruct").prepare(street))
+    reconstruct = house("scene.sources.reconstruct")
+    folder = run(reconstruct.prepare(street))
+    assert (folder.job.settings["poses"], folder.job.settings["dense"]) == ("given", "room_layout")
+    assert folder.job.settings["camera_height"] == pytest.approx(street.pantheon360.eye_height)
+    street.pantheon360.reconstruction_dense = "MONOCULAR"
+    assert reconstruct.settings_of(street).dense == "monocular"
+    shutil.rmtree(folder.path)
+
+
+def test_one_capture_that_is_to_be_swept_is_refused_with_what_to_do(house: House, run: Any, street: Any) -> None:
+    import bpy
+
+    bpy.data.objects.remove(capture("B"))
+    with pytest.raises(house("core.errors").CaptureError, match="too few") as refused:
+        run(house("scene.sources.reconstruct").prepare(street, poses="given", dense="sweep"))
+    assert "Import another capture" in refused.value.advice
     assert not list((Path(street.pantheon360.jobs_folder)).glob("*"))
 
 
@@ -416,11 +428,37 @@ def test_a_textured_room_becomes_points_on_its_walls(
     shutil.rmtree(tmp_path / "jobs")
 
 
+@pytest.mark.skipif(not backend_python().exists(), reason="the backend's environment is not on this machine")
+def test_one_photograph_becomes_its_room(house: House, street: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    """The same box, whose floor, walls and ceiling differ in colour: points lie on it, and it is told as guessed."""
+    import bpy
+
+    monkeypatch.setenv("PANTHEON360_BACKEND_PYTHON", str(backend_python()))
+    bpy.data.objects.remove(capture("B"))
+    obj = capture("A")
+    obj.pantheon360.nadir = obj.pantheon360.yaw = obj.pantheon360.pitch = obj.pantheon360.roll = 0.0
+    obj.location = (0.2, -0.5, street.pantheon360.eye_height - HALF[2])
+    bpy.context.view_layer.update()
+    pose = house("scene.captures.capture_objects").pose(obj)
+    house("core.formats.png").write(tmp_path / "A.png", room(house, pose, painted=True))
+    obj.pantheon360.image.reload()
+    assert bpy.ops.pantheon360.build_cache() == {"FINISHED"}
+    cache = house("scene.cache.cache_objects")
+    points = cache.evaluated_points(house("scene.app.access").evaluated(street)).points
+    off = np.abs(np.abs(points / HALF).max(axis=1) - 1)
+    assert len(points) > 0.3 * WIDTH * WIDTH and np.median(off) < 0.06
+    assert "guessed" in cache.find(street)["pantheon360_report"]
+    shutil.rmtree(tmp_path / "jobs")
+
+
 HALF = np.array([2.0, 3.0, 1.5])
 
 
-def room(house: House, pose: np.ndarray) -> np.ndarray:
-    """The panorama of a box about the origin whose walls carry smooth noise, (WIDTH / 2, WIDTH, 3) uint8."""
+def room(house: House, pose: np.ndarray, *, painted: bool = False) -> np.ndarray:
+    """The panorama of a box about the origin whose walls carry smooth noise, (WIDTH / 2, WIDTH, 3) uint8.
+
+    painted: whether floor and ceiling are of other colours than the walls.
+    """
     rays = house("core.panorama.equirectangular").directions(WIDTH).astype(np.float64) @ pose[:3, :3].T
     with np.errstate(divide="ignore"):
         ranges = np.where(rays > 0, (HALF - pose[:3, 3]) / rays, (-HALF - pose[:3, 3]) / rays)
@@ -429,4 +467,12 @@ def room(house: House, pose: np.ndarray) -> np.ndarray:
     waves = generator.normal(size=(3, 40, 3)) * 5.0
     phases = generator.uniform(0, 2 * np.pi, (3, 40))
     colour = [np.sin(points @ waves[k].T + phases[k]).sum(axis=-1) for k in range(3)]
-    return np.asarray(np.clip(128 + 14 * np.stack(colour, axis=-1), 0, 255), np.uint8)
+    around = np.full((*rays.shape[:2], 1), 128.0)
+    contrast = 14
+    if painted:
+        level = ranges.argmin(axis=-1) == 2
+        around = np.where(
+            level[..., None], np.where(rays[..., 2:] > 0, (170, 200, 160), (110, 70, 40)), (150, 140, 190)
+        )
+        contrast = 2
+    return np.asarray(np.clip(around + contrast * np.stack(colour, axis=-1), 0, 255), np.uint8)

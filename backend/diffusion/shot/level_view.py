@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pantheon360_blender.core.panorama import equirectangular
-from pantheon360_blender.core.panorama.cameras import rotation_from_heading
+from pantheon360_blender.core.panorama.cameras import heading_from_rotation, rotation_from_heading
 from pantheon360_blender.core.render import splatting
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
@@ -74,7 +74,7 @@ def level_views(paths: Sequence[np.ndarray], columns: int, travel: float | None)
     travel: where the direction of travel is to lie, degrees to the right of the middle; None keeps the first camera's
     heading throughout. A clip that stays in its place keeps the heading of the clip before.
     """
-    first = heading(paths[0][0])
+    first = math.radians(heading_from_rotation(paths[0][0][:3, :3]))
     step = math.tau / columns
     turned, views = 0, []
     for path in paths:
@@ -84,14 +84,6 @@ def level_views(paths: Sequence[np.ndarray], columns: int, travel: float | None)
             turned = round(_shortest(ahead - first) / step)
         views.append(LevelView(rotation_from_heading(math.degrees(first + turned * step)), turned))
     return views
-
-
-def heading(camera: np.ndarray) -> float:
-    """Where a camera looks, radians clockwise from the world's +Y; one that looks straight up or down, by its top."""
-    ahead = -camera[:2, 2]
-    if np.linalg.norm(ahead) < 1e-3:
-        ahead = camera[:2, 1] * np.sign(camera[2, 2])
-    return math.atan2(ahead[0], ahead[1])
 
 
 def whole_columns(rotation: np.ndarray, width: int) -> int | None:

@@ -112,6 +112,18 @@ def rotation_from_heading(heading_deg: float, pitch_deg: float = 0.0, roll_deg: 
     return np.asarray(_about_z(-heading) @ _about_x(np.pi / 2 + pitch) @ _about_z(-roll))
 
 
+def heading_from_rotation(rotation: np.ndarray) -> float:
+    """Where a camera with these axes, (3, 3), looks: degrees clockwise from +Y; one that looks up or down, by its top.
+
+    >>> round(heading_from_rotation(rotation_from_heading(90, pitch_deg=20)))
+    90
+    """
+    ahead = -rotation[:2, 2]
+    if np.linalg.norm(ahead) < 1e-3:
+        ahead = rotation[:2, 1] * np.sign(rotation[2, 2])
+    return float(np.degrees(np.arctan2(ahead[0], ahead[1])))
+
+
 def rotation_from_angles(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Rotation that turns a camera within its own axes; radians.
 

@@ -34,6 +34,9 @@ from ..captures.placing import place
 FEATURE_WIDTH = 3072
 """Pixels across at which captures are handed to the pose solver; finer ones gain nothing."""
 
+ONE_CAPTURE = "room_layout"
+"""The reconstructor of a capture that is alone."""
+
 PREVIOUS = "pantheon360_reconstruction"
 """Custom property of a scene: folder of its last reconstruction, whose finished stages the next one may take over."""
 
@@ -94,11 +97,8 @@ def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
     chosen = access.of_scene(scene)
     if not found:
         return DisabledReason("Import 360° captures first", repairs.IMPORT_CAPTURES)
-    alone = chosen.reconstruction_poses == "SOLVE" or chosen.reconstruction_dense in ("SWEEP", "NONE")
-    if found == 1 and alone:
-        text = "One capture alone tells no depth: add another, or project it onto geometry"
-        return DisabledReason(text, repairs.IMPORT_CAPTURES)
-    way = ReconstructionSettings(poses=chosen.reconstruction_poses.lower(), dense=chosen.reconstruction_dense.lower())
+    poses, dense = _way(chosen, found)
+    way = ReconstructionSettings(poses=poses, dense=dense)
     if _built_before(scene):
         return None
     if lacks := backend_process.lacking(requirements.of_reconstruction(way)):
@@ -154,9 +154,10 @@ def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
     units.adopt(scene)
     chosen, metre = access.of_scene(scene), units.per_metre(scene)
     weights = str(chosen.reconstruction_weights).strip()
+    poses, dense = _way(chosen, len(capture_objects.in_scene(scene)))
     return ReconstructionSettings(
-        poses=str(chosen.reconstruction_poses).lower(),
-        dense=str(chosen.reconstruction_dense).lower(),
+        poses=poses,
+        dense=dense,
         width=max(64, round(chosen.reconstruction_width / 64) * 64),
         confidence=round(float(chosen.reconstruction_confidence), 6),
         nearest_only=bool(chosen.nearest_capture_only),
@@ -164,6 +165,18 @@ def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
         priors=priors(capture_objects.labelled(scene), metre),
         options={"weights": _weights(weights)} if weights else {},
     )
+
+
+def _way(chosen: Any, captures: int) -> tuple[str, str]:
+    """How so many captures are posed and made dense, as ReconstructionSettings has it.
+
+    One alone has nothing to be posed by or compared with: it stays where it is, and its room or street is guessed.
+    """
+    poses, dense = str(chosen.reconstruction_poses).lower(), str(chosen.reconstruction_dense).lower()
+    if captures != 1:
+        return poses, dense
+    alone = ONE_CAPTURE if dense in (results.SWEEP, results.NONE) else dense
+    return results.GIVEN if poses == results.SOLVE else poses, alone
 
 
 def _weights(chosen: str) -> str:
