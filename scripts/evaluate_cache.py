@@ -1,7 +1,8 @@
 """`make evaluate-cache`: reconstruction against the truth of rendered scenes, and on the real street.
 
-Writes out/cache.json, out/cache-curves.png (completeness against accuracy) and out/leave-one-out.png (a real capture
-beside the cache of the others seen from its pose). Starts itself again in the backend's environment.
+Writes out/cache.json, out/cache-curves.png (completeness against accuracy), out/leave-one-out.png (a real capture
+beside the cache of the others seen from its pose) and out/room-layouts.jpg (of single photographs). Starts itself again
+in the backend's environment.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import environments
+import evaluate_layout
+import evaluation_scenes
 import ground_truth
 import numpy as np
 import photographs
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     if "--inside" not in arguments:
         truth = ground_truth.ready()
         street = photographs.fetch()
+        evaluation_scenes.ready()
         request = {"truth": {name: [str(path) for path in paths] for name, paths in truth.items()}}
         request["street"] = [str(path) for path in street]  # type: ignore[assignment]
         command = [str(environments.ready("backend")), "-B", __file__, "--inside", json.dumps(request)]
@@ -50,8 +54,12 @@ def evaluate(request: dict[str, Any]) -> int:
     for name, paths in request["truth"].items():
         for count in COUNTS:
             scenes[f"{name}-{count}"], curves[f"{name}-{count}"] = against_truth(name, paths[:count])
-    record = {"scenes": scenes, "geovisio": on_the_street([Path(path) for path in request["street"]])}
     OUT.mkdir(exist_ok=True)
+    record = {
+        "scenes": scenes,
+        "geovisio": on_the_street([Path(path) for path in request["street"]]),
+        "one_photograph": evaluate_layout.evaluate(evaluation_scenes.CACHE, OUT / "room-layouts.jpg"),
+    }
     (OUT / "cache.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     plot(curves, OUT / "cache-curves.png")
     print(json.dumps(record, indent=2))
