@@ -25,7 +25,7 @@ DOCS = environments.ROOT / "docs"
 SHIPPED = "pantheon360-small"
 """Name of the model that comes with the extension."""
 SELDOM = 4
-"""One clip in so many is one of each scene: those that networks look at crops of."""
+"""One clip in so many is one of each scene: those that the model paints, and that networks look at crops of."""
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--all-crops"]:
         return all_crops(command)
     if "--model" not in arguments:
-        arguments = ["--model", SHIPPED, "--label", "small", *arguments]
+        arguments = ["--model", SHIPPED, "--label", "small", "--model-every", str(SELDOM), *arguments]
     if subprocess.run([*command, *arguments], cwd=environments.ROOT).returncode:
         return 1
     street = evaluation_street.ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,12 +101,37 @@ def markdown(results: Sequence[Result], preface: str) -> str:
         parts.append(f"## {table.capitalize()}\n")
         parts.append("Against the truth, whole panoramas; 95 % bootstrap interval of PSNR over clips.\n")
         parts.append(_table(rows, _ACCURACY, intervals=("psnr",), distance="fvd"))
+        compared = _against_draft(rows)
+        if compared:
+            parts.append("Against the draft of the same cache, on the same clips.\n")
+            parts.append(compared)
         parts.append("On the paper's 8 crops round the horizon, 90° each.\n")
         taken = {key: found for key, found in rows.items() if _taken(found, _CROPS)}
         parts.append(_table(taken, _CROPS, distance="fvd_crops"))
         parts.append("In time, and on the sphere.\n")
         parts.append(_table({key: found for key, found in rows.items() if _taken(found, _VIDEO)}, _VIDEO))
     return "\n".join(parts)
+
+
+def _against_draft(rows: Mapping[tuple[str, str, str], Sequence[Result]]) -> str:
+    """What painters that see a cache gain over its draft, a line each; empty if there are none."""
+    lines = []
+    for (table, method, regime), found in rows.items():
+        share = re.search(r", \d+% of the cache$", method)
+        draft = {each.clip: each for each in rows.get((table, f"draft{share[0] if share else ''}", regime), ())}
+        pairs = [(each, draft[each.clip]) for each in found if each.clip in draft]
+        if not pairs or method.startswith(("draft", "geometry only")):
+            continue
+        gains = {
+            name: np.array([ours.values.get(name, np.nan) - its.values.get(name, np.nan) for ours, its in pairs])
+            for name in ("psnr", "lpips")
+        }
+        cells = [method, regime, str(len(pairs)), f"{gains['psnr'].mean():+.2f}", str(int((gains["psnr"] > 0).sum()))]
+        known = gains["lpips"][np.isfinite(gains["lpips"])]
+        cells += [f"{known.mean():+.3f}", str(int((known < 0).sum()))] if len(known) else ["-", "-"]
+        lines.append("| " + " | ".join(cells) + " |")
+    heads = ["method", "cache", "clips", "PSNR, dB", "clips better", "LPIPS (Alex)", "clips better"]
+    return "\n".join(["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *lines]) + "\n" if lines else ""
 
 
 def fvd_of(found: Sequence[Result], name: str = "fvd") -> float:

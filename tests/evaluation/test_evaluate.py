@@ -164,6 +164,24 @@ def test_every_network_looks_at_crops_if_it_is_asked_to(dataset: Dataset, all_cr
     assert np.isfinite(tables.fvd_of(results)) and np.isfinite(tables.fvd_of(results, "fvd_crops")) == all_crops
 
 
+def test_painters_are_compared_with_the_draft_of_the_same_clips_and_the_same_cache() -> None:
+    def result(method: str, regime: str, clip: str, psnr: float, lpips: float) -> tables.Result:
+        return tables.Result(rows.ONE, method, regime, clip, {"psnr": psnr, "lpips": lpips})
+
+    results = [
+        result("draft", caches.SPARSE, "a", 20, 0.3),
+        result("draft", caches.SPARSE, "b", 30, 0.1),  # which the model did not paint
+        result("mine, single, 1 step", caches.SPARSE, "a", 21.5, 0.35),
+        result("draft, 50% of the cache", caches.DENSE, "a", 18, 0.4),
+        result("mine, single, 1 step, 50% of the cache", caches.DENSE, "a", 17, 0.2),
+        result("hold the nearest anchor still", caches.NONE, "a", 15, 0.5),
+    ]
+    lines = [line for line in tables.markdown(results, "").splitlines() if line.startswith("| mine")]
+    assert f"| mine, single, 1 step | {caches.SPARSE} | 1 | +1.50 | 1 | +0.050 | 0 |" in lines
+    assert f"| mine, single, 1 step, 50% of the cache | {caches.DENSE} | 1 | -1.00 | 0 | -0.200 | 1 |" in lines
+    assert "Against the draft" not in tables.markdown(results[:2] + results[-1:], "")
+
+
 def test_baselines_show_what_their_names_say(dataset: Dataset) -> None:
     clip = clips.find(dataset(("still", "turning"), 5))[1].read()
     situation = Situation(clip, clip.known, None)
