@@ -36,6 +36,7 @@ class PANTHEON360_PT_diffusion(SidebarPanel):
         sampling.prop(settings, "noise_aug", text="Augmentation")
         sampling.prop(settings, "motion_bucket")
         sampling.prop(settings, "fps")
+        layout.prop(settings, "draft_share")
         clips = layout.column(align=True)
         for name in ("every", "clip", "overlap"):
             clips.prop(settings, name)

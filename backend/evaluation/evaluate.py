@@ -35,7 +35,7 @@ class Request:
 
     dataset: a folder of clips. out: where everything is written. weights: of the networks that judge, or None.
     model: that paints, or None. model_every: it paints one clip in so many. label: what tables call it.
-    trained, steps: as its card says.
+    trained, steps, draft_share: as its card says.
     width: of the panoramas in pixels; None as they are. frames: at most, of a clip.
     sampled: frames of a clip that networks look at. all_crops: whether all of them look at crops, too.
     workers: processes. met3r: with the user's own MEt3R. resume: keep the clips that `out` has results of.
@@ -49,6 +49,7 @@ class Request:
     model_every: int = 1
     trained: bool = True
     steps: int | None = None
+    draft_share: float = 0.0
     label: str = "model"
     width: int | None = None
     frames: int = clips.FRAMES
@@ -85,7 +86,7 @@ def run(request: Request) -> list[Result]:
         from ..diffusion.models import model_store
 
         card = model_store.find(request.model).card
-        request = replace(request, trained=card.trained, steps=card.steps)
+        request = replace(request, trained=card.trained, steps=card.steps, draft_share=card.draft_share)
     results, computed, started = [], 0.0, time.monotonic()
     for number, (clip, measured, seconds) in enumerate(_all(found, request), 1):
         results += measured
@@ -189,7 +190,7 @@ def _rows(request: Request) -> list[Row]:
 def _model(request: Request) -> EvaluatedModel | None:
     if request.model is None:
         return None
-    return EvaluatedModel(request.model, request.label, request.trained, request.steps)
+    return EvaluatedModel(request.model, request.label, request.trained, request.steps, request.draft_share)
 
 
 def _is_shown(row: Row, request: Request) -> bool:

@@ -47,13 +47,15 @@ class Row:
 class EvaluatedModel:
     """A model that paints. path: its name or folder. label: what tables call it.
 
-    trained: as its card says. steps: that it paints in as its card says, None if it says nothing.
+    trained: as its card says. steps: that it paints in as its card says, None if it says nothing. draft_share: of the
+    draft that stays in its frames as its card says.
     """
 
     path: str
     label: str
     trained: bool
     steps: int | None = None
+    draft_share: float = 0.0
 
     @property
     def usual_steps(self) -> int:
@@ -110,7 +112,12 @@ def _of_model(table: str, model: EvaluatedModel) -> list[Row]:
         replace(dense, method=f"{dense.method}, {share:.0%} of the cache", brief=True, videos=False, share=share)
         for share in SHARES
     ]
-    return [blind, *ablation, *regimes, *thinner]
+    alone = []
+    if model.draft_share:
+        paint = methods.model({**settings, "steps": usual, "anchors": fullest, "draft_share": 0.0})
+        seen = [SPARSE, *(each.regime for each in regimes)]
+        alone = [Row(table, f"{model.label}, no share of the draft", regime, paint, videos=False) for regime in seen]
+    return [blind, *ablation, *regimes, *alone, *thinner]
 
 
 class Situations:

@@ -135,6 +135,35 @@ def test_a_model_that_wants_the_draft_sees_what_the_draft_painter_paints(shot: S
     assert run_to_end(Trajectory(folder, 128, clip=4).clip(0)).filled is None
 
 
+def test_as_much_of_the_draft_stays_as_is_said(shot: Shot) -> None:
+    """At the shot's own size and in the camera's orientation: all of it is what the draft painter paints."""
+    folders = {share: painted(shot(3, width=256, footprint=0.3, draft_share=share)) for share in (0.0, 0.5, 1.0)}
+    alone, mixed, draft = (frames(folder) for folder in folders.values())
+    folder = folders[1.0]
+    painter = DraftPainter(folder.unread_captures(), 256)
+    for number in range(3):
+        expected = painter.paint(folder.read_surfaces(number + 1), folder.job.camera(number + 1))
+        images = [png.read(each.frame_file(number + 1)).astype(int) for each in folders.values()]
+        np.testing.assert_array_equal(images[2], expected)
+        assert np.abs(images[1] - (images[0] + images[2]) / 2).max() <= 0.5
+    assert len({*alone, *mixed, *draft}) == 9
+    assert record(folders[0.5])["draft_share"] == 0.5
+
+
+def test_another_share_of_the_draft_keeps_what_was_painted(shot: Shot, smaller: Path, tmp_path: Path) -> None:
+    """The card's own if nobody says; clips stay, frames are written anew."""
+    path = Path(shutil.copytree(smaller, tmp_path / "model"))
+    folder = painted(shot(3, model=str(path)))
+    before, kept = frames(folder), stored(folder, 0)["latents"]
+    card = model_card.read(path)
+    assert card is not None
+    model_card.write(path, replace(card, draft_share=0.25))
+    folder.frame_file(3).unlink()
+    after = frames(painted(folder))
+    assert not {*before} & {*after} and torch.equal(stored(folder, 0)["latents"], kept)
+    assert record(folder)["segments"]["1"]["seconds"] >= 0 and record(folder)["draft_share"] == 0.25
+
+
 def test_frames_of_a_model_shown_points_do_not_count_for_it_shown_the_draft(
     shot: Shot, smaller: Path, tmp_path: Path
 ) -> None:

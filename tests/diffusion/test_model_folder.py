@@ -572,6 +572,8 @@ def test_a_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
         {"conditioning": ["noise:4", "geometry:4", "depth:²"]},
         {"conditioning": [["noise", 4]]},
         {"geometry": "clouds"},
+        {"draft_share": 1.5},
+        {"draft_share": "half"},
     ],
 )
 def test_damaged_cards_are_refused(model: Callable[..., Path], changes: dict[str, Any]) -> None:

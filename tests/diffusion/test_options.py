@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +37,8 @@ def test_the_model_decides_what_the_artist_does_not() -> None:
         11,
     )
     assert recipe.seam == SeamOptions("quarter", 2, circular=True)
+    assert PaintOptions().share_of_draft(CARD) == 0
+    assert PaintOptions().share_of_draft(replace(CARD, draft_share=0.5)) == 0.5
     alone = ModelCard("Street", "svd-xt", 1024, 576, 25)
     assert PaintOptions().recipe(alone, seed=0).configuration == "single+fusion"
 
@@ -50,6 +53,7 @@ def test_the_artist_decides_against_the_model() -> None:
     assert (recipe.fps, recipe.motion_bucket_id, recipe.noise_aug_strength) == (12, 3, 0)
     assert (recipe.configuration, recipe.weighting) == ("dual", "linear")
     assert recipe.seam == SeamOptions("random", 0, circular=False)
+    assert PaintOptions(draft_share=0.0).share_of_draft(replace(CARD, draft_share=0.5)) == 0
     assert PaintOptions.from_json({"steps": 4}).recipe(CARD, seed=0).num_inference_steps == 4
 
 

@@ -90,7 +90,9 @@ class Painting:
         self._record.describe(card, self._weights[0], self._options, self._recipe, card.width)
         self._keys = self._segment_keys()
         self._store = SegmentStore(folder.output)
-        self._frames = ShotFrames(folder, self._trajectory, self._keys)
+        share = self._options.share_of_draft(card)
+        made_of = [_key([key, {"draft_share": share}]) for key in self._keys] if share else self._keys
+        self._frames = ShotFrames(folder, self._trajectory, made_of, share)
         self._networks = Networks(
             self._model,
             self._options,

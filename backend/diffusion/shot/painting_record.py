@@ -51,6 +51,7 @@ class PaintingRecord:
         self.entries["painted_size"] = [size, size // 2]
         self.entries["settings"] = options.to_json()
         self.entries["recipe"] = recipe.to_json() | {"seed": str(recipe.seed)}
+        self.entries["draft_share"] = options.share_of_draft(card)
         self.entries["software"] = {name: importlib.metadata.version(name) for name in _PACKAGES}
 
     def plan(self, kind: str, device: str) -> Plan | None:

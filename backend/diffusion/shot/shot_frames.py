@@ -10,6 +10,7 @@ import numpy as np
 from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.progress import Job, Progress
+from pantheon360_blender.core.render.draft import DraftPainter
 
 from . import timeline
 from .in_between import PaintedView, Pair
@@ -17,10 +18,17 @@ from .trajectory import Trajectory
 
 
 class ShotFrames:
-    """Writes what segments paint. A frame between two painted ones belongs to the segment of the later one."""
+    """Writes what segments paint, and what of the draft stays in it.
 
-    def __init__(self, folder: PaintFolder, trajectory: Trajectory, keys: Sequence[str]) -> None:
-        """keys: of the segments (segment_store.py), which their frames are made of."""
+    A frame between two painted ones belongs to the segment of the later one.
+    """
+
+    def __init__(
+        self, folder: PaintFolder, trajectory: Trajectory, keys: Sequence[str], draft_share: float = 0.0
+    ) -> None:
+        """keys: of the segments' frames: what these are made of. draft_share: of the draft in each frame, 0 to 1."""
+        self._draft = DraftPainter(folder.unread_captures(), folder.job.width) if draft_share else None
+        self._draft_share = draft_share
         self._folder = folder
         self._trajectory = trajectory
         self._keys = keys
@@ -52,6 +60,8 @@ class ShotFrames:
             if trajectory.painted[after] == frame:
                 camera = self._folder.job.camera(trajectory.frames[frame])
                 image = view.into_camera(images[after - first], camera, self._folder.job.width)
+                if self._draft is not None:
+                    image = yield from self._mixed(image, self._draft, trajectory.frames[frame])
             else:
                 if pair is None or pair[0] != after:
                     pair = after, self._pair(after)
@@ -59,6 +69,15 @@ class ShotFrames:
             self._folder.write_frame(trajectory.frames[frame], image, self._keys[index])
         yield Progress("Writing frames", len(missing), len(missing))
         self._folder.write_preview(images[timeline.owned(trajectory.segments, index)[-1] - first])
+
+    def _mixed(self, image: np.ndarray, draft: DraftPainter, number: int) -> Job[np.ndarray]:
+        """A painted frame, with the draft's share of it at the shot's own size."""
+        surfaces, camera = self._folder.read_surfaces(number), self._folder.job.camera(number)
+        for name in draft.load(surfaces, camera):
+            yield Progress("Loading captures", text=name)
+        share = np.float32(self._draft_share)
+        mixed = share * draft.paint(surfaces, camera) + (1 - share) * image
+        return np.asarray(np.rint(mixed), np.uint8)
 
     def _painted_first(self, frames: list[int]) -> list[int]:
         """Positions along the path, those of painted frames first: the others are made of them."""

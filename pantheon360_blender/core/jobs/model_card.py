@@ -51,6 +51,8 @@ class ModelCard:
     guidance: classifier-free guidance to use if the artist chooses none; 1 is none at all. guidance_start: the same
     at the frame a clip begins with, from which it changes evenly; None is no change.
     geometry: a key of GEOMETRIES, the pictures that its channels of geometry are latents of.
+    draft_share: how much of the draft stays in each frame if the artist does not say, 0 to 1: a small model finds what
+    is right in the mean, and the draft has the detail.
     steps: denoising steps to use if the artist chooses none; None is as many as the scheduler usually takes.
     travel: where in the panoramas it was trained on the direction of travel lies, degrees to the right of the middle;
     None leaves clips in the heading that the camera has.
@@ -72,6 +74,7 @@ class ModelCard:
     guidance: float = 3.0
     guidance_start: float | None = None
     geometry: str = "points"
+    draft_share: float = 0.0
     steps: int | None = None
     travel: float | None = 0.0
     licence: str = "unknown"
@@ -180,7 +183,7 @@ def _error(card: ModelCard) -> str | None:
         value = getattr(card, name)
         if value is not None and (not json_values.is_number(value) or not lowest <= value <= highest):
             return f"has {name} {value!r}, neither null nor a number from {lowest:g} to {highest:g}"
-    for name, highest in (("noise_aug", 10.0), ("guidance", 100.0)):
+    for name, highest in (("noise_aug", 10.0), ("guidance", 100.0), ("draft_share", 1.0)):
         if not json_values.is_number(getattr(card, name)) or not 0 <= getattr(card, name) <= highest:
             return f"has {name} {getattr(card, name)!r}, not a number from 0 to {highest:g}"
     if card.geometry not in GEOMETRIES:

@@ -116,6 +116,12 @@ class PaintOptions:
         "more freedom, below 0 is the model's own",
         None, 0, 10, usual=1, unset=-1, digits=3,
     )  # fmt: skip
+    draft_share: float | None = settings.number(
+        "Draft Share",
+        "How much of the draft stays in each frame: at 0 the model paints all of it, at 1 nothing; below 0 as much as "
+        "the model was made for",
+        None, 0, 1, usual=1, unset=-1, digits=2,
+    )  # fmt: skip
     every: int = settings.integer(
         "Paint Every", "Paint every n-th frame; those between are warped from their neighbors", 1, 1, 1000, usual=10
     )
@@ -178,6 +184,10 @@ class PaintOptions:
                 advice="Correct the painter's settings and prepare the shot again.",
             )
         return cls(**record)
+
+    def share_of_draft(self, card: model_card.ModelCard) -> float:
+        """How much of the draft stays in each frame, 0 to 1: the artist's choice, or else the model's own."""
+        return _chosen(self.draft_share, card.draft_share)
 
     def recipe(self, card: model_card.ModelCard, seed: int) -> Recipe:
         """Every choice made: the artist's, or else the model's own."""
