@@ -215,3 +215,16 @@ def test_a_still_camera_and_a_single_frame_have_no_speed() -> None:
     assert not cameras.speeds(still, 24).any()
     assert not cameras.angular_speeds(still, 24).any()
     assert cameras.angular_speeds(still[:1], 24).shape == cameras.speeds(still[:1], 24).shape == (0,)
+
+
+@pytest.mark.parametrize("heading", [-170.0, 0.0, 33.0, 120.0])
+@pytest.mark.parametrize(("pitch", "roll"), [(0.0, 0.0), (40.0, 10.0), (-80.0, -20.0)])
+def test_the_heading_of_a_camera_is_where_it_looks(heading: float, pitch: float, roll: float) -> None:
+    rotation = cameras.rotation_from_heading(heading, pitch, roll)
+    assert cameras.heading_from_rotation(rotation) == pytest.approx(heading)
+
+
+@pytest.mark.parametrize("pitch", [-90.0, 90.0])
+def test_a_camera_that_looks_straight_down_or_up_has_the_heading_of_its_top(pitch: float) -> None:
+    found = cameras.heading_from_rotation(cameras.rotation_from_heading(70.0, pitch))
+    assert found == pytest.approx(70)

@@ -16,7 +16,7 @@ pytest.importorskip("diffusers", reason="the backend environment has diffusers")
 pytest.importorskip("transformers", reason="the backend environment has transformers")
 
 from backend import runner
-from backend.diffusion.shot.level_view import LevelView, heading, level_views, whole_columns
+from backend.diffusion.shot.level_view import LevelView, level_views, whole_columns
 from backend.diffusion.shot.trajectory import Trajectory
 from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.jobs.job import Anchor, PaintJob
@@ -80,12 +80,6 @@ def test_headings_of_a_paths_clips_differ_by_whole_columns_of_latents() -> None:
     assert [view.columns for view in level_views([there, aside], 128, None)] == [0, 0]
     (kept,) = level_views([there], 128, None)
     np.testing.assert_allclose(kept.world_from_view, rotation_from_heading(33.0), atol=1e-9)
-
-
-def test_a_camera_that_looks_straight_down_has_the_heading_of_its_top() -> None:
-    assert heading(pose(rotation_from_heading(70.0, -90.0))) == pytest.approx(math.radians(70))
-    assert heading(pose(rotation_from_heading(70.0, 90.0))) == pytest.approx(math.radians(70))
-    assert heading(pose(rotation_from_heading(-120.0, 30.0, 10.0))) == pytest.approx(math.radians(-120))
 
 
 # Pictures
