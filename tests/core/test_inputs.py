@@ -205,6 +205,7 @@ OWN = {
     ("pantheon360_blender/core/output_folder.py", "open"): "writes",
     ("backend/painters/draft.py", "load"): "what the draft painter reads for a frame",
     ("backend/diffusion/shot/trajectory.py", "load"): "what the draft painter reads for a frame",
+    ("backend/diffusion/shot/shot_frames.py", "load"): "what the draft painter reads for a frame",
     ("backend/numba_cache.py", "read_bytes"): "a file of the extension",
     ("backend/device.py", "read_text"): "of the system",
     ("backend/doctor.py", "loads"): "what a process of ours says",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import math
 
@@ -15,6 +16,7 @@ from backend.reconstruction import reconstructors
 from backend.reconstruction.rig import LAYOUTS, Rig
 from backend.reconstruction.room_layout import room_layout
 from backend.reconstruction.room_layout.circular_path import best_path
+from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_heading
 from pantheon360_blender.core.panorama.capture import Capture
@@ -126,6 +128,16 @@ def test_lengths_follow_the_height_of_the_camera() -> None:
     rig = Rig(Capture("A", image, pose), LAYOUTS["horizon"])
     made = run_to_end(reconstructors.named("room_layout").reconstruct([rig], {"width": WIDTH}))
     assert not made.scale_known and any("1.6 m above the ground" in note for note in made.notes)
+
+
+def test_it_says_what_it_is_and_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = reconstructors.named("room_layout")
+    assert found.plugin == reconstructors.described()["room_layout"] and found.missing() == ""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "opencv-python-headless" in found.missing()
+    with pytest.raises(PantheonError) as refused:
+        seen(np.eye(4), np.zeros((32, 64, 3), np.uint8))
+    assert refused.value.code == "reconstructor-missing" and "opencv-python-headless" in refused.value.advice
 
 
 @pytest.mark.parametrize("seed", range(5))
