@@ -122,8 +122,9 @@ def _settings(chosen: argparse.Namespace, *changes: str) -> Any:
     metrics = bundle / "metrics"
     told = [
         f'clips.folder="{bundle / "textures"}"', f'painter.vae="{bundle / "vae"}"', f"run.device={chosen.device}",
-        f'perceptual.weights="{metrics}"', f"perceptual.weight={0.2 if metrics.is_dir() else 0.0}",
+        f'perceptual.weights="{metrics}"', *([] if metrics.is_dir() else ["perceptual.weight=0.0"]),
         "clips.held_out=0",  # what comes back is judged at home
+        "clips.reconstructed=0.0",  # by packages that are not there
         "run.steps=1000000", "run.threads=0", "run.checkpoint_every=1000000", "clips.accumulate=1",
     ]  # fmt: skip
     on_gpu = ["run.precision=bfloat16", "clips.batch=16", "clips.ahead=2", "optimizer.rate=6e-4", "clips.kept=256"]

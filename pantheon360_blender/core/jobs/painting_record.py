@@ -47,6 +47,7 @@ class PaintingEntries(TypedDict, total=False):
     painted_size: list[int]
     settings: dict[str, Any]
     recipe: dict[str, Any]
+    draft_share: float
     software: dict[str, str]
     memory: dict[str, Any]
     device: str
