@@ -18,6 +18,8 @@ import torch
 from backend.training.trainer import checkpoints, loop
 from backend.training.trainer import settings as recipes
 from backend.training.trainer.checkpoints import Checkpoint
+from backend.training.worlds.textures import TRAIN, TextureSet
+from tests.training import small_textures
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +61,13 @@ def test_the_small_painters_files_are_few(script: Any) -> None:
     shards = script._shards({str(index): torch.zeros(11_000_000 // 100, dtype=torch.half) for index in range(100)})
     assert len(shards) <= 4
     assert all(sum(each.nbytes for each in shard.values()) <= script.SHARD for shard in shards)
+
+
+def test_textures_that_travel_are_read_there(script: Any, tmp_path: Path) -> None:
+    """As JPEG, and without those that are held out."""
+    folder = small_textures.make(tmp_path / "textures")
+    script._pack_textures(folder, tmp_path / "bundle")
+    assert list((tmp_path / "bundle").glob("*.jpg")) and not list((tmp_path / "bundle").glob("*.png"))
+    there, here = (TextureSet.load(each, TRAIN, "cpu") for each in (tmp_path / "bundle", folder))
+    assert there.texels.shape == here.texels.shape
+    assert (there.texels.float() - here.texels.float()).abs().mean() < 12

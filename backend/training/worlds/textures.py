@@ -134,7 +134,7 @@ def _pixels(path: Path) -> np.ndarray:
     from PIL import Image  # eight times as fast as core's reader, and there are hundreds
 
     try:
-        with Image.open(io.BytesIO(inputs.read_bytes(path, _PICTURE.bytes)), formats=["PNG"]) as opened:
+        with Image.open(io.BytesIO(inputs.read_bytes(path, _PICTURE.bytes)), formats=["PNG", "JPEG"]) as opened:
             _PICTURE.check(*opened.size, str(path))
             return np.asarray(opened.convert("RGB"))
     except (OSError, SyntaxError) as error:
