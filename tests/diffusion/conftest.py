@@ -107,12 +107,12 @@ Shot = Callable[..., PaintFolder]
 
 @pytest.fixture
 def shot(tmp_path: Path, smaller: Path, panoramas: Callable[..., np.ndarray]) -> Shot:
-    """shot(frames, anchors=(0,), width=128, distance=2.0, footprint=None, **settings): a sealed job folder for the
-    smaller model.
+    """shot(frames, anchors=(0,), width=128, distance=2.0, footprint=None, masked=0.0, **settings): a sealed job folder
+    for the smaller model.
 
     A camera walks so many metres along X through a cloud of points and turns on the way; at each of `anchors`,
     positions along the path, it stands on a capture of its own, which is turned by another angle. footprint: of points,
-    metres; None leaves that pass out.
+    metres; None leaves that pass out. masked: lowest share of the captures that shows nothing.
     """
     places = itertools.count()
 
@@ -122,6 +122,7 @@ def shot(tmp_path: Path, smaller: Path, panoramas: Callable[..., np.ndarray]) ->
         width: int = 128,
         distance: float = 2.0,
         footprint: float | None = None,
+        masked: float = 0.0,
         **settings: Any,
     ) -> PaintFolder:
         random = np.random.default_rng(7)
@@ -134,7 +135,10 @@ def shot(tmp_path: Path, smaller: Path, panoramas: Callable[..., np.ndarray]) ->
         for number, image in zip(anchors, panoramas(5, max(anchors, default=0) + 1)[list(anchors)], strict=True):
             pose = turned(0.7)
             pose[:3, 3] = cameras[number, :3, 3]
-            captures.append(folder.write_capture(Capture(f"at {number}", image, pose)))
+            valid = (
+                None if not masked else np.arange(len(image))[:, None] + 0 * image[..., 0] < (1 - masked) * len(image)
+            )
+            captures.append(folder.write_capture(Capture(f"at {number}", image, pose, valid)))
         for index in range(frames):
             folder.write_geometry("geometry", index + 1, splat(points, colours, cameras[index], width))
             if footprint is not None:

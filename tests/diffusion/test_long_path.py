@@ -135,6 +135,20 @@ def test_a_model_that_wants_the_draft_sees_what_the_draft_painter_paints(shot: S
     assert run_to_end(Trajectory(folder, 128, clip=4).clip(0)).filled is None
 
 
+@pytest.mark.parametrize("filled", [False, True])
+def test_masked_pixels_of_an_anchor_show_what_the_model_sees_else(shot: Shot, filled: bool) -> None:
+    folder = shot(4, footprint=0.3, masked=0.3)
+    trajectory = Trajectory(folder, 128, clip=4, filled=filled)
+    clip = run_to_end(trajectory.clip(0))
+    camera = trajectory.views[0].pose(trajectory.camera(0))
+    points = clip.geometry[0].colour
+    surfaces = trajectory.views[0].geometry(folder.read_surfaces(1), trajectory.camera(0))
+    behind = DraftPainter(folder.unread_captures(), 128).paint(surfaces, camera) if filled else points
+    assert clip.start is not None
+    np.testing.assert_array_equal(clip.start[-8:], behind[-8:])
+    assert not np.array_equal(clip.start[:8], behind[:8])
+
+
 def test_as_much_of_the_draft_stays_as_is_said(shot: Shot) -> None:
     """At the shot's own size and in the camera's orientation: all of it is what the draft painter paints."""
     folders = {share: painted(shot(3, width=256, footprint=0.3, draft_share=share)) for share in (0.0, 0.5, 1.0)}

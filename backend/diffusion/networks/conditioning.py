@@ -22,9 +22,9 @@ CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 def anchor_frame(capture: Capture, camera: np.ndarray, geometry: np.ndarray) -> np.ndarray:
-    """The capture as a camera at its place sees it, (H, W, 3) uint8; masked pixels show the points instead.
+    """The capture as a camera at its place sees it, (H, W, 3) uint8; masked pixels show the geometry instead.
 
-    camera: (4, 4) camera-to-world. geometry: (H, W, 3) uint8, the points as the camera sees them.
+    camera: (4, 4) camera-to-world. geometry: (H, W, 3) uint8, points or the draft as the camera sees them.
     """
     width = geometry.shape[1]
     capture_from_camera = capture.pose[:3, :3].T @ camera[:3, :3]

@@ -96,7 +96,9 @@ class Trajectory:
                 filled.append((yield from self._filled(self._draft, position, view)))
             capture = self._anchors.get(position) or self._beside(position, geometry[-1])
             if capture is not None:
-                known[number] = self._seen(capture, view.pose(self.camera(position)), geometry[-1])
+                behind = filled[-1] if filled else geometry[-1].colour
+                known[number] = self._seen(capture, view.pose(self.camera(position)), behind)
+        first_seen = filled[0] if filled else geometry[0].colour
         last = len(segment) - 1
         start, end = known.pop(0, None), known.pop(last, None) if last else None
         return Clip(
@@ -104,7 +106,7 @@ class Trajectory:
             start=start,
             end=end,
             known=known,
-            clip_image=self._look(view.pose(self.camera(segment.first)), geometry[0]) if start is None else None,
+            clip_image=self._look(view.pose(self.camera(segment.first)), first_seen) if start is None else None,
             first=segment.first,
             columns=view.columns,
             filled=filled or None,
@@ -141,12 +143,13 @@ class Trajectory:
         nearest = min(away, key=lambda name: away[name], default=None)
         return nearest, away[nearest] if nearest is not None else math.inf
 
-    def _look(self, pose: np.ndarray, geometry: GeometryFrame) -> np.ndarray | None:
+    def _look(self, pose: np.ndarray, behind: np.ndarray) -> np.ndarray | None:
         """The nearest capture in an orientation: the place as seen from elsewhere."""
         nearest, _ = self._nearest(pose)
-        return None if nearest is None else self._seen(nearest, pose, geometry)
+        return None if nearest is None else self._seen(nearest, pose, behind)
 
-    def _seen(self, name: str, pose: np.ndarray, geometry: GeometryFrame) -> np.ndarray:
+    def _seen(self, name: str, pose: np.ndarray, behind: np.ndarray) -> np.ndarray:
+        """A capture in an orientation. behind: (H, W, 3) uint8, what its masked pixels show."""
         if name not in self._loaded:
             self._loaded = {name: self.folder.read_capture(self._captures[name])}  # they are large: one at a time
-        return conditioning.anchor_frame(self._loaded[name], pose, geometry.colour)
+        return conditioning.anchor_frame(self._loaded[name], pose, behind)
