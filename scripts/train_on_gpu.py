@@ -1,6 +1,6 @@
 """The small painter trained on a GPU that is at hand for minutes: one folder goes there, one run, few files come back.
 
-    pack BUNDLE --vae FOLDER   what the run needs, beside the repository: textures, VAE, where it starts, LPIPS
+    pack BUNDLE                what the run needs, beside the repository: textures, VAE, where it starts, LPIPS
     run BUNDLE --out FOLDER    train until the seconds are over; weights in FOLDER every two minutes
     overfit BUNDLE             learn one clip by heart, which proves that all of it works: exit code 0 from 30 dB on
     unpack FOLDER CHECKPOINT   what came back as a checkpoint, for the recipe's `start`
@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +26,10 @@ sys.path.insert(0, str(ROOT))
 
 LIMIT = 64 << 20
 """Bytes that travel, the repository's own included."""
+VAE = ROOT / "backend" / "models" / "pantheon360-small" / "vae"
+"""Of the model that comes with the extension: it is there already."""
+BLOCKS = 4
+"""Of VGG16's five, for LPIPS: the last one is half of its weights."""
 SHARD = 15_000_000
 """Bytes of a file that comes back, at most."""
 DELIVERED_EVERY = 120.0
@@ -44,7 +49,7 @@ def arguments() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", required=True)
     packing = actions.add_parser("pack")
     packing.add_argument("bundle", type=Path)
-    packing.add_argument("--vae", type=Path, required=True, help="a diffusers folder of the VAE")
+    packing.add_argument("--vae", type=Path, help="a diffusers folder of the VAE; by default that of the shipped model")
     packing.add_argument("--start", type=Path, help="a checkpoint; by default random weights")
     packing.add_argument("--textures", type=Path, default=ROOT / ".cache" / "training" / "textures")
     packing.add_argument("--metrics", type=Path, help="the folder of scripts/metric_weights.py, for LPIPS")
@@ -71,7 +76,8 @@ def pack(chosen: argparse.Namespace) -> int:
     bundle: Path = chosen.bundle
     shutil.rmtree(bundle, ignore_errors=True)
     _pack_textures(chosen.textures, bundle / "textures")
-    shutil.copytree(chosen.vae, bundle / "vae")
+    if chosen.vae:
+        shutil.copytree(chosen.vae, bundle / "vae")
     if chosen.start:
         average = checkpoints.read(chosen.start).tensors["average"]
         (bundle / "start").mkdir()
@@ -81,7 +87,8 @@ def pack(chosen: argparse.Namespace) -> int:
     if chosen.metrics:
         (bundle / "metrics").mkdir()
         for name in ("vgg16", "lpips-vgg"):
-            of_network = {key: each.half() for key, each in load_file(chosen.metrics / f"{name}.safetensors").items()}
+            found = load_file(chosen.metrics / f"{name}.safetensors")
+            of_network = {key: each.half() for key, each in found.items() if _is_seen(key)}
             save_file(of_network, bundle / "metrics" / f"{name}.safetensors")
     for wheel in chosen.wheel:
         (bundle / "wheels").mkdir(exist_ok=True)
@@ -89,8 +96,23 @@ def pack(chosen: argparse.Namespace) -> int:
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
     for part in sorted(bundle.iterdir()):
         print(f"{part.name}: {sum(each.stat().st_size for each in part.rglob('*') if each.is_file()) / 1e6:.1f} MB")
-    print(f"{bundle}: {size / 1e6:.1f} MB; with the repository at most {LIMIT / 1e6:.1f} MB may travel")
+    size += _repository()
+    print(f"{size / 1e6:.1f} MB with the repository, of {LIMIT / 1e6:.1f} MB that may travel")
     return 0 if size < LIMIT else 1
+
+
+def _is_seen(name: str) -> bool:
+    """Whether a weight of LPIPS is of the first BLOCKS of VGG16."""
+    from backend.training.trainer import perceptual
+
+    kind, number = name.split(".")[:2]
+    return int(number) < BLOCKS if kind == "head" else int(number) <= perceptual.BLOCKS[BLOCKS - 1][-1]
+
+
+def _repository() -> int:
+    """Bytes of the files that the repository tracks."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    return sum((ROOT / name).stat().st_size for name in listed.split("\0") if name and (ROOT / name).is_file())
 
 
 def _pack_textures(source: Path, target: Path) -> None:
@@ -120,8 +142,9 @@ def _settings(chosen: argparse.Namespace, *changes: str) -> Any:
 
     bundle: Path = chosen.bundle.absolute()
     metrics = bundle / "metrics"
+    vae = bundle / "vae" if (bundle / "vae").is_dir() else VAE
     told = [
-        f'clips.folder="{bundle / "textures"}"', f'painter.vae="{bundle / "vae"}"', f"run.device={chosen.device}",
+        f'clips.folder="{bundle / "textures"}"', f'painter.vae="{vae}"', f"run.device={chosen.device}",
         f'perceptual.weights="{metrics}"', *([] if metrics.is_dir() else ["perceptual.weight=0.0"]),
         "clips.held_out=0",  # what comes back is judged at home
         "clips.reconstructed=0.0",  # by packages that are not there

@@ -16,8 +16,8 @@ from ...evaluation.metrics import weights
 from . import settings
 
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-_BLOCKS = ((0, 1), (2, 3), (4, 5, 6), (7, 8, 9), (10, 11, 12))
-"""VGG16's convolutions between its poolings; what is compared is the end of each block."""
+BLOCKS = ((0, 1), (2, 3), (4, 5, 6), (7, 8, 9), (10, 11, 12))
+"""VGG16's convolutions between its poolings; what is compared is the end of each block that there are weights of."""
 
 
 class Perceptual:
@@ -29,6 +29,7 @@ class Perceptual:
             for each in ("vgg16", "lpips-vgg")
             for name, tensor in weights.load(folder, each).items()
         }
+        self._blocks = [block for block in BLOCKS if f"conv.{block[-1]}.weight" in self._weights]
 
     @classmethod
     def of(cls, chosen: settings.Perceptual) -> Perceptual | None:
@@ -50,7 +51,7 @@ class Perceptual:
         shift, scale = (torch.tensor(values, device=pictures.device).view(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
         found: list[torch.Tensor] = []
         image = (pictures.float() - shift) / scale
-        for block in _BLOCKS:
+        for block in self._blocks:
             image = functional.max_pool2d(image, 2) if found else image
             for index in block:
                 weight, bias = (self._weights[f"conv.{index}.{kind}"] for kind in ("weight", "bias"))
