@@ -155,7 +155,7 @@ def judged(maps: Sequence[Any], truths: Sequence[Truth], level: float) -> tuple[
     known = kept = wrong = there = 0.0
     errors = []
     for depth, truth in zip(maps, truths, strict=True):
-        true = nearest(truth.range, depth.range.shape)
+        true = evaluate_layout.nearest(truth.range, depth.range.shape)
         rows = (np.arange(true.shape[0]) + 0.5) / true.shape[0]
         weight = np.broadcast_to(np.sin(np.pi * rows)[:, None], true.shape)
         solid, given = np.isfinite(true), (depth.confidence >= level) & np.isfinite(depth.range)
@@ -169,13 +169,6 @@ def judged(maps: Sequence[Any], truths: Sequence[Truth], level: float) -> tuple[
         errors.append(error[both])
     median = float(np.median(np.concatenate(errors))) if sum(map(len, errors)) else np.nan
     return 100.0 * there / known, 100.0 * wrong / max(kept, 1e-9), 100.0 * median
-
-
-def nearest(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """An image at another size without mixing neighbours: ranges of two surfaces have no meaningful mean."""
-    rows = ((np.arange(shape[0]) + 0.5) * image.shape[0] / shape[0]).astype(int)
-    columns = ((np.arange(shape[1]) + 0.5) * image.shape[1] / shape[1]).astype(int)
-    return np.asarray(image[np.ix_(rows, columns)])
 
 
 def on_the_street(paths: Sequence[Path]) -> dict[str, Any]:

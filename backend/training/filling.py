@@ -9,6 +9,7 @@ import torch
 
 from pantheon360_blender.core.jobs.model_card import ModelCard
 from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.render import splatting
 from pantheon360_blender.core.render.draft import DraftPainter
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
@@ -38,6 +39,22 @@ def filled(surfaces: Sequence[GeometryFrame], cameras: np.ndarray, captures: Seq
     painter = DraftPainter(list(captures), surfaces[0].depth.shape[1])
     frames = [painter.paint(seen, pose) for seen, pose in zip(surfaces, cameras, strict=True)]
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+
+
+def of_cloud(
+    points: np.ndarray,
+    colours: np.ndarray,
+    footprint: np.ndarray | float,
+    cameras: np.ndarray,
+    captures: Sequence[Capture],
+    width: int,
+) -> torch.Tensor:
+    """The draft of points as large as they are, as the product makes it, (F, 3, H, W) uint8.
+
+    points, colours, footprint: as of `splatting.splat_footprints`. cameras: (F, 4, 4) camera-to-world.
+    """
+    surfaces = [splatting.splat_footprints(points, colours, footprint, pose, width) for pose in cameras]
+    return filled(surfaces, cameras, captures)
 
 
 def capture(image: torch.Tensor, pose: np.ndarray) -> Capture:

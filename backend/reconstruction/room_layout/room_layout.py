@@ -13,8 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from pantheon360_blender.core.panorama import equirectangular
 
@@ -107,8 +109,9 @@ def _best(panorama: _Panorama, ceilings: Sequence[float | None]) -> RoomLayout:
     best: tuple[float, np.ndarray, float | None, list[np.ndarray]] | None = None
     for ceiling in ceilings:
         regions = seeds[: 2 if ceiling is None else 3]
+        top = None if ceiling is None else panorama.boundary(np.arctan(ceiling / _DISTANCES))
         for _ in range(_ROUNDS):
-            distance, gained = panorama.parted(regions, ceiling)
+            distance, gained = panorama.parted(regions, top)
             regions = panorama.regions(distance, ceiling)[: len(regions)]
         if best is None or gained > best[0]:
             best = gained, distance, ceiling, regions
@@ -130,6 +133,15 @@ def _is_ceiling(sky: np.ndarray, distance: np.ndarray) -> bool:
     return middle < _HIGHEST_CEILING and level > _ALL_AROUND
 
 
+class Boundary(NamedTuple):
+    """Where two regions meet if the wall is at each of K distances. rows: (K,), and parts of rows. contrast: (K, W),
+    what their difference there gains.
+    """
+
+    rows: np.ndarray
+    contrast: np.ndarray
+
+
 class _Panorama:
     """A small panorama that is parted into ground, wall and ceiling."""
 
@@ -143,21 +155,24 @@ class _Panorama:
         self._counts = _summed(seen[..., None].astype(np.float32))
         steps = np.abs(np.log(_DISTANCES)[:, None] - np.log(_DISTANCES))
         self._jump = np.minimum(_SMOOTH * steps, _FARTHEST_JUMP)
+        self._foot = self.boundary(-np.arctan(camera_height / _DISTANCES))
 
-    def parted(self, regions: list[np.ndarray], ceiling: float | None) -> tuple[np.ndarray, float]:
-        """The best parting into regions that look as those given do.
+    def boundary(self, elevation: np.ndarray) -> Boundary:
+        """Where regions meet at each of _DISTANCES. elevation: (K,) radians."""
+        rows = _rows(elevation, len(self.area))
+        return Boundary(rows, _CONTRAST * self._contrast(rows, elevation))
+
+    def parted(self, regions: list[np.ndarray], top: Boundary | None) -> tuple[np.ndarray, float]:
+        """The best parting into regions that look as those given do. top: where walls meet the ceiling, or None.
 
         Returns the distance of the wall in each column, (W,) metres, and how well it explains the picture.
         """
         likely = np.stack([self._colours.log_likelihood(self._weight * region) for region in regions])
         sums = [_summed(each) for each in likely * self._weight / _PIXELS]
-        ground = -np.arctan(self.camera_height / _DISTANCES)
-        foot = _rows(ground, len(self.area))
-        gain = sums[0][-1] - _at(sums[0], foot) + _at(sums[1], foot) + _CONTRAST * self._contrast(foot, ground)
-        if ceiling is not None:
-            above = np.arctan(ceiling / _DISTANCES)
-            top = _rows(above, len(self.area))
-            gain += _at(sums[2], top) - _at(sums[1], top) + _CONTRAST * self._contrast(top, above)
+        foot = self._foot
+        gain = sums[0][-1] - _at(sums[0], foot.rows) + _at(sums[1], foot.rows) + foot.contrast
+        if top is not None:
+            gain += _at(sums[2], top.rows) - _at(sums[1], top.rows) + top.contrast
         path, gained = best_path(gain, self._jump)
         return _DISTANCES[path], gained
 
@@ -172,13 +187,7 @@ class _Panorama:
         """As RoomLayout.agreement says."""
         likely = np.stack([self._colours.log_likelihood(self._weight * region) for region in regions])
         alike = np.take_along_axis(likely, np.argmax(regions, axis=0)[None], axis=0)[0] >= likely.max(axis=0) - 0.5
-        half = _AGREEMENT // 2
-        wide = np.concatenate([alike[:, -half - 1 :], alike, alike[:, :half]], axis=1).astype(np.float64)
-        tall = np.concatenate([wide[:1].repeat(half + 1, 0), wide, wide[-1:].repeat(half, 0)])
-        sums = tall.cumsum(0).cumsum(1)
-        size = 2 * half + 1
-        boxes = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
-        return np.asarray(boxes / size**2, np.float32)
+        return np.asarray(ndimage.uniform_filter(alike.astype(np.float32), _AGREEMENT, mode=("nearest", "wrap")))
 
     def _contrast(self, rows: np.ndarray, elevation: np.ndarray) -> np.ndarray:
         """(K, W), 0 to 1: how different colours are above and below each of (K,) rows; less where rows are narrow."""

@@ -83,8 +83,8 @@ def cut(video: EvaluationClip, numbers: np.ndarray, settings: WindowSettings, se
 def _filled(cloud: PointCloud, ends: list[KnownFrame], level: np.ndarray, width: int) -> torch.Tensor:
     """The draft, of points as large as they are and of both captures."""
     footprint = 0.0 if cloud.footprint is None else cloud.footprint
-    surfaces = [splatting.splat_footprints(cloud.points, cloud.colours, footprint, pose, width) for pose in level]
-    return filling.filled(surfaces, level, [each.capture for each in ends])
+    captures = [each.capture for each in ends]
+    return filling.of_cloud(cloud.points, cloud.colours, footprint, level, captures, width)
 
 
 def _turned(image: np.ndarray, pose: np.ndarray, world_from_view: np.ndarray, width: int) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from pantheon360_blender.core.errors import CaptureError
-from pantheon360_blender.core.render import splatting
 
 from .. import filling
 from ..training_clip import TrainingClip
@@ -144,8 +143,6 @@ class Worlds:
     def _filled(self, cache: CachePoints, path: Path, pictures: list[torch.Tensor]) -> torch.Tensor:
         """The draft of the clip, from all captures."""
         points, colours, footprint = (values.cpu().numpy() for values in cache)
-        surfaces = [
-            splatting.splat_footprints(points, colours, footprint, pose, self.settings.width) for pose in path.cameras
-        ]
         captures = [filling.capture(*taken) for taken in zip(pictures, path.poses, strict=True)]
-        return filling.filled(surfaces, path.cameras, captures).to(self.settings.device)
+        draft = filling.of_cloud(points, colours, footprint, path.cameras, captures, self.settings.width)
+        return draft.to(self.settings.device)
