@@ -129,7 +129,7 @@ def project(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 def reconstruct(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Build the 3D cache: find the captures' poses and the points they see, and save the .blend."""
     scene = _open(options.blend, options.scene)
-    names = ("poses", "dense", "width", "confidence", "camera_height")
+    names = ("poses", "dense", "width", "confidence", "complete", "camera_height")
     choices = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.weights or options.download:
         choices["options"] = {"weights": options.weights or "", "download": options.download}
@@ -426,7 +426,12 @@ def _parser() -> argparse.ArgumentParser:
     reconstructing.add_argument("--poses", choices=reconstruct_settings.POSES, help="by default the scene's")
     reconstructing.add_argument("--dense", metavar="METHOD", help="sweep, none, or the name of a reconstructor")
     reconstructing.add_argument("--width", type=int, metavar="PIXELS", help="working width, a multiple of 64")
-    reconstructing.add_argument("--confidence", type=float, metavar="0-1", help="leave out points below it")
+    reconstructing.add_argument("--confidence", type=float, metavar="0-1", help="leave out points below it, or guess")
+    reconstructing.add_argument(
+        "--complete",
+        action=argparse.BooleanOptionalAction,
+        help="guess surfaces where the sweep is not sure; by default as the scene",
+    )
     reconstructing.add_argument("--camera-height", type=float, metavar="METERS", help="of the lens above the ground")
     reconstructing.add_argument("--distance", nargs=3, metavar=("CAPTURE", "CAPTURE", "METERS"), help="sets the scale")
     reconstructing.add_argument("--weights", metavar="FOLDER_OR_ID", help="of the reconstructor; by default its own")

@@ -1,8 +1,8 @@
 """`make evaluate-cache`: reconstruction against the truth of rendered scenes, and on the real street.
 
 Writes out/cache.json, out/cache-curves.png (completeness against accuracy), out/leave-one-out.png (a real capture
-beside the cache of the others seen from its pose) and out/room-layouts.jpg (of single photographs). Starts itself again
-in the backend's environment.
+beside the cache of the others seen from its pose), out/sparse-street.jpg (from two and three of its photographs) and
+out/room-layouts.jpg (of single photographs). Starts itself again in the backend's environment.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import environments
 import evaluate_layout
+import evaluate_sparse
 import evaluation_scenes
 import ground_truth
 import numpy as np
@@ -114,16 +115,26 @@ def against_truth(name: str, paths: Sequence[str]) -> tuple[dict[str, float], li
     curve = [(level, *judged(maps, truths, level)[:2]) for level in LEVELS]
     default = house("pantheon360_blender.core.jobs.reconstruct_settings").DEFAULT_CONFIDENCE
     complete, false, median = judged(maps, truths, default)
+    guessed, wrong, _ = judged([guesses(*each, default) for each in zip(maps, posed, strict=True)], truths, 0.0)
     figures = {
         "registered": int(solution.registered.sum()),
         "pose_error_percent": round(error, 3),
         "depth_error_percent": round(median, 2),
         "complete_percent": round(complete, 1),
         "false_percent": round(false, 2),
+        "guessed_percent": round(guessed, 1),
+        "guesses_false_percent": round(wrong, 1),
         "seconds": round(seconds, 1),
     }
     print(f"    {figures}", flush=True)
     return figures, curve
+
+
+def guesses(depth: Any, capture: Any, sure: float) -> Any:
+    """What completing a map guesses of its surfaces, alone."""
+    found = house("backend.reconstruction.completion").completed(depth, capture.image, capture.valid, sure)
+    guessed = (found.range != depth.range) & ~depth.sky
+    return replace(found, range=np.where(guessed, found.range, np.inf))
 
 
 def levelled(pose: np.ndarray) -> np.ndarray:
@@ -184,6 +195,7 @@ def on_the_street(paths: Sequence[Path]) -> dict[str, Any]:
     steps = np.linalg.norm(np.diff(solution.poses[:, :3, 3], axis=0), axis=1)
     by_gps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
     errors, doubts = 100.0 * (steps / by_gps - 1.0), 100.0 * np.abs(walked(paths) / by_gps - 1.0)
+    sparse = evaluate_sparse.evaluate(posed, run, OUT / "sparse-street.jpg")
     psnr, coverage = leave_one_out(others, maps, posed[HELD_BACK], OUT / "leave-one-out.png")
     return {
         "posed": int(solution.registered.sum()),
@@ -193,6 +205,7 @@ def on_the_street(paths: Sequence[Path]) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "leave_one_out_psnr": round(psnr, 2),
         "coverage_percent": round(coverage, 1),
+        "sparse": sparse,
     }
 
 

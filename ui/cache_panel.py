@@ -50,6 +50,7 @@ class PANTHEON360_PT_cache_edit(SidebarPanel):
         if obj is None:
             return
         layout.prop(of_object(obj), "most_shown")
+        layout.prop(of_object(obj), "least_confidence", slider=True)
         clean = layout.column(align=True)
         clean.operator("pantheon360.threshold_confidence", icon="FILTER")
         clean.operator("pantheon360.remove_floaters", icon="OUTLINER_DATA_POINTCLOUD")

@@ -94,6 +94,9 @@ class PANTHEON360_PT_cache(SidebarPanel):
         weights.prop(settings, "reconstruction_weights", placeholder="The model's own")
         building.prop(settings, "reconstruction_width", text="Width")
         building.prop(settings, "reconstruction_confidence", slider=True)
+        completing = building.column()
+        completing.active = settings.reconstruction_dense == "SWEEP"
+        completing.prop(settings, "reconstruction_complete")
         building.prop(settings, "reconstruction_cache")
         job_button(building, context, "build_cache", icon="OUTLINER_OB_POINTCLOUD", explain=True)
         draw_queued(building, context.scene, "reconstruct")

@@ -1,14 +1,17 @@
 """From what each capture sees to one point cloud, in which a surface is there once.
 
 A point is left out if another capture sees the same surface from nearer, so that only the sharpest view draws it, or if
-another capture looks through it at something confidently known to be behind.
+another capture looks through it at something confidently known to be behind. What is guessed yields to what is sure, to
+the sky, and to what is guessed from nearer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
@@ -22,6 +25,10 @@ _SAME = 0.06
 """Relative difference of range within which two captures see the same surface."""
 _THROUGH = 0.25
 """Relative range by which another capture must look past a point to deny it."""
+_STEP = 0.1
+"""Natural log of range among neighbours from which on a guess beside them is left out."""
+_SKYLINE = 2
+"""Pixels by which the sky may be taken too far: nearer to its border it denies nothing."""
 _STEEPEST = 6.0
 """The largest ratio of length to width of what a pixel covers at a grazing angle."""
 _SPREAD = 0.75
@@ -33,48 +40,100 @@ def fuse(
     maps: Sequence[DepthMap | None],
     confidence: float,
     *,
+    guesses: bool = False,
     nearest_only: bool = True,
     finer: int = 1,
 ) -> Job[PointCloud]:
     """The points of all range maps that are confident enough.
 
-    captures: N, with poses in the world. maps: one for each, or None; all of one size. confidence: 0 to 1, of points to
-    keep. nearest_only: whether a surface is kept of its nearest capture alone. finer: points along each side of a pixel
+    captures: N, with poses in the world. maps: one for each, or None; all of one size. confidence: 0 to 1, of points
+    that are sure. guesses: whether the others are points, too, which yield to those that are sure.
+    nearest_only: whether a surface is kept of its nearest capture alone. finer: points along each side of a pixel
     of the maps, if the capture's image has as many pixels.
     Returns world coordinates; source is the index into `captures`, footprint the metres a pixel covers.
     """
-    maps = [
-        None if each is None else _detailed(each, capture, finer) for each, capture in zip(maps, captures, strict=True)
+    seen = [
+        None if each is None else _Seen.of(_detailed(each, capture, finer), capture, confidence, guesses)
+        for each, capture in zip(maps, captures, strict=True)
     ]
-    kept = [None if each is None else _kept(each, confidence) for each in maps]
     clouds = []
-    for index, (capture, each) in enumerate(zip(captures, maps, strict=True)):
-        yield Progress("Fusing points", index, len(captures), text=capture.name)
+    for index, each in enumerate(seen):
+        yield Progress("Fusing points", index, len(captures), text=captures[index].name)
         if each is None:
             continue
-        mask = kept[index]
-        assert mask is not None
-        rays = equirectangular.directions(mask.shape[1])[mask]
-        ranges = each.range[mask]
-        points = (rays * ranges[:, None]) @ capture.pose[:3, :3].T + capture.pose[:3, 3]
-        footprint = _footprints(each.range)[mask]
-        good = np.ones(len(points), np.bool_)
-        for other, (theirs, seen) in enumerate(zip(maps, kept, strict=True)):
-            if other != index and theirs is not None and seen is not None:
-                nearer, through = _against(points, ranges, captures[other], theirs, seen, first=index < other)
+        points = each.points()
+        good = np.ones(len(points.ranges), np.bool_)
+        for other, theirs in enumerate(seen):
+            if other != index and theirs is not None:
+                nearer, through = theirs.against(points, first=index < other)
                 good &= ~(through | nearer) if nearest_only else ~through
-        colours = equirectangular.resize(capture.image, mask.shape[1])[mask]
+        colours = equirectangular.resize(captures[index].image, each.kept.shape[1])[each.kept]
         clouds.append(
             PointCloud(
-                points.astype(np.float32)[good],
+                points.places.astype(np.float32)[good],
                 colours[good],
-                each.confidence[mask].astype(np.float32)[good],
+                each.depth.confidence[each.kept].astype(np.float32)[good],
                 np.full(int(good.sum()), index, np.int32),
-                footprint[good],
+                _footprints(each.depth.range)[each.kept][good],
             )
         )
     yield Progress("Fusing points", len(captures), len(captures))
     return PointCloud.concatenate(clouds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """places: (n, 3) in the world. ranges: (n,) metres from their capture. sure: (n,) bool."""
+
+    places: np.ndarray
+    ranges: np.ndarray
+    sure: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a capture sees. kept, sure: (H, W) bool, pixels that are points, and those of them that are no guesses.
+    sky: (H, W) bool, where it surely is."""
+
+    depth: DepthMap
+    capture: Capture
+    kept: np.ndarray
+    sure: np.ndarray
+    sky: np.ndarray
+
+    @classmethod
+    def of(cls, depth: DepthMap, capture: Capture, confidence: float, guesses: bool) -> _Seen:
+        sure = _kept(depth, confidence)
+        kept, sky = sure, np.zeros_like(sure)
+        if guesses:
+            unsure = _kept(depth, 0.0) & (depth.confidence > 0) & (depth.confidence < confidence)
+            kept, sky = sure | (unsure & ~_stepped(depth.range)), _inner(depth.sky)
+        return cls(depth, capture, kept, sure, sky)
+
+    def points(self) -> _Points:
+        ranges = self.depth.range[self.kept]
+        rays = equirectangular.directions(self.kept.shape[1])[self.kept]
+        pose = self.capture.pose
+        return _Points((rays * ranges[:, None]) @ pose[:3, :3].T + pose[:3, 3], ranges, self.sure[self.kept])
+
+    def against(self, points: _Points, *, first: bool) -> tuple[np.ndarray, np.ndarray]:
+        """For each point of another: whether this capture sees the same surface from nearer, and whether it looks
+        through it."""
+        inside = (points.places - self.capture.pose[:3, 3]) @ self.capture.pose[:3, :3]
+        distance = np.linalg.norm(inside, axis=1)
+        height, width = self.kept.shape
+        inside[distance == 0] = (0.0, 0.0, -1.0)  # the capture's own place lies in every direction
+        pixels = equirectangular.directions_to_pixels(inside, width)
+        column = np.floor(pixels[:, 0]).astype(np.int64) % width
+        row = np.clip(np.floor(pixels[:, 1]).astype(np.int64), 0, height - 1)
+        known, sure, there = self.kept[row, column], self.sure[row, column], self.depth.range[row, column]
+        near = (distance < points.ranges) if first else (distance <= points.ranges)
+        with np.errstate(invalid="ignore"):
+            same = known & (np.abs(there - distance) <= _SAME * distance)
+            behind = known & (there > (1 + _THROUGH) * distance)
+        nearer = same & np.where(points.sure == sure, near, sure)
+        through = behind & np.where(points.sure == sure, sure | (distance < points.ranges), sure)
+        return nearer, through | (self.sky[row, column] & ~points.sure)
 
 
 def _detailed(each: DepthMap, capture: Capture, finer: int) -> DepthMap:
@@ -90,6 +149,21 @@ def _kept(each: DepthMap, confidence: float) -> np.ndarray:
     return np.asarray(sure & ~equirectangular_depth.depth_edges(each.range))
 
 
+def _stepped(ranges: np.ndarray) -> np.ndarray:
+    """(H, W) bool: beside a step in range."""
+    known = np.isfinite(ranges) & (ranges > 0)
+    logs = np.log(np.where(known, ranges, 1.0))
+    highest = ndimage.maximum_filter(np.where(known, logs, -np.inf), 3, mode=("nearest", "wrap"))
+    lowest = ndimage.minimum_filter(np.where(known, logs, np.inf), 3, mode=("nearest", "wrap"))
+    return np.asarray(highest - lowest > _STEP)
+
+
+def _inner(sky: np.ndarray) -> np.ndarray:
+    """The sky without its border, (H, W) bool."""
+    size = 2 * _SKYLINE + 1
+    return np.asarray(ndimage.minimum_filter(sky, size, mode=("nearest", "wrap")))
+
+
 def _footprints(ranges: np.ndarray) -> np.ndarray:
     """(H, W) float32 diameters in metres of the discs that stand for pixels, 0 if unknown.
 
@@ -99,22 +173,3 @@ def _footprints(ranges: np.ndarray) -> np.ndarray:
     flat = np.where(np.isfinite(ranges), ranges, 0).astype(np.float32) * np.float32(2 * np.pi / ranges.shape[1])
     strip = equirectangular_depth.footprints(ranges, _STEEPEST)
     return np.asarray(flat ** (1 - _SPREAD) * strip**_SPREAD, np.float32)
-
-
-def _against(
-    points: np.ndarray, ranges: np.ndarray, capture: Capture, theirs: DepthMap, seen: np.ndarray, *, first: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """For each point: whether another capture sees the same surface from nearer, and whether it looks through it."""
-    inside = (points - capture.pose[:3, 3]) @ capture.pose[:3, :3]
-    distance = np.linalg.norm(inside, axis=1)
-    height, width = seen.shape
-    inside[distance == 0] = (0.0, 0.0, -1.0)  # the capture's own place lies in every direction
-    pixels = equirectangular.directions_to_pixels(inside, width)
-    column = np.floor(pixels[:, 0]).astype(np.int64) % width
-    row = np.clip(np.floor(pixels[:, 1]).astype(np.int64), 0, height - 1)
-    known, there = seen[row, column], theirs.range[row, column]
-    with np.errstate(invalid="ignore"):
-        same = known & (np.abs(there - distance) <= _SAME * distance)
-        nearer = same & ((distance < ranges) if first else (distance <= ranges))
-        through = known & (there > (1 + _THROUGH) * distance)
-    return nearer, through

@@ -286,7 +286,16 @@ def _cloud(
     else:
         from .fusion import fuse
 
-        cloud = yield from fuse(captures, maps, settings.confidence, nearest_only=settings.nearest_only, finer=FINER)
+        if settings.guesses:
+            maps = yield from _completed(captures, maps, settings.confidence)
+        cloud = yield from fuse(
+            captures,
+            maps,
+            settings.confidence,
+            guesses=settings.guesses,
+            nearest_only=settings.nearest_only,
+            finer=FINER,
+        )
     if not len(cloud):
         raise CaptureError(
             f"No point of these captures has a confidence of {settings.confidence:g} or more.",
@@ -296,6 +305,19 @@ def _cloud(
     yield Progress("Writing the points", 0, 1)
     _write_cloud(folder, results.CACHE_FILE, cloud)
     return cloud
+
+
+def _completed(
+    captures: Sequence[Capture], maps: Sequence[DepthMap | None], confidence: float
+) -> progress.Job[list[DepthMap | None]]:
+    """The maps, with guesses where they are not sure."""
+    from .completion import completed
+
+    out: list[DepthMap | None] = []
+    for index, (capture, each) in enumerate(zip(captures, maps, strict=True)):
+        yield Progress("Completing surfaces", index, len(captures), text=capture.name)
+        out.append(None if each is None else completed(each, capture.image, capture.valid, confidence))
+    return out
 
 
 def _write_cloud(folder: ReconstructFolder, name: str, cloud: PointCloud) -> None:

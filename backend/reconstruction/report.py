@@ -57,10 +57,16 @@ def report(
         "dense": settings.dense,
         "width": settings.width,
         "confidence": settings.confidence,
+        "guessed_points": _guessed(cloud, settings.confidence),
         "solution": solution,
         "seconds": seconds,
     }
     return {"text": _text(settings, found), **found}
+
+
+def _guessed(cloud: PointCloud, confidence: float) -> int:
+    """How many points are guessed."""
+    return 0 if cloud.confidence is None else int((cloud.confidence < confidence).sum())
 
 
 def _complete(capture: Capture, depth: DepthMap | None, confidence: float) -> float | None:
@@ -80,6 +86,11 @@ def _text(settings: ReconstructionSettings, found: dict[str, Any]) -> str:
     rows, solution = found["captures"], found["solution"]
     method = {job.SWEEP: "without a model", job.NONE: "sparse"}.get(settings.dense, f"by {settings.dense}")
     lines = [f"{found['points']:,} points {method}, from {found['posed']} of {len(rows)} captures."]
+    if found["guessed_points"]:
+        lines.append(
+            f"{found['guessed_points'] / found['points']:.0%} of them are guessed: Least Confidence of the cache hides"
+            " them."
+        )
     facts = []
     if settings.poses == job.GIVEN:
         facts.append("poses as placed")

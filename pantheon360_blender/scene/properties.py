@@ -42,6 +42,10 @@ def _most_shown_changed(group: PANTHEON360_PG_object, _context: bpy.types.Contex
     display.show_at_most(group.id_data, group.most_shown)  # type: ignore[arg-type]
 
 
+def _least_confidence_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
+    display.show_from(group.id_data, group.least_confidence)  # type: ignore[arg-type]
+
+
 def _dense_methods(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | None) -> list[tuple[Any, ...]]:
     return plugin_items.reconstructors()  # type: ignore[return-value]
 
@@ -127,11 +131,17 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     )
     reconstruction_confidence: FloatProperty(  # type: ignore[valid-type]
         name="Confidence",
-        description="Points that are less sure than this are left out",
+        description="Points that are less sure than this are left out, or guessed",
         default=0.5,
         min=0.0,
         max=1.0,
         subtype="FACTOR",
+    )
+    reconstruction_complete: BoolProperty(  # type: ignore[valid-type]
+        name="Complete Surfaces",
+        description="Guess what the captures do not tell: surfaces go on to where the colour changes. Least Confidence "
+        "of the cache hides such points again",
+        default=True,
     )
     reconstruction_cache: EnumProperty(  # type: ignore[valid-type]
         name="Result",
@@ -235,6 +245,16 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
         soft_max=10_000_000,
         step=10_000,
         update=_most_shown_changed,
+    )
+    least_confidence: FloatProperty(  # type: ignore[valid-type]
+        name="Least Confidence",
+        description="Points of less confidence are hidden, from the geometry pass as well. Guesses have less than was "
+        "asked for when the cache was built",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        update=_least_confidence_changed,
     )
     is_geometry: BoolProperty(  # type: ignore[valid-type]
         name="Projection Geometry", description="Captures are projected onto this mesh", default=False

@@ -69,6 +69,7 @@ def test_a_shot_still_needs_its_frames(tmp_path: Path) -> None:
         ({"confidence": 1.5}, "confidence"),
         ({"confidence": True}, "confidence"),
         ({"nearest_only": 1}, "nearest_only"),
+        ({"complete": "yes"}, "complete"),
         ({"camera_height": -2}, "camera_height"),
         ({"distance": ["A", "A", 2.0]}, "distance"),
         ({"distance": ["A", "B", 0]}, "distance"),

@@ -99,6 +99,67 @@ def test_sky_unsure_and_unknown_pixels_are_left_out() -> None:
     assert len(cloud) == left.sum() * WIDTH
 
 
+def guess(depth: DepthMap, ranges: np.ndarray, where: Any) -> DepthMap:
+    """A map of which a part is guessed to be at other ranges."""
+    changed, sure = depth.range.copy(), depth.confidence.copy()
+    changed[where] = ranges[where] if isinstance(ranges, np.ndarray) else ranges
+    sure[where] = 0.1
+    return DepthMap(changed, sure, depth.sky)
+
+
+PART = (slice(20, 40), slice(30, 60))
+
+
+def test_guesses_are_points_that_are_marked_if_they_are_wanted() -> None:
+    whole = depth_of(captures()[0])
+    given = guess(whole, whole.range, PART)
+    assert len(fused([given, None])) == WIDTH * WIDTH // 2 - 20 * 30
+    cloud = fused([given, None], guesses=True)
+    assert len(cloud) == WIDTH * WIDTH // 2 and cloud.confidence is not None
+    assert (cloud.confidence < 0.5).sum() == 20 * 30
+
+
+def test_a_guess_yields_to_what_is_sure_even_from_afar() -> None:
+    """A guesses the part of the sphere that is nearest to it; B sees it surely. What A guesses before it is gone."""
+    first, second = (depth_of(capture) for capture in captures())
+    rays = equirectangular.directions(WIDTH) @ PLACES["A"][:3, :3].T
+    beside = rays @ np.array([-1.0, 0, 0]) > 0.8
+    for ranges in (first.range, first.range * np.float32(0.5)):
+        cloud = fused([guess(first, ranges, beside), second], guesses=True)
+        assert cloud.confidence is not None and cloud.source is not None
+        assert (cloud.confidence[cloud.source == 0] > 0.5).all()
+        assert np.linalg.norm(cloud.points, axis=1).min() > 0.98 * RADIUS
+    near = cloud.points[:, 0] < -0.9 * RADIUS
+    assert near.sum() > 50 and (cloud.source[near] == 1).all()
+
+
+def test_of_guesses_that_contradict_each_other_the_one_from_nearer_stays() -> None:
+    """B guesses a wall half way to the sphere, right before A, which guesses the sphere."""
+    first, second = (depth_of(capture) for capture in captures())
+    rays = equirectangular.directions(WIDTH) @ PLACES["B"][:3, :3].T
+    beside = rays @ np.array([-1.0, 0, 0]) > 0.97
+    everything = (slice(None), slice(None))
+    ghost = guess(guess(second, second.range, everything), second.range * np.float32(0.6), beside)
+    cloud = fused([guess(first, first.range, everything), ghost], guesses=True)
+    assert np.linalg.norm(cloud.points, axis=1).min() > 0.98 * RADIUS
+
+
+def test_a_guess_before_another_captures_sky_is_not_there() -> None:
+    first, second = (depth_of(capture) for capture in captures())
+    sky = DepthMap(np.full_like(second.range, np.inf), np.zeros_like(second.confidence), np.ones_like(second.sky))
+    assert len(fused([guess(first, first.range, (slice(None), slice(None))), sky], guesses=True)) == 0
+    assert len(fused([first, sky], guesses=True)) == len(fused([first, sky])) == WIDTH * WIDTH // 2
+
+
+def test_no_guess_hangs_beside_a_step() -> None:
+    """Half way between two surfaces there is nothing; what is sure keeps the rule that it had."""
+    whole = depth_of(captures()[0])
+    jump = guess(whole, whole.range * np.float32(0.85), PART)
+    cloud = fused([jump, None], guesses=True)
+    assert cloud.confidence is not None
+    assert (cloud.confidence < 0.5).sum() == 18 * 28
+
+
 def test_a_footprint_is_what_a_pixel_covers() -> None:
     """Their areas add up to the sphere's, where it is seen at no grazing angle."""
     centre = Capture("A", np.zeros((WIDTH // 2, WIDTH, 3), np.uint8), place(0, 0, 0))

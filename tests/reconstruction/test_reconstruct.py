@@ -154,7 +154,7 @@ def test_maps_taken_over_from_an_earlier_job_are_kept_if_the_poses_are_given(
     room: Callable[..., ReconstructFolder],
 ) -> None:
     """`reuse` brings maps without `poses.json` if the captures stand where they were solved."""
-    first, second = room(poses="given"), room(poses="given", confidence=0.3)
+    first, second = (room(poses="given", complete=False, confidence=least) for least in (0.5, 0.3))
     run(first)
     shutil.copytree(first.path / "depth", second.path / "depth")
     assert not any(phase.startswith(("Sweeping", "Matching at", "Judging")) for phase in run(second))
@@ -171,6 +171,22 @@ def test_points_that_are_whole_are_not_fused_again_but_after_other_maps(room: Ca
     (folder.path / "report.json").unlink()
     phases = run(folder)
     assert phases.count("Writing depth") == 1 and "Fusing points" in phases and not (folder.path / "steps").exists()
+
+
+def test_surfaces_are_completed_unless_that_is_switched_off(room: Callable[..., ReconstructFolder]) -> None:
+    """What is sure stays, beside surfaces and not edges now; what is guessed lies on the walls, the report tells."""
+    sure, complete = (room(poses="given", complete=wanted) for wanted in (False, True))
+    assert "Completing surfaces" not in run(sure)
+    shutil.copytree(sure.path / "depth", complete.path / "depth")
+    assert "Completing surfaces" in run(complete)
+    less, more = (PointCloud.load(each.path / "cache.npz") for each in (sure, complete))
+    assert less.confidence is not None and less.confidence.min() >= 0.5 and more.confidence is not None
+    guessed = more.confidence < 0.5
+    assert len(less) <= (~guessed).sum() < min(1.1 * len(less), len(more))
+    assert np.median(off_walls(more.selected(guessed))) < 0.1
+    reports = [reconstruct_settings.read_report(each.path) for each in (sure, complete)]
+    assert [report["guessed_points"] for report in reports] == [0, guessed.sum()]
+    assert "guessed" in reports[1]["text"] and "guessed" not in reports[0]["text"]
 
 
 def test_sparse_points_alone_need_no_sweep(room: Callable[..., ReconstructFolder]) -> None:

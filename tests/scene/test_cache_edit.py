@@ -182,6 +182,22 @@ def test_viewports_show_a_share_and_the_geometry_pass_has_all(house: House, clou
     assert len(obj.data.vertices) == len(cloud)
 
 
+def test_points_of_less_confidence_are_hidden_and_come_back(house: House, cloud: Any, obj: Any) -> None:
+    """From the geometry pass as well, whatever viewports show; a cache without confidences stays whole."""
+    for most in (1_000_000, 1000):
+        obj.pantheon360.most_shown = most
+        for least in (0.3, 0.7):
+            obj.pantheon360.least_confidence = least
+            same(evaluated(house), cloud.selected(cloud.confidence >= np.float32(least)))
+        obj.pantheon360.least_confidence = 0.0
+        same(evaluated(house), cloud)
+    assert len(obj.data.vertices) == len(cloud)
+    plain = house("core.points.point_cloud").PointCloud(cloud.points, cloud.colours)
+    house("scene.cache.cache_objects").fill(obj, plain)
+    obj.pantheon360.least_confidence = 0.7
+    assert len(evaluated(house)) == len(cloud)
+
+
 def test_the_modifier_cannot_be_applied_where_that_would_drop_points(
     house: House, blend: Any, cloud: Any, obj: Any
 ) -> None:

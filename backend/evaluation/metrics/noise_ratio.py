@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sphere import latitude_weights
+from . import sphere
 
 LARGEST = 100.0
 """dB said of equal images, whose ratio is infinite: means and tables stay finite."""
@@ -21,10 +21,13 @@ def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -
     return _decibels(float(error.mean())) if error.size else float("nan")
 
 
-def ws_psnr(image: np.ndarray, truth: np.ndarray) -> float:
-    """PSNR in dB of equirectangular (..., H, W, 3) uint8 images, each pixel by the solid angle it covers."""
-    rows = _squared(image, truth).mean(axis=-1)
-    return _decibels(float((rows * latitude_weights(rows.shape[-1])).mean()))
+def ws_psnr(image: np.ndarray, truth: np.ndarray, rows: int | None = None) -> float:
+    """PSNR in dB of equirectangular (..., H, W, 3) uint8 images, each pixel by the solid angle it covers.
+
+    rows: so many from the top count; None is all.
+    """
+    errors = _squared(image, truth).mean(axis=-1)
+    return _decibels(sphere.mean_of_rows(errors, rows))
 
 
 def _squared(image: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pantheon360_blender.core.panorama import equirectangular
 
-from .sphere import latitude_weights
+from . import sphere
 
 _REACH = 5
 _SIGMA = 1.5
@@ -24,15 +24,15 @@ def ssim(image: np.ndarray, truth: np.ndarray) -> float:
     return float(_similarity(image.astype(np.float64), truth.astype(np.float64)).mean())
 
 
-def ws_ssim(image: np.ndarray, truth: np.ndarray) -> float:
+def ws_ssim(image: np.ndarray, truth: np.ndarray, rows: int | None = None) -> float:
     """SSIM of two equirectangular (H, W, 3) uint8 images, each pixel by the solid angle it covers.
 
-    Windows go on across the seam and over the poles.
+    rows: so many from the top count; None is all. Windows go on across the seam and over the poles.
     Source: Y. Zhou et al., "Weighted-to-Spherically-Uniform SSIM Objective Quality Evaluation for Panoramic Video",
     IEEE International Conference on Signal Processing, 2018.
     """
     values = _similarity(_around(image), _around(truth)).mean(axis=(1, 2))
-    return float((values * latitude_weights(len(values))).mean())
+    return sphere.mean_of_rows(values, rows)
 
 
 def _around(image: np.ndarray) -> np.ndarray:

@@ -15,3 +15,9 @@ def latitude_weights(height: int) -> np.ndarray:
     """
     weights = solid_angles(height)
     return np.asarray(weights / weights.mean())
+
+
+def mean_of_rows(values: np.ndarray, rows: int | None = None) -> float:
+    """Mean of what panoramas have in each row, (..., H), rows by the solid angle they cover; of the uppermost alone."""
+    weights = latitude_weights(values.shape[-1])[:rows]
+    return float((values[..., :rows] * (weights / weights.mean())).mean())

@@ -48,7 +48,8 @@ class ReconstructionSettings:
     poses: "solve" from what the captures have in common, "given" as the captures stand, "model" by the reconstructor.
     dense: "sweep" without a model, "none" for the sparse points alone, or the name of a learned reconstructor.
     width: working width of the dense stage in pixels, a multiple of 64.
-    confidence: 0 to 1; points below it are left out.
+    confidence: 0 to 1; points below it are left out, or guessed.
+    complete: whether surfaces are guessed where the sweep is not sure; such points have less than `confidence`.
     nearest_only: if several captures see the same surface, keep the points of the one that sees it best.
     camera_height: metres of the cameras above the ground, for the scale if nothing better tells it, or None.
     distance: [name, name, metres] between two captures, which decides the scale, or None.
@@ -61,11 +62,17 @@ class ReconstructionSettings:
     dense: str = SWEEP
     width: int = DEFAULT_WIDTH
     confidence: float = DEFAULT_CONFIDENCE
+    complete: bool = True
     nearest_only: bool = True
     camera_height: float | None = None
     distance: list[Any] | None = None
     priors: dict[str, dict[str, Any]] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def guesses(self) -> bool:
+        """Whether surfaces are guessed: a sweep leaves some open, a reconstructor guesses by itself."""
+        return self.complete and self.dense == SWEEP
 
     @property
     def reconstructor(self) -> str:
@@ -230,6 +237,7 @@ _VALIDATORS: dict[str, Callable[[Any], str | None]] = {
     "dense": slug_error,
     "width": _width_error,
     "confidence": _share_error,
+    "complete": _flag_error,
     "nearest_only": _flag_error,
     "camera_height": _metres_error,
     "distance": _distance_error,

@@ -38,6 +38,7 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
         "Finding surfaces": 45,
         "Judging confidence": 4,
         "Writing depth": 3,
+        "Completing surfaces": 6,
         "Fusing points": 8,
         "Writing the points": 1,
         "Bringing the points into the scene": 1,

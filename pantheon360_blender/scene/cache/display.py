@@ -7,17 +7,21 @@ from typing import Any
 import bpy
 
 from ..app import versions
-from .attributes import COLOUR, FOOTPRINT, ORDER
+from ..app.access import of_object
+from .attributes import COLOUR, CONFIDENCE, FOOTPRINT, ORDER
 
 MOST_SHOWN = "Most Points"
 """Input of the node group: how many points viewports show; renders and the geometry pass have all."""
+
+LEAST_CONFIDENCE = "Least Confidence"
+"""Input of the node group: points of less confidence are not there, for the geometry pass as well."""
 
 MARK = "pantheon360_cache"
 """Custom property that tells our node group and material from an artist's of the same name."""
 
 _LARGEST_GROWTH = 4.0  # factor on the size of points: more would blur what they show
 
-_GROUP = 4  # of the node group: files may carry earlier ones
+_GROUP = 5  # of the node group: files may carry earlier ones
 
 MOST_SHOWN_DEFAULT = 1_000_000
 
@@ -57,6 +61,9 @@ def points_node_group(material: bpy.types.Material) -> Any:
     most = made.interface.new_socket(MOST_SHOWN, in_out="INPUT", socket_type="NodeSocketInt")
     most.default_value, most.min_value = MOST_SHOWN_DEFAULT, 0
     most.description = "How many points viewports show at most; renders and the geometry pass have all"
+    least = made.interface.new_socket(LEAST_CONFIDENCE, in_out="INPUT", socket_type="NodeSocketFloat")
+    least.default_value, least.min_value, least.max_value = 0.0, 0.0, 1.0
+    least.description = "Points of less confidence are hidden, from the geometry pass as well"
     graph, links = _Graph(made), made.links
     entry, result = graph.node("NodeGroupInput"), graph.node("NodeGroupOutput")
     footprint = graph.node("GeometryNodeInputNamedAttribute", data_type="FLOAT")
@@ -101,8 +108,9 @@ def _parted(graph: _Graph, entry: Any) -> tuple[Any, Any, Any]:
     numbered.inputs["Name"].default_value = ORDER
     links.new(entry.outputs["Geometry"], numbered.inputs["Geometry"])
     links.new(number.outputs[0], numbered.inputs["Value"])
+    sure = _sure(graph, numbered.outputs["Geometry"], entry.outputs[LEAST_CONFIDENCE])
     size = graph.node("GeometryNodeAttributeDomainSize")
-    links.new(entry.outputs["Geometry"], size.inputs["Geometry"])
+    links.new(sure, size.inputs["Geometry"])
     most, count = entry.outputs[MOST_SHOWN], size.outputs["Point Count"]
     wanted = graph.math("SUBTRACT", most, graph.math("MULTIPLY", graph.math("SQRT", most), 3.0))
     limited = graph.math("MULTIPLY", graph.math("GREATER_THAN", count, most), graph.out("GeometryNodeIsViewport"))
@@ -110,7 +118,7 @@ def _parted(graph: _Graph, entry: Any) -> tuple[Any, Any, Any]:
         "LESS_THAN", graph.out("FunctionNodeRandomValue", data_type="FLOAT"), graph.math("DIVIDE", wanted, count)
     )
     parted = graph.node("GeometryNodeSeparateGeometry", domain="POINT")
-    links.new(numbered.outputs["Geometry"], parted.inputs["Geometry"])
+    links.new(sure, parted.inputs["Geometry"])
     links.new(graph.math("MAXIMUM", drawn, graph.math("SUBTRACT", 1.0, limited)), parted.inputs["Selection"])
     place = graph.node("GeometryNodeSampleIndex", data_type="FLOAT_VECTOR", domain="POINT")
     links.new(entry.outputs["Geometry"], place.inputs["Geometry"])
@@ -130,6 +138,17 @@ def _parted(graph: _Graph, entry: Any) -> tuple[Any, Any, Any]:
     thinned = graph.math("SQRT", graph.math("DIVIDE", count, graph.math("MAXIMUM", most, 1.0)))
     growth = graph.math("ADD", 1.0, graph.math("MULTIPLY", limited, graph.math("SUBTRACT", thinned, 1.0)))
     return parted.outputs["Selection"], held.outputs["Output"], graph.math("MINIMUM", growth, _LARGEST_GROWTH)
+
+
+def _sure(graph: _Graph, geometry: Any, least: Any) -> Any:
+    """Socket of the geometry without points of less confidence. A cache without confidences keeps all."""
+    confidence = graph.node("GeometryNodeInputNamedAttribute", data_type="FLOAT")
+    confidence.inputs["Name"].default_value = CONFIDENCE
+    less = graph.math("LESS_THAN", confidence.outputs["Attribute"], least)
+    deleted = graph.node("GeometryNodeDeleteGeometry", domain="POINT")
+    graph.links.new(geometry, deleted.inputs["Geometry"])
+    graph.links.new(graph.math("MULTIPLY", less, confidence.outputs["Exists"]), deleted.inputs["Selection"])
+    return deleted.outputs["Geometry"]
 
 
 class _Graph:
@@ -165,7 +184,17 @@ class _Graph:
 
 
 def show_at_most(obj: bpy.types.Object, count: int) -> None:
-    """Let viewports show at most `count` points of a cache; its data, renders and the geometry pass keep all.
+    """Let viewports show at most `count` points of a cache; its data, renders and the geometry pass keep all."""
+    _set_inputs(obj, {MOST_SHOWN: count})
+
+
+def show_from(obj: bpy.types.Object, confidence: float) -> None:
+    """Hide points of a cache that have less confidence, from the geometry pass as well; its data keeps all."""
+    _set_inputs(obj, {LEAST_CONFIDENCE: confidence})
+
+
+def _set_inputs(obj: bpy.types.Object, values: dict[str, Any]) -> None:
+    """Set inputs of a cache's node group, by their names.
 
     A cache of an older file gets the newer node group. Nothing happens if the artist removed the modifier.
     """
@@ -175,5 +204,8 @@ def show_at_most(obj: bpy.types.Object, count: int) -> None:
             continue
         if group.get(MARK) != _GROUP:
             group = modifier.node_group = points_node_group(cache_material())  # type: ignore[attr-defined]
-        socket = next(item for item in group.interface.items_tree if item.name == MOST_SHOWN)
-        versions.set_modifier_input(modifier, socket.identifier, count)
+            chosen = of_object(obj)
+            values = {MOST_SHOWN: chosen.most_shown, LEAST_CONFIDENCE: chosen.least_confidence, **values}
+        sockets = {item.name: item.identifier for item in group.interface.items_tree}
+        for name, value in values.items():
+            versions.set_modifier_input(modifier, sockets[name], value)

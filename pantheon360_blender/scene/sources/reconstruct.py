@@ -160,6 +160,7 @@ def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
         dense=dense,
         width=max(64, round(chosen.reconstruction_width / 64) * 64),
         confidence=round(float(chosen.reconstruction_confidence), 6),
+        complete=bool(chosen.reconstruction_complete),
         nearest_only=bool(chosen.nearest_capture_only),
         camera_height=round(float(chosen.eye_height) / metre, 6) or None,
         priors=priors(capture_objects.labelled(scene), metre),

@@ -1,0 +1,93 @@
+"""The real street from two and from three of its photographs, 4 to 10 m apart, beside those that were held back.
+
+A part of `make evaluate-cache`, which runs it in the backend's environment with poses from all five. What is judged is
+the draft: of the cache that is sure alone, and of the one whose surfaces are completed. Writes out/sparse-street.jpg:
+the photograph; the draft of what is sure; the draft of completed surfaces; those surfaces, guesses tinted.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WIDTH = 1024
+CASES = {"1, 5": ((0, 4), (1, 2, 3)), "1, 3, 5": ((0, 2, 4), (1, 3))}
+"""Name -> the photographs that a cache is made of, and those from whose poses it is seen."""
+PHOTOGRAPHER = 0.28
+"""Share of the height that he fills at the bottom of each photograph: it is not judged."""
+_TINT = np.array([255, 60, 200])
+
+
+def evaluate(posed: Sequence[Any], run: Callable[[Any], Any], sheet: Path) -> dict[str, Any]:
+    """Figures by case, kind of cache and photograph held back: draft_psnr in dB, draft_ssim, and coverage_percent of
+    what is no sky, each pixel by its solid angle.
+
+    posed: the five captures. run: runs a job to its end.
+    """
+    found: dict[str, Any] = {}
+    rows = []
+    for name, (given, held_back) in CASES.items():
+        captures = [posed[index] for index in given]
+        maps = run(house("backend.reconstruction.dense.sweep").dense(captures))
+        clouds = {kind: cloud_of(captures, maps, run, kind == "complete") for kind in ("sure", "complete")}
+        found[name] = {kind: {} for kind in clouds}
+        for index in held_back:
+            shown = []
+            for kind, cloud in clouds.items():
+                figures, pictures = against(cloud, captures, posed[index])
+                found[name][kind][str(index + 1)] = figures
+                shown += pictures
+                print(f"[evaluate-cache] street, {name} -> {index + 1}, {kind}: {figures}", flush=True)
+            rows.append([shown[0], shown[1], shown[4], shown[5]])
+    write_sheet(rows, sheet)
+    return found
+
+
+def cloud_of(captures: Sequence[Any], maps: Sequence[Any], run: Callable[[Any], Any], complete: bool) -> Any:
+    """The cache as the product builds it, with surfaces completed or not."""
+    reconstruct = house("backend.reconstruction.reconstruct")
+    least = house("pantheon360_blender.core.jobs.reconstruct_settings").DEFAULT_CONFIDENCE
+    if complete:
+        completed = house("backend.reconstruction.completion").completed
+        maps = [
+            completed(each, capture.image, capture.valid, least) for each, capture in zip(maps, captures, strict=True)
+        ]
+    fuse = house("backend.reconstruction.fusion").fuse
+    return run(fuse(captures, maps, least, guesses=complete, finer=reconstruct.FINER))
+
+
+def against(cloud: Any, captures: Sequence[Any], held_back: Any) -> tuple[dict[str, float], list[np.ndarray]]:
+    """Figures of a cache's draft beside a photograph; photograph, draft and tinted surfaces, less their lowest rows."""
+    equirectangular = house("pantheon360_blender.core.panorama.equirectangular")
+    splatting = house("pantheon360_blender.core.render.splatting")
+    truth = equirectangular.resize(held_back.image, WIDTH)
+    seen = splatting.splat_footprints(cloud.points, cloud.colours, cloud.footprint, held_back.pose, WIDTH)
+    draft = house("pantheon360_blender.core.render.draft").DraftPainter(captures, WIDTH).paint(seen, held_back.pose)
+    rows = round(len(truth) * (1 - PHOTOGRAPHER))
+    solid = ~house("backend.reconstruction.sky").sky_mask(truth)[:rows]
+    weights = house("backend.evaluation.metrics.sphere").latitude_weights(len(truth))[:rows, None] * solid
+    figures = {
+        "draft_psnr": round(house("backend.evaluation.metrics.noise_ratio").ws_psnr(draft, truth, rows), 2),
+        "draft_ssim": round(house("backend.evaluation.metrics.similarity").ws_ssim(draft, truth, rows), 3),
+        "coverage_percent": round(100 * float((weights * seen.coverage[:rows]).sum() / weights.sum()), 1),
+    }
+    least = house("pantheon360_blender.core.jobs.reconstruct_settings").DEFAULT_CONFIDENCE
+    guessed = (seen.coverage & (seen.source >= 0) & (cloud.confidence[seen.source] < least))[..., None]
+    tinted = np.where(guessed, (seen.colour * 0.6 + _TINT * 0.4).astype(np.uint8), seen.colour)
+    return figures, [truth[:rows], draft[:rows], tinted[:rows]]
+
+
+def write_sheet(rows: Sequence[Sequence[np.ndarray]], target: Path) -> None:
+    from PIL import Image
+
+    target.parent.mkdir(exist_ok=True)
+    whole = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    Image.fromarray(whole).resize((whole.shape[1] // 2, whole.shape[0] // 2)).save(target, quality=85)
+
+
+def house(name: str) -> Any:
+    return importlib.import_module(name)
