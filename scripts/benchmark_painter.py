@@ -33,6 +33,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--here", action="store_true", help="measure in this Python, which has torch and diffusers")
     parser.add_argument("--levels", nargs="*", help="levels of memory to measure; by default all that the device has")
+    parser.add_argument("--anchors", nargs="*", type=int, choices=(1, 2), default=[1, 2])
+    parser.add_argument("--steps", type=int, help="of a clip; by default as many as its size is painted in")
     parser.add_argument("--compile", action="store_true", help="measure a compiled U-Net, too")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the figures")
     chosen = parser.parse_args(arguments)
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> int:
         command = [str(environments.needed("benchmark-painter", "backend")), "-B", __file__, "--here", *arguments]
         return subprocess.run(command, cwd=environments.ROOT).returncode
     sys.path.insert(0, str(environments.ROOT))
-    record = figures(chosen.levels, chosen.compile)
+    record = figures(chosen.levels, chosen.anchors, chosen.steps, chosen.compile)
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "benchmark-painter.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     table = markdown(record)
@@ -64,13 +66,13 @@ def measure(python: Path) -> Any:
         return json.loads((Path(scratch) / "benchmark-painter.json").read_text("utf-8"))
 
 
-def figures(levels: list[str] | None, compiled: bool) -> dict[str, Any]:
-    """Everything that is measured, by name; sizes in bytes, times in seconds."""
+def figures(levels: list[str] | None, anchors: list[int], steps: int | None, compiled: bool) -> dict[str, Any]:
+    """Everything that is measured, by name; sizes in bytes, times in seconds. steps: None is as many as usual."""
     torch, device = house("torch"), house("backend.device")
     plans = house("backend.diffusion.execution.memory_plan")
     kind, precision = device.choose(half="float16")
     size = "full" if kind == "cuda" else "tiny"
-    bench = Bench(kind, getattr(torch, precision), size, STEPS if kind == "cuda" else TINY_STEPS)
+    bench = Bench(kind, getattr(torch, precision), size, steps or (STEPS if kind == "cuda" else TINY_STEPS))
     names = levels or list(plans.LEVELS if kind == "cuda" else ("all", "pairs", "single", "chunked"))
     record: dict[str, Any] = {
         "device": device.name(kind),
@@ -81,9 +83,9 @@ def figures(levels: list[str] | None, compiled: bool) -> dict[str, Any]:
         "clips": [],
     }
     record["stock"] = bench.stock()  # before the networks are changed for ours
-    for anchors in (1, 2):
+    for count in anchors:
         for name in names:
-            record["clips"].append(bench.ours(name, anchors))
+            record["clips"].append(bench.ours(name, count))
             print(json.dumps(record["clips"][-1]), flush=True)
     if compiled:
         record["clips"].append(bench.ours("all", 1, compiled=True))

@@ -11,6 +11,7 @@ There, torch, transformers and accelerate are needed, and diffusers, of which `p
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -147,13 +148,21 @@ def _settings(chosen: argparse.Namespace, *changes: str) -> Any:
         f'clips.folder="{bundle / "textures"}"', f'painter.vae="{vae}"', f"run.device={chosen.device}",
         f'perceptual.weights="{metrics}"', *([] if metrics.is_dir() else ["perceptual.weight=0.0"]),
         "clips.held_out=0",  # what comes back is judged at home
-        "clips.reconstructed=0.0",  # by packages that are not there
+        *([] if _can_reconstruct() else ["clips.reconstructed=0.0"]),
         "run.steps=1000000", "run.threads=0", "run.checkpoint_every=1000000", "clips.accumulate=1",
     ]  # fmt: skip
-    on_gpu = ["run.precision=bfloat16", "clips.batch=16", "clips.ahead=2", "optimizer.rate=6e-4", "clips.kept=256"]
+    on_gpu = [
+        "run.precision=bfloat16", "clips.batch=32", "clips.kept=128", "clips.uses=24", "clips.ahead=4",
+        f"clips.workers={max(1, (os.cpu_count() or 1) - 1)}", "optimizer.average=0.998",
+    ]  # fmt: skip
     return recipes.read(
         recipes.find(Path("small")), [*told, *(on_gpu if chosen.device == "cuda" else []), *changes, *chosen.set]
     )
+
+
+def _can_reconstruct() -> bool:
+    """Whether caches of worlds can be reconstructed here."""
+    return all(importlib.util.find_spec(name) for name in ("cv2", "numba", "scipy"))
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -272,7 +281,7 @@ def overfit(chosen: argparse.Namespace) -> int:
 
     changes = [
         "run.by_clock=true", f"run.seconds={chosen.seconds}", "run.checkpoint_seconds=0", "clips.kept=1",
-        "clips.uses=1000000", "clips.batch=1", "clips.ahead=0", "painter.high_noise=1.0",
+        "clips.uses=1000000", "clips.batch=1", "clips.ahead=0", "clips.workers=0", "painter.high_noise=1.0",
         "painter.one_step=1.0", "painter.one_step_of=1.0", "painter.turn=false", "painter.end_shown=1.0",
         "painter.latitude=false", "perceptual.weight=0.0", "optimizer.warm_up=20", "optimizer.rate=2e-3",
         "optimizer.decay=0.0", "optimizer.average=0.95", "run.log_every=20",

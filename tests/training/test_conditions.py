@@ -19,10 +19,11 @@ from backend.diffusion.clip.passes import Clip
 from backend.diffusion.execution import execution
 from backend.diffusion.execution.execution import Execution
 from backend.diffusion.networks import noise, panorama
-from backend.training.networks import conditions, objective
+from backend.training.networks import conditions, horizon, objective
 from backend.training.networks.objective import NoiseLevels
 from backend.training.training_clip import TrainingClip
 from pantheon360_blender.core.jobs.paint_settings import PaintOptions, SeamOptions
+from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.progress import run_to_end
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
@@ -154,3 +155,12 @@ def test_half_of_the_clips_are_at_the_highest_noise() -> None:
     rest = levels.draw(torch.Generator().manual_seed(0), 20_000, ease=0.0).log()
     assert float((drawn >= 20).float().mean()) == pytest.approx(0.5 + 0.5 * 0.106, abs=0.02)
     assert float(rest[drawn < 20].mean()) < float(drawn[drawn < 20].log().mean())
+
+
+def test_views_on_a_device_are_those_of_the_product() -> None:
+    """For each of several panoramas, to a grey level of rounding."""
+    panoramas = np.random.default_rng(3).integers(0, 256, (2, 64, 128, 3), dtype=np.uint8)
+    found = horizon.views(torch.from_numpy(panoramas).permute(0, 3, 1, 2)).permute(0, 1, 3, 4, 2).numpy()
+    expected = np.stack([equirectangular.horizon_crops(each, 8, size=(32, 32)) for each in panoramas])
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert (found != expected).mean() < 0.01

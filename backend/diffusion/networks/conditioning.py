@@ -58,9 +58,14 @@ def image_pixels(image_encoder: Any, pictures: np.ndarray) -> torch.Tensor:
 
     Resized to a square without keeping the ratio of the sides, normalised, not cropped.
     """
+    return normalised(image_encoder, video_of(pictures))
+
+
+def normalised(image_encoder: Any, video: torch.Tensor) -> torch.Tensor:
+    """Pictures (N, 3, h, w) in [-1, 1] as an image encoder is given them, on their device."""
     side = image_encoder.config.image_size
-    small = (resized(video_of(pictures), (side, side)) + 1.0) / 2.0
-    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_DEVIATION))
+    small = (resized(video, (side, side)) + 1.0) / 2.0
+    mean, deviation = (small.new_tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_DEVIATION))
     return (small - mean) / deviation
 
 

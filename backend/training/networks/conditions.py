@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -15,6 +14,7 @@ from pantheon360_blender.core.jobs.model_card import ModelCard
 from ...diffusion.networks import autoencoder, conditioning
 from .. import filling
 from ..training_clip import TrainingClip, anchors
+from . import horizon
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def of_clips(
     for name in card.extras:
         values = covered if name == "coverage" else _nearness(clips)
         channels.append(_averaged(values.to(channels[0]), channels[0].shape[-2:]))
-    embeddings = torch.stack([_embeddings(clip, image_encoder) for clip in clips])
+    embeddings = _embeddings(clips, image_encoder)
     time_ids = conditioning.added_time_ids(card.fps, card.motion_bucket, card.noise_aug)
     return Conditions(
         torch.cat(channels, dim=2) * told.view(-1, 1, 1, 1, 1),
@@ -110,9 +110,9 @@ def _averaged(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return functional.adaptive_avg_pool2d(values.flatten(0, 1), size).unflatten(0, values.shape[:2])
 
 
-def _embeddings(clip: TrainingClip, image_encoder: Any) -> torch.Tensor:
-    """CLIP's embeddings of the views round the horizon of what a clip begins with, (K, D)."""
-    first = clip.geometry[0] if clip.start is None else clip.start
-    panorama = np.ascontiguousarray(first.permute(1, 2, 0).cpu().numpy())
-    pixels = conditioning.horizon_pixels(image_encoder, panorama).to(image_encoder.device, image_encoder.dtype)
-    return torch.as_tensor(image_encoder(pixels).image_embeds).float()
+def _embeddings(clips: Sequence[TrainingClip], image_encoder: Any) -> torch.Tensor:
+    """CLIP's embeddings of the views round the horizon of what each clip begins with, (B, K, D)."""
+    first = [clip.geometry[0] if clip.start is None else clip.start for clip in clips]
+    pixels = horizon.pixels(image_encoder, torch.stack(first).to(image_encoder.device))
+    embeddings = image_encoder(pixels.to(image_encoder.dtype)).image_embeds
+    return torch.as_tensor(embeddings).float().unflatten(0, (len(clips), -1))

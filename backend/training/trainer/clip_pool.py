@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ..training_clip import ClipSource, TrainingClip
+from .clip_workers import ClipWorkers
 from .settings import Clips
 
 _CHOICE, _DRAWS = 0, 1
@@ -38,22 +39,36 @@ def generator(seed: int, number: int) -> torch.Generator:
 
 
 class ClipPool:
-    """The clips that samples see. seed: of the run."""
+    """The clips that samples see. source: makes them when they are asked for, or before. seed: of the run."""
 
     def __init__(self, source: ClipSource, clips: Clips, seed: int) -> None:
         self._source, self._clips, self._seed = source, clips, seed
         self._made: dict[int, TrainingClip] = {}
 
+    def expect(self, numbers: Sequence[int]) -> None:
+        """Samples that will be asked for: processes begin to make their clips."""
+        if isinstance(self._source, ClipWorkers):
+            for clip in dict.fromkeys(self._chosen(number) for number in numbers):
+                if clip not in self._made:
+                    self._source.expect(self._clips.first + clip)
+
     def sample(self, number: int) -> Sample:
         """A sample by its number; fastest if numbers grow."""
-        oldest = number // self._clips.uses
-        stream = np.random.SeedSequence(self._seed, spawn_key=(_CHOICE, number))
-        chosen = oldest + int(np.random.Generator(np.random.Philox(stream)).integers(self._clips.kept))
+        chosen, oldest = self._chosen(number), self._oldest(number)
         for gone in [each for each in self._made if each < oldest]:
             del self._made[gone]
         if chosen not in self._made:
             self._made[chosen] = self._source.clip(self._clips.first + chosen)
         return Sample(number, self._made[chosen], generator(self._seed, number))
+
+    def _oldest(self, number: int) -> int:
+        """The first of the clips among which a sample's is drawn."""
+        return number // self._clips.uses
+
+    def _chosen(self, number: int) -> int:
+        """Which clip a sample sees."""
+        stream = np.random.SeedSequence(self._seed, spawn_key=(_CHOICE, number))
+        return self._oldest(number) + int(np.random.Generator(np.random.Philox(stream)).integers(self._clips.kept))
 
 
 def held_out(source: ClipSource, clips: Clips, seed: int) -> list[Sample]:
@@ -107,6 +122,7 @@ def batches(pool: ClipPool, share: Share, first: int, ahead: int) -> Iterator[It
             number = first
             while True:
                 while len(waiting) <= ahead:
+                    pool.expect([each for batch in share.numbers(number) for each in batch])
                     waiting.append(thread.submit(prepare, number))
                     number += share.of_step
                 yield waiting.pop(0).result()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ from pantheon360_blender.core.errors import ModelError, PantheonError, reason
 from pantheon360_blender.core.progress import Job, Progress
 
 from ..training_clip import ClipSource
-from . import checkpoints, clip_pool
+from . import checkpoints, clip_pool, clip_workers
 from .average import Average
 from .checkpoints import Checkpoint
 from .clip_pool import ClipPool, Sample, Share, batches
@@ -105,7 +106,8 @@ def train(
         first = run.restore(checkpoints.newest(out / CHECKPOINTS) if resume else None)
         log = TrainingLog(out, first) if machine.is_main_process else None
         device = str(machine.device)
-        pool = ClipPool(source(settings.clips, device, held_out=False), settings.clips, settings.seed)
+        clips = stack.enter_context(_clips(source, settings.clips, device))
+        pool = ClipPool(clips, settings.clips, settings.seed)
         held_out: list[Sample] = []
         sharded = machine.distributed_type == DistributedType.FSDP  # no process has whole networks to paint with
         if machine.is_main_process and settings.clips.held_out and not sharded:
@@ -316,6 +318,16 @@ def stopping() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _clips(source: Source, clips: Clips, device: str) -> Iterator[ClipSource]:
+    """What makes the clips that are learned from: this process, or others."""
+    if not clips.workers:
+        yield source(clips, device, held_out=False)
+        return
+    with clip_workers.working(partial(source, clips, "cpu", held_out=False), clips.workers, device) as workers:
+        yield workers
 
 
 def _judge(trainee: Trainee, held_out: Sequence[Sample], average: Average, log: TrainingLog, step: int) -> None:

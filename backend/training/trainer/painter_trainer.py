@@ -97,15 +97,17 @@ class PainterLoss(torch.nn.Module):
     def _lpips(
         self, clips: Sequence[TrainingClip], clean: torch.Tensor, batch: Sequence[Sample], in_one: torch.Tensor
     ) -> torch.Tensor:
-        """LPIPS of some frames next to one another of the first clip that was painted in one step, decoded."""
+        """LPIPS of some frames next to one another of each clip that was painted in one step, decoded."""
         vae, perceptual = self._apart
         assert perceptual is not None
-        at = int(torch.nonzero(in_one)[0])
-        count = min(self._settings.perceptual.frames, len(clips[at]))
-        first = _draw(batch[at], len(clips[at]) - count + 1)
-        latents = clean[at, first : first + count] / vae.config.scaling_factor
+        count = min(self._settings.perceptual.frames, len(clips[0]))
+        looked: list[tuple[int, slice]] = []
+        for at in torch.nonzero(in_one).flatten().tolist():
+            first = _draw(batch[at], len(clips[at]) - count + 1)
+            looked.append((at, slice(first, first + count)))
+        latents = torch.cat([clean[at, frames] for at, frames in looked]) / vae.config.scaling_factor
         decoded = autoencoder.frames_of(vae, latents.to(vae.dtype), count)
-        truth = conditions.video_of(clips[at].frames[first : first + count])
+        truth = conditions.video_of(torch.cat([clips[at].frames[frames] for at, frames in looked]))
         columns = self._settings.perceptual.columns or truth.shape[-1]
         return perceptual(decoded[..., :columns], truth[..., :columns])
 

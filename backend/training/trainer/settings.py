@@ -50,7 +50,7 @@ class Clips:
     width: of the panoramas in pixels; frames: of a clip. first: seed of the first clip.
     batch: clips a process takes at a time; accumulate: times it does so for a step.
     kept: clips among which each one is drawn; uses: how often a clip is drawn on average before another replaces it.
-    ahead: batches that a thread makes beforehand, 0 for none.
+    ahead: steps that a thread prepares beforehand, 0 for none. workers: processes that make clips for these, or 0.
     held_out: clips that are never trained on and that the run is judged by, 0 for none; held_out_first: the seed of the
     first. reconstructed: of worlds with several captures, the share whose caches are our own reconstructions of these.
     """
@@ -65,6 +65,7 @@ class Clips:
     kept: int = _count(64, 1, 1_000_000)
     uses: int = _count(4, 1, 1_000_000)
     ahead: int = _count(2, 0, 64)
+    workers: int = _count(0, 0, 256)
     held_out: int = _count(4, 0, 1000)
     held_out_first: int = _count(1 << 41, 0, 1 << 62)
     reconstructed: float = _number(0.0, 0, 1)
@@ -115,7 +116,7 @@ class Run:
 class Perceptual:
     """LPIPS with VGG's features, from `start` on, a share of the run. weights: the folder of scripts/metric_weights.py.
 
-    weight: against the rest of the loss, 0 for none. frames: that it looks at, of each batch. columns: of a painter's
+    weight: against the rest of the loss, 0 for none. frames: that it looks at, of each clip. columns: of a painter's
     frames that it looks at, 0 for all of them; which ones changes as clips are turned at random.
     """
 
@@ -304,6 +305,8 @@ def _contradictions(made: Settings) -> list[str]:
         wrong.append("clips.held_out is 0, and a VAE's scaling factor is measured on held-out clips")
     if any(size % 16 for size in (made.vae.rows, made.vae.columns)):
         wrong.append("vae.rows and vae.columns must be multiples of 16")
+    if made.clips.workers and not made.clips.ahead:
+        wrong.append("clips.workers need clips.ahead, or nothing is made before it is asked for")
     if made.run.by_clock and not made.run.seconds:
         wrong.append("run.by_clock needs run.seconds")
     if made.painter.rank and made.start == RANDOM:
