@@ -153,11 +153,16 @@ def _settings(chosen: argparse.Namespace, *changes: str) -> Any:
     ]  # fmt: skip
     on_gpu = [
         "run.precision=bfloat16", "clips.batch=32", "clips.kept=128", "clips.uses=24", "clips.ahead=4",
-        f"clips.workers={max(1, (os.cpu_count() or 1) - 1)}", "optimizer.average=0.998",
+        f"clips.workers={max(1, _processors() - 1)}", "optimizer.average=0.998",
     ]  # fmt: skip
     return recipes.read(
         recipes.find(Path("small")), [*told, *(on_gpu if chosen.device == "cuda" else []), *changes, *chosen.set]
     )
+
+
+def _processors() -> int:
+    """How many this process may use: a machine can have more."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _can_reconstruct() -> bool:

@@ -46,16 +46,20 @@ def completed(depth: DepthMap, colour: np.ndarray, valid: np.ndarray | None, sur
     which on a range is left as it is. A range less sure keeps range and confidence if its surroundings say the same;
     every other one is guessed, with a confidence of GUESSED. A map that knows nothing at all stays as it is.
     """
-    if not (np.isfinite(depth.range) & (depth.confidence >= _LEAST)).any():
+    told = np.isfinite(depth.range) & (depth.range > 0) & (depth.confidence >= _LEAST)
+    if not told.any():
         return depth
+    typical = float(1 / np.median(depth.range[told]))
     full = depth.range.shape[1]
     inverse = np.zeros((0, 0))
     planes: np.ndarray | None = None
     widths = [width for width in _WIDTHS if width <= full] or [full]
     for width in widths:
         level = _Level.of(depth, colour, width)
-        rounds = _ROUNDS if width == widths[-1] else 1
-        planes = level.solved(None if planes is None else _enlarged(planes, width), rounds)
+        if not level.seen.any():
+            return depth
+        begun = equirectangular.directions(width) * typical if planes is None else _enlarged(planes, width)
+        planes = level.solved(begun, _ROUNDS if width == widths[-1] else 1)
         inverse = level.inverse_range(planes)
     guessed = 1 / np.maximum(_at_width(inverse, full), 1e-6)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -101,14 +105,12 @@ class _Level:
         down = _pairs(numbers, picture, axis=0, weight=np.ones_like(narrow))
         first, second, alike = (np.concatenate(both) for both in zip(across, down, strict=True))
         told = np.where(confidence > 0, 1 / np.maximum(ranges, 1e-6), 0)
-        rays = equirectangular.directions(width).astype(np.float64)
-        return cls(seen, rays[seen], told[seen], confidence[seen], first, second, alike)
+        rays = equirectangular.directions(width)[seen].astype(np.float64)
+        return cls(seen, rays, told[seen], confidence[seen], first, second, alike)
 
-    def solved(self, planes: np.ndarray | None, rounds: int) -> np.ndarray:
-        """The planes, (H, W, 3) float64, 0 at the sky. planes: those of the level before, or None."""
-        trust, alike = self.trust, self.alike
-        nothing_known = self.rays * np.median(self.told[self.told > 0])
-        found = nothing_known if planes is None else planes[self.seen]
+    def solved(self, planes: np.ndarray, rounds: int) -> np.ndarray:
+        """The planes, (H, W, 3) float64, 0 at the sky. planes: where they begin."""
+        trust, alike, found = self.trust, self.alike, planes[self.seen]
         for _ in range(rounds):
             found = self._step(found, trust, alike)
             trust, alike = self._reweighted(found)

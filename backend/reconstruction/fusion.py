@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
@@ -151,6 +150,8 @@ def _kept(each: DepthMap, confidence: float) -> np.ndarray:
 
 def _stepped(ranges: np.ndarray) -> np.ndarray:
     """(H, W) bool: beside a step in range."""
+    from scipy import ndimage  # by those alone who guess: fusing what is sure takes numpy
+
     known = np.isfinite(ranges) & (ranges > 0)
     logs = np.log(np.where(known, ranges, 1.0))
     highest = ndimage.maximum_filter(np.where(known, logs, -np.inf), 3, mode=("nearest", "wrap"))
@@ -160,6 +161,8 @@ def _stepped(ranges: np.ndarray) -> np.ndarray:
 
 def _inner(sky: np.ndarray) -> np.ndarray:
     """The sky without its border, (H, W) bool."""
+    from scipy import ndimage
+
     size = 2 * _SKYLINE + 1
     return np.asarray(ndimage.minimum_filter(sky, size, mode=("nearest", "wrap")))
 

@@ -92,6 +92,8 @@ def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder
     dense = settings.dense != results.NONE and (posed is None or _stored_maps(folder, which) is None)
     if dense:
         stages.append("dense points")
+    if settings.guesses and _stored_cloud(folder, results.CACHE_FILE) is None:
+        stages.append("completing surfaces")
     needed = requirements.packages(stages)
     advice = requirements.how_to_get(sorted({*needed.values(), "numpy"}))
     missing = sorted(package for module, package in needed.items() if importlib.util.find_spec(module) is None)

@@ -139,8 +139,8 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     )
     reconstruction_complete: BoolProperty(  # type: ignore[valid-type]
         name="Complete Surfaces",
-        description="Guess what the captures do not tell: surfaces go on to where the colour changes. Least Confidence "
-        "of the cache hides such points again",
+        description="Guess what the captures do not tell: surfaces go on to where the color changes, and the cache's "
+        "Least Confidence hides such points again",
         default=True,
     )
     reconstruction_cache: EnumProperty(  # type: ignore[valid-type]
@@ -248,7 +248,7 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
     )
     least_confidence: FloatProperty(  # type: ignore[valid-type]
         name="Least Confidence",
-        description="Points of less confidence are hidden, from the geometry pass as well. Guesses have less than was "
+        description="Points of less confidence are hidden, from the geometry pass as well; guesses have less than was "
         "asked for when the cache was built",
         default=0.0,
         min=0.0,

@@ -351,6 +351,7 @@ def test_building_again_takes_over_the_last_reconstructions_stages(shot: Any) ->
     last = path_of(shot["pantheon360_reconstruction"])
     assert last.name == HALF_RECONSTRUCTION
     shot.pantheon360.reconstruction_dense, shot.pantheon360.reconstruction_weights = "SWEEP", ""
+    shot.pantheon360.reconstruction_complete = False
     assert bpy.ops.pantheon360.build_cache() == {"FINISHED"}
     folder = path_of(shot["pantheon360_reconstruction"])
     assert folder != last and path_of(cache_of(shot)["pantheon360_folder"]) == folder

@@ -112,6 +112,19 @@ def test_where_nothing_is_told_nothing_is_guessed() -> None:
     assert completed(given, picture, None, 0.5) is given
 
 
+@pytest.mark.parametrize("width", [64, 320, 1024])
+def test_one_pixel_that_is_told_is_enough_and_a_whole_sky_is_left_alone(width: int) -> None:
+    truth, picture = room(width)
+    sureness = np.zeros_like(truth.confidence)
+    sureness[width // 4, width // 3 + 1] = 0.9
+    found = completed(replace(truth, confidence=sureness), picture, None, 0.5)
+    assert np.isfinite(found.range).all() and (found.range > 0).all()
+    sky = np.ones_like(truth.sky)
+    sky[width // 4, width // 3 + 1] = False
+    ranges = np.where(sky, np.inf, truth.range).astype(np.float32)
+    assert np.isinf(completed(DepthMap(ranges, sureness, sky), picture, None, 0.5).range[sky]).all()
+
+
 def test_guesses_are_less_sure_than_what_is_asked_for() -> None:
     truth, picture = room()
     given, told = known(truth, 0.05)

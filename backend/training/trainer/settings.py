@@ -93,7 +93,8 @@ class Run:
     """How long, how exactly, and what is written down how often; steps and seconds: the first that is reached ends it.
 
     seconds: 0 for no limit. by_clock: whether rate and phases follow the seconds, too: where a machine is lent for
-    minutes, and no two runs are equal. threads: of the processor, 0 for all. device: as `backend.device` names it.
+    minutes, and no two runs are equal. precision: processors without bfloat16 take float32. threads: of the processor,
+    0 for all. device: as `backend.device` names it.
     log_every, samples_every: steps; samples_every 0: at the end alone. checkpoint_every: steps;
     checkpoint_seconds: the same by the clock, 0 for never. keep: checkpoints kept.
     """

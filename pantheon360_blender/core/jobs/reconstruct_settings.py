@@ -89,7 +89,7 @@ class ReconstructionSettings:
         problem = settings_error(record)
         if problem is not None:
             raise JobError(f"These are no settings of a reconstruction: the object {problem}.")
-        return cls(**record)
+        return cls(**{"complete": False, **record})  # a job of a version that did not guess does not begin to
 
 
 @dataclass(frozen=True, eq=False)

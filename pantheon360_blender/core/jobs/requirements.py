@@ -14,6 +14,7 @@ from .reconstruct_settings import ReconstructionSettings
 STAGES = {
     "solving poses": {"pycolmap": "pycolmap", "cv2": "opencv-python-headless", "scipy": "scipy"},
     "dense points": {"numba": "numba", "scipy": "scipy"},
+    "completing surfaces": {"scipy": "scipy"},
 }
 """Stage -> module that is imported and package that is installed."""
 
@@ -25,6 +26,8 @@ def stages(settings: ReconstructionSettings) -> list[str]:
         found.append("solving poses")
     if settings.dense != reconstruct_settings.NONE:
         found.append("dense points")
+    if settings.guesses:
+        found.append("completing surfaces")
     return found
 
 
