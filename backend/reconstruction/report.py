@@ -87,10 +87,8 @@ def _text(settings: ReconstructionSettings, found: dict[str, Any]) -> str:
     method = {job.SWEEP: "without a model", job.NONE: "sparse"}.get(settings.dense, f"by {settings.dense}")
     lines = [f"{found['points']:,} points {method}, from {found['posed']} of {len(rows)} captures."]
     if found["guessed_points"]:
-        lines.append(
-            f"{found['guessed_points'] / found['points']:.0%} of them are guessed: Least Confidence of the cache hides"
-            " them."
-        )
+        share = found["guessed_points"] / found["points"]
+        lines.append(f"{share:.0%} of them are guessed: Least Confidence under Edit Points hides them.")
     facts = []
     if settings.poses == job.GIVEN:
         facts.append("poses as placed")
