@@ -28,12 +28,16 @@ def evaluate(posed: Sequence[Any], run: Callable[[Any], Any], sheet: Path) -> di
 
     posed: the five captures. run: runs a job to its end.
     """
+    settings = house("pantheon360_blender.core.jobs.reconstruct_settings").ReconstructionSettings
     found: dict[str, Any] = {}
     rows = []
     for name, (given, held_back) in CASES.items():
         captures = [posed[index] for index in given]
         maps = run(house("backend.reconstruction.dense.sweep").dense(captures))
-        clouds = {kind: cloud_of(captures, maps, run, kind == "complete") for kind in ("sure", "complete")}
+        clouds = {
+            kind: run(house("backend.reconstruction.reconstruct").points(settings(complete=complete), captures, maps))
+            for kind, complete in (("sure", False), ("complete", True))
+        }
         found[name] = {kind: {} for kind in clouds}
         for index in held_back:
             shown = []
@@ -45,19 +49,6 @@ def evaluate(posed: Sequence[Any], run: Callable[[Any], Any], sheet: Path) -> di
             rows.append([shown[0], shown[1], shown[4], shown[5]])
     write_sheet(rows, sheet)
     return found
-
-
-def cloud_of(captures: Sequence[Any], maps: Sequence[Any], run: Callable[[Any], Any], complete: bool) -> Any:
-    """The cache as the product builds it, with surfaces completed or not."""
-    reconstruct = house("backend.reconstruction.reconstruct")
-    least = house("pantheon360_blender.core.jobs.reconstruct_settings").DEFAULT_CONFIDENCE
-    if complete:
-        completed = house("backend.reconstruction.completion").completed
-        maps = [
-            completed(each, capture.image, capture.valid, least) for each, capture in zip(maps, captures, strict=True)
-        ]
-    fuse = house("backend.reconstruction.fusion").fuse
-    return run(fuse(captures, maps, least, guesses=complete, finer=reconstruct.FINER))
 
 
 def against(cloud: Any, captures: Sequence[Any], held_back: Any) -> tuple[dict[str, float], list[np.ndarray]]:

@@ -11,7 +11,6 @@ There, torch, transformers and accelerate are needed, and diffusers, of which `p
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import shutil
@@ -140,6 +139,7 @@ def _pack_textures(source: Path, target: Path) -> None:
 def _settings(chosen: argparse.Namespace, *changes: str) -> Any:
     """The recipe of the small painter, with what the bundle holds. Sets what is told last."""
     from backend.training.trainer import settings as recipes
+    from backend.training.trainer import sources
 
     bundle: Path = chosen.bundle.absolute()
     metrics = bundle / "metrics"
@@ -148,7 +148,7 @@ def _settings(chosen: argparse.Namespace, *changes: str) -> Any:
         f'clips.folder="{bundle / "textures"}"', f'painter.vae="{vae}"', f"run.device={chosen.device}",
         f'perceptual.weights="{metrics}"', *([] if metrics.is_dir() else ["perceptual.weight=0.0"]),
         "clips.held_out=0",  # what comes back is judged at home
-        *([] if _can_reconstruct() else ["clips.reconstructed=0.0"]),
+        *(["clips.reconstructed=0.0"] if sources.reconstruction_lacks() else []),
         "run.steps=1000000", "run.threads=0", "run.checkpoint_every=1000000", "clips.accumulate=1",
     ]  # fmt: skip
     on_gpu = [
@@ -163,11 +163,6 @@ def _settings(chosen: argparse.Namespace, *changes: str) -> Any:
 def _processors() -> int:
     """How many this process may use: a machine can have more."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _can_reconstruct() -> bool:
-    """Whether caches of worlds can be reconstructed here."""
-    return all(importlib.util.find_spec(name) for name in ("cv2", "numba", "scipy"))
 
 
 def run(chosen: argparse.Namespace) -> int:

@@ -44,24 +44,22 @@ def completed(depth: DepthMap, colour: np.ndarray, valid: np.ndarray | None, sur
 
     colour: (h, w, 3) uint8 and valid: (h, w) bool of the capture, of any size; None is all of it. sure: confidence from
     which on a range is left as it is. A range less sure keeps range and confidence if its surroundings say the same;
-    every other one is guessed, with a confidence of GUESSED. A map that knows nothing at all stays as it is.
+    every other one is guessed, with a confidence of GUESSED, or of half of `sure` if that is less. A map that knows
+    nothing at all stays as it is.
     """
     told = np.isfinite(depth.range) & (depth.range > 0) & (depth.confidence >= _LEAST)
     if not told.any():
         return depth
     typical = float(1 / np.median(depth.range[told]))
     full = depth.range.shape[1]
-    inverse = np.zeros((0, 0))
-    planes: np.ndarray | None = None
     widths = [width for width in _WIDTHS if width <= full] or [full]
+    planes = equirectangular.directions(widths[0]) * typical
     for width in widths:
         level = _Level.of(depth, colour, width)
         if not level.seen.any():
             return depth
-        begun = equirectangular.directions(width) * typical if planes is None else _enlarged(planes, width)
-        planes = level.solved(begun, _ROUNDS if width == widths[-1] else 1)
-        inverse = level.inverse_range(planes)
-    guessed = 1 / np.maximum(_at_width(inverse, full), 1e-6)
+        planes = level.solved(_enlarged(planes, width), _ROUNDS if width == widths[-1] else 1)
+    guessed = 1 / np.maximum(_at_width(level.inverse_range(planes), full), 1e-6)
     with np.errstate(divide="ignore", invalid="ignore"):
         agreed = np.abs(np.log(depth.range / guessed)) < _SAME
     trusted = (depth.confidence >= sure) | ((depth.confidence >= _LEAST) & agreed)
@@ -70,7 +68,7 @@ def completed(depth: DepthMap, colour: np.ndarray, valid: np.ndarray | None, sur
         guess &= equirectangular.resize(valid, full)
     return DepthMap(
         np.where(guess, guessed, depth.range).astype(np.float32),
-        np.where(guess, np.minimum(GUESSED, sure), depth.confidence).astype(np.float32),
+        np.where(guess, min(GUESSED, sure / 2), depth.confidence).astype(np.float32),
         depth.sky,
     )
 
@@ -203,9 +201,13 @@ def _enlarged(planes: np.ndarray, width: int) -> np.ndarray:
     """Planes (H, W, 3) at another width; a pixel that was sky takes the plane beside it."""
     rows = (np.arange(width // 2) * len(planes)) // (width // 2)
     columns = (np.arange(width) * planes.shape[1]) // width
-    sky = ~planes.any(axis=-1)
+    return np.asarray(_over_sky(planes, ~planes.any(axis=-1))[np.ix_(rows, columns)])
+
+
+def _over_sky(values: np.ndarray, sky: np.ndarray) -> np.ndarray:
+    """Values (H, W[, C]), at the sky those of the nearest pixel that is none."""
     nearest = ndimage.distance_transform_edt(sky, return_distances=False, return_indices=True)
-    return np.asarray(planes[tuple(nearest)][np.ix_(rows, columns)])
+    return np.asarray(values[tuple(nearest)])
 
 
 def _at_width(inverse: np.ndarray, width: int) -> np.ndarray:
@@ -215,9 +217,7 @@ def _at_width(inverse: np.ndarray, width: int) -> np.ndarray:
         return inverse
     rows, columns = np.indices((width // 2, width), dtype=np.float32)
     places = np.stack([columns + 0.5, rows + 0.5], axis=-1) * np.float32(given / width)
-    sky = inverse <= 0
-    nearest = ndimage.distance_transform_edt(sky, return_distances=False, return_indices=True)
-    filled = inverse[tuple(nearest)].astype(np.float32)
+    filled = _over_sky(inverse, inverse <= 0).astype(np.float32)
     taken = filled[places[..., 1].astype(int), places[..., 0].astype(int)]
     between = equirectangular.sample(filled, places)
     with np.errstate(divide="ignore", invalid="ignore"):

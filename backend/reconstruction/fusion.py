@@ -131,7 +131,7 @@ class _Seen:
             same = known & (np.abs(there - distance) <= _SAME * distance)
             behind = known & (there > (1 + _THROUGH) * distance)
         nearer = same & np.where(points.sure == sure, near, sure)
-        through = behind & np.where(points.sure == sure, sure | (distance < points.ranges), sure)
+        through = behind & (sure | (~points.sure & (distance < points.ranges)))
         return nearer, through | (self.sky[row, column] & ~points.sure)
 
 

@@ -286,18 +286,7 @@ def _cloud(
         sure = cloud.confidence is None or cloud.confidence >= settings.confidence
         cloud = cloud if sure is True else cloud.selected(sure)
     else:
-        from .fusion import fuse
-
-        if settings.guesses:
-            maps = yield from _completed(captures, maps, settings.confidence)
-        cloud = yield from fuse(
-            captures,
-            maps,
-            settings.confidence,
-            guesses=settings.guesses,
-            nearest_only=settings.nearest_only,
-            finer=FINER,
-        )
+        cloud = yield from points(settings, captures, maps)
     if not len(cloud):
         raise CaptureError(
             f"No point of these captures has a confidence of {settings.confidence:g} or more.",
@@ -307,6 +296,29 @@ def _cloud(
     yield Progress("Writing the points", 0, 1)
     _write_cloud(folder, results.CACHE_FILE, cloud)
     return cloud
+
+
+def points(
+    settings: ReconstructionSettings, captures: Sequence[Capture], maps: Sequence[DepthMap | None]
+) -> progress.Job[PointCloud]:
+    """The points of dense range maps, one for each capture or None, in the captures' world.
+
+    Surfaces are completed first if the settings say so.
+    """
+    from .fusion import fuse
+
+    if settings.guesses:
+        maps = yield from _completed(captures, maps, settings.confidence)
+    return (
+        yield from fuse(
+            captures,
+            maps,
+            settings.confidence,
+            guesses=settings.guesses,
+            nearest_only=settings.nearest_only,
+            finer=FINER,
+        )
+    )
 
 
 def _completed(

@@ -320,6 +320,20 @@ def test_which_clip_a_sample_sees_depends_on_its_number_alone() -> None:
         assert len(set(drawn)) == 10
 
 
+@pytest.mark.parametrize(
+    ("capability", "precision", "mixed"),
+    [("AVX2", "bfloat16", "no"), ("AVX512", "bfloat16", "bf16"), ("AVX512", "float32", "no")],
+)
+def test_a_processor_without_bfloat16_takes_float32(
+    monkeypatch: pytest.MonkeyPatch, capability: str, precision: str, mixed: str
+) -> None:
+    """It would work bfloat16 out of other numbers, and take four times as long."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(loop, "Accelerator", lambda **told: told)
+    settings = recipes.of({"run": {"device": "cpu", "precision": precision}}, with_files=False)
+    assert loop.accelerator(settings) == {"cpu": True, "mixed_precision": mixed}
+
+
 def test_numbers_that_overflow_end_a_run(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(painter_trainer.objective, "loss", lambda *_, **__: torch.tensor(torch.nan, requires_grad=True))
     with pytest.raises(PantheonError, match="step 1") as caught:

@@ -123,7 +123,8 @@ def _told(job: Job[Outcome], machine: Accelerator) -> Outcome:
 
     def tell(step: Progress) -> tuple[()]:
         if machine.is_main_process and step.text:
-            _say(f"{step.phase} {step.step} of {step.of}: {step.text}")
+            where = f" {step.step} of {step.of}" if step.of else ""
+            _say(f"{step.phase}{where}: {step.text}")
         return ()
 
     return run_to_end(map_progress(job, tell))

@@ -12,12 +12,17 @@ from ..training_clip import ClipSource
 from .settings import Clips
 
 
+def reconstruction_lacks() -> list[str]:
+    """Modules that caches of worlds are reconstructed by and that are not here."""
+    return [name for name in ("cv2", "numba", "scipy") if importlib.util.find_spec(name) is None]
+
+
 def _worlds(clips: Clips, device: str, held_out: bool) -> ClipSource:
     from ..worlds.generator import Worlds, WorldSettings
     from ..worlds.textures import HELD_OUT, TRAIN
 
-    lacking = [name for name in ("cv2", "numba", "scipy") if importlib.util.find_spec(name) is None]
-    if clips.reconstructed and lacking:
+    lacking = reconstruction_lacks() if clips.reconstructed else []
+    if lacking:
         raise PantheonError(
             f"clips.reconstructed is {clips.reconstructed}, and {', '.join(lacking)} cannot be loaded.",
             advice="Install what reconstruction needs, or set it to 0.",
