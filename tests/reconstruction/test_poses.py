@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,18 +50,55 @@ def wallpaper(seed: int) -> np.ndarray:
 def room(pose: np.ndarray, width: int = WIDTH, decoration: int = 0) -> np.ndarray:
     """What a panoramic camera at `pose` sees of the room; (H, W, 3) uint8, four rays a pixel."""
     rays = equirectangular.directions(2 * width).astype(np.float64) @ pose[:3, :3].T
-    origin = pose[:3, 3]
+    return papered(*met(pose[:3, 3], rays, ROOM), width, decoration)
+
+
+def met(origin: np.ndarray, rays: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays (..., 3) from inside a box meet it, and the number of the wall there: twice the axis, and the side."""
     with np.errstate(divide="ignore"):
-        reach = np.where(rays > 0, ROOM[1] - origin, ROOM[0] - origin) / rays
+        reach = np.where(rays > 0, box[1] - origin, box[0] - origin) / rays
     axis = np.argmin(reach, axis=-1)
-    hit = origin + np.min(reach, axis=-1)[..., None] * rays
     wall = 2 * axis + (np.take_along_axis(rays, axis[..., None], axis=-1)[..., 0] > 0)
-    image = np.zeros(rays.shape)
+    return origin + np.min(reach, axis=-1)[..., None] * rays, wall
+
+
+def papered(hit: np.ndarray, wall: np.ndarray, width: int, decoration: int = 0) -> np.ndarray:
+    """The walls' colours, four rays averaged for each pixel."""
+    image = np.zeros(hit.shape)
     for index in range(6):
         on = wall == index
         texel = (np.delete(hit[on], index // 2, axis=1) * 50).astype(int) % 512
         image[on] = wallpaper(10 * decoration + index)[texel[:, 0], texel[:, 1]]
     return np.rint(image.reshape(width // 2, 2, width, 2, 3).mean(axis=(1, 3))).astype(np.uint8)
+
+
+def alike_from_both_ends(pose: np.ndarray) -> np.ndarray:
+    """A room that a half turn about its middle brings onto itself."""
+    box = np.array([[-4.0, -3.0, 0.0], [4.0, 3.0, 3.0]])
+    hit, wall = met(pose[:3, 3], equirectangular.directions(2 * WIDTH).astype(np.float64) @ pose[:3, :3].T, box)
+    turned = (wall == 1) | (wall == 3) | ((wall >= 4) & (hit[..., 0] < 0))
+    hit[turned, :2] *= -1
+    return papered(hit, np.where(wall < 4, wall // 2 * 2, wall), WIDTH)
+
+
+def repeating_street(pose: np.ndarray) -> np.ndarray:
+    """Two facades of one pattern every 3 m, on a ground that nowhere repeats."""
+    box = np.array([[-60.0, -4.0, 0.0], [60.0, 4.0, 30.0]])
+    hit, wall = met(pose[:3, 3], equirectangular.directions(2 * WIDTH).astype(np.float64) @ pose[:3, :3].T, box)
+    facade = (wall == 2) | (wall == 3)
+    hit[facade, 0] %= 3.0
+    return papered(hit, wall, WIDTH)
+
+
+def mirror_room(pose: np.ndarray, width: int) -> np.ndarray:
+    """The room, with a mirror of 4.6 by 2.3 m on its wall at x = 4."""
+    rays = equirectangular.directions(2 * width).astype(np.float64) @ pose[:3, :3].T
+    hit, wall = met(pose[:3, 3], rays, ROOM)
+    through, behind = met(pose[:3, 3], rays, np.array([ROOM[0], [12.0, *ROOM[1, 1:]]]))
+    glass = (wall == 1) & (np.abs(hit[..., 1]) < 2.3) & (np.abs(hit[..., 2] - 1.45) < 1.15)
+    through[..., 0] = np.where(through[..., 0] > 4, 8 - through[..., 0], through[..., 0])
+    hit[glass], wall[glass] = through[glass], np.where(behind == 1, 0, behind)[glass]
+    return papered(hit, wall, width)
 
 
 def true_pose(index: int) -> np.ndarray:
@@ -77,6 +114,14 @@ def captured(index: int, name: str = "", decoration: int = 0) -> Capture:
 @pytest.fixture(scope="module")
 def captures() -> list[Capture]:
     return [captured(index) for index in range(5)]
+
+
+def two_of(see: Callable[[np.ndarray], np.ndarray], stands: Sequence[tuple[float, float]]) -> list[Capture]:
+    """Two captures of a place from stands in plan, turned, of unknown pose."""
+    poses = [
+        pose_matrix(rotation_from_heading(40 * index), np.array([*stand, 1.5])) for index, stand in enumerate(stands)
+    ]
+    return [replace(captured(0, f"here-{index}"), image=see(pose)) for index, pose in enumerate(poses)]
 
 
 def gps(indices: Sequence[int]) -> list[PosePrior]:
@@ -254,6 +299,23 @@ def test_captures_of_different_places_are_refused_by_name() -> None:
     with pytest.raises(CaptureError, match=r"blank: only 0 features.*grey: only 0") as caught:
         finished(solve_poses([blank, other], None, OPTIONS))
     assert caught.value.code == "no-poses"
+
+
+@pytest.mark.parametrize("see", [alike_from_both_ends, repeating_street])
+def test_a_place_that_fits_in_two_ways_is_told(see: Callable[[np.ndarray], np.ndarray]) -> None:
+    notes = finished(solve_poses(two_of(see, [(-1.5, -0.2), (0.3, 0.2)]), None, OPTIONS)).notes
+    assert any("here-0 and here-1 fit together in two ways" in note for note in notes)
+
+
+def test_a_mirror_is_told() -> None:
+    options = replace(OPTIONS, features=2000)
+    made = two_of(lambda pose: mirror_room(pose, 2 * WIDTH), [(-1.5, -0.5), (-0.3, 0.6)])
+    notes = finished(solve_poses(made, None, options)).notes
+    assert any("mirror image" in note for note in notes)
+
+
+def test_nothing_is_doubted_without_cause(solved: PoseSolution, pair: PoseSolution) -> None:
+    assert not any("two ways" in note or "mirror" in note for note in (*solved.notes, *pair.notes))
 
 
 def test_masked_captures_give_no_features(captures: list[Capture]) -> None:

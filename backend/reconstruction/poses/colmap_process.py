@@ -9,8 +9,8 @@ FOLDER holds request.json, the fields of Request, and, for each index i, grey-i.
 (W / 2, W) bool. The answers on stdout are those of core/jobs/messages.py, a Hello first; the end of stdin ends the
 process. What was found is result.json {"registered": [{"image", "rotation" (3, 3) camera to model, "position" (3,),
 "points"}], "images": [{"features", "links": {other: verified matches}}], "stations": [[image, ...], ...],
-"reprojection_pixels", "degenerate"} with Blender's camera axes, and points.npz {points (N, 3), observations (N,),
-first (N,), pixels (N, 2), errors (N,)}. A station is a place: captures that differ by a turn alone, the mapped one
+"reprojection_pixels", "degenerate", "notes": what may be wrong, in words} with Blender's camera axes, and points.npz
+{points (N, 3), observations (N,), first (N,), pixels (N, 2), errors (N,)}. A station is a place: captures that differ by a turn alone, the mapped one
 first.
 """
 
@@ -38,6 +38,7 @@ from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.version import version
 
 from .. import registration, rig
+from . import mirrors, rivals
 
 JOB = "poses"
 PHASES = ("Finding features", "Matching features", "Solving poses")
@@ -120,9 +121,11 @@ def solve(folder: Path, request: Request, report: Report) -> None:
     degenerate = model is None
     if model is None:
         model = _from_best_pair(path, request, between)
+    notes: list[str] = []
     if model is not None:
+        notes = _doubts(path, request, model)
         model = _with_stations(model, stations, matched.turns)
-    _write(folder, request, model, counts, matched.links, stations, degenerate)
+    _write(folder, request, model, counts, matched.links, stations, degenerate, notes)
     report(PHASES[2], 1, 1)
 
 
@@ -353,7 +356,10 @@ def _with_stations(
 
 @dataclass(frozen=True)
 class SparseModel:
-    """Registered images (index from 0), their rotations (OpenCV's camera axes) and positions, and sparse points."""
+    """Registered images (index from 0), their rotations (OpenCV's camera axes) and positions, and sparse points.
+
+    features: (N,) of the points, the index of each one's feature in the image that saw it first.
+    """
 
     images: list[int]
     model_from_opencv: list[np.ndarray]
@@ -362,6 +368,7 @@ class SparseModel:
     points: np.ndarray
     observations: np.ndarray
     first: np.ndarray
+    features: np.ndarray
     pixels: np.ndarray
     errors: np.ndarray
     reprojection: float
@@ -420,6 +427,7 @@ def _read(model: Any) -> SparseModel:
         points=np.array([point.xyz for point in points]).reshape(-1, 3),
         observations=np.array([point.track.length() for point in points], np.int32),
         first=np.array([element.image_id - 1 for element in seen_first], np.int32),
+        features=np.array([element.point2D_idx for element in seen_first], np.int64),
         pixels=np.array(pixels, np.float32).reshape(-1, 2),
         errors=np.array([point.error for point in points], np.float32),
         reprojection=float(model.compute_mean_reprojection_error()),
@@ -464,6 +472,7 @@ def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], i
         points=points[keep],
         observations=np.full(count, 2, np.int32),
         first=np.full(count, first, np.int32),
+        features=matches[inliers][keep, 0].astype(np.int64),
         pixels=here[inliers][keep].astype(np.float32),
         errors=np.zeros(count, np.float32),
         reprojection=float("nan"),
@@ -482,6 +491,23 @@ def _midpoints(here: np.ndarray, there: np.ndarray, position: np.ndarray) -> tup
     return points, angles
 
 
+def _doubts(path: Path, request: Request, model: SparseModel) -> list[str]:
+    """What may be wrong with a model although all of it agrees, in words."""
+    database = pycolmap.Database.open(path)
+    matches = rivals.read(database, request.width)
+    codes = {image: np.asarray(database.read_descriptors(image + 1).data) for image in set(model.first.tolist())}
+    database.close()
+    poses = dict(zip(model.images, zip(model.model_from_opencv, model.positions, strict=True), strict=True))
+    error = _VERIFICATION_PIXELS * request.width
+    doubtful = rivals.find(matches, poses, _camera(request.width), error, request.seed)
+    descriptors = np.array(
+        [codes[image][feature] for image, feature in zip(model.first.tolist(), model.features.tolist(), strict=True)],
+        np.uint8,
+    ).reshape(-1, 128)
+    mirror = mirrors.find(model.points, descriptors, np.array(model.positions), request.seed)
+    return [*rivals.told(doubtful, request.names), *([] if mirror is None else [mirrors.told(mirror)])]
+
+
 # What was found
 
 
@@ -493,6 +519,7 @@ def _write(
     links: dict[tuple[int, int], int],
     stations: list[list[int]],
     degenerate: bool,
+    notes: list[str],
 ) -> None:
     images = [
         {"features": count, "links": {str(i + j - index): found for (i, j), found in links.items() if index in (i, j)}}
@@ -530,6 +557,7 @@ def _write(
             "stations": stations,
             "reprojection_pixels": error,
             "degenerate": degenerate,
+            "notes": notes,
         },
     )
 

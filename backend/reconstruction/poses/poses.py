@@ -254,6 +254,7 @@ def _solution(
     observed[images] = [entry["points"] for entry in found["registered"]]
     tilts[images] = np.degrees(frame.tilts)
     notes = (*_of_one_place(captures, found["stations"], registered), *frame.notes)
+    notes += tuple(found["notes"])
     if found["degenerate"]:
         notes += ("Only two captures could be posed, by their matches alone: their poses were not refined.",)
     error = found["reprojection_pixels"]
