@@ -30,7 +30,7 @@ _LEAST_PARALLAX = np.radians(0.5)
 
 @dataclass(frozen=True)
 class Rival:
-    """Two captures (indices) whose matches agree on two relative poses: `support` on that found, others on another."""
+    """Two captures (indices) whose matches agree on two relative poses: `support` on this one, `others` on another."""
 
     first: int
     second: int
