@@ -10,8 +10,8 @@ FOLDER holds request.json, the fields of Request, and, for each index i, grey-i.
 process. What was found is result.json {"registered": [{"image", "rotation" (3, 3) camera to model, "position" (3,),
 "points"}], "images": [{"features", "links": {other: verified matches}}], "stations": [[image, ...], ...],
 "reprojection_pixels", "degenerate", "notes": what may be wrong, in words} with Blender's camera axes, and points.npz
-{points (N, 3), observations (N,), first (N,), pixels (N, 2), errors (N,)}. A station is a place: captures that differ by a turn alone, the mapped one
-first.
+{points (N, 3), observations (N,), first (N,), pixels (N, 2), errors (N,)}. A station is a place: captures that differ
+by a turn alone, the mapped one first.
 """
 
 from __future__ import annotations
