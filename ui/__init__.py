@@ -15,11 +15,13 @@ from . import (
     offers,
     painter_panel,
     panel,
+    path_menu,
     status_bar,
     takes_panel,
 )
 
 MODULES = (
+    path_menu,
     panel,
     takes_panel,
     jobs_panel,

@@ -137,6 +137,10 @@ class PANTHEON360_PT_path(SidebarPanel):
         layout.prop(settings, "end_capture", text="To")
         layout.prop(settings, "match_orientation")
         layout.operator("pantheon360.set_path_ends", icon="KEYFRAME_HLT")
+        layout.menu("PANTHEON360_MT_path_moves", icon="CURVE_PATH")
+        moves: Any = bpy.types
+        if jobs.running() in {moves.PANTHEON360_OT_path_walk.bl_label, moves.PANTHEON360_OT_path_smooth.bl_label}:
+            draw_running(layout, context.window_manager.pantheon360)
         tilt = camera_path.tilt(scene.camera) if scene.camera is not None else 0.0
         if tilt > level.TILTED and capture_objects.in_scene(scene):
             hint(layout, f"The camera is tilted by {math.degrees(tilt):.0f}°:", "the horizon will not be level")

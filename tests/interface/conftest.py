@@ -54,6 +54,11 @@ class Layout:
         assert getattr(getattr(bpy.ops, group), verb).get_rna_type().properties[choice].enum_items
         self.shown.append(f"{name}:{choice}")
 
+    def menu(self, name: str, **_: Any) -> None:
+        import bpy
+
+        getattr(bpy.types, name).draw(SimpleNamespace(layout=self), bpy.context)
+
     def template_icon(self, *, icon_value: int, scale: float) -> None:
         assert icon_value > 0 and scale > 0
         self.shown.append("preview")

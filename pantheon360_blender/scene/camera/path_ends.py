@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import bpy
 import numpy as np
-from mathutils import Matrix, Vector
 
 from ...core.errors import CaptureError
 from ..app import access, units
 from ..captures import capture_objects
 from ..captures.capture_files import Warn, logged
-from . import camera_path
+from . import camera_path, keyframes
 
 
 def set_path_ends(scene: bpy.types.Scene, warn: Warn = logged) -> list[int]:
@@ -33,13 +31,11 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = logged) -> list[int]:
     match = bool(access.of_scene(scene).match_orientation)
     with camera_path.frame_restored(scene):
         poses = [(frame, capture_objects.pose(obj, camera_path.go_to(scene, frame))) for frame, obj in ends]
-        camera = scene.camera or _new_camera(scene, [pose for _, pose in poses])
+        camera = scene.camera or keyframes.new_camera(scene, [pose[:3, 3] for _, pose in poses])
         for frame, pose in poses:
             camera_path.go_to(scene, frame)
-            _stand_at(camera, pose, match)
-            camera.keyframe_insert("location", frame=frame)
-            if match:
-                camera.keyframe_insert(camera_path.rotation_path(camera), frame=frame)
+            keyframes.stand_at(camera, pose, turned=match)
+            keyframes.key(camera, frame, turned=match)
         metre = units.per_metre(scene)
         missed = [
             frame for frame, pose in poses if not _stands_at(camera, camera_path.go_to(scene, frame), pose, metre)
@@ -102,29 +98,3 @@ def _ends(scene: bpy.types.Scene) -> list[tuple[int, bpy.types.Object]]:
 
 def _stands_at(camera: bpy.types.Object, depsgraph: bpy.types.Depsgraph, pose: np.ndarray, metre: float) -> bool:
     return camera_path.stands_at(np.array(camera.evaluated_get(depsgraph).matrix_world), [pose], metre) is not None
-
-
-def _stand_at(camera: bpy.types.Object, pose: np.ndarray, match: bool) -> None:
-    """Move the camera to a pose of the world, through its parents; its scale stays, its rotation too unless matched."""
-    untouched = ["scale"] if match else ["scale", *camera_path.ROTATIONS.values()]
-    kept = [(name, tuple(getattr(camera, name))) for name in untouched]
-    before = tuple(getattr(camera, camera_path.rotation_path(camera)))
-    axes = pose[:3, :3] if match else np.array(camera.matrix_world.to_3x3().normalized())
-    world_from_camera = np.eye(4)
-    world_from_camera[:3, :3], world_from_camera[:3, 3] = axes, pose[:3, 3]
-    camera.matrix_world = Matrix(world_from_camera.tolist()) @ Matrix.Diagonal(camera.matrix_world.to_scale().to_4d())
-    for name, value in kept:
-        setattr(camera, name, value)
-    if match:
-        camera_path.turn_the_short_way(camera, before)
-
-
-def _new_camera(scene: bpy.types.Scene, poses: Sequence[np.ndarray]) -> bpy.types.Object:
-    """A camera as an artist would add it: level, looking from the first pose to the last."""
-    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
-    scene.collection.objects.link(camera)
-    way = Vector(poses[-1][:3, 3] - poses[0][:3, 3])
-    heading = math.atan2(-way.x, way.y) if way.xy.length > 1e-6 else 0.0
-    camera.rotation_euler = (math.pi / 2, 0.0, heading)
-    access.evaluated(scene)
-    return camera
