@@ -57,7 +57,8 @@ class Layout:
     def menu(self, name: str, **_: Any) -> None:
         import bpy
 
-        getattr(bpy.types, name).draw(SimpleNamespace(layout=self), bpy.context)
+        getattr(bpy.types, name).draw(SimpleNamespace(layout=Layout()), bpy.context)  # what it holds must be there
+        self.shown.append(name)
 
     def template_icon(self, *, icon_value: int, scale: float) -> None:
         assert icon_value > 0 and scale > 0
