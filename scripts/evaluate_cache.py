@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import distance_scenes
 import environments
 import evaluate_layout
 import evaluate_sparse
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str]) -> int:
         evaluation_scenes.ready()
         request = {"truth": {name: [str(path) for path in paths] for name, paths in truth.items()}}
         request["street"] = [str(path) for path in street]  # type: ignore[assignment]
+        walks = distance_scenes.ready()
+        request["walks"] = {name: [str(path) for path in paths] for name, paths in walks.items()}  # type: ignore[assignment]
         command = [str(environments.ready("backend")), "-B", __file__, "--inside", json.dumps(request)]
         return subprocess.run(command, cwd=environments.ROOT).returncode
     sys.path.insert(0, str(environments.ROOT))
@@ -56,8 +59,14 @@ def evaluate(request: dict[str, Any]) -> int:
         for count in COUNTS:
             scenes[f"{name}-{count}"], curves[f"{name}-{count}"] = against_truth(name, paths[:count])
     OUT.mkdir(exist_ok=True)
+    distances = {
+        f"{name}, {distance} m": of_a_pair(name, [paths[0], other])
+        for name, paths in request["walks"].items()
+        for distance, other in zip(distance_scenes.DISTANCES, paths[1:], strict=True)
+    }
     record = {
         "scenes": scenes,
+        "distances": distances,
         "geovisio": on_the_street([Path(path) for path in request["street"]]),
         "one_photograph": evaluate_layout.evaluate(evaluation_scenes.CACHE, OUT / "room-layouts.jpg"),
     }
@@ -115,7 +124,9 @@ def against_truth(name: str, paths: Sequence[str]) -> tuple[dict[str, float], li
     curve = [(level, *judged(maps, truths, level)[:2]) for level in LEVELS]
     default = house("pantheon360_blender.core.jobs.reconstruct_settings").DEFAULT_CONFIDENCE
     complete, false, median = judged(maps, truths, default)
-    guessed, wrong, _ = judged([guesses(*each, default) for each in zip(maps, posed, strict=True)], truths, 0.0)
+    whole = [completed(*each, default) for each in zip(maps, posed, strict=True)]
+    guessed, wrong, _ = judged([guesses(*each) for each in zip(maps, whole, strict=True)], truths, 0.0)
+    filled, off, _ = judged(whole, truths, 0.0)
     figures = {
         "registered": int(solution.registered.sum()),
         "pose_error_percent": round(error, 3),
@@ -124,17 +135,32 @@ def against_truth(name: str, paths: Sequence[str]) -> tuple[dict[str, float], li
         "false_percent": round(false, 2),
         "guessed_percent": round(guessed, 1),
         "guesses_false_percent": round(wrong, 1),
+        "completed_percent": round(filled, 1),
+        "completed_false_percent": round(off, 1),
         "seconds": round(seconds, 1),
     }
     print(f"    {figures}", flush=True)
     return figures, curve
 
 
-def guesses(depth: Any, capture: Any, sure: float) -> Any:
-    """What completing a map guesses of its surfaces, alone."""
-    found = house("backend.reconstruction.completion").completed(depth, capture.image, capture.valid, sure)
-    guessed = (found.range != depth.range) & ~depth.sky
-    return replace(found, range=np.where(guessed, found.range, np.inf))
+def of_a_pair(name: str, paths: Sequence[str]) -> dict[str, Any]:
+    """Figures of two panoramas, or why they could not be posed."""
+    try:
+        return dict(against_truth(name, paths)[0])
+    except house("pantheon360_blender.core.errors").PantheonError as error:
+        print(f"    refused: {error.text}", flush=True)
+        return {"registered": 0, "refused": error.text}
+
+
+def completed(depth: Any, capture: Any, sure: float) -> Any:
+    """A map with guesses where it is not sure."""
+    return house("backend.reconstruction.completion").completed(depth, capture.image, capture.valid, sure)
+
+
+def guesses(depth: Any, whole: Any) -> Any:
+    """What completing a map guessed of its surfaces, alone."""
+    guessed = (whole.range != depth.range) & ~depth.sky
+    return replace(whole, range=np.where(guessed, whole.range, np.inf))
 
 
 def levelled(pose: np.ndarray) -> np.ndarray:

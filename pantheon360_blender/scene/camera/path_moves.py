@@ -89,9 +89,9 @@ def walk(scene: bpy.types.Scene, eye_height: float) -> Job[str]:
             advice="Move the path over the cache, or build one that reaches below it.",
         )
     poses[:, 2, 3] = eye_height + np.interp(frames, np.array(frames)[known], ground[known])
-    keyframes.lay(scene, frames, poses, turned=False)
+    camera = keyframes.lay(scene, frames, poses, turned=False)
     height = units.length(scene, eye_height)
-    return f"{scene.camera.name} walks {height} above the ground, with {len(frames)} keyframes"
+    return f"{camera.name} walks {height} above the ground, with {len(frames)} keyframes"
 
 
 def smooth(scene: bpy.types.Scene, seconds: float) -> Job[str]:
@@ -105,8 +105,8 @@ def smooth(scene: bpy.types.Scene, seconds: float) -> Job[str]:
     poses = camera_moves.smoothed(poses, sigma)
     step = max(1, round(sigma / 2))
     kept = [*range(0, len(frames) - 1, step), len(frames) - 1]
-    keyframes.lay(scene, [frames[index] for index in kept], poses[kept], turned=True)
-    return f"{scene.camera.name} moves smoothly, with {len(kept)} keyframes"
+    camera = keyframes.lay(scene, [frames[index] for index in kept], poses[kept], turned=True)
+    return f"{camera.name} moves smoothly, with {len(kept)} keyframes"
 
 
 def _lay(scene: bpy.types.Scene, poses: np.ndarray, speed: float, *, turned: bool, eased: bool) -> str:
