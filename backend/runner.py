@@ -13,6 +13,7 @@ from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError, FileError, PantheonError, reason
 from pantheon360_blender.core.jobs.job_folder import (
     INPUT_FOLDERS,
+    ExtendFolder,
     JobFolder,
     PaintFolder,
     ReconstructFolder,
@@ -23,10 +24,13 @@ from pantheon360_blender.core.jobs.lock import locked
 from pantheon360_blender.core.progress import Progress
 
 from . import known_pixels, painters
-from .reconstruction import reconstruct
+from .reconstruction import extend, reconstruct
 
 STATE_INTERVAL = 2.0
 """Seconds between two updates of `state.json` while painting."""
+
+_WORK = {"reconstruct": "Reconstruction", "extend": "Adding the take"}
+"""Kind of job -> what an error says that failed; of all others it is painting."""
 
 Work = Callable[[str], progress.Job[None]]
 """What does a job. It is told when the job was started."""
@@ -46,6 +50,8 @@ def run(path: Path) -> progress.Job[JobFolder]:
         yield from _completed(folder, len(finished) == frames, found, partial(_painted, folder))
     elif isinstance(folder, ReconstructFolder):
         yield from _completed(folder, reconstruct.is_finished(folder), "running", lambda _: reconstruct.run(folder))
+    elif isinstance(folder, ExtendFolder):
+        yield from _completed(folder, extend.is_finished(folder), "running", lambda _: extend.run(folder))
     return folder
 
 
@@ -129,7 +135,7 @@ def _explained(folder: JobFolder, error: Exception) -> BackendError:
         return BackendError(
             "The backend ran out of memory.", advice="Lower the resolution or close other programs.", code="memory"
         )
-    what = "Reconstruction" if isinstance(folder, ReconstructFolder) else "Painting"
+    what = _WORK.get(folder.job.kind, "Painting")
     return BackendError(
         f"{what} failed unexpectedly: {reason(error)}.",
         advice=f"The details are in {folder.log_file}.",

@@ -35,7 +35,7 @@ from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
-from ..pantheon360_blender.scene.sources import depth_points, file_types, projection, proxy
+from ..pantheon360_blender.scene.sources import depth_points, file_types, painted_frames, projection, proxy
 from ..pantheon360_blender.scene.sources import import_files as importer
 from ..pantheon360_blender.scene.sources import reconstruct as reconstruction
 from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
@@ -145,6 +145,17 @@ def reconstruct(options: argparse.Namespace, output: Output) -> tuple[int, Facts
         output.warn(note)
     output.say(built.text)
     facts = {"points": built.points, "cache": built.cache, "captures": built.posed}
+    return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
+
+
+def extend(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Add what a painted video shows and the 3D cache lacks to the cache, and save the .blend."""
+    scene = _open(options.blend, options.scene)
+    take = PaintFolder.open(options.take)
+    root = options.output.absolute() if options.output else None
+    added = output.run(painted_frames.add(scene, take, root=root))
+    output.say(added.text)
+    facts = {"points": added.points, "cache": added.cache}
     return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
 
 
@@ -437,6 +448,9 @@ def _parser() -> argparse.ArgumentParser:
     reconstructing.add_argument("--weights", metavar="FOLDER_OR_ID", help="of the reconstructor; by default its own")
     reconstructing.add_argument("--download", action="store_true", help="fetch weights that are not there yet")
     reconstructing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")
+    extending = add("extend", extend, of_blend, saving)
+    extending.add_argument("take", type=Path, metavar="FOLDER", help="the job folder of a painted video")
+    extending.add_argument("--output", type=Path, metavar="DIR", help="folder in which the job folder is made")
     add("geometry", geometry, of_blend, shooting)
     generating = add("generate", generate, of_blend, saving, shooting)
     generating.add_argument("--seed", help="64-bit number; by default the scene's")

@@ -127,6 +127,16 @@ class PANTHEON360_OT_threshold_confidence(EditOperator):
         return _removed(cache_edit.threshold(obj, self.least), obj)
 
 
+class PANTHEON360_OT_remove_invented(EditOperator):
+    """Remove the cache points that takes added: what painters made up and no capture saw"""
+
+    bl_idname = "pantheon360.remove_invented"
+    bl_label = "Remove Invented Points"
+
+    def edit(self, _context: Any, obj: bpy.types.Object) -> str:
+        return _removed(cache_edit.remove_invented(obj), obj)
+
+
 class PANTHEON360_OT_remove_floaters(EditJobOperator):
     """Remove cache points that stand alone, judged by how dense the points are where they lie"""
 
@@ -259,6 +269,7 @@ def _removed(count: int, obj: bpy.types.Object) -> str:
 
 CLASSES = (
     PANTHEON360_OT_threshold_confidence,
+    PANTHEON360_OT_remove_invented,
     PANTHEON360_OT_remove_floaters,
     PANTHEON360_OT_thin_cache,
     PANTHEON360_OT_crop_cache,

@@ -53,6 +53,7 @@ class PANTHEON360_PT_cache_edit(SidebarPanel):
         layout.prop(of_object(obj), "least_confidence", slider=True)
         clean = layout.column(align=True)
         clean.operator("pantheon360.threshold_confidence", icon="FILTER")
+        clean.operator("pantheon360.remove_invented", icon="BRUSH_DATA")
         clean.operator("pantheon360.remove_floaters", icon="OUTLINER_DATA_POINTCLOUD")
         clean.operator("pantheon360.thin_cache", icon="LIGHTPROBE_VOLUME")
         cut = layout.column(align=True)

@@ -22,7 +22,7 @@ ICONS = {
     "failed": "CANCEL",
     "finished": "CHECKMARK",
 }
-KINDS = {"paint": "360° video", "reconstruct": "3D cache"}
+KINDS = {"paint": "360° video", "reconstruct": "3D cache", "extend": "Take for the 3D cache"}
 MOST = 12
 """Jobs that are listed; more are counted."""
 

@@ -9,7 +9,7 @@ from ..pantheon360_blender.scene.app import pictures
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import takes
 from .job_state import draw_outcome
-from .panel import SidebarPanel
+from .panel import SidebarPanel, draw_queued
 from .text_lines import hint
 
 MOST = 8
@@ -25,6 +25,7 @@ class PANTHEON360_PT_takes(SidebarPanel):
     def draw(self, context: Any) -> None:
         layout = self.layout
         draw_outcome(layout, context.scene, "takes")
+        draw_queued(layout, context.scene, "extend")
         found = takes.of_scene(context.scene)
         if not found:
             hint(layout, "What is painted for this scene", "is kept here, to compare")
@@ -52,6 +53,7 @@ def _draw_take(layout: Any, take: takes.Take) -> None:
     shown = takes.is_shown(take)
     buttons.operator("pantheon360.show_take", text="Shown" if shown else "Show", depress=shown).job = take.entry.id
     buttons.operator("pantheon360.load_take", text="Settings", icon="SETTINGS").job = take.entry.id
+    layout.operator("pantheon360.add_take", text="Add to Cache", icon="OUTLINER_OB_POINTCLOUD").job_id = take.entry.id
     exporting = layout.row(align=True)
     for verb, text in (("export_video", "Video"), ("export_frames", "Frames"), ("export_poster", "Poster")):
         exporting.operator(f"pantheon360.{verb}", text=text, icon="EXPORT").job_id = take.entry.id

@@ -73,7 +73,7 @@ def fuse(
                 colours[good],
                 each.depth.confidence[each.kept].astype(np.float32)[good],
                 np.full(int(good.sum()), index, np.int32),
-                _footprints(each.depth.range)[each.kept][good],
+                footprints(each.depth.range)[each.kept][good],
             )
         )
     yield Progress("Fusing points", len(captures), len(captures))
@@ -106,7 +106,7 @@ class _Seen:
         kept, sky = sure, np.zeros_like(sure)
         if guesses:
             unsure = _kept(depth, 0.0) & (depth.confidence > 0) & (depth.confidence < confidence)
-            kept, sky = sure | (unsure & ~_stepped(depth.range)), _inner(depth.sky)
+            kept, sky = sure | (unsure & ~stepped(depth.range)), _inner(depth.sky)
         return cls(depth, capture, kept, sure, sky)
 
     def points(self) -> _Points:
@@ -148,7 +148,7 @@ def _kept(each: DepthMap, confidence: float) -> np.ndarray:
     return np.asarray(sure & ~equirectangular_depth.depth_edges(each.range))
 
 
-def _stepped(ranges: np.ndarray) -> np.ndarray:
+def stepped(ranges: np.ndarray) -> np.ndarray:
     """(H, W) bool: beside a step in range."""
     from scipy import ndimage  # by those alone who guess: fusing what is sure takes numpy
 
@@ -167,7 +167,7 @@ def _inner(sky: np.ndarray) -> np.ndarray:
     return np.asarray(ndimage.minimum_filter(sky, size, mode=("nearest", "wrap")))
 
 
-def _footprints(ranges: np.ndarray) -> np.ndarray:
+def footprints(ranges: np.ndarray) -> np.ndarray:
     """(H, W) float32 diameters in metres of the discs that stand for pixels, 0 if unknown.
 
     At a grazing angle a pixel covers a long strip. A disc of its length would cover neighbours, and one of its area

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ...pantheon360_blender.scene.app.registration import registration_of_modules
-from . import export, jobs, quit, takes
+from . import export, extend, jobs, quit, takes
 
-register, unregister = registration_of_modules((jobs, takes, export, quit))
+register, unregister = registration_of_modules((jobs, takes, export, extend, quit))

@@ -22,7 +22,7 @@ _FRAMES = -1
 """Of a width: that of the frames."""
 
 
-class _OfTake:
+class OfTake:
     """What has a take to work on."""
 
     job_id: StringProperty(  # type: ignore[valid-type]
@@ -33,11 +33,11 @@ class _OfTake:
         """The take's folder. Raises JobError if there is none."""
         found = [takes.find(self.job_id)] if self.job_id else takes.of_scene(context.scene)[:1]
         if not found:
-            raise JobError("This scene has no take to export.", advice="Generate a 360° video first.")
+            raise JobError("This scene has no take.", advice="Generate a 360° video first.")
         return job_folder.PaintFolder.open(found[0].entry.path)
 
 
-class _ToFile(_OfTake, ExportHelper):  # type: ignore[misc]
+class _ToFile(OfTake, ExportHelper):  # type: ignore[misc]
     """What is made of a take and written where a person says."""
 
     filepath: StringProperty(name="File Path", subtype="FILE_PATH", options={"HIDDEN"})  # type: ignore[valid-type]
@@ -163,7 +163,7 @@ class PANTHEON360_OT_export_poster(_ToFile, base.ImmediateOperator):  # type: ig
         return f"Frame {frame} is in {self.filepath}"
 
 
-class PANTHEON360_OT_take_as_world(_OfTake, base.ImmediateOperator):
+class PANTHEON360_OT_take_as_world(OfTake, base.ImmediateOperator):
     """Light this scene by the frames of a take, turned as the camera was that they were painted for"""
 
     bl_idname = "pantheon360.take_as_world"

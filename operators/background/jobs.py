@@ -15,7 +15,7 @@ from ...pantheon360_blender.scene.background import delivery, listing, queue, re
 from .. import base
 
 _AGAIN = {"paint": "generate", "reconstruct": "build_cache"}
-"""Kind of job -> what begins one."""
+"""Kind of job -> what begins one; a take that is added is chosen anew."""
 
 
 class _JobAction(base.ImmediateOperator):
@@ -160,6 +160,8 @@ class PANTHEON360_OT_cancel(base.ImmediateOperator):
 def _begin_again(item: listing.Item) -> str:
     """Blender was ended while it wrote the job's folder: there is nothing to go on from but the scene."""
     scene = delivery.require_scene(item.entry)
+    if item.entry.kind not in _AGAIN:
+        raise JobError(f"Nothing of {item.entry.title} was finished.", advice="Remove it, and add the take again.")
     with bpy.context.temp_override(scene=scene):
         ours: Any = getattr(bpy.ops, "pantheon360")  # noqa: B009 - type checkers do not know it
         verb = getattr(ours, _AGAIN[item.entry.kind])

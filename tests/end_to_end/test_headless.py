@@ -173,6 +173,7 @@ def test_wrong_usage_is_exit_code_2(command: Command) -> None:
 
 OPTIONS = {
     "import": ("FILE.blend", "PATH", "--depth", "--up", "--merge", "--proxy", "--save-as", "--scene", "--json"),
+    "extend": ("FILE.blend", "FOLDER", "--output", "--save-as", "--json"),
     "reconstruct": ("FILE.blend", "--poses", "--dense", "--distance", "--merge", "--save-as", "--json"),
     "project": ("FILE.blend", "--width", "--proxy", "--save-as", "--scene", "--json"),
     "geometry": ("FILE.blend", "--output", "--frames", "--width", "--scene", "--json"),

@@ -163,5 +163,5 @@ def test_what_is_no_jpeg_is_not_tagged(house: House) -> None:
 def test_without_a_take_there_is_nothing_to_export(house: House, shot_scene: Any, tmp_path: Path) -> None:
     import bpy
 
-    with pytest.raises(RuntimeError, match="no take to export"):
+    with pytest.raises(RuntimeError, match="has no take"):
         bpy.ops.pantheon360.export_video(filepath=str(tmp_path / "a.mp4"))

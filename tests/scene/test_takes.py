@@ -23,7 +23,7 @@ def generate(house: House, scene: Any, **settings: Any) -> str:
     for name, value in settings.items():
         setattr(scene.pantheon360, name, value)
     strip = house("scene.app.jobs").run_blocking(house("scene.shot.shot").generate(scene))
-    return str(house("scene.shot.strips")._job_id(strip))
+    return str(house("scene.shot.strips").job_of(strip))
 
 
 def test_takes_are_listed_the_newest_first_with_what_painted_them(takes: Any, house: House, blend: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..points.point_cloud import PointCloud
+from ..points.point_cloud import INVENTED, PointCloud
 from ..points.thinning import thin_to
 from . import Imported, ImportedCapture, SourceError
 
@@ -29,7 +29,8 @@ def joined(parts: Sequence[Imported], limit: int) -> Imported:
         if part.cloud is not None:
             known = part.cloud.source
             if known is not None:
-                known = np.where(known >= 0, known + len(captures), -1).astype(np.int32)
+                others = np.where(known == INVENTED, INVENTED, -1)
+                known = np.where(known >= 0, known + len(captures), others).astype(np.int32)
             clouds.append(replace(part.cloud, source=known))
         captures += part.captures
         notes += [note for note in part.notes if note not in notes]

@@ -1,12 +1,13 @@
 """What a job is: the contents of `job.json`, schema 1.
 
-A `PaintJob` makes the frames of a shot, a `ReconstructJob` a 3D cache from captures. Each has its table of fields.
+A `PaintJob` makes the frames of a shot, a `ReconstructJob` a 3D cache from captures, an `ExtendJob` more points of a
+cache from frames that were painted of it. Each has its table of fields.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypedDict
 
@@ -166,8 +167,7 @@ class PaintJob(Job):
         return np.asarray(self.cameras[self.frames.index(frame)], dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
-        cameras = np.asarray(self.cameras, dtype=np.float64).tolist()
-        return super().to_json() | {"frames": [int(frame) for frame in self.frames], "cameras": cameras}
+        return super().to_json() | _path_to_json(self.frames, self.cameras)
 
     @classmethod
     def _values(cls, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,8 +175,8 @@ class PaintJob(Job):
 
     @classmethod
     def _contradiction(cls, record: Mapping[str, Any]) -> str | None:
-        if len(record["cameras"]) != len(record["frames"]):
-            return f"it has {len(record['frames'])} frames and {len(record['cameras'])} cameras"
+        if (problem := _path_error(record)) is not None:
+            return problem
         frames = set(record["frames"])
         captures = {capture["name"] for capture in record["captures"]}
         for anchor in record["anchors"]:
@@ -213,10 +213,66 @@ class ReconstructJob(Job):
         return f"its settings name the capture {unknown[0]!r}, which is not one of its captures" if unknown else None
 
 
-def job_from_json(record: Any) -> PaintJob | ReconstructJob:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExtendJob(Job):
+    """Points that a 3D cache lacks, from frames that were painted of it.
+
+    width: of the frames in pixels. frames: some of the shot's. cameras: as of PaintJob, metres.
+    settings: "near", metres from a camera within which no point is seen.
+    """
+
+    kind = "extend"
+    fields = {
+        "schema": lambda value: None,
+        "kind": job_fields.exactly(kind),
+        "id": job_fields.slug_error,
+        "name": job_fields.text_error,
+        "width": job_fields.width_error,
+        "frames": job_fields.frames_error,
+        "cameras": job_fields.cameras_error,
+        "captures": job_fields.captures_error,
+        "settings": job_fields.near_error,
+        "seed": job_fields.seed_error,
+        "software": job_fields.versions_error,
+        "inputs": job_fields.inputs_error,
+    }
+
+    width: int
+    frames: list[int]
+    cameras: np.ndarray
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | _path_to_json(self.frames, self.cameras)
+
+    @classmethod
+    def _values(cls, record: Mapping[str, Any]) -> dict[str, Any]:
+        return super()._values(record) | {"cameras": np.array(record["cameras"], dtype=np.float64)}
+
+    @classmethod
+    def _contradiction(cls, record: Mapping[str, Any]) -> str | None:
+        return _path_error(record)
+
+
+def _path_to_json(frames: Sequence[int], cameras: np.ndarray) -> dict[str, Any]:
+    matrices = np.asarray(cameras, dtype=np.float64).tolist()
+    return {"frames": [int(frame) for frame in frames], "cameras": matrices}
+
+
+def _path_error(record: Mapping[str, Any]) -> str | None:
+    if len(record["cameras"]) != len(record["frames"]):
+        return f"it has {len(record['frames'])} frames and {len(record['cameras'])} cameras"
+    return None
+
+
+AnyKind = PaintJob | ReconstructJob | ExtendJob
+
+
+def job_from_json(record: Any) -> AnyKind:
     """Read the object of a `job.json`. Raises JobError that names the first field that is wrong."""
     kind = record.get("kind") if isinstance(record, dict) else None
-    return ReconstructJob.from_json(record) if kind == ReconstructJob.kind else PaintJob.from_json(record)
+    if kind == ReconstructJob.kind:
+        return ReconstructJob.from_json(record)
+    return ExtendJob.from_json(record) if kind == ExtendJob.kind else PaintJob.from_json(record)
 
 
 def version_error(record: Any) -> str | None:

@@ -118,6 +118,13 @@ def _mask_error(value: Any) -> str | None:
     return None if value is None else path_error(value)
 
 
+def near_error(value: Any) -> str | None:
+    """Why a value cannot be the settings of a job that asks for `near` alone."""
+    if not isinstance(value, dict) or value.keys() != {"near"}:
+        return "is not an object with `near` alone"
+    return None if is_number(value["near"]) and value["near"] >= 0 else "holds a near that is no distance"
+
+
 def anchors_error(value: Any) -> str | None:
     return _records_error(
         value, {"frame": lambda frame: None if is_integer(frame) else "is not a frame number", "capture": text_error}

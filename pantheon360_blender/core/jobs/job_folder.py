@@ -13,7 +13,13 @@ of a PaintFolder besides
         preview.png          a glimpse of the newest result
         painting.json        which model painted it, and how (painting_record.py)
 
-of a ReconstructFolder besides what reconstruct_settings.py says, and made_of.json, what it is made of (made_of.py).
+of a ReconstructFolder besides what reconstruct_settings.py says, and made_of.json, what it is made of (made_of.py);
+
+of an ExtendFolder besides
+
+        painted/000001.png   frames of a take, alpha 255 where the painter was shown no surface
+        known/cache.npz      the 3D cache, metres
+        invented.npz         the points that it lacks; made_of.json
 
 Every path in it is relative: the folder can be moved to another machine and run there. Files are written to a
 temporary name and renamed, and so is the folder itself: until it is complete it has a temporary name. Whatever is
@@ -43,9 +49,10 @@ from ..formats import npz, png
 from ..os_errors import translate_os_errors
 from ..output_folder import OutputFolder
 from ..panorama.capture import Capture, UnreadCapture
+from ..points.point_cloud import PointCloud
 from ..render.splatting import GeometryFrame
 from . import made_of, painting_record, reconstruct_settings
-from .job import CaptureEntry, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
+from .job import AnyKind, CaptureEntry, ExtendJob, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
 
 Kind = Literal["geometry", "footprint"]
 Status = Literal["new", "running", "done", "failed", "cancelled"]
@@ -57,7 +64,8 @@ LOG_FILE = "log.txt"
 PREVIEW_WIDTH = 512
 _LONGEST_HASHES = 200
 """Characters of a frame's text that are looked at; two hashes have 129."""
-INPUT_FOLDERS = ("captures", "geometry", "footprint")
+_KNOWN = "known/cache.npz"
+INPUT_FOLDERS = ("captures", "geometry", "footprint", "painted", "known")
 
 
 @dataclass(frozen=True)
@@ -77,9 +85,7 @@ class State:
 
 
 class JobFolder(Generic[AnyJob]):
-    """What the folders of all jobs have. Make a PaintFolder or ReconstructFolder with `new` and `seal`, or `open` one
-    that is there.
-    """
+    """What the folders of all jobs have. Make that of a kind with `new` and `seal`, or `open` one that is there."""
 
     def __init__(self, path: Path, name: str, identity: str, job: AnyJob | None = None) -> None:
         """output: what is written into the folder, and removed from it, goes this way."""
@@ -108,7 +114,7 @@ class JobFolder(Generic[AnyJob]):
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open a sealed folder as the PaintFolder or ReconstructFolder it is. Its inputs are not read: see `verify`.
+        """Open a sealed folder as what it is, of the kind of its job. Its inputs are not read: see `verify`.
 
         Raises JobError if there is no job, it is of the other kind, its schema is newer than this extension, or a field
         is damaged.
@@ -118,8 +124,10 @@ class JobFolder(Generic[AnyJob]):
         folder: JobFolder
         if isinstance(job, PaintJob):
             folder = PaintFolder(path, job.name, job.id, job)
-        else:
+        elif isinstance(job, ReconstructJob):
             folder = ReconstructFolder(path, job.name, job.id, job)
+        else:
+            folder = ExtendFolder(path, job.name, job.id, job)
         if not isinstance(folder, cls):
             raise JobError(f"{path} holds a {job.kind} job, which is of no use here.", advice="Choose another folder.")
         return folder
@@ -485,8 +493,8 @@ class PaintFolder(JobFolder[PaintJob]):
         return self._frames_of[1]
 
 
-class ReconstructFolder(JobFolder[ReconstructJob]):
-    """The folder of a 3D cache that is made from captures: reconstruct_settings.py says what else is in it."""
+class _PointsFolder(JobFolder[AnyJob]):
+    """The folder of a job whose results are files of points, and what these are made of."""
 
     def has_results_of_another_job(self) -> bool:
         """Whether the folder was sealed with other inputs or settings when its results were begun."""
@@ -497,10 +505,64 @@ class ReconstructFolder(JobFolder[ReconstructJob]):
     def begin(self) -> None:
         """Note what the results are made of; those of another job are removed before. Raises FileError."""
         if self.has_results_of_another_job():
-            ranges = (self.path / reconstruct_settings.DEPTH_FOLDER).glob("*.npz")
-            for path in [*(self.path / name for name in reconstruct_settings.RESULT_FILES), *ranges]:
+            for path in self._results():
                 self.output.remove(path)
         self.output.write_json(made_of.FILE, {made_of.FIELD: self.made_of})
+
+    def _results(self) -> Iterable[Path]:
+        """Files of results that may be there."""
+        raise NotImplementedError
+
+
+class ReconstructFolder(_PointsFolder[ReconstructJob]):
+    """The folder of a 3D cache that is made from captures: reconstruct_settings.py says what else is in it."""
+
+    def _results(self) -> Iterable[Path]:
+        ranges = (self.path / reconstruct_settings.DEPTH_FOLDER).glob("*.npz")
+        return [*(self.path / name for name in reconstruct_settings.RESULT_FILES), *ranges]
+
+
+class ExtendFolder(_PointsFolder[ExtendJob]):
+    """The folder of points that a 3D cache lacks: painted frames and the cache in, more points out."""
+
+    @property
+    def invented_file(self) -> Path:
+        """The points, world coordinates, metres."""
+        return self.path / "invented.npz"
+
+    def write_painted(self, frame: int, image: np.ndarray, made_up: np.ndarray) -> None:
+        """Write a frame, (H, W, 3) uint8 sRGB, and which of it, (H, W) bool, the painter saw no surface of.
+
+        Raises FileError.
+        """
+        alpha = made_up.astype(np.uint8) * np.uint8(255)
+        self._write_input(_painted(frame), png.encode(np.concatenate([image, alpha[..., None]], axis=2)))
+
+    def read_painted(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """What `write_painted` wrote. Raises JobError if it is missing, damaged, changed or of another size."""
+        width, height = self.job.width, self.job.width // 2
+        image = self._read_image(_painted(frame), budget.exactly(width, height))
+        if image.shape != (height, width, 4) or image.dtype != np.uint8:
+            raise JobError(
+                f"{self.path / _painted(frame)} is not {width} x {height} RGBA but {image.dtype} {image.shape}.",
+                advice="Add the take again.",
+            )
+        return np.ascontiguousarray(image[..., :3]), image[..., 3] > 0
+
+    def write_known(self, cloud: PointCloud) -> None:
+        """Write the cache as stages see it, world coordinates, metres. Raises FileError."""
+        data = io.BytesIO()
+        cloud.write_npz(data)
+        with data.getbuffer() as written:  # let go even if writing fails, or `data` cannot be freed
+            self._write_input(_KNOWN, written)
+
+    def read_known(self) -> PointCloud:
+        """Read the cache back. Raises JobError if it is missing or another one, PointCloudError if it is damaged."""
+        self._verify_input(Input(path=_KNOWN, sha256=_digests(self.job).get(_KNOWN, "")))
+        return PointCloud.load(self.path / _KNOWN)
+
+    def _results(self) -> Iterable[Path]:
+        return [self.invented_file]
 
 
 def now() -> str:
@@ -508,7 +570,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _read_job(path: Path) -> PaintJob | ReconstructJob:
+def _read_job(path: Path) -> AnyKind:
     file = path / JOB_FILE
     try:
         record = inputs.read_json(file, budget.JOB_FILE, constants=_refuse_constant)
@@ -559,6 +621,11 @@ def file_name(name: str) -> str:
 def _geometry(kind: Kind, frame: int, suffix: str) -> str:
     """Where a rendered frame is in the folder."""
     return f"{kind}/{frame:06d}.{suffix}"
+
+
+def _painted(frame: int) -> str:
+    """Where a frame of a take is in the folder."""
+    return f"painted/{frame:06d}.png"
 
 
 def _depth(data: bytes, shape: tuple[int, int], path: Path) -> np.ndarray:

@@ -45,7 +45,7 @@ _MOST = 10_000  # files that are looked at
 class Entry:
     """A job as its person's registry knows it.
 
-    id: the job's own. kind: "paint" or "reconstruct". title: for people. folder: where it lies, absolute; while it is
+    id: the job's own. kind: that of its job.json. title: for people. folder: where it lies, absolute; while it is
     prepared, where it will lie once it is complete.
     blend: the .blend it was begun from, absolute; empty if that was not saved. delivered_to: the .blend that has its
     results. scene, identity: the scene's name then, and what it is known by since. owner: the process that has it in

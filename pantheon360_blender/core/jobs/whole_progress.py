@@ -43,6 +43,18 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
         "Writing the points": 1,
         "Bringing the points into the scene": 1,
     },
+    "extend": {
+        "Comparing with the take": 2,
+        "Writing frames": 6,
+        "Writing captures": 3,
+        "Starting the backend": 1,
+        "Checking inputs": 1,
+        "Reading the frames": 2,
+        "Looking at the cache": 25,
+        "Completing surfaces": 58,
+        "Writing the points": 1,
+        "Bringing the points into the scene": 1,
+    },
 }
 """Kind of job -> its phases in their order, and about how many seconds of a hundred each takes."""
 

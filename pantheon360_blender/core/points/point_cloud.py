@@ -20,6 +20,11 @@ _SHARES = (("confidence", np.float32, 1.0), ("source", np.int32, -1), ("footprin
 MOST_POINTS = 5_000_000
 """Points that a source brings unless told otherwise: more are thinned, and told."""
 
+INVENTED = -2
+"""Source of points that no capture saw: a painter made them up."""
+INVENTED_CONFIDENCE = 0.05
+"""Theirs; what a reconstruction guesses has more."""
+
 _COORDINATES = ("x", "y", "z")
 _COLOURS = ("red", "green", "blue")
 
@@ -31,7 +36,7 @@ class PointCloud:
     points: (N, 3) float32, world (Z up) unless said otherwise; may hold NaN, see finite().
     colours: (N, 3) uint8 sRGB.
     confidence: (N,) float32, 0 to 1, or None.
-    source: (N,) int32, index of the capture a point comes from, -1 if unknown, or None.
+    source: (N,) int32, index of the capture a point comes from, -1 if unknown, INVENTED if from none; or None.
     footprint: (N,) float32, diameter in metres of what a point stands for, 0 if unknown, or None.
     Raises PointCloudError if a shape or type is another.
     """
@@ -97,11 +102,15 @@ class PointCloud:
         return self if finite.all() else self.selected(finite.all(axis=1))
 
     def renumbered(self, numbers: Sequence[int]) -> PointCloud:
-        """The points with their sources renumbered. numbers: the new one of each old one; all others become -1."""
+        """The points with the captures that they come from renumbered; INVENTED stays.
+
+        numbers: the new one of each old one; all others become -1.
+        """
         if self.source is None:
             return self
-        places = np.array([-1, *numbers, -1], np.int32)
-        return replace(self, source=places.take(np.clip(self.source, -1, len(numbers)) + 1))
+        places = np.array([INVENTED, -1, *numbers, -1], np.int32)
+        known = np.where(self.source < INVENTED, -1, self.source)
+        return replace(self, source=places.take(np.clip(known, INVENTED, len(numbers)) - INVENTED))
 
     def transformed(self, new_from_old: np.ndarray) -> PointCloud:
         """The points moved by an affine (4, 4) matrix; footprints grow with the cube root of its determinant.

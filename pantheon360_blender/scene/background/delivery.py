@@ -12,7 +12,7 @@ import bpy
 
 from ...core.errors import JobError
 from ...core.jobs import registry
-from ...core.jobs.job_folder import PaintFolder, ReconstructFolder
+from ...core.jobs.job_folder import ExtendFolder, PaintFolder, ReconstructFolder
 from ...core.jobs.registry import Entry
 from ...core.progress import Job, Notices, Progress, observed
 from ..app import access, identity, jobs, paths
@@ -21,9 +21,12 @@ from ..cache import cache_objects
 from ..camera import path_ends
 from ..captures import capture_objects
 from ..shot import shot, strips
-from ..sources import reconstruct
+from ..sources import painted_frames, reconstruct
 
 GOES_ON = "Resume goes on from there."
+
+_OF_CACHE = ("reconstruct", "extend")
+"""Kinds of jobs whose results are points of the cache."""
 
 _STROKES = (
     "SCULPT_",
@@ -53,6 +56,9 @@ def work(entry: Entry) -> Job[list[str]]:
     if entry.kind == "reconstruct":
         yield from reconstruct.compute(ReconstructFolder.open(entry.path))
         return []
+    if entry.kind == "extend":
+        yield from painted_frames.compute(ExtendFolder.open(entry.path))
+        return []
     notices = Notices()
     yield from observed(shot.paint(PaintFolder.open(entry.path), resume=GOES_ON), notices)
     return notices.warnings
@@ -73,6 +79,8 @@ def deliver(entry: Entry, warnings: Sequence[str] = ()) -> Job[str]:
         for warning in (*left, *built.notes):
             yield Progress("Delivering", 1, 1, warning=warning)
         return " ".join(filter(None, (built.text, _first_path(require_scene(entry), built.posed) if is_first else "")))
+    if entry.kind == "extend":
+        return (yield from painted_frames.deliver(scene, ExtendFolder.open(entry.path))).text
     strip = yield from shot.deliver(scene, PaintFolder.open(entry.path), warnings=warnings, resume=GOES_ON)
     return f"Strip {strip.name} is in scene {strip.id_data.name}; Show Result plays it"
 
@@ -96,7 +104,7 @@ def is_ready(entry: Entry) -> bool:
     if jobs.is_rendering() or any(_is_stroke(name) for name in _modal_operators()):
         return False
     scene = scene_of(entry)
-    cache = cache_objects.find(scene) if scene is not None and entry.kind == "reconstruct" else None
+    cache = cache_objects.find(scene) if scene is not None and entry.kind in _OF_CACHE else None
     return cache is None or cache.mode == "OBJECT"
 
 
@@ -104,6 +112,8 @@ def is_here(entry: Entry) -> bool:
     """Whether this file has what was made of a job."""
     if entry.kind == "paint":
         return bool(strips.made_of(entry.id))
+    if entry.kind == "extend":
+        return any(entry.id in cache_objects.additions(obj) for obj in bpy.data.objects)
     caches = (obj.get(cache_objects.FOLDER) for obj in bpy.data.objects)
     return any(isinstance(found, str) and paths.absolute_path(found) == entry.path for found in caches)
 

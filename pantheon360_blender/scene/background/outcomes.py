@@ -23,7 +23,11 @@ STAGES: tuple[str, ...] = get_args(Stage)
 OF_NO_SCENE = ("engine", "models")
 
 _PAINTING: tuple[Stage, str] = ("video", "Generate 360° Video")
-_OF_KIND: dict[str, tuple[Stage, str]] = {"paint": _PAINTING, "reconstruct": ("cache", "Build 3D Cache")}
+_OF_KIND: dict[str, tuple[Stage, str]] = {
+    "paint": _PAINTING,
+    "reconstruct": ("cache", "Build 3D Cache"),
+    "extend": ("takes", "Add Take to Cache"),
+}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from ...core.errors import CacheError
 from ...core.points import colour_match, containment, outliers, thinning
 from ...core.points.colour_match import ColourMatch
-from ...core.points.point_cloud import PointCloud
+from ...core.points.point_cloud import INVENTED, PointCloud
 from ...core.progress import Job, Progress
 from ..app import meshes
 from ..app.access import ObjectReference, of_object
@@ -56,6 +56,13 @@ def threshold(obj: bpy.types.Object, least: float) -> int:
     if confidence is None:
         raise CacheError(f"The points of {obj.name} do not say how sure they are.", advice="Remove floaters instead.")
     return keep(obj, confidence >= np.float32(least))
+
+
+def remove_invented(obj: bpy.types.Object) -> int:
+    """Remove points that a painter made up. Returns how many. Raises CacheError if nothing would be left."""
+    source = attributes.any_values(obj.data, attributes.SOURCE)
+    mesh: Any = obj.data
+    return 0 if source is None else keep(obj, source.reshape(len(mesh.vertices), -1)[:, 0] != INVENTED)
 
 
 def remove_floaters(obj: bpy.types.Object, strictness: float = 3.0, neighbours: int = 8) -> Job[int]:

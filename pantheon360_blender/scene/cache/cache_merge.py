@@ -37,17 +37,23 @@ def merge(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     mesh: Any = None if obj is None else obj.data
     if obj is None or mesh is None or not len(mesh.vertices):
         return cache_objects.replace(scene, cloud)
-    cache_objects.refuse_unchangeable(obj)
-    if mesh.shape_keys:
-        raise CacheError(
-            f"{obj.name} has shape keys, which know nothing of new points.",
-            advice="Apply or remove them in its Object Data properties.",
-        )
+    refuse_unmergeable(obj)
     renumber(scene, obj)
     _append(mesh, cache_objects.to_local(obj, cloud.finite()))
     obj.update_tag()
     of_scene(scene).cache = obj
     return obj
+
+
+def refuse_unmergeable(obj: bpy.types.Object) -> None:
+    """Raise CacheError if points cannot be added to a cache now."""
+    cache_objects.refuse_unchangeable(obj)
+    mesh: Any = obj.data
+    if mesh.shape_keys:
+        raise CacheError(
+            f"{obj.name} has shape keys, which know nothing of new points.",
+            advice="Apply or remove them in its Object Data properties.",
+        )
 
 
 def note_captures(scene: bpy.types.Scene, obj: bpy.types.Object) -> None:

@@ -34,6 +34,9 @@ REPORT = "pantheon360_report"
 FOLDER = "pantheon360_folder"
 """Custom property of a cache object: the job folder its points are from."""
 
+ADDITIONS = "pantheon360_additions"
+"""Custom property of a cache object: ids, one a line, of the jobs whose points were added to it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -60,7 +63,18 @@ def replace(scene: bpy.types.Scene, cloud: PointCloud) -> bpy.types.Object:
     fill(obj, finite)
     of_scene(scene).cache = obj
     obj[CAPTURES] = "\n".join(capture_objects.labelled(scene))
+    obj[ADDITIONS] = ""
     return obj
+
+
+def note_addition(obj: bpy.types.Object, job_id: str) -> None:
+    """Note that a cache has the points of a job besides those that were there."""
+    obj[ADDITIONS] = "\n".join([*additions(obj), job_id])
+
+
+def additions(obj: bpy.types.Object) -> list[str]:
+    """Ids of the jobs whose points were added to a cache. Points that replace all others forget them."""
+    return str(obj.get(ADDITIONS) or "").split()
 
 
 def fill(obj: bpy.types.Object, cloud: PointCloud) -> None:

@@ -93,11 +93,14 @@ def made_of(job_id: str) -> list[Any]:
     """The strips of this file that were made of a job."""
     editors: list[Any] = [scene.sequence_editor for scene in bpy.data.scenes if scene.sequence_editor is not None]
     found = [strip for editor in editors for strip in editor.strips_all if JOB in strip]
-    return [strip for strip in found if _job_id(strip) == job_id]
+    return [strip for strip in found if job_of(strip) == job_id]
 
 
-def _job_id(strip: Any) -> str:
-    """From the beginning of its history, which lists every input: panels ask for it whenever they are drawn."""
+def job_of(strip: Any) -> str:
+    """Id of the job that a strip was made of; empty if it is none of ours.
+
+    From the beginning of its history, which lists every input: panels ask for it whenever they are drawn.
+    """
     found = _ID.match(str(strip.get(JOB, "")))
     return found["id"] if found is not None else ""
 
@@ -145,7 +148,7 @@ def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:
     """
     fps = video.rate(job)
     for results in bpy.data.scenes:
-        if results.get("pantheon360_results") and _has_rate(results, fps):
+        if are_results(results) and _has_rate(results, fps):
             return results
     results = bpy.data.scenes.new(RESULTS)
     results["pantheon360_results"] = True
@@ -155,6 +158,11 @@ def results_scene(scene: bpy.types.Scene, job: PaintJob) -> bpy.types.Scene:
     results.frame_start, results.frame_end = scene.frame_start, scene.frame_end
     results.sequence_editor_create()
     return results
+
+
+def are_results(scene: bpy.types.Scene) -> bool:
+    """Whether a scene is one that holds results."""
+    return bool(scene.get("pantheon360_results"))
 
 
 def show_only(strip: Any) -> None:
