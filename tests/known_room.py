@@ -24,6 +24,40 @@ def room(pose: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(127 + 110 * waves).astype(np.uint8), distance.astype(np.float32)
 
 
+BLOCK = np.array([[-0.4, 0.2, -1.5], [0.5, 1.0, 0.6]])
+"""Lowest and highest corner of a block that stands in the furnished room, and hides a part of it from everywhere."""
+
+
+def furnished(pose: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `room`, in softer colours, with a red block in it."""
+    return _with_block(pose, width, *room(pose, width))
+
+
+def yard(pose: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `furnished`, with the room's floor as ground without end and a blue sky above it, where the range is inf."""
+    rays = equirectangular.directions(width).astype(np.float64) @ pose[:3, :3].T
+    below = rays[..., 2] < -0.02
+    distance = np.where(below, (-HALF[2] - pose[2, 3]) / np.where(below, rays[..., 2], -1.0), np.inf)
+    points = pose[:3, 3] + rays * np.where(below, distance, 0.0)[..., None]
+    ground = 127 + 100 * np.sin(points @ np.array([[1.5, 0.7, 0], [0.5, -1.2, 0], [-0.9, 1.1, 0]]).T)
+    air = np.array([90.0, 140.0, 220.0]) + 30 * rays[..., 2:].clip(0, 1)
+    return _with_block(pose, width, np.where(below[..., None], ground, air), distance)
+
+
+def _with_block(
+    pose: np.ndarray, width: int, image: np.ndarray, distance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    rays = equirectangular.directions(width).astype(np.float64) @ pose[:3, :3].T
+    with np.errstate(divide="ignore"):
+        corners = (BLOCK[:, None, None, :] - pose[:3, 3]) / rays
+    enters, leaves = corners.min(axis=0).max(axis=-1), corners.max(axis=0).min(axis=-1)
+    hit = (enters > 0) & (enters < leaves) & (enters < distance)
+    shade = 10 * np.sin(3 * (pose[:3, 3] + rays * np.where(hit, enters, 0.0)[..., None])[..., 2:])
+    soft = 127 + 0.5 * (image.astype(np.float64) - 127)
+    colours = np.where(hit[..., None], np.array([200.0, 60.0, 40.0]) + shade, soft)
+    return np.rint(colours.clip(0, 255)).astype(np.uint8), np.where(hit, enters, distance).astype(np.float32)
+
+
 def path(frames: int, turn: float = 0.0) -> np.ndarray:
     """(frames, 4, 4) poses along the room, turning by so many degrees in all."""
     shares = np.linspace(0.0, 1.0, frames)

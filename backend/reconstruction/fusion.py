@@ -106,7 +106,7 @@ class _Seen:
         kept, sky = sure, np.zeros_like(sure)
         if guesses:
             unsure = _kept(depth, 0.0) & (depth.confidence > 0) & (depth.confidence < confidence)
-            kept, sky = sure | (unsure & ~stepped(depth.range)), _inner(depth.sky)
+            kept, sky = sure | (unsure & ~_stepped(depth.range)), _inner(depth.sky)
         return cls(depth, capture, kept, sure, sky)
 
     def points(self) -> _Points:
@@ -148,7 +148,7 @@ def _kept(each: DepthMap, confidence: float) -> np.ndarray:
     return np.asarray(sure & ~equirectangular_depth.depth_edges(each.range))
 
 
-def stepped(ranges: np.ndarray) -> np.ndarray:
+def _stepped(ranges: np.ndarray) -> np.ndarray:
     """(H, W) bool: beside a step in range."""
     from scipy import ndimage  # by those alone who guess: fusing what is sure takes numpy
 

@@ -20,6 +20,7 @@ from scipy import ndimage
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import heading_from_rotation, rotation_from_heading
 from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.points import equirectangular_depth
 from pantheon360_blender.core.points.point_cloud import INVENTED, INVENTED_CONFIDENCE, PointCloud
 from pantheon360_blender.core.progress import Job, Progress
 from pantheon360_blender.core.render import coverage, splatting
@@ -40,6 +41,8 @@ _IN_FRONT = 0.06
 """Share of its range by which a point must be nearer than a known surface to stand in front of it."""
 _FARTHEST = 2.0
 """Ranges that are guessed, as multiples of the farthest one that a frame knows."""
+_SKYLINE = 2
+"""Pixels beside the sky that may still be it."""
 _SKY_WIDTH = 1024
 """Pixels across at which sky is looked for."""
 
@@ -181,7 +184,8 @@ def _brought(view: _View, frame: PaintedFrame) -> PointCloud:
     found = completed(depth, frame.image, None, _SURE)
     farthest = view.range[np.isfinite(view.range)].max(initial=0.0)
     within = np.isfinite(found.range) & (found.range > 0) & (found.range < _FARTHEST * farthest)
-    which = view.open & within & ~fusion.stepped(found.range)
+    beside_sky = ndimage.maximum_filter(view.sky, 2 * _SKYLINE + 1, mode=("nearest", "wrap"))
+    which = view.open & within & ~beside_sky & ~equirectangular_depth.depth_edges(found.range)
     ranges = found.range[which]
     rays = equirectangular.directions(which.shape[1])[which]
     places = (rays * ranges[:, None]) @ view.pose[:3, :3].T + view.pose[:3, 3]
