@@ -1,8 +1,9 @@
 """`make evaluate-cache`: reconstruction against the truth of rendered scenes, and on the real street.
 
 Writes out/cache.json, out/cache-curves.png (completeness against accuracy), out/leave-one-out.png (a real capture
-beside the cache of the others seen from its pose), out/sparse-street.jpg (from two and three of its photographs) and
-out/room-layouts.jpg (of single photographs). Starts itself again in the backend's environment.
+beside the cache of the others seen from its pose), out/sparse-street.jpg (from two and three of its photographs),
+out/room-layouts.jpg (of single photographs) and out/added-take.jpg (what painted panoramas add). Starts itself again in
+the backend's environment.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 import distance_scenes
 import environments
+import evaluate_additions
 import evaluate_layout
 import evaluate_sparse
 import evaluation_scenes
@@ -68,6 +70,7 @@ def evaluate(request: dict[str, Any]) -> int:
         "scenes": scenes,
         "distances": distances,
         "geovisio": on_the_street([Path(path) for path in request["street"]]),
+        "additions": evaluate_additions.evaluate(request["truth"], run, OUT / "added-take.jpg"),
         "one_photograph": evaluate_layout.evaluate(evaluation_scenes.CACHE, OUT / "room-layouts.jpg"),
     }
     (OUT / "cache.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

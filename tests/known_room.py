@@ -44,9 +44,7 @@ def yard(pose: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     return _with_block(pose, width, np.where(below[..., None], ground, air), distance)
 
 
-def _with_block(
-    pose: np.ndarray, width: int, image: np.ndarray, distance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _with_block(pose: np.ndarray, width: int, image: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rays = equirectangular.directions(width).astype(np.float64) @ pose[:3, :3].T
     with np.errstate(divide="ignore"):
         corners = (BLOCK[:, None, None, :] - pose[:3, 3]) / rays

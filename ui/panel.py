@@ -262,9 +262,10 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
                     column.label(text=f"{title}: {strip[f'pantheon360_{key}']}")
             for warning in str(strip.get("pantheon360_warnings", "")).splitlines():
                 paragraph(layout, warning, icon="ERROR")
-            adding = job_button(layout, context, "add_take", icon="OUTLINER_OB_POINTCLOUD")
-            if adding is not None:
-                adding.job_id = strips.job_of(strip)
+            if job := strips.job_of(strip):
+                adding = job_button(layout, context, "add_take", icon="OUTLINER_OB_POINTCLOUD")
+                if adding is not None:
+                    adding.job_id = job
         elif strip is None:
             hint(layout, "Select a strip to see", "what it was made from")
         button = job_button(layout, context, "tag_360", icon="FILE_MOVIE")

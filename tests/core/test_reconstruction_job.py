@@ -40,14 +40,14 @@ def test_it_needs_no_frames_cameras_or_width(tmp_path: Path) -> None:
 
 def test_what_only_a_shot_has_is_refused(tmp_path: Path) -> None:
     record = sealed(tmp_path).job.to_json() | {"frames": [1]}
-    with pytest.raises(JobError, match=r"reconstruct job has no field 'frames'"):
+    with pytest.raises(JobError, match=r"reconstruct has no field 'frames'"):
         job_from_json(record)
 
 
 def test_it_is_opened_as_nothing_else(tmp_path: Path) -> None:
     path = sealed(tmp_path).path
     assert ReconstructFolder.open(path).job.id == ReconstructFolder.open(path).id
-    with pytest.raises(JobError, match="holds a reconstruct job"):
+    with pytest.raises(JobError, match="holds a job of kind reconstruct"):
         PaintFolder.open(path)
 
 

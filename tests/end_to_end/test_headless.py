@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 House = Callable[[str], ModuleType]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-VERBS = ("import", "project", "geometry", "generate", "run", "tag", "doctor")
+VERBS = ("import", "project", "geometry", "generate", "extend", "run", "tag", "doctor")
 
 BLENDER = """
 import sys, warnings

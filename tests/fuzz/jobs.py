@@ -9,8 +9,8 @@ import numpy as np
 
 from pantheon360_blender.core.jobs import messages, model_card, paint_settings, painting_summary
 from pantheon360_blender.core.jobs import reconstruct_settings as results
-from pantheon360_blender.core.jobs.job import PaintJob, ReconstructJob
-from pantheon360_blender.core.jobs.job_folder import JobFolder, PaintFolder, ReconstructFolder
+from pantheon360_blender.core.jobs.job import ExtendJob, PaintJob, ReconstructJob
+from pantheon360_blender.core.jobs.job_folder import ExtendFolder, JobFolder, PaintFolder, ReconstructFolder
 from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama.capture import Capture
@@ -106,6 +106,38 @@ def read_reconstruction(folder: Path) -> None:
         lambda: results.read_report(folder),
         lambda: PointCloud.load(folder / results.CACHE_FILE),
         lambda: depth_map.read(folder / "depth/A.npz"),
+    )
+
+
+def make_extension(folder: Path) -> list[Path]:
+    (folder / "new").mkdir()
+    job = ExtendFolder(folder / "new", "Take", "0123abcd")
+    entry = job.write_capture(Capture("A", photograph(), np.eye(4)))
+    job.write_painted(1, photograph(), ranges() > 2)
+    job.write_known(cloud())
+    job.seal(
+        ExtendJob(
+            name="Take", width=WIDTH, frames=[1], cameras=np.eye(4)[None], captures=[entry], settings={"near": 0.1}
+        )
+    )
+    job.begin()
+    cloud().save(job.invented_file)
+    names = ("job.json", "job.json", "made_of.json", "painted/000001.png", "known/cache.npz", "invented.npz")
+    return [job.path / name for name in names]
+
+
+def read_extension(folder: Path) -> None:
+    job = ExtendFolder.open(folder / "Take-0123abcd")
+    # Sealed again, or every file that was changed would be refused for its hash alone.
+    job.seal(job.job)
+    job = ExtendFolder.open(job.path)
+    each(
+        job.verify,
+        job.captures,
+        job.has_results_of_another_job,
+        lambda: [job.read_painted(frame) for frame in job.job.frames[:2]],
+        job.read_known,
+        lambda: PointCloud.load(job.invented_file),
     )
 
 
@@ -213,6 +245,7 @@ def read_model(folder: Path) -> None:
 
 PARSERS = (
     Parser("shot", make_shot, read_shot, (by_kind, by_kind, by_kind)),
+    Parser("extension", make_extension, read_extension, (by_kind, by_kind, by_kind)),
     Parser("reconstruction", make_reconstruction, read_reconstruction, (by_kind, by_kind, by_kind)),
     Parser("messages", make_messages, read_messages, JSON),
     Parser("model-card", make_card, read_card, JSON),

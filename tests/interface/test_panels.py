@@ -440,6 +440,24 @@ def test_the_sequencer_tells_what_made_a_strip_and_tags_its_file(
     assert "Select a strip to see" in draw("SEQUENCE_EDITOR").labels
 
 
+def test_a_strip_s_take_can_be_added_to_the_cache_of_the_scene_that_it_was_made_for(
+    draw: Callable[..., Layout], house: House, blend: Any
+) -> None:
+    """In the scene of the results, which has no cache of its own, the button is not gray."""
+
+    class Strip(dict):
+        type, filepath = "IMAGE", ""
+
+    import bpy
+
+    strip = Strip(pantheon360_folder="//jobs/x", pantheon360_job='{"id": "0123abcd", "name": "shot"}')
+    layout = draw("SEQUENCE_EDITOR", **{"active_strip": strip, "active_sequence_strip": strip})
+    assert layout.shown[0] == "pantheon360.add_take"
+    assert not bpy.ops.pantheon360.add_take.poll()
+    blend["pantheon360_results"] = True
+    assert bpy.ops.pantheon360.add_take.poll()
+
+
 BRITISH = re.compile(
     r"colour|grey|centre|neighbour|licence|metre|cancelled|levell|labell|modell|behaviour|favour|artefact|analyse"
     r"|(optim|normal|initial|recogn|organ|synchron|minim|maxim)is(e|ing|ation)",

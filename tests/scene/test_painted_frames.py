@@ -256,3 +256,27 @@ def test_few_frames_are_looked_at_from_the_first_to_the_last(house: House) -> No
     evenly = house("scene.sources.painted_frames").evenly
     assert evenly([3, 5, 9], 24) == [3, 5, 9]
     assert evenly(range(1, 101), 4) == [1, 34, 67, 100]
+
+
+def test_the_command_line_does_it_to_a_saved_file(
+    house: House, furnished: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import json
+
+    import bpy
+
+    take = painted(house, furnished)
+    count = len(points(house, furnished))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    capfd.readouterr()
+    main = house("cli.command_line").main
+    order = ["extend", str(tmp_path / "a.blend"), str(take.path), "--output", str(tmp_path / "o"), "--json"]
+    assert main([*order, "--save-as", str(tmp_path / "b.blend")]) == 0
+    done = json.loads(capfd.readouterr().out.splitlines()[-1])
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "b.blend"))
+    scene = bpy.context.scene
+    assert int(invented(house, scene).sum()) == done["points"] > 100
+    assert len(points(house, scene)) == count + done["points"]
+    assert len([*(tmp_path / "o").glob("*-take-*")]) == 1
+    assert main(["extend", str(tmp_path / "a.blend"), str(tmp_path / "nowhere"), "--json"]) == 1
+    assert "not there" in capfd.readouterr().out

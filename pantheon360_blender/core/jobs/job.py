@@ -101,7 +101,7 @@ class Job(ABC):
             return problem
         for name in record:
             if name not in cls.fields:
-                return f"a {cls.kind} job has no field {name!r}"
+                return f"a job of kind {cls.kind} has no field {name!r}"
         for name, validator in cls.fields.items():
             if name not in record:
                 return f"field {name!r} is missing"

@@ -129,7 +129,9 @@ class JobFolder(Generic[AnyJob]):
         else:
             folder = ExtendFolder(path, job.name, job.id, job)
         if not isinstance(folder, cls):
-            raise JobError(f"{path} holds a {job.kind} job, which is of no use here.", advice="Choose another folder.")
+            raise JobError(
+                f"{path} holds a job of kind {job.kind}, which is of no use here.", advice="Choose another folder."
+            )
         return folder
 
     def seal(self, job: AnyJob) -> None:
