@@ -27,7 +27,8 @@ def evaluate(truth: Mapping[str, Sequence[str]], run: Callable[[Any], Any], shee
     """
     point_cloud = house("pantheon360_blender.core.points.point_cloud")
     invention = house("backend.reconstruction.invention")
-    found, rows = {}, []
+    found: dict[str, Any] = {}
+    rows = []
     for name, paths in truth.items():
         views = [View.read(Path(path)) for path in paths]
         first = views[KNOWN]

@@ -246,8 +246,8 @@ OWN = {
 """Where something is opened otherwise, and why that is right. Readers of ours may be called `load` and `open`, too."""
 
 OURS = {
-    "inputs", "JobFolder", "PaintFolder", "ReconstructFolder", "ExtendFolder", "PointCloud", "model_folder", "capture_objects",
-    "loading", "LOADED_CAPTURES", "self",
+    "inputs", "JobFolder", "PaintFolder", "ReconstructFolder", "ExtendFolder", "PointCloud", "model_folder",
+    "capture_objects", "loading", "LOADED_CAPTURES", "self",
 }  # fmt: skip
 
 
