@@ -28,7 +28,7 @@ def run(folder: ExtendFolder) -> progress.Job[None]:
 
     job = folder.job
     yield Progress("Reading the frames")
-    known, captures = folder.read_known(), folder.captures()
+    known, captures = folder.read_known(), folder.unread_captures()
     frames = []
     for index, (frame, pose) in enumerate(zip(job.frames, job.cameras, strict=True)):
         yield Progress("Reading the frames", index, len(job.frames), text=f"frame {frame}")

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import heading_from_rotation, rotation_from_heading
-from pantheon360_blender.core.panorama.capture import Capture
+from pantheon360_blender.core.panorama.capture import Capture, UnreadCapture
 from pantheon360_blender.core.points import equirectangular_depth
 from pantheon360_blender.core.points.point_cloud import INVENTED, INVENTED_CONFIDENCE, PointCloud
 from pantheon360_blender.core.progress import Job, Progress
@@ -43,6 +43,8 @@ _FARTHEST = 2.0
 """Ranges that are guessed, as multiples of the farthest one that a frame knows."""
 _SKYLINE = 2
 """Pixels beside the sky that may still be it."""
+_WITNESS_WIDTH = 1024
+"""Pixels across at which captures look: there may be many of them."""
 _SKY_WIDTH = 1024
 """Pixels across at which sky is looked for."""
 
@@ -61,7 +63,10 @@ class PaintedFrame:
 
 
 def invented(
-    known: PointCloud, frames: Sequence[PaintedFrame], captures: Sequence[Capture] = (), near: float = 1e-6
+    known: PointCloud,
+    frames: Sequence[PaintedFrame],
+    captures: Sequence[Capture | UnreadCapture] = (),
+    near: float = 1e-6,
 ) -> Job[PointCloud]:
     """Points of what is only in the frames: world coordinates, with source INVENTED and INVENTED_CONFIDENCE.
 
@@ -77,7 +82,8 @@ def invented(
     witnesses = list(views)
     for index, capture in enumerate(captures):
         yield Progress("Looking at the cache", len(frames) + index, of, text=capture.name)
-        witnesses.append(_View.of_capture(known, capture, width, near))
+        read = capture.read() if isinstance(capture, UnreadCapture) else capture
+        witnesses.append(_View.of_capture(known, read, min(width, _WITNESS_WIDTH), near))
     clouds: list[PointCloud] = []
     left = list(range(len(frames)))
     for number in range(MOST_FRAMES):

@@ -249,7 +249,7 @@ class PANTHEON360_PG_object(bpy.types.PropertyGroup):
     least_confidence: FloatProperty(  # type: ignore[valid-type]
         name="Least Confidence",
         description="Points of less confidence are hidden, from the geometry pass as well; guesses have less than was "
-        "asked for when the cache was built",
+        "asked for when the cache was built, and what takes added has 0.05",
         default=0.0,
         min=0.0,
         max=1.0,

@@ -206,6 +206,8 @@ def test_a_cache_that_is_another_one_by_now_is_refused(house: House, furnished: 
     text = refusal(house, furnished, take)
     assert "is not what this take was painted from" in text and "Generate the video again" in text
     obj.location.z -= 1.0
+    obj.hide_viewport = True
+    assert "no visible points" in refusal(house, furnished, take)
     bpy.data.objects.remove(obj)
     assert "no 3D cache" in refusal(house, furnished, take)
     assert not bpy.ops.pantheon360.add_take.poll()

@@ -95,6 +95,8 @@ def begin(scene: bpy.types.Scene, take: PaintFolder, *, root: Path | None = None
     yield Progress("Looking for the backend")
     backend_process.require(requirements.packages(_NEEDS), "adding a take to the cache")
     points = cache_objects.stored_points(access.evaluated(reference.scene))
+    if not len(points):
+        raise CacheError(f"The 3D cache of scene {reference.name} has no visible points.", advice="Show it.")
     step = Progress("Comparing with the take", 0, _COMPARED)
     cloud = yield from in_thread(points.cloud, step)
     yield from _compare(take, cloud)
