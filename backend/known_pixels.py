@@ -24,18 +24,22 @@ _FEWEST_PIXELS = 100
 
 
 class Correlation:
-    """Pearson's correlation of painted and known values, gathered frame by frame; all channels together."""
+    """Pearson's correlation of painted and known values, gathered frame by frame; all channels together.
+
+    A pixel counts as much as its point is sure: leaving what is only guessed is no fault of a painter.
+    """
 
     def __init__(self) -> None:
-        self._count = 0
+        self._count = 0.0
         self._sums, self._products = np.zeros(2), np.zeros((2, 2))
 
     def add(self, painted: np.ndarray, known: GeometryFrame) -> None:
         """Compare a frame where points are. painted: (H, W, 3) uint8, of the size of the geometry frame."""
         pairs = np.stack([painted[known.coverage].ravel(), known.colour[known.coverage].ravel()]).astype(np.float64)
-        self._count += pairs.shape[1]
-        self._sums += pairs.sum(axis=1)
-        self._products += pairs @ pairs.T
+        weights = np.repeat(known.sureness[known.coverage].astype(np.float64), 3)
+        self._count += float(weights.sum())
+        self._sums += pairs @ weights
+        self._products += (pairs * weights) @ pairs.T
 
     @property
     def value(self) -> float | None:

@@ -76,8 +76,9 @@ class PANTHEON360_OT_check_coverage(JobOperator):
         coverage_check.store(scene, result)
         coverage_check.mark(scene, result)
         base.warn(self, *(f"Frames {each.first}-{each.last}: {each.text}" for each in result.warnings[:MOST_REPORTED]))
-        worst = result.path.covered.min()
-        self.tell("INFO", f"{len(result.path.frames)} frames checked; at least {worst:.0%} of the view is covered")
+        path = result.path
+        told = f"{len(path.frames)} frames checked; at least {path.covered.min():.0%} of the view is covered"
+        self.tell("INFO", f"{told}, up to {path.guessed.max():.0%} of it by guesses")
 
 
 class PANTHEON360_OT_clear_coverage(base.ImmediateOperator):
@@ -98,7 +99,7 @@ class PANTHEON360_OT_clear_coverage(base.ImmediateOperator):
 
 
 class PANTHEON360_OT_show_coverage(base.ImmediateOperator):
-    """Make a 360° picture of what the camera sees of the 3D cache now, holes in red"""
+    """Make a 360° picture of what the camera sees of the 3D cache now, holes in red and guesses in orange"""
 
     bl_idname = "pantheon360.show_coverage"
     bl_label = "Show Coverage of Camera"
@@ -115,7 +116,8 @@ class PANTHEON360_OT_show_coverage(base.ImmediateOperator):
                 area.spaces.active.image = image
         near = units.length(context.scene, seen.nearest)
         hole = f"the largest hole is {seen.hole:.0%}, the nearest point {near} away"
-        return f"{seen.covered:.0%} covered, {hole}. See {image.name} in an Image Editor"
+        covered = f"{seen.covered:.0%} covered, {seen.guessed:.0%} guessed"
+        return f"{covered}, {hole}. See {image.name} in an Image Editor"
 
 
 CLASSES = (PANTHEON360_OT_check_coverage, PANTHEON360_OT_clear_coverage, PANTHEON360_OT_show_coverage)

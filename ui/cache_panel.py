@@ -102,6 +102,7 @@ def _summary(scene: bpy.types.Scene, layout: Any, checked: coverage_check.Checke
     path = checked.path
     figures = layout.column(align=True)
     figures.label(text=f"Covered: {path.covered.min():.0%} to {path.covered.max():.0%} of the view")
+    figures.label(text=f"Guessed: {path.guessed.min():.0%} to {path.guessed.max():.0%} of the view")
     figures.label(text=f"Largest hole: {path.hole.max():.0%}")
     figures.label(text=f"Nearest point: {units.length(scene, path.nearest.min())}")
     figures.label(text=f"Speed: up to {units.speed(scene, path.speed.max())}")

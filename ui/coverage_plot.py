@@ -1,4 +1,7 @@
-"""The last coverage check as a plot at the foot of the 3D viewport: what each frame sees, and where warnings are."""
+"""The last coverage check as a plot at the foot of the 3D viewport: what each frame sees, and where warnings are.
+
+The blue area is what is surely covered, the pale one on top what is guessed, the orange line the largest hole.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ WIDTH, HEIGHT, MARGIN, FOOT = 380, 96, 16, 48
 
 BACKGROUND: Colour = (0.07, 0.07, 0.07, 0.78)
 COVERED: Colour = (0.28, 0.56, 0.86, 0.85)
+GUESSED: Colour = (0.62, 0.72, 0.82, 0.6)
 HOLE: Colour = (1.0, 0.62, 0.15, 1.0)
 REFERENCE: Colour = (1.0, 1.0, 1.0, 0.35)
 CURRENT: Colour = (1.0, 1.0, 1.0, 0.9)
@@ -75,7 +79,8 @@ def shapes(checked: coverage_check.Checked, corner: tuple[float, float], scale: 
     x = across(path.frames.astype(np.float64))
     found = [
         Shape("TRIS", BACKGROUND, _rectangle(left, bottom, width, height)),
-        Shape("TRIS", COVERED, _area(x, np.full_like(x, low), low + path.covered * tall)),
+        Shape("TRIS", COVERED, _area(x, np.full_like(x, low), low + (path.covered - path.guessed) * tall)),
+        Shape("TRIS", GUESSED, _area(x, low + (path.covered - path.guessed) * tall, low + path.covered * tall)),
         Shape("LINES", REFERENCE, _points([left, left + width], [low + path.reference * tall] * 2)),
         Shape("LINE_STRIP", HOLE, _points(x, low + path.hole * tall)),
     ]
@@ -98,7 +103,7 @@ def title(scene: bpy.types.Scene, checked: coverage_check.Checked, frame: float)
     index = int(np.abs(path.frames - frame).argmin())
     state = "OUT OF DATE   " if coverage_check.outdated(scene) else ""
     return (
-        f"{state}covered {path.covered[index]:.0%}   hole {path.hole[index]:.0%}   "
+        f"{state}covered {path.covered[index]:.0%}, {path.guessed[index]:.0%} guessed   hole {path.hole[index]:.0%}   "
         f"nearest {units.length(scene, path.nearest[index])}   {units.speed(scene, path.speed[index])}"
     )
 

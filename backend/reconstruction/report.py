@@ -66,7 +66,8 @@ def report(
 
 def _guessed(cloud: PointCloud, confidence: float) -> int:
     """How many points are guessed."""
-    return 0 if cloud.confidence is None else int((cloud.confidence < confidence).sum())
+    guesses = cloud.guesses(confidence)
+    return 0 if guesses is None else int(guesses.sum())
 
 
 def _complete(capture: Capture, depth: DepthMap | None, confidence: float) -> float | None:

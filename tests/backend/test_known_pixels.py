@@ -57,6 +57,25 @@ def test_it_is_pearsons_correlation_where_points_are() -> None:
     assert found.value == pytest.approx(np.corrcoef(one, other)[0, 1], abs=1e-9)
 
 
+def test_a_guess_counts_as_much_as_it_is_sure() -> None:
+    """As if each pixel were there as often as its confidence says; and not at all without any."""
+    random = np.random.default_rng(4)
+    frame, noise = known(), random.integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    guessed = frame.coverage & (random.random((32, 64)) < 0.5)
+    painted = np.where(guessed[..., None], noise, frame.colour).astype(np.uint8)
+    values = []
+    for confidence in (0.0, 0.25, 1.0):
+        found = Correlation()
+        found.add(painted, replace(frame, confidence=np.where(guessed, confidence, frame.coverage).astype(np.float32)))
+        values.append(found.value)
+    sure = frame.coverage & ~guessed
+    repeated = [np.concatenate([each[guessed].ravel(), *[each[sure].ravel()] * 4]) for each in (painted, frame.colour)]
+    assert values[0] == pytest.approx(1) and values[1] == pytest.approx(np.corrcoef(*repeated)[0, 1], abs=1e-9)
+    plain = Correlation()
+    plain.add(painted, frame)
+    assert plain.value == values[2]
+
+
 def test_too_little_is_no_measure() -> None:
     frame = known()
     bare = replace(frame, coverage=np.zeros_like(frame.coverage))

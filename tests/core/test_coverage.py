@@ -74,6 +74,21 @@ def test_a_view_from_the_middle_and_from_outside() -> None:
     assert (nothing.covered, nothing.nearest) == (0, np.inf) and nothing.hole == pytest.approx(1)
 
 
+@pytest.mark.parametrize("towards", [(0, 0, -1), (0, 1, 0), (1, 2, 3)])
+def test_the_guessed_share_is_that_of_the_cap_that_is_guessed(towards: tuple[float, float, float]) -> None:
+    """What stands before a guess hides it; what stands behind one does not."""
+    points = shell()
+    guessed = cap(256, towards, 0.6).ravel()
+    expected = (1 - np.cos(0.6)) / 2
+    assert coverage.view(points, pose(), 128, guessed).guessed == pytest.approx(expected, abs=0.01)
+    assert coverage.view(points, pose(), 128).guessed == 0
+    for scale, share in ((0.5, 0.0), (2.0, expected)):
+        both, unsure = np.concatenate([points, points * np.float32(scale)]), np.concatenate([guessed, ~guessed & False])
+        assert coverage.view(both, pose(), 128, unsure).guessed == pytest.approx(share, abs=0.01)
+    everything = coverage.view(points, pose(), 128, np.ones(len(points), bool))
+    assert everything.guessed == pytest.approx(everything.covered)
+
+
 @given(st.integers(0, 1000))
 def test_clearance_is_the_smallest_of_many_samples(seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,37 @@ def test_geometry_and_captures_come_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(photograph.image, capture().image)
     assert (photograph.valid == capture().valid).all()
     np.testing.assert_array_equal(photograph.pose, capture().pose)
+
+
+def test_confidence_comes_back_and_without_any_all_is_sure(tmp_path: Path) -> None:
+    """To half of a 255th. A job without confidences has the files that it always had, and is read as sure."""
+    expected = geometry(5)
+    told = np.where(expected.coverage, np.random.default_rng(8).random(SIZE, np.float32), 0).astype(np.float32)
+    folder = PaintFolder.open(shot(tmp_path).path)
+    plain = folder.read_geometry("geometry", 0)
+    assert plain.confidence is None
+    np.testing.assert_array_equal(plain.sureness, expected.coverage.astype(np.float32))
+    with np.load(folder.geometry_depth_file(0), allow_pickle=False) as arrays:
+        assert arrays.files == ["depth"]
+
+    folder.write_geometry("geometry", 0, replace(expected, confidence=told))
+    folder = agreed(folder)
+    read = folder.read_geometry("geometry", 0)
+    assert read.confidence is not None and read.confidence.dtype == np.float32
+    np.testing.assert_allclose(read.confidence, told, atol=0.5 / 255 + 1e-6)
+    np.testing.assert_array_equal(read.depth, expected.depth)
+    np.testing.assert_array_equal(read.confidence[~expected.coverage], 0)
+
+
+def test_confidence_of_another_kind_or_size_is_named(tmp_path: Path) -> None:
+    folder, depth = shot(tmp_path), geometry(5).depth
+    for wrong in (np.zeros(SIZE, np.float32), np.zeros((2, 2), np.uint8), np.zeros((64, 128), np.uint8)):
+        np.savez(folder.geometry_depth_file(0), depth=depth, confidence=wrong)
+        folder = agreed(folder)
+        with pytest.raises(JobError, match=r"000000\.npz is damaged"):
+            folder.read_geometry("geometry", 0)
+        with pytest.raises(JobError, match=r"000000\.npz is damaged"):
+            folder.verify()
 
 
 def test_equal_geometry_makes_equal_bytes(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from pantheon360_blender.core.errors import PointCloudError, PoseError, RenderError
 from pantheon360_blender.core.panorama import equirectangular
-from pantheon360_blender.core.render.splatting import GeometryFrame, resized, splat, splat_footprints
+from pantheon360_blender.core.render.splatting import (
+    GeometryFrame,
+    resized,
+    rolled,
+    splat,
+    splat_footprints,
+    turned,
+    with_confidence,
+)
 
 WIDTH = 256
 HEIGHT = WIDTH // 2
@@ -381,3 +389,60 @@ def test_a_frame_of_the_wanted_width_stays_as_it_is() -> None:
     assert same(resized(frame, WIDTH), frame)
     nothing = resized(splat(*random_cloud(rng, 0), np.eye(4), WIDTH), 64)
     assert not nothing.coverage.any() and nothing.depth.shape == (32, 64)
+
+
+# Confidence
+
+
+def two_walls() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A sure screen, 2 m ahead and 2 m wide, before a guessed wall at 4 m: points, colours, confidences."""
+    grid = np.stack(np.meshgrid(np.linspace(-1, 1, 201), np.linspace(-1, 1, 201)), axis=-1).reshape(-1, 2)
+    near, far = np.insert(grid, 2, -2.0, axis=1), np.insert(grid * 8, 2, -4.0, axis=1)
+    points = np.concatenate([far, near]).astype(np.float32)
+    confidence = np.repeat(np.array([0.1, 0.9], np.float32), len(grid))
+    return points, np.zeros((len(points), 3), np.uint8), confidence
+
+
+def test_the_confidence_is_that_of_the_nearest_wall() -> None:
+    points, colours, confidence = two_walls()
+    frame = with_confidence(splat(points, colours, np.eye(4), WIDTH), confidence)
+    assert frame.confidence is not None and frame.confidence.dtype == np.float32
+    ahead = equirectangular.directions(WIDTH)
+    x, y, z = np.moveaxis(ahead, -1, 0)
+    screen = (z < 0) & (np.abs(x) < 0.45 * -z) & (np.abs(y) < 0.45 * -z)
+    beyond = (z < 0) & ((np.abs(x) > 0.55 * -z) | (np.abs(y) > 0.55 * -z))
+    assert set(frame.confidence[screen]) == {np.float32(0.9)}
+    assert set(frame.confidence[beyond & frame.coverage]) == {np.float32(0.1)} and (beyond & frame.coverage).sum() > 100
+    assert (frame.confidence[~frame.coverage] == 0).all() and (~frame.coverage).any()
+
+    behind = with_confidence(splat(points * (1, 1, -1), colours, np.eye(4), WIDTH), confidence)
+    swapped = with_confidence(splat(points[::-1], colours, np.eye(4), WIDTH), confidence[::-1])
+    assert np.array_equal(swapped.confidence, frame.confidence) and behind.confidence is not None
+    assert behind.confidence[:, WIDTH // 2].max() == 0, "nothing stands ahead any more"
+
+
+def test_points_without_confidences_are_sure_and_broken_ones_are_not() -> None:
+    points, colours, confidence = two_walls()
+    frame = splat(points, colours, np.eye(4), WIDTH)
+    assert with_confidence(frame, None) is frame
+    assert np.array_equal(frame.sureness, frame.coverage.astype(np.float32))
+    odd = np.where(confidence > 0.5, np.nan, 7.0).astype(np.float32)
+    assert set(np.unique(with_confidence(frame, odd).sureness[frame.coverage])) == {0.0, 1.0}
+    for wrong in (confidence[:5], confidence[:, None]):
+        with pytest.raises(PointCloudError, match="one for each point"):
+            with_confidence(frame, wrong)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_confidences_stay_with_their_points(seed: int) -> None:
+    """However a frame is resized, turned or rolled."""
+    rng = np.random.default_rng(seed)
+    points, colours = random_cloud(rng, 20_000)
+    confidence = rng.random(len(points), np.float32)
+    frame = with_confidence(splat(points, colours, random_pose(rng), WIDTH), confidence)
+    for made in (resized(frame, 64), resized(frame, 192), turned(frame, random_pose(rng)[:3, :3]), rolled(frame, 5)):
+        assert made.confidence is not None and made.coverage.any() and not made.coverage.all()
+        assert np.array_equal(made.confidence[made.coverage], confidence[made.source[made.coverage]])
+        assert (made.confidence[~made.coverage] == 0).all()
+    assert np.array_equal(rolled(frame, 5).source, np.roll(frame.source, 5, axis=1))
+    assert rolled(splat(points, colours, np.eye(4), WIDTH), 5).confidence is None

@@ -268,8 +268,9 @@ def test_the_engines_geometry_and_depth_are_the_jobs(engine: Any, tmp_path: Path
         assert bpy.ops.render.render(write_still=True) == {"FINISHED"}
         channels = layers(oiio, tmp_path / f"{frame}.exr")
         geometry = picture_of(job / "geometry" / f"{frame:06d}.png")
-        depth = np.load(job / "geometry" / f"{frame:06d}.npz")["depth"]
-        np.testing.assert_array_equal(channels["Depth.Z"], depth)
+        known = np.load(job / "geometry" / f"{frame:06d}.npz")
+        np.testing.assert_array_equal(channels["Depth.Z"], known["depth"])
+        np.testing.assert_allclose(channels["Confidence.X"], known["confidence"] / 255, atol=0.5 / 255 + 1e-6)
         np.testing.assert_array_equal(channels["Coverage.X"] == 1, geometry[..., 3] == 255)
         np.testing.assert_array_equal(channels["Geometry.A"] == 1, geometry[..., 3] == 255)
         colour = np.stack([channels[f"Geometry.{letter}"] for letter in "RGB"], axis=-1)

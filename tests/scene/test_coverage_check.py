@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -110,6 +111,41 @@ def test_the_picture_of_what_the_camera_sees_is_one_image(house: House, shot_sce
     second = house("scene.captures.images").pixels(bpy.data.images["Cache Coverage"])
     assert first.shape == (512, 1024, 3) and (first != second).any()
     assert (first[0] == (200, 30, 30)).all(), "nothing overhead: a hole"
+
+
+def guessed_above(house: House, scene: Any, height: float) -> None:
+    """Points above a height become guesses."""
+    cache = house("scene.cache.cache_objects")
+    cloud = cache.evaluated_points(scene.view_layers[0].depsgraph)
+    confidence = np.where(cloud.points[:, 2] > height, 0.1, 0.9).astype(np.float32)
+    cache.replace(scene, dataclasses.replace(cloud, confidence=confidence))
+
+
+def test_guesses_are_told_and_shown(house: House, shot_scene: Any) -> None:
+    import bpy
+
+    check = house("scene.camera.coverage_check")
+    sure = run(house, shot_scene).path
+    assert (sure.guessed == 0).all()
+    bpy.ops.pantheon360.show_coverage()
+    before = house("scene.captures.images").pixels(bpy.data.images["Cache Coverage"])
+    guessed_above(house, shot_scene, 1.0)  # the camera's height: the upper half of what there is
+    assert bpy.ops.pantheon360.check_coverage() == {"FINISHED"}
+    found = check.stored(shot_scene).path
+    np.testing.assert_array_equal(found.covered, sure.covered)
+    assert (found.guessed > 0.25 * found.covered).all() and (found.guessed < 0.5 * found.covered).all()
+    assert "guessed" in house("ui.coverage_plot").title(shot_scene, check.stored(shot_scene), 3.0)
+
+    bpy.ops.pantheon360.show_coverage()
+    after = house("scene.captures.images").pixels(bpy.data.images["Cache Coverage"])
+    changed = (before != after).any(axis=2)
+    assert not changed[256:].any() and changed[:256].mean() > 0.04, "the camera stands level at that height"
+    tinted = (before.astype(int) + check.GUESS) // 2
+    np.testing.assert_array_equal(after[changed], tinted[changed])
+
+    shot_scene.pantheon360.reconstruction_confidence = 0.05
+    assert check.outdated(shot_scene)
+    assert (run(house, shot_scene).path.guessed == 0).all()
 
 
 def test_the_plot_shows_each_figure_where_its_frame_is(house: House, leaving: Any) -> None:

@@ -86,6 +86,55 @@ def test_an_exr_has_every_pass(house: Any, engine_scene: Any, expected: Any, tmp
     assert 0.05 < geometry.coverage.mean() < 0.95
 
 
+def test_confidence_is_the_same_in_a_render_and_in_a_job(house: Any, engine_scene: Any, tmp_path: Path) -> None:
+    """Of the nearest point; a job keeps it to a 255th. A cache without confidences counts as sure in both."""
+    scene, jobs = engine_scene, house("scene.app.jobs")
+    house("scene.app.versions").set_output(scene.render.image_settings, "OPEN_EXR_MULTILAYER")
+    scene.render.image_settings.color_depth = "32"
+    cache = house("scene.cache.cache_objects")
+    pose = house("scene.camera.camera_path").pose(scene.view_layers[0].depsgraph)
+    bare = cache.evaluated_points(scene.view_layers[0].depsgraph)
+    beyond = np.float32(1.5) * (bare.points - np.float32([0, 1, 1])) + np.float32([0, 1, 1])
+    told = np.repeat(np.float32([0.8, 0.1]), len(bare))
+    both = house("core.points.point_cloud").PointCloud(
+        np.concatenate([bare.points, beyond]), np.tile(bare.colours, (2, 1)), told, footprint=np.tile(bare.footprint, 2)
+    )
+    seen = house("core.render.splatting").splat(
+        both.points, both.colours, pose, scene.render.resolution_x, near=scene.pantheon360.near
+    )
+    expected = np.where(seen.coverage, told[seen.source], 0)
+    assert {0, np.float32(0.1), np.float32(0.8)} == set(np.unique(expected))
+    for cloud, wanted in ((both, expected), (bare, None)):
+        cache.replace(scene, cloud)
+        channels = read_exr(rendered(scene, tmp_path / "confidence.exr"))
+        if wanted is None:
+            wanted = channels["ViewLayer.Coverage.X"]
+        np.testing.assert_array_equal(channels["ViewLayer.Confidence.X"], wanted)
+        folder = jobs.run_blocking(house("scene.shot.shot").prepare(scene, [1], painter="draft"))
+        for kind in ("geometry", "footprint"):
+            frame = folder.read_geometry(kind, 1)
+            assert (frame.confidence is None) == (cloud is bare)
+            same = frame.coverage if kind == "geometry" else frame.coverage & (channels["ViewLayer.Coverage.X"] == 1)
+            same &= np.isclose(frame.depth, channels["ViewLayer.Depth.Z"])
+            assert same.sum() > 100
+            np.testing.assert_allclose(frame.sureness[same], wanted[same], atol=0.5 / 255 + 1e-6)
+
+
+def test_the_compositor_has_every_pass(engine_scene: Any) -> None:
+    """Its node for the rendered layer has a socket for each, in every Blender."""
+    import bpy
+
+    if bpy.app.version >= (5, 0, 0):
+        tree = bpy.data.node_groups.new("Compositing", "CompositorNodeTree")
+    else:
+        engine_scene.use_nodes = True
+        tree = engine_scene.node_tree
+    node = tree.nodes.new("CompositorNodeRLayers")
+    node.scene = engine_scene
+    there = {socket.name for socket in node.outputs if socket.enabled}
+    assert {"Image", "Geometry", "Depth", "Coverage", "Confidence"} <= there
+
+
 def read_exr(path: Path) -> dict[str, np.ndarray]:
     """Channels of a multilayer EXR, whether its passes lie in one part or in several."""
     import bpy

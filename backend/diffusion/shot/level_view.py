@@ -47,12 +47,7 @@ class LevelView:
         camera_from_view = camera[:3, :3].T @ self.world_from_view
         columns = whole_columns(camera_from_view, width)
         if columns is not None:
-            return GeometryFrame(
-                np.roll(frame.colour, -columns, axis=1),
-                np.roll(frame.depth, -columns, axis=1),
-                np.roll(frame.coverage, -columns, axis=1),
-                np.roll(frame.source, -columns, axis=1),
-            )
+            return splatting.rolled(frame, -columns)
         return splatting.turned(frame, camera_from_view)
 
     def into_camera(self, image: np.ndarray, camera: np.ndarray, width: int) -> np.ndarray:

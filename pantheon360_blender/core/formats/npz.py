@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Mapping
 from tokenize import TokenError
 from typing import Any, BinaryIO
 
@@ -64,8 +65,12 @@ def _header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype]
 
 def write(file: BinaryIO, name: str, array: np.ndarray) -> None:
     """Write an archive of one array, deflated at level 1: higher ones cost much time and gain little."""
-    with (
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open(f"{name}.npy", "w", force_zip64=True) as member,
-    ):
-        _npy.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+    write_arrays(file, {name: array})
+
+
+def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an archive of arrays by their names, as `write` does one."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                _npy.write_array(member, np.ascontiguousarray(array), allow_pickle=False)

@@ -7,7 +7,8 @@
 
 of a PaintFolder besides
 
-        geometry/000001.png  what the model sees: colour, alpha = coverage; 000001.npz: depth
+        geometry/000001.png  what the model sees: colour, alpha = coverage
+        geometry/000001.npz  its depth, and its confidence if the cache's points have any
         footprint/...        the same with footprint splats, for drafts
         frames/000001.png    the result, and in it what it is made of (made_of.py)
         preview.png          a glimpse of the newest result
@@ -350,7 +351,11 @@ class PaintFolder(JobFolder[PaintJob]):
         return self.path / _geometry("geometry", frame, "png")
 
     def geometry_depth_file(self, frame: int) -> Path:
-        """Its depth: npz of `depth`, (H, W) float32, metres, inf where nothing."""
+        """Its depth: npz of `depth`, (H, W) float32, metres, inf where nothing.
+
+        Beside it `confidence`, (H, W) uint8, how sure the point seen is in 255ths, 0 where nothing. A file without it
+        is of points that all are as sure as can be; a version that does not know it does not read it.
+        """
         return self.path / _geometry("geometry", frame, "npz")
 
     def footprint_file(self, frame: int) -> Path:
@@ -373,10 +378,13 @@ class PaintFolder(JobFolder[PaintJob]):
     # Inputs
 
     def write_geometry(self, kind: Kind, frame: int, geometry: GeometryFrame) -> None:
-        """Write a rendered frame: RGBA PNG with alpha = coverage, and its depth. Raises FileError."""
-        depth = io.BytesIO()
-        npz.write(depth, "depth", geometry.depth.astype(np.float32, copy=False))
-        with depth.getbuffer() as data:  # let go even if writing fails, or `depth` cannot be freed
+        """Write a rendered frame: RGBA PNG with alpha = coverage, its depth and its confidence. Raises FileError."""
+        arrays = {"depth": geometry.depth.astype(np.float32, copy=False)}
+        if geometry.confidence is not None:
+            arrays["confidence"] = np.rint(geometry.confidence * 255).astype(np.uint8)
+        packed = io.BytesIO()
+        npz.write_arrays(packed, arrays)
+        with packed.getbuffer() as data:  # let go even if writing fails, or `packed` cannot be freed
             self._write_input(_geometry(kind, frame, "npz"), data)
         self._write_input(_geometry(kind, frame, "png"), png.encode(geometry.rgba()))
 
@@ -390,16 +398,20 @@ class PaintFolder(JobFolder[PaintJob]):
                 f"{self.path / picture} is not {width} x {height} RGBA but {image.dtype} {image.shape}.",
                 advice="Prepare the shot again.",
             )
-        depth = self._depth(depths)
+        depth, confidence = self._depth(depths)
         return GeometryFrame(
             colour=np.ascontiguousarray(image[..., :3]),
             depth=depth,
             coverage=image[..., 3] > 0,
             source=np.full((height, width), -1, dtype=np.int32),
+            confidence=confidence,
         )
 
-    def _depth(self, name: str) -> np.ndarray:
-        """The ranges of a rendered frame, (H, W) float32. Raises JobError if they are missing, damaged or changed."""
+    def _depth(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Ranges and confidence of a rendered frame, (H, W) float32, or None if all of it is sure.
+
+        Raises JobError if they are missing, damaged or changed.
+        """
         width, height = self.job.size
         most = budget.exactly(width, height).bytes
         return _depth(self._read_input(name, most), (height, width), self.path / name)
@@ -630,18 +642,23 @@ def _painted(frame: int) -> str:
     return f"painted/{frame:06d}.png"
 
 
-def _depth(data: bytes, shape: tuple[int, int], path: Path) -> np.ndarray:
-    """The (H, W) float32 array `depth` of the bytes of an .npz."""
+def _depth(data: bytes, shape: tuple[int, int], path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The ranges and the confidence, (H, W) float32 or None, of the bytes of an .npz."""
+    confidence = None
     try:
         with npz.opened_bytes(data) as archive:
             depth = npz.read(archive, "depth", largest=4 * shape[0] * shape[1])
+            if "confidence.npy" in archive.namelist():
+                confidence = npz.read(archive, "confidence", largest=shape[0] * shape[1])
         if depth.shape != shape or depth.dtype != np.float32:
             raise ValueError(f"{depth.dtype} {depth.shape} where float32 {shape} is wanted")
+        if confidence is not None and (confidence.shape != shape or confidence.dtype != np.uint8):
+            raise ValueError(f"{confidence.dtype} {confidence.shape} where uint8 {shape} is wanted")
     except npz.DAMAGED as error:
         raise JobError(f"{path} is damaged: {inputs.why(error)}.", advice="Prepare the shot again.") from error
     if not (depth >= 0).all():
         raise JobError(f"{path} holds ranges that are no numbers, or negative.", advice="Prepare the shot again.")
-    return depth
+    return depth, None if confidence is None else confidence.astype(np.float32) / np.float32(255)
 
 
 def _digests(job: Job | None) -> dict[str, str]:

@@ -91,6 +91,10 @@ class PointCloud:
             **shares,
         )
 
+    def guesses(self, sure: float) -> np.ndarray | None:
+        """(N,) bool, points of less confidence than `sure`; None if the cloud has no confidences: all are sure."""
+        return None if self.confidence is None else np.asarray(self.confidence < sure)
+
     def selected(self, which: np.ndarray | slice) -> PointCloud:
         """The points that `which` names: (N,) bool, indices, or a slice."""
         shares = {name: None if (given := getattr(self, name)) is None else given[which] for name, _, _ in _SHARES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +25,7 @@ class CoverageView:
 
     covered: share of the sphere, 0..1. hole: the largest connected uncovered part, as a share of the sphere.
     nearest: metres to the nearest point. foreground: metres within which the nearest tenth of what is covered lies.
+    guessed: share of the sphere where the point seen is a guess, a part of what is covered.
     Distances are inf where nothing is seen.
     """
 
@@ -32,13 +33,14 @@ class CoverageView:
     hole: float
     nearest: float
     foreground: float
+    guessed: float
 
 
 @dataclass(frozen=True)
 class PathCoverage:
     """A checked camera path of F frames; arrays are (F,) float64 but for `frames`, (F,) int64.
 
-    covered, hole, nearest, foreground: as in CoverageView.
+    covered, hole, nearest, foreground, guessed: as in CoverageView.
     clearance: metres between the nearest point and the way to the next frame.
     speed: metres a second to the next frame; the last frame repeats the one before.
     shift: radians by which the foreground moves a frame, by the camera's steps and turns together.
@@ -50,6 +52,7 @@ class PathCoverage:
     hole: np.ndarray
     nearest: np.ndarray
     foreground: np.ndarray
+    guessed: np.ndarray
     clearance: np.ndarray
     speed: np.ndarray
     shift: np.ndarray
@@ -111,8 +114,11 @@ def largest_hole(coverage: np.ndarray) -> float:
     return float(np.bincount(label, weights).max())
 
 
-def view(points: np.ndarray, pose: np.ndarray, width: int) -> CoverageView:
-    """Look at points (N, 3) float32, world, from a (4, 4) pose, one pixel a point, `width` pixels round the horizon."""
+def view(points: np.ndarray, pose: np.ndarray, width: int, guesses: np.ndarray | None = None) -> CoverageView:
+    """Look at points (N, 3) float32, world, from a (4, 4) pose, one pixel a point, `width` pixels round the horizon.
+
+    guesses: (N,) bool, points that are guessed; None if none is.
+    """
     frame = splatting.splat(points, np.zeros((len(points), 3), np.uint8), pose, width)
     angles = np.broadcast_to(solid_angles(width // 2)[:, None] / width, frame.coverage.shape)[frame.coverage]
     depth = frame.depth[frame.coverage]
@@ -120,7 +126,8 @@ def view(points: np.ndarray, pose: np.ndarray, width: int) -> CoverageView:
     reached = np.cumsum(angles[order])
     near = depth[order[np.searchsorted(reached, NEAR_SHARE * reached[-1])]] if len(depth) else np.inf
     nearest = float(depth.min(initial=np.inf))
-    return CoverageView(covered_share(frame.coverage), largest_hole(frame.coverage), nearest, float(near))
+    guessed = 0.0 if guesses is None else float(angles[guesses[frame.source[frame.coverage]]].sum())
+    return CoverageView(covered_share(frame.coverage), largest_hole(frame.coverage), nearest, float(near), guessed)
 
 
 def clearance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
@@ -162,7 +169,8 @@ def path(
     fps: frames a second. reference: coverage of the best place; the path's own best counts if it is better.
     """
     numbers = np.asarray(frames, np.int64)
-    covered, hole, nearest, foreground = np.array([astuple(each) for each in views], np.float64).reshape(-1, 4).T
+    seen = np.array([astuple(each) for each in views], np.float64).reshape(-1, len(fields(CoverageView)))
+    covered, hole, nearest, foreground, guessed = seen.T
     speed, turn = np.zeros(len(numbers)), np.zeros(len(numbers))
     if len(numbers) > 1:
         gaps = np.diff(numbers)
@@ -172,7 +180,7 @@ def path(
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.where(speed > 0, np.arctan(speed / fps / foreground), 0.0)
     best = max(reference, float(covered.max(initial=0.0)))
-    return PathCoverage(numbers, covered, hole, nearest, foreground, clear, speed, step + turn / fps, best)
+    return PathCoverage(numbers, covered, hole, nearest, foreground, guessed, clear, speed, step + turn / fps, best)
 
 
 def warnings(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -41,12 +41,19 @@ class GeometryFrame:
     depth: (H, W) float32, Euclidean range in metres, inf where nothing.
     coverage: (H, W) bool.
     source: (H, W) int32, index of the point seen, -1 where nothing.
+    confidence: (H, W) float32, 0 to 1, of the point seen, 0 where nothing; None if every point is as sure as can be.
     """
 
     colour: np.ndarray
     depth: np.ndarray
     coverage: np.ndarray
     source: np.ndarray
+    confidence: np.ndarray | None = None
+
+    @property
+    def sureness(self) -> np.ndarray:
+        """(H, W) float32: the confidence, which is 1 where points are if none was told."""
+        return self.coverage.astype(np.float32) if self.confidence is None else self.confidence
 
     def rgba(self) -> np.ndarray:
         """Return (H, W, 4) uint8: the colour, with the coverage as alpha 0 or 255."""
@@ -82,6 +89,30 @@ def splat(
     return _resolved(raster.keys, colours, width)
 
 
+def with_confidence(frame: GeometryFrame, confidence: np.ndarray | None) -> GeometryFrame:
+    """A frame that `splat` has just made, and how sure the points are that it shows.
+
+    confidence: (N,) float32 of the points that were splatted, or None; what is no number counts as 0. It is looked up
+    when all pixels are decided, so that frames of which nobody asks for it take no longer.
+    Raises PointCloudError if it has another shape.
+    """
+    if confidence is None:
+        return frame
+    if np.ndim(confidence) != 1 or frame.source.max(initial=-1) >= len(confidence):
+        raise PointCloudError(f"Confidences have shape {np.shape(confidence)}; one for each point is wanted.")
+    if not len(confidence):
+        return replace(frame, confidence=np.zeros(frame.source.shape, np.float32))
+    seen = confidence.astype(np.float32, copy=False).take(frame.source, mode="clip")
+    seen = np.fmin(np.fmax(seen, np.float32(0)), np.float32(1))  # what is no number becomes 0
+    return replace(frame, confidence=seen * frame.coverage)
+
+
+def rolled(frame: GeometryFrame, columns: int) -> GeometryFrame:
+    """The frame with every pixel so many columns further to the right, over the seam."""
+    arrays: dict[str, np.ndarray | None] = {each.name: getattr(frame, each.name) for each in fields(frame)}
+    return replace(frame, **{name: np.roll(each, columns, 1) for name, each in arrays.items() if each is not None})
+
+
 def resized(frame: GeometryFrame, width: int) -> GeometryFrame:
     """The frame as it is `width` pixels wide: each of its points falls into one pixel, and the nearest wins.
 
@@ -94,7 +125,9 @@ def resized(frame: GeometryFrame, width: int) -> GeometryFrame:
     points = rays * frame.depth.reshape(-1, 1)[seen]
     small = splat(points, frame.colour.reshape(-1, 3)[seen], np.eye(4), width)
     source = np.where(small.coverage, frame.source.reshape(-1)[seen][small.source], -1) if len(seen) else small.source
-    return GeometryFrame(small.colour, small.depth, small.coverage, source.astype(np.int32))
+    if frame.confidence is not None:
+        small = with_confidence(small, frame.confidence.reshape(-1)[seen])
+    return replace(small, source=source.astype(np.int32))
 
 
 def turned(frame: GeometryFrame, rotation: np.ndarray) -> GeometryFrame:
@@ -126,7 +159,11 @@ def turned(frame: GeometryFrame, rotation: np.ndarray) -> GeometryFrame:
     depth[covered] = frame.depth.ravel()[place[place >= 0]]
     source[covered] = frame.source.ravel()[place[place >= 0]]
     colour[covered] = colours[place[place >= 0]]
-    return GeometryFrame(colour, depth, covered, source)
+    confidence = None
+    if frame.confidence is not None:
+        confidence = np.zeros(shape, np.float32)
+        confidence[covered] = frame.confidence.ravel()[place[place >= 0]]
+    return GeometryFrame(colour, depth, covered, source, confidence)
 
 
 def _surrounded(coverage: np.ndarray) -> np.ndarray:

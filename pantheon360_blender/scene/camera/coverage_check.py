@@ -34,7 +34,10 @@ WIDTH = 256
 """Pixels round the horizon at which views are judged: finer ones see between the points of any cache."""
 
 _TITLES = {"leaves": "leaves cache", "touches": "touches cache", "fast": "too fast"}
-_VERSION = 1
+GUESS = (235, 140, 30)
+"""sRGB in which half of a guess is painted in the picture of what the camera sees."""
+
+_VERSION = 2  # 1 did not tell guesses
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def check(
     """Check the path of the scene's camera against its cache, as the cache stands at the current frame.
 
     frames: numbers, ascending; None takes the scene's range. The reference is what the best of the captures sees.
+    Points less sure than the scene's *Confidence* are guesses, as in the report of a reconstruction.
     Raises RenderError without camera or frames, CacheError without points.
     """
     limits, home = limits or Limits(), SceneReference(scene)
@@ -62,7 +66,7 @@ def check(
         raise _without_points(scene)
     eyes = [capture_objects.pose(obj, depsgraph) for obj in capture_objects.in_scene(scene)]
     poses = yield from camera_path.poses(scene, numbers)
-    seen = _seen(stored, eyes, poses, numbers, fps, limits, width)
+    seen = _seen(stored, eyes, poses, numbers, fps, limits, width, _sure(home.scene))
     path = yield from job_in_thread(seen, Progress("Reading the 3D cache"))
     scene = home.scene
     if path is None:
@@ -79,9 +83,11 @@ def _seen(
     fps: float,
     limits: Limits,
     width: int,
+    sure: float,
 ) -> Job[PathCoverage | None]:
     """What the poses see of the points; None if none of these is finite. Nothing here is Blender's."""
-    points = stored.cloud().points
+    cloud = stored.cloud()
+    points, guesses = cloud.points, cloud.guesses(sure)
     if not len(points):
         return None
     reference, views = 0.0, []
@@ -90,7 +96,7 @@ def _seen(
         reference = max(reference, coverage.view(points, eye, width).covered)
     for index, pose in enumerate(poses):
         yield Progress("Checking coverage", index, len(poses), text=f"frame {numbers[index]}")
-        views.append(coverage.view(points, pose, width))
+        views.append(coverage.view(points, pose, width, guesses))
     yield Progress("Checking the camera's way")
     clear = coverage.way_clear(points, poses, np.array([view.nearest for view in views]), limits.clearance)
     return coverage.path(numbers, poses, views, clear, fps, reference)
@@ -104,14 +110,17 @@ def store(scene: bpy.types.Scene, checked: Checked) -> None:
         if isinstance(values, np.ndarray):
             kept[field.name] = np.nan_to_num(values, posinf=1e30).tolist()
     kept["warnings"] = [asdict(each) for each in checked.warnings]
-    kept["of"] = path_state.digest(scene)
+    kept["of"] = _state(scene)
     scene[KEY] = kept
 
 
 def outdated(scene: bpy.types.Scene) -> bool:
-    """Whether the path, the captures or the cache have changed since the last check. Cheap enough for a panel."""
+    """Whether the path, the captures, the cache or what counts as a guess have changed since the last check.
+
+    Cheap enough for a panel.
+    """
     kept: Any = scene.get(KEY)
-    return kept is not None and kept.get("of") != path_state.digest(scene)
+    return kept is not None and kept.get("of") != _state(scene)
 
 
 def stored(scene: bpy.types.Scene) -> Checked | None:
@@ -158,7 +167,8 @@ def clear(scene: bpy.types.Scene) -> None:
 
 
 def of_camera(scene: bpy.types.Scene, width: int = 1024) -> tuple[CoverageView, bpy.types.Image]:
-    """What the scene's camera sees of the cache now, and a picture of it: points in their colours, holes in red.
+    """What the scene's camera sees of the cache now, and a picture of it: points in their colours, holes in red,
+    guesses in GUESS.
 
     The picture is one image of the file, exchanged each time; holes are judged at WIDTH, as in `check`.
     Raises RenderError without camera, CacheError without points.
@@ -166,9 +176,13 @@ def of_camera(scene: bpy.types.Scene, width: int = 1024) -> tuple[CoverageView, 
     depsgraph = access.evaluated(scene)
     pose = camera_path.pose(depsgraph)
     cloud = cache_objects.evaluated_points(depsgraph)
-    seen = coverage.view(_points(depsgraph), pose, WIDTH)
-    frame = splatting.splat(cloud.points, cloud.colours, pose, width)
-    coarse = splatting.splat(cloud.points, cloud.colours, pose, WIDTH)
+    if not len(cloud.points):
+        raise _without_points(scene)
+    guesses = cloud.guesses(_sure(scene))
+    seen = coverage.view(cloud.points, pose, WIDTH, guesses)
+    colours = _tinted(cloud.colours, guesses)
+    frame = splatting.splat(cloud.points, colours, pose, width)
+    coarse = splatting.splat(cloud.points, colours, pose, WIDTH)
     scale = max(width // WIDTH, 1)
     shown = np.where(coarse.coverage[..., None], coarse.colour, np.array([200, 30, 30], np.uint8))
     shown = np.repeat(np.repeat(shown, scale, axis=0), scale, axis=1)
@@ -187,11 +201,22 @@ def _exchanged(pixels: np.ndarray) -> bpy.types.Image:
     return made
 
 
-def _points(depsgraph: bpy.types.Depsgraph) -> np.ndarray:
-    points = cache_objects.evaluated_points(depsgraph).points
-    if not len(points):
-        raise _without_points(access.scene_of(depsgraph))
-    return points
+def _tinted(colours: np.ndarray, guesses: np.ndarray | None) -> np.ndarray:
+    """(N, 3) uint8 colours, those of guesses halfway to GUESS."""
+    if guesses is None:
+        return colours
+    half = ((colours.astype(np.uint16) + np.array(GUESS, np.uint16)) // 2).astype(np.uint8)
+    return np.where(guesses[:, None], half, colours)
+
+
+def _sure(scene: bpy.types.Scene) -> float:
+    """The confidence from which a point is no guess."""
+    return float(access.of_scene(scene).reconstruction_confidence)
+
+
+def _state(scene: bpy.types.Scene) -> str:
+    """What decides a check."""
+    return f"{path_state.digest(scene)} {_sure(scene):.4f}"
 
 
 def _without_points(scene: bpy.types.Scene) -> CacheError:

@@ -50,6 +50,12 @@ def without_points(scene: bpy.types.Scene) -> CacheError:
     )
 
 
+def geometry_frame(cloud: PointCloud, pose: np.ndarray, width: int, near: float) -> splatting.GeometryFrame:
+    """The cache as a painter sees it: one pixel a point, with its confidence."""
+    seen = splatting.splat(cloud.points, cloud.colours, pose, width, near=near)
+    return splatting.with_confidence(seen, cloud.confidence)
+
+
 def footprint_frame(cloud: PointCloud, pose: np.ndarray, width: int, near: float) -> splatting.GeometryFrame:
     """The cache as a preview shows it: every point covers its footprint, or a pixel if that is unknown."""
     footprint = cloud.footprint if cloud.footprint is not None else 0.0

@@ -1,8 +1,8 @@
 """The geometry pass as a render engine: F12, Ctrl F12, `blender -b FILE -a` and farms render what the camera will see.
 
 Passes: Combined (the draft: footprint splats over the captures at infinity, holes filled), Geometry (what the model
-sees: one pixel a point, alpha 1 where one is), Depth (Euclidean range in metres, infinity where nothing is) and
-Coverage (1 where a point is).
+sees: one pixel a point, alpha 1 where one is), Depth (Euclidean range in metres, infinity where nothing is), Coverage
+(1 where a point is) and Confidence (0 to 1, how sure that point is, 1 in a cache without confidences; 0 where none is).
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from ...core.errors import PantheonError, RenderError
 from ...core.panorama import cameras
 from ...core.panorama.capture import UnreadCapture
 from ...core.points.point_cloud import PointCloud
-from ...core.render import draft, splatting, stereo
+from ...core.render import draft, stereo
 from ...core.version import version
 from ..app import access
 from ..camera import camera_path
 from ..captures.colour import scene_linear
 from . import rendered_view, view_transform
-from .geometry_pass import even_width, footprint_frame, points, unread_captures
+from .geometry_pass import even_width, footprint_frame, geometry_frame, points, unread_captures
 
 PASSES: Any = (
     ("Combined", 4, "RGBA", "COLOR"),
     ("Geometry", 4, "RGBA", "COLOR"),
     ("Depth", 1, "Z", "VALUE"),
     ("Coverage", 1, "X", "VALUE"),
+    ("Confidence", 1, "X", "VALUE"),
 )
 """Name, channels, channel letters and kind of every pass."""
 
@@ -145,7 +146,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         self.update_stats("", f"Splatting {len(cloud.points):,} points")
         if self.test_break():
             return None
-        geometry = splatting.splat(cloud.points, cloud.colours, pose, width, near=near)
+        geometry = geometry_frame(cloud, pose, width, near)
         if self.test_break():
             return None
         footprints = footprint_frame(cloud, pose, width, near)
@@ -158,6 +159,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
             "Geometry": with_alpha(scene_linear(geometry.colour), geometry.coverage),
             "Depth": geometry.depth,
             "Coverage": geometry.coverage,
+            "Confidence": geometry.sureness,
         }
 
     def _deliver(self, scene: bpy.types.Scene, layer: str, view: str, pictures: dict[str, np.ndarray]) -> None:

@@ -286,8 +286,9 @@ def _write_geometry(
 
 
 def _write_frame(folder: PaintFolder, frame: int, cloud: PointCloud, pose: np.ndarray, width: int, near: float) -> None:
-    folder.write_geometry("geometry", frame, splatting.splat(cloud.points, cloud.colours, pose, width, near=near))
-    folder.write_geometry("footprint", frame, geometry_pass.footprint_frame(cloud, pose, width, near))
+    folder.write_geometry("geometry", frame, geometry_pass.geometry_frame(cloud, pose, width, near))
+    footprints = geometry_pass.footprint_frame(cloud, pose, width, near)
+    folder.write_geometry("footprint", frame, splatting.with_confidence(footprints, cloud.confidence))
 
 
 def _points_at(scene: bpy.types.Scene, frame: int) -> CachePoints:
