@@ -35,7 +35,7 @@ from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
-from ..pantheon360_blender.scene.sources import depth_points, file_types, painted_frames, projection, proxy
+from ..pantheon360_blender.scene.sources import depth_points, file_types, painted_frames, plan_proxy, projection, proxy
 from ..pantheon360_blender.scene.sources import import_files as importer
 from ..pantheon360_blender.scene.sources import reconstruct as reconstruction
 from ..pantheon360_blender.scene.sources.depth_points import DepthPoints
@@ -118,11 +118,15 @@ def project(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     scene = _open(options.blend, options.scene)
     if options.width:
         access.of_scene(scene).projection_width = options.width
+    facts: Facts = {}
     if options.proxy:
         proxy.create(scene, capture_objects.in_scene(scene))
+    if options.walls:
+        built = output.run(plan_proxy.create(scene, capture_objects.some_in_scene(scene)[0]))
+        facts |= {"meshes": built.meshes, "walls": built.walls}
     cloud = output.run(projection.project(scene, access.evaluated(scene)))
     made = cache_objects.replace(scene, cloud)
-    facts = {"points": len(cloud.points), "cache": made.name}
+    facts |= {"points": len(cloud.points), "cache": made.name}
     return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
 
 
@@ -432,6 +436,7 @@ def _parser() -> argparse.ArgumentParser:
     projecting = add("project", project, of_blend, saving)
     projecting.add_argument("--width", type=int, metavar="RAYS", help="around the horizon of each capture")
     projecting.add_argument("--proxy", action="store_true", help="first add ground plane and distant walls")
+    projecting.add_argument("--walls", action="store_true", help="first add the walls that the first capture sees")
     reconstructing = add("reconstruct", reconstruct, of_blend, saving)
     reconstructing.add_argument("--output", type=Path, metavar="DIR", help="folder in which the job folder is made")
     reconstructing.add_argument("--poses", choices=reconstruct_settings.POSES, help="by default the scene's")

@@ -1,4 +1,4 @@
-"""Make Proxy and Project Captures onto Geometry: photographs and meshes become the 3D cache."""
+"""Make Proxy, Make Walls, and Project Captures onto Geometry: photographs and meshes become the 3D cache."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Any
 from ..pantheon360_blender.core import repairs
 from ..pantheon360_blender.core.points.point_cloud import PointCloud
 from ..pantheon360_blender.core.progress import Job
+from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
+from ..pantheon360_blender.scene.app.jobs import NOTHING_CHANGED
 from ..pantheon360_blender.scene.cache import cache_objects
-from ..pantheon360_blender.scene.sources import projection, proxy
+from ..pantheon360_blender.scene.captures import capture_objects
+from ..pantheon360_blender.scene.sources import plan_proxy, projection, proxy
 from . import base
 from .base import JobOperator
 
@@ -28,6 +31,37 @@ class PANTHEON360_OT_make_proxy(base.ImmediateOperator):
 
     def act(self, context: Any) -> str:
         return f"{len(proxy.create(context.scene))} proxy meshes added"
+
+
+class PANTHEON360_OT_make_walls(JobOperator):
+    """Make floor, walls and ceiling of what a capture sees of the 3D cache, to be dragged and projected onto"""
+
+    bl_idname = "pantheon360.make_walls"
+    bl_label = "Make Walls from 3D Cache"
+    stage = "cache"
+    bl_options = {"REGISTER", "UNDO"}
+    left = NOTHING_CHANGED
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        if reason := base.without_captures(context.scene) or base.without_cache(context.scene):
+            return reason
+        if capture_objects.chosen(context.scene, context.object) is None:
+            return DisabledReason("Select the capture that stands among the walls")
+        return None
+
+    def job(self, context: Any) -> Job[plan_proxy.Built]:
+        self._scene = SceneReference(context.scene)
+        capture = capture_objects.chosen(context.scene, context.object)
+        assert capture is not None  # else the button is disabled
+        return plan_proxy.create(context.scene, capture)
+
+    def finished(self, _context: Any, result: plan_proxy.Built) -> None:
+        walls = "1 wall" if result.walls == 1 else f"{result.walls} walls"
+        scene = self._scene.scene
+        above = "open above" if result.ceiling is None else f"{units.length(scene, result.ceiling)} high"
+        instead = f", in place of {result.replaced} meshes" if result.replaced else ""
+        self.tell("INFO", f"{walls}, {above}{instead}: drag them to fit, then project the captures onto them")
 
 
 class PANTHEON360_OT_project_captures(JobOperator):
@@ -54,4 +88,6 @@ class PANTHEON360_OT_project_captures(JobOperator):
         self.tell("INFO", f"{len(result):,} points in {obj.name}")
 
 
-register, unregister = base.registration(PANTHEON360_OT_make_proxy, PANTHEON360_OT_project_captures)
+register, unregister = base.registration(
+    PANTHEON360_OT_make_proxy, PANTHEON360_OT_make_walls, PANTHEON360_OT_project_captures
+)

@@ -103,6 +103,7 @@ class PANTHEON360_PT_cache(SidebarPanel):
         layout.separator()
         layout.prop(settings, "wall_distance")
         layout.operator("pantheon360.make_proxy", icon="MESH_GRID")
+        job_button(layout, context, "make_walls", icon="HOME")
         if context.object is not None and context.object.type == "MESH" and not context.object.pantheon360.is_cache:
             layout.prop(context.object.pantheon360, "is_geometry", text="Use Active Mesh")
         meshes = len(projection.geometry_in(context.scene))

@@ -43,6 +43,7 @@ def test_a_new_file_says_where_to_begin(draw: Callable[..., Layout]) -> None:
             "import_captures",
             "build_cache",
             "make_proxy",
+            "make_walls",
             "project_captures",
             "set_path_ends",
             "render_geometry",

@@ -76,6 +76,25 @@ def test_from_photographs_to_a_strip(command: Any, house: Any, photographs: list
     assert Path(bpy.path.abspath(strip.filepath)).exists()
 
 
+def test_walls_are_made_of_the_points_and_projected_onto(command: Any, photographs: list[Path], tmp_path: Path) -> None:
+    """Of a cache that was projected onto the proxy's four walls: they are found again."""
+    import bpy
+
+    file = tmp_path / "walls.blend"
+    assert command("import", file, photographs[0])[0] == 0
+    assert command("project", file, "--walls")[0] != 0, "there are no points yet"
+    assert command("project", file, "--proxy", "--width", 512)[0] == 0
+    code, out, err = command("project", file, "--walls", "--width", 64, "--json")
+    assert code == 0, err
+    facts = lines(out)[-1]
+    assert facts["walls"] == 4 and facts["meshes"] == ["Plan Floor", "Plan Walls"]
+    bpy.ops.wm.open_mainfile(filepath=str(file))
+    made, given = (bpy.data.objects[name] for name in ("Plan Walls", "Proxy Wall"))
+    assert len(made.data.polygons) == 4
+    far = max(abs(float((made.matrix_world @ vertex.co).x)) for vertex in made.data.vertices)
+    assert far == pytest.approx(max(abs(float((given.matrix_world @ v.co).x)) for v in given.data.vertices), rel=0.03)
+
+
 def test_json_is_all_that_stdout_gets(command: Any, house: Any, shot_file: Path, tmp_path: Path) -> None:
     code, out, _ = command(
         "generate", shot_file, "--json", "--no-save", "--frames", "1-5x2", "--output", tmp_path / "o"

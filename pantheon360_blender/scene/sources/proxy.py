@@ -79,9 +79,14 @@ def _walls(scene: bpy.types.Scene, corners: np.ndarray, bottom: float, top: floa
 
 def _plane(scene: bpy.types.Scene, name: str, outline: np.ndarray) -> bpy.types.Object:
     """A quadrilateral with its origin in its middle; outline (4, 3) metres, world."""
-    middle = outline.mean(axis=0)
+    return add(scene, name, outline, [(0, 1, 2, 3)])
+
+
+def add(scene: bpy.types.Scene, name: str, vertices: np.ndarray, faces: Sequence[tuple[int, ...]]) -> bpy.types.Object:
+    """A proxy mesh with its origin in its middle, marked as projection geometry. vertices: (V, 3), world."""
+    middle = vertices.mean(axis=0)
     mesh = bpy.data.meshes.new(name)
-    mesh.from_pydata((outline - middle).tolist(), [], [(0, 1, 2, 3)])
+    mesh.from_pydata((vertices - middle).tolist(), [], faces)
     obj = bpy.data.objects.new(name, mesh)
     obj.location = middle
     obj.matrix_world = obj.matrix_basis
