@@ -112,6 +112,10 @@ WAYS: dict[str, tuple[Way, ...]] = {
 }
 
 
+ROOMS = {"parlour": (6.6, 5.6, 2.7), "office": (14.0, 6.0, 3.0), "gallery": (11.0, 9.0, 4.0)}
+"""Width, depth and height in metres of the scenes that are rooms, around the origin."""
+
+
 def main(names: Sequence[str]) -> int:
     sys.path.insert(0, str(ROOT))
     for name in names:
@@ -194,7 +198,7 @@ def build(name: str) -> None:
 
 
 def build_parlour(random: np.random.Generator, ways: Sequence[Way]) -> None:
-    room(6.6, 5.6, 2.7, random, floor=("brick", (0.42, 0.24, 0.12), (0.24, 0.12, 0.06), 1.6))
+    room(*ROOMS["parlour"], random, floor=("brick", (0.42, 0.24, 0.12), (0.24, 0.12, 0.06), 1.6))
     rug = pattern("magic", (0.55, 0.12, 0.1), (0.75, 0.65, 0.45), 2.5)
     studio.box((0.1, 0, 0.006), (3.4, 2.4, 0.012), rug)
     pictures(6.6, 5.6, random, 9)
@@ -204,7 +208,7 @@ def build_parlour(random: np.random.Generator, ways: Sequence[Way]) -> None:
 
 
 def build_office(random: np.random.Generator, ways: Sequence[Way]) -> None:
-    room(14.0, 6.0, 3.0, random, floor=("checker", (0.3, 0.32, 0.36), (0.2, 0.21, 0.24), 2.0))
+    room(*ROOMS["office"], random, floor=("checker", (0.3, 0.32, 0.36), (0.2, 0.21, 0.24), 2.0))
     pictures(14.0, 6.0, random, 16)
     for x in (-4.5, -1.5, 1.5, 4.5):
         for y in (-2.1, 2.1):
@@ -220,7 +224,7 @@ def build_office(random: np.random.Generator, ways: Sequence[Way]) -> None:
 
 
 def build_gallery(random: np.random.Generator, ways: Sequence[Way]) -> None:
-    room(11.0, 9.0, 4.0, random, floor=("wave", (0.5, 0.36, 0.2), (0.36, 0.22, 0.11), 1.2))
+    room(*ROOMS["gallery"], random, floor=("wave", (0.5, 0.36, 0.2), (0.36, 0.22, 0.11), 1.2))
     pictures(11.0, 9.0, random, 26, height=(1.2, 2.6), size=(0.8, 2.0))
     for x, y, turn in ((-1.6, 0.0, 0.5), (3.6, 0.6, -0.6), (-3.9, -0.2, 1.4)):
         studio.box((x, y, 1.2), (1.5, 0.14, 2.4), cells(random, 3.0), turn)
