@@ -68,6 +68,7 @@ JOBS: dict[str, Callable[[House, Path], Any]] = {
     "a video": lambda house, _: house("scene.shot.shot").finish(scene(), prepared(house), "VIDEO"),
     "project": projection,
     "build": built,
+    "make walls": lambda house, _: house("scene.sources.plan_proxy").create(scene(), named("A")),
     "check coverage": lambda house, _: house("scene.camera.coverage_check").check(scene()),
     "import captures": lambda house, folder: house("scene.captures.capture_objects").import_files(
         scene(), [folder / "new.png"], warn=lambda _: None
@@ -131,6 +132,9 @@ def state(house: House) -> dict[str, Any]:
         "captures": [(obj.name, *obj.matrix_world.translation, *obj.pantheon360.image.size) for obj in captures],
         "strips": strips,
         "note": scene().get("pantheon360_unfinished"),
+        "geometry": [
+            (obj.name, len(obj.data.vertices)) for obj in house("scene.sources.projection").geometry_in(scene())
+        ],
     }
 
 
