@@ -336,7 +336,7 @@ def test_every_view_layer_shows_its_own_points(house: Any, engine_scene: Any, ex
             each.use = each == layer
         alone = read_exr(rendered(scene, tmp_path / f"{layer.name}.exr"))
         names = [name for name in both if name.startswith(f"{layer.name}.")]
-        assert len(names) == 10
+        assert len(names) == 11
         for name in names:
             np.testing.assert_array_equal(both[name], alone[name], err_msg=name)
         assert 0 < both[f"{layer.name}.Coverage.X"].mean() < 1
