@@ -18,6 +18,7 @@ from typing import Any
 
 from pantheon360_blender.core import plain_text, plugins
 from pantheon360_blender.core.errors import BackendError
+from pantheon360_blender.core.plugins import Plugin
 from pantheon360_blender.core.version import version
 
 from .device import system_memory
@@ -62,11 +63,15 @@ class PainterReport:
 
 @dataclass(frozen=True)
 class StageReport:
-    """Whether a stage of building a 3D cache, a learned reconstructor or an importer can work here; else how it can."""
+    """Whether a stage of building a 3D cache, a learned reconstructor or an importer can work here; else how it can.
+
+    weights: license, download and memory of each of a reconstructor's models.
+    """
 
     name: str
     ready: bool
     missing: str = ""
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,9 @@ def as_text(report: Report) -> str:
             lines.append("    needs nothing else: no model, no download, no GPU")
     if report.reconstruction:
         lines.append("3D cache from captures")
-        lines += [f"  {stage.name}: {stage.missing or 'ready'}" for stage in report.reconstruction]
+        for stage in report.reconstruction:
+            lines.append(f"  {stage.name}: {stage.missing or 'ready'}")
+            lines += [f"    {text}" for text in stage.weights.splitlines()]
     if report.importers:
         lines.append("Files of other programs (PLY, COLMAP, nerfstudio, ViPE, PNG and most OpenEXR need numpy only)")
         lines += [f"  {kind.name}: {kind.missing or 'ready'}" for kind in report.importers]
@@ -188,8 +195,15 @@ def _reconstruction() -> list[StageReport]:
     for name in reconstructors.described():
         learned = reconstructors.named(name)
         missing = learned.missing()
-        stages.append(StageReport(f"{learned.plugin.title} ({name})", not missing, missing))
+        stages.append(StageReport(f"{learned.plugin.title} ({name})", not missing, missing, _weights(learned.plugin)))
     return stages
+
+
+def _weights(plugin: Plugin) -> str:
+    return "\n".join(
+        f"{each.hub}: {each.license}; {each.size_gb:g} GB, about {each.memory_gb:g} GB of memory"
+        for each in plugin.models
+    )
 
 
 def _importers() -> list[StageReport]:

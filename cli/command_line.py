@@ -133,7 +133,9 @@ def project(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
 def reconstruct(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     """Build the 3D cache: find the captures' poses and the points they see, and save the .blend."""
     scene = _open(options.blend, options.scene)
-    names = ("poses", "dense", "width", "confidence", "complete", "camera_height")
+    if options.ways:
+        return _ways(scene, options.memory, output)
+    names = ("poses", "dense", "width", "confidence", "complete", "guess_by", "camera_height")
     choices = {name: value for name in names if (value := getattr(options, name)) is not None}
     if options.weights or options.download:
         choices["options"] = {"weights": options.weights or "", "download": options.download}
@@ -161,6 +163,15 @@ def extend(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     output.say(added.text)
     facts = {"points": added.points, "cache": added.cache}
     return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
+
+
+def _ways(scene: Any, memory_gb: float | None, output: Output) -> tuple[int, Facts]:
+    """Say which ways to points there are for the scene's captures, the best first."""
+    found = reconstruction.ways(scene, memory_gb)
+    for way in found:
+        takes = f" [{way.takes}]" if way.takes else ""
+        output.say(f"--dense {way.dense} --guess-by {way.guess_by}: {way.title}{takes}. {way.why}")
+    return OK, {"ways": [{"dense": way.dense, "guess_by": way.guess_by, "takes": way.takes} for way in found]}
 
 
 def geometry(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
@@ -448,10 +459,13 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="guess surfaces where the sweep is not sure; by default as the scene",
     )
+    reconstructing.add_argument("--guess-by", metavar="METHOD", help="planes, or the name of a reconstructor")
     reconstructing.add_argument("--camera-height", type=float, metavar="METERS", help="of the lens above the ground")
     reconstructing.add_argument("--distance", nargs=3, metavar=("CAPTURE", "CAPTURE", "METERS"), help="sets the scale")
     reconstructing.add_argument("--weights", metavar="FOLDER_OR_ID", help="of the reconstructor; by default its own")
     reconstructing.add_argument("--download", action="store_true", help="fetch weights that are not there yet")
+    reconstructing.add_argument("--ways", action="store_true", help="only list the ways to points, the best one first")
+    reconstructing.add_argument("--memory", type=float, metavar="GB", help="of the device: leave out what needs more")
     reconstructing.add_argument("--merge", action="store_true", help="add to the 3D cache instead of replacing it")
     extending = add("extend", extend, of_blend, saving)
     extending.add_argument("take", type=Path, metavar="FOLDER", help="the job folder of a painted video")

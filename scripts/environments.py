@@ -61,17 +61,22 @@ BACKEND = (
     "imageio-ffmpeg==0.8.1",
     "safetensors==0.8.0",
     "huggingface-hub==2.4.0",
+    "einops==0.8.2",
 )
 """What the backend's learned painters and reconstructors need; the draft painter needs none of it but numpy."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment: the Python it must be made with and the packages it holds."""
+    """A virtual environment: the Python it must be made with and the packages it holds.
+
+    bare: packages that are installed without what they ask for.
+    """
 
     name: str
     python: str
     requirements: tuple[str, ...]
+    bare: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -83,7 +88,7 @@ class Environment:
 
     @property
     def stamp(self) -> str:
-        return hashlib.sha256("\n".join((self.python, *self.requirements)).encode()).hexdigest()
+        return hashlib.sha256("\n".join((self.python, *self.requirements, *self.bare)).encode()).hexdigest()
 
 
 ALL = {
@@ -95,7 +100,7 @@ ALL = {
         Environment("blender-5.3", "3.13", ("bpy==5.3.0", *ORACLES)),
         Environment("quick", "3.11", (RUFF, "numpy==1.26.4", "pytest-xdist==3.8.0", *ORACLES)),
         Environment("reconstruction", "3.11", RECONSTRUCTION),
-        Environment("backend", "3.11", (*BACKEND, *ORACLES, "matplotlib==3.11.2")),
+        Environment("backend", "3.11", (*BACKEND, *ORACLES, "matplotlib==3.11.2"), bare=("panodac==0.1.1",)),
         Environment(
             "tools",
             "3.11",
@@ -128,6 +133,8 @@ def ready(name: str) -> Path:
     shutil.rmtree(environment.folder, ignore_errors=True)
     _run([str(python), "-m", "venv", str(environment.folder)], name)
     _run([str(environment.interpreter), "-m", "pip", "install", "--quiet", *environment.requirements], name)
+    if environment.bare:
+        _run([str(environment.interpreter), "-m", "pip", "install", "--quiet", "--no-deps", *environment.bare], name)
     _marker(environment).write_text(environment.stamp)
     print(f"[environments] {name} is ready after {time.monotonic() - started:.0f} s")
     return environment.interpreter

@@ -78,6 +78,7 @@ HOUSES: dict[str, House] = {
             "backend/device.py",
             "backend/known_pixels.py",
             "backend/numba_cache.py",
+            "backend/pickled_weights.py",
             "backend/reporting.py",
             "backend/terminal.py",
             "backend/importers",

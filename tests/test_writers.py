@@ -26,6 +26,7 @@ ON_THEIR_OWN = {
     "backend/importers/__main__.py": "removes a folder that a person named if it is empty",
     "backend/reconstruction/poses/poses.py": "a private temporary folder",
     "backend/reconstruction/poses/colmap_process.py": "the private temporary folder of poses.py",
+    "backend/reconstruction/reconstructors/_weights.py": "weights in the person's folder, by a hash for a name",
     "backend/diffusion/models/new_folder.py": "makes the folder for models that a person named",
     "backend/diffusion/models/model_store.py": "a model that is being made in a private folder",
     "backend/diffusion/models/convert.py": "a model that is being made in a private folder",

@@ -18,7 +18,7 @@ from ..pantheon360_blender.scene.camera import camera_path, level
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.render import geometry_pass
 from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot, strips
-from ..pantheon360_blender.scene.sources import projection
+from ..pantheon360_blender.scene.sources import projection, reconstruct
 from .job_state import draw_current, draw_outcome, draw_reason, draw_running
 from .text_lines import hint, paragraph
 
@@ -89,15 +89,23 @@ class PANTHEON360_PT_cache(SidebarPanel):
         building = layout.column()
         building.prop(settings, "reconstruction_poses")
         building.prop(settings, "reconstruction_dense")
-        weights = building.column()
-        weights.active = settings.reconstruction_dense not in ("SWEEP", "NONE")
-        weights.prop(settings, "reconstruction_weights", placeholder="The model's own")
         building.prop(settings, "reconstruction_width", text="Width")
         building.prop(settings, "reconstruction_confidence", slider=True)
         completing = building.column()
         completing.active = settings.reconstruction_dense == "SWEEP"
         completing.prop(settings, "reconstruction_complete")
+        guessing = completing.column()
+        guessing.active = settings.reconstruction_complete
+        guessing.prop(settings, "reconstruction_guesses")
+        weights = building.column()
+        guessed = settings.reconstruction_complete and settings.reconstruction_guesses != "PLANES"
+        weights.active = (
+            guessed if settings.reconstruction_dense == "SWEEP" else settings.reconstruction_dense != "NONE"
+        )
+        weights.prop(settings, "reconstruction_weights", placeholder="The model's own")
+        weights.prop(settings, "reconstruction_download")
         building.prop(settings, "reconstruction_cache")
+        draw_advice(building, context.scene)
         job_button(building, context, "build_cache", icon="OUTLINER_OB_POINTCLOUD", explain=True)
         draw_queued(building, context.scene, "reconstruct")
         layout.separator()
@@ -119,6 +127,13 @@ class PANTHEON360_PT_cache(SidebarPanel):
             layout.label(text=f"{len(mesh.vertices):,} points in {found.name}", icon="OUTLINER_OB_POINTCLOUD")
         elif meshes:
             hint(layout, "Fit the meshes to the place,", "then project")
+
+
+def draw_advice(layout: Any, scene: Any) -> None:
+    """Which way to points is best for the scene's captures, and what its model takes."""
+    if capture_objects.in_scene(scene):
+        best = reconstruct.ways(scene)[0]
+        paragraph(layout, f"Best here: {best.title}" + (f" ({best.takes})" if best.takes else ""), icon="INFO")
 
 
 class PANTHEON360_PT_path(SidebarPanel):

@@ -3,7 +3,8 @@
 A sweep tells some pixels surely, some doubtfully, and of plain or far ones nothing. Each pixel gets a plane of its own:
 a vector m whose product with the pixel's ray is the inverse range. Planes are wanted that meet what the sweep tells,
 by its confidence, and that change little between neighbours of one colour. Both count robustly: a range that its
-surroundings contradict is let go, and so is a neighbour across a step. What is not sure is then guessed by its plane.
+surroundings contradict is let go, and so is a neighbour across a step. What is not sure is then guessed by its plane,
+or by what a network has learned to see, once that is aligned to what is sure.
 
 Sources: planes per pixel as in Ranftl et al., "Pushing the Limits of Stereo Using Variational Stereo Estimation", IV
 2012; reweighting as in Black and Rangarajan, "On the Unification of Line Processes, Outlier Rejection, and Robust
@@ -20,6 +21,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from pantheon360_blender.core.panorama import equirectangular
 
+from . import alignment
 from .depth_map import DepthMap
 from .edges import row_widths
 
@@ -39,17 +41,48 @@ _SURFACE = 0.1  # natural log of range between neighbours on one surface
 _ACCURACY, _STEPS = 1e-4, 100  # of the solver: more of them go astray where nothing is told
 
 
-def completed(depth: DepthMap, colour: np.ndarray, valid: np.ndarray | None, sure: float) -> DepthMap:
+def completed(
+    depth: DepthMap, colour: np.ndarray, valid: np.ndarray | None, sure: float, learned: DepthMap | None = None
+) -> DepthMap:
     """The map with a range for each valid pixel that is not sky.
 
     colour: (h, w, 3) uint8 and valid: (h, w) bool of the capture, of any size; None is all of it. sure: confidence from
-    which on a range is left as it is. A range less sure keeps range and confidence if its surroundings say the same;
-    every other one is guessed, with a confidence of GUESSED, or of half of `sure` if that is less. A map that knows
-    nothing at all stays as it is.
+    which on a range is left as it is. learned: what a network makes of the capture, of the map's size and in any unit:
+    it guesses where it knows a range and the map is sure of enough to tell its unit; planes guess everywhere else.
+    A range less sure keeps range and confidence if the guess says the same; every other one is guessed, with a
+    confidence of GUESSED, or of half of `sure` if that is less. A map that knows nothing at all stays as it is.
     """
+    guessed = None if learned is None else _learned(depth, learned, sure)
+    if guessed is None or not (np.isfinite(guessed) | depth.sky).all():
+        planes = _planes(depth, colour)
+        if planes is None:
+            return depth
+        guessed = planes if guessed is None else np.where(np.isfinite(guessed), guessed, planes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        agreed = np.abs(np.log(depth.range / guessed)) < _SAME
+    trusted = (depth.confidence >= sure) | ((depth.confidence >= _LEAST) & agreed)
+    guess = ~trusted & ~depth.sky
+    if valid is not None:
+        guess &= equirectangular.resize(valid, depth.range.shape[1])
+    return DepthMap(
+        np.where(guess, guessed, depth.range).astype(np.float32),
+        np.where(guess, min(GUESSED, sure / 2), depth.confidence).astype(np.float32),
+        depth.sky,
+    )
+
+
+def _learned(depth: DepthMap, learned: DepthMap, sure: float) -> np.ndarray | None:
+    """What is learned, made to fit what the map is sure of, (H, W) metres, inf where unknown; None if too little is."""
+    trust = np.where((depth.confidence >= sure) & ~depth.sky, depth.confidence, 0)
+    ranges = np.where(learned.sky, np.inf, learned.range)
+    return alignment.to_measured(ranges, depth.range, trust, shift=True)
+
+
+def _planes(depth: DepthMap, colour: np.ndarray) -> np.ndarray | None:
+    """Ranges as surfaces go on, (H, W) metres; None if the map knows nothing."""
     told = np.isfinite(depth.range) & (depth.range > 0) & (depth.confidence >= _LEAST)
     if not told.any():
-        return depth
+        return None
     typical = float(1 / np.median(depth.range[told]))
     full = depth.range.shape[1]
     widths = [width for width in _WIDTHS if width <= full] or [full]
@@ -57,20 +90,9 @@ def completed(depth: DepthMap, colour: np.ndarray, valid: np.ndarray | None, sur
     for width in widths:
         level = _Level.of(depth, colour, width)
         if not level.seen.any():
-            return depth
+            return None
         planes = level.solved(_enlarged(planes, width), _ROUNDS if width == widths[-1] else 1)
-    guessed = 1 / np.maximum(_at_width(level.inverse_range(planes), full), 1e-6)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        agreed = np.abs(np.log(depth.range / guessed)) < _SAME
-    trusted = (depth.confidence >= sure) | ((depth.confidence >= _LEAST) & agreed)
-    guess = ~trusted & ~depth.sky
-    if valid is not None:
-        guess &= equirectangular.resize(valid, full)
-    return DepthMap(
-        np.where(guess, guessed, depth.range).astype(np.float32),
-        np.where(guess, min(GUESSED, sure / 2), depth.confidence).astype(np.float32),
-        depth.sky,
-    )
+    return np.asarray(1 / np.maximum(_at_width(level.inverse_range(planes), full), 1e-6))
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,6 +45,25 @@ def enlarged(depth: DepthMap, scale: int) -> DepthMap:
     return DepthMap(ranges, _repeated(depth.confidence, scale), _repeated(depth.sky, scale))
 
 
+def looked_up(depth: DepthMap, map_from_camera: np.ndarray, width: int) -> DepthMap:
+    """The map as a turned camera in the same place sees it, at a width of its own.
+
+    map_from_camera: (3, 3) rotation. Surfaces go on smoothly between pixels; across edges the nearest pixel counts.
+    """
+    given = depth.range.shape[1]
+    rays = equirectangular.directions(width).astype(np.float64) @ np.asarray(map_from_camera).T
+    places = equirectangular.directions_to_pixels(rays, given).astype(np.float32)
+    rows = np.clip(places[..., 1].astype(int), 0, given // 2 - 1)
+    columns = places[..., 0].astype(int) % given
+    inverse = np.where(np.isfinite(depth.range) & (depth.range > 0), 1 / np.maximum(depth.range, 1e-9), 0)
+    around = _neighbourhood(inverse)
+    smooth = ((around.min(axis=0) > 0) & (around.max(axis=0) < _SMOOTH * around.min(axis=0)))[rows, columns]
+    between = equirectangular.sample(inverse.astype(np.float32), places)
+    inverse = np.where(smooth, between, inverse[rows, columns])
+    ranges = np.where(inverse > 0, 1 / np.maximum(inverse, 1e-9), np.inf).astype(np.float32)
+    return DepthMap(ranges, depth.confidence[rows, columns], depth.sky[rows, columns])
+
+
 def _repeated(values: np.ndarray, scale: int) -> np.ndarray:
     return values.repeat(scale, axis=0).repeat(scale, axis=1)
 

@@ -34,7 +34,7 @@ FINER = 2
 
 
 def run(folder: ReconstructFolder) -> progress.Job[None]:
-    """Do what is missing of a job: `poses.json`, `depth/*.npz`, `cache.npz` and `report.json`.
+    """Do what is missing of a job: `poses.json`, `depth/*.npz`, `guesses/*.npz`, `cache.npz` and `report.json`.
 
     Yields progress; closing the generator stops it within a step, and finished stages are kept.
     Raises BackendError if packages are missing, with how to get them; CaptureError if the captures cannot be
@@ -53,7 +53,10 @@ def run(folder: ReconstructFolder) -> progress.Job[None]:
         captures = [replace(each, pose=one.pose) for each, one in zip(captures, posed, strict=True)]
         maps = yield from _timed(_dense(folder, settings, captures, posed, solution), "dense points", seconds)
     captures = [replace(each, pose=one.pose) for each, one in zip(captures, posed, strict=True)]
-    cloud = yield from _timed(_cloud(folder, settings, captures, maps), "cloud", seconds)
+    learned = None
+    if settings.guesser and _stored_cloud(folder, results.CACHE_FILE) is None:
+        learned = yield from _timed(_guesses(folder, settings, captures, posed, solution), "guesses", seconds)
+    cloud = yield from _timed(_cloud(folder, settings, captures, maps, learned), "cloud", seconds)
     yield Progress("Writing the report", 0, 1)
     found = report.report(settings, captures, posed, solution, maps, cloud, seconds)
     folder.output.write_json(results.REPORT_FILE, found)
@@ -83,7 +86,7 @@ def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder
     """
     from . import reconstructors
 
-    learned = reconstructors.named(settings.reconstructor) if settings.reconstructor else None
+    learned = reconstructors.named(settings.learned) if settings.learned else None
     posed = _stored_poses(folder)
     which = [index for index, one in enumerate(posed[0]) if one.registered] if posed else []
     stages = []
@@ -92,8 +95,11 @@ def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder
     dense = settings.dense != results.NONE and (posed is None or _stored_maps(folder, which) is None)
     if dense:
         stages.append("dense points")
-    if settings.guesses and _stored_cloud(folder, results.CACHE_FILE) is None:
+    guess = settings.guesses and _stored_cloud(folder, results.CACHE_FILE) is None
+    if guess:
         stages.append("completing surfaces")
+    if settings.guesser and posed is not None and _stored_maps(folder, which, results.GUESSES_FOLDER) is not None:
+        learned = None
     needed = requirements.packages(stages)
     advice = requirements.how_to_get(sorted({*needed.values(), "numpy"}))
     missing = sorted(package for module, package in needed.items() if importlib.util.find_spec(module) is None)
@@ -103,7 +109,7 @@ def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder
             advice=advice,
             code="missing-package",
         )
-    lack = learned.missing(settings.options) if dense and learned is not None else ""
+    lack = learned.missing(settings.options) if learned is not None and (guess if settings.guesser else dense) else ""
     if lack:
         raise BackendError(lack, advice=advice, code="missing-package")
 
@@ -139,8 +145,9 @@ def _pose(
 
 def _remove_what_follows(folder: ReconstructFolder) -> None:
     """Remove maps and points, if there are any: they were made of poses that were solved before."""
-    for path in sorted((folder.path / results.DEPTH_FOLDER).glob("*.npz")):
-        folder.output.remove(f"{results.DEPTH_FOLDER}/{path.name}")
+    for name in (results.DEPTH_FOLDER, results.GUESSES_FOLDER):
+        for path in sorted((folder.path / name).glob("*.npz")):
+            folder.output.remove(f"{name}/{path.name}")
     folder.output.remove(results.CACHE_FILE)
 
 
@@ -267,7 +274,25 @@ def _reconstruction(
     if sparse is not None:
         options["points"] = sparse.points
     rigs = [Rig(each, LAYOUTS[name]) for each in captures]
-    return (yield from reconstructors.named(settings.reconstructor).reconstruct(rigs, options))
+    return (yield from reconstructors.named(settings.learned).reconstruct(rigs, options))
+
+
+def _guesses(
+    folder: ReconstructFolder,
+    settings: ReconstructionSettings,
+    captures: Sequence[Capture],
+    posed: Sequence[PosedCapture],
+    solution: dict[str, Any],
+) -> progress.Job[list[DepthMap | None]]:
+    """What the learned reconstructor that guesses makes of each registered capture; None for the others."""
+    which = [index for index, one in enumerate(posed) if one.registered]
+    maps = _stored_maps(folder, which, results.GUESSES_FOLDER)
+    if maps is None:
+        found = yield from _reconstruction(folder, settings, [captures[index] for index in which], results.GIVEN)
+        solution["notes"] = [*solution.get("notes", []), *found.notes]
+        maps = dict(zip(which, found.maps, strict=True))
+        yield from _store_maps(folder, maps, results.GUESSES_FOLDER)
+    return [maps.get(index) for index in range(len(captures))]
 
 
 def _cloud(
@@ -275,6 +300,7 @@ def _cloud(
     settings: ReconstructionSettings,
     captures: Sequence[Capture],
     maps: Sequence[DepthMap | None],
+    learned: Sequence[DepthMap | None] | None,
 ) -> progress.Job[PointCloud]:
     """The one cloud, as stored in `cache.npz` by an earlier run, or made. Raises CaptureError if no point is left."""
     stored = _stored_cloud(folder, results.CACHE_FILE)
@@ -286,7 +312,7 @@ def _cloud(
         sure = cloud.confidence is None or cloud.confidence >= settings.confidence
         cloud = cloud if sure is True else cloud.selected(sure)
     else:
-        cloud = yield from points(settings, captures, maps)
+        cloud = yield from points(settings, captures, maps, learned)
     if not len(cloud):
         raise CaptureError(
             f"No point of these captures has a confidence of {settings.confidence:g} or more.",
@@ -299,16 +325,20 @@ def _cloud(
 
 
 def points(
-    settings: ReconstructionSettings, captures: Sequence[Capture], maps: Sequence[DepthMap | None]
+    settings: ReconstructionSettings,
+    captures: Sequence[Capture],
+    maps: Sequence[DepthMap | None],
+    learned: Sequence[DepthMap | None] | None = None,
 ) -> progress.Job[PointCloud]:
     """The points of dense range maps, one for each capture or None, in the captures' world.
 
-    Surfaces are completed first if the settings say so.
+    Surfaces are completed first if the settings say so. learned: what a network makes of each capture, of the maps'
+    size, or None: it guesses instead of planes.
     """
     from .fusion import fuse
 
     if settings.guesses:
-        maps = yield from _completed(captures, maps, settings.confidence)
+        maps = yield from _completed(captures, maps, learned or [None] * len(captures), settings.confidence)
     return (
         yield from fuse(
             captures,
@@ -322,15 +352,18 @@ def points(
 
 
 def _completed(
-    captures: Sequence[Capture], maps: Sequence[DepthMap | None], confidence: float
+    captures: Sequence[Capture],
+    maps: Sequence[DepthMap | None],
+    learned: Sequence[DepthMap | None],
+    confidence: float,
 ) -> progress.Job[list[DepthMap | None]]:
     """The maps, with guesses where they are not sure."""
     from .completion import completed
 
     out: list[DepthMap | None] = []
-    for index, (capture, each) in enumerate(zip(captures, maps, strict=True)):
+    for index, (capture, each, guess) in enumerate(zip(captures, maps, learned, strict=True)):
         yield Progress("Completing surfaces", index, len(captures), text=capture.name)
-        out.append(None if each is None else completed(each, capture.image, capture.valid, confidence))
+        out.append(None if each is None else completed(each, capture.image, capture.valid, confidence, guess))
     return out
 
 
@@ -358,23 +391,27 @@ def _stored_cloud(folder: ReconstructFolder, name: str) -> PointCloud | None:
         return None
 
 
-def _depth_file(folder: ReconstructFolder, index: int) -> str:
+def _depth_file(folder: ReconstructFolder, index: int, within: str = results.DEPTH_FOLDER) -> str:
     """Named as the capture's image is."""
-    return f"{results.DEPTH_FOLDER}/{Path(folder.job.captures[index]['image']).stem}.npz"
+    return f"{within}/{Path(folder.job.captures[index]['image']).stem}.npz"
 
 
-def _store_maps(folder: ReconstructFolder, maps: dict[int, DepthMap | None]) -> progress.Job[None]:
+def _store_maps(
+    folder: ReconstructFolder, maps: dict[int, DepthMap | None], within: str = results.DEPTH_FOLDER
+) -> progress.Job[None]:
     for number, (index, each) in enumerate(maps.items()):
         yield Progress("Writing depth", number, len(maps))
         if each is not None:
-            depth_map.write(folder.output, _depth_file(folder, index), each)
+            depth_map.write(folder.output, _depth_file(folder, index, within), each)
 
 
-def _stored_maps(folder: ReconstructFolder, which: Sequence[int]) -> dict[int, DepthMap | None] | None:
+def _stored_maps(
+    folder: ReconstructFolder, which: Sequence[int], within: str = results.DEPTH_FOLDER
+) -> dict[int, DepthMap | None] | None:
     """The maps of these captures, None if one is missing or damaged."""
     maps: dict[int, DepthMap | None] = {}
     for index in which:
-        maps[index] = depth_map.read(folder.path / _depth_file(folder, index))
+        maps[index] = depth_map.read(folder.path / _depth_file(folder, index, within))
         if maps[index] is None:
             return None
     return maps

@@ -89,7 +89,8 @@ def _text(settings: ReconstructionSettings, found: dict[str, Any]) -> str:
     lines = [f"{found['points']:,} points {method}, from {found['posed']} of {len(rows)} captures."]
     if found["guessed_points"]:
         share = found["guessed_points"] / found["points"]
-        lines.append(f"{share:.0%} of them are guessed: Least Confidence under Edit Points hides them.")
+        by = f" by {settings.guesser}" if settings.guesser else ""
+        lines.append(f"{share:.0%} of them are guessed{by}: Least Confidence under Edit Points hides them.")
     facts = []
     if settings.poses == job.GIVEN:
         facts.append("poses as placed")

@@ -41,6 +41,23 @@ class Requirement:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Weights that a plug-in can work with.
+
+    hub: their id on the Hugging Face hub. license: theirs, and of what they were made of. studio: whether that lets a
+    studio work with them for money. size_gb: of their download. memory_gb: about what the device needs for them.
+    pickled: their file, if they are published as a pickle; it is converted without being run.
+    """
+
+    hub: str
+    license: str
+    studio: bool
+    size_gb: float
+    memory_gb: float
+    pickled: str = ""
+
+
+@dataclass(frozen=True)
 class Plugin:
     """What a plug-in says of itself.
 
@@ -48,7 +65,9 @@ class Plugin:
     needs: (module, package, purpose) of each package beyond numpy.
     number: what a .blend stores for it; by default made of the name. It must never change.
     settings: the part of a job's settings that is its own, or empty.
-    weights: default weights, an id on the Hugging Face hub. license: theirs. size_gb: of their download.
+    models: (hub, license, studio, size_gb, memory_gb[, pickled]) of each Weights that it knows, the default first.
+    sees: what a reconstructor's model is shown: "panorama" (one at a time), "crop" (one at a time), "crops" (of all
+    captures together), or "" if there is no model.
     homepage: where the model comes from.
     """
 
@@ -58,10 +77,13 @@ class Plugin:
     needs: tuple[Requirement, ...] = ()
     number: int = -1
     settings: str = ""
-    weights: str = ""
-    license: str = ""
-    size_gb: float = 0.0
+    models: tuple[Weights, ...] = ()
+    sees: str = ""
     homepage: str = ""
+
+    def weights_of(self, source: str) -> Weights:
+        """What is known of weights by their id on the hub; of any others, what is known of the default ones."""
+        return next((each for each in self.models if each.hub == source), self.models[0])
 
     @classmethod
     def from_literal(cls, name: str, entries: Any) -> Plugin:
@@ -80,6 +102,13 @@ class Plugin:
             raise BackendError(
                 f"The plug-in {name}.py names its packages wrongly.",
                 advice="Let each of its needs be (module, package, purpose).",
+            ) from error
+        try:
+            values["models"] = tuple(Weights(*model) for model in values.get("models", ()))
+        except TypeError as error:
+            raise BackendError(
+                f"The plug-in {name}.py names its weights wrongly.",
+                advice="Let each of its models be (hub, license, studio, size_gb, memory_gb) and perhaps a pickle.",
             ) from error
         return cls(name, **values)
 

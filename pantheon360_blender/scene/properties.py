@@ -50,6 +50,10 @@ def _dense_methods(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | N
     return plugin_items.reconstructors()  # type: ignore[return-value]
 
 
+def _guessers(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | None) -> list[tuple[Any, ...]]:
+    return plugin_items.guessers()  # type: ignore[return-value]
+
+
 def _painters(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | None) -> list[tuple[Any, ...]]:
     return plugin_items.painters()  # type: ignore[return-value]
 
@@ -120,6 +124,12 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         subtype="DIR_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
+    reconstruction_download: BoolProperty(  # type: ignore[valid-type]
+        name="Download Weights",
+        description="Fetch the model's weights if they are not there, as its license allows; Blender's Allow Online "
+        "Access must be on",
+        default=False,
+    )
     reconstruction_width: IntProperty(  # type: ignore[valid-type]
         name="Working Width",
         description="Width at which the captures are compared, rounded to a multiple of 64; time grows with its square",
@@ -142,6 +152,12 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         description="Guess what the captures do not tell: surfaces go on to where the color changes, and the cache's "
         "Least Confidence hides such points again",
         default=True,
+    )
+    reconstruction_guesses: EnumProperty(  # type: ignore[valid-type]
+        name="Guess By",
+        description="What guesses surfaces; a model's guesses are made to fit what the captures tell surely",
+        items=_guessers,
+        default=0,
     )
     reconstruction_cache: EnumProperty(  # type: ignore[valid-type]
         name="Result",

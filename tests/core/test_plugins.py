@@ -9,7 +9,7 @@ import pytest
 
 from pantheon360_blender.core import plugins
 from pantheon360_blender.core.errors import BackendError
-from pantheon360_blender.core.plugins import Requirement
+from pantheon360_blender.core.plugins import Requirement, Weights
 
 
 def written(folder: Path, name: str, text: str) -> Path:
@@ -19,12 +19,15 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 def test_a_file_is_known_without_being_run(tmp_path: Path) -> None:
     text = (
-        'import a_package_that_nobody_has\nPLUGIN = {"title": "Negative", "summary": "Ünïcode 空", "size_gb": 0.5,'
+        'import a_package_that_nobody_has\nPLUGIN = {"title": "Negative", "summary": "Ünïcode 空",'
+        ' "models": [("a/b", "MIT", True, 0.5, 2.0)],'
         ' "needs": [("a", "b==1", "all of it")]}\nraise SystemExit("it was run")\n'
     )
     (found,) = plugins.find([written(tmp_path, "negative", text)]).values()
     assert (found.name, found.title, found.summary) == ("negative", "Negative", "Ünïcode 空")
-    assert found.needs == (Requirement("a", "b==1", "all of it"),) and found.size_gb == 0.5
+    assert found.needs == (Requirement("a", "b==1", "all of it"),) and found.models == (
+        Weights("a/b", "MIT", True, 0.5, 2.0),
+    )
 
 
 def test_files_that_are_none_are_left_out(tmp_path: Path) -> None:
@@ -42,6 +45,7 @@ def test_files_that_are_none_are_left_out(tmp_path: Path) -> None:
         ("PLUGIN = {'title': 'a', 'summary': 'b', 'licence': 'c'}", "does not say what it is"),
         ("PLUGIN = {'title': 'a', 'summary': 'b', 'needs': [('torch',)]}", "names its packages wrongly"),
         ("PLUGIN = {'title': 'a', 'summary': 'b', 'needs': 3}", "names its packages wrongly"),
+        ("PLUGIN = {'title': 'a', 'summary': 'b', 'models': [('a/b', 'MIT')]}", "names its weights wrongly"),
         ("PLUGIN = {", "cannot be read"),
         ("PLUGIN = " + "[" * 5000 + "]" * 5000, "cannot be read"),
     ],

@@ -70,6 +70,8 @@ def test_a_shot_still_needs_its_frames(tmp_path: Path) -> None:
         ({"confidence": True}, "confidence"),
         ({"nearest_only": 1}, "nearest_only"),
         ({"complete": "yes"}, "complete"),
+        ({"guess_by": "../evil"}, "guess_by"),
+        ({"guess_by": "sweep"}, "no reconstructor"),
         ({"camera_height": -2}, "camera_height"),
         ({"distance": ["A", "A", 2.0]}, "distance"),
         ({"distance": ["A", "B", 0]}, "distance"),
@@ -101,7 +103,10 @@ def test_settings_survive_the_file(tmp_path: Path) -> None:
     )
     folder = sealed(tmp_path, settings.to_json())
     read = ReconstructionSettings.from_json(JobFolder.open(folder.path).job.settings)
-    assert read == settings and read.reconstructor == "vggt"
+    assert read == settings and read.reconstructor == read.learned == "vggt" and not read.guesser
+    guessing = ReconstructionSettings(guess_by="da360")
+    assert guessing.guesser == guessing.learned == "da360" and not guessing.reconstructor
+    assert not ReconstructionSettings(guess_by="da360", complete=False).learned
     older = ReconstructionSettings.from_json({})
     assert older == ReconstructionSettings(complete=False), "a version that did not guess wrote no such setting"
 

@@ -17,7 +17,9 @@ pytest.importorskip("numba", reason="needs the backend's environment")
 pytest.importorskip("pycolmap", reason="needs the backend's environment")
 
 from backend import runner
-from pantheon360_blender.core.jobs import reconstruct_settings
+from backend.reconstruction.depth_map import DepthMap
+from backend.reconstruction.reconstruction import Reconstruction
+from pantheon360_blender.core.jobs import reconstruct_settings, reuse
 from pantheon360_blender.core.jobs.job import ReconstructJob
 from pantheon360_blender.core.jobs.job_folder import ReconstructFolder
 from pantheon360_blender.core.panorama import equirectangular
@@ -204,3 +206,63 @@ def test_given_poses_are_kept(room: Callable[..., ReconstructFolder]) -> None:
     for index, one in enumerate(posed):
         np.testing.assert_array_equal(one.pose, true_pose(index))
     assert np.median(off_walls(PointCloud.load(given.path / "cache.npz"))) < 0.05
+
+
+# Guesses of a learned reconstructor
+
+
+class StandIn:
+    """A reconstructor that is given posed captures and answers the truth, in a unit of its own for each."""
+
+    plugin = None
+    confidence = 0.5
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    def missing(self, options: Any = None) -> str:
+        return ""
+
+    def reconstruct(self, rigs: Any, options: dict[str, Any]) -> Any:
+        self.asked.append(options)
+        maps: list[Any] = []
+        for index, rig in enumerate(rigs):
+            yield Progress("Reconstructing with a stand-in", index, len(rigs))
+            pose = rig.capture.pose
+            rays = equirectangular.directions(options["width"]).astype(np.float64) @ pose[:3, :3].T
+            with np.errstate(divide="ignore"):
+                ranges = np.where(rays > 0, (HALF - pose[:3, 3]) / rays, (-HALF - pose[:3, 3]) / rays).min(axis=-1)
+            nothing = np.zeros(ranges.shape, np.bool_)
+            maps.append(DepthMap((0.3 + index) * ranges.astype(np.float32), np.full_like(ranges, 0.6), nothing))
+        poses = np.stack([rig.capture.pose for rig in rigs])
+        return Reconstruction(poses, maps, [True] * len(rigs), ["It guessed."])
+
+
+def test_a_reconstructor_guesses_what_the_sweep_leaves_open(
+    room: Callable[..., ReconstructFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sure stays as with planes; guesses lie on the walls; a second run asks nobody again."""
+    from backend.reconstruction import reconstructors
+
+    stand_in = StandIn()
+    monkeypatch.setattr(reconstructors, "named", lambda name: {"da360": stand_in}[name])
+    settings: dict[str, Any] = {"poses": "given", "confidence": 0.9}
+    plain, guessed = room(**settings, complete=True), room(**settings, complete=True, guess_by="da360")
+    run(plain)
+    assert any(name.startswith("depth/") for name in reuse.take_over(plain, guessed))
+    run(guessed)
+    clouds = [PointCloud.load(folder.path / "cache.npz") for folder in (plain, guessed)]
+    unsure = [cloud.confidence < 0.9 for cloud in clouds if cloud.confidence is not None]
+    assert all(each.sum() > 500 for each in unsure)
+    before, after = (set(map(tuple, cloud.points[~each])) for cloud, each in zip(clouds, unsure, strict=True))
+    assert len(before & after) > 0.97 * len(before | after)
+    by_planes, by_model = (off_walls(cloud)[each] for cloud, each in zip(clouds, unsure, strict=True))
+    assert np.quantile(by_model, 0.9) < 0.05 and np.quantile(by_model, 0.9) < np.quantile(by_planes, 0.9)
+    assert len(stand_in.asked) == 1 and stand_in.asked[0]["poses"] == "given"
+    report = reconstruct_settings.read_report(guessed.path)
+    assert "guessed by da360" in report["text"] and "It guessed." in report["text"]
+    (guessed.path / "cache.npz").unlink()
+    run(guessed)
+    assert len(stand_in.asked) == 1, "its answer is kept in the job folder"
+    again = PointCloud.load(guessed.path / "cache.npz")
+    assert (again.points == clouds[1].points).all()

@@ -6,7 +6,6 @@ Pickles are read by torch's restricted reader, which makes tensors and nothing e
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import Any
 import torch
 
 from pantheon360_blender.core import files, inputs
-from pantheon360_blender.core.errors import ModelError, reason
+from pantheon360_blender.core.errors import ModelError
 from pantheon360_blender.core.jobs import model_card
 from pantheon360_blender.core.progress import Job, Progress
 
+from ... import pickled_weights
 from . import architecture, model_folder, new_folder, noise_schedule, published_names, tensor_file
 from .model_folder import PICKLES, WEIGHTS, ModelFolder
 
@@ -196,36 +196,5 @@ def _reading(path: Path) -> Iterator[tuple[list[str], Fetch]]:
         with tensor_file.opened(path) as file:
             yield list(file.keys()), file.get_tensor
         return
-    tensors = _unpickled(path)
+    tensors = pickled_weights.read(path)
     yield list(tensors), tensors.__getitem__
-
-
-def _unpickled(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a pickle file, made by torch's restricted reader alone."""
-    try:
-        inputs.check_regular(path)
-        value = _restricted(path)
-    except Exception as error:
-        if type(error).__name__ == "UnpicklingError":  # by name: nothing here imports pickle
-            raise ModelError(
-                f"{path} holds more than tensors, which could be any code: it is not read.",
-                advice="Get the safetensors version from whoever published it.",
-                code="pickle",
-            ) from error
-        raise ModelError(f"{path} cannot be read: {reason(error)[:300]}", advice="Get the file again.") from error
-    if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
-        value = value["state_dict"]
-    if not isinstance(value, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items()
-    ):
-        raise ModelError(f"{path} holds something else than named tensors.", advice="Get the file again.")
-    return value
-
-
-def _restricted(path: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pickle's protocol: what cannot be read raises
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # files of the oldest format cannot be mapped
-            return torch.load(path, map_location="cpu", weights_only=True)

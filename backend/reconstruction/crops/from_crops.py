@@ -23,7 +23,7 @@ from .. import registration
 from ..depth_map import DepthMap
 from ..reconstruction import Reconstruction
 from ..rig import Layout, Rig
-from ..sky import sky_mask
+from ..scaling import scaled, without_sky
 from . import crop_alignment
 
 DEPTH, DISPARITY = "depth", "disparity"
@@ -31,8 +31,6 @@ _TURNED = np.radians(20.0)
 """Angle between estimated and true rotations of a panorama's crops above which its depth is doubtful."""
 _OWN_SCALE = 0.3
 """How firmly a crop of a model with one scale for all crops is held at it."""
-_NEVER_SKY = 4.0
-"""Learned ranges are this much less telling of what is not sky than measured ones."""
 _EDGE = 0.04
 _CREASE = 6.0
 """Relative bend of inverse depth over three pixels that makes an edge, and, times the focal length in pixels, the most
@@ -147,10 +145,12 @@ def reconstruction(
             continue
         run, row = placed.source[index]
         seen = _range_map(rig, layout, aligned[run][1], row, placed.scales[index], width)
-        maps.append(_without_sky(rig, seen, placed.metric) if options.get("sky", True) else seen)
+        maps.append(without_sky(rig.capture, seen, placed.metric) if options.get("sky", True) else seen)
     result = Reconstruction(placed.poses, maps, placed.registered, notes, placed.metric)
     apart = any(not geometry.shared_scale for _, geometry in aligned)
-    return result if result.scale_known else _scaled(result, apart, options)
+    if apart:
+        yield Progress("Making captures agree", text=", ".join(rig.capture.name for rig in rigs))
+    return scaled(result, options, apart=apart)
 
 
 def _aligned(geometry: CropGeometry, layout: Layout) -> CropGeometry:
@@ -321,18 +321,6 @@ def _range_map(rig: Rig, layout: Layout, geometry: CropGeometry, row: int, scale
     return DepthMap(merged, confidence, sky)
 
 
-def _without_sky(rig: Rig, seen: DepthMap, metric: bool) -> DepthMap:
-    """The map without what looks like sky. Only what lies close by is surely none: a white ceiling."""
-    depth = seen.range * _NEVER_SKY if metric else None
-    sky = seen.sky | sky_mask(equirectangular.resize(rig.capture.image, seen.range.shape[1]), depth)
-    return replace(
-        seen,
-        range=np.where(sky, np.float32(np.inf), seen.range),
-        confidence=np.where(sky, np.float32(0), seen.confidence),
-        sky=sky,
-    )
-
-
 def _edges(depth: np.ndarray, focal: float) -> np.ndarray:
     """(V, s, s) bool: pixels on the border between a near and a far surface, where models smear depth."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -354,70 +342,6 @@ def _share(mask: np.ndarray, layout: Layout, width: int) -> np.ndarray:
         yes[inside[view]] += mask[view][row, column]
         all_of += inside[view]
     return np.asarray(yes / np.maximum(all_of, 1))
-
-
-def _scaled(result: Reconstruction, apart: bool, options: dict[str, Any]) -> Reconstruction:
-    """The reconstruction in metres if the options tell a length, else with a note that the scale is open.
-
-    apart: whether every capture has a scale of its own.
-    """
-    points, height = options.get("points"), options.get("camera_height")
-    factors: list[float | None] = [None] * len(result.maps)
-    if points is not None and len(points):
-        factors = _by_points(result, np.asarray(points, dtype=np.float64))
-    if not any(factors) and height:
-        factors = _by_height(result, float(height))
-    known = [factor for factor in factors if factor]
-    if not known:
-        what = "Every capture has a scale of its own" if apart and len(result.maps) > 1 else "The scale is open"
-        note = f"{what}: the model does not tell it. State the camera's height, or scale by two points."
-        return replace(result, notes=[*result.notes, note])
-    common = float(np.median(known))
-    used = [(factor or common) if apart else common for factor in factors]
-    poses = result.poses.copy()
-    if options.get("poses", "given") == "model":
-        placed = np.array(result.registered)
-        pivot = poses[placed][0, :3, 3].copy()
-        poses[placed, :3, 3] = pivot + common * (poses[placed, :3, 3] - pivot)
-    maps = [
-        None if seen is None else replace(seen, range=seen.range * np.float32(factor))
-        for seen, factor in zip(result.maps, used, strict=True)
-    ]
-    return replace(result, poses=poses, maps=maps, scale_known=True)
-
-
-def _by_height(result: Reconstruction, height: float) -> list[float | None]:
-    """Metres per unit of each capture, from the ground below it: the lowest fifth of what lies steeply below."""
-    factors: list[float | None] = []
-    for pose, seen in zip(result.poses, result.maps, strict=True):
-        drop = 0.0
-        if seen is not None:
-            down = -(equirectangular.directions(seen.range.shape[1]) @ pose[2, :3])
-            steep = (down > 0.5) & np.isfinite(seen.range) & (seen.confidence > 0)
-            if np.count_nonzero(steep) > 50:
-                drop = float(np.percentile(seen.range[steep] * down[steep], 80))
-        factors.append(height / drop if drop > 0 else None)
-    return factors
-
-
-def _by_points(result: Reconstruction, points: np.ndarray) -> list[float | None]:
-    """Metres per unit of each capture, from points (M, 3) in the world: the median ratio of ranges."""
-    factors: list[float | None] = []
-    for pose, seen in zip(result.poses, result.maps, strict=True):
-        factors.append(None)
-        if seen is None:
-            continue
-        local = (points - pose[:3, 3]) @ pose[:3, :3]
-        distance = np.linalg.norm(local, axis=1)
-        local, distance = local[distance > 0], distance[distance > 0]
-        width = seen.range.shape[1]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = equirectangular.sample(np.log(seen.range), equirectangular.directions_to_pixels(local, width))
-            ratios = np.log(distance) - found
-        ratios = ratios[np.isfinite(ratios)]
-        if len(ratios) >= 10:
-            factors[-1] = float(np.exp(np.median(ratios)))
-    return factors
 
 
 def _extent(poses: np.ndarray) -> float:

@@ -90,18 +90,9 @@ class Reconstructor:
         even the fewest crops at a time do not fit.
         """
         from ..crops import from_crops
-        from . import _torch
 
-        lacking = self.missing(options)
-        if lacking:
-            raise PantheonError(f"{self.plugin.title} cannot run here.", advice=lacking, code="reconstructor-missing")
         layout = from_crops.shared_layout(rigs).resized(self._size(options))
-        yield Progress(f"Loading {self.plugin.title}")
-        device = _torch.choose(options)
-        with _weights.offline(not options.get("download")):
-            folder = _weights.folder(self._source(options), bool(options.get("download")), self.plugin)
-            with device.translate_errors(self.plugin.title):
-                model = self.load(folder, device)
+        device, model = yield from self.loaded(options)
         known = self.accepts_poses and options.get("poses", "given") == "given" and options.get("give_poses", True)
         runs = from_crops.together(len(rigs), self._batch_size(len(layout), device, options))
         answers = []
@@ -117,8 +108,22 @@ class Reconstructor:
             device.free()
         return (yield from from_crops.reconstruction(rigs, layout, answers, options))
 
+    def loaded(self, options: dict[str, Any]) -> Job[tuple[Device, Any]]:
+        """The device and the model on it. Raises PantheonError, code "reconstructor-missing"."""
+        from . import _torch
+
+        lacking = self.missing(options)
+        if lacking:
+            raise PantheonError(f"{self.plugin.title} cannot run here.", advice=lacking, code="reconstructor-missing")
+        yield Progress(f"Loading {self.plugin.title}")
+        device = _torch.choose(options)
+        with _weights.offline(not options.get("download")):
+            folder = _weights.folder(self._source(options), bool(options.get("download")), self.plugin)
+            with device.translate_errors(self.plugin.title):
+                return device, self.load(folder, device)
+
     def _source(self, options: dict[str, Any]) -> str:
-        return str(options.get("weights") or self.plugin.weights)
+        return str(options.get("weights") or self.plugin.models[0].hub)
 
     def _size(self, options: dict[str, Any]) -> int:
         wanted = int(options.get("size") or self.size)

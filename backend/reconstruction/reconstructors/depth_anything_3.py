@@ -25,10 +25,19 @@ _METRIC_FOCAL = 300.0
 PLUGIN = {
     "title": "Depth Anything 3",
     "summary": "Poses and depth from pictures, and poses where known; also its monocular and metric models",
-    "needs": [("torch", "torch", "the network's arithmetic"), ("depth_anything_3", "depth-anything-3", "the model")],
-    "weights": "depth-anything/DA3-BASE",
-    "license": "Apache-2.0 (Base, Small, Mono, Metric; Large, Giant and Nested: CC BY-NC 4.0)",
-    "size_gb": 0.5,
+    "needs": [
+        ("torch", "torch", "the network's arithmetic"),
+        ("depth_anything_3", "depth-anything-3==0.1.1", "the model"),
+    ],
+    "models": [
+        ("depth-anything/DA3-BASE", "Apache-2.0", True, 0.5, 4.0),
+        ("depth-anything/DA3-SMALL", "Apache-2.0", True, 0.3, 3.5),
+        ("depth-anything/DA3MONO-LARGE", "Apache-2.0", True, 1.4, 5.0),
+        ("depth-anything/DA3METRIC-LARGE", "Apache-2.0", True, 1.4, 5.0),
+        ("depth-anything/DA3-LARGE", "CC BY-NC 4.0", False, 1.4, 5.0),
+        ("depth-anything/DA3-GIANT", "CC BY-NC 4.0", False, 4.6, 9.0),
+    ],
+    "sees": "crops",
     "homepage": "https://github.com/ByteDance-Seed/Depth-Anything-3",
 }
 

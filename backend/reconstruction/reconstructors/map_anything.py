@@ -26,9 +26,11 @@ PLUGIN = {
         ("torch", "torch", "the network's arithmetic"),
         ("mapanything", "git+https://github.com/facebookresearch/map-anything", "the model"),
     ],
-    "weights": "facebook/map-anything-apache",
-    "license": "Apache-2.0 (facebook/map-anything: CC BY-NC 4.0)",
-    "size_gb": 4.9,
+    "models": [
+        ("facebook/map-anything-apache", "Apache-2.0", True, 4.9, 8.0),
+        ("facebook/map-anything", "CC BY-NC 4.0", False, 4.9, 8.0),
+    ],
+    "sees": "crops",
     "homepage": "https://github.com/facebookresearch/map-anything",
 }
 

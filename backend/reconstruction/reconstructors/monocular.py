@@ -31,9 +31,11 @@ PLUGIN = {
     "title": "Monocular Depth",
     "summary": "Depth of each crop by itself; the lightest, and the one for a single capture",
     "needs": [("torch", "torch", "the network's arithmetic"), ("transformers", "transformers", "the model")],
-    "weights": "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf",
-    "license": "Apache-2.0 (Depth Anything V2 Small; other models: see their cards)",
-    "size_gb": 0.1,
+    "models": [
+        ("depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf", "Apache-2.0", True, 0.1, 1.0),
+        ("depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf", "Apache-2.0", True, 0.1, 1.0),
+    ],
+    "sees": "crop",
     "homepage": "https://huggingface.co/models?pipeline_tag=depth-estimation&library=transformers",
 }
 

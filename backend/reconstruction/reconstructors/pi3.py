@@ -20,9 +20,10 @@ PLUGIN = {
     "title": "Pi3",
     "summary": "Poses and depth from pictures alone",
     "needs": [("torch", "torch", "the network's arithmetic"), ("pi3", "git+https://github.com/yyfz/Pi3", "the model")],
-    "weights": "yyfz233/Pi3",
-    "license": "CC BY-NC 4.0",
-    "size_gb": 3.8,
+    "models": [
+        ("yyfz233/Pi3", "CC BY-NC 4.0", False, 3.8, 6.0),
+    ],
+    "sees": "crops",
     "homepage": "https://github.com/yyfz/Pi3",
 }
 

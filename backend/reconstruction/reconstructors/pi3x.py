@@ -22,9 +22,10 @@ PLUGIN = {
     "title": "Pi3X",
     "summary": "Poses and depth from pictures, the rig's exact rays, and poses where they are known",
     "needs": [("torch", "torch", "the network's arithmetic"), ("pi3", "git+https://github.com/yyfz/Pi3", "the model")],
-    "weights": "yyfz233/Pi3X",
-    "license": "CC BY-NC 4.0",
-    "size_gb": 5.5,
+    "models": [
+        ("yyfz233/Pi3X", "CC BY-NC 4.0", False, 5.5, 8.0),
+    ],
+    "sees": "crops",
     "homepage": "https://github.com/yyfz/Pi3",
 }
 

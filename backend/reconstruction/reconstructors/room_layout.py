@@ -13,13 +13,13 @@ import numpy as np
 
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.panorama import equirectangular
-from pantheon360_blender.core.panorama.cameras import heading_from_rotation, rotation_from_heading
 from pantheon360_blender.core.plugins import Plugin
 from pantheon360_blender.core.progress import Job, Progress
 
-from ..depth_map import DepthMap
+from ..depth_map import DepthMap, looked_up
 from ..reconstruction import Reconstruction
 from ..rig import Rig
+from ._panoramic import level_from_capture
 
 PLUGIN = {
     "title": "Room Layout",
@@ -71,27 +71,12 @@ def _seen(rig: Rig, camera_height: float, width: int) -> DepthMap:
     from ..sky import sky_mask
 
     capture = rig.capture
-    rotation = capture.pose[:3, :3]
-    upright = rotation.T @ rotation_from_heading(heading_from_rotation(rotation))
-    image = equirectangular.rotate(capture.image, upright)
-    valid = None if capture.valid is None else equirectangular.rotate(capture.valid, upright)
+    level = level_from_capture(capture)
+    image = equirectangular.rotate(capture.image, level.T)
+    valid = None if capture.valid is None else equirectangular.rotate(capture.valid, level.T)
     layout = room_layout.estimate(image, camera_height, valid)
     made = layout.depth_map(sky_mask(equirectangular.resize(image, width)))
-    if np.allclose(upright, np.eye(3), atol=1e-6):
-        return made
-    return _turned(made, upright.T)
-
-
-def _turned(depth: DepthMap, rotation: np.ndarray) -> DepthMap:
-    """A map as a turned camera sees it; each pixel takes the nearest one's range."""
-    width = depth.range.shape[1]
-    rays = equirectangular.directions(width).reshape(-1, 3).astype(np.float64) @ rotation.T
-    pixels = equirectangular.directions_to_pixels(rays, width)
-    rows = np.clip(pixels[:, 1].astype(int), 0, width // 2 - 1)
-    columns = pixels[:, 0].astype(int) % width
-    return DepthMap(
-        *(values[rows, columns].reshape(values.shape) for values in (depth.range, depth.confidence, depth.sky))
-    )
+    return made if np.allclose(level, np.eye(3), atol=1e-6) else looked_up(made, level, width)
 
 
 RECONSTRUCTOR = RoomLayouts()

@@ -26,9 +26,11 @@ PLUGIN = {
         ("torch", "torch", "the network's arithmetic"),
         ("vggt", "git+https://github.com/facebookresearch/vggt", "the model"),
     ],
-    "weights": "facebook/VGGT-1B",
-    "license": "CC BY-NC 4.0 (facebook/VGGT-1B-Commercial: VGGT license, on request)",
-    "size_gb": 5.0,
+    "models": [
+        ("facebook/VGGT-1B", "CC BY-NC 4.0", False, 5.0, 9.0),
+        ("facebook/VGGT-1B-Commercial", "VGGT license, on request", True, 5.0, 9.0),
+    ],
+    "sees": "crops",
     "homepage": "https://github.com/facebookresearch/vggt",
 }
 

@@ -532,7 +532,8 @@ class ReconstructFolder(_PointsFolder[ReconstructJob]):
     """The folder of a 3D cache that is made from captures: reconstruct_settings.py says what else is in it."""
 
     def _results(self) -> Iterable[Path]:
-        ranges = (self.path / reconstruct_settings.DEPTH_FOLDER).glob("*.npz")
+        folders = (reconstruct_settings.DEPTH_FOLDER, reconstruct_settings.GUESSES_FOLDER)
+        ranges = [path for name in folders for path in (self.path / name).glob("*.npz")]
         return [*(self.path / name for name in reconstruct_settings.RESULT_FILES), *ranges]
 
 

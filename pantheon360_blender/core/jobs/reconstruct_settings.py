@@ -3,6 +3,7 @@
     poses.json   where each capture stands, or why it could not be posed
     sparse.npz   the points that posing found, if poses were solved
     depth/*.npz  what each posed capture sees: range, confidence, sky
+    guesses/*.npz  the same as a reconstructor guesses it, if one does
     steps/*.npz  how far the maps of the sweep have come, until they are written
     cache.npz    the points (core.point_cloud)
     report.json  what was found, for people (`text`) and for programs
@@ -30,12 +31,14 @@ SOLVE, GIVEN, MODEL = "solve", "given", "model"
 POSES = (SOLVE, GIVEN, MODEL)
 SWEEP, NONE = "sweep", "none"
 """Ways to dense points that are no learned reconstructor."""
+PLANES = "planes"
+"""What guesses surfaces without a model: they go on as planes."""
 DEFAULT_WIDTH = 1024
 DEFAULT_CONFIDENCE = 0.5
 _SMALLEST, _LARGEST = 64, 8192
 _LARGEST_HEADING = 1e6  # degrees: many turns, and still no digits lost
 
-POSES_FILE, SPARSE_FILE, DEPTH_FOLDER = "poses.json", "sparse.npz", "depth"
+POSES_FILE, SPARSE_FILE, DEPTH_FOLDER, GUESSES_FOLDER = "poses.json", "sparse.npz", "depth", "guesses"
 CACHE_FILE, REPORT_FILE = "cache.npz", "report.json"
 RESULT_FILES = (REPORT_FILE, CACHE_FILE, SPARSE_FILE, POSES_FILE)
 """Those beside DEPTH_FOLDER, the last one first."""
@@ -50,6 +53,7 @@ class ReconstructionSettings:
     width: working width of the dense stage in pixels, a multiple of 64.
     confidence: 0 to 1; points below it are left out, or guessed.
     complete: whether surfaces are guessed where the sweep is not sure; such points have less than `confidence`.
+    guess_by: what guesses them: "planes", or the name of a learned reconstructor.
     nearest_only: if several captures see the same surface, keep the points of the one that sees it best.
     camera_height: metres of the cameras above the ground, for the scale if nothing better tells it, or None.
     distance: [name, name, metres] between two captures, which decides the scale, or None.
@@ -63,6 +67,7 @@ class ReconstructionSettings:
     width: int = DEFAULT_WIDTH
     confidence: float = DEFAULT_CONFIDENCE
     complete: bool = True
+    guess_by: str = PLANES
     nearest_only: bool = True
     camera_height: float | None = None
     distance: list[Any] | None = None
@@ -78,6 +83,16 @@ class ReconstructionSettings:
     def reconstructor(self) -> str:
         """Name of the learned reconstructor, empty if there is none."""
         return "" if self.dense in (SWEEP, NONE) else self.dense
+
+    @property
+    def guesser(self) -> str:
+        """Name of the learned reconstructor that guesses surfaces, empty if none does."""
+        return self.guess_by if self.guesses and self.guess_by != PLANES else ""
+
+    @property
+    def learned(self) -> str:
+        """Name of the learned reconstructor that takes part, whatever it does; empty if none does."""
+        return self.reconstructor or self.guesser
 
     def to_json(self) -> dict[str, Any]:
         """The object that stands under `settings` in `job.json`."""
@@ -116,6 +131,8 @@ def settings_error(value: Any) -> str | None:
     chosen = {item.name: value.get(item.name, item.default) for item in fields(ReconstructionSettings)}
     if chosen["dense"] == NONE and chosen["poses"] != SOLVE:
         return "asks neither for poses nor for dense points"
+    if chosen["guess_by"] in (SWEEP, NONE):
+        return f"lets {chosen['guess_by']} guess surfaces, which is no reconstructor"
     if chosen["poses"] == MODEL and chosen["dense"] in (SWEEP, NONE):
         return "asks for a model's poses and names no model"
     return None
@@ -238,6 +255,7 @@ _VALIDATORS: dict[str, Callable[[Any], str | None]] = {
     "width": _width_error,
     "confidence": _share_error,
     "complete": _flag_error,
+    "guess_by": slug_error,
     "nearest_only": _flag_error,
     "camera_height": _metres_error,
     "distance": _distance_error,

@@ -11,6 +11,8 @@ from .. import plugins
 from . import reconstruct_settings
 from .reconstruct_settings import ReconstructionSettings
 
+ALONE = "--no-deps"
+"""Begins a package that is installed by itself: it asks for versions of others that would take the place of ours."""
 STAGES = {
     "solving poses": {"pycolmap": "pycolmap", "cv2": "opencv-python-headless", "scipy": "scipy"},
     "dense points": {"numba": "numba", "scipy": "scipy"},
@@ -39,16 +41,31 @@ def packages(of: Sequence[str]) -> dict[str, str]:
 def of_reconstruction(settings: ReconstructionSettings) -> dict[str, str]:
     """Module -> package of everything that a reconstruction from the start needs, a learned model's own included."""
     needed = packages(stages(settings))
-    if settings.reconstructor:
-        plugin = plugins.find(plugins.RECONSTRUCTORS).get(settings.reconstructor)
+    if settings.learned:
+        plugin = plugins.find(plugins.RECONSTRUCTORS).get(settings.learned)
         needed |= {need.module: need.package for need in (plugin.needs if plugin else ())}
     return needed
 
 
 def how_to_get(wanted: Sequence[str]) -> str:
     """What a person does to give the backend a Python that has these packages."""
+    alone = [package for package in wanted if package.startswith(ALONE)]
+    together = [package for package in wanted if package not in alone]
+    commands = [f"pip install {' '.join(together)}", *(f"pip install {package}" for package in alone)]
     return (
         "Make an environment with Python 3.11 or newer (python -m venv pantheon360-backend), install into it "
-        f"(pip install {' '.join(wanted)}), and choose its Python as Backend Python in the add-on's preferences, "
+        f"({'; '.join(commands)}), and choose its Python as Backend Python in the add-on's preferences, "
         "or name it in the environment variable PANTHEON360_BACKEND_PYTHON."
     )
+
+
+def called(package: str) -> str:
+    """What people call a package that pip is given as `package`: "torch", "MoGe".
+
+    >>> called("--no-deps git+https://github.com/microsoft/MoGe@637e23e"), called("panodac==0.1.1")
+    ('MoGe', 'panodac')
+    """
+    stem = package.removeprefix(ALONE).strip().partition("#")[0]
+    if stem.startswith("git+"):
+        return stem.partition("@")[0].rpartition("/")[2].removesuffix(".git")
+    return stem.partition("==")[0].partition("[")[0]

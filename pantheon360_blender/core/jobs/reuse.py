@@ -17,8 +17,10 @@ from .reconstruct_settings import PosedCapture, ReconstructionSettings
 
 POSE_SETTINGS = ("poses", "camera_height", "distance")
 """Settings that decide poses, beside the priors."""
-DENSE_SETTINGS = ("dense", "width", "options")
-"""Settings that decide range maps, beside poses."""
+DENSE_SETTINGS = ("dense", "width")
+"""Settings that decide range maps, beside poses; a learned reconstructor's options, too."""
+GUESS_SETTINGS = ("guess_by", "width", "options")
+"""Settings that decide what a learned reconstructor guesses, beside poses."""
 STILL = 1e-4
 """Meters, and radians, within which a capture stands where it stood."""
 
@@ -50,10 +52,16 @@ def _reusable(previous: ReconstructFolder, folder: ReconstructFolder) -> list[st
     as_solved = bool(solved) and all(_still(one.pose, pose) for one, pose in zip(solved, given, strict=True))
     posed = bool(solved) and _same(old, new, POSE_SETTINGS) and (as_solved or (unmoved and old.priors == new.priors))
     names = [results.POSES_FILE, results.SPARSE_FILE] if posed else []
-    if _same(old, new, DENSE_SETTINGS) and (posed or (new.poses == results.GIVEN and as_solved)):
-        files = sorted((previous.path / results.DEPTH_FOLDER).glob("[!.]*.npz"))
-        names += [f"{results.DEPTH_FOLDER}/{path.name}" for path in files]
+    if posed or (new.poses == results.GIVEN and as_solved):
+        if _same(old, new, DENSE_SETTINGS) and (not new.reconstructor or old.options == new.options):
+            names += _maps(previous, results.DEPTH_FOLDER)
+        if new.guesser and _same(old, new, GUESS_SETTINGS):
+            names += _maps(previous, results.GUESSES_FOLDER)
     return names
+
+
+def _maps(previous: ReconstructFolder, folder: str) -> list[str]:
+    return [f"{folder}/{path.name}" for path in sorted((previous.path / folder).glob("[!.]*.npz"))]
 
 
 def _same(old: ReconstructionSettings, new: ReconstructionSettings, names: tuple[str, ...]) -> bool:

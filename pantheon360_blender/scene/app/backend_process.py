@@ -46,7 +46,9 @@ def lacking(needed: Mapping[str, str]) -> list[str]:
     """
     if preferences.backend_python() is not None:
         return []
-    return sorted(package for module, package in needed.items() if importlib.util.find_spec(module) is None)
+    return sorted(
+        requirements.called(package) for module, package in needed.items() if importlib.util.find_spec(module) is None
+    )
 
 
 def require(needed: Mapping[str, str], purpose: str) -> None:
@@ -70,7 +72,7 @@ def require(needed: Mapping[str, str], purpose: str) -> None:
     missing = sorted(needed[module] for module in asked.stdout.split() if module in needed)
     if missing:
         raise BackendError(
-            f"{interpreter} lacks {', '.join(missing)}, needed for {purpose}.",
+            f"{interpreter} lacks {', '.join(map(requirements.called, missing))}, needed for {purpose}.",
             advice=requirements.how_to_get(sorted({*needed.values(), "numpy"})),
             code="missing-package",
             repair=repairs.OPEN_PREFERENCES if preferences.chosen_python() else repairs.INSTALL_ENGINE,

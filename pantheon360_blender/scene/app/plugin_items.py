@@ -25,6 +25,10 @@ _WITHOUT_MODEL = (
     ),
 )
 
+_PLANES = Plugin(
+    reconstruct_settings.PLANES, "Planes", "Surfaces go on as planes to where the color changes; no model", number=0
+)
+
 
 @functools.cache
 def painter_plugins() -> dict[str, Plugin]:
@@ -39,9 +43,21 @@ def painters() -> list[Item]:
 
 
 @functools.cache
+def reconstructor_plugins() -> dict[str, Plugin]:
+    """Every reconstructor by its name in a job."""
+    return plugins.find(plugins.RECONSTRUCTORS, _tell)
+
+
+@functools.cache
 def reconstructors() -> list[Item]:
     """Every way to dense points."""
-    return _items([*_WITHOUT_MODEL, *plugins.find(plugins.RECONSTRUCTORS, _tell).values()])
+    return _items([*_WITHOUT_MODEL, *reconstructor_plugins().values()])
+
+
+@functools.cache
+def guessers() -> list[Item]:
+    """Everything that guesses surfaces which a sweep leaves open."""
+    return _items([_PLANES, *(plugin for plugin in reconstructor_plugins().values() if plugin.models)])
 
 
 def _tell(error: BackendError) -> None:
@@ -54,4 +70,6 @@ def _items(found: Iterable[Plugin]) -> list[Item]:
 
 
 def _description(plugin: Plugin) -> str:
-    return f"{plugin.summary}; license of the weights: {plugin.license}" if plugin.license else plugin.summary
+    if not plugin.models:
+        return plugin.summary
+    return f"{plugin.summary}; license of the weights: {plugin.models[0].license}"

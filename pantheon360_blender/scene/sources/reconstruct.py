@@ -13,6 +13,7 @@ import bpy
 import numpy as np
 
 from ...core import files, geography, repairs
+from ...core.engine import advice
 from ...core.errors import CaptureError, PantheonError
 from ...core.formats import panorama_metadata
 from ...core.jobs import reconstruct_settings as results
@@ -22,7 +23,7 @@ from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress, in_thread
-from ..app import access, backend_process, job_notes, job_tracking, paths, software, units
+from ..app import access, backend_process, job_notes, job_tracking, paths, plugin_items, software, units
 from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
 from ..cache import attributes, cache_merge, cache_objects
@@ -33,9 +34,6 @@ from ..captures.placing import place
 
 FEATURE_WIDTH = 3072
 """Pixels across at which captures are handed to the pose solver; finer ones gain nothing."""
-
-ONE_CAPTURE = "room_layout"
-"""The reconstructor of a capture that is alone."""
 
 PREVIOUS = "pantheon360_reconstruction"
 """Custom property of a scene: folder of its last reconstruction, whose finished stages the next one may take over."""
@@ -98,12 +96,26 @@ def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
     if not found:
         return DisabledReason("Import 360° captures first", repairs.IMPORT_CAPTURES)
     poses, dense = _way(chosen, found)
-    way = ReconstructionSettings(poses=poses, dense=dense)
+    way = ReconstructionSettings(
+        poses=poses,
+        dense=dense,
+        complete=bool(chosen.reconstruction_complete),
+        guess_by=str(chosen.reconstruction_guesses).lower(),
+    )
     if _built_before(scene):
         return None
     if lacks := backend_process.lacking(requirements.of_reconstruction(way)):
         return DisabledReason(f"Install the engine first: it brings {', '.join(lacks)}", repairs.INSTALL_ENGINE)
     return None
+
+
+def ways(scene: bpy.types.Scene, memory_gb: float | None = None) -> list[advice.Way]:
+    """The ways to a cache of the scene's captures, the best first. memory_gb: of the device, or None."""
+    places = np.array([obj.matrix_world.translation for obj in capture_objects.in_scene(scene)]).reshape(-1, 3)
+    distances = np.linalg.norm(places[:, None] - places[None], axis=-1) + np.diag(np.full(len(places), np.inf))
+    nearest = distances.min(axis=1, initial=np.inf)
+    apart = float(np.median(nearest)) / units.per_metre(scene) if len(places) > 1 else None
+    return advice.ways(plugin_items.reconstructor_plugins().values(), len(places), apart=apart, memory_gb=memory_gb)
 
 
 # Out
@@ -161,10 +173,11 @@ def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
         width=max(64, round(chosen.reconstruction_width / 64) * 64),
         confidence=round(float(chosen.reconstruction_confidence), 6),
         complete=bool(chosen.reconstruction_complete),
+        guess_by=str(chosen.reconstruction_guesses).lower(),
         nearest_only=bool(chosen.nearest_capture_only),
         camera_height=round(float(chosen.eye_height) / metre, 6) or None,
         priors=priors(capture_objects.labelled(scene), metre),
-        options={"weights": _weights(weights)} if weights else {},
+        options=_options(weights, bool(chosen.reconstruction_download) and bpy.app.online_access),
     )
 
 
@@ -176,8 +189,13 @@ def _way(chosen: Any, captures: int) -> tuple[str, str]:
     poses, dense = str(chosen.reconstruction_poses).lower(), str(chosen.reconstruction_dense).lower()
     if captures != 1:
         return poses, dense
-    alone = ONE_CAPTURE if dense in (results.SWEEP, results.NONE) else dense
+    alone = advice.ONE_CAPTURE if dense in (results.SWEEP, results.NONE) else dense
     return results.GIVEN if poses == results.SOLVE else poses, alone
+
+
+def _options(weights: str, download: bool) -> dict[str, Any]:
+    """The reconstructor's own, as ReconstructionSettings has them."""
+    return ({"weights": _weights(weights)} if weights else {}) | ({"download": True} if download else {})
 
 
 def _weights(chosen: str) -> str:
@@ -219,7 +237,7 @@ def _heading(obj: bpy.types.Object) -> float | None:
 def _width(settings: ReconstructionSettings) -> int:
     """Pixels across that the stages of a job can use of a capture."""
     wanted = max(settings.width, FEATURE_WIDTH) if settings.poses == results.SOLVE else settings.width
-    return max(wanted, FEATURE_WIDTH if settings.reconstructor else 0)
+    return max(wanted, FEATURE_WIDTH if settings.learned else 0)
 
 
 # What an earlier reconstruction has finished already
