@@ -75,7 +75,7 @@ def _learned(depth: DepthMap, learned: DepthMap, sure: float) -> np.ndarray | No
     """What is learned, made to fit what the map is sure of, (H, W) metres, inf where unknown; None if too little is."""
     trust = np.where((depth.confidence >= sure) & ~depth.sky, depth.confidence, 0)
     ranges = np.where(learned.sky, np.inf, learned.range)
-    return alignment.to_measured(ranges, depth.range, trust, shift=True)
+    return alignment.to_measured(ranges, depth.range, trust)
 
 
 def _planes(depth: DepthMap, colour: np.ndarray) -> np.ndarray | None:

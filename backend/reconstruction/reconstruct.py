@@ -55,7 +55,7 @@ def run(folder: ReconstructFolder) -> progress.Job[None]:
     captures = [replace(each, pose=one.pose) for each, one in zip(captures, posed, strict=True)]
     learned = None
     if settings.guesser and _stored_cloud(folder, results.CACHE_FILE) is None:
-        learned = yield from _timed(_guesses(folder, settings, captures, posed, solution), "guesses", seconds)
+        learned = yield from _timed(_guesses(folder, settings, captures, posed, maps, solution), "guesses", seconds)
     cloud = yield from _timed(_cloud(folder, settings, captures, maps, learned), "cloud", seconds)
     yield Progress("Writing the report", 0, 1)
     found = report.report(settings, captures, posed, solution, maps, cloud, seconds)
@@ -282,17 +282,33 @@ def _guesses(
     settings: ReconstructionSettings,
     captures: Sequence[Capture],
     posed: Sequence[PosedCapture],
+    maps: Sequence[DepthMap | None],
     solution: dict[str, Any],
 ) -> progress.Job[list[DepthMap | None]]:
-    """What the learned reconstructor that guesses makes of each registered capture; None for the others."""
+    """What the learned reconstructor that guesses makes of each registered capture; None for the others.
+
+    maps: of the sweep, which tell the shift of inverse ranges if the network leaves it open.
+    """
     which = [index for index, one in enumerate(posed) if one.registered]
-    maps = _stored_maps(folder, which, results.GUESSES_FOLDER)
-    if maps is None:
+    guesses = _stored_maps(folder, which, results.GUESSES_FOLDER)
+    if guesses is None:
         found = yield from _reconstruction(folder, settings, [captures[index] for index in which], results.GIVEN)
         solution["notes"] = [*solution.get("notes", []), *found.notes]
-        maps = dict(zip(which, found.maps, strict=True))
-        yield from _store_maps(folder, maps, results.GUESSES_FOLDER)
-    return [maps.get(index) for index in range(len(captures))]
+        guesses = dict(zip(which, found.maps, strict=True))
+        if found.affine:
+            guesses = {index: _without_shift(each, maps[index]) for index, each in guesses.items()}
+        yield from _store_maps(folder, guesses, results.GUESSES_FOLDER)
+    return [guesses.get(index) for index in range(len(captures))]
+
+
+def _without_shift(guess: DepthMap | None, swept: DepthMap | None) -> DepthMap | None:
+    """A network's ranges with the scale and the shift of inverse range at which they fit the sweep's."""
+    from . import alignment
+
+    if guess is None or swept is None:
+        return guess
+    fitted = alignment.to_measured(guess.range, swept.range, swept.confidence, shift=True, slowly=False)
+    return guess if fitted is None else replace(guess, range=fitted)
 
 
 def _cloud(

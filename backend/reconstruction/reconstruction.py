@@ -20,6 +20,7 @@ class Reconstruction:
     registered: N booleans.
     notes: sentences for the artist: what was assumed, left out or is worth checking.
     scale_known: whether lengths are metres; else everything may still be scaled by one factor.
+    affine: whether inverse ranges may be off by a shift, too: that of networks which know them up to both.
     """
 
     poses: np.ndarray
@@ -27,3 +28,4 @@ class Reconstruction:
     registered: list[bool]
     notes: list[str] = field(default_factory=list)
     scale_known: bool = False
+    affine: bool = False

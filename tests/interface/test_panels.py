@@ -136,6 +136,18 @@ def test_the_work_done_so_far_is_told(draw: Callable[..., Layout], blend: Any, c
     assert any(text.endswith("points in 3D Cache") for text in draw().labels)
 
 
+def test_the_best_way_to_points_is_told_with_what_it_takes(
+    draw: Callable[..., Layout], blend: Any, capture: Any
+) -> None:
+    said = " ".join(draw().labels)
+    assert "Best here:" in said and "GB of memory" in said and ("Apache" in said or "MIT" in said)
+    settings = blend.pantheon360
+    settings.reconstruction_guesses = "DA360"
+    shown = draw().shown
+    assert shown.index("reconstruction_complete") < shown.index("reconstruction_guesses")
+    assert shown.index("reconstruction_guesses") < shown.index("reconstruction_weights")
+
+
 def test_sub_panels_offer_the_edits_and_tell_what_the_check_found(
     draw: Callable[..., Layout], blend: Any, capture: Any
 ) -> None:

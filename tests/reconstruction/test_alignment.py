@@ -190,7 +190,7 @@ def test_learned_guesses_are_better_than_planes_where_little_is_told() -> None:
     truth = seen(pose(0))
     trust = told_of(truth, 0.2).astype(np.float32)
     swept = DepthMap(np.where(trust > 0, truth, 7.0).astype(np.float32), trust, np.zeros(truth.shape, np.bool_))
-    network = learned(truth, 0.4, shift=0.2, stretch=0.1, wrong=0.03)
+    network = learned(truth, 0.4, stretch=0.1, wrong=0.03)
     guess = DepthMap(network, np.full_like(truth, 0.6), np.zeros(truth.shape, np.bool_))
     planes = completed(swept, picture(pose(0)), None, 0.5)
     found = completed(swept, picture(pose(0)), None, 0.5, guess)

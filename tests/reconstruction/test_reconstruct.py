@@ -233,9 +233,10 @@ class StandIn:
             with np.errstate(divide="ignore"):
                 ranges = np.where(rays > 0, (HALF - pose[:3, 3]) / rays, (-HALF - pose[:3, 3]) / rays).min(axis=-1)
             nothing = np.zeros(ranges.shape, np.bool_)
-            maps.append(DepthMap((0.3 + index) * ranges.astype(np.float32), np.full_like(ranges, 0.6), nothing))
+            told = (0.3 + index) / (1 / ranges + 0.1)  # inverse ranges are off by a shift, too
+            maps.append(DepthMap(told.astype(np.float32), np.full_like(ranges, 0.6), nothing))
         poses = np.stack([rig.capture.pose for rig in rigs])
-        return Reconstruction(poses, maps, [True] * len(rigs), ["It guessed."])
+        return Reconstruction(poses, maps, [True] * len(rigs), ["It guessed."], affine=True)
 
 
 def test_a_reconstructor_guesses_what_the_sweep_leaves_open(

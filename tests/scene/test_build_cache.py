@@ -164,6 +164,42 @@ def test_weights_are_named_absolutely_or_by_their_id(house: House, street: Any, 
     assert settings_of(street).options == {"weights": "facebook/VGGT-1B"}
 
 
+def test_weights_are_fetched_if_the_artist_and_blender_allow_it(
+    house: House, street: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconstruct = house("scene.sources.reconstruct")
+    for online, asked in ((False, True), (True, False), (True, True)):
+        monkeypatch.setattr(reconstruct, "is_online", lambda online=online: online)
+        street.pantheon360.reconstruction_download = asked
+        assert reconstruct.settings_of(street).options == ({"download": True} if online and asked else {})
+
+
+def test_a_model_guesses_surfaces_if_it_is_chosen(house: House, street: Any) -> None:
+    settings_of = house("scene.sources.reconstruct").settings_of
+    assert settings_of(street).guess_by == "planes" and not settings_of(street).learned
+    offered = {name for name, *_ in house("scene.app.plugin_items").guessers()}
+    assert {"PLANES", "DA360", "DA2", "PANODAC", "MOGE"} <= offered and "ROOM_LAYOUT" not in offered
+    street.pantheon360.reconstruction_guesses = "DA360"
+    assert settings_of(street).guesser == "da360"
+    street.pantheon360.reconstruction_complete = False
+    assert not settings_of(street).learned
+
+
+def test_the_best_way_follows_how_far_apart_captures_stand(house: House, street: Any) -> None:
+    import bpy
+
+    ways = house("scene.sources.reconstruct").ways
+    capture("A").location, capture("B").location = (0, 0, 1.6), (2, 0, 1.6)
+    bpy.context.view_layer.update()
+    assert (ways(street)[0].dense, ways(street)[0].guess_by) == ("sweep", "planes")
+    capture("B").location = (9, 0, 1.6)
+    bpy.context.view_layer.update()
+    assert ways(street)[0].dense == "sweep" and ways(street)[0].weights.studio
+    assert ways(street, memory_gb=0.1)[0].guess_by == "planes", "no model fits"
+    bpy.data.objects.remove(capture("B"))
+    assert ways(street)[0].weights.studio and ways(street)[0].dense != "sweep"
+
+
 # Back
 
 

@@ -146,7 +146,8 @@ def reconstruction(
         run, row = placed.source[index]
         seen = _range_map(rig, layout, aligned[run][1], row, placed.scales[index], width)
         maps.append(without_sky(rig.capture, seen, placed.metric) if options.get("sky", True) else seen)
-    result = Reconstruction(placed.poses, maps, placed.registered, notes, placed.metric)
+    affine = any(geometry.kind == DISPARITY for _, geometry in aligned)
+    result = Reconstruction(placed.poses, maps, placed.registered, notes, placed.metric, affine)
     apart = any(not geometry.shared_scale for _, geometry in aligned)
     if apart:
         yield Progress("Making captures agree", text=", ".join(rig.capture.name for rig in rigs))

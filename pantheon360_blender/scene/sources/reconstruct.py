@@ -26,6 +26,7 @@ from ...core.progress import Job, Progress, in_thread
 from ..app import access, backend_process, job_notes, job_tracking, paths, plugin_items, software, units
 from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
+from ..app.preferences import is_online
 from ..cache import attributes, cache_merge, cache_objects
 from ..cache.cache_objects import FOLDER, REPORT
 from ..captures import capture_files, capture_objects
@@ -177,7 +178,7 @@ def settings_of(scene: bpy.types.Scene) -> ReconstructionSettings:
         nearest_only=bool(chosen.nearest_capture_only),
         camera_height=round(float(chosen.eye_height) / metre, 6) or None,
         priors=priors(capture_objects.labelled(scene), metre),
-        options=_options(weights, bool(chosen.reconstruction_download) and bpy.app.online_access),
+        options=_options(weights, bool(chosen.reconstruction_download) and is_online()),
     )
 
 
