@@ -171,7 +171,7 @@ def _ways(scene: Any, memory_gb: float | None, output: Output) -> tuple[int, Fac
     for way in found:
         takes = f" [{way.takes}]" if way.takes else ""
         output.say(f"--dense {way.dense} --guess-by {way.guess_by}: {way.title}{takes}. {way.why}")
-    return OK, {"ways": [{"dense": way.dense, "guess_by": way.guess_by, "takes": way.takes} for way in found]}
+    return OK, {"best": f"--dense {found[0].dense} --guess-by {found[0].guess_by}"}
 
 
 def geometry(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:

@@ -174,7 +174,7 @@ def test_wrong_usage_is_exit_code_2(command: Command) -> None:
 OPTIONS = {
     "import": ("FILE.blend", "PATH", "--depth", "--up", "--merge", "--proxy", "--save-as", "--scene", "--json"),
     "extend": ("FILE.blend", "FOLDER", "--output", "--save-as", "--json"),
-    "reconstruct": ("FILE.blend", "--poses", "--dense", "--guess-by", "--ways", "--distance", "--merge", "--json"),
+    "reconstruct": ("FILE.blend", "--poses", "--dense", "--guess-by", "--ways", "--save-as", "--json"),
     "project": ("FILE.blend", "--width", "--proxy", "--save-as", "--scene", "--json"),
     "geometry": ("FILE.blend", "--output", "--frames", "--width", "--scene", "--json"),
     "generate": ("FILE.blend", "--output", "--frames", "--width", "--seed", "--painter", "--strip", "--no-save"),

@@ -53,6 +53,21 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def test_the_ways_to_points_are_listed_and_nothing_else_is_done(
+    command: Any, photographs: list[Path], tmp_path: Path
+) -> None:
+    """The best one first, each with the options that ask for it and with what its model takes."""
+    file = tmp_path / "street.blend"
+    assert command("import", file, *photographs)[0] == 0
+    before = file.read_bytes()
+    code, out, _ = command("reconstruct", file, "--ways", "--memory", 3, "--json")
+    assert code == 0 and file.read_bytes() == before
+    assert lines(out)[-1] == {"kind": "done", "best": "--dense sweep --guess-by planes"}
+    _, _, told = command("reconstruct", file, "--ways", "--memory", 3)
+    assert "--guess-by da360: Sweep, DA360 guesses [MIT" in told and "GB of memory]" in told
+    assert told.index("--dense sweep --guess-by planes") < told.index("da360") and "vggt" not in told, "it does not fit"
+
+
 def test_from_photographs_to_a_strip(command: Any, house: Any, photographs: list[Path], tmp_path: Path) -> None:
     import bpy
 
