@@ -33,6 +33,7 @@ _SAMPLES = 3000  # rays of a capture that are looked at from another
 _TRIED = np.linspace(-2.0, 4.0, 49)  # natural logs of ranges over steps between captures, before each gets its own
 _APART = 1e-3  # share of the typical range that a step between captures must have, to tell lengths
 _WORTH = 30  # independent rays that a pair of captures is worth
+_NEAREST = 6  # captures that each is compared with
 _STEEPEST = 5.0  # how much a range may change with a factor: more is an edge
 _FIRM = 1e-3  # how much a factor is held where nothing tells it
 _VAGUE = 0.3  # standard deviation, of the natural log of all lengths, from which on captures do not tell them
@@ -187,7 +188,7 @@ class _Pairs:
     ) -> None:
         self._poses, self._clouds = poses, clouds
         self._logs = [np.log(np.where(_known(each), each, np.nan)) for each in maps]
-        self._pairs = [(i, j) for i in range(len(maps)) for j in range(len(maps)) if i != j]
+        self._pairs = _neighbours(poses[:, :3, 3])
 
     def cost(self, logs: np.ndarray) -> float:
         """How badly the captures agree at these natural logs of factors, per ray; inf if they share none."""
@@ -234,6 +235,14 @@ class _Pairs:
         told = self._logs[second]
         pixels = equirectangular.directions_to_pixels(local + (distance[:, None] < 1e-8) * 1e-6, told.shape[1])
         return np.asarray(equirectangular.sample(told, pixels) + logs[second] - np.log(distance))
+
+
+def _neighbours(places: np.ndarray) -> list[tuple[int, int]]:
+    """Both orders of each pair of places (N, 3) of which one is among the other's _NEAREST nearest."""
+    apart = np.linalg.norm(places[:, None] - places[None], axis=-1) + np.diag(np.full(len(places), np.inf))
+    near = np.argsort(apart, axis=1)[:, : min(_NEAREST, len(places) - 1)]
+    found = {(first, int(second)) for first, others in enumerate(near) for second in others}
+    return sorted(found | {(second, first) for first, second in found})
 
 
 def _cloud(pose: np.ndarray, ranges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
