@@ -216,7 +216,7 @@ OWN = {
     ("backend/diffusion/models/model_folder.py", "open"): "its own function",
     ("backend/diffusion/models/architecture.py", "loads"): "what was read already",
     ("backend/diffusion/execution/dry_run.py", "loads"): "what was read already",
-    ("backend/diffusion/models/convert.py", "load"): "preceded by check_regular",
+    ("backend/pickled_weights.py", "load"): "preceded by check_regular",
     ("backend/diffusion/shot/seen_video.py", "read_bytes"): "a temporary folder of ours",
     ("backend/reconstruction/poses/poses.py", "loads"): "a temporary folder of ours",
     ("backend/reconstruction/poses/poses.py", "read_text"): "a temporary folder of ours",
