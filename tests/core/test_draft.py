@@ -13,7 +13,8 @@ from pantheon360_blender.core.errors import CaptureError, PoseError, RenderError
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture, UnreadCapture
 from pantheon360_blender.core.render import draft
-from pantheon360_blender.core.render.draft import DraftPainter, pull_push
+from pantheon360_blender.core.render.draft import DraftPainter
+from pantheon360_blender.core.render.pull_push import pull_push
 from pantheon360_blender.core.render.splatting import GeometryFrame, splat, splat_footprints
 
 WIDTH = 128

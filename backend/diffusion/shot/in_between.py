@@ -14,7 +14,7 @@ import numpy as np
 
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import check_pose, invert
-from pantheon360_blender.core.render.draft import pull_push
+from pantheon360_blender.core.render.pull_push import pull_push
 
 _FULL = 5.0  # points that a quadrant holds on a surface; so many that few quadrants hold none
 _WINDOWS = (2, 4, 8, 16)  # pixels: sides of the quadrants in which a pixel's surroundings are looked for

@@ -1,9 +1,10 @@
 """The draft painter: a full panorama from a geometry frame and the captures, with no model and no randomness.
 
-Pixels a point covers keep its colour. The others show the captures as if they were infinitely far away (only rotated),
-which is exact for the sky. A capture does so only in directions in which it sees nothing that the frame shows
-elsewhere: what is near stands somewhere else from here. What no capture shows, such as the ground under the
-photographer, is filled from around, and so are pinholes in surfaces.
+Pixels a point covers keep its colour. If it is known how far away is what each capture sees, they take the captures'
+own pixels instead (image_based.py), on surfaces that are closed and smooth (filled_range.py). The others show the
+captures as if they were infinitely far away (only rotated), which is exact for the sky. A capture does so only in
+directions in which it sees nothing that the frame shows elsewhere: what is near stands somewhere else from here. What
+no capture shows, such as the ground under the photographer, is filled from around, and so are pinholes in surfaces.
 
 Of many captures those nearest to the camera are held and used, as many as fit into MEMORY.
 """
@@ -19,7 +20,13 @@ from ..errors import RenderError
 from ..panorama import equirectangular
 from ..panorama.cameras import check_pose
 from ..panorama.capture import Capture, UnreadCapture
+from .filled_range import filled
+from .image_based import Photograph, matched, nearness, seen
+from .pull_push import pull_push
 from .splatting import GeometryFrame
+
+Ranges = Callable[[int], np.ndarray]
+"""A capture's place in the list to what the cache shows from its pose: (h, w) float32 metres, of footprint splats."""
 
 MEMORY = 512 << 20
 """Bytes of captures that are held at a time, in either process: 85 of 2048 x 1024 pixels without masks."""
@@ -28,8 +35,6 @@ _FALLBACK = 1.0  # metres: nearer differences of distance hardly matter to what 
 _PINHOLE = 2  # pixels: reach of the neighbourhood that tells a pinhole from open sky
 _NEAR_WIDTH = 512  # pixels of the maps of what is near
 _PARALLAX = np.radians(1.0)  # between camera and capture, from which on a thing stands elsewhere
-_POWER = 3  # of the inverse distance that weighs captures
-_LEAST = 1e-6  # weight below which a pull-push pixel knows nothing
 
 
 class DraftPainter:
@@ -39,36 +44,40 @@ class DraftPainter:
     next; a camera that stands on a capture sees nothing but it. Equal input gives equal frames.
     """
 
-    def __init__(self, captures: Sequence[Capture | UnreadCapture], width: int) -> None:
-        """width: of the frames in pixels."""
+    def __init__(self, captures: Sequence[Capture | UnreadCapture], width: int, ranges: Ranges | None = None) -> None:
+        """width: of the frames in pixels. ranges: None keeps the points' colours, which is faster."""
         self.width = width
         self._captures = captures
+        self._ranges = ranges
         self._sizes: dict[int, int] = {}
-        self._held: dict[int, _Sky] = {}
-        self._skies: list[_Sky] = []
+        self._held: dict[int, _Held] = {}
+        self._chosen: list[int] = []
+        self._matched: tuple[list[int], list[Photograph]] = [], []
 
     def load(self, frame: GeometryFrame, pose: np.ndarray) -> Iterator[str]:
         """Read what `paint` needs for a frame; yields the name of each capture before it is read.
 
         `paint` does the same by itself, in one go. Raises what reading raises.
         """
-        if not frame.coverage.all():
+        if self._ranges is not None or not frame.coverage.all():
             yield from self._load(pose)
 
     def paint(self, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
         """Paint the frame seen from `pose`, (4, 4) camera-to-world.
 
-        Returns (H, W, 3) uint8 sRGB: the frame's colours if it is covered, the captures and fill elsewhere.
+        Returns (H, W, 3) uint8 sRGB: the frame's surfaces where it is covered, the captures and fill elsewhere.
         Raises PoseError if the pose is not a finite rigid transform, RenderError if the frame's width is not this
         painter's.
         """
         pose = check_pose(pose)
         if frame.colour.shape[1] != self.width:
             raise RenderError(f"A frame {frame.colour.shape[1]} pixels wide came to a painter of {self.width}.")
+        for _ in self.load(frame, pose):
+            pass
+        if self._ranges is not None:
+            frame = self._photographed(frame, pose)
         if frame.coverage.all():
             return frame.colour.copy()
-        for _ in self._load(pose):
-            pass
         holes = np.flatnonzero(~frame.coverage)
         colour, weight = self._at_infinity(pose, holes, _Surroundings.from_frame(frame, pose))
         weight *= 1.0 - _enclosure(frame.coverage)[holes]
@@ -82,6 +91,18 @@ class DraftPainter:
         result = frame.colour.reshape(-1, 3).copy()
         result[holes] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
         return result.reshape(frame.colour.shape)
+
+    def _photographed(self, frame: GeometryFrame, pose: np.ndarray) -> GeometryFrame:
+        """The frame with closed surfaces in the captures' own pixels; a point's colour where no capture sees it."""
+        if self._matched[0] != self._chosen:
+            photographs = [self._held[index].photograph for index in self._chosen]
+            self._matched = list(self._chosen), matched([each for each in photographs if each is not None])
+        depth = filled(frame.depth)
+        found = seen(depth, pose, self._matched[1])
+        covered = np.isfinite(depth) & (frame.coverage | (found.trust > 0.5))
+        share = np.where(frame.coverage, found.trust, np.float32(1.0))[..., None]
+        colour = np.rint(frame.colour * (1 - share) + found.colour * share).astype(np.uint8)
+        return GeometryFrame(np.where(covered[..., None], colour, 0), depth, covered, frame.source)
 
     def _load(self, pose: np.ndarray) -> Iterator[str]:
         """Hold the captures nearest to a camera, as many as fit, the nearest whatever its size; names as of `load`.
@@ -103,19 +124,20 @@ class DraftPainter:
                 yield self._captures[index].name
                 self._read(index, chosen, nearest)
             chosen.append(index)
-        self._skies = [self._held[index] for index in sorted(chosen)]
+        self._chosen = sorted(chosen)
 
     def _read(self, index: int, chosen: Sequence[int], nearest: Sequence[int]) -> None:
         """Read a capture, and let go of the furthest that are not chosen until all but the new one fit into MEMORY."""
-        self._skies = []
+        self._chosen, self._matched = [], ([], [])
         for other in reversed(nearest):
-            if sum(sky.size for sky in self._held.values()) <= MEMORY:
+            if sum(held.size for held in self._held.values()) <= MEMORY:
                 break
             if other not in chosen:
                 self._held.pop(other, None)
         capture = self._captures[index]
-        sky = _Sky.from_capture(capture.read() if isinstance(capture, UnreadCapture) else capture, self.width)
-        self._held[index], self._sizes[index] = sky, sky.size
+        read = capture.read() if isinstance(capture, UnreadCapture) else capture
+        held = _Held.of(read, self.width, None if self._ranges is None else self._ranges(index))
+        self._held[index], self._sizes[index] = held, held.size
 
     def _at_infinity(
         self, pose: np.ndarray, pixels: np.ndarray, surroundings: _Surroundings
@@ -126,13 +148,14 @@ class DraftPainter:
         would have let a nearly invisible capture decide: a second blend with milder weights lies behind the first.
         """
         colour, trust = np.zeros((len(pixels), 3), np.float32), np.zeros(len(pixels), np.float32)
-        if not self._skies:
+        skies = [self._held[index].sky for index in self._chosen]
+        if not skies:
             return colour, trust
-        distances = np.array([np.linalg.norm(pose[:3, 3] - sky.pose[:3, 3]) for sky in self._skies])
-        near, mild = _nearness(distances), 1.0 / (distances + _FALLBACK)
+        distances = np.array([np.linalg.norm(pose[:3, 3] - sky.pose[:3, 3]) for sky in skies])
+        near, mild = nearness(distances), 1.0 / (distances + _FALLBACK)
         looking = equirectangular.directions(self.width).reshape(-1, 3)[pixels]
         behind, behind_weight, most = np.zeros_like(colour), np.zeros_like(trust), np.zeros_like(trust)
-        for sky, weight, fallback in zip(self._skies, near, mild, strict=True):
+        for sky, weight, fallback in zip(skies, near, mild, strict=True):
             seen, valid = sky.seen(looking, pose)
             valid = valid * sky.seen_far(looking, pose, surroundings)
             colour += seen * (valid * np.float32(weight))[:, None]
@@ -140,7 +163,7 @@ class DraftPainter:
             behind += seen * (valid * np.float32(fallback))[:, None]
             behind_weight += valid * np.float32(fallback)
             np.maximum(most, valid, out=most)
-        behind /= np.maximum(behind_weight, np.float32(_LEAST))[:, None]
+        behind /= np.maximum(behind_weight, np.float32(1e-6))[:, None]
         colour += behind * (1.0 - trust)[:, None]
         return colour, most
 
@@ -172,6 +195,24 @@ class _Surroundings:
         rows = np.clip(pixels[:, 1].astype(np.intp), 0, len(near) - 1)
         near[rows, pixels[:, 0].astype(np.intp) % near.shape[1]] = 1.0
         return np.asarray(np.minimum(9.0 * _box_mean(near, 1), 1.0))
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What is kept of a capture: for what is at infinity, and for what stands nearer, if ranges are known."""
+
+    sky: _Sky
+    photograph: Photograph | None
+
+    @staticmethod
+    def of(capture: Capture, width: int, depth: np.ndarray | None) -> _Held:
+        sky = _Sky.from_capture(capture, width)
+        return _Held(sky, None if depth is None else Photograph.of(capture, filled(depth), width))
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return self.sky.size + (0 if self.photograph is None else self.photograph.size)
 
 
 @dataclass(frozen=True)
@@ -212,74 +253,10 @@ class _Sky:
         return colours, equirectangular.sample(self.validity, pixels)
 
 
-def pull_push(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Fill an equirectangular image from what is known of it, coarse to fine.
-
-    colour: (H, W, C) float32. weight: (H, W) float32, 0 (unknown) ... 1 (known); between, it counts in part.
-    Returns (H, W, C) float32: known pixels as they are, the others blended from around them, across the seam. Where
-    nothing at all is known the result is 0.
-    Source: Gortler et al., The Lumigraph, 1996, section 3.4.
-    """
-    known = np.clip(weight, 0.0, 1.0).astype(np.float32)[..., None]
-    return _filled(np.asarray(colour, np.float32), known)
-
-
-def _filled(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """pull_push with weight (H, W, 1): what the half-size image knows shows through where this one knows nothing."""
-    if weight.min() >= 1.0:
-        return colour
-    height = len(weight)
-    halve, enlarge = (_quartered, _doubled) if height % 2 == 0 else (_reduced, _enlarged_over(height))
-    if height == 1:
-        coarse = (colour * weight).sum(axis=1, keepdims=True) / np.maximum(weight.sum(), np.float32(_LEAST))
-    else:
-        total = halve(weight)
-        mean = halve(colour * weight) / np.maximum(total, np.float32(_LEAST))
-        coarse = enlarge(_filled(mean, np.minimum(total, np.float32(1.0))))
-    return np.asarray(coarse + (colour - coarse) * weight)
-
-
-def _quartered(image: np.ndarray) -> np.ndarray:
-    """Sum of each 2x2 pixels, (H/2, W/2, C)."""
-    rows = image[0::2] + image[1::2]
-    return np.asarray(rows[:, 0::2] + rows[:, 1::2])
-
-
-def _reduced(image: np.ndarray) -> np.ndarray:
-    """About half of an image whose height is odd, as the sum of four pixels."""
-    return equirectangular.resize(image, 2 * (len(image) // 2)) * np.float32(4.0)
-
-
-def _enlarged_over(height: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda image: equirectangular.resize(image, 2 * height)
-
-
-def _doubled(image: np.ndarray) -> np.ndarray:
-    """Bilinear enlargement to (2 H, 2 W, C); wraps at the seam, mirrors over the poles."""
-    height, width = image.shape[:2]
-    over = np.concatenate([np.roll(image[:1], width // 2, axis=1), image, np.roll(image[-1:], width // 2, axis=1)])
-    rows = np.empty((2 * height, *image.shape[1:]), np.float32)
-    rows[0::2] = 0.75 * over[1:-1] + 0.25 * over[:-2]
-    rows[1::2] = 0.75 * over[1:-1] + 0.25 * over[2:]
-    result = np.empty((2 * height, 2 * width, image.shape[2]), np.float32)
-    result[:, 0::2] = 0.75 * rows + 0.25 * np.roll(rows, 1, axis=1)
-    result[:, 1::2] = 0.75 * rows + 0.25 * np.roll(rows, -1, axis=1)
-    return result
-
-
 def _enclosure(coverage: np.ndarray) -> np.ndarray:
     """How far a pixel (H * W,) is shut in by covered ones: 0 up to a straight silhouette, 1 in a pinhole."""
     share = _box_mean(coverage.astype(np.float32), _PINHOLE)
     return np.clip(5.0 * share.reshape(-1) - 3.5, 0.0, 1.0)
-
-
-def _nearness(distances: np.ndarray) -> np.ndarray:
-    """Weights (n,) of captures at distances (n,), summing to 1: inverse powers, in their limit at distance 0."""
-    scaled = np.maximum(distances / max(distances.min(), 1e-9), 1.0)
-    if distances.min() == 0.0:
-        scaled = np.where(distances == 0.0, 1.0, np.inf)
-    weights = scaled**-_POWER
-    return np.asarray(weights / weights.sum())
 
 
 def _softened(valid: np.ndarray, width: int) -> np.ndarray:
