@@ -34,14 +34,13 @@ _BAND = 1 << 15  # pixels worked on at a time
 _SAME = np.float32(1.05)  # ratio of ranges within which two are one surface
 _COARSE = np.float32(0.03)  # penalty of a capture twice as far as the camera, as square of an angle in radians
 _LEAST = np.float32(1e-7)  # penalty from which on a capture looks the very same way
-_POWER = 2  # of the inverse penalty
 _FADING = 3  # of the inverse distance by which a moving camera fades from one capture to the next
 _SHARE = np.float32(0.02)  # of the best capture's weight, below which another has none
 _BORDER = 1 / 128  # of the width, over which a capture fades out beside what is not valid
 _TEXEL = np.dtype("V3")  # moving the three bytes of a colour together is twice as fast as moving each
 _COMPARED = 128  # pixels round the horizon at which captures' exposures are compared
 _SAME_POINT = 1e-4  # metres
-_STEPS = 16  # of a byte in the table of linear light
+_STEPS = 128  # of a byte in the table of linear light
 
 _LINEAR = np.interp(np.arange(255 * _STEPS + 1) / _STEPS, np.arange(256), LINEAR_OF_BYTE).astype(np.float32)
 _ENCODED = (255.0 * linear_to_srgb(np.square(np.arange(8193) / 8192.0))).astype(np.float32)
@@ -91,7 +90,7 @@ class Photograph:
         return (local / ranges[:, None]).T.astype(np.float32), ranges.astype(np.float32)
 
     def colours(self, pixels: np.ndarray, level: np.ndarray, width: int) -> np.ndarray:
-        """Linear light (n, 3) float32 for frames of `width`.
+        """Linear light (3, n) float32 for frames of `width`.
 
         pixels: (2, n) of an image of RANGE_WIDTH. level: (n,) as of _Sight.
         """
@@ -100,15 +99,22 @@ class Photograph:
         whole = np.floor(level)
         share = np.clip((level - whole) * 2 - np.float32(0.5), 0.0, 1.0)  # mostly one level alone
         lower = whole.astype(np.int8)
-        colour = np.zeros((len(level), 3), np.float32)
+        colour = np.zeros((3, len(level)), np.float32)
         for index, image in enumerate(self.levels):
             part = np.where(lower == index, 1 - share, np.where(lower == index - 1, share, np.float32(0.0)))
             here = np.flatnonzero(part)
             if here.size:
                 u, v = pixels[:, here] * np.float32(image.shape[1] / RANGE_WIDTH)
-                colour[here] += part[here, None] * _bilinear(image, u, v)
-        steps = np.rint(colour * np.float32(_STEPS)).astype(np.intp)
-        return np.asarray(_LINEAR.take(steps, mode="clip") * self.gain)
+                found = _bilinear(image, u, v) * part[here]
+                if here.size == colour.shape[1]:
+                    colour += found
+                else:
+                    for channel, values in zip(colour, found, strict=True):
+                        channel[here] += values
+        colour *= np.float32(_STEPS)
+        light = _LINEAR.take(colour.astype(np.int16), mode="clip")
+        light *= self.gain[:, None]
+        return np.asarray(light)
 
     @staticmethod
     def of(capture: Capture, depth: np.ndarray, width: int, gain: np.ndarray | None = None) -> Photograph:
@@ -193,25 +199,27 @@ def _mixed(
     found = []
     for photograph in photographs:
         sight = _Sight.of(photograph, pose, rays, ranges)
-        most = (sight.penalty + _LEAST) ** -_POWER
+        most = np.reciprocal(np.square(sight.penalty + _LEAST))
         chosen = np.flatnonzero(most > _SHARE * best)
         if chosen.size:
             pixels, visible = sight.project(chosen)
-            weight = most[chosen] * visible**3
+            weight = most[chosen] * (visible * visible * visible)
             best[chosen] = np.maximum(best[chosen], weight)
             found.append((photograph, chosen, pixels, sight.level[chosen], visible, weight))
-    light, trust, total = (np.zeros((len(ranges), count), np.float32) for count in (3, 1, 1))
+    light, trust, total = (np.zeros((count, len(ranges)), np.float32) for count in (3, 1, 1))
     least = _SHARE * best
     for photograph, chosen, pixels, level, visible, weight in found:
         share = weight - least[chosen]
         some = np.flatnonzero(share > 0)
         place = chosen[some]
-        share = (share[some] / best[place])[:, None]
-        total[place] += share
-        trust[place] += share * visible[some, None]
-        light[place] += share * photograph.colours(pixels[:, some], level[some], width)
-    total = np.maximum(total, np.float32(1e-9))
-    return _encoded(light / total), (trust / total)[:, 0]
+        share = share[some] / best[place]
+        total[0, place] += share
+        trust[0, place] += share * visible[some]
+        for channel, seen_light in zip(light, photograph.colours(pixels[:, some], level[some], width), strict=True):
+            channel[place] += share * seen_light
+    light /= np.maximum(total, np.float32(1e-9))
+    trust /= np.maximum(total, np.float32(1e-9))
+    return _encoded(light).T, trust[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,11 +291,11 @@ def nearness(distances: np.ndarray) -> np.ndarray:
 
 
 def _bilinear(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """(n, 3) float32 of an image (H, W, 3) uint8 at places in it, u 0 ... W and v 0 ... H; it ends at the poles."""
+    """(3, n) float32 of an image (H, W, 3) uint8 at places in it, u 0 ... W and v 0 ... H; it ends at the poles."""
     height, width = image.shape[:2]
     x, y = u - np.float32(0.5), v - np.float32(0.5)
     left, top = np.floor(x), np.floor(y)
-    across, down = (x - left)[:, None], (y - top)[:, None]
+    across, down = x - left, y - top
     column, row = left.astype(np.intp), top.astype(np.intp)
     following, below = column + 1, np.minimum(row + 1, height - 1) * width
     column[column < 0] += width
@@ -296,12 +304,14 @@ def _bilinear(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     texels = image.reshape(-1).view(_TEXEL)
 
     def at(index: np.ndarray) -> np.ndarray:
-        return texels.take(index).view(np.uint8).reshape(-1, 3).astype(np.float32)
+        return texels.take(index, mode="clip").view(np.uint8).reshape(-1, 3).T.astype(np.float32, order="C")
 
     upper, lower = at(row + column), at(below + column)
     upper += across * (at(row + following) - upper)
     lower += across * (at(below + following) - lower)
-    upper += down * (lower - upper)
+    lower -= upper
+    lower *= down
+    upper += lower
     return upper
 
 
