@@ -1,7 +1,7 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-proxy quick test test-interface prove-installer fuzz check package benchmark benchmark-painter check-painter evaluate-cache evaluate kill-test survival-test ticks clean
+.PHONY: help demo demo-proxy quick test test-interface prove-installer fuzz check package benchmark benchmark-painter check-painter evaluate-cache evaluate evaluate-picture kill-test survival-test ticks clean
 
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
@@ -18,6 +18,7 @@ help:
 	@echo "make check-painter  the diffusion painter's proofs -> out/painter.json"
 	@echo "make evaluate-cache  reconstruction against rendered truth and on a real street -> out/cache.json and pictures"
 	@echo "make evaluate   painters against rendered truth -> docs/results.md, docs/results.csv, out/evaluation/"
+	@echo "make evaluate-picture  the captures' own pixels against points, against rendered truth and on a real street -> out/picture.json, out/picture-*.jpg"
 	@echo "make kill-test  kill -9 at 50 random moments of each kind of job; about an hour -> out/kill-test.json and a table"
 	@echo "make ticks      the longest tick of Blender's main thread by activity, before and now -> out/interface/ticks.json and a table"
 	@echo "make survival-test  kill -9 and an artist's undo, load, save at random moments of Blender's queue; an hour -> out/interface/survival.json"
@@ -64,6 +65,9 @@ evaluate-cache:
 
 evaluate:
 	$(PYTHON) scripts/evaluate.py
+
+evaluate-picture:
+	$(PYTHON) scripts/evaluate_picture.py
 
 kill-test:
 	$(PYTHON) scripts/environments.py backend blender-4.5

@@ -1,10 +1,13 @@
-"""The draft painter: splatted points over the captures at infinity, with the holes closed. It needs no model."""
+"""The draft painter: splatted points over the captures at infinity, with the holes closed. It needs no model.
+
+Surfaces show the captures' own pixels if the job knows how far away is what each capture sees.
+"""
 
 from __future__ import annotations
 
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.progress import Job, Progress
-from pantheon360_blender.core.render.draft import DraftPainter
+from pantheon360_blender.core.render.draft import DraftPainter, Ranges
 
 PLUGIN = {
     "title": "Draft",
@@ -22,7 +25,7 @@ def paint(folder: PaintFolder) -> Job[None]:
     job = folder.job
     total = len(job.frames)
     finished = set(folder.finished_frames())
-    painter = DraftPainter(folder.unread_captures(), job.width)
+    painter = DraftPainter(folder.unread_captures(), job.width, ranges(folder))
     for index, frame in enumerate(job.frames):
         if frame in finished:
             continue
@@ -36,3 +39,11 @@ def paint(folder: PaintFolder) -> Job[None]:
         if index % max(1, total // PREVIEWS) == 0 or len(finished) == total:
             folder.write_preview(image)
     yield Progress("Painting", total, total)
+
+
+def ranges(folder: PaintFolder) -> Ranges | None:
+    """Capture's place in the job to what it sees, if the job knows that."""
+    if not folder.has_ranges:
+        return None
+    captures = folder.job.captures
+    return lambda index: folder.read_range(captures[index])

@@ -193,6 +193,11 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         step=64,
         subtype="PIXEL",
     )
+    own_pixels: BoolProperty(  # type: ignore[valid-type]
+        name="Photographed Surfaces",
+        description="Surfaces show the captures' own pixels as seen from the camera; off shows points and is faster",
+        default=False,
+    )
     near: FloatProperty(  # type: ignore[valid-type]
         name="Near",
         description="Points nearer to the camera than this are not drawn",

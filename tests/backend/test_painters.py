@@ -16,6 +16,7 @@ from pantheon360_blender.core import plugins
 from pantheon360_blender.core.formats import png
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.progress import run_to_end
+from pantheon360_blender.core.render.draft import DraftPainter
 
 from .conftest import ROOT, backend_command
 
@@ -40,6 +41,24 @@ def test_a_painter_paints_every_frame_in_one_go_or_in_several(name: str, shot: C
             next(job)
         job.close()
     assert painted(parts) == painted(whole)
+
+
+def test_the_draft_shows_the_captures_own_pixels_if_the_job_knows_what_they_see(
+    shot: Callable[..., PaintFolder],
+) -> None:
+    folder = shot(2, painter="draft")
+    seen = [np.full((512, 1024), 3.0 + index, np.float32) for index in range(len(folder.job.captures))]
+    for entry, depth in zip(folder.job.captures, seen, strict=True):
+        folder.write_range(entry, depth)
+    folder.seal(folder.job)
+    run_to_end(importlib.import_module("backend.painters.draft").paint(folder))
+    expected = DraftPainter(folder.captures(), folder.job.width, seen.__getitem__)
+    of_points = DraftPainter(folder.captures(), folder.job.width)
+    for frame in folder.job.frames:
+        given = folder.read_surfaces(frame), folder.job.camera(frame)
+        image = png.read(folder.frame_file(frame))
+        np.testing.assert_array_equal(image, expected.paint(*given))
+        assert not np.array_equal(image, of_points.paint(*given))
 
 
 def test_the_painter_of_the_contributors_guide_works_as_it_stands_there(

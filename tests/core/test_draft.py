@@ -17,6 +17,8 @@ from pantheon360_blender.core.render.draft import DraftPainter
 from pantheon360_blender.core.render.pull_push import pull_push
 from pantheon360_blender.core.render.splatting import GeometryFrame, splat, splat_footprints
 
+from .. import known_room
+
 WIDTH = 128
 HEIGHT = WIDTH // 2
 
@@ -326,3 +328,50 @@ def test_what_is_near_shows_no_ghosts_where_the_captures_saw_it() -> None:
     assert red[covered].all()
     assert not red[~rim].any()
     np.testing.assert_array_equal(paint(nothing(), at(-2.0), captures), captures[0].image)
+
+
+def test_surfaces_show_the_captures_own_pixels_if_their_ranges_are_known() -> None:
+    """The room of formulas: points a tenth as dense as pixels, and captures twice as fine as the frame."""
+    places = (np.array([-0.9, 0.2, 0.1]), np.array([1.0, -0.3, 0.2]))
+    captures, clouds, colours = [], [], []
+    for place in places:
+        pose = at(*place)
+        image, depth = known_room.room(pose, 2 * WIDTH)
+        captures.append(Capture(str(len(captures)), image, pose))
+        rays = equirectangular.directions(2 * WIDTH)
+        clouds.append((rays * depth[..., None] + place)[::3, ::3].reshape(-1, 3).astype(np.float32))
+        colours.append(image[::3, ::3].reshape(-1, 3))
+    points, colour = np.concatenate(clouds), np.concatenate(colours)
+
+    def frame(pose: np.ndarray, width: int) -> GeometryFrame:
+        return splat_footprints(points, colour, 0.15, pose, width)
+
+    read: list[int] = []
+
+    def ranges(index: int) -> np.ndarray:
+        read.append(index)
+        return frame(captures[index].pose, 512).depth
+
+    painter = DraftPainter(captures, WIDTH, ranges)
+    between = at(0.1, 0.1, 0.4, yaw=0.3)
+    truth, seen = known_room.room(between, WIDTH)[0], frame(between, WIDTH)
+    painted = painter.paint(seen, between)
+    error, error_of_points = (
+        np.square(difference(each, truth)).mean() for each in (painted, paint(seen, between, captures))
+    )
+    assert error < error_of_points / 4
+    assert np.array_equal(painted, painter.paint(seen, between)), "whatever was painted before"
+    here = captures[0].pose
+    own = equirectangular.resize(captures[0].image, WIDTH)
+    assert np.square(difference(painter.paint(frame(here, WIDTH), here), own)).mean() < 255**2 / 10**4.5
+    assert sorted(read) == [0, 1], "each is looked from once"
+
+
+def test_ranges_without_captures_or_points_change_nothing() -> None:
+    frame = splat(np.array([[0, 0, -1]], np.float32), np.array([[120, 60, 30]], np.uint8), np.eye(4), WIDTH)
+    assert np.array_equal(
+        DraftPainter([], WIDTH, lambda index: frame.depth).paint(frame, np.eye(4)), paint(frame, np.eye(4), [])
+    )
+    capture = Capture("a", sky(), at(0))
+    empty = DraftPainter([capture], WIDTH, lambda index: nothing().depth)
+    assert np.array_equal(empty.paint(nothing(), at(1)), paint(nothing(), at(1), [capture]))

@@ -154,6 +154,25 @@ def test_confidence_of_another_kind_or_size_is_named(tmp_path: Path) -> None:
             folder.verify()
 
 
+def test_what_captures_see_comes_back_and_is_an_input(tmp_path: Path) -> None:
+    folder = shot(tmp_path)
+    assert not folder.has_ranges
+    entry = folder.job.captures[0]
+    depth = np.full((512, 1024), 3.0, np.float32)
+    depth[:200] = np.inf
+    folder.write_range(entry, depth)
+    folder.seal(folder.job)
+    read = PaintFolder.open(folder.path)
+    assert read.has_ranges
+    np.testing.assert_array_equal(read.read_range(entry), depth)
+    read.verify()
+    (folder.path / "captures" / Path(entry["image"]).with_suffix(".range.npz").name).write_bytes(b"damaged")
+    with pytest.raises(JobError, match="range"):
+        read.read_range(entry)
+    with pytest.raises(JobError, match="range"):
+        read.verify()
+
+
 def test_equal_geometry_makes_equal_bytes(tmp_path: Path) -> None:
     first, second = shot(tmp_path), shot(tmp_path)
     assert first.path != second.path

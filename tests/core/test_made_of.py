@@ -52,6 +52,11 @@ def other_mask(folder: PaintFolder) -> dict[str, Any]:
     return {}
 
 
+def other_range(folder: PaintFolder) -> dict[str, Any]:
+    folder.write_range(folder.job.captures[0], np.full((512, 1024), 2.0, np.float32))
+    return {}
+
+
 def diffusion(**changed: Any) -> dict[str, Any]:
     return {"settings": {"near": 0.1, "diffusion": {"model": "a", "steps": 2} | changed}}
 
@@ -64,6 +69,7 @@ CHANGES: dict[str, tuple[Any, list[int], list[int]]] = {
     "camera": (moved, [1, 3], []),
     "capture": (other_capture, [], []),
     "mask": (other_mask, [], []),
+    "range": (other_range, [], []),
     "seed": (lambda folder: {"seed": "5"}, [1, 2, 3], []),
     "model": (lambda folder: diffusion(model="b"), [1, 2, 3], []),
     "setting": (lambda folder: diffusion(steps=3), [1, 2, 3], []),

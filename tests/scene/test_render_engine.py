@@ -66,6 +66,36 @@ def test_standard_view_returns_the_very_bytes(house: Any, engine_scene: Any, exp
     np.testing.assert_array_equal(picture, draft)
 
 
+def test_surfaces_show_the_captures_own_pixels(house: Any, engine_scene: Any, expected: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    scene = engine_scene
+    scene.pantheon360.own_pixels = True
+    house("scene.app.versions").set_output(scene.render.image_settings, "PNG")
+    scene.render.image_settings.color_mode = "RGB"
+    scene.frame_set(3)
+    found = np.asarray(Image.open(rendered(scene, tmp_path / "own.png")))
+    depsgraph = scene.view_layers[0].depsgraph
+    cloud = house("scene.cache.cache_objects").evaluated_points(depsgraph)
+    pose = house("scene.camera.camera_path").pose(depsgraph)
+    captures = [
+        house("scene.captures.capture_objects").load(obj)
+        for obj in house("scene.captures.capture_objects").in_scene(scene)
+    ]
+
+    def seen(place: np.ndarray, width: int) -> Any:
+        return house("core.render.splatting").splat_footprints(
+            cloud.points, cloud.colours, cloud.footprint, place, width, near=scene.pantheon360.near
+        )
+
+    width = scene.render.resolution_x
+    draft = house("core.render.draft").DraftPainter(
+        captures, width, lambda index: seen(captures[index].pose, 1024).depth
+    )
+    np.testing.assert_array_equal(found, draft.paint(seen(pose, width), pose))
+    assert not np.array_equal(found, expected(scene)[1])
+
+
 def test_an_exr_has_every_pass(house: Any, engine_scene: Any, expected: Any, tmp_path: Path) -> None:
     scene = engine_scene
     house("scene.app.versions").set_output(scene.render.image_settings, "OPEN_EXR_MULTILAYER")

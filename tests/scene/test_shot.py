@@ -73,8 +73,10 @@ def test_an_animated_cache_is_read_at_each_frame(house: Any, run: Any, shot_scen
             moving.location.z = height
             moving.keyframe_insert("location", frame=frame)
     shot_scene.frame_set(2)
+    shot_scene.pantheon360.own_pixels = True
     folder = run(house("scene.shot.shot").prepare(shot_scene))
     assert shot_scene.frame_current == 2
+    assert not folder.has_ranges, "captures saw one state of it, nobody knows which"
     assert not np.array_equal(folder.read_geometry("geometry", 1).depth, folder.read_geometry("geometry", 5).depth)
     path, splatting = house("scene.camera.camera_path"), house("core.render.splatting")
     for frame in (1, 3, 5):
@@ -97,6 +99,30 @@ def test_large_captures_are_reduced(house: Any, run: Any, shot_scene: Any, tmp_p
         obj.pantheon360.image = bpy.data.images.load(str(tmp_path / "large.png"), check_existing=True)
     folder = run(house("scene.shot.shot").prepare(shot_scene, [1]))
     assert {capture.image.shape for capture in folder.captures()} == {(1024, 2048, 3)}
+
+
+def test_what_captures_see_is_written_where_surfaces_show_their_pixels(
+    house: Any, run: Any, shot_scene: Any, tmp_path: Path
+) -> None:
+    import bpy
+
+    assert not run(house("scene.shot.shot").prepare(shot_scene, [1])).has_ranges
+    shot_scene.pantheon360.own_pixels = True
+    folder = run(house("scene.shot.shot").prepare(shot_scene, [1]))
+    assert folder.has_ranges
+    folder.verify()
+    cloud = house("scene.cache.cache_objects").evaluated_points(house("scene.app.access").evaluated(shot_scene))
+    for entry in folder.job.captures:
+        expected = house("core.render.splatting").splat_footprints(
+            cloud.points, cloud.colours, cloud.footprint, np.array(entry["pose"]), 1024, near=0.05
+        )
+        np.testing.assert_array_equal(folder.read_range(entry), expected.depth)
+    house("core.formats.png").write(tmp_path / "large.png", np.zeros((1500, 3000, 3), np.uint8))
+    for obj in house("scene.captures.capture_objects").in_scene(shot_scene):
+        obj.pantheon360.image = bpy.data.images.load(str(tmp_path / "large.png"), check_existing=True)
+    shot_scene.pantheon360.width = 1200
+    folder = run(house("scene.shot.shot").prepare(shot_scene, [1]))
+    assert {capture.image.shape for capture in folder.captures()} == {(1200, 2400, 3)}
 
 
 def test_two_shots_never_share_a_folder(house: Any, run: Any, shot_scene: Any) -> None:

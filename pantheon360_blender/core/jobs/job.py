@@ -30,6 +30,11 @@ class CaptureEntry(TypedDict):
     pose: list[list[float]]
 
 
+def range_file(capture: CaptureEntry) -> str:
+    """Where a folder has what its cache shows from a capture's pose, if it has that."""
+    return f"{capture['image'].removesuffix('.png')}.range.npz"
+
+
 class Anchor(TypedDict):
     """A frame at which the camera stands in a capture, so that the frame is known to look like it."""
 

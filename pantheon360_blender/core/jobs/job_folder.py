@@ -51,9 +51,21 @@ from ..os_errors import translate_os_errors
 from ..output_folder import OutputFolder
 from ..panorama.capture import Capture, UnreadCapture
 from ..points.point_cloud import PointCloud
+from ..render.image_based import RANGE_WIDTH
 from ..render.splatting import GeometryFrame
 from . import made_of, painting_record, reconstruct_settings
-from .job import AnyKind, CaptureEntry, ExtendJob, Input, Job, PaintJob, ReconstructJob, job_from_json, version_error
+from .job import (
+    AnyKind,
+    CaptureEntry,
+    ExtendJob,
+    Input,
+    Job,
+    PaintJob,
+    ReconstructJob,
+    job_from_json,
+    range_file,
+    version_error,
+)
 
 Kind = Literal["geometry", "footprint"]
 Status = Literal["new", "running", "done", "failed", "cancelled"]
@@ -422,6 +434,27 @@ class PaintFolder(JobFolder[PaintJob]):
         """
         has_footprint = _geometry("footprint", frame, "png") in self._digests
         return self.read_geometry("footprint" if has_footprint else "geometry", frame)
+
+    def write_range(self, capture: CaptureEntry, depth: np.ndarray) -> None:
+        """Write what the cache shows from a capture's pose, (RANGE_WIDTH / 2, RANGE_WIDTH) float32 metres.
+
+        Raises FileError.
+        """
+        data = io.BytesIO()
+        npz.write(data, "depth", depth.astype(np.float32, copy=False))
+        self._write_input(range_file(capture), data.getvalue())
+
+    def read_range(self, capture: CaptureEntry) -> np.ndarray:
+        """What `write_range` wrote. Raises JobError if it is missing, damaged or changed."""
+        shape, name = (RANGE_WIDTH // 2, RANGE_WIDTH), range_file(capture)
+        most = budget.exactly(RANGE_WIDTH, RANGE_WIDTH // 2).bytes
+        return _depth(self._read_input(name, most), shape, self.path / name)
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether the job knows how far away is what each of its captures sees."""
+        captures = self.job.captures
+        return bool(captures) and all(range_file(capture) in self._digests for capture in captures)
 
     def verification(self) -> progress.Job[None]:
         """`verify` as a long job: no frame may lack its geometry, either."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .job import Job, PaintJob
+from .job import Job, PaintJob, range_file
 
 KEYWORD = "Pantheon360 made of"
 """Of the text in a frame's PNG that holds its hash, and that of the painter if it keeps one, parted by a space."""
@@ -42,6 +42,7 @@ def frames(job: PaintJob) -> dict[int, str]:
         return dict.fromkeys(job.frames, whole(job))
     inputs = {entry["path"]: entry["sha256"] for entry in job.inputs}
     images = [inputs.get(name) for entry in job.captures for name in (entry["image"], entry["mask"] or "")]
+    images += [inputs[name] for name in map(range_file, job.captures) if name in inputs]
     shared = _hash([job.painter, job.width, job.captures, images])
     rendered: dict[str, list[tuple[str, str]]] = {}
     for path, digest in sorted(inputs.items()):

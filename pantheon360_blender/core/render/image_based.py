@@ -31,7 +31,8 @@ RANGE_WIDTH = 1024
 _FINEST = 4  # times the frame's width: what a camera four times nearer than the capture can use
 _SMALLEST = 64  # pixels of the last level
 _BAND = 1 << 15  # pixels worked on at a time
-_SAME = np.float32(1.05)  # ratio of ranges within which two are one surface
+_JUMP = np.float32(0.08)  # of inverse range: neighbours that differ by more may lie on two surfaces
+_SAME = np.float32(1.08)  # ratio of ranges within which two are one surface
 _COARSE = np.float32(0.03)  # penalty of a capture twice as far as the camera, as square of an angle in radians
 _LEAST = np.float32(1e-7)  # penalty from which on a capture looks the very same way
 _FADING = 3  # of the inverse distance by which a moving camera fades from one capture to the next
@@ -51,8 +52,8 @@ class Photograph:
     """A capture made ready: what it sees at several sizes, and how far away that is.
 
     levels: (H, 2 H, 3) uint8 each, by their width in falling order; what is not valid is filled from around.
-    validity: (h, w) float32 0 ... 1, None if all of it is valid. inverse: (h, w) float32, the largest inverse range
-    within a pixel's neighbourhood, 0 where nothing is known to stand. pose: (4, 4) camera-to-world.
+    validity: (h, w) float32 0 ... 1, None if all of it is valid. inverse: (h, w) float32 1/m, what hides points behind
+    it, 0 where nothing is known to stand. pose: (4, 4) camera-to-world.
     gain: (3,) factors on linear light.
     """
 
@@ -129,7 +130,7 @@ class Photograph:
         with np.errstate(divide="ignore"):
             inverse = np.where(depth > 0, np.float32(1) / depth, np.float32(0)).astype(np.float32)
         gains = np.ones(3, np.float32) if gain is None else np.asarray(gain, np.float32)
-        return Photograph(tuple(_levels(image, width)), validity, _nearest(inverse), capture.pose, gains)
+        return Photograph(tuple(_levels(image, width)), validity, _occluders(inverse), capture.pose, gains)
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,6 +354,14 @@ def _softened(valid: np.ndarray) -> np.ndarray:
     if width != RANGE_WIDTH:
         share = equirectangular.resize(share, RANGE_WIDTH)
     return -_nearest(-np.floor(share))
+
+
+def _occluders(inverse: np.ndarray) -> np.ndarray:
+    """Inverse range of what hides points behind each pixel: beside an edge the near surface, for a capture's pixels are
+    mixed there; on a slope the far side of the pixel, so that no surface hides itself."""
+    most, least = _nearest(inverse), -_nearest(-inverse)
+    edge = (most - inverse > _JUMP * most) & (most - inverse > 2 * (inverse - least))
+    return np.where(edge, most, (inverse + least) / 2)
 
 
 def _nearest(inverse: np.ndarray) -> np.ndarray:

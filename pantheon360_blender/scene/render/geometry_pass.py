@@ -17,6 +17,7 @@ from ...core.panorama.capture import Capture, UnreadCapture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
 from ...core.render import splatting
+from ...core.render.image_based import RANGE_WIDTH
 from ..app import access, registration
 from ..app.access import ObjectReference
 from ..cache import cache_objects
@@ -25,7 +26,7 @@ from ..captures.decoding import Wanted
 from ..sources import projection
 
 CAPTURE_WIDTH = 2048
-"""Captures wider than this gain the draft nothing: they are reduced to it when loaded."""
+"""Pixels that captures are reduced to when loaded, where frames are no wider."""
 
 
 def even_width(width: int) -> int:
@@ -62,6 +63,19 @@ def footprint_frame(cloud: PointCloud, pose: np.ndarray, width: int, near: float
     return splatting.splat_footprints(cloud.points, cloud.colours, footprint, pose, width, near=near)
 
 
+def capture_width(width: int, own_pixels: bool) -> int:
+    """Pixels round the horizon that captures are of use with in frames of `width`.
+
+    own_pixels: whether surfaces show the captures' pixels: twice as fine ones are of use where the camera is nearer.
+    """
+    return max(CAPTURE_WIDTH, width * (2 if own_pixels else 1))
+
+
+def capture_range(cloud: PointCloud, pose: np.ndarray, near: float) -> np.ndarray:
+    """What the cache shows from a capture's pose, (RANGE_WIDTH / 2, RANGE_WIDTH) float32 metres."""
+    return footprint_frame(cloud, pose, RANGE_WIDTH, near).depth
+
+
 def unread_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) -> list[SceneCapture]:
     """The scene's captures at their evaluated poses, to be read one by one; none becomes wider than it is.
 
@@ -84,7 +98,7 @@ class _KnownCaptures:
     """The captures of the last frame, by everything that can change them; no pixels and no Blender data are held."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple, SceneCapture] = {}
+        self._known: dict[int, dict[tuple, SceneCapture]] = {}  # by the width they are read at
 
     def find(
         self, objects: dict[str, bpy.types.Object], depsgraph: bpy.types.Depsgraph, width: int
@@ -94,14 +108,14 @@ class _KnownCaptures:
         for label, obj in objects.items():
             pose = capture_objects.pose(obj, depsgraph)
             key = _capture_key(label, obj, pose, width)
-            capture = self._known.get(key) if key is not None else None
+            capture = self._known.get(width, {}).get(key) if key is not None else None
             if capture is None:
                 given = ObjectReference(obj), label, pose, width
                 capture = SceneCapture(label, pose, partial(_read, *given), partial(_reading, *given))
             if key is not None:
                 known[key] = capture
             found.append(capture)
-        self._known = known
+        self._known[width] = known
         return found
 
     def clear(self) -> None:

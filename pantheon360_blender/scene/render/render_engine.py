@@ -1,6 +1,6 @@
 """The geometry pass as a render engine: F12, Ctrl F12, `blender -b FILE -a` and farms render what the camera will see.
 
-Passes: Combined (the draft: footprint splats over the captures at infinity, holes filled), Geometry (what the model
+Passes: Combined (the draft: surfaces over the captures at infinity, holes filled), Geometry (what the model
 sees: one pixel a point, alpha 1 where one is), Depth (Euclidean range in metres, infinity where nothing is), Coverage
 (1 where a point is) and Confidence (0 to 1, how sure that point is, 1 in a cache without confidences; 0 where none is).
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,15 @@ from ..app import access
 from ..camera import camera_path
 from ..captures.colour import scene_linear
 from . import rendered_view, view_transform
-from .geometry_pass import even_width, footprint_frame, geometry_frame, points, unread_captures
+from .geometry_pass import (
+    capture_range,
+    capture_width,
+    even_width,
+    footprint_frame,
+    geometry_frame,
+    points,
+    unread_captures,
+)
 
 PASSES: Any = (
     ("Combined", 4, "RGBA", "COLOR"),
@@ -70,7 +79,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
 
         def draft(cloud: PointCloud, pose: np.ndarray, width: int) -> np.ndarray:
             near = float(access.of_scene(access.scene_of(depsgraph)).near)
-            painter = _PAINTERS.painter(unread_captures(depsgraph), width)
+            painter = _VIEWPORT.painter(unread_captures(depsgraph), width)
             return painter.paint(footprint_frame(cloud, pose, width, near), pose)
 
         self.bind_display_space_shader(access.scene_of(depsgraph))
@@ -96,7 +105,8 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         if self.test_break():
             return
         self.update_stats("", "Loading captures")
-        painter = _PAINTERS.painter(unread_captures(depsgraph), width)
+        near, own_pixels = float(access.of_scene(scene).near), bool(access.of_scene(scene).own_pixels)
+        captures = unread_captures(depsgraph, capture_width(width, own_pixels))
         for name, channels, letters, _kind in PASSES[1:]:
             self.add_pass(name, channels, letters, layer=layer)  # registered ones alone do not reach a 5.x EXR
         views = self._view_names(layer)
@@ -104,7 +114,9 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
             self.update_progress((index + 0.2) / len(views))
             self.active_view_set(view)
             pose, seen = self._seen(depsgraph, view, cloud)
-            pictures = self._pictures(seen, pose, painter, float(access.of_scene(scene).near))
+            own = own_pixels and seen is cloud  # what an eye of two sees has been moved: captures did not see it so
+            painter = _PAINTERS.painter(captures, width, _Surfaces(cloud, near) if own else None)
+            pictures = self._pictures(seen, pose, painter, near)
             if pictures is None:
                 return
             self._deliver(scene, layer, view, pictures)
@@ -236,19 +248,42 @@ def with_alpha(colour: np.ndarray, coverage: np.ndarray) -> np.ndarray:
     return np.concatenate([colour, coverage[..., None].astype(np.float32)], axis=2)
 
 
+class _Surfaces:
+    """The points that captures see, and how near they may be; the same if their bytes are, whoever read them."""
+
+    def __init__(self, cloud: PointCloud, near: float) -> None:
+        self.cloud, self.near = cloud, near
+        footprint = b"" if cloud.footprint is None else np.ascontiguousarray(cloud.footprint)
+        self._sum = zlib.crc32(footprint, zlib.crc32(np.ascontiguousarray(cloud.points)))
+
+    def same_as(self, other: _Surfaces | None) -> bool:
+        if other is None:
+            return False
+        return (len(self.cloud), self.near, self._sum) == (len(other.cloud), other.near, other._sum)
+
+    def ranges(self, captures: Sequence[UnreadCapture]) -> draft.Ranges:
+        return lambda index: capture_range(self.cloud, captures[index].pose, self.near)
+
+
 class _Painters:
-    """The last draft painter, used again while captures and width are the same objects and numbers."""
+    """The last draft painter, used again while captures, width and surfaces are the same objects and numbers."""
 
     def __init__(self) -> None:
         self._painter: draft.DraftPainter | None = None
         self._captures: Sequence[UnreadCapture] = []
         self._width = 0
+        self._surfaces: _Surfaces | None = None
 
-    def painter(self, wanted: Sequence[UnreadCapture], width: int) -> draft.DraftPainter:
+    def painter(
+        self, wanted: Sequence[UnreadCapture], width: int, surfaces: _Surfaces | None = None
+    ) -> draft.DraftPainter:
+        """surfaces: of which the picture shows the captures' own pixels; None shows points."""
         same = width == self._width and [id(each) for each in wanted] == [id(each) for each in self._captures]
+        same = same and (self._surfaces is None if surfaces is None else surfaces.same_as(self._surfaces))
         if self._painter is None or not same:
-            self._painter = draft.DraftPainter(wanted, width)
-            self._captures, self._width = wanted, width
+            ranges = None if surfaces is None else surfaces.ranges(wanted)
+            self._painter = draft.DraftPainter(wanted, width, ranges)
+            self._captures, self._width, self._surfaces = wanted, width, surfaces
         return self._painter
 
     def clear(self) -> None:
@@ -284,6 +319,7 @@ def _panels() -> list[Any]:
 
 
 _PAINTERS = _Painters()
+_VIEWPORT = _Painters()  # those of viewports, which show points: each redraw waits for the picture
 
 
 def register() -> None:
@@ -299,3 +335,4 @@ def unregister() -> None:
             panel.COMPAT_ENGINES.remove(PANTHEON360_RenderEngine.bl_idname)
     bpy.utils.unregister_class(PANTHEON360_RenderEngine)
     _PAINTERS.clear()
+    _VIEWPORT.clear()

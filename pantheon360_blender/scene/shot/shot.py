@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core.errors import JobError, PantheonError, RenderError
 from ...core.jobs import registry
-from ...core.jobs.job import Anchor, PaintJob
+from ...core.jobs.job import Anchor, CaptureEntry, PaintJob
 from ...core.jobs.job_fields import MAXIMUM_FRAMES
 from ...core.jobs.job_folder import JobFolder, PaintFolder
 from ...core.panorama.capture import UnreadCapture
@@ -155,8 +155,8 @@ def prepare(
     frames: Blender's frame numbers; None takes the scene's range and the shot's frame step.
     root: folder in which the job's own new folder is made; None takes the scene's (`jobs_root`).
     painter, seed: None takes the scene's settings. settings: of the painter, before the scene's (painters.settings).
-    The cache is read anew for each frame only if it differs between them. The folder is removed if this fails or is
-    cancelled.
+    The cache is read anew for each frame only if it differs between them, and then surfaces show points.
+    The folder is removed if this fails or is cancelled.
     Returns the sealed folder. Raises RenderError without camera or with an empty range, CaptureError without
     captures, CacheError without points, JobError if the painter's settings are not usable, FileError if the
     folder cannot be written.
@@ -174,7 +174,9 @@ def prepare(
     fps = scene.render.fps / scene.render.fps_base
     painting = painters.settings(scene, painter, settings)
     PaintJob.check(width=width, fps=fps, frames=numbers, painter=painter, seed=seed)
-    captures = geometry_pass.unread_captures(access.evaluated(scene))
+    own_pixels = bool(chosen.own_pixels)
+    wide = geometry_pass.capture_width(width, own_pixels)
+    captures = geometry_pass.unread_captures(access.evaluated(scene), wide)
     root = root or jobs_root(scene)
     poses, cloud = yield from _survey(scene, numbers)
     folder = PaintFolder.new(root, shot_name(reference.scene))
@@ -185,6 +187,8 @@ def prepare(
             yield step
             read = yield from capture.reading(step)
             entries.append((yield from in_thread(partial(folder.write_capture, read), step)))
+        if own_pixels and cloud is not None:
+            yield from _write_ranges(folder, entries, cloud, near)
         yield from _write_geometry(reference, folder, numbers, poses, cloud, width, near)
         yield Progress("Sealing the job folder")
         scene = reference.scene
@@ -263,6 +267,18 @@ def _may_hold_points(updated: Any) -> bool:
         return False
     instances = updated.is_instancer or any(modifier.type == "NODES" for modifier in updated.modifiers)
     return instances or bool(access.of_object(updated).is_cache)
+
+
+def _write_ranges(folder: PaintFolder, captures: Sequence[CaptureEntry], cloud: PointCloud, near: float) -> Job[None]:
+    """How far away is what each capture sees, by a cache that is the same at every frame."""
+    for index, capture in enumerate(captures):
+        step = Progress("Looking from captures", index, len(captures), text=capture["name"])
+        yield step
+        yield from in_thread(partial(_write_range, folder, capture, cloud, near), step)
+
+
+def _write_range(folder: PaintFolder, capture: CaptureEntry, cloud: PointCloud, near: float) -> None:
+    folder.write_range(capture, geometry_pass.capture_range(cloud, np.array(capture["pose"]), near))
 
 
 def _write_geometry(
