@@ -196,7 +196,7 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     own_pixels: BoolProperty(  # type: ignore[valid-type]
         name="Photographed Surfaces",
         description="Surfaces show the captures' own pixels as seen from the camera; off shows points and is faster",
-        default=False,
+        default=True,
     )
     near: FloatProperty(  # type: ignore[valid-type]
         name="Near",

@@ -105,6 +105,15 @@ def test_what_is_not_valid_never_shows() -> None:
         assert painted[..., 1].min() >= 58
 
 
+@pytest.mark.parametrize("width", [WIDTH, 150, 174, 360, 722])
+def test_a_mask_of_any_size_hides_what_it_covers_and_nothing_else(width: int) -> None:
+    photo, valid = sky(width), np.ones((width // 2, width), np.bool_)
+    valid[round(0.4 * width) :] = False
+    painted = paint(nothing(), at(0), [Capture("a", photo, at(0), valid)])
+    own = equirectangular.resize(photo, WIDTH) if width > WIDTH else photo
+    assert difference(painted, own)[: round(0.38 * WIDTH)].max() <= 1
+
+
 def test_one_capture_fills_what_another_lacks() -> None:
     valid = np.ones((HEIGHT, WIDTH), np.bool_)
     valid[40:] = False

@@ -72,9 +72,8 @@ def test_a_turned_camera_sees_the_same_picture_rolled() -> None:
     assert np.abs(np.roll(one, columns, axis=1) - other).max() < 2
 
 
-@pytest.mark.parametrize("larger", [1, 3])
-def test_what_is_masked_never_shows(larger: int) -> None:
-    width = WIDTH * larger
+@pytest.mark.parametrize("width", [WIDTH, 3 * WIDTH, 1450, 2250])
+def test_what_is_masked_never_shows(width: int) -> None:
     rng = np.random.default_rng(1)
     valid = np.ones((width // 2, width), np.bool_)
     valid[round(0.36 * width) :] = False
@@ -92,7 +91,7 @@ def test_what_is_masked_never_shows(larger: int) -> None:
         assert found.colour[found.trust > 0][:, 1].max() < 62
     found = seen(room_range(poses[0], WIDTH), poses[0], captures[:1])
     assert (found.trust[round(0.36 * WIDTH) :] == 0).all()
-    assert np.mean(found.trust > 0) > 0.6
+    assert np.mean(found.trust > 0) > 0.55
 
 
 def two_planes(pose: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

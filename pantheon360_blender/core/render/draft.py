@@ -21,7 +21,7 @@ from ..panorama import equirectangular
 from ..panorama.cameras import check_pose
 from ..panorama.capture import Capture, UnreadCapture
 from .filled_range import filled
-from .image_based import Photograph, matched, nearness, seen
+from .image_based import WHOLE, Photograph, matched, nearness, seen
 from .pull_push import pull_push
 from .splatting import GeometryFrame
 
@@ -264,7 +264,7 @@ def _softened(valid: np.ndarray, width: int) -> np.ndarray:
     share = equirectangular.resize(valid.astype(np.float32), width) if valid.shape[1] != width else valid
     reach = max(1, round(width * _BORDER))
     inside = share.astype(np.float32)
-    sums = _box_mean(_box_mean(np.where(inside < 1.0, np.float32(0.0), inside), reach), reach)
+    sums = _box_mean(_box_mean((inside > WHOLE).astype(np.float32), reach), reach)
     return np.asarray(np.clip(2.0 * sums - 1.0, 0.0, 1.0) * inside)
 
 

@@ -28,10 +28,12 @@ from .pull_push import pull_push
 
 RANGE_WIDTH = 1024
 """Pixels of the range maps that say what a capture sees."""
+WHOLE = np.float32(0.999)
+"""Share from which on a resized pixel is all valid: weights of a filter sum to 1 but for rounding."""
 _FINEST = 4  # times the frame's width: what a camera four times nearer than the capture can use
 _SMALLEST = 64  # pixels of the last level
 _BAND = 1 << 15  # pixels worked on at a time
-_JUMP = np.float32(0.08)  # of inverse range: neighbours that differ by more may lie on two surfaces
+_EDGE = np.float32(1.4)  # ratio of inverse ranges of neighbours that lie on two surfaces
 _SAME = np.float32(1.08)  # ratio of ranges within which two are one surface
 _COARSE = np.float32(0.03)  # penalty of a capture twice as far as the camera, as square of an angle in radians
 _LEAST = np.float32(1e-7)  # penalty from which on a capture looks the very same way
@@ -353,15 +355,17 @@ def _softened(valid: np.ndarray) -> np.ndarray:
     share = equirectangular.resize(valid.astype(np.float32), width)
     if width != RANGE_WIDTH:
         share = equirectangular.resize(share, RANGE_WIDTH)
-    return -_nearest(-np.floor(share))
+    return -_nearest(-(share > WHOLE).astype(np.float32))
 
 
 def _occluders(inverse: np.ndarray) -> np.ndarray:
-    """Inverse range of what hides points behind each pixel: beside an edge the near surface, for a capture's pixels are
-    mixed there; on a slope the far side of the pixel, so that no surface hides itself."""
+    """Inverse range of what hides points behind each pixel.
+
+    At an edge it is that of the near surface, for a capture's pixels are mixed there. Elsewhere it is the farthest
+    of the neighbourhood: splats have a range each, and on a surface seen at a grazing angle they hide one another.
+    """
     most, least = _nearest(inverse), -_nearest(-inverse)
-    edge = (most - inverse > _JUMP * most) & (most - inverse > 2 * (inverse - least))
-    return np.where(edge, most, (inverse + least) / 2)
+    return np.where(most > _EDGE * least, most, least)
 
 
 def _nearest(inverse: np.ndarray) -> np.ndarray:
