@@ -61,14 +61,14 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[arguments.index("--caches") + 1]) if "--caches" in arguments else CACHE
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {}
+    OUT.mkdir(exist_ok=True)
     for name, kinds in KINDS.items():
         for kind in kinds:
             for width in SIZES[name]:
                 figures = apart(name, kind, width, folder)
                 found[f"{name}, {kind}, {width}"] = figures
                 print(f"[evaluate-picture] {name}, {kind}, {width}: {figures}", flush=True)
-    OUT.mkdir(exist_ok=True)
-    (OUT / "picture.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+                (OUT / "picture.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

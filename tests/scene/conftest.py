@@ -31,6 +31,7 @@ def shot_scene(house: House, blend: Any, tmp_path: Path) -> Any:
     blend.frame_start, blend.frame_end = 1, 5
     blend.frame_set(1)
     blend.pantheon360.width = WIDTH
+    blend.pantheon360.own_pixels = False  # points say exactly what each pixel is to be
     blend.pantheon360.jobs_folder = str(tmp_path / "jobs")
     return blend
 

@@ -31,7 +31,7 @@ def directions(width: int) -> np.ndarray:
     Raises ValueError if `width` is odd or below 2.
     """
     width = int(width)
-    return _kept_directions(width) if width <= _LARGEST_KEPT else _directions_of_rows(width, 0, height_of(width))
+    return _kept_directions(width) if width <= _LARGEST_KEPT else directions_of_rows(width, 0, height_of(width))
 
 
 def pixels_to_directions(pixels: np.ndarray, width: int) -> np.ndarray:
@@ -113,7 +113,7 @@ def rotate(image: np.ndarray, rotation: np.ndarray, width: int | None = None) ->
     rows = max(1, _BLOCK // width)
     for first in range(0, len(out), rows):
         block = out[first : first + rows]
-        looking = _directions_of_rows(width, first, first + len(block)).reshape(-1, 3) @ input_from_output.T
+        looking = directions_of_rows(width, first, first + len(block)).reshape(-1, 3) @ input_from_output.T
         pixels = _project(looking[:, 0], looking[:, 1], looking[:, 2], given)
         values = texels.bilinear(pixels[:, 0], pixels[:, 1], given)
         block[...] = _as_type(values.reshape(block.shape), image.dtype)
@@ -311,12 +311,13 @@ def rows_over_poles(image: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _kept_directions(width: int) -> np.ndarray:
-    grid = _directions_of_rows(width, 0, height_of(width))
+    grid = directions_of_rows(width, 0, height_of(width))
     grid.flags.writeable = False
     return grid
 
 
-def _directions_of_rows(width: int, first: int, last: int) -> np.ndarray:
+def directions_of_rows(width: int, first: int, last: int) -> np.ndarray:
+    """Unit directions of the pixel centres of rows `first` to `last` of an image of `width`; (rows, W, 3) float32."""
     longitude = ((np.arange(width) + 0.5) / width - 0.5) * (2 * np.pi)
     latitude = (0.5 - (np.arange(first, last) + 0.5) / height_of(width)) * np.pi
     level = np.cos(latitude)

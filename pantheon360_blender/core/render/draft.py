@@ -22,7 +22,7 @@ from ..panorama.cameras import check_pose
 from ..panorama.capture import Capture, UnreadCapture
 from .filled_range import filled
 from .image_based import WHOLE, Photograph, matched, nearness, seen
-from .pull_push import pull_push
+from .pull_push import halves, pull_push
 from .splatting import GeometryFrame
 
 Ranges = Callable[[int], np.ndarray]
@@ -32,6 +32,7 @@ MEMORY = 512 << 20
 """Bytes of captures that are held at a time, in either process: 85 of 2048 x 1024 pixels without masks."""
 _BORDER = 1 / 128  # share of the width over which a capture fades out beside what is not valid
 _FALLBACK = 1.0  # metres: nearer differences of distance hardly matter to what stands in for an invalid part
+_BAND = 1 << 18  # pixels worked on at a time
 _PINHOLE = 2  # pixels: reach of the neighbourhood that tells a pinhole from open sky
 _NEAR_WIDTH = 512  # pixels of the maps of what is near
 _PARALLAX = np.radians(1.0)  # between camera and capture, from which on a thing stands elsewhere
@@ -78,19 +79,26 @@ class DraftPainter:
             frame = self._photographed(frame, pose)
         if frame.coverage.all():
             return frame.colour.copy()
-        holes = np.flatnonzero(~frame.coverage)
-        colour, weight = self._at_infinity(pose, holes, _Surroundings.from_frame(frame, pose))
-        weight *= 1.0 - _enclosure(frame.coverage)[holes]
-        painted = frame.colour.reshape(-1, 3).astype(np.float32)
-        known = np.ones(len(painted), np.float32)
-        painted[holes], known[holes] = colour, weight
-        if weight.min(initial=1.0) < 1.0:
-            shape = frame.coverage.shape
-            filled = pull_push(painted.reshape(*shape, 3), known.reshape(shape)).reshape(-1, 3)
-            colour = colour * weight[:, None] + filled[holes] * (1.0 - weight[:, None])
-        result = frame.colour.reshape(-1, 3).copy()
-        result[holes] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
-        return result.reshape(frame.colour.shape)
+        result = frame.colour.copy()
+        known = self._with_sky(result, frame, pose)
+        if known.min() < 1.0:
+            _close(result, known)
+        return result
+
+    def _with_sky(self, result: np.ndarray, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
+        """Put what is at infinity into the holes of a picture; how far each pixel is known, (H, W) float32 in 0...1."""
+        skies = [self._held[index].sky for index in self._chosen]
+        surroundings = _Surroundings.from_frame(frame, pose)
+        near = [surroundings.elsewhere(sky.pose) for sky in skies]
+        flat, known = result.reshape(-1, 3), np.ones(frame.coverage.shape, np.float32)
+        for first in range(0, len(known), _rows(self.width)):
+            rows = slice(first, first + _rows(self.width))
+            holes = np.flatnonzero(~frame.coverage[rows])
+            looking = equirectangular.directions_of_rows(self.width, first, min(rows.stop, len(known)))
+            colour, weight = _at_infinity(skies, near, looking.reshape(-1, 3)[holes], pose)
+            known[rows].reshape(-1)[holes] = weight * (1.0 - _enclosure(frame.coverage, rows)[holes])
+            flat[first * self.width + holes] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+        return known
 
     def _photographed(self, frame: GeometryFrame, pose: np.ndarray) -> GeometryFrame:
         """The frame with closed surfaces in the captures' own pixels; a point's colour where no capture sees it."""
@@ -98,11 +106,15 @@ class DraftPainter:
             photographs = [self._held[index].photograph for index in self._chosen]
             self._matched = list(self._chosen), matched([each for each in photographs if each is not None])
         depth = filled(frame.depth)
-        found = seen(depth, pose, self._matched[1])
-        covered = np.isfinite(depth) & (frame.coverage | (found.trust > 0.5))
-        share = np.where(frame.coverage, found.trust, np.float32(1.0))[..., None]
-        colour = np.rint(frame.colour * (1 - share) + found.colour * share).astype(np.uint8)
-        return GeometryFrame(np.where(covered[..., None], colour, 0), depth, covered, frame.source)
+        covered, colour = np.isfinite(depth), np.zeros_like(frame.colour)
+        for first in range(0, len(depth), _rows(self.width)):
+            rows = slice(first, first + _rows(self.width))
+            found = seen(depth, pose, self._matched[1], rows)
+            covered[rows] &= frame.coverage[rows] | (found.trust > 0.5)
+            share = np.where(frame.coverage[rows], found.trust, np.float32(1.0))[..., None]
+            mixed = np.rint(frame.colour[rows] * (1 - share) + found.colour * share)
+            colour[rows] = np.where(covered[rows][..., None], mixed, 0)
+        return GeometryFrame(colour, depth, covered, frame.source)
 
     def _load(self, pose: np.ndarray) -> Iterator[str]:
         """Hold the captures nearest to a camera, as many as fit, the nearest whatever its size; names as of `load`.
@@ -139,33 +151,52 @@ class DraftPainter:
         held = _Held.of(read, self.width, None if self._ranges is None else self._ranges(index))
         self._held[index], self._sizes[index] = held, held.size
 
-    def _at_infinity(
-        self, pose: np.ndarray, pixels: np.ndarray, surroundings: _Surroundings
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Colours (n, 3) and how far they are to be trusted (n,) in 0...1, of the captures in some pixels' directions.
 
-        Each capture paints by its weight times its validity. What that leaves open, the others fill whose weight alone
-        would have let a nearly invisible capture decide: a second blend with milder weights lies behind the first.
-        """
-        colour, trust = np.zeros((len(pixels), 3), np.float32), np.zeros(len(pixels), np.float32)
-        skies = [self._held[index].sky for index in self._chosen]
-        if not skies:
-            return colour, trust
-        distances = np.array([np.linalg.norm(pose[:3, 3] - sky.pose[:3, 3]) for sky in skies])
-        near, mild = nearness(distances), 1.0 / (distances + _FALLBACK)
-        looking = equirectangular.directions(self.width).reshape(-1, 3)[pixels]
-        behind, behind_weight, most = np.zeros_like(colour), np.zeros_like(trust), np.zeros_like(trust)
-        for sky, weight, fallback in zip(skies, near, mild, strict=True):
-            seen, valid = sky.seen(looking, pose)
-            valid = valid * sky.seen_far(looking, pose, surroundings)
-            colour += seen * (valid * np.float32(weight))[:, None]
-            trust += valid * np.float32(weight)
-            behind += seen * (valid * np.float32(fallback))[:, None]
-            behind_weight += valid * np.float32(fallback)
-            np.maximum(most, valid, out=most)
-        behind /= np.maximum(behind_weight, np.float32(1e-6))[:, None]
-        colour += behind * (1.0 - trust)[:, None]
-        return colour, most
+def _at_infinity(
+    skies: Sequence[_Sky], near: Sequence[np.ndarray], looking: np.ndarray, pose: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (n, 3) and how far they are to be trusted (n,) in 0...1, of the captures in directions (n, 3).
+
+    near: of each capture, as of `_Surroundings.elsewhere`.
+    Each capture paints by its weight times its validity. What that leaves open, the others fill whose weight alone
+    would have let a nearly invisible capture decide: a second blend with milder weights lies behind the first.
+    """
+    colour, trust = np.zeros((len(looking), 3), np.float32), np.zeros(len(looking), np.float32)
+    if not skies:
+        return colour, trust
+    distances = np.array([np.linalg.norm(pose[:3, 3] - sky.pose[:3, 3]) for sky in skies])
+    weights, mild = nearness(distances), 1.0 / (distances + _FALLBACK)
+    behind, behind_weight, most = np.zeros_like(colour), np.zeros_like(trust), np.zeros_like(trust)
+    for sky, hidden, weight, fallback in zip(skies, near, weights, mild, strict=True):
+        found, valid = sky.seen(looking, pose, hidden)
+        colour += found * (valid * np.float32(weight))[:, None]
+        trust += valid * np.float32(weight)
+        behind += found * (valid * np.float32(fallback))[:, None]
+        behind_weight += valid * np.float32(fallback)
+        np.maximum(most, valid, out=most)
+    behind /= np.maximum(behind_weight, np.float32(1e-6))[:, None]
+    colour += behind * (1.0 - trust)[:, None]
+    return colour, most
+
+
+def _close(result: np.ndarray, known: np.ndarray) -> None:
+    """Fill a picture (H, W, 3) uint8 from around where it is not known, (H, W) in 0...1: from its half size on."""
+    height, width = known.shape
+    coarse = pull_push(*halves(result, known)) if height % 2 == 0 else pull_push(result, known)
+    scale = np.float32(coarse.shape[1] / width)
+    for first in range(0, height, _rows(width)):
+        part, share = result[first : first + _rows(width)], known[first : first + _rows(width)]
+        row, column = np.nonzero(share < 1.0)
+        pixels = np.stack([column + 0.5, row + (first + 0.5)], axis=1).astype(np.float32) * scale
+        around = equirectangular.sample(coarse, pixels)
+        weight = share[row, column][:, None]
+        filled = around + (part[row, column] - around) * (1 - np.square(1 - weight))
+        part[row, column] = np.clip(np.rint(filled), 0, 255).astype(np.uint8)
+
+
+def _rows(width: int) -> int:
+    """Rows of a picture that are worked on at a time."""
+    return max(1, _BAND // width)
 
 
 @dataclass(frozen=True)
@@ -234,28 +265,27 @@ class _Sky:
         """Bytes that it takes."""
         return self.colours.nbytes + (0 if self.validity is None else self.validity.nbytes)
 
-    def seen_far(self, looking: np.ndarray, pose: np.ndarray, surroundings: _Surroundings) -> np.ndarray:
-        """How far directions (n, 3) of a camera at `pose` show the capture nothing near, (n,) in 0...1."""
-        near = surroundings.elsewhere(self.pose)
-        if not near.any():
-            return np.ones(len(looking), np.float32)
-        capture_from_camera = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
-        pixels = equirectangular.directions_to_pixels(looking @ capture_from_camera.T, near.shape[1])
-        return np.asarray(1.0 - np.clip(equirectangular.sample(near, pixels), 0.0, 1.0))
+    def seen(self, looking: np.ndarray, pose: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Colours (n, 3) and validity (n,) in directions (n, 3) of a camera at `pose`.
 
-    def seen(self, looking: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Colours (n, 3) and validity (n,) in directions (n, 3) of a camera at `pose`."""
+        near: (h, w), 1 where the capture shows what is not at infinity, and so is not valid.
+        """
         capture_from_camera = (self.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32)
         pixels = equirectangular.directions_to_pixels(looking @ capture_from_camera.T, self.colours.shape[1])
-        colours = equirectangular.sample(self.colours, pixels)
-        if self.validity is None:
-            return colours, np.ones(len(colours), np.float32)
-        return colours, equirectangular.sample(self.validity, pixels)
+        valid = np.ones(len(looking), np.float32)
+        if self.validity is not None:
+            valid = equirectangular.sample(self.validity, pixels)
+        if near.any():
+            scaled = pixels * np.float32(near.shape[1] / self.colours.shape[1])
+            valid *= 1.0 - np.clip(equirectangular.sample(near, scaled), 0.0, 1.0)
+        return equirectangular.sample(self.colours, pixels), valid
 
 
-def _enclosure(coverage: np.ndarray) -> np.ndarray:
-    """How far a pixel (H * W,) is shut in by covered ones: 0 up to a straight silhouette, 1 in a pinhole."""
-    share = _box_mean(coverage.astype(np.float32), _PINHOLE)
+def _enclosure(coverage: np.ndarray, rows: slice) -> np.ndarray:
+    """How far pixels of rows (n * W,) are shut in by covered ones: 0 up to a straight silhouette, 1 in pinholes."""
+    wanted = np.arange(len(coverage))[rows]
+    around = np.clip(np.arange(wanted[0] - _PINHOLE, wanted[-1] + _PINHOLE + 1), 0, len(coverage) - 1)
+    share = _box_mean(coverage[around].astype(np.float32), _PINHOLE)[_PINHOLE:-_PINHOLE]
     return np.clip(5.0 * share.reshape(-1) - 3.5, 0.0, 1.0)
 
 

@@ -137,7 +137,7 @@ class Photograph:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What captures say of a frame's pixels.
+    """What captures say of a frame's pixels, or of some rows of them.
 
     colour: (H, W, 3) float32 sRGB, 0 ... 255. trust: (H, W) float32, 0 where no capture sees the point ... 1.
     """
@@ -168,21 +168,23 @@ def matched(photographs: Sequence[Photograph]) -> list[Photograph]:
     return [replace(each, gain=gain.astype(np.float32)) for each, gain in zip(photographs, gains, strict=True)]
 
 
-def seen(depth: np.ndarray, pose: np.ndarray, photographs: Sequence[Photograph]) -> Seen:
-    """The colours of a frame whose ranges are known.
+def seen(depth: np.ndarray, pose: np.ndarray, photographs: Sequence[Photograph], rows: slice = slice(None)) -> Seen:
+    """The colours of a frame whose ranges are known, or of some of its rows.
 
     depth: (H, W) float32 metres, inf where nothing is known; smooth, as `filled_range.filled` makes it.
     pose: (4, 4) camera-to-world.
     The frame is as bright as the captures that the camera is near to: at a capture, as that one.
     """
-    height, width = depth.shape
+    first, last, _ = rows.indices(len(depth))
+    height, width = last - first, depth.shape[1]
     colour, trust = np.zeros((height * width, 3), np.float32), np.zeros(height * width, np.float32)
     if photographs:
         distances = np.array([np.linalg.norm(pose[:3, 3] - each.pose[:3, 3]) for each in photographs])
         level = np.exp(nearness(distances) @ np.log([each.gain for each in photographs]))
         ordered = [photographs[index] for index in np.argsort(distances, kind="stable")]
         ordered = [replace(each, gain=(each.gain / level).astype(np.float32)) for each in ordered]
-        ranges, rays = depth.reshape(-1), equirectangular.directions(width).reshape(-1, 3)
+        ranges = depth[rows].reshape(-1)
+        rays = equirectangular.directions_of_rows(width, first, last).reshape(-1, 3)
         known = np.flatnonzero(np.isfinite(ranges) & (ranges > 0))
         for start in range(0, len(known), _BAND):
             place = known[start : start + _BAND]

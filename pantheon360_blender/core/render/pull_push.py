@@ -11,6 +11,7 @@ import numpy as np
 
 from ..panorama import equirectangular
 
+_BAND = 1 << 18  # pixels worked on at a time
 _LEAST = 1e-6  # weight below which a pixel knows nothing
 
 
@@ -24,6 +25,24 @@ def pull_push(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """
     known = np.clip(weight, 0.0, 1.0).astype(np.float32)[..., None]
     return _filled(np.asarray(colour, np.float32), known)
+
+
+def halves(colour: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An image (H, W, 3) of even height and its weight (H, W) 0 ... 1 at half the size, as pull-push makes them.
+
+    Works in bands of rows: a large image of bytes is never there as floats.
+    """
+    height, width = weight.shape
+    mean = np.empty((height // 2, width // 2, colour.shape[2]), np.float32)
+    total = np.empty((height // 2, width // 2), np.float32)
+    band = max(2, (_BAND // width) // 2 * 2)
+    for first in range(0, height, band):
+        part = weight[first : first + band, :, None]
+        sums = _quartered(part)
+        rows = slice(first // 2, (first + band) // 2)
+        mean[rows] = _quartered(colour[first : first + band] * part) / np.maximum(sums, np.float32(_LEAST))
+        total[rows] = np.minimum(sums[..., 0], np.float32(1.0))
+    return mean, total
 
 
 def _filled(colour: np.ndarray, weight: np.ndarray) -> np.ndarray:
