@@ -12,7 +12,7 @@ Of many captures those nearest to the camera are held and used, as many as fit i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -237,13 +237,18 @@ class _Held:
 
     @staticmethod
     def of(capture: Capture, width: int, depth: np.ndarray | None) -> _Held:
-        sky = _Sky.from_capture(capture, width)
-        return _Held(sky, None if depth is None else Photograph.of(capture, filled(depth), width))
+        if depth is None:
+            return _Held(_Sky.from_capture(capture, width), None)
+        photograph = Photograph.of(capture, filled(depth), width)
+        image = next((level for level in photograph.levels if level.shape[1] <= width), photograph.levels[-1])
+        return _Held(_Sky.from_capture(replace(capture, image=image, valid=None), width, capture.valid), photograph)
 
     @property
     def size(self) -> int:
         """Bytes that it takes."""
-        return self.sky.size + (0 if self.photograph is None else self.photograph.size)
+        if self.photograph is None:
+            return self.sky.size
+        return self.photograph.size + self.sky.size - self.sky.colours.nbytes  # one of the photograph's sizes
 
 
 @dataclass(frozen=True)
@@ -255,9 +260,11 @@ class _Sky:
     pose: np.ndarray
 
     @staticmethod
-    def from_capture(capture: Capture, width: int) -> _Sky:
+    def from_capture(capture: Capture, width: int, valid: np.ndarray | None = None) -> _Sky:
+        """valid: of any size; None takes the capture's."""
         image = equirectangular.resize(capture.image, width) if capture.image.shape[1] > width else capture.image
-        validity = None if capture.valid is None else _softened(capture.valid, image.shape[1])
+        valid = capture.valid if valid is None else valid
+        validity = None if valid is None else _softened(valid, image.shape[1])
         return _Sky(image, validity, capture.pose)
 
     @property
