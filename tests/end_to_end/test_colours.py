@@ -55,6 +55,7 @@ def _room(extension: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pa
     bpy.ops.mesh.primitive_cube_add(size=6.0, location=capture.location)
     bpy.context.object.pantheon360.is_geometry = True
     scene.pantheon360.width = scene.pantheon360.projection_width = WIDTH
+    scene.pantheon360.own_pixels = False  # points keep bytes from wherever they are seen
     scene.frame_start, scene.frame_end = 1, 3
     scene.pantheon360.match_orientation = True
     assert bpy.ops.pantheon360.project_captures() == {"FINISHED"}
@@ -134,6 +135,16 @@ def test_from_photograph_to_frame_no_byte_changes(room: Any, tmp_path: Path) -> 
     for frame in (1, 3):
         painted = picture_of(job / "frames" / f"{frame:06d}.png")
         np.testing.assert_array_equal(rendered(results, frame, tmp_path), painted)
+
+
+def test_at_a_capture_surfaces_show_its_bytes(room: Any, tmp_path: Path) -> None:
+    import bpy
+
+    room.pantheon360.own_pixels = True
+    room.frame_end = 1
+    assert bpy.ops.pantheon360.generate() == {"FINISHED"}
+    painted = picture_of(only_job(tmp_path) / "frames" / "000001.png")
+    assert np.abs(painted.astype(int) - every_byte()).max() <= 1
 
 
 def rendered(scene: Any, frame: int, folder: Path) -> np.ndarray:

@@ -63,12 +63,13 @@ def test_a_take_whose_strip_was_removed_can_be_shown_again(takes: Any, house: Ho
 def test_settings_are_loaded_back(takes: Any, house: House, blend: Any) -> None:
     import bpy
 
-    job = generate(house, blend, width=128, seed="99", near=0.25, frame_step=2)
-    for name, value in {"width": 64, "seed": "1", "near": 0.1, "frame_step": 1}.items():
+    job = generate(house, blend, width=128, seed="99", near=0.25, frame_step=2, own_pixels=True)
+    for name, value in {"own_pixels": False, "width": 64, "seed": "1", "near": 0.1, "frame_step": 1}.items():
         setattr(blend.pantheon360, name, value)
     assert bpy.ops.pantheon360.load_take(job=job) == {"FINISHED"}
     chosen = blend.pantheon360
     assert (chosen.width, chosen.seed, chosen.near, chosen.frame_step) == (128, "99", 0.25, 2)
+    assert chosen.own_pixels
 
 
 def test_the_diffusion_painter_s_settings_come_back_as_they_were_written(house: House, blend: Any) -> None:

@@ -16,7 +16,7 @@ from ...core.jobs import painting_summary, registry
 from ...core.jobs.job_folder import PaintFolder
 from ...core.jobs.registry import Entry
 from ..app import access, identity, paths
-from ..shot import diffusion_settings, strips
+from ..shot import diffusion_settings, painters, strips
 from . import removal
 from .removal import Removed
 
@@ -74,11 +74,14 @@ def other_of(scene: bpy.types.Scene) -> Take | None:
 
 def load_settings(scene: bpy.types.Scene, take: Take) -> None:
     """Set the scene's painter, size, seed and painter's settings as they were for a take. Raises JobError."""
-    job, chosen = PaintFolder.open(take.entry.path).job, access.of_scene(scene)
+    folder, chosen = PaintFolder.open(take.entry.path), access.of_scene(scene)
+    job = folder.job
     chosen.painter = job.painter.upper()
     chosen.width, chosen.seed = job.width, job.seed
     chosen.near = float(job.settings.get("near", chosen.near))
     chosen.frame_step = _step(job.frames)
+    if job.painter != painters.DIFFUSION:
+        chosen.own_pixels = folder.has_ranges
     if isinstance(job.settings.get("diffusion"), dict):
         diffusion_settings.from_json(chosen.diffusion, job.settings["diffusion"])
 

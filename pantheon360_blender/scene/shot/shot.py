@@ -174,7 +174,7 @@ def prepare(
     fps = scene.render.fps / scene.render.fps_base
     painting = painters.settings(scene, painter, settings)
     PaintJob.check(width=width, fps=fps, frames=numbers, painter=painter, seed=seed)
-    own_pixels = bool(chosen.own_pixels)
+    own_pixels = bool(chosen.own_pixels) and painter != painters.DIFFUSION  # models learned what points look like
     wide = geometry_pass.capture_width(width, own_pixels)
     captures = geometry_pass.unread_captures(access.evaluated(scene), wide)
     root = root or jobs_root(scene)
