@@ -127,12 +127,14 @@ def _between(padded: np.ndarray, edge: np.ndarray, first: tuple[int, int], share
         for u in (0, 1)
     ]
     weights = [(one - down) * (one - across), (one - down) * across, down * (one - across), down * across]
-    value = sum((corner * weight for corner, weight in zip(corners, weights, strict=True)), np.float32(0.0))
+    value: np.ndarray = np.zeros((height, width), np.float32)
+    for corner, weight in zip(corners, weights, strict=True):
+        value += corner * weight
     cut = edge[1 + first[0] : 1 + first[0] + height, 1 + first[1] : 1 + first[1] + width]
     place = np.nonzero(cut)
     around = np.stack([corner[place] for corner in corners])
     value[place] = _decided(around, np.array(weights, np.float32)[:, None])
-    return np.asarray(value)
+    return value
 
 
 def _decided(around: np.ndarray, weights: np.ndarray) -> np.ndarray:

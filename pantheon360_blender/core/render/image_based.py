@@ -323,7 +323,7 @@ def _bilinear(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 def _encoded(light: np.ndarray) -> np.ndarray:
     """sRGB 0 ... 255 of linear light."""
     roots = np.sqrt(np.clip(light, 0.0, 1.0))  # nearly as sRGB is: a table of them is as fine in the dark as in light
-    return _ENCODED[np.rint(roots * np.float32(8192.0)).astype(np.int32)]
+    return np.asarray(_ENCODED[np.rint(roots * np.float32(8192.0)).astype(np.int32)])
 
 
 def _levels(image: np.ndarray, width: int) -> Iterator[np.ndarray]:

@@ -253,8 +253,8 @@ class _Surfaces:
 
     def __init__(self, cloud: PointCloud, near: float) -> None:
         self.cloud, self.near = cloud, near
-        footprint = b"" if cloud.footprint is None else np.ascontiguousarray(cloud.footprint)
-        self._sum = zlib.crc32(footprint, zlib.crc32(np.ascontiguousarray(cloud.points)))
+        footprint = b"" if cloud.footprint is None else np.ascontiguousarray(cloud.footprint).data
+        self._sum = zlib.crc32(footprint, zlib.crc32(np.ascontiguousarray(cloud.points).data))
 
     def same_as(self, other: _Surfaces | None) -> bool:
         if other is None:
