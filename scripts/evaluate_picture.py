@@ -52,8 +52,8 @@ CROP = 320
 def main(arguments: Sequence[str]) -> int:
     if "--inside" in arguments:
         sys.path.insert(0, str(environments.ROOT))
-        name, kind, width, folder = arguments[arguments.index("--inside") + 1 :][:4]
-        return one(name, kind, int(width), Path(folder))
+        asked = arguments[arguments.index("--inside") + 1 :]
+        return one(asked[0], asked[1], int(asked[2]), Path(asked[3]))
     ground_truth.ready()
     photographs.fetch()
     metric_weights = importlib.import_module("metric_weights")
