@@ -151,8 +151,7 @@ def _labelled(
             planes = into_camera(plane_set.planes, view.pose)
             everywhere = np.ones((*view.active.shape, len(planes)), np.bool_)
             costs = data_costs(
-                view.cube.faces,
-                np.float32(view.cube.focal),
+                view.cube.faces.ravel(),
                 view.rays,
                 view.active,
                 sources(views, index, others, plain=1.0),
