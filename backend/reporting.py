@@ -110,13 +110,13 @@ class Heartbeat:
 class Reporter:
     """The messages of a job's steps: progress at a readable pace, warnings, new previews."""
 
-    def __init__(self, job: str, preview: Path) -> None:
+    def __init__(self, job: str, *previews: Path) -> None:
+        """previews: files of which it is told whenever they are new."""
         self._job = job
         self._eta = Eta()
         self._phase = ""
         self._told = 0.0
-        self._preview = preview
-        self._shown = _changed(preview)
+        self._shown = {path: _changed(path) for path in previews}
 
     def follow(self, job: Job[Result], send: Callable[[Message], None]) -> Result:
         """Run a job to its end and send the messages of its steps."""
@@ -129,7 +129,7 @@ class Reporter:
                 return end.value  # type: ignore[no-any-return]
 
     def messages(self, step: Progress) -> Iterator[Message]:
-        """The messages of one step, none to three."""
+        """The messages of one step, in their order."""
         if step.warning:
             yield messages.Warning_(step.warning, self._job)
         eta = self._eta.seconds(step)
@@ -137,10 +137,10 @@ class Reporter:
         if step.phase != self._phase or now - self._told >= PROGRESS_INTERVAL or (step.of and step.step >= step.of):
             self._phase, self._told = step.phase, now
             yield messages.ProgressMessage(self._job, step.phase, step.step, step.of, eta, step.text)
-        shown = _changed(self._preview)
-        if shown != self._shown:
-            self._shown = shown
-            yield messages.Preview(str(self._preview), self._job)
+        for path, before in self._shown.items():
+            self._shown[path] = _changed(path)
+            if self._shown[path] not in (before, None):
+                yield messages.Preview(str(path), self._job)
 
 
 def _changed(path: Path) -> int | None:

@@ -35,11 +35,13 @@ def main(folder: str, *, as_json: bool) -> int:
 def _run(path: Path, printer: Printer) -> int:
     name = path.name
     try:
+        from pantheon360_blender.core.jobs import job_folder
+
         from . import runner
 
         printer.send(messages.Started(name))
         with boundary(f"Running {path}"):
-            folder = Reporter(name, path / "preview.png").follow(runner.run(path), printer.send)
+            folder = Reporter(name, *job_folder.previews(path)).follow(runner.run(path), printer.send)
             printer.send(messages.Done(name, str(folder.path), len(folder.finished_frames())))
         return DONE
     except KeyboardInterrupt:

@@ -131,10 +131,12 @@ class Service:
                 self._current = None
 
     def _painted(self, request: messages.Run) -> Message:
+        from pantheon360_blender.core.jobs import job_folder
+
         from . import runner
 
         self._writer.send(messages.Started(request.job))
-        reporter = Reporter(request.job, Path(request.folder) / "preview.png")
+        reporter = Reporter(request.job, *job_folder.previews(Path(request.folder)))
         steps = runner.run(Path(request.folder))
         with Heartbeat(self._writer) as heartbeat:
             try:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from pantheon360_blender.core.progress import Progress
 
 from . import depth_map, kept, report
 from .depth_map import DepthMap
+
+if TYPE_CHECKING:
+    from .dense.sweep import Estimate
 
 FINER = 2
 """Points along a side of a pixel of the range maps: photographs are finer than estimated ranges."""
@@ -60,6 +63,7 @@ def run(folder: ReconstructFolder) -> progress.Job[None]:
     yield Progress("Writing the report", 0, 1)
     found = report.report(settings, captures, posed, solution, maps, cloud, seconds)
     folder.output.write_json(results.REPORT_FILE, found)
+    folder.output.remove(results.LOOK_FILE)
     yield Progress("Writing the report", 1, 1)
 
 
@@ -149,6 +153,7 @@ def _remove_what_follows(folder: ReconstructFolder) -> None:
         for path in sorted((folder.path / name).glob("*.npz")):
             folder.output.remove(f"{name}/{path.name}")
     folder.output.remove(results.CACHE_FILE)
+    folder.output.remove(results.LOOK_FILE)
 
 
 def _solve(
@@ -224,13 +229,40 @@ def _sweep(
 
     decided = [folder.job.inputs, folder.job.captures, settings.width, [each.pose.tolist() for each in captures]]
     steps = kept.KeptSteps(folder.output, kept.key_of(decided))
-    found = yield from estimate(captures, DenseOptions(width=settings.width), steps)
+
+    def look(so_far: Estimate) -> progress.Job[None]:
+        yield from _look(folder, settings, captures, list(maps), so_far)
+
+    found = yield from estimate(captures, DenseOptions(width=settings.width), steps, look)
     for place, index in enumerate(maps):
         if maps[index] is None:
             yield Progress("Judging confidence", place, len(maps))
             made = maps[index] = found.depth_map(place)
             yield Progress("Writing depth", place, len(maps))
             depth_map.write(folder.output, _depth_file(folder, index), made)
+
+
+def _look(
+    folder: ReconstructFolder,
+    settings: ReconstructionSettings,
+    captures: Sequence[Capture],
+    which: Sequence[int],
+    so_far: Estimate,
+) -> progress.Job[None]:
+    """Write the points of an estimate that is not finished: `look.npz`. which: the captures' numbers in the job."""
+    maps = []
+    for place, capture in enumerate(captures):
+        yield Progress("First look", place, len(captures), text=capture.name)
+        maps.append(so_far.depth_map(place))
+    seen = yield from progress.map_progress(points(settings, captures, maps), _as_look)
+    if len(seen):
+        _write_cloud(folder, results.LOOK_FILE, seen.renumbered(which))
+        yield Progress("First look ready", 1, 1)
+
+
+def _as_look(step: Progress) -> Iterable[Progress]:
+    """Steps of fusing and the like, which come again at the end."""
+    return (replace(step, phase="First look"),)
 
 
 def _by_model(

@@ -25,7 +25,7 @@ class Progress:
     waiting: True if nothing happened since the last step, so that a blocking driver may sleep.
     text: a detail worth showing ("frame 12"), or empty.
     warning: what the artist should know from now on, or empty; the job goes on.
-    preview: path of a picture of the result so far that has just been written, or empty.
+    preview: path of a picture or of points, the result so far, that has just been written, or empty.
     """
 
     phase: str

@@ -19,7 +19,8 @@ pytest.importorskip("pycolmap", reason="needs the backend's environment")
 from backend import runner
 from backend.reconstruction.depth_map import DepthMap
 from backend.reconstruction.reconstruction import Reconstruction
-from pantheon360_blender.core.jobs import reconstruct_settings, reuse
+from backend.reporting import Reporter
+from pantheon360_blender.core.jobs import job_folder, messages, reconstruct_settings, reuse
 from pantheon360_blender.core.jobs.job import ReconstructJob
 from pantheon360_blender.core.jobs.job_folder import ReconstructFolder
 from pantheon360_blender.core.panorama import equirectangular
@@ -139,6 +140,22 @@ def test_cancelled_it_goes_on_and_ends_with_the_same_points(room: Callable[..., 
     assert "Solving poses" not in phases and interrupted.state().status == "done"
     for name in ("sparse.npz", "poses.json", "depth/room-0.npz", "cache.npz"):
         assert (straight.path / name).read_bytes() == (interrupted.path / name).read_bytes(), name
+
+
+def test_a_first_look_is_told_of_before_the_end_and_goes_with_it(room: Callable[..., ReconstructFolder]) -> None:
+    """Its points lie on the walls, too, and it is fewer of them."""
+    folder, looks = room(poses="given"), []
+
+    def send(message: messages.Message) -> None:
+        if isinstance(message, messages.Preview):
+            assert not (folder.path / "depth").exists() and not (folder.path / "cache.npz").exists()
+            looks.append(PointCloud.load(Path(message.path)))
+
+    Reporter("room", *job_folder.previews(folder.path)).follow(runner.run(folder.path), send)
+    assert len(looks) == 1 and np.median(off_walls(looks[0])) < 0.15
+    assert set(np.unique(looks[0].source)) == set(range(len(PLACES)))
+    assert 0 < len(looks[0]) < len(PointCloud.load(folder.path / "cache.npz"))
+    assert not (folder.path / "look.npz").exists()
 
 
 def test_a_damaged_stage_is_done_again_and_only_that(room: Callable[..., ReconstructFolder]) -> None:

@@ -7,7 +7,7 @@ planes of the place compete for its pixels. Those that win are the next width's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,11 +96,18 @@ def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> J
     return maps
 
 
-def estimate(captures: Sequence[Capture], options: DenseOptions, kept: KeptSteps | None = None) -> Job[Estimate]:
+Look = Callable[[Estimate], Job[None]]
+"""Shows an estimate that is not at its full width yet, which it leaves as it is."""
+
+
+def estimate(
+    captures: Sequence[Capture], options: DenseOptions, kept: KeptSteps | None = None, look: Look | None = None
+) -> Job[Estimate]:
     """Estimate what every capture sees, from all of them.
 
     captures: two or more at different places, with poses in metres (Blender world). Masked pixels are neither matched
-    nor estimated. kept: where each step is kept, and gone on from; None keeps nothing.
+    nor estimated. kept: where each step is kept, and gone on from; None keeps nothing. look: called with what is known
+    at each width but the last.
     Returns what has a map for each capture, at options.width.
     Raises CaptureError if there are fewer than two captures or all were taken at one place; FileError.
     """
@@ -123,11 +130,22 @@ def estimate(captures: Sequence[Capture], options: DenseOptions, kept: KeptSteps
             yield from _improve(step, views, neighbours[step.view], limits, options)
         if kept is not None:
             steps.keep(kept, plan, number, views, plane_set)
+        if look is not None and step.view is None and step.width < options.width:
+            yield from look(_so_far(views, neighbours))
     if first == len(plan):
         _go_to(views, options.width)
     for view in views:
         view.adopt()
     return Estimate(views, neighbours)
+
+
+def _so_far(views: list[DenseView], neighbours: list[list[int]]) -> Estimate:
+    """The views as they are, finished as if theirs were the full width."""
+    width = views[0].active.shape[1]
+    copies = [view.smaller(width) for view in views]
+    for copy in copies:
+        copy.adopt()
+    return Estimate(copies, neighbours)
 
 
 def _go_to(views: list[DenseView], width: int) -> None:

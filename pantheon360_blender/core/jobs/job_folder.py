@@ -75,6 +75,7 @@ JOB_FILE = "job.json"
 STATE_FILE = "state.json"
 LOG_FILE = "log.txt"
 PREVIEW_WIDTH = 512
+_PREVIEW = "preview.png"
 _LONGEST_HASHES = 200
 """Characters of a frame's text that are looked at; two hashes have 129."""
 _KNOWN = "known/cache.npz"
@@ -380,7 +381,7 @@ class PaintFolder(JobFolder[PaintJob]):
 
     @property
     def preview_file(self) -> Path:
-        return self.path / "preview.png"
+        return self.path / _PREVIEW
 
     @property
     def painting_file(self) -> Path:
@@ -611,6 +612,11 @@ class ExtendFolder(_PointsFolder[ExtendJob]):
 
     def _results(self) -> Iterable[Path]:
         return [self.invented_file]
+
+
+def previews(folder: Path) -> tuple[Path, ...]:
+    """The files by which a job in this folder shows how far its result has come."""
+    return folder / _PREVIEW, folder / reconstruct_settings.LOOK_FILE
 
 
 def now() -> str:

@@ -74,7 +74,7 @@ class ProgressMessage:
 
 @dataclass(frozen=True)
 class Preview:
-    """The picture at this absolute path is new."""
+    """The file at this absolute path is new: a picture of what is painted, or points of what is reconstructed."""
 
     path: str
     job: str = ""

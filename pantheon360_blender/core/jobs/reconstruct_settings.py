@@ -5,6 +5,7 @@
     depth/*.npz  what each posed capture sees: range, confidence, sky
     guesses/*.npz  the same as a reconstructor guesses it, if one does
     steps/*.npz  how far the maps of the sweep have come, until they are written
+    look.npz     the points as far as they are known while the sweep goes on, as cache.npz has them; removed at the end
     cache.npz    the points (core.point_cloud)
     report.json  what was found, for people (`text`) and for programs
 
@@ -40,7 +41,9 @@ _LARGEST_HEADING = 1e6  # degrees: many turns, and still no digits lost
 
 POSES_FILE, SPARSE_FILE, DEPTH_FOLDER, GUESSES_FOLDER = "poses.json", "sparse.npz", "depth", "guesses"
 CACHE_FILE, REPORT_FILE = "cache.npz", "report.json"
-RESULT_FILES = (REPORT_FILE, CACHE_FILE, SPARSE_FILE, POSES_FILE)
+LOOK_FILE = "look.npz"
+"""What a reconstruction shows of itself: messages.Preview names it whenever it is new."""
+RESULT_FILES = (REPORT_FILE, CACHE_FILE, LOOK_FILE, SPARSE_FILE, POSES_FILE)
 """Those beside DEPTH_FOLDER, the last one first."""
 
 

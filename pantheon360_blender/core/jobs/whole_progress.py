@@ -35,6 +35,7 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
         "Solving poses": 3,
         "Preparing captures": 3,
         "Sweeping": 15,
+        "First look": 1,
         "Finding surfaces": 45,
         "Judging confidence": 4,
         "Writing depth": 3,

@@ -169,6 +169,16 @@ def redraw_status(window_manager: Any) -> None:
                 window.workspace.status_text_set(None)
 
 
+def push_undo(message: str) -> None:
+    """Let undo take results away, and not what the artist did before them; other modes have steps of their own."""
+    if bpy.context.mode != "OBJECT":
+        return
+    for manager in bpy.data.window_managers:
+        for window in manager.windows[:1]:
+            with bpy.context.temp_override(window=window):
+                bpy.ops.ed.undo_push(message=message)
+
+
 NOTHING_CHANGED = "Nothing was changed."
 """What a cancelled job leaves behind that changes the scene in its last step alone."""
 

@@ -6,6 +6,8 @@ Nothing here holds Blender's data while the backend works: the scene is looked f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import bpy
@@ -54,7 +56,8 @@ def work(entry: Entry) -> Job[list[str]]:
     Raises JobError if its folder is gone or damaged, or another process works on it, BackendError.
     """
     if entry.kind == "reconstruct":
-        yield from reconstruct.compute(ReconstructFolder.open(entry.path))
+        folder = ReconstructFolder.open(entry.path)
+        yield from _with_looks(entry, folder, reconstruct.compute(folder))
         return []
     if entry.kind == "extend":
         yield from painted_frames.compute(ExtendFolder.open(entry.path))
@@ -62,6 +65,44 @@ def work(entry: Entry) -> Job[list[str]]:
     notices = Notices()
     yield from observed(shot.paint(PaintFolder.open(entry.path), resume=GOES_ON), notices)
     return notices.warnings
+
+
+def _with_looks(entry: Entry, folder: ReconstructFolder, computing: Job[None]) -> Job[None]:
+    """The work, and whatever it has to show of its points in the scene, as soon as nobody is in the way there.
+
+    Each look can be undone by itself; a job that is stopped leaves the last one.
+    """
+    fresh = False
+    with closing(computing):
+        while True:
+            try:
+                step = next(computing)
+            except StopIteration:
+                return
+            fresh = fresh or bool(step.preview)
+            yield replace(step, preview="")  # points are no picture for the panel
+            if fresh and is_ready(entry) and is_for_this_file(entry):
+                fresh = False
+                yield from _show(entry, folder)
+
+
+def _show(entry: Entry, folder: ReconstructFolder) -> Job[None]:
+    scene = scene_of(entry)
+    if scene is None or not reconstruct.can_show(scene):
+        return
+    looking = reconstruct.show(scene, folder, _captures(scene, entry))
+    with closing(looking):
+        while True:
+            if not is_ready(entry):  # the next look comes instead
+                return
+            try:
+                yield next(looking)
+            except StopIteration as end:
+                if end.value:
+                    jobs.push_undo(f"{entry.title}: First Look")
+                return
+            except ReferenceError:  # the scene is gone
+                return
 
 
 def deliver(entry: Entry, warnings: Sequence[str] = ()) -> Job[str]:
@@ -73,7 +114,7 @@ def deliver(entry: Entry, warnings: Sequence[str] = ()) -> Job[str]:
         registry.note(entry.id, state="delivered", delivered_to=bpy.data.filepath)
         return f"The results of {entry.title} are in this file already"
     if entry.kind == "reconstruct":
-        is_first = cache_objects.find(scene) is None
+        is_first = reconstruct.can_show(scene)
         built = yield from reconstruct.deliver(scene, ReconstructFolder.open(entry.path), _captures(scene, entry))
         left = [f"{name} was not posed: {reason}" for name, reason in built.left.items()]
         for warning in (*left, *built.notes):

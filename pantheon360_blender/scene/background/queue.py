@@ -252,7 +252,7 @@ def _end(current: Current, result: Any) -> None:
         stage, label = outcomes.stage_of(entry.kind)
         warnings = current.ticker.notices.warnings
         outcomes.succeed(delivery.scene_of(entry), stage, label, warnings, _log_of(entry), whole=True)
-        _push_undo(entry.title)
+        jobs.push_undo(entry.title)
     elif delivery.is_for_this_file(registry.find(entry.id) or entry):
         _queue.undelivered[entry.id] = list(result)
     else:
@@ -277,16 +277,6 @@ def _fail(current: Current, error: PantheonError) -> None:
 
 def _log_of(entry: Entry) -> Path:
     return entry.path / job_folder.LOG_FILE
-
-
-def _push_undo(message: str) -> None:
-    """Let undo take the results away, and not what the artist did before them; other modes have steps of their own."""
-    if bpy.context.mode != "OBJECT":
-        return
-    for manager in bpy.data.window_managers:
-        for window in manager.windows[:1]:
-            with bpy.context.temp_override(window=window):
-                bpy.ops.ed.undo_push(message=message)
 
 
 def register() -> None:

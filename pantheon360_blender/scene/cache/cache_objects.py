@@ -33,6 +33,9 @@ REPORT = "pantheon360_report"
 """Custom property of a cache object: what its reconstruction found, for people."""
 FOLDER = "pantheon360_folder"
 """Custom property of a cache object: the job folder its points are from."""
+LOOK = "pantheon360_look"
+"""Custom property of a cache object whose points are the first look of a reconstruction: the job folder. The finished
+points take their place."""
 
 ADDITIONS = "pantheon360_additions"
 """Custom property of a cache object: ids, one a line, of the jobs whose points were added to it."""

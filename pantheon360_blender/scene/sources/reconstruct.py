@@ -28,13 +28,16 @@ from ..app.access import ObjectReference, SceneReference
 from ..app.disabled_reason import DisabledReason
 from ..app.preferences import is_online
 from ..cache import attributes, cache_merge, cache_objects
-from ..cache.cache_objects import FOLDER, REPORT
+from ..cache.cache_objects import FOLDER, LOOK, REPORT
 from ..captures import capture_files, capture_objects
 from ..captures.decoding import Wanted
 from ..captures.placing import place
 
 FEATURE_WIDTH = 3072
 """Pixels across at which captures are handed to the pose solver; finer ones gain nothing."""
+
+LOOKING = "First look ready"
+"""Phase in which points that are not finished come into the scene."""
 
 PREVIOUS = "pantheon360_reconstruction"
 """Custom property of a scene: folder of its last reconstruction, whose finished stages the next one may take over."""
@@ -281,6 +284,48 @@ def deliver(
     return _delivered(reference.scene, folder, metre, posed, solution, text, ready)
 
 
+def can_show(scene: bpy.types.Scene) -> bool:
+    """Whether a first look may enter a scene: it takes nothing away but another first look."""
+    cache = cache_objects.find(scene)
+    return cache is None or LOOK in cache
+
+
+def show(
+    scene: bpy.types.Scene, folder: ReconstructFolder, captures: Mapping[str, ObjectReference] | None = None
+) -> Job[bool]:
+    """Bring the points of a reconstruction at work into a scene that `can_show` them, and its captures to their poses.
+
+    captures: as of `deliver`, whose points take their place. The scene changes in the last step, if at all.
+    Returns whether it changed: the points may be gone or damaged, or somebody has made a cache meanwhile.
+    """
+    reference, step = SceneReference(scene), Progress(LOOKING)
+    metre = units.per_metre(reference.scene)
+    yield step
+    try:
+        posed, cloud = yield from in_thread(partial(_look, folder, metre), step)
+    except PantheonError:
+        return False
+    posed = _called(reference.scene, posed, captures or {})
+    numbers = _numbers(reference.scene, posed)
+    ready = yield from in_thread(partial(_stored_as, cloud, numbers), step)
+    scene = reference.scene
+    if not can_show(scene) or numbers != _numbers(scene, posed):
+        return False
+    obj = cache_objects.replace(scene, ready)
+    obj[LOOK] = paths.relative_path(folder.path)
+    obj[REPORT] = f"A first look: {len(ready):,} points. The finished ones take their place."
+    if ReconstructionSettings.from_json(folder.job.settings).poses != results.GIVEN:
+        place(scene, [replace(one, pose=units.moved(one.pose, metre)) for one in posed])
+    return True
+
+
+def _look(folder: ReconstructFolder, metre: float) -> tuple[list[PosedCapture], PointCloud]:
+    """Poses and points of a first look, finite and in the scene's unit."""
+    posed, _ = results.read_poses(folder.path)
+    cloud = PointCloud.load(folder.path / results.LOOK_FILE)
+    return posed, cloud if metre == 1 else cloud.transformed(units.scaling(metre))
+
+
 def _results(folder: ReconstructFolder, metre: float) -> tuple[list[PosedCapture], dict[str, Any], str, PointCloud]:
     """Poses, what is said of them, the report's text, and the points, finite and in the scene's unit."""
     posed, solution = results.read_poses(folder.path)
@@ -299,8 +344,9 @@ def _delivered(
     cloud: PointCloud,
 ) -> Built:
     posed = [replace(one, pose=units.moved(one.pose, metre)) for one in posed]
-    merging = access.of_scene(scene).reconstruction_cache == "MERGE"
+    merging = access.of_scene(scene).reconstruction_cache == "MERGE" and not can_show(scene)
     obj = (cache_merge.merge if merging else cache_objects.replace)(scene, cloud)
+    obj.pop(LOOK, None)
     obj[REPORT] = text
     obj[FOLDER] = paths.relative_path(folder.path)
     job_tracking.note_delivered(folder)
