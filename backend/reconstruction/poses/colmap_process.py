@@ -38,7 +38,7 @@ from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.version import version
 
 from .. import registration, rig
-from . import mirrors, rivals
+from . import mirrors, pairs, rivals
 
 JOB = "poses"
 PHASES = ("Finding features", "Matching features", "Solving poses")
@@ -105,14 +105,14 @@ def main(arguments: list[str]) -> int:
 
 
 def solve(folder: Path, request: Request, report: Report) -> None:
-    """Find features, match every pair, and map; writes result.json and points.npz into `folder`."""
+    """Find features, match pairs, and map; writes result.json and points.npz into `folder`."""
     for level in ("INFO", "WARNING", "ERROR", "FATAL"):  # its logs would stay in the system's temporary folder for ever
         pycolmap.logging.set_log_destination(getattr(pycolmap.logging, level), "")
     pycolmap.set_random_seed(request.seed)
     path = folder / "database.db"
-    counts = _find_features(folder, path, request, report)
+    counts, largest = _find_features(folder, path, request, report)
     report(PHASES[1], 0, 1)
-    matched = _match(path, request)
+    matched = _match(folder, path, request, pairs.chosen(largest))
     report(PHASES[1], 1, 1)
     report(PHASES[2], 0, 1)
     stations = _stations(len(request.names), matched, counts)
@@ -132,8 +132,11 @@ def solve(folder: Path, request: Request, report: Report) -> None:
 # Features
 
 
-def _find_features(folder: Path, path: Path, request: Request, report: Report) -> list[int]:
-    """SIFT on the faces of a cube, where the panorama is not bent, written as pixels of the panorama."""
+def _find_features(folder: Path, path: Path, request: Request, report: Report) -> tuple[list[int], list[np.ndarray]]:
+    """SIFT on the faces of a cube, where the panorama is not bent, written as pixels of the panorama.
+
+    Returns how many each capture has, and the descriptors of its largest ones, by which pairs are chosen.
+    """
     database = pycolmap.Database.open(path)
     camera = _camera(request.width)
     camera_id = database.write_camera(camera)
@@ -142,15 +145,15 @@ def _find_features(folder: Path, path: Path, request: Request, report: Report) -
     sensor.add_ref_sensor(camera.sensor_id)
     rig_id = database.write_rig(sensor, use_rig_id=True)
     cv2.setNumThreads(1)  # the pool has a crop for every processor
-    counts = []
+    counts, largest = [], []
     layout = rig.cube(overlap=np.radians(2.0), size=request.crop_size)
     with ThreadPoolExecutor(request.threads) as pool:
-        for index, name in enumerate(request.names):
+        for index in range(len(request.names)):
             report(PHASES[0], index, len(request.names))
             grey = np.load(folder / f"grey-{index}.npy", allow_pickle=False)
             valid = np.load(folder / f"valid-{index}.npy", allow_pickle=False)
-            pixels, descriptors = _features(grey, valid, layout, request, pool)
-            image = pycolmap.Image(name=f"{index:06d} {name}", camera_id=camera_id)
+            pixels, descriptors, sizes = _features(grey, valid, layout, request, pool)
+            image = pycolmap.Image(name=_image(index), camera_id=camera_id)
             image.image_id = index + 1
             database.write_image(image, use_image_id=True)
             frame = pycolmap.Frame(frame_id=index + 1, rig_id=rig_id)
@@ -160,35 +163,42 @@ def _find_features(folder: Path, path: Path, request: Request, report: Report) -
             kind = pycolmap.FeatureExtractorType.SIFT
             database.write_descriptors(index + 1, pycolmap.FeatureDescriptors(kind, descriptors))
             counts.append(len(pixels))
+            largest.append(descriptors[np.argsort(-sizes, kind="stable")[: pairs.LARGEST]])
     report(PHASES[0], len(request.names), len(request.names))
     database.close()
-    return counts
+    return counts, largest
+
+
+def _image(index: int) -> str:
+    """What a capture is called in the database; without blanks, which part the names in a list of pairs."""
+    return f"{index:06d}"
 
 
 def _features(
     grey: np.ndarray, valid: np.ndarray, layout: rig.Layout, request: Request, pool: ThreadPoolExecutor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (N, 2) float32 in pixels of the panorama and descriptors (N, 128) uint8."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keypoints (N, 2) float32 in pixels of the panorama, descriptors (N, 128) uint8, and sizes (N,)."""
     crops = rig.crop(grey, layout)
     visible = rig.crop(valid.astype(np.float32), layout).mean(axis=(1, 2)) > _LEAST_VISIBLE
     views = [view for view in range(len(layout)) if visible[view]]
     found = list(pool.map(lambda view: _features_of_crop(crops[view], view, layout, request), views))
-    pixels = np.concatenate([np.empty((0, 2)), *(directions for directions, _ in found)])
-    descriptors = np.concatenate([np.empty((0, 128), np.uint8), *(codes for _, codes in found)])
+    pixels = np.concatenate([np.empty((0, 2)), *(places for places, _, _ in found)])
+    descriptors = np.concatenate([np.empty((0, 128), np.uint8), *(codes for _, codes, _ in found)])
+    sizes = np.concatenate([np.empty(0), *(sizes for _, _, sizes in found)])
     column = np.clip(pixels[:, 0].astype(np.intp), 0, request.width - 1)
     row = np.clip(pixels[:, 1].astype(np.intp), 0, request.width // 2 - 1)
     keep = valid[row, column]
-    return pixels[keep].astype(np.float32), np.ascontiguousarray(descriptors[keep])
+    return pixels[keep].astype(np.float32), np.ascontiguousarray(descriptors[keep]), sizes[keep]
 
 
 def _features_of_crop(
     crop: np.ndarray, view: int, layout: rig.Layout, request: Request
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """OpenCV's SIFT: the same features as pycolmap's in a fifth of the time."""
     detector = cv2.SIFT_create(request.features, contrastThreshold=_CONTRAST, enable_precise_upscale=True)
     found, codes = detector.detectAndCompute(crop, None)
     if not found:
-        return np.empty((0, 2)), np.empty((0, 128), np.uint8)
+        return np.empty((0, 2)), np.empty((0, 128), np.uint8), np.empty(0)
     places = np.array([point.pt for point in found], np.float64) + 0.5  # OpenCV's first pixel has its centre at 0
     focal = layout.intrinsics[0, 0]
     local = np.column_stack(
@@ -196,7 +206,7 @@ def _features_of_crop(
     )
     own = np.abs(local[:, :2]).max(axis=1) <= focal  # beyond 45° it belongs to the neighbour
     pixels = equirectangular.directions_to_pixels(local[own] @ layout.rotations[view].T, request.width)
-    return pixels, _root(np.asarray(codes)[own])
+    return pixels, _root(np.asarray(codes)[own]), np.array([point.size for point in found])[own]
 
 
 def _root(codes: np.ndarray) -> np.ndarray:
@@ -220,11 +230,14 @@ class Matched:
     turns: dict[tuple[int, int], np.ndarray]
 
 
-def _match(path: Path, request: Request) -> Matched:
-    """Match every pair and verify it on the sphere."""
+def _match(folder: Path, path: Path, request: Request, chosen: list[tuple[int, int]]) -> Matched:
+    """Match pairs and verify them on the sphere."""
     options = pycolmap.FeatureMatchingOptions(use_gpu=False, num_threads=request.threads)
     options.skip_geometric_verification = True
-    pycolmap.match_exhaustive(path, options, device=pycolmap.Device.cpu)
+    listed = folder / "pairs.txt"
+    listed.write_text("".join(f"{_image(one)} {_image(other)}\n" for one, other in chosen), encoding="ascii")
+    pairing = pycolmap.ImportedPairingOptions(match_list_path=listed)
+    pycolmap.match_image_pairs(path, options, pairing, device=pycolmap.Device.cpu)
     verification = pycolmap.TwoViewGeometryOptions(detect_watermark=False, min_num_inliers=_LEAST_INLIERS)
     verification.ransac.max_error = _VERIFICATION_PIXELS * request.width
     verification.ransac.random_seed = request.seed
