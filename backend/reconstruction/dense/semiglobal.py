@@ -98,16 +98,15 @@ def _along_rows(costs: np.ndarray, grey: np.ndarray, right: int, total: np.ndarr
 
 @njit(cache=True, parallel=True)
 def _along_columns(costs: np.ndarray, grey: np.ndarray, down: int, right: int, total: np.ndarray) -> None:
+    """Each path for itself, from its first row to its last: no thread waits for another in between."""
     height, width, labels = costs.shape
-    path = np.zeros((2, width, labels), np.float32)
-    for k in range(height):
-        v = k if down > 0 else height - 1 - k
-        before = k % 2
-        for column in prange(width):
-            u = np.int64(column)
-            earlier = (u - right) % width
-            edge = grey[v, u] - grey[min(max(v - down, 0), height - 1), earlier]
-            _pass_on(path[before, earlier], costs[v, u], edge, path[1 - before, u], total[v, u])
+    for start in prange(width):
+        path = np.zeros((2, labels), np.float32)
+        for k in range(height):
+            v = k if down > 0 else height - 1 - k
+            u = (np.int64(start) + right * k) % width
+            edge = grey[v, u] - grey[min(max(v - down, 0), height - 1), (u - right) % width]
+            _pass_on(path[k % 2], costs[v, u], edge, path[1 - k % 2], total[v, u])
 
 
 @njit(cache=True, parallel=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import set_parallel_chunksize
 from scipy import ndimage
 
 from pantheon360_blender.core.errors import CaptureError
@@ -31,6 +32,7 @@ from .semiglobal import aggregate, sweep
 from .steps import Step
 from .view import DenseView, relative_poses, sources, taken
 
+_ROWS = 8  # that a thread takes at a time: halves of a panorama, one of them sky, would keep it waiting for another
 _ENOUGH = 2  # panoramas that agree
 _DISTINCT, _ALIKE = (
     0.12,
@@ -111,6 +113,7 @@ def estimate(
     Returns what has a map for each capture, at options.width.
     Raises CaptureError if there are fewer than two captures or all were taken at one place; FileError.
     """
+    set_parallel_chunksize(_ROWS)
     yield Progress("Preparing captures", 0, len(captures))
     positions = np.array([capture.pose[:3, 3] for capture in captures]).reshape(-1, 3)
     limits = _limits(positions, options)
