@@ -30,6 +30,8 @@ _SKYLINE = 2
 """Pixels by which the sky may be taken too far: nearer to its border it denies nothing."""
 _STEEPEST = 6.0
 """The largest ratio of length to width of what a pixel covers at a grazing angle."""
+_WITNESSES = 12
+"""Captures, the nearest ones, that a capture's points are held against: the work grows with the captures alone."""
 _SPREAD = 0.75
 """Between 0.5, a disc of the strip's area, and 1, one as wide as the strip is long."""
 
@@ -62,10 +64,9 @@ def fuse(
             continue
         points = each.points()
         good = np.ones(len(points.ranges), np.bool_)
-        for other, theirs in enumerate(seen):
-            if other != index and theirs is not None:
-                nearer, through = theirs.against(points, first=index < other)
-                good &= ~(through | nearer) if nearest_only else ~through
+        for number, other in _witnesses(seen, index):
+            nearer, through = other.against(points, first=index < number)
+            good &= ~(through | nearer) if nearest_only else ~through
         colours = equirectangular.resize(captures[index].image, each.kept.shape[1])[each.kept]
         clouds.append(
             PointCloud(
@@ -78,6 +79,16 @@ def fuse(
         )
     yield Progress("Fusing points", len(captures), len(captures))
     return PointCloud.concatenate(clouds)
+
+
+def _witnesses(seen: Sequence[_Seen | None], index: int) -> list[tuple[int, _Seen]]:
+    """The captures nearest to one, with their numbers, in the order of these."""
+    here = seen[index]
+    assert here is not None
+    others = [(number, each) for number, each in enumerate(seen) if each is not None and number != index]
+    place = here.capture.pose[:3, 3]
+    others.sort(key=lambda other: float(np.linalg.norm(other[1].capture.pose[:3, 3] - place)))
+    return sorted(others[:_WITNESSES], key=lambda other: other[0])
 
 
 @dataclass(frozen=True, eq=False)

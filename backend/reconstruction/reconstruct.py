@@ -7,9 +7,11 @@ module imports numpy alone; other packages are looked for before a stage begins.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -408,10 +410,18 @@ def _completed(
     """The maps, with guesses where they are not sure."""
     from .completion import completed
 
+    def one(capture: Capture, each: DepthMap | None, guess: Any) -> DepthMap | None:
+        return None if each is None else completed(each, capture.image, capture.valid, confidence, guess)
+
     out: list[DepthMap | None] = []
-    for index, (capture, each, guess) in enumerate(zip(captures, maps, learned, strict=True)):
-        yield Progress("Completing surfaces", index, len(captures), text=capture.name)
-        out.append(None if each is None else completed(each, capture.image, capture.valid, confidence, guess))
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)  # numpy and scipy compute beside each other
+    try:
+        found = pool.map(one, captures, maps, learned)
+        for index, capture in enumerate(captures):
+            yield Progress("Completing surfaces", index, len(captures), text=capture.name)
+            out.append(next(found))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return out
 
 
