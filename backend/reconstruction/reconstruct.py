@@ -28,7 +28,7 @@ from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Progress
 
-from . import depth_map, kept, report
+from . import depth_map, kept, memory, report
 from .depth_map import DepthMap
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def run(folder: ReconstructFolder) -> progress.Job[None]:
     require_packages(settings, folder)
     yield from folder.verification()
     captures = yield from _read_captures(folder)
+    if settings.dense == results.SWEEP and _stored_cloud(folder, results.CACHE_FILE) is None:
+        memory.check(captures, settings.width)  # before poses are solved, which takes long
     seconds: dict[str, float] = {}
     if settings.poses == results.MODEL:
         posed, solution, maps = yield from _timed(_by_model(folder, settings, captures), "model", seconds)
