@@ -211,3 +211,25 @@ def test_edges_stay_where_they_are_when_a_map_is_enlarged() -> None:
     assert large.range.shape == large.sky.shape == large.confidence.shape == (24, 48)
     np.testing.assert_array_equal(large.range, ranges.repeat(3, 0).repeat(3, 1))
     np.testing.assert_array_equal(large.sky, depth.sky.repeat(3, 0).repeat(3, 1))
+
+
+def test_points_are_held_against_the_nearest_captures_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the work grows with the captures; those that stand nearest to one are those that see what it sees."""
+    asked: list[tuple[float, float]] = []
+    truly = fusion._Seen.against
+
+    def noted(self: fusion._Seen, points: fusion._Points, *, first: bool) -> tuple[np.ndarray, np.ndarray]:
+        asked.append((float(self.capture.pose[0, 3]), float(np.median(points.places[:, 0]))))
+        return truly(self, points, first=first)
+
+    monkeypatch.setattr(fusion._Seen, "against", noted)
+    captures, maps = [], []
+    for place in range(20):
+        pose = np.eye(4)
+        pose[0, 3] = 100.0 * place
+        captures.append(Capture(str(place), np.zeros((8, 16, 3), np.uint8), pose))
+        shape = (8, 16)
+        maps.append(DepthMap(np.full(shape, 2.0, np.float32), np.ones(shape, np.float32), np.zeros(shape, np.bool_)))
+    run_to_end(fusion.fuse(captures, maps, 0.5))
+    assert len(asked) == 20 * fusion._WITNESSES
+    assert {witness for witness, here in asked if abs(here) < 50} == {100.0 * index for index in range(1, 13)}
