@@ -412,7 +412,7 @@ def _completed(
     """The maps, with guesses where they are not sure."""
     from .completion import completed
 
-    def one(capture: Capture, each: DepthMap | None, guess: Any) -> DepthMap | None:
+    def one(capture: Capture, each: DepthMap | None, guess: DepthMap | None) -> DepthMap | None:
         return None if each is None else completed(each, capture.image, capture.valid, confidence, guess)
 
     out: list[DepthMap | None] = []

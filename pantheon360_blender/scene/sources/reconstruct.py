@@ -287,7 +287,7 @@ def deliver(
 def can_show(scene: bpy.types.Scene) -> bool:
     """Whether a first look may enter a scene: it takes nothing away but another first look."""
     cache = cache_objects.find(scene)
-    return cache is None or LOOK in cache
+    return cache is None or cache.get(LOOK) is not None
 
 
 def show(
