@@ -265,3 +265,17 @@ def test_no_kernel_trades_repeatability_for_speed() -> None:
     ]
     assert len(kernels) > 15
     assert not [kernel.__name__ for kernel in kernels if kernel.targetoptions.get("fastmath")]
+
+
+def test_of_many_planes_the_nearest_compete_and_few_all_do() -> None:
+    from backend.reconstruction.dense import place
+
+    random = np.random.default_rng(3)
+    normals = random.normal(size=(200, 3))
+    planes = np.column_stack([normals / np.linalg.norm(normals, axis=1, keepdims=True), random.uniform(-30, 30, 200)])
+    here = np.array([1.0, 2.0, 1.5])
+    near = place._nearest(planes, here)
+    distance = np.abs(planes[:, :3] @ here - planes[:, 3])
+    assert len(near) == place._MOST < 200 and (np.diff(near) > 0).all()
+    assert distance[near].max() <= np.delete(distance, near).min()
+    np.testing.assert_array_equal(place._nearest(planes[:20], here), np.arange(20))

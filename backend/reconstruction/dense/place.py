@@ -43,6 +43,8 @@ _CERTAIN = 0.2  # margin
 _SMALL = 256  # pixels, width
 _NEARBY = 4  # pixels of the small width
 _MEMORY = 2 << 30  # bytes for the views that are labelled at once; one always is
+_MOST = 64  # planes that compete in one view, the nearest
+_FEW = 5  # views, of a capture and those that it is matched against, of which the mean share counts
 _BYTES = 36  # of a label at a pixel: costs, depths, messages
 
 
@@ -114,12 +116,12 @@ def label(
         view.trust = np.where(view.active, each.margin, 0).astype(np.float32)
 
 
-def _nearby(labelled: _Labelled, width: int) -> np.ndarray:
-    """Which planes won within some pixels of each, (width / 2, width, P) bool."""
-    near = np.zeros((*labelled.chosen.shape, len(labelled.planes)), np.bool_)
-    for number in range(len(labelled.planes)):
+def _nearby(labelled: _Labelled, numbers: np.ndarray, width: int) -> np.ndarray:
+    """Which of the planes of these numbers (N,) won within some pixels of each, (width / 2, width, N) bool."""
+    near = np.zeros((*labelled.chosen.shape, len(numbers)), np.bool_)
+    for index, number in enumerate(numbers):
         won = labelled.chosen == number
-        near[..., number] = ndimage.maximum_filter(won, 2 * _NEARBY + 1, mode=("nearest", "wrap"))
+        near[..., index] = ndimage.maximum_filter(won, 2 * _NEARBY + 1, mode=("nearest", "wrap"))
     return taken(near, width)
 
 
@@ -142,52 +144,61 @@ def _labelled(
 ) -> list[_Labelled]:
     """coarse: of a smaller width; only planes that won nearby there compete. None: all do."""
     seen = [np.where(view.reliable, view.known_rho(), 0).astype(np.float32) for view in views]
-    size = _BYTES * views[0].active.size * (len(plane_set.planes) + 1)
+    size = _BYTES * views[0].active.size * (min(len(plane_set.planes), _MOST) + 1)
     workers = int(np.clip(_MEMORY // size, 1, os.cpu_count() or 1))
     solved: list[Future[_Labelled]] = []
     with ThreadPoolExecutor(workers) as pool:
         for index, view in enumerate(views):
             others = neighbours[index]
+            near = _nearest(plane_set.planes, view.pose[:3, 3])
             planes = into_camera(plane_set.planes, view.pose)
-            everywhere = np.ones((*view.active.shape, len(planes)), np.bool_)
+            everywhere = np.ones((*view.active.shape, len(near)), np.bool_)
             costs = data_costs(
                 view.cube.faces.ravel(),
                 view.rays,
                 view.active,
                 sources(views, index, others, plain=1.0),
                 np.stack([seen[other] for other in others]),
-                planes,
-                everywhere if coarse is None else _nearby(coarse[index], view.active.shape[1]),
+                planes[near],
+                everywhere if coarse is None else _nearby(coarse[index], near, view.active.shape[1]),
                 2.0,
             )
             if index >= workers:
                 solved[index - workers].result()
-            solved.append(pool.submit(_solved, view, planes, costs, coarse is None))
+            solved.append(pool.submit(_solved, view, planes, near, costs, coarse is None))
     return [each.result() for each in solved]
 
 
-def _solved(view: DenseView, planes: np.ndarray, costs: np.ndarray, all_compete: bool) -> _Labelled:
-    """One view's labels: planes (P, 3) at costs (H, W, P), or a pixel's own estimate.
+def _nearest(planes: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Which planes (P, 4) compete in a view at `position`: beyond so many nearer ones none matters."""
+    distance = np.abs(planes[:, :3] @ position - planes[:, 3])
+    return np.sort(np.argsort(distance, kind="stable")[:_MOST])
+
+
+def _solved(view: DenseView, planes: np.ndarray, near: np.ndarray, costs: np.ndarray, all_compete: bool) -> _Labelled:
+    """One view's labels: of planes (P, 3) those of the numbers `near` (N,), at costs (H, W, N), or a pixel's own
+    estimate.
 
     all_compete: False where `costs` exclude planes that might win.
     """
     own = np.where(view.reliable, _SURE_OWN, 0.5 * np.minimum(view.photometric_cost, 1) + _UNSURE_OWN)[..., None]
-    rho = np.concatenate([view.rays @ planes.T, view.rho()[..., None]], axis=-1).astype(np.float32, copy=False)
+    rho = np.concatenate([view.rays @ planes[near].T, view.rho()[..., None]], axis=-1).astype(np.float32, copy=False)
     chosen, margin = solve_labels(np.concatenate([costs, own.astype(np.float32)], axis=-1), rho, view.colour)
     if all_compete:
         alone = (costs >= EXCLUDED).all(axis=-1)  # no plane is there: an estimate is as good as its looks
         margin = np.where(alone, np.maximum(_UNSURE_OWN - own[..., 0], 0), margin)
     picked = np.take_along_axis(rho, chosen[..., None], axis=-1)[..., 0]
+    chosen = np.append(near, len(planes)).astype(np.int32)[chosen]
     return _Labelled(chosen, np.where(view.active, np.maximum(picked, 0), 0), margin, planes)
 
 
 def _shares(plane_set: PlaneSet, views: Sequence[DenseView], labelled: Sequence[_Labelled]) -> np.ndarray:
-    """Share of the sphere that took each plane, (P,), mean of the views."""
-    used = np.zeros(len(plane_set.planes) + 1)
-    for view, each in zip(views, labelled, strict=True):
+    """Share of the sphere that took each plane, (P,), mean of the few views that took most of it."""
+    used = np.zeros((len(views), len(plane_set.planes) + 1))
+    for row, view, each in zip(used, views, labelled, strict=True):
         area = np.broadcast_to(row_widths(len(each.rho))[:, None], each.rho.shape)
-        used += np.bincount(each.chosen.ravel(), (area * view.active / area.sum()).ravel(), len(used))
-    return used[:-1] / len(views)
+        row += np.bincount(each.chosen.ravel(), (area * view.active / area.sum()).ravel(), len(row))
+    return np.asarray(np.sort(used[:, :-1], axis=0)[-_FEW:].mean(axis=0))
 
 
 def evidence(views: Sequence[DenseView], masks: Sequence[np.ndarray], rhos: Sequence[np.ndarray]) -> Evidence:
