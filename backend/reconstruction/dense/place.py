@@ -43,7 +43,7 @@ _CERTAIN = 0.2  # margin
 _SMALL = 256  # pixels, width
 _NEARBY = 4  # pixels of the small width
 _MEMORY = 2 << 30  # bytes for the views that are labelled at once; one always is
-_MOST = 64  # planes that compete in one view, the nearest
+_MOST = 160  # planes that compete in one view, the nearest: more than a few captures propose
 _FEW = 5  # views, of a capture and those that it is matched against, of which the mean share counts
 _BYTES = 36  # of a label at a pixel: costs, depths, messages
 
