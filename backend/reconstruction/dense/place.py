@@ -154,7 +154,8 @@ def _labelled(
             planes = into_camera(plane_set.planes, view.pose)
             everywhere = np.ones((*view.active.shape, len(near)), np.bool_)
             costs = data_costs(
-                view.cube.faces.ravel(),
+                view.cube.faces,
+                np.float32(view.cube.focal),
                 view.rays,
                 view.active,
                 sources(views, index, others, plain=1.0),
