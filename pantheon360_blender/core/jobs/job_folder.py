@@ -449,7 +449,8 @@ class PaintFolder(JobFolder[PaintJob]):
         """What `write_range` wrote. Raises JobError if it is missing, damaged or changed."""
         shape, name = (RANGE_WIDTH // 2, RANGE_WIDTH), range_file(capture)
         most = budget.exactly(RANGE_WIDTH, RANGE_WIDTH // 2).bytes
-        return _depth(self._read_input(name, most), shape, self.path / name)
+        depth, _ = _depth(self._read_input(name, most), shape, self.path / name)
+        return depth
 
     @property
     def has_ranges(self) -> bool:
