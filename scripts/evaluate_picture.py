@@ -43,7 +43,7 @@ KINDS = {
 PHOTOGRAPHER = 0.28
 """Share of the height that he fills at the bottom of each photograph: it is not judged."""
 REPEATS = 3
-CROPS = {"steps": (-62, -14), "crossing": (12, -18), "roof": (-100, 18), "trees": (150, 8)}
+CROPS = {"steps": (-32, -10), "crossing": (100, -27), "roof": (128, 20), "trees": (-38, 20)}
 """Name -> longitude and latitude in degrees of a crop's middle, in the photograph that is held back."""
 CROP = 320
 """Pixels."""
