@@ -1,8 +1,8 @@
 """The real street from two and from three of its photographs, 4 to 10 m apart, beside those that were held back.
 
 A part of `make evaluate-cache`, which runs it in the backend's environment with poses from all five. What is judged is
-the draft: of the cache that is sure alone, and of the one whose surfaces are completed. Writes out/sparse-street.jpg:
-the photograph; the draft of what is sure; the draft of completed surfaces; those surfaces, guesses tinted.
+the draft: of the points that are sure alone, of those of completed surfaces, and of these surfaces in the captures' own
+pixels. Writes out/sparse-street.jpg: the photograph; the first and the last of these drafts; surfaces, guesses tinted.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ _TINT = np.array([255, 60, 200])
 
 
 def evaluate(posed: Sequence[Any], run: Callable[[Any], Any], sheet: Path) -> dict[str, Any]:
-    """Figures by case, kind of cache and photograph held back: draft_psnr in dB, draft_ssim, and coverage_percent of
-    what is no sky, each pixel by its solid angle.
+    """Figures by case, kind of cache and photograph held back: draft_psnr in dB and draft_ssim, points_psnr and
+    points_ssim of the draft whose surfaces keep the points' colors, and coverage_percent of what is no sky, each pixel
+    by its solid angle.
 
     posed: the five captures. run: runs a job to its end.
     """
@@ -46,30 +47,45 @@ def evaluate(posed: Sequence[Any], run: Callable[[Any], Any], sheet: Path) -> di
                 found[name][kind][str(index + 1)] = figures
                 shown += pictures
                 print(f"[evaluate-cache] street, {name} -> {index + 1}, {kind}: {figures}", flush=True)
-            rows.append([shown[0], shown[1], shown[4], shown[5]])
+            rows.append([shown[0], shown[1], shown[6], shown[7]])
     write_sheet(rows, sheet)
     return found
 
 
 def against(cloud: Any, captures: Sequence[Any], held_back: Any) -> tuple[dict[str, float], list[np.ndarray]]:
-    """Figures of a cache's draft beside a photograph; photograph, draft and tinted surfaces, less their lowest rows."""
+    """Figures of a cache's drafts beside a photograph, and pictures less their lowest rows: the photograph, the draft
+    of points, that of the captures' own pixels, and tinted surfaces.
+    """
     equirectangular = house("pantheon360_blender.core.panorama.equirectangular")
     splatting = house("pantheon360_blender.core.render.splatting")
     truth = equirectangular.resize(held_back.image, WIDTH)
     seen = splatting.splat_footprints(cloud.points, cloud.colours, cloud.footprint, held_back.pose, WIDTH)
-    draft = house("pantheon360_blender.core.render.draft").DraftPainter(captures, WIDTH).paint(seen, held_back.pose)
+    painter = house("pantheon360_blender.core.render.draft").DraftPainter
+
+    def ranges(index: int) -> np.ndarray:
+        from_there = splatting.splat_footprints(
+            cloud.points, cloud.colours, cloud.footprint, captures[index].pose, WIDTH
+        )
+        return np.asarray(from_there.depth)
+
+    points = painter(captures, WIDTH).paint(seen, held_back.pose)
+    draft = painter(captures, WIDTH, ranges).paint(seen, held_back.pose)
     rows = round(len(truth) * (1 - PHOTOGRAPHER))
     solid = ~house("backend.reconstruction.sky").sky_mask(truth)[:rows]
     weights = house("backend.evaluation.metrics.sphere").latitude_weights(len(truth))[:rows, None] * solid
+    psnr = house("backend.evaluation.metrics.noise_ratio").ws_psnr
+    ssim = house("backend.evaluation.metrics.similarity").ws_ssim
     figures = {
-        "draft_psnr": round(house("backend.evaluation.metrics.noise_ratio").ws_psnr(draft, truth, rows), 2),
-        "draft_ssim": round(house("backend.evaluation.metrics.similarity").ws_ssim(draft, truth, rows), 3),
+        "draft_psnr": round(psnr(draft, truth, rows), 2),
+        "draft_ssim": round(ssim(draft, truth, rows), 3),
+        "points_psnr": round(psnr(points, truth, rows), 2),
+        "points_ssim": round(ssim(points, truth, rows), 3),
         "coverage_percent": round(100 * float((weights * seen.coverage[:rows]).sum() / weights.sum()), 1),
     }
     least = house("pantheon360_blender.core.jobs.reconstruct_settings").DEFAULT_CONFIDENCE
     guessed = (seen.coverage & (seen.source >= 0) & (cloud.confidence[seen.source] < least))[..., None]
     tinted = np.where(guessed, (seen.colour * 0.6 + _TINT * 0.4).astype(np.uint8), seen.colour)
-    return figures, [truth[:rows], draft[:rows], tinted[:rows]]
+    return figures, [truth[:rows], points[:rows], draft[:rows], tinted[:rows]]
 
 
 def write_sheet(rows: Sequence[Sequence[np.ndarray]], target: Path) -> None:
