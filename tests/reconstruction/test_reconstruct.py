@@ -144,7 +144,7 @@ def test_cancelled_it_goes_on_and_ends_with_the_same_points(room: Callable[..., 
 
 def test_a_first_look_is_told_of_before_the_end_and_goes_with_it(room: Callable[..., ReconstructFolder]) -> None:
     """Its points lie on the walls, too, and it is fewer of them."""
-    folder, looks = room(poses="given"), []
+    folder, looks = room(poses="given", width=2 * DENSE_WIDTH), []
 
     def send(message: messages.Message) -> None:
         if isinstance(message, messages.Preview):

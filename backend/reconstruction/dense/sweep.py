@@ -33,6 +33,7 @@ from .steps import Step
 from .view import DenseView, relative_poses, sources, taken
 
 _ROWS = 8  # that a thread takes at a time: halves of a panorama, one of them sky, would keep it waiting for another
+_SEEN = 128  # width from which on an estimate is worth a look: at 64 next to nothing is sure
 _ENOUGH = 2  # panoramas that agree
 _DISTINCT, _ALIKE = (
     0.12,
@@ -109,7 +110,7 @@ def estimate(
 
     captures: two or more at different places, with poses in metres (Blender world). Masked pixels are neither matched
     nor estimated. kept: where each step is kept, and gone on from; None keeps nothing. look: called with what is known
-    at each width but the last.
+    at each width from 128 on but the last.
     Returns what has a map for each capture, at options.width.
     Raises CaptureError if there are fewer than two captures or all were taken at one place; FileError.
     """
@@ -133,7 +134,7 @@ def estimate(
             yield from _improve(step, views, neighbours[step.view], limits, options)
         if kept is not None:
             steps.keep(kept, plan, number, views, plane_set)
-        if look is not None and step.view is None and step.width < options.width:
+        if look is not None and step.view is None and _SEEN <= step.width < options.width:
             yield from look(_so_far(views, neighbours))
     if first == len(plan):
         _go_to(views, options.width)
