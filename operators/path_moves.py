@@ -11,8 +11,9 @@ from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.camera import path_moves
 from . import base
 
-_ALONG = (path_moves.ALONG, "Along the Way", "Look where the camera goes, level")
-_KEEP = (path_moves.KEEP, "As It Does", "Leave the camera's rotation, keyframed or not, as it is")
+# Facings of scene/camera/path_moves.py, which is not run before one of its moves is.
+_ALONG = ("ALONG", "Along the Way", "Look where the camera goes, level")
+_KEEP = ("KEEP", "As It Does", "Leave the camera's rotation, keyframed or not, as it is")
 
 
 def _speed() -> Any:
@@ -35,7 +36,7 @@ class PANTHEON360_OT_path_through_captures(base.ImmediateOperator):
     facing: EnumProperty(  # type: ignore[valid-type]
         name="Look",
         description="Where the camera looks on its way",
-        items=(_ALONG, (path_moves.CAPTURES, "As Captures", "Look as each capture does"), _KEEP),
+        items=(_ALONG, ("CAPTURES", "As Captures", "Look as each capture does"), _KEEP),
     )
     eased: _eased()  # type: ignore[valid-type]
 
@@ -60,7 +61,7 @@ class PANTHEON360_OT_path_orbit(base.ImmediateOperator):
     facing: EnumProperty(  # type: ignore[valid-type]
         name="Look",
         description="Where the camera looks on its way",
-        items=((path_moves.INWARD, "At the Cursor", "Look at what the camera goes round, level"), _ALONG, _KEEP),
+        items=(("INWARD", "At the Cursor", "Look at what the camera goes round, level"), _ALONG, _KEEP),
     )
 
     @classmethod

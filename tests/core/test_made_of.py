@@ -156,7 +156,7 @@ def test_stages_of_another_reconstruction_are_removed(change: str, tmp_path: Pat
     fields = {"seed": {"seed": "5"}, "settings": {"settings": {"width": 128}}}.get(change, {})
     folder.seal(replace(folder.job, **fields))
     folder = ReconstructFolder.open(folder.path)
-    assert len(before) == 5 and folder.has_results_of_another_job() == (change != "nothing")
+    assert len(before) == 6 and folder.has_results_of_another_job() == (change != "nothing")
     folder.begin()
     assert results(folder) == (before if change == "nothing" else set()) and not folder.has_results_of_another_job()
 
@@ -166,4 +166,4 @@ def test_stages_that_do_not_say_what_they_are_of_are_kept(tmp_path: Path) -> Non
     folder = reconstruction(tmp_path)
     (folder.path / made_of.FILE).unlink()
     folder.begin()
-    assert len(results(folder)) == 5 and (folder.path / made_of.FILE).is_file()
+    assert len(results(folder)) == 6 and (folder.path / made_of.FILE).is_file()

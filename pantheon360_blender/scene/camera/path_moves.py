@@ -6,7 +6,7 @@ All of them write ordinary keyframes and set the frame range to them; what an ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import bpy
 import numpy as np
@@ -19,7 +19,7 @@ from ..cache import cache_objects
 from ..captures import capture_objects
 from . import camera_path, keyframes
 
-ALONG, KEEP, CAPTURES, INWARD = "ALONG", "KEEP", "CAPTURES", "INWARD"
+Facing = Literal["ALONG", "KEEP", "CAPTURES", "INWARD"]
 """Where a camera looks: along its way, as it does, as the captures do, at what it goes round."""
 
 _KEYS_A_TURN = 24
@@ -27,7 +27,7 @@ _CURVE_STEP = 1.0  # metres between two keyframes on a curve, at most
 _GROUND_REACH = 1.0  # metres in plan
 
 
-def through_captures(scene: bpy.types.Scene, speed: float, facing: str, *, eased: bool) -> str:
+def through_captures(scene: bpy.types.Scene, speed: float, facing: Facing, *, eased: bool) -> str:
     """A path through all captures of the scene in their order. speed: metres a second. facing: ALONG, CAPTURES or KEEP.
 
     Returns a sentence on it. Raises CaptureError if there are no two captures in different places.
@@ -40,13 +40,13 @@ def through_captures(scene: bpy.types.Scene, speed: float, facing: str, *, eased
         raise CaptureError(
             "A path needs two captures in different places.", advice="Build a 3D cache, which poses them, first."
         )
-    if facing != CAPTURES:
+    if facing != "CAPTURES":
         places = camera_moves.through(poses[:, :3, 3], _CURVE_STEP * units.per_metre(scene))
         poses = _poses(places, camera_moves.along(places))
-    return _lay(scene, poses, speed, turned=facing != KEEP, eased=eased)
+    return _lay(scene, poses, speed, turned=facing != "KEEP", eased=eased)
 
 
-def orbit(scene: bpy.types.Scene, turns: float, speed: float, facing: str) -> str:
+def orbit(scene: bpy.types.Scene, turns: float, speed: float, facing: Facing) -> str:
     """A path on a level circle round the 3D cursor, from where the camera stands. speed: metres a second.
 
     turns: rounds, anticlockwise. facing: INWARD, ALONG or KEEP. Returns a sentence on it.
@@ -57,17 +57,17 @@ def orbit(scene: bpy.types.Scene, turns: float, speed: float, facing: str) -> st
     if np.hypot(*(start - center)[:2]) < 0.01 * units.per_metre(scene):
         raise RenderError("The camera stands above the 3D cursor.", advice="Move one of them aside: it goes round it.")
     places = camera_moves.around(center, start, turns, max(3, round(_KEYS_A_TURN * abs(turns)) + 1))
-    axes = camera_moves.towards(places, center) if facing == INWARD else camera_moves.along(places)
-    return _lay(scene, _poses(places, axes), speed, turned=facing != KEEP, eased=False)
+    axes = camera_moves.towards(places, center) if facing == "INWARD" else camera_moves.along(places)
+    return _lay(scene, _poses(places, axes), speed, turned=facing != "KEEP", eased=False)
 
 
-def follow_curve(scene: bpy.types.Scene, curve: bpy.types.Object, speed: float, facing: str, *, eased: bool) -> str:
+def follow_curve(scene: bpy.types.Scene, curve: bpy.types.Object, speed: float, facing: Facing, *, eased: bool) -> str:
     """A path along the first spline of a curve. speed: metres a second. facing: ALONG or KEEP.
 
     Returns a sentence on it. Raises RenderError if it is no line.
     """
     places = camera_moves.spaced(_line(scene, curve), _CURVE_STEP * units.per_metre(scene))
-    return _lay(scene, _poses(places, camera_moves.along(places)), speed, turned=facing != KEEP, eased=eased)
+    return _lay(scene, _poses(places, camera_moves.along(places)), speed, turned=facing != "KEEP", eased=eased)
 
 
 def walk(scene: bpy.types.Scene, eye_height: float) -> Job[str]:
