@@ -173,7 +173,7 @@ class PANTHEON360_PT_geometry(SidebarPanel):
         settings = context.scene.pantheon360
         layout.prop(settings, "width")
         layout.prop(settings, "near")
-        layout.prop(settings, "own_pixels")
+        layout.prop(settings, "own_pixels", text="Photographed")
         layout.prop(settings, "frame_step")
         job_button(layout, context, "render_geometry", icon="RENDER_ANIMATION")
         layout.operator("pantheon360.set_up_rendering", icon="RENDER_STILL")

@@ -76,7 +76,9 @@ def _build(hand: Any) -> Generator[float, None, None]:
     yield from hand.press_button("pantheon360.build_cache", *SIDEBAR, "click Build 3D Cache")
     yield 3.0
     yield from hand.picture("building")
-    yield from hand.until(lambda: _went_well() and _cache() is not None, 400, "a 3D cache")
+    yield from hand.until(lambda: _went_well() and _cache() is not None, 400, "a first look at the 3D cache")
+    yield from hand.picture("first-look")
+    yield from hand.until(lambda: _went_well() and "pantheon360_look" not in _cache(), 400, "a 3D cache")
     yield from hand.picture("built")
 
 
