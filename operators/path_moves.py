@@ -93,43 +93,44 @@ class PANTHEON360_OT_path_follow_curve(base.ImmediateOperator):
         return path_moves.follow_curve(context.scene, context.object, self.speed, self.facing, eased=self.eased)
 
 
-class PANTHEON360_OT_path_walk(base.JobOperator):
-    """Keep the path of the scene's camera at eye height above the ground of the 3D cache"""
+class _OfPath(base.JobOperator):
+    """A change of the whole path, which is read frame by frame first. Its job returns a sentence."""
 
-    bl_idname = "pantheon360.path_walk"
-    bl_label = "Walk"
     stage = "path"
-
-    @classmethod
-    def disabled_reason(cls, context: Any) -> DisabledReason | None:
-        return base.without_camera(context.scene) or base.without_cache(context.scene)
-
-    def job(self, context: Any) -> progress.Job[str]:
-        return path_moves.walk(context.scene, context.scene.pantheon360.eye_height)
-
-    def finished(self, _context: Any, result: str) -> None:
-        self.tell("INFO", result)
-
-
-class PANTHEON360_OT_path_smooth(base.JobOperator):
-    """Take the jerks out of the path of the scene's camera; both ends stay"""
-
-    bl_idname = "pantheon360.path_smooth"
-    bl_label = "Smooth Path"
-    stage = "path"
-    seconds: FloatProperty(  # type: ignore[valid-type]
-        name="Seconds", description="What is shorter is evened out", default=0.5, min=0.05, soft_max=5.0
-    )
 
     @classmethod
     def disabled_reason(cls, context: Any) -> DisabledReason | None:
         return base.without_camera(context.scene)
 
-    def job(self, context: Any) -> progress.Job[str]:
-        return path_moves.smooth(context.scene, self.seconds)
-
     def finished(self, _context: Any, result: str) -> None:
         self.tell("INFO", result)
+
+
+class PANTHEON360_OT_path_walk(_OfPath):
+    """Keep the path of the scene's camera at eye height above the ground of the 3D cache"""
+
+    bl_idname = "pantheon360.path_walk"
+    bl_label = "Walk"
+
+    @classmethod
+    def disabled_reason(cls, context: Any) -> DisabledReason | None:
+        return super().disabled_reason(context) or base.without_cache(context.scene)
+
+    def job(self, context: Any) -> progress.Job[str]:
+        return path_moves.walk(context.scene, context.scene.pantheon360.eye_height)
+
+
+class PANTHEON360_OT_path_smooth(_OfPath):
+    """Take the jerks out of the path of the scene's camera; both ends stay"""
+
+    bl_idname = "pantheon360.path_smooth"
+    bl_label = "Smooth Path"
+    seconds: FloatProperty(  # type: ignore[valid-type]
+        name="Seconds", description="What is shorter is evened out", default=0.5, min=0.05, soft_max=5.0
+    )
+
+    def job(self, context: Any) -> progress.Job[str]:
+        return path_moves.smooth(context.scene, self.seconds)
 
 
 register, unregister = base.registration(

@@ -5,15 +5,13 @@ This module imports numpy alone; other packages are looked for before the work b
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-
 from pantheon360_blender.core import progress
-from pantheon360_blender.core.errors import BackendError, PointCloudError
-from pantheon360_blender.core.jobs import requirements
+from pantheon360_blender.core.errors import PointCloudError
 from pantheon360_blender.core.jobs.job_folder import ExtendFolder
 from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Progress
+
+from . import packages
 
 
 def run(folder: ExtendFolder) -> progress.Job[None]:
@@ -22,7 +20,7 @@ def run(folder: ExtendFolder) -> progress.Job[None]:
     Raises BackendError if packages are missing, with how to get them; JobError if an input is damaged.
     """
     folder.begin()
-    _require_packages()
+    packages.require(["completing surfaces"])
     yield from folder.verification()
     from .invention import PaintedFrame, invented
 
@@ -48,14 +46,3 @@ def is_finished(folder: ExtendFolder) -> bool:
         return True
     except PointCloudError:
         return False
-
-
-def _require_packages() -> None:
-    needed = requirements.packages(["completing surfaces"])
-    missing = sorted(package for module, package in needed.items() if importlib.util.find_spec(module) is None)
-    if missing:
-        raise BackendError(
-            f"{sys.executable} lacks {', '.join(missing)}, needed for completing surfaces.",
-            advice=requirements.how_to_get(sorted({*needed.values(), "numpy"})),
-            code="missing-package",
-        )

@@ -6,9 +6,7 @@ module imports numpy alone; other packages are looked for before a stage begins.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +19,13 @@ import numpy as np
 from pantheon360_blender.core import progress
 from pantheon360_blender.core.errors import BackendError, CaptureError, JobError, PointCloudError
 from pantheon360_blender.core.jobs import reconstruct_settings as results
-from pantheon360_blender.core.jobs import requirements
 from pantheon360_blender.core.jobs.job_folder import ReconstructFolder
 from pantheon360_blender.core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Progress
 
-from . import depth_map, kept, memory, report
+from . import depth_map, kept, memory, packages, report
 from .depth_map import DepthMap
 
 if TYPE_CHECKING:
@@ -108,15 +105,7 @@ def require_packages(settings: ReconstructionSettings, folder: ReconstructFolder
         stages.append("completing surfaces")
     if settings.guesser and posed is not None and _stored_maps(folder, which, results.GUESSES_FOLDER) is not None:
         learned = None
-    needed = requirements.packages(stages)
-    advice = requirements.how_to_get(sorted({*needed.values(), "numpy"}))
-    missing = sorted(package for module, package in needed.items() if importlib.util.find_spec(module) is None)
-    if missing:
-        raise BackendError(
-            f"{sys.executable} lacks {', '.join(missing)}, needed for {' and '.join(stages)}.",
-            advice=advice,
-            code="missing-package",
-        )
+    advice = packages.require(stages)
     lack = learned.missing(settings.options) if learned is not None and (guess if settings.guesser else dense) else ""
     if lack:
         raise BackendError(lack, advice=advice, code="missing-package")

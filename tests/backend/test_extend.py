@@ -74,7 +74,7 @@ def test_a_frame_that_was_changed_is_refused(take: ExtendFolder, run_backend: Ru
 def test_what_is_missing_is_named_with_how_to_get_it(take: ExtendFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     from backend.reconstruction import extend
 
-    monkeypatch.setattr(extend.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(BackendError, match="lacks scipy, needed for completing surfaces") as missing:
         run_to_end(extend.run(take))
     assert missing.value.code == "missing-package" and "pip install" in missing.value.advice

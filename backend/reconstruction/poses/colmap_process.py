@@ -39,6 +39,7 @@ from pantheon360_blender.core.version import version
 
 from .. import registration, rig
 from . import mirrors, pairs, rivals
+from .rivals import OPENCV_FROM_BLENDER
 
 JOB = "poses"
 PHASES = ("Finding features", "Matching features", "Solving poses")
@@ -58,8 +59,6 @@ them move: measured 0.98 for one place in other light, 0.7 for 2 cm in a room of
 have only distant things in common."""
 _TURNED = np.radians(0.5)
 _MOVING = 0.01  # share of the matches that must agree on a direction of travel to tell two places apart
-_OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0])
-"""Camera axes; it is its own inverse."""
 
 _MAPPING_THREADS = 1
 """Threads of pycolmap's mapper and of its adjustment, whose results depend on which of several is first: the mapper's
@@ -355,7 +354,7 @@ def _with_stations(
         known = {station[0]: rotations[placed[station[0]]]}
         while rest := [index for index in station if index not in known]:
             start, end = next(pair for pair in turns if pair[0] in known and pair[1] in rest)
-            turn = _OPENCV_FROM_BLENDER @ turns[start, end] @ _OPENCV_FROM_BLENDER
+            turn = OPENCV_FROM_BLENDER @ turns[start, end] @ OPENCV_FROM_BLENDER
             known[end] = known[start] @ turn
             images.append(end)
             rotations.append(known[end])
@@ -469,7 +468,7 @@ def _from_best_pair(path: Path, request: Request, links: dict[tuple[int, int], i
     first_from_second = second_from_first.rotation.matrix().T
     position = -first_from_second @ second_from_first.translation
     rays = [
-        equirectangular.pixels_to_directions(place[inliers], request.width) @ _OPENCV_FROM_BLENDER
+        equirectangular.pixels_to_directions(place[inliers], request.width) @ OPENCV_FROM_BLENDER
         for place in (here, there)
     ]
     points, angles = _midpoints(rays[0], rays[1] @ first_from_second.T, position)
@@ -543,7 +542,7 @@ def _write(
         for image, model_from_opencv, position, seen in zip(
             model.images, model.model_from_opencv, model.positions, model.seen, strict=True
         ):
-            model_from_camera = np.asarray(model_from_opencv) @ _OPENCV_FROM_BLENDER
+            model_from_camera = np.asarray(model_from_opencv) @ OPENCV_FROM_BLENDER
             registered.append(
                 {
                     "image": image,

@@ -60,7 +60,8 @@ def find(points: np.ndarray, descriptors: np.ndarray, cameras: np.ndarray, seed:
         return None
     normals = apart / length[:, None]
     along = np.abs(normals @ normals.T) > _ANGLE
-    near = np.abs((middle[None] - middle[:, None]) @ normals[:, :, None])[..., 0] < _OFFSET * length
+    offsets = normals @ middle.T  # of each pair's middle along each pair's normal
+    near = np.abs(offsets - offsets.diagonal()[:, None]) < _OFFSET * length
     agreeing = along & near
     best = int(agreeing.sum(axis=1).argmax())
     inliers = agreeing[best]

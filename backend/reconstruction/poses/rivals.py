@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pycolmap  # type: ignore[import-not-found]
 
 from pantheon360_blender.core.panorama import equirectangular
 
@@ -23,7 +24,8 @@ SHARE = 0.25
 """Of the matches that support a pose, those from which on another one is its rival."""
 _NEARLY = 4.0
 """Matches so many times as far from their circles are still of the same pose: blunt features, and things that moved."""
-_OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0])
+OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0])
+"""Camera axes; it is its own inverse."""
 _LEAST_PARALLAX = np.radians(0.5)
 """Angle between two rays below which nothing tells before from behind."""
 
@@ -56,15 +58,17 @@ class Matches:
 def read(database: Any, width: int) -> dict[tuple[int, int], Matches]:
     """All matches of a pycolmap database by pair of indices from 0. width: of the panoramas, pixels."""
     found = {}
+    pixels: dict[int, np.ndarray] = {}
     for pair, indices in zip(*database.read_all_matches(), strict=True):
-        first, second = (int(image) for image in _pycolmap().pair_id_to_image_pair(pair))
-        indices = np.asarray(indices).reshape(-1, 2)
-        pixels = tuple(
-            np.asarray(database.read_keypoints(image)[:, :2], np.float64)[indices[:, side]]
-            for side, image in enumerate((first, second))
+        images = tuple(int(image) for image in pycolmap.pair_id_to_image_pair(pair))
+        for image in images:
+            if image not in pixels:
+                pixels[image] = np.asarray(database.read_keypoints(image)[:, :2], np.float64)
+        first, second = (
+            pixels[image][side] for image, side in zip(images, np.asarray(indices).reshape(-1, 2).T, strict=True)
         )
-        rays = [equirectangular.pixels_to_directions(each, width) @ _OPENCV_FROM_BLENDER for each in pixels]
-        found[first - 1, second - 1] = Matches(rays[0], rays[1], (pixels[0], pixels[1]))
+        rays = [equirectangular.pixels_to_directions(each, width) @ OPENCV_FROM_BLENDER for each in (first, second)]
+        found[images[0] - 1, images[1] - 1] = Matches(rays[0], rays[1], (first, second))
     return found
 
 
@@ -121,8 +125,8 @@ def consistent(matches: Matches, first_from_second: np.ndarray, offset: np.ndarr
 
 def _support_of_another(rest: Matches, camera: Any, error: float, radians: float, seed: int) -> int:
     """Matches that agree on one pose, with parallax."""
-    ransac = _pycolmap().RANSACOptions(max_error=error, random_seed=seed)
-    start = _pycolmap().estimate_relative_pose(camera, rest.pixels[0], camera, rest.pixels[1], ransac)
+    ransac = pycolmap.RANSACOptions(max_error=error, random_seed=seed)
+    start = pycolmap.estimate_relative_pose(camera, rest.pixels[0], camera, rest.pixels[1], ransac)
     if start is None:
         return 0
     second_from_first = start["cam2_from_cam1"]
@@ -141,9 +145,3 @@ def told(rivals: Sequence[Rival], names: Sequence[str]) -> list[str]:
         "their places are right; positions by GPS, a mask over what repeats, or a capture between them decide it."
         for each in rivals
     ]
-
-
-def _pycolmap() -> Any:
-    import pycolmap  # type: ignore[import-not-found]
-
-    return pycolmap

@@ -7,7 +7,7 @@ cache from frames that were painted of it. Each has its table of fields.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypedDict
 
@@ -122,13 +122,39 @@ class Job(ABC):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PaintJob(Job):
-    """The panoramas of a shot.
+class _PathJob(Job):
+    """A job that knows frames of a camera path.
 
     width: panorama width in pixels; the height is width / 2.
-    fps: frames a second of the shot, for models that are told the frame rate.
     frames: Blender's frame numbers in the order of the path; may be negative.
     cameras: (F, 4, 4) float64 camera-to-world, one a frame; Blender world, metres, camera looks along -Z.
+    """
+
+    width: int
+    frames: list[int]
+    cameras: np.ndarray
+
+    def to_json(self) -> dict[str, Any]:
+        cameras = np.asarray(self.cameras, dtype=np.float64).tolist()
+        return super().to_json() | {"frames": [int(frame) for frame in self.frames], "cameras": cameras}
+
+    @classmethod
+    def _values(cls, record: Mapping[str, Any]) -> dict[str, Any]:
+        return super()._values(record) | {"cameras": np.array(record["cameras"], dtype=np.float64)}
+
+    @classmethod
+    def _contradiction(cls, record: Mapping[str, Any]) -> str | None:
+        if len(record["cameras"]) != len(record["frames"]):
+            return f"it has {len(record['frames'])} frames and {len(record['cameras'])} cameras"
+        return None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PaintJob(_PathJob):
+    """The panoramas of a shot.
+
+    width, frames, cameras: of all of it, as of _PathJob.
+    fps: frames a second of the shot, for models that are told the frame rate.
     anchors: see Anchor.
     painter: name of the backend's painter.
     settings: those of any painter, and the painter's own under its name.
@@ -153,10 +179,7 @@ class PaintJob(Job):
         "inputs": job_fields.inputs_error,
     }
 
-    width: int
     fps: float
-    frames: list[int]
-    cameras: np.ndarray
     anchors: list[Anchor] = field(default_factory=list)
     painter: str = "draft"
 
@@ -171,16 +194,9 @@ class PaintJob(Job):
             raise JobError(f"Job {self.name} has no frame {frame}.")
         return np.asarray(self.cameras[self.frames.index(frame)], dtype=np.float64)
 
-    def to_json(self) -> dict[str, Any]:
-        return super().to_json() | _path_to_json(self.frames, self.cameras)
-
-    @classmethod
-    def _values(cls, record: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._values(record) | {"cameras": np.array(record["cameras"], dtype=np.float64)}
-
     @classmethod
     def _contradiction(cls, record: Mapping[str, Any]) -> str | None:
-        if (problem := _path_error(record)) is not None:
+        if (problem := super()._contradiction(record)) is not None:
             return problem
         frames = set(record["frames"])
         captures = {capture["name"] for capture in record["captures"]}
@@ -219,10 +235,10 @@ class ReconstructJob(Job):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ExtendJob(Job):
+class ExtendJob(_PathJob):
     """Points that a 3D cache lacks, from frames that were painted of it.
 
-    width: of the frames in pixels. frames: some of the shot's. cameras: as of PaintJob, metres.
+    frames: some of the shot's; width and cameras are theirs, as of _PathJob.
     settings: "near", metres from a camera within which no point is seen.
     """
 
@@ -241,32 +257,6 @@ class ExtendJob(Job):
         "software": job_fields.versions_error,
         "inputs": job_fields.inputs_error,
     }
-
-    width: int
-    frames: list[int]
-    cameras: np.ndarray
-
-    def to_json(self) -> dict[str, Any]:
-        return super().to_json() | _path_to_json(self.frames, self.cameras)
-
-    @classmethod
-    def _values(cls, record: Mapping[str, Any]) -> dict[str, Any]:
-        return super()._values(record) | {"cameras": np.array(record["cameras"], dtype=np.float64)}
-
-    @classmethod
-    def _contradiction(cls, record: Mapping[str, Any]) -> str | None:
-        return _path_error(record)
-
-
-def _path_to_json(frames: Sequence[int], cameras: np.ndarray) -> dict[str, Any]:
-    matrices = np.asarray(cameras, dtype=np.float64).tolist()
-    return {"frames": [int(frame) for frame in frames], "cameras": matrices}
-
-
-def _path_error(record: Mapping[str, Any]) -> str | None:
-    if len(record["cameras"]) != len(record["frames"]):
-        return f"it has {len(record['frames'])} frames and {len(record['cameras'])} cameras"
-    return None
 
 
 AnyKind = PaintJob | ReconstructJob | ExtendJob

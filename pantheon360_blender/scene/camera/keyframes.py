@@ -67,7 +67,6 @@ def lay(
             camera_path.go_to(scene, frame)
             stand_at(camera, pose, turned=turned)
             key(camera, frame, turned=turned)
-        scene.camera = camera
     for path in paths:
         _smooth_handles(camera, path, eased=eased)
     scene.frame_start, scene.frame_end = frames[0], frames[-1]
