@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -17,7 +16,6 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, TextIO
@@ -26,6 +24,7 @@ from backend.reporting import claim_stdout
 from pantheon360_blender.core import unexpected
 from pantheon360_blender.core.errors import PantheonError
 
+from .. import process_memory
 from .mutations import BYTES
 from .parsers import PARSERS, Parser
 
@@ -76,7 +75,7 @@ def _work(parser: Parser, seed: str, numbers: range, place: Path, folder: Path, 
     targets = parser.make(folder)
     whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     parser.read(folder)  # imports what it needs; and what is whole is accepted
-    resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + _ROOM, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    process_memory.limit_growth(_ROOM)
     files = [(path, whole[path]) for path in targets]
     outcomes: Counter[str] = Counter()
     started = time.monotonic()
@@ -107,8 +106,8 @@ def _restore(whole: dict[Path, bytes]) -> None:
 
 def _outcome(parser: Parser, folder: Path) -> tuple[str, str]:
     """What a file led to, and the traceback if that is a fault."""
-    _forget_peak()
-    before, started = _status("VmRSS"), time.monotonic()
+    process_memory.forget_peak()
+    before, started = process_memory.held(), time.monotonic()
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         parser.read(folder)
@@ -123,7 +122,7 @@ def _outcome(parser: Parser, folder: Path) -> tuple[str, str]:
         outcome, text = "crash", _traced()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    grown, taken = _status("VmHWM") - before, time.monotonic() - started
+    grown, taken = process_memory.peak() - before, time.monotonic() - started
     if grown > MEMORY:
         return "memory", f"{grown >> 20} MB ({outcome}) {text}"
     if taken > SECONDS:
@@ -145,23 +144,6 @@ def _traced() -> str:
 
 def _too_late(*_: Any) -> None:
     raise TooLate
-
-
-def _status(name: str) -> int:
-    """Bytes that Linux counts of this process; elsewhere the most that it ever had."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(name):
-                return int(line.split()[1]) << 10
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-
-
-def _forget_peak() -> None:
-    """Let VmHWM begin anew."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 if __name__ == "__main__":
