@@ -187,7 +187,7 @@ def _painters(broken: list[BackendError]) -> list[PainterReport]:
 def _reconstruction() -> list[StageReport]:
     if importlib.util.find_spec("numpy") is None:
         return []
-    from pantheon360_blender.core.jobs import requirements  # it needs numpy
+    from pantheon360_blender.core.engine import requirements  # it needs numpy
 
     from .reconstruction import reconstructors
 

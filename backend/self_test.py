@@ -13,13 +13,15 @@ from typing import Any
 from pantheon360_blender.core import plain_text
 from pantheon360_blender.core.errors import BackendError, PantheonError
 
-PARTS = ("reconstruction", "importers", "diffusion")
+PARTS = ("reconstruction", "importers", "diffusion", "learned")
 _WIDTH = 256
 _STEP = 0.6
 _FEWEST = 2000
 """Points that a room of this size gives at least; it gave 30,000 when this was written."""
 
 
+_CROP = 56
+"""Pixels a side of the crops that a learned reconstructor is shown."""
 _LEAST_LIKENESS = 0.5
 """Correlation of a painted frame with the truth."""
 
@@ -163,4 +165,37 @@ def _like(painted: Path, truth: Any) -> None:
         )
 
 
-_TESTS = {"reconstruction": _reconstruction, "importers": _importers, "diffusion": _diffusion}
+def _learned() -> str:
+    """Depth Anything 3, the smallest there is, with random weights, says something of the room; the others load."""
+    import numpy as np
+    import panodac.models  # noqa: F401
+    import torch
+    from transformers import DepthAnythingForDepthEstimation  # noqa: F401
+
+    from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_heading
+    from pantheon360_blender.core.panorama.capture import Capture
+
+    from .reconstruction import rig
+    from .reconstruction.crops import from_crops
+    from .reconstruction.reconstructors import _torch, depth_anything_3
+
+    pose = pose_matrix(rotation_from_heading(0.0), np.array([0.0, 0.0, 1.5]))
+    room = rig.Rig(Capture("room", _room(pose)[0], pose), rig.horizon(count=4, size=_CROP))
+    device = _torch.choose({"device": "auto"})
+    torch.manual_seed(0)
+    model = depth_anything_3.upstream()(model_name="da3-small").to(device.kind).eval()
+    with device.translate_errors("Depth Anything 3"), device.inference():
+        answer = depth_anything_3.RECONSTRUCTOR.predict(
+            model, from_crops.views_of([room], _CROP, poses_known=False), device
+        )
+    if not (answer.values > 0).all():
+        raise BackendError("Depth Anything 3 answered depths that are none.", code="self-test")
+    return f"{answer.values.size} depths on {device.kind}"
+
+
+_TESTS = {
+    "reconstruction": _reconstruction,
+    "importers": _importers,
+    "diffusion": _diffusion,
+    "learned": _learned,
+}

@@ -521,10 +521,10 @@ def _add_engine(verbs: Any, common: argparse.ArgumentParser) -> None:
             type=engine_verbs.parts_list,
             default=("reconstruction", "importers"),
             metavar="PART,...",
-            help="reconstruction, importers, diffusion, or all (reconstruction,importers)",
+            help="reconstruction, importers, diffusion, learned, or all (reconstruction,importers)",
         )
         action.add_argument("--python", type=Path, metavar="PYTHON", help="made with it; by default Blender's own")
-        action.add_argument("--device", choices=engine_verbs.DEVICES, help="of diffusion; by default the best there is")
+        action.add_argument("--device", choices=engine_verbs.DEVICES, help="of networks; by default the best there is")
         if action.prog.endswith("install"):
             action.add_argument("--wheels", type=Path, metavar="FOLDER", help="packages, used instead of the network")
         else:

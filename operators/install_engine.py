@@ -13,6 +13,7 @@ from ..pantheon360_blender.core.errors import PantheonError
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import engine, preferences
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
+from ..pantheon360_blender.scene.sources import reconstruct
 from . import base
 from .base import JobOperator
 
@@ -38,6 +39,9 @@ class PANTHEON360_OT_install_engine(JobOperator):
     diffusion: BoolProperty(  # type: ignore[valid-type]
         name=parts.PARTS["diffusion"].title, description=parts.PARTS["diffusion"].enables, default=False
     )
+    learned: BoolProperty(  # type: ignore[valid-type]
+        name=parts.PARTS["learned"].title, description=parts.PARTS["learned"].enables, default=False
+    )
     wheels: StringProperty(  # type: ignore[valid-type]
         name="Packages",
         description="Folder of packages for a computer without a network, as `engine download` makes it elsewhere; "
@@ -56,6 +60,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
     def invoke(self, context: Any, _event: bpy.types.Event) -> set[Any]:
         if not self.properties.is_property_set("diffusion"):
             self.diffusion = context.scene is not None and context.scene.pantheon360.painter == "DIFFUSION"
+        if not self.properties.is_property_set("learned"):
+            self.learned = context.scene is not None and reconstruct.settings_of(context.scene).learned != ""
         self._plan = self._planned()
         return context.window_manager.invoke_props_dialog(  # type: ignore[no-any-return]
             self, width=base.DIALOG, confirm_text="Install"

@@ -62,8 +62,14 @@ BACKEND = (
     "safetensors==0.8.0",
     "huggingface-hub==2.4.0",
     "einops==0.8.2",
+    "omegaconf==2.4.0",
+    "addict==2.4.0",
 )
 """What the backend's learned painters and reconstructors need; the draft painter needs none of it but numpy."""
+
+
+BARE = ("panodac==0.1.1", "depth-anything-3==0.1.1", "evo==1.38.1")
+"""As in scripts/lock_engine.py: installed without what they ask for."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ ALL = {
         Environment("blender-5.3", "3.13", ("bpy==5.3.0", *ORACLES)),
         Environment("quick", "3.11", (RUFF, "numpy==1.26.4", "pytest-xdist==3.8.0", *ORACLES)),
         Environment("reconstruction", "3.11", RECONSTRUCTION),
-        Environment("backend", "3.11", (*BACKEND, *ORACLES, "matplotlib==3.11.2"), bare=("panodac==0.1.1",)),
+        Environment("backend", "3.11", (*BACKEND, *ORACLES, "matplotlib==3.11.2"), bare=BARE),
         Environment(
             "tools",
             "3.11",

@@ -59,8 +59,28 @@ PARTS = {
         "imageio==2.38.1",
         "imageio-ffmpeg==0.8.1",
     ),
+    "learned": (
+        "torch==2.13.0",
+        "torchvision==0.28.0",
+        "transformers==5.23.0",
+        "timm==1.0.31",
+        "einops==0.8.2",
+        "omegaconf==2.4.0",
+        "addict==2.4.0",
+        "scipy",
+        "opencv-python-headless",
+        "safetensors==0.8.0",
+        "huggingface-hub==2.4.0",
+    ),
 }
 """Part -> what it needs for itself; all parts have numpy."""
+
+BARE = {"learned": ("panodac==0.1.1", "depth-anything-3==0.1.1", "evo==1.38.1")}
+"""Part -> packages that are installed without what they ask for: viewers, servers and older versions of what there is.
+PARTS has what of that is imported."""
+
+NEWEST = {"learned": "3.12"}
+"""Part -> the last Python that is tried: depth-anything-3 and panodac ask for numpy 1, which later ones do not have."""
 
 
 def main() -> int:
@@ -73,10 +93,20 @@ def main() -> int:
             name: _resolved(folder, [*PARTS["reconstruction"][:2], *lines], everything) for name, lines in PARTS.items()
         }
         pythons = {
-            computer: {name: _built(folder, lines, target) for name, lines in parts.items()}
+            computer: {
+                name: _built(folder, [*lines, *BARE.get(name, ())], target, NEWEST.get(name, PYTHONS[-1]))
+                for name, lines in parts.items()
+            }
             for computer, (target, _) in COMPUTERS.items()
         }
-    record = {"made_with": f"uv=={UV}", "uv": _uv_wheels(), "pip": PIP, "pythons": pythons, "parts": parts}
+    record = {
+        "made_with": f"uv=={UV}",
+        "uv": _uv_wheels(),
+        "pip": PIP,
+        "pythons": pythons,
+        "parts": parts,
+        "bare": BARE,
+    }
     LOCK.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"{LOCK.relative_to(ROOT)}: " + ", ".join(f"{name} {len(lines)}" for name, lines in parts.items()))
     return 0
@@ -95,13 +125,14 @@ def _resolved(folder: Path, lines: list[str], constraints: list[str] | None = No
     return [line for line in lines if not line.startswith(("nvidia-", "cuda-", "triton"))]
 
 
-def _built(folder: Path, lines: list[str], target: str) -> list[str]:
-    """The Pythons that all these packages have wheels for, on one kind of computer."""
+def _built(folder: Path, lines: list[str], target: str, newest: str) -> list[str]:
+    """The Pythons, up to the newest, that all these packages have wheels for, on one kind of computer."""
     wanted = folder / "wanted.in"
     wanted.write_text("\n".join(lines), encoding="utf-8")
     command = ["install", "--dry-run", "--no-deps", "--only-binary", ":all:", "--python", sys.executable]
     command += ["--target", str(folder / "nowhere"), "--python-platform", target, "--requirement", str(wanted)]
-    return [version for version in PYTHONS if _uv(folder, [*command, "--python-version", version]).returncode == 0]
+    tried = PYTHONS[: PYTHONS.index(newest) + 1]
+    return [version for version in tried if _uv(folder, [*command, "--python-version", version]).returncode == 0]
 
 
 def _uv(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:

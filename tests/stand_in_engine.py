@@ -30,8 +30,15 @@ from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.progress import Job
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = {"reconstruction": ["nothing_one"], "importers": ["nothing_one", "nothing_two"], "diffusion": []}
+PACKAGES = {
+    "reconstruction": ["nothing_one"],
+    "importers": ["nothing_one", "nothing_two"],
+    "diffusion": [],
+    "learned": ["nothing_one"],
+}
 """Part -> its packages, each a module of the same name."""
+BARE = {"learned": ["nothing_bare"]}
+"""Part -> its packages that ask for what cannot be had."""
 SIZE = 3 << 20
 """Bytes of a package: uv tells of those that have more than one mebibyte."""
 
@@ -53,13 +60,13 @@ def uv_wheel() -> Path:
     return kept
 
 
-def write_wheel(folder: Path, name: str, size: int = SIZE) -> None:
-    """A package of one module and bytes that cannot be packed."""
-    info = f"{name}-1.0.dist-info"
+def write_wheel(folder: Path, name: str, size: int = SIZE, asks_for: str = "") -> None:
+    """A package of one module and bytes that cannot be packed. asks_for: a package that it needs, as it says."""
+    info, asks = f"{name}-1.0.dist-info", f"Requires-Dist: {asks_for}\n" if asks_for else ""
     members = {
         f"{name}.py": b"VALUE = 1\n",
         f"{name}.bin": random.Random(name).randbytes(size),
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{asks}".encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{member},,\n" for member in [*members, f"{info}/RECORD"]).encode()
@@ -73,6 +80,8 @@ def make_folder(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in PACKAGES["importers"]:
         write_wheel(folder, name)
+    for name in BARE["learned"]:
+        write_wheel(folder, name, 1000, asks_for="a-viewer-that-nobody-needs")
     wheel = uv_wheel()
     shutil.copy(wheel, folder / wheel.name)
     return folder
@@ -107,17 +116,23 @@ def write_lock(path: Path, uv_url: str | None = None) -> Path:
         "uv": {parts.computer(): vars(tool) | ({"url": uv_url} if uv_url else {})},
         "pip": parts.pip(),
         "pythons": {parts.computer(): dict.fromkeys(PACKAGES, versions)},
-        "parts": {name: [f"{package.replace('_', '-')}==1.0" for package in PACKAGES[name]] for name in PACKAGES},
+        "parts": {name: _pinned(packages) for name, packages in PACKAGES.items()},
+        "bare": {name: _pinned(packages) for name, packages in BARE.items()},
     }
     path.write_text(json.dumps(record), encoding="utf-8")
     return path
 
 
+def _pinned(packages: list[str]) -> list[str]:
+    return [f"{package.replace('_', '-')}==1.0" for package in packages]
+
+
 def small_parts() -> dict[str, parts.Part]:
     """The parts with the tiny packages' modules."""
     return {
-        name: replace(part, download=6, modules=tuple(PACKAGES[name])) for name, part in parts.PARTS.items()
-    }  # fmt: skip
+        name: replace(part, download=6, modules=(*PACKAGES[name], *BARE.get(name, ())))
+        for name, part in parts.PARTS.items()
+    }
 
 
 class Registry:

@@ -1,4 +1,4 @@
-"""Packages that stages of a job need, looked for before the work begins. Which these are: core/jobs/requirements.py."""
+"""Packages that stages of a job need, looked for before the work begins (core/engine/requirements.py has which)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
+from pantheon360_blender.core.engine import requirements
 from pantheon360_blender.core.errors import BackendError
-from pantheon360_blender.core.jobs import requirements
 
 
 def require(stages: Sequence[str]) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pantheon360_blender.core import files
-from pantheon360_blender.core.engine import command, fetch, install, installed, parts, preflight, uv
+from pantheon360_blender.core import files, plugins
+from pantheon360_blender.core.engine import command, fetch, install, installed, parts, preflight, requirements, uv
 from pantheon360_blender.core.errors import BackendError
 from pantheon360_blender.core.progress import Progress, run_to_end
 from tests import stand_in_engine
@@ -105,6 +105,14 @@ def test_an_engine_is_installed_gone_on_with_exchanged_and_removed(
     assert not (root / old.folder).exists()
     assert not registry.asked, "a folder of packages is used alone"
     assert installed.remove(root) > 1000 and not root.exists() and installed.remove(root) == 0
+
+
+def test_packages_that_ask_for_too_much_are_installed_by_themselves(made: Callable[..., Any], tmp_path: Path) -> None:
+    root = tmp_path / "Ünïcode 空 dir"
+    engine = made("learned")
+    code = "import nothing_one, nothing_bare; print(nothing_bare.VALUE)"
+    told = subprocess.run([str(engine.interpreter(root)), "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "1\n" and "viewer" not in (root / installed.LOG).read_text("utf-8")
 
 
 def test_a_package_that_does_not_load_is_no_engine(
@@ -275,11 +283,11 @@ def test_the_plan_names_what_it_depends_on(wheels: Path, tmp_path: Path, monkeyp
     plan = preflight.check(tmp_path, ("reconstruction",), online=True).text
     assert plan == (
         f"Reconstruction: about 6 MB to download; Blender may use the network. Python {version}, Blender's own. 0.2 GB "
-        "are needed on the disk, 43 GB are free. Diffusion would compute on NVIDIA H100 (driver 580.65, CUDA 13.0)."
+        "are needed on the disk, 43 GB are free. Networks would compute on NVIDIA H100 (driver 580.65, CUDA 13.0)."
     )
     plan = preflight.check(tmp_path, ("importers", "diffusion"), PYTHON, wheels=wheels, device="cpu").text
     assert plan.startswith(f"Importers, Diffusion: from {wheels}, without the network. Python {version}, in {PYTHON}.")
-    assert plan.endswith("Diffusion computes on cpu.")
+    assert plan.endswith("Networks compute on cpu.")
 
 
 def test_too_little_room_is_said_beforehand(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +367,28 @@ def test_every_blender_of_every_computer_finds_its_installer_in_the_lock() -> No
         assert tool["member"].endswith(("/uv", "/uv.exe"))
     for computer in ("linux-x86_64", "macos-arm64", "windows-x86_64"):
         for name in parts.PARTS:
-            assert {"3.11", "3.13", "3.14"} <= set(record["pythons"][computer][name])
+            # What Learned Depth is made of asks for numpy 1: it has a Python fetched where Blender's is newer.
+            wanted = {"3.11", "3.12"} if name == "learned" else {"3.11", "3.13", "3.14"}
+            assert wanted <= set(record["pythons"][computer][name])
+
+
+def test_the_parts_bring_what_reconstructors_say_that_they_need() -> None:
+    """In the version that they name; and a panel says which part, or that there is none."""
+    pinned = dict(line.partition(" ;")[0].split("==") for line in parts.bare(list(parts.PARTS)))
+    brought = {}
+    for plugin in plugins.find(plugins.RECONSTRUCTORS).values():
+        wanted = [requirements.called(need.package) for need in plugin.needs]
+        brought[plugin.name], left = parts.bringing(wanted)
+        for need in plugin.needs:
+            name, _, version = need.package.removeprefix(requirements.ALONE).strip().partition("==")
+            if not left and version:
+                assert pinned.get(name, version) == version
+    assert brought["panodac"] == brought["depth_anything_3"] == ["learned"]
+    assert brought["da360"] and brought["monocular"]
+    assert parts.bringing(["numba", "panodac"]) == (["reconstruction", "learned"], [])
+    assert parts.bringing(["numba", "MoGe"]) == (["reconstruction"], ["MoGe"])
+    assert "the engine's parts Reconstruction and Learned Depth" in requirements.how_to_get(["numba", "panodac==0.1.1"])
+    assert "engine" not in requirements.how_to_get(["numba", "--no-deps git+https://github.com/a/MoGe@1"])
 
 
 OUTSIDE = {"folder": "../x", "parts": [], "device": "", "python": "", "made": ""}

@@ -24,4 +24,4 @@ def test_leave_to_use_the_network_is_asked_for_if_it_is_needed(
     operator.draw(dialog, bpy.context)
     assert ("use_online_access" in dialog.layout.shown) == asked
     assert "The plan" in dialog.layout.labels, "made anew when the leave was given or taken"
-    assert {"reconstruction", "importers", "diffusion", "wheels", "python"} <= set(dialog.layout.shown)
+    assert {"reconstruction", "importers", "diffusion", "learned", "wheels", "python"} <= set(dialog.layout.shown)

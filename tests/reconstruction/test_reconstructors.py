@@ -7,6 +7,7 @@ documentation states it. Which capture a picture is of they read from its colour
 from __future__ import annotations
 
 import importlib.machinery
+import importlib.util
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ torch = pytest.importorskip("torch", reason="learned reconstructors compute with
 pytest.importorskip("numba", reason="the backend's environment")
 
 from backend.reconstruction import reconstructors  # noqa: E402
+from backend.reconstruction.crops import from_crops  # noqa: E402
 from backend.reconstruction.reconstruction import Reconstruction  # noqa: E402
 from backend.reconstruction.reconstructors import _weights  # noqa: E402
 from backend.reconstruction.reconstructors._panoramic import PanoramicDepth  # noqa: E402
@@ -30,7 +32,7 @@ from pantheon360_blender.core.errors import PantheonError  # noqa: E402
 from pantheon360_blender.core.panorama import equirectangular  # noqa: E402
 from pantheon360_blender.core.panorama.cameras import opencv_to_blender, rotation_from_heading  # noqa: E402
 from pantheon360_blender.core.panorama.capture import Capture  # noqa: E402
-from pantheon360_blender.core.progress import Job  # noqa: E402
+from pantheon360_blender.core.progress import Job, run_to_end  # noqa: E402
 
 LOW, HIGH = np.array([-3.0, -4.0, 0.0]), np.array([4.0, 5.0, 3.0])
 POSITIONS = [(0.3, -1.2, 1.6), (1.4, 0.4, 1.7), (-0.6, 1.5, 1.5), (0.9, 2.6, 1.6), (-1.1, -2.0, 1.55)]
@@ -309,6 +311,31 @@ STAND_INS: dict[str, tuple[str, type[FromHub], dict[str, Any]]] = {
 METRIC = {"pi3x", "map_anything"}
 
 
+@pytest.fixture(autouse=True)
+def torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three transforms that Depth Anything 3 takes from it, where no build for this torch can be had."""
+    if importlib.util.find_spec("torchvision") is not None:
+        return
+
+    class Normalize:
+        def __init__(self, mean: list[float], std: list[float]) -> None:
+            self.mean, self.deviation = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+
+        def __call__(self, picture: torch.Tensor) -> torch.Tensor:
+            return (picture - self.mean) / self.deviation
+
+    def to_tensor() -> Any:
+        return lambda picture: torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+
+    transforms = types.ModuleType("torchvision.transforms")
+    transforms.__dict__.update(Normalize=Normalize, ToTensor=to_tensor, CenterCrop=None)
+    package = types.ModuleType("torchvision")
+    package.transforms = transforms  # type: ignore[attr-defined]
+    for module in (package, transforms):
+        module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None, is_package=True)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     folder = tmp_path / "weights"
@@ -419,6 +446,41 @@ def test_poses_are_told_only_to_models_that_accept_them_and_only_where_known(sta
     true = np.concatenate([rig.poses_opencv for rig in rigs(3)])
     assert np.abs(poses - np.linalg.inv(true[0]) @ true).max() < 1e-5
     assert np.abs(opencv_to_blender(poses)[:8, :3, 3]).max() < 1e-6, "crops of a capture share their centre"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("depth_anything_3") is None, reason="it is in the backend's environment")
+@pytest.mark.parametrize("known", [False, True])
+def test_depth_anything_3_itself_is_understood(known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its smallest model's true architecture, with random weights: our answer is its own, whatever it says."""
+    from backend.reconstruction.reconstructors import depth_anything_3
+
+    package = depth_anything_3.upstream()
+    torch.manual_seed(3)
+    package(model_name="da3-small").save_pretrained(tmp_path, config={"model_name": "da3-small"})
+    said, inference = [], package.inference
+
+    def watched(self: Any, *given: Any, **more: Any) -> Any:
+        said.append(inference(self, *given, **more))
+        return said[-1]
+
+    monkeypatch.setattr(package, "inference", watched)
+    ours, few = depth_anything_3.RECONSTRUCTOR, [Rig(capture(index), horizon(count=3, size=56)) for index in range(3)]
+    assert ours.missing(options(tmp_path)) == ""
+    device, model = run_to_end(ours.loaded(options(tmp_path)))
+    views = from_crops.views_of(few, 56, poses_known=known)
+    with device.inference():
+        answer = ours.predict(model, views, device)
+    assert np.array_equal(answer.values.reshape(9, 56, 56), said[0].depth) and (answer.values > 0).all()
+    assert (said[0].conf >= 1).all() and answer.confidence is not None and not answer.metric and answer.sky is None
+    assert answer.poses is not None and answer.poses.shape == (3, 3, 4, 4)
+    if known:
+        asked = np.stack([rig.poses_opencv for rig in few])
+        given, back = (poses.reshape(9, 4, 4)[::3] for poses in (asked, answer.poses))
+        from_first = np.linalg.inv(given[0]) @ given, np.linalg.inv(back[0]) @ back
+        assert np.allclose(from_first[0][:, :3, :3], from_first[1][:, :3, :3], atol=1e-4)
+        true, told = (poses[1:, :3, 3] for poses in from_first)
+        unit = np.linalg.norm(told[0]) / np.linalg.norm(true[0])
+        assert np.allclose(told, true * unit, atol=1e-3 * unit), "poses that are given come back, in a unit of its own"
 
 
 def test_depth_anything_3_is_not_told_poses_on_a_line(stand_in: Any, weights: Path) -> None:

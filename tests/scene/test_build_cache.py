@@ -385,7 +385,7 @@ def test_blenders_own_python_says_which_one_to_choose(house: House, street: Any,
 
     monkeypatch.delenv("PANTHEON360_BACKEND_PYTHON", raising=False)
     before = np.array(capture("A").matrix_world)
-    with pytest.raises(RuntimeError, match=r"Install the engine first: it brings .*pycolmap"):
+    with pytest.raises(RuntimeError, match=r"Install the engine's part Reconstruction first: it brings .*pycolmap"):
         bpy.ops.pantheon360.build_cache()
     reason = house("scene.sources.reconstruct").disabled_reason(street)
     assert reason.repair == house("core.repairs").INSTALL_ENGINE

@@ -65,12 +65,12 @@ def test_status_and_removal_from_the_command_line(house: Any, blend: Any, root: 
     main = house("cli.command_line").main
     assert main(["engine", "status", "--json"]) == 0
     told = json.loads(capfd.readouterr().out.splitlines()[-1])
-    assert told["parts"] == [] and told["to_add"] == ["reconstruction", "importers", "diffusion"]
+    assert told["parts"] == [] and told["to_add"] == ["reconstruction", "importers", "diffusion", "learned"]
     assert told["download_megabytes"] > 100
     pretend(house, root, "reconstruction", "importers")
     assert main(["engine", "status", "--json"]) == 0
     told = json.loads(capfd.readouterr().out.splitlines()[-1])
-    assert told["parts"] == ["reconstruction", "importers"] and told["to_add"] == ["diffusion"]
+    assert told["parts"] == ["reconstruction", "importers"] and told["to_add"] == ["diffusion", "learned"]
     assert main(["engine", "install", "--parts", "reconstruction,antigravity"]) == 2
     assert "antigravity" in capfd.readouterr().err
     assert main(["engine", "install", "--wheels", str(root / "nowhere")]) == 1

@@ -10,14 +10,12 @@ which asks for what draws and saves.
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
-import types
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
+from ._imports import without_initializer
 from ._panoramic import PanoramicAnswer, PanoramicDepth
 from ._torch import Device, array
 
@@ -68,7 +66,7 @@ class DA2(PanoramicDepth):
     height = 546
 
     def load(self, folder: str, device: Device) -> Any:
-        _without_initializer("da2")
+        without_initializer("da2")
         model = importlib.import_module("da2.model.spherevit").SphereViT
         return model.from_pretrained(folder, config=_CONFIG, local_files_only=True).to(device.kind).eval()
 
@@ -76,15 +74,6 @@ class DA2(PanoramicDepth):
         with device.autocast() if device.kind != "mps" else nullcontext():
             distances = array(model(device.pictures(picture[None])))[0]
         return PanoramicAnswer(distances)
-
-
-def _without_initializer(package: str) -> None:
-    """Let files of an installed package be imported without running its `__init__.py`."""
-    if package not in sys.modules and (spec := importlib.util.find_spec(package)) is not None:
-        bare = types.ModuleType(package)
-        bare.__path__ = list(spec.submodule_search_locations or [])
-        bare.__spec__ = spec
-        sys.modules[package] = bare
 
 
 RECONSTRUCTOR = DA2(__name__, PLUGIN)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import Reconstructor
+from ._imports import instead_of
 from ._torch import Device, array, from_one_up
 from .vggt import world_from_camera
 
@@ -27,7 +28,13 @@ PLUGIN = {
     "summary": "Poses and depth from pictures, and poses where known; also its monocular and metric models",
     "needs": [
         ("torch", "torch", "the network's arithmetic"),
-        ("depth_anything_3", "depth-anything-3==0.1.1", "the model"),
+        ("torchvision", "torchvision", "pictures"),
+        ("einops", "einops", "the network's arithmetic"),
+        ("omegaconf", "omegaconf", "the network's configuration"),
+        ("addict", "addict", "the network's answers"),
+        ("cv2", "opencv-python-headless", "pictures"),
+        ("evo", "--no-deps evo==1.38.1", "poses that are given"),
+        ("depth_anything_3", "--no-deps depth-anything-3==0.1.1", "the model"),
     ],
     "models": [
         ("depth-anything/DA3-BASE", "Apache-2.0", True, 0.5, 4.0),
@@ -51,9 +58,7 @@ class DepthAnything3(Reconstructor):
     gb_per_view = 0.2
 
     def load(self, folder: str, device: Device) -> Any:
-        from depth_anything_3.api import DepthAnything3 as Model
-
-        return Model.from_pretrained(folder, local_files_only=True).to(device.kind).eval()
+        return upstream().from_pretrained(folder, local_files_only=True).to(device.kind).eval()
 
     def predict(self, model: Any, views: CropViews, device: Device) -> CropGeometry:
         from ..crops.from_crops import CropGeometry
@@ -95,6 +100,13 @@ class DepthAnything3(Reconstructor):
         extrinsics = np.linalg.inv(_normalised(poses))
         intrinsics = np.tile(views.layout.intrinsics, (len(poses), 1, 1))
         return {"extrinsics": extrinsics.astype(np.float32), "intrinsics": intrinsics.astype(np.float32)}, []
+
+
+def upstream() -> Any:
+    """The package's class of all its models. What writes files for viewers is left out: it asks for much else."""
+    with instead_of("depth_anything_3.utils.export", {"export": None}):
+        from depth_anything_3.api import DepthAnything3 as Model
+    return Model
 
 
 def _normalised(poses: np.ndarray) -> np.ndarray:

@@ -61,11 +61,15 @@ def download(root: Path, folder: Path, flight: Preflight) -> Job[int]:
         tool = yield from uv.ready(root, log, into=folder)
         fetch: list[str | Path] = ["tool", "run", *flight.python_options, "--from", parts.pip(), "pip", "download"]
         fetch += ["--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--only-binary", ":all:"]
-        fetch += ["--requirement", _requirements(folder, lines), "--dest", folder]
+        fetch += ["--dest", folder]
         if builds := _builds_of_torch(flight):
             fetch += ["--extra-index-url", f"https://download.pytorch.org/whl/{builds}"]
         step = Progress("Downloading packages", 0, len(lines))
-        yield from tool.run(fetch, step, lambda line: float(line.startswith("Collecting ")))
+        listed: list[str | Path] = ["--requirement", _requirements(folder, lines)]
+        yield from tool.run([*fetch, *listed], step, lambda line: float(line.startswith("Collecting ")))
+        if bare := parts.bare(flight.names):
+            listed = ["--requirement", _requirements(folder, bare), "--no-deps"]
+            yield from tool.run([*fetch, *listed], Progress("Downloading packages"))
     return sum(path.suffix in _PACKAGES for path in folder.iterdir())
 
 
@@ -99,11 +103,14 @@ def _packages(tool: Uv, flight: Preflight, python: Path) -> Job[None]:
         add += ["--torch-backend", builds]
     megabytes = flight.download if flight.wheels is None else 0  # of a folder uv does not tell how far it is
     yield from tool.run(add, Progress("Installing packages", 0, megabytes), uv.Downloads().counted)
+    if bare := parts.bare(flight.names):
+        add[add.index("--requirement") + 1] = _requirements(tool.root / uv.CACHE, bare)
+        yield from tool.run([*add, "--no-deps"], Progress("Installing packages"))
 
 
 def _builds_of_torch(flight: Preflight) -> str:
     """uv's and the index' name of the builds of torch for the device; empty if none are wanted."""
-    return parts.DEVICES[flight.device][0] if "diffusion" in flight.names else ""
+    return parts.DEVICES[flight.device][0] if parts.computes(flight.names) else ""
 
 
 def _requirements(folder: Path, lines: list[str]) -> Path:

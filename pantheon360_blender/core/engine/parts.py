@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,8 @@ class Part:
     """A part of an engine.
 
     name: in the lock. title, enables: for people. download: megabytes, measured on Linux, with those of uv.
-    modules: imported to see whether it is there.
+    modules: imported to see whether it is there. torch: whether it computes with that, of which there are builds for
+    devices.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Part:
     enables: str
     download: int
     modules: tuple[str, ...]
+    torch: bool = False
 
 
 PARTS = {
@@ -55,13 +57,22 @@ PARTS = {
             "The diffusion painter; its models are added apart",
             400,
             ("torch", "diffusers", "transformers", "accelerate", "safetensors", "huggingface_hub", "imageio"),
+            torch=True,
+        ),
+        Part(
+            "learned",
+            "Learned Depth",
+            "Depth Any Camera, Depth Anything 3, DA360 and Depth Anything V2; their weights are added apart",
+            380,
+            ("torch", "transformers", "safetensors", "huggingface_hub", "panodac.models", "depth_anything_3.cfg"),
+            torch=True,
         ),
     )
 }
 """Part by its name."""
 
 DEVICES = {"cpu": ("cpu", 0), "cuda-12.6": ("cu126", 2600), "cuda-13.0": ("cu130", 2200), "mps": ("", 0)}
-"""What diffusion computes on -> uv's name for the builds of torch for it, if any, and further megabytes."""
+"""What torch computes on -> uv's name for the builds of torch for it, if any, and further megabytes."""
 
 _MACHINES = {"amd64": "x86_64", "aarch64": "arm64"}
 _SYSTEMS = {"win32": "windows", "darwin": "macos"}
@@ -86,6 +97,40 @@ def locked(names: Sequence[str]) -> list[str]:
     """Every pinned package of these parts, as requirements with their markers, each once and sorted."""
     parts = _lock()["parts"]
     return sorted({line for name in names for line in parts[name]})
+
+
+def bare(names: Sequence[str]) -> list[str]:
+    """The pinned packages of these parts that are installed without what they ask for, each once and sorted."""
+    packages = _lock().get("bare", {})
+    return sorted({line for name in names for line in packages.get(name, ())})
+
+
+def bringing(packages: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The parts that bring these packages, as few as it takes, and the packages that no part brings.
+
+    packages: as registries call them, "opencv-python-headless", without versions.
+    """
+    left, chosen = {name: name.lower().replace("_", "-") for name in packages}, []
+    brought = {name: {line.partition("==")[0] for line in [*locked([name]), *bare([name])]} for name in PARTS}
+    while left:
+        best = max(PARTS, key=lambda name: len(brought[name] & set(left.values())))
+        if not brought[best] & set(left.values()):
+            break
+        chosen.append(best)
+        left = {name: plain for name, plain in left.items() if plain not in brought[best]}
+    return [name for name in PARTS if name in chosen], sorted(left)
+
+
+def titles(names: Iterable[str]) -> str:
+    """What these parts are called, for people: "part Diffusion", "parts Reconstruction and Learned Depth"."""
+    each = [PARTS[name].title for name in names]
+    listed = f"{', '.join(each[:-1])} and {each[-1]}" if len(each) > 1 else "".join(each)
+    return f"part{'s' if len(each) > 1 else ''} {listed}"
+
+
+def computes(names: Sequence[str]) -> bool:
+    """Whether any of these parts computes with torch, so that its build has to fit the device."""
+    return any(PARTS[name].torch for name in names)
 
 
 def pythons(name: str) -> list[str]:
@@ -114,15 +159,15 @@ def pip() -> str:
 def digest(names: Sequence[str], device: str, python: str) -> str:
     """What an engine of these parts is called: 12 hexadecimal digits of all that decides what is in it.
 
-    device: a key of DEVICES, of no account without diffusion. python: its version, "3.11".
+    device: a key of DEVICES, of no account without torch. python: its version, "3.11".
     """
-    told = [*locked(names), python, device if "diffusion" in names else ""]
+    told = [*locked(names), *bare(names), python, device if computes(names) else ""]
     return hashlib.sha256("\n".join(told).encode("utf-8")).hexdigest()[:12]
 
 
 def download_size(names: Sequence[str], device: str) -> int:
     """Megabytes to be downloaded for these parts."""
-    return sum(PARTS[name].download for name in names) + (DEVICES[device][1] if "diffusion" in names else 0)
+    return sum(PARTS[name].download for name in names) + (DEVICES[device][1] if computes(names) else 0)
 
 
 def _lock() -> dict[str, Any]:

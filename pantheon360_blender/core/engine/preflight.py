@@ -63,10 +63,10 @@ class Preflight:
             source = f"{titles}: about {self.download} MB to download; Blender may use the network"
         else:
             source = f"{titles}: from {self.wheels}, without the network"
-        computes = "computes" if "diffusion" in self.names else "would compute"
+        compute = "compute" if parts.computes(self.names) else "would compute"
         return (
             f"{source}. Python {self.version}, {self.whose}. {self.needed / 1e9:.1f} GB are needed on the disk, "
-            f"{self.free / 1e9:.0f} GB are free. Diffusion {computes} on {self.because}."
+            f"{self.free / 1e9:.0f} GB are free. Networks {compute} on {self.because}."
         )
 
 
@@ -197,7 +197,7 @@ def python_version(python: Path) -> str:
 
 
 def best_device() -> tuple[str, str]:
-    """What diffusion can compute on here, a key of parts.DEVICES, and that in words."""
+    """What networks can compute on here, a key of parts.DEVICES, and that in words."""
     if sys.platform == "darwin":
         apple = platform.machine() == "arm64"
         return ("mps", "Apple's graphics processor") if apple else ("cpu", "the processor")

@@ -9,8 +9,9 @@ import uuid
 from collections.abc import Mapping
 
 from ...core import progress, repairs
+from ...core.engine import requirements
 from ...core.errors import BackendError
-from ...core.jobs import child, job_folder, messages, requirements
+from ...core.jobs import child, job_folder, messages
 from . import preferences
 
 _ABSENT = "import importlib.util, sys; print(*[m for m in sys.argv[1:] if importlib.util.find_spec(m) is None])"

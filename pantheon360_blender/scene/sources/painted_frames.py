@@ -15,9 +15,10 @@ import bpy
 import numpy as np
 
 from ...core import budget, repairs
+from ...core.engine import requirements
 from ...core.errors import CacheError, JobError
 from ...core.formats import png
-from ...core.jobs import registry, requirements
+from ...core.jobs import registry
 from ...core.jobs.job import ExtendJob
 from ...core.jobs.job_folder import ExtendFolder, PaintFolder
 from ...core.panorama import equirectangular
@@ -69,7 +70,7 @@ def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
     if access.of_object(obj).least_confidence > INVENTED_CONFIDENCE:
         return DisabledReason("The cache's Least Confidence would hide the new points: set it to 0")
     if lacks := backend_process.lacking(requirements.packages(_NEEDS)):
-        return DisabledReason(f"Install the engine first: it brings {', '.join(lacks)}", repairs.INSTALL_ENGINE)
+        return DisabledReason(requirements.lacking(lacks), repairs.INSTALL_ENGINE)
     return None
 
 

@@ -13,11 +13,11 @@ import bpy
 import numpy as np
 
 from ...core import files, geography, repairs
-from ...core.engine import advice
+from ...core.engine import advice, requirements
 from ...core.errors import CaptureError, PantheonError
 from ...core.formats import panorama_metadata
 from ...core.jobs import reconstruct_settings as results
-from ...core.jobs import registry, requirements, reuse
+from ...core.jobs import registry, reuse
 from ...core.jobs.job import ReconstructJob
 from ...core.jobs.job_folder import ReconstructFolder
 from ...core.jobs.reconstruct_settings import PosedCapture, ReconstructionSettings
@@ -109,7 +109,7 @@ def disabled_reason(scene: bpy.types.Scene) -> DisabledReason | None:
     if _built_before(scene):
         return None
     if lacks := backend_process.lacking(requirements.of_reconstruction(way)):
-        return DisabledReason(f"Install the engine first: it brings {', '.join(lacks)}", repairs.INSTALL_ENGINE)
+        return DisabledReason(requirements.lacking(lacks), repairs.INSTALL_ENGINE)
     return None
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import plugins
-from . import reconstruct_settings
-from .reconstruct_settings import ReconstructionSettings
+from ..jobs import reconstruct_settings
+from ..jobs.reconstruct_settings import ReconstructionSettings
+from . import parts
 
 ALONE = "--no-deps"
 """Begins a package that is installed by itself: it asks for versions of others that would take the place of ours."""
@@ -52,11 +53,28 @@ def how_to_get(wanted: Sequence[str]) -> str:
     alone = [package for package in wanted if package.startswith(ALONE)]
     together = [package for package in wanted if package not in alone]
     commands = [f"pip install {' '.join(together)}", *(f"pip install {package}" for package in alone)]
+    found, left = parts.bringing(map(called, wanted))
+    engine = "" if left else f"Install the engine's {parts.titles(found)} in the add-on's preferences. Or make"
     return (
-        "Make an environment with Python 3.11 or newer (python -m venv pantheon360-backend), install into it "
-        f"({'; '.join(commands)}), and choose its Python as Backend Python in the add-on's preferences, "
+        f"{engine or 'Make'} an environment with Python 3.11 or newer (python -m venv pantheon360-backend), install "
+        f"into it ({'; '.join(commands)}), and choose its Python as Backend Python in the add-on's preferences, "
         "or name it in the environment variable PANTHEON360_BACKEND_PYTHON."
     )
+
+
+def lacking(packages: Sequence[str]) -> str:
+    """What to do about packages that are not there, in a line for a panel.
+
+    >>> lacking(["panodac", "scipy"])
+    "Install the engine's part Learned Depth first: it brings panodac, scipy"
+    >>> lacking(["MoGe", "scipy"])
+    'Name a Python that has MoGe in the preferences: the engine does not bring it'
+    """
+    found, left = parts.bringing(packages)
+    if left:
+        return f"Name a Python that has {', '.join(left)} in the preferences: the engine does not bring it"
+    bring = "it brings" if len(found) == 1 else "they bring"
+    return f"Install the engine's {parts.titles(found)} first: {bring} {', '.join(packages)}"
 
 
 def called(package: str) -> str:
@@ -68,4 +86,4 @@ def called(package: str) -> str:
     stem = package.removeprefix(ALONE).strip().partition("#")[0]
     if stem.startswith("git+"):
         return stem.partition("@")[0].rpartition("/")[2].removesuffix(".git")
-    return stem.partition("==")[0].partition("[")[0]
+    return stem.partition("==")[0].partition("[")[0].strip()
