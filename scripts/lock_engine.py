@@ -67,6 +67,7 @@ PARTS = {
         "einops==0.8.2",
         "omegaconf==2.4.0",
         "addict==2.4.0",
+        "imageio==2.38.1",
         "scipy",
         "opencv-python-headless",
         "safetensors==0.8.0",

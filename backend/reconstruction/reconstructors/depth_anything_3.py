@@ -33,6 +33,7 @@ PLUGIN = {
         ("omegaconf", "omegaconf", "the network's configuration"),
         ("addict", "addict", "the network's answers"),
         ("cv2", "opencv-python-headless", "pictures"),
+        ("imageio", "imageio", "pictures"),
         ("evo", "--no-deps evo==1.38.1", "poses that are given"),
         ("depth_anything_3", "--no-deps depth-anything-3==0.1.1", "the model"),
     ],
