@@ -33,6 +33,7 @@ from ..pantheon360_blender.core.version import EXTENSION_ROOT
 from ..pantheon360_blender.scene.app import access, plugin_items, preferences
 from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.cache import cache_merge, cache_objects
+from ..pantheon360_blender.scene.camera import path_files
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.shot import shot
 from ..pantheon360_blender.scene.sources import depth_points, file_types, painted_frames, plan_proxy, projection, proxy
@@ -127,6 +128,21 @@ def project(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
     cloud = output.run(projection.project(scene, access.evaluated(scene)))
     made = cache_objects.replace(scene, cloud)
     facts |= {"points": len(cloud.points), "cache": made.name}
+    return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
+
+
+def path(options: argparse.Namespace, output: Output) -> tuple[int, Facts]:
+    """Lay the camera's path as a file has it and save the .blend, or write the path that it has."""
+    scene = _open(options.blend, options.scene)
+    file = options.file.absolute()
+    if options.export:
+        output.say(output.run(path_files.export_path(scene, file, options.export)))
+        return OK, {"path": str(file)}
+    laid = output.run(path_files.import_path(scene, file, options.scale))
+    for note in laid.notes:
+        output.warn(note)
+    output.say(laid.text)
+    facts: Facts = {"frames": [scene.frame_start, scene.frame_end]}
     return OK, {**facts, "blend": str(_save(options.save_as or options.blend))}
 
 
@@ -470,6 +486,12 @@ def _parser() -> argparse.ArgumentParser:
     extending = add("extend", extend, of_blend, saving)
     extending.add_argument("take", type=Path, metavar="FOLDER", help="the job folder of a painted video")
     extending.add_argument("--output", type=Path, metavar="DIR", help="folder in which the job folder is made")
+    laying = add("path", path, of_blend, saving)
+    laying.add_argument(
+        "file", type=Path, metavar="FILE", help="JSON, CSV, nerfstudio's camera path, or COLMAP's model"
+    )
+    laying.add_argument("--export", choices=path_files.KINDS, help="write FILE instead: the camera at every frame")
+    laying.add_argument("--scale", type=float, default=1.0, metavar="METERS", help="that a unit of the file stands for")
     add("geometry", geometry, of_blend, shooting)
     generating = add("generate", generate, of_blend, saving, shooting)
     generating.add_argument("--seed", help="64-bit number; by default the scene's")

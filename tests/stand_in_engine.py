@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pantheon360_blender.core.engine import install, installed, parts, preflight
+from pantheon360_blender.core.engine import install, installed, parts, preflight, uv
 from pantheon360_blender.core.errors import PantheonError
 from pantheon360_blender.core.progress import Job
 
@@ -53,7 +53,7 @@ def uv_wheel() -> Path:
     kept = ROOT / ".cache" / "uv" / tool.url.rpartition("/")[2]
     if not kept.is_file():
         arguments = [str(kept), tool.sha256, tool.member, str(kept.parent / "uv"), tool.url]
-        command = [sys.executable, "-m", "pantheon360_blender.core.engine.fetch", *arguments]
+        command = [sys.executable, "-c", uv.FETCH, *arguments]
         fetched = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if fetched.returncode != 0:
             raise Unavailable(f"uv cannot be had: {fetched.stdout}{fetched.stderr}")
@@ -233,9 +233,9 @@ def main(arguments: list[str]) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
 
     if chosen.kill_at == "rename":
-        vars(install)["rename"] = kill
+        setattr(install, "rename", kill)  # noqa: B010 - it is not run before; vars() would not run it
     if chosen.kill_at == "use":
-        vars(installed)["use"] = kill
+        setattr(installed, "use", kill)  # noqa: B010
     try:
         flight = preflight.check(
             chosen.root, chosen.parts.split(","), chosen.python, online=not chosen.offline, wheels=chosen.wheels

@@ -125,8 +125,8 @@ def test_another_thread_waits_until_a_file_was_run(room: Room) -> None:
     assert seen == [3, 3]
 
 
-AT_ONCE = {"pantheon360_blender/core/engine", "pantheon360_blender/core/importers"}
-"""`python -m` runs a file of the first, which nobody may have imported; the second lists what its files read."""
+AT_ONCE = {"pantheon360_blender/core/importers"}
+"""It lists what its files read."""
 
 
 def test_every_room_of_core_and_scene_is_late() -> None:

@@ -14,6 +14,7 @@ ON_THEIR_OWN = {
     "pantheon360_blender/core/output_folder.py": "the guard itself",
     "pantheon360_blender/core/temporary.py": "makes and removes what has a name of its own making",
     "pantheon360_blender/core/files.py": "paths that a person named",
+    "pantheon360_blender/core/importers/camera_paths.py": "a path that a person named",
     "pantheon360_blender/core/jobs/job_folder.py": "makes the folder for jobs that a person named",
     "pantheon360_blender/core/formats/png.py": "a path that a person named",
     "pantheon360_blender/core/formats/npz.py": "a member of an archive that is being written",

@@ -13,12 +13,14 @@ def draw(self: Any, _context: Any) -> None:
     self.layout.operator_context = "INVOKE_DEFAULT"
     self.layout.operator("pantheon360.import_captures", text="360° Captures (.jpg, .png, .exr)")
     self.layout.operator("pantheon360.import_cache", text="Pantheon360 3D Cache (.ply, .las, .e57, COLMAP)")
+    self.layout.operator("pantheon360.import_camera_path", text="360° Camera Path (.json, .csv, nerfstudio, COLMAP)")
 
 
 def draw_export(self: Any, _context: Any) -> None:
     """As `draw`, of the other menu."""
     self.layout.operator_context = "INVOKE_DEFAULT"
     self.layout.operator("pantheon360.export_cache", text="Pantheon360 3D Cache (.ply, .npz)")
+    self.layout.operator("pantheon360.export_camera_path", text="360° Camera Path (.json, .csv, nerfstudio, COLMAP)")
 
 
 def _menus() -> list[tuple[Any, Any]]:

@@ -23,6 +23,10 @@ class PANTHEON360_MT_path_moves(bpy.types.Menu):
         self.layout.operator("pantheon360.path_walk", icon="MOD_DYNAMICPAINT")
         self.layout.operator("pantheon360.path_smooth", icon="SMOOTHCURVE")
         self.layout.operator("pantheon360.level_camera", icon="ORIENTATION_GLOBAL")
+        self.layout.separator()
+        self.layout.operator_context = "INVOKE_DEFAULT"
+        self.layout.operator("pantheon360.import_camera_path", icon="IMPORT")
+        self.layout.operator("pantheon360.export_camera_path", icon="EXPORT")
 
 
 register, unregister = registration(PANTHEON360_MT_path_moves)

@@ -175,10 +175,11 @@ def test_points_from_elsewhere_are_offered_where_artists_look(
     assert [name for name in draw(room="ui.cache_panel").shown if name in wanted] == wanted
     layout = Layout()
     house("ui.file_menu").draw(SimpleNamespace(layout=layout), bpy.context)
-    assert layout.shown == ["pantheon360.import_captures", "pantheon360.import_cache"]
+    names = ["import_captures", "import_cache", "import_camera_path"]
+    assert layout.shown == [f"pantheon360.{name}" for name in names]
     layout = Layout()
     house("ui.file_menu").draw_export(SimpleNamespace(layout=layout), bpy.context)
-    assert layout.shown == ["pantheon360.export_cache"]
+    assert layout.shown == ["pantheon360.export_cache", "pantheon360.export_camera_path"]
     handlers = {handler.bl_idname: handler for handler in bpy.types.FileHandler.__subclasses__()}
     assert {".ply", ".las", ".laz", ".e57"} <= set(handlers["PANTHEON360_FH_cache"].bl_file_extensions.split(";"))
     assert handlers["PANTHEON360_FH_cache"].bl_import_operator == "pantheon360.import_cache"

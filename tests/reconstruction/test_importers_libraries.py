@@ -23,7 +23,9 @@ from backend.importers import open_source
 from backend.importers.decoders import DECODERS
 from pantheon360_blender.core import budget
 from pantheon360_blender.core.errors import ImageError, PantheonError
-from pantheon360_blender.core.importers import MissingLibraryError, import_folder
+from pantheon360_blender.core.importers import MissingLibraryError, camera_paths, import_folder
+from pantheon360_blender.core.importers.camera_paths import CameraPath
+from pantheon360_blender.core.panorama.cameras import pose_matrix, rotation_from_heading
 from pantheon360_blender.core.progress import run_to_end
 
 WIDTH = 128
@@ -75,6 +77,34 @@ def test_what_pycolmap_writes_is_read(tmp_path: Path, kind: str, model: str, par
         np.testing.assert_allclose(capture.pose[:3, 3], truth["centres"][name], atol=1e-9)
         np.testing.assert_allclose(-capture.pose[:3, 2], truth["ahead"][name], atol=1e-9)
         assert capture.panoramic == (model == "EQUIRECTANGULAR")
+
+
+READ = """
+import json, sys
+import pycolmap
+
+model = pycolmap.Reconstruction(sys.argv[1])
+images = sorted(model.images.values(), key=lambda image: image.name)
+print(json.dumps({
+    "names": [image.name for image in images],
+    "centres": [image.projection_center().tolist() for image in images],
+    "ahead": [image.viewing_direction().tolist() for image in images],
+    "model": [camera.model.name for camera in model.cameras.values()],
+}))
+"""
+
+
+def test_pycolmap_reads_a_camera_path_that_is_written(tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+    turned = random.uniform((-180, -80, -180), (180, 80, 180), (5, 3))
+    poses = np.array([pose_matrix(rotation_from_heading(*each), random.normal(0, 5, 3)) for each in turned])
+    camera_paths.write(tmp_path, "colmap", CameraPath(np.arange(5) + 99, poses, 24.0))
+    done = subprocess.run([sys.executable, "-c", READ, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["model"] == ["EQUIRECTANGULAR"] and told["names"][0] == "frame_000099.png" and len(told["names"]) == 5
+    np.testing.assert_allclose(told["centres"], poses[:, :3, 3], atol=1e-9)
+    np.testing.assert_allclose(told["ahead"], -poses[:, :3, 2], atol=1e-9)
 
 
 def write_exr(path: Path, depth: np.ndarray, compression: str) -> None:

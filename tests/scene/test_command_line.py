@@ -53,6 +53,17 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def test_a_path_is_laid_and_written(command: Any, shot_file: Path, tmp_path: Path) -> None:
+    table, out = tmp_path / "a.csv", tmp_path / "b.json"
+    table.write_text("frame,x,y,z,heading,pitch,roll\n5,0,0,1.6,0,0,0\n8,0,4,1.6,90,0,0\n")
+    code, told, err = command("path", shot_file, table, "--json")
+    assert code == 0 and lines(told)[-1]["frames"] == [5, 8], err
+    code, told, _ = command("path", shot_file, out, "--export", "json")
+    assert code == 0 and [row["frame"] for row in json.loads(out.read_text())["frames"]] == [5, 6, 7, 8]
+    code, _, err = command("path", shot_file, tmp_path / "none.csv")
+    assert code == 1 and "none.csv" in err
+
+
 def test_the_ways_to_points_are_listed_and_nothing_else_is_done(
     command: Any, photographs: list[Path], tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """A process of its own that gets one program out of a wheel: downloaded if it has to be, verified, unpacked.
 
-    python -m pantheon360_blender.core.engine.fetch WHEEL SHA256 MEMBER PROGRAM [URL]
+uv.FETCH runs `main` there with WHEEL SHA256 MEMBER PROGRAM [URL].
 
 A process can be ended in the middle of a download, and Blender does not wait for it. What an interrupted one has got
 lies beside WHEEL and is gone on with.
@@ -9,7 +9,6 @@ lies beside WHEEL and is gone on with.
 from __future__ import annotations
 
 import http.client
-import sys
 import urllib.request
 from pathlib import Path
 from typing import BinaryIO
@@ -107,7 +106,3 @@ def _unpack(wheel: Path, member: str, program: Path) -> None:
         file.write(data)
     with files.translate_os_errors(program):
         program.chmod(0o755)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -32,6 +32,10 @@ _SIZE = re.compile(r"^Downloading (\S+) \((\d+(?:\.\d+)?)(KiB|MiB|GiB)\)")
 _MEBIBYTES = {"KiB": 1 / 1024, "MiB": 1.0, "GiB": 1024.0}
 
 
+FETCH = "import sys; from pantheon360_blender.core.engine import fetch; sys.exit(fetch.main(sys.argv[1:]))"
+"""A process of its own fetches: Blender's own may be ended at any time, and has an interface to draw."""
+
+
 def wheel() -> str:
     """Name of the wheel that uv is in on this computer. Raises BackendError if there is none for it."""
     return parts.uv().url.rpartition("/")[2]
@@ -85,7 +89,7 @@ def ready(root: Path, log: Path, wheels: Path | None = None, into: Path | None =
     program = root / CACHE / f"uv-{tool.sha256[:12]}" / tool.member.rpartition("/")[2]
     kept = (wheels or into or root / CACHE) / wheel()
     if not program.is_file() or (into is not None and not kept.is_file()):
-        fetch: list[str | Path] = [own_python(), "-B", "-X", "utf8", "-m", "pantheon360_blender.core.engine.fetch"]
+        fetch: list[str | Path] = [own_python(), "-B", "-X", "utf8", "-c", FETCH]
         fetch += [kept, tool.sha256, tool.member, program, *([tool.url] if wheels is None else [])]
         yield from command.run(fetch, log, Progress("Getting the installer", text="uv"), cwd=EXTENSION_ROOT)
         if into is None and wheels is None:

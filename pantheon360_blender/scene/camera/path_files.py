@@ -1,0 +1,75 @@
+"""The camera's path brought in from a file, as ordinary keyframes, and written for other programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ...core.importers import camera_paths
+from ...core.importers.camera_paths import CameraPath
+from ...core.progress import Job
+from ..app import units
+from ..app.access import SceneReference
+from . import camera_path, keyframes
+
+KINDS = tuple(camera_paths.KINDS)
+"""What `export_path` can write."""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What was brought in. text: a sentence. notes: what a person should know."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def import_path(scene: bpy.types.Scene, path: Path, scale: float = 1.0) -> Job[Laid]:
+    """Make a file's poses the path of the scene's camera, and the frame range theirs; older keyframes go.
+
+    scale: metres of a unit of the file. Frames of another rate than the scene's keep their time; frames that a file
+    does not number begin at the scene's first one. Raises SourceError, FileError; RenderError if the camera is linked.
+    """
+    reference = SceneReference(scene)
+    camera_path.refuse_linked(scene.camera)
+    found = yield from camera_paths.read(path)
+    scene = reference.scene
+    frames, kept = _frames(scene, found)
+    poses = found.poses[kept]
+    poses[:, :3, 3] *= scale * units.per_metre(scene)
+    camera = keyframes.lay(scene, frames, poses, turned=True)
+    notes = list(found.notes)
+    if left := len(found.poses) - len(frames):
+        notes.append(f"{left:,} of its {len(found.poses):,} poses fell on frames of others and were left out.")
+    return Laid(f"{camera.name} has {len(frames)} keyframes, frames {frames[0]} to {frames[-1]}", tuple(notes))
+
+
+def export_path(scene: bpy.types.Scene, path: Path, kind: str) -> Job[str]:
+    """Write the pose of the scene's camera at every frame of its range, in metres, as one of camera_paths.KINDS.
+
+    Returns a sentence on it. Raises RenderError without a camera, FileError.
+    """
+    reference = SceneReference(scene)
+    frames = camera_path.frame_numbers(scene)
+    poses = yield from camera_path.poses(scene, frames)
+    scene = reference.scene
+    poses[:, :3, 3] /= units.per_metre(scene)
+    camera_paths.write(path, kind, CameraPath(np.array(frames), poses, _rate(scene)))
+    return f"{len(frames)} poses are in {path}"
+
+
+def _frames(scene: bpy.types.Scene, found: CameraPath) -> tuple[list[int], list[int]]:
+    """Whole frames of the scene, each once, and which pose each has."""
+    pace = _rate(scene) / found.fps if found.fps else 1.0
+    first = found.frames[0] if found.numbered else scene.frame_start
+    wanted = np.rint(first + (found.frames - found.frames[0]) * pace).astype(int)
+    frames, kept = np.unique(wanted, return_index=True)
+    return frames.tolist(), kept.tolist()
+
+
+def _rate(scene: bpy.types.Scene) -> float:
+    """Frames a second."""
+    return float(scene.render.fps / scene.render.fps_base)
