@@ -205,7 +205,7 @@ class Registry:
         handler.wfile.write(data[begin:half])
         handler.wfile.flush()
         if name in self._held:
-            self._released.wait(120)
+            self._released.wait(300)
         handler.wfile.write(data[half:])
         self.got[name] += 1
 

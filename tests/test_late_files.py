@@ -72,7 +72,7 @@ def test_a_name_that_is_not_there_is_an_ordinary_error(room: Room) -> None:
 
 def test_two_threads_never_wait_for_one_another(room: Room, tmp_path: Path) -> None:
     """One imports an ordinary file, which uses a late one; the other runs another late one, which imports that file."""
-    meet = "import sys\nsys.modules['meeting'].wait(timeout=10)\n"
+    meet = "import sys\nsys.modules['meeting'].wait(timeout=300)\n"
     (tmp_path / "ordinary_file.py").write_text(f"{meet}from a_room_of_late_files import used\nVALUE = used.VALUE\n")
     made = room(used="VALUE = 4\n", user=f"{meet}import ordinary_file\nVALUE = ordinary_file.VALUE\n")
     sys.modules["meeting"] = threading.Barrier(2)  # type: ignore[assignment]
@@ -84,7 +84,7 @@ def test_two_threads_never_wait_for_one_another(room: Room, tmp_path: Path) -> N
         for each in threads:
             each.start()
         for each in threads:
-            each.join(20)
+            each.join(300)
         assert not any(each.is_alive() for each in threads) and made.user.VALUE == 4
     finally:
         del sys.modules["meeting"]
@@ -109,19 +109,19 @@ def test_a_file_that_fails_is_run_again_at_the_next_use(room: Room) -> None:
 
 def test_another_thread_waits_until_a_file_was_run(room: Room) -> None:
     made = room(
-        slow="import a_room_of_late_files as room\nEARLY = 1\nroom.begun.set()\nroom.may_end.wait(10)\nLATE = 2\n"
+        slow="import a_room_of_late_files as room\nEARLY = 1\nroom.begun.set()\nroom.may_end.wait(300)\nLATE = 2\n"
     )
     made.begun, made.may_end = threading.Event(), threading.Event()
     seen: list[int] = []
     threads = [threading.Thread(target=lambda: seen.append(made.slow.EARLY + vars(made.slow)["LATE"])) for _ in "12"]
     threads[0].start()
-    assert made.begun.wait(10)
+    assert made.begun.wait(300)
     threads[1].start()
     threads[1].join(0.1)
     assert not seen
     made.may_end.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(300)
     assert seen == [3, 3]
 
 

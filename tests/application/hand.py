@@ -152,5 +152,5 @@ class Hand:
         yield 0.6
         self.number += 1
         path = self.pictures / f"{self.number:02}-{name}.png"
-        subprocess.run(["import", "-window", "root", str(path)], check=True, timeout=60)
+        subprocess.run(["import", "-window", "root", str(path)], check=True, timeout=300)
         yield _LOOP

@@ -23,7 +23,7 @@ def test_painting_that_is_killed_ends_as_if_undisturbed(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     options = ["--kinds", "draft", "--kills", "2", "--backend", sys.executable, "--output", str(figures)]
     command = [sys.executable, "-B", str(ROOT / "scripts" / "kill_test.py"), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     draft = json.loads(figures.read_text())["draft"]
     assert sum(draft["hits"].values()) == 2 and draft["failures"] == 0
@@ -40,7 +40,7 @@ def test_a_reconstruction_that_is_killed_in_three_stages_ends_as_if_undisturbed(
     for folder in (subjects, temporary):
         folder.mkdir()
     maker = [sys.executable, "-B", str(ROOT / "scripts" / "kill_subjects.py")]
-    subprocess.run([*maker, "reconstruction", str(subjects)], check=True, timeout=60)
+    subprocess.run([*maker, "reconstruction", str(subjects)], check=True, timeout=300)
     whole, killed = (Path(shutil.copytree(subjects / "job", tmp_path / name)) for name in ("whole", "killed"))
     assert not run(whole, temporary)
     finished: dict[str, tuple[int, int]] = {}

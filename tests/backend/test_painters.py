@@ -70,7 +70,7 @@ def test_the_painter_of_the_contributors_guide_works_as_it_stands_there(
     painters.mkdir()
     (painters / "negative.py").write_text(textwrap.dedent(code), encoding="utf-8")
     command = backend_command("run", str(folder.path), painters=painters)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for frame in folder.job.frames:
         seen, image = folder.read_surfaces(frame), png.read(folder.frame_file(frame))
@@ -78,6 +78,6 @@ def test_the_painter_of_the_contributors_guide_works_as_it_stands_there(
         np.testing.assert_array_equal(image[seen.coverage], 255 - seen.colour[seen.coverage])
         assert not image[~seen.coverage].any()
     listed = subprocess.run(
-        backend_command("doctor", painters=painters), cwd=ROOT, capture_output=True, text=True, timeout=60
+        backend_command("doctor", painters=painters), cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert "Negative (negative): ready" in listed.stdout and sys.executable in listed.stdout

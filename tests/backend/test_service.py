@@ -61,7 +61,7 @@ def test_hello_tells_protocol_version_and_process(serve: Serve) -> None:
 def test_quit_ends_it(serve: Serve) -> None:
     backend = serve()
     backend.send(messages.Quit())
-    assert backend.child.wait(60) == 0
+    assert backend.child.wait(300) == 0
 
 
 BAD = [
@@ -214,7 +214,7 @@ def test_a_listener_that_is_gone_ends_it(shot: Shot) -> None:
     assert child.stdin is not None and child.stderr is not None
     child.stdin.write(messages.encode(run(shot(20, painter="slow"))))
     child.stdin.flush()
-    assert child.wait(60) == 0
+    assert child.wait(300) == 0
     assert b"Traceback" not in child.stderr.read()
     child.stdin.close()
     child.stderr.close()
@@ -228,6 +228,6 @@ def test_killed_in_the_middle_the_next_backend_goes_on(shot: Shot, serve: Serve)
     while not (folder.path / "frames").is_dir():
         first.next()
     first.child.send_signal(signal.SIGKILL)
-    assert first.child.wait(60) == -signal.SIGKILL
+    assert first.child.wait(300) == -signal.SIGKILL
     assert len(folder.finished_frames()) < 20
     works(serve(), folder)

@@ -82,7 +82,7 @@ def with_segments(path: Path, *segments: bytes) -> Path:
 
 def exiftool(path: Path, *tags: str) -> Path:
     subprocess.run(
-        ["exiftool", "-q", "-overwrite_original", *tags, str(path)], check=True, capture_output=True, timeout=60
+        ["exiftool", "-q", "-overwrite_original", *tags, str(path)], check=True, capture_output=True, timeout=300
     )
     return path
 

@@ -15,7 +15,7 @@ def test_work_in_a_thread_lets_the_driver_have_its_turn() -> None:
 
     def work() -> str:
         place.append(threading.current_thread())
-        gate.wait(10)
+        gate.wait(300)
         return "done"
 
     job = progress.in_thread(work, Progress("Writing", 1, 3))
@@ -37,7 +37,7 @@ def test_closing_waits_for_the_thread() -> None:
     gate, ended = threading.Event(), list[bool]()
 
     def work() -> None:
-        gate.wait(10)
+        gate.wait(300)
         ended.append(True)
 
     job = progress.in_thread(work, Progress("Writing"))
@@ -99,5 +99,5 @@ def test_what_is_interrupted_while_its_thread_starts_is_not_done(monkeypatch: py
         progress.run_to_end(progress.in_thread(lambda: done.append("work"), Progress("Writing")))
     for thread in threading.enumerate():
         if thread.name.startswith("pantheon360"):
-            thread.join(10)
+            thread.join(300)
     assert not done

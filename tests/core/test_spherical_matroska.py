@@ -70,7 +70,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
     def make(suffix: str) -> bytes:
         path = folder / f"a{suffix}"
         command = ["ffmpeg", "-v", "error", *PICTURES, *CODECS[suffix], str(path)]
-        if subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=60).returncode:
+        if subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=300).returncode:
             pytest.skip(f"this ffmpeg cannot write {suffix}")
         return path.read_bytes()
 
@@ -79,7 +79,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
 
 def probed(path: Path, *what: str) -> dict:
     command = ["ffprobe", "-v", "error", *what, "-of", "json", str(path)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=300).stdout)
 
 
 def below(path: Path, ident: int = SEGMENT) -> list[ebml.Span]:
@@ -150,7 +150,7 @@ def test_mkvinfo_reads_what_was_tagged(export: Callable[[str], bytes], tmp_path:
     path = tmp_path / "a.mkv"
     path.write_bytes(export(".mkv"))
     spherical_video.tag(path)
-    told = subprocess.run(["mkvinfo", "-v", str(path)], capture_output=True, text=True, check=True, timeout=60).stdout
+    told = subprocess.run(["mkvinfo", "-v", str(path)], capture_output=True, text=True, check=True, timeout=300).stdout
     assert "Projection type: 1 (equirectangular)" in told and "rror" not in told
 
 

@@ -71,7 +71,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=60,
+            timeout=300,
         )
         if "Unknown encoder" in made.stderr:
             pytest.skip(f"ffmpeg cannot make {name}: {made.stderr.strip()}")
@@ -88,7 +88,7 @@ def tagged(video: Callable[[str], Path], tmp_path: Path) -> Path:
 
 def ffprobe(path: Path) -> list[dict[str, Any]]:
     command = ["ffprobe", "-v", "error", *key_of(path), "-show_streams", "-of", "json", str(path)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     assert found.stderr == ""
     streams: list[dict[str, Any]] = json.loads(found.stdout)["streams"]
     return streams
@@ -103,7 +103,7 @@ def side_data(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def exiftool(path: Path) -> dict[str, Any]:
-    found = subprocess.run(["exiftool", "-j", "-G1", str(path)], capture_output=True, check=True, timeout=60)
+    found = subprocess.run(["exiftool", "-j", "-G1", str(path)], capture_output=True, check=True, timeout=300)
     tags: dict[str, Any] = json.loads(found.stdout)[0]
     return tags
 
@@ -112,7 +112,7 @@ def content(path: Path) -> str:
     """Checksums of every decoded frame with its time, and of the sound as it lies in the file."""
     command = ["ffmpeg", "-v", "error", *key_of(path), "-i", str(path), "-map", "0:v", "-f", "framemd5", "-"]
     command += ["-map", "0:a?", "-c", "copy", "-f", "framemd5", "-"] if len(ffprobe(path)) > 1 else []
-    found = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL, timeout=60)
+    found = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL, timeout=300)
     assert found.stderr == ""
     # Sorted, for ffmpeg mixes the two lists at will.
     return "".join(sorted(line for line in found.stdout.splitlines(True) if not line.startswith("#")))
@@ -228,7 +228,7 @@ def test_version_1_of_another_writer_is_read(video: Callable[[str], Path], tmp_p
         "CroppedAreaTopPixels": "40",
     }
     tags = [f"-XMP-GSpherical:{name}={value}" for name, value in values.items()]
-    subprocess.run(["exiftool", "-q", "-overwrite_original", *tags, str(path)], check=True, timeout=60)
+    subprocess.run(["exiftool", "-q", "-overwrite_original", *tags, str(path)], check=True, timeout=300)
     metadata = spherical_video.read(path)
     assert metadata is not None
     assert metadata.bounds == pytest.approx((0.1, 0.4, 0.4, 0.1))
@@ -244,7 +244,7 @@ def test_version_1_of_another_writer_is_read(video: Callable[[str], Path], tmp_p
 def test_version_2_of_another_writer_is_read(tagged: Path, tmp_path: Path) -> None:
     path = tmp_path / "ffmpeg.mp4"
     command = ["ffmpeg", "-v", "error", "-i", str(tagged), "-c", "copy", "-strict", "unofficial", str(path)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=300)
     metadata = spherical_video.read(path)
     assert metadata is not None
     assert (metadata.v1, metadata.v2, metadata.projection, metadata.stereo) == (

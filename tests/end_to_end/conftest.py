@@ -125,7 +125,7 @@ def run_backend() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-B", "-m", "backend", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=120)
+        return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=300)
 
     return run
 

@@ -31,7 +31,7 @@ def tiny_model(painting_python: Path, tmp_path: Path) -> Path:
     """The folder of a tiny random model."""
     folder = tmp_path / "models" / "tiny"
     command = [str(painting_python), "-B", "-m", "backend", "models", "make-tiny", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
     return folder
 
 

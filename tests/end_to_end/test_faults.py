@@ -76,7 +76,7 @@ class Killer(threading.Thread):
         self.root, self.frames, self.killed = root, frames, False
 
     def run(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline and not self.killed:
             if len(list(self.root.glob("*/frames/[0-9]*.png"))) >= self.frames:
                 pid = backend_child()

@@ -2,7 +2,7 @@
 
 It is told on its command line what to do, says on stdout what it found, one JSON object a line, and keeps the number of
 the file it is at in a file of its own, in case it does not survive it. A file is a fault if it raises anything but a
-PantheonError, takes longer than SECONDS, or more memory than MEMORY.
+PantheonError, takes more than SECONDS of the processor, or more memory than MEMORY.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     os.environ[unexpected.VARIABLE] = "raise"
     os.fsync = lambda _: None  # type: ignore[assignment]
     warnings.simplefilter("ignore")
-    signal.signal(signal.SIGALRM, _too_late)
+    signal.signal(signal.SIGPROF, _too_late)
     begin, end = int(start), int(first) + int(count)
     with open(claim_stdout(), "w", buffering=1) as said:
         for name in names:
@@ -107,8 +107,8 @@ def _restore(whole: dict[Path, bytes]) -> None:
 def _outcome(parser: Parser, folder: Path) -> tuple[str, str]:
     """What a file led to, and the traceback if that is a fault."""
     process_memory.forget_peak()
-    before, started = process_memory.held(), time.monotonic()
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    before, started = process_memory.held(), time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         parser.read(folder)
         outcome, text = "accepted", ""
@@ -121,8 +121,8 @@ def _outcome(parser: Parser, folder: Path) -> tuple[str, str]:
     except Exception:
         outcome, text = "crash", _traced()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    grown, taken = process_memory.peak() - before, time.monotonic() - started
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    grown, taken = process_memory.peak() - before, time.process_time() - started
     if grown > MEMORY:
         return "memory", f"{grown >> 20} MB ({outcome}) {text}"
     if taken > SECONDS:

@@ -226,9 +226,9 @@ def test_a_system_of_absurd_length_is_not_parsed(tmp_path: Path) -> None:
     """An extended record may be as long as the file: the library takes 15 s for 100 million letters."""
     record = SimpleNamespace(user_id="LASF_Projection", string="PROJCS[" + "a" * 100_000_000)
     header = SimpleNamespace(vlrs=[], evlrs=[record], global_encoding=SimpleNamespace(wkt=True))
-    started = time.monotonic()
+    started = time.process_time()
     found = reference_system.units(header, tmp_path / "a.las")
-    assert time.monotonic() - started < 3 and "not understood" in found.notes[0]
+    assert time.process_time() - started < 3 and "not understood" in found.notes[0]
 
 
 def test_systems_ask_for_the_library_that_knows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +308,7 @@ def test_damage_ends_neither_the_process_nor_the_memory(tmp_path: Path, kind: in
     """lazrs aborts where it runs out of memory, and reserves what a damaged chunk asks for."""
     file = write(tmp_path / "a.laz", kind, colours())
     done = subprocess.run(
-        [sys.executable, "-B", "-c", FUZZ, str(file), "7"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-B", "-c", FUZZ, str(file), "7"], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-1500:]
     assert int(done.stdout) < 400_000, "kilobytes"

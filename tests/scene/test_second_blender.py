@@ -338,6 +338,6 @@ def test_it_dies_with_whoever_started_it(process: Any, run: Any) -> None:
     child = process._started()
     child.wait_for_hello()
     child._child.stdin.close()
-    child._wait(5.0)
+    child._wait(300.0)
     assert not child.alive
     child.stop(grace=0)

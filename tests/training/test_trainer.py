@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -182,7 +183,8 @@ test_trainer.trained(json.loads(sys.argv[1]), Path(sys.argv[2]))
 def test_two_processes_learn_what_one_does(start: Path, tmp_path: Path) -> None:
     """Each takes half of a step's samples; one process takes both halves, one after the other."""
     recipe = told(start, run={"steps": 2}, optimizer={"average": 0.9, "rate": 1e-4})
-    port = str(20_000 + os.getpid() % 20_000)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
     running = []
     for rank in ("0", "1"):
         told_apart = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
