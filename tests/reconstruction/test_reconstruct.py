@@ -32,6 +32,7 @@ HALF = np.array([2.0, 3.0, 1.5])
 WIDTH = 1024
 DENSE_WIDTH = 128
 PLACES = ((-0.3, -0.8, 0.0), (0.0, 0.0, 0.1), (0.35, 0.75, 0.0))
+Room = Callable[..., ReconstructFolder]
 
 
 def true_pose(index: int) -> np.ndarray:
@@ -66,10 +67,12 @@ def views() -> list[np.ndarray]:
     return [panorama(true_pose(index)) for index in range(len(PLACES))]
 
 
-@pytest.fixture
-def room(tmp_path: Path, views: list[np.ndarray]) -> Callable[..., ReconstructFolder]:
+@pytest.fixture(scope="session")
+def room(tmp_path_factory: pytest.TempPathFactory, views: list[np.ndarray]) -> Room:
+    """room(stand=None, **settings): a new job, its captures at their true poses or at those of `stand`."""
+
     def make(stand: list[np.ndarray] | None = None, **settings: Any) -> ReconstructFolder:
-        folder = ReconstructFolder.new(tmp_path, "Room")
+        folder = ReconstructFolder.new(tmp_path_factory.mktemp("rooms"), "Room")
         entries = []
         for index, view in enumerate(views):
             pose = true_pose(index) if stand is None else stand[index]
@@ -78,6 +81,44 @@ def room(tmp_path: Path, views: list[np.ndarray]) -> Callable[..., ReconstructFo
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def dropped(room: Room) -> Callable[..., ReconstructFolder]:
+    """dropped(**settings): a new job as an artist drops captures in, all in one row; one distance is measured."""
+
+    def make(**settings: Any) -> ReconstructFolder:
+        rough = []
+        for index in range(len(PLACES)):
+            pose = true_pose(0)
+            pose[:3, 3] = 0.0, float(index), 0.0
+            rough.append(pose)
+        measured = float(np.linalg.norm(np.subtract(PLACES[2], PLACES[0])))
+        return room(rough, distance=["room-0", "room-2", measured], **settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def solved(dropped: Callable[..., ReconstructFolder]) -> ReconstructFolder:
+    """Such a job, done: to be read only."""
+    folder = dropped()
+    assert "Solving poses" in run(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sure(room: Room) -> ReconstructFolder:
+    """A job with given poses and without guesses, done: to be read only. Others may take over its maps."""
+    folder = room(poses="given", complete=False)
+    assert not {"Solving poses", "Completing surfaces"} & set(run(folder))
+    return folder
+
+
+def with_maps_of(done: ReconstructFolder, folder: ReconstructFolder) -> ReconstructFolder:
+    """The job with the maps of another one, as `reuse` takes them over."""
+    shutil.copytree(done.path / "depth", folder.path / "depth")
+    return folder
 
 
 def run(folder: ReconstructFolder, until: str = "") -> list[str]:
@@ -101,16 +142,8 @@ def off_walls(cloud: PointCloud) -> np.ndarray:
     return np.asarray(np.abs(np.abs(cloud.points) - HALF).min(axis=1))
 
 
-def test_from_panoramas_alone_to_points_on_the_walls(room: Callable[..., ReconstructFolder]) -> None:
-    """Headings and positions as an artist would drop them in: all in one row; one distance is measured."""
-    rough = []
-    for index in range(len(PLACES)):
-        pose = true_pose(0)
-        pose[:3, 3] = 0.0, float(index), 0.0
-        rough.append(pose)
-    measured = float(np.linalg.norm(np.subtract(PLACES[2], PLACES[0])))
-    folder = room(rough, distance=["room-0", "room-2", measured])
-    run(folder)
+def test_from_panoramas_alone_to_points_on_the_walls(solved: ReconstructFolder) -> None:
+    folder = solved
     posed, solution = reconstruct_settings.read_poses(folder.path)
     assert all(one.registered for one in posed) and solution["scale_from"] == "distance"
     truth = np.array(PLACES)
@@ -130,19 +163,18 @@ def test_from_panoramas_alone_to_points_on_the_walls(room: Callable[..., Reconst
     assert "stated distance" in report["text"]
 
 
-def test_cancelled_it_goes_on_and_ends_with_the_same_points(room: Callable[..., ReconstructFolder]) -> None:
-    straight, interrupted = room(), room()
+def test_cancelled_it_goes_on_and_ends_with_the_same_points(dropped: Room, solved: ReconstructFolder) -> None:
+    interrupted = dropped()
     assert "Solving poses" in run(interrupted, until="Matching at")
     assert interrupted.state().status == "cancelled"
     assert (interrupted.path / "poses.json").exists() and not (interrupted.path / "cache.npz").exists()
-    run(straight)
     phases = run(interrupted)
     assert "Solving poses" not in phases and interrupted.state().status == "done"
     for name in ("sparse.npz", "poses.json", "depth/room-0.npz", "cache.npz"):
-        assert (straight.path / name).read_bytes() == (interrupted.path / name).read_bytes(), name
+        assert (solved.path / name).read_bytes() == (interrupted.path / name).read_bytes(), name
 
 
-def test_a_first_look_is_told_of_before_the_end_and_goes_with_it(room: Callable[..., ReconstructFolder]) -> None:
+def test_a_first_look_is_told_of_before_the_end_and_goes_with_it(room: Room) -> None:
     """Its points lie on the walls, too, and it is fewer of them."""
     folder, looks = room(poses="given", width=2 * DENSE_WIDTH), []
 
@@ -158,9 +190,8 @@ def test_a_first_look_is_told_of_before_the_end_and_goes_with_it(room: Callable[
     assert not (folder.path / "look.npz").exists()
 
 
-def test_a_damaged_stage_is_done_again_and_only_that(room: Callable[..., ReconstructFolder]) -> None:
-    folder = room()
-    run(folder)
+def test_a_damaged_stage_is_done_again_and_only_that(solved: ReconstructFolder, tmp_path: Path) -> None:
+    folder = ReconstructFolder.open(Path(shutil.copytree(solved.path, tmp_path / solved.path.name)))
     depth = folder.path / "depth" / "room-1.npz"
     depth.write_bytes(depth.read_bytes()[:1000])
     (folder.path / "cache.npz").unlink()
@@ -170,19 +201,17 @@ def test_a_damaged_stage_is_done_again_and_only_that(room: Callable[..., Reconst
 
 
 def test_maps_taken_over_from_an_earlier_job_are_kept_if_the_poses_are_given(
-    room: Callable[..., ReconstructFolder],
+    room: Room, sure: ReconstructFolder
 ) -> None:
     """`reuse` brings maps without `poses.json` if the captures stand where they were solved."""
-    first, second = (room(poses="given", complete=False, confidence=least) for least in (0.5, 0.3))
-    run(first)
-    shutil.copytree(first.path / "depth", second.path / "depth")
+    second = with_maps_of(sure, room(poses="given", complete=False, confidence=0.3))
     assert not any(phase.startswith(("Sweeping", "Matching at", "Judging")) for phase in run(second))
-    assert len(PointCloud.load(second.path / "cache.npz")) > len(PointCloud.load(first.path / "cache.npz"))
+    assert len(PointCloud.load(second.path / "cache.npz")) > len(PointCloud.load(sure.path / "cache.npz"))
 
 
-def test_points_that_are_whole_are_not_fused_again_but_after_other_maps(room: Callable[..., ReconstructFolder]) -> None:
-    folder = room(poses="given")
-    run(folder)
+def test_points_that_are_whole_are_not_fused_again_but_after_other_maps(room: Room, sure: ReconstructFolder) -> None:
+    folder = with_maps_of(sure, room(poses="given"))
+    assert "Fusing points" in run(folder)
     (folder.path / "report.json").unlink()
     phases = run(folder)
     assert "Fusing points" not in phases and "Writing the report" in phases
@@ -192,11 +221,9 @@ def test_points_that_are_whole_are_not_fused_again_but_after_other_maps(room: Ca
     assert phases.count("Writing depth") == 1 and "Fusing points" in phases and not (folder.path / "steps").exists()
 
 
-def test_surfaces_are_completed_unless_that_is_switched_off(room: Callable[..., ReconstructFolder]) -> None:
+def test_surfaces_are_completed_unless_that_is_switched_off(room: Room, sure: ReconstructFolder) -> None:
     """What is sure stays, beside surfaces and not edges now; what is guessed lies on the walls, the report tells."""
-    sure, complete = (room(poses="given", complete=wanted) for wanted in (False, True))
-    assert "Completing surfaces" not in run(sure)
-    shutil.copytree(sure.path / "depth", complete.path / "depth")
+    complete = with_maps_of(sure, room(poses="given", complete=True))
     assert "Completing surfaces" in run(complete)
     less, more = (PointCloud.load(each.path / "cache.npz") for each in (sure, complete))
     assert less.confidence is not None and less.confidence.min() >= 0.5 and more.confidence is not None
@@ -208,21 +235,21 @@ def test_surfaces_are_completed_unless_that_is_switched_off(room: Callable[..., 
     assert "guessed" in reports[1]["text"] and "guessed" not in reports[0]["text"]
 
 
-def test_sparse_points_alone_need_no_sweep(room: Callable[..., ReconstructFolder]) -> None:
-    folder = room(dense="none", confidence=0.0)
+def test_sparse_points_alone_need_no_sweep(dropped: Room, solved: ReconstructFolder) -> None:
+    folder = dropped(dense="none", confidence=0.0)
+    for name in ("poses.json", "sparse.npz"):
+        shutil.copy(solved.path / name, folder.path / name)
     phases = run(folder)
     assert not any(phase.startswith(("Matching at", "Sweeping")) for phase in phases)
     cloud = PointCloud.load(folder.path / "cache.npz")
     assert len(cloud) > 200 and not (folder.path / "depth").exists()
 
 
-def test_given_poses_are_kept(room: Callable[..., ReconstructFolder]) -> None:
-    given = room(poses="given")
-    assert "Solving poses" not in run(given)
-    posed, _ = reconstruct_settings.read_poses(given.path)
+def test_given_poses_are_kept(sure: ReconstructFolder) -> None:
+    posed, _ = reconstruct_settings.read_poses(sure.path)
     for index, one in enumerate(posed):
         np.testing.assert_array_equal(one.pose, true_pose(index))
-    assert np.median(off_walls(PointCloud.load(given.path / "cache.npz"))) < 0.05
+    assert np.median(off_walls(PointCloud.load(sure.path / "cache.npz"))) < 0.05
 
 
 # Guesses of a learned reconstructor
@@ -257,7 +284,7 @@ class StandIn:
 
 
 def test_a_reconstructor_guesses_what_the_sweep_leaves_open(
-    room: Callable[..., ReconstructFolder], monkeypatch: pytest.MonkeyPatch
+    room: Room, sure: ReconstructFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is sure stays as with planes; guesses lie on the walls; a second run asks nobody again."""
     from backend.reconstruction import reconstructors
@@ -266,7 +293,7 @@ def test_a_reconstructor_guesses_what_the_sweep_leaves_open(
     monkeypatch.setattr(reconstructors, "named", lambda name: {"da360": stand_in}[name])
     settings: dict[str, Any] = {"poses": "given", "confidence": 0.9}
     plain, guessed = room(**settings, complete=True), room(**settings, complete=True, guess_by="da360")
-    run(plain)
+    run(with_maps_of(sure, plain))
     assert any(name.startswith("depth/") for name in reuse.take_over(plain, guessed))
     run(guessed)
     clouds = [PointCloud.load(folder.path / "cache.npz") for folder in (plain, guessed)]
