@@ -1,7 +1,12 @@
 """Style, types, layers, the test suite inside every supported Blender, and the backend's in its own environment.
 
-`python scripts/test.py [ENVIRONMENT...] [-- PYTEST ARGUMENTS]`, as in `scripts/test.py blender-5.2 -- tests/scene -x`.
-An environment whose Python is not on this machine is skipped with the reason; where the variable CI is set, that fails.
+`python scripts/test.py [NAME...] [-- PYTEST ARGUMENTS]`, as in `scripts/test.py blender-5.2 -- tests/scene -x`. A name
+is an environment's, `check` (style and types), or `interface` (scripts/test_interface.py), which alone has to be asked
+for; `all` is every one of them. An environment whose Python is not on this machine is skipped with the reason; where
+the variable CI is set, that fails.
+
+Suites are run in parts, two beside each other, for each keeps hardly more than one processor busy. What a part says is
+printed in one piece when it is over.
 """
 
 from __future__ import annotations
@@ -12,88 +17,125 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import check
 import environments
 
-SUITES = {
-    "backend": ("tests/reconstruction", "tests/diffusion", "tests/fuzz", "tests/evaluation", "tests/training"),
-    **dict.fromkeys(environments.BLENDERS, ("tests/scene", "tests/interface", "tests/end_to_end")),
-    environments.BLENDERS[0]: ("tests",),
-    environments.BLENDERS[-1]: ("tests",),
-}
-"""Environment -> the tests it runs. What needs numba, torch and the like runs in the backend's, without Blender; it
-comes first, since the Blenders' end-to-end tests paint with it. The oldest and the newest Blender run all, the ones
-between them only what knows Blender: Python and numpy of core and backend differ most at the ends."""
+IN_BLENDER = ("tests/scene", "tests/interface", "tests/end_to_end")
+"""The tests that know Blender: every Blender runs them, but for those marked `ends`."""
 
+ELSEWHERE = ("tests", *(f"--ignore={room}" for room in IN_BLENDER))
+"""All others, of core above all. The oldest and the newest Blender run them: their Python and numpy differ most."""
+
+ENDS = (environments.BLENDERS[0], environments.BLENDERS[-1])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tests that one process runs in one environment."""
+
+    environment: str
+    tests: tuple[str, ...]
+
+
+PARTS = (
+    Part("backend", ("tests/reconstruction",)),
+    *(Part(name, IN_BLENDER) for name in ENDS),
+    *(Part(name, (*IN_BLENDER, "-m", "not ends")) for name in environments.BLENDERS[1:-1]),
+    Part("backend", ("tests/diffusion", "tests/fuzz", "tests/evaluation", "tests/training")),
+    *(Part(name, ELSEWHERE) for name in ENDS),
+)
+"""The longest first, so that both processors are busy to the end. The backend's need numba, torch and the like."""
+
+SUITES = tuple(dict.fromkeys(part.environment for part in PARTS))
+SCRIPTS = {
+    name: Path(__file__).with_name(f"{file}.py") for name, file in (("interface", "test_interface"), ("check", "check"))
+}
+"""What is no suite of pytest's."""
+
+USUAL = (*SUITES, "check")
 
 LONGEST = 2400
-"""Seconds after which a suite is ended: a Blender that hangs on quitting is in no test that could say so."""
-
-_one_at_a_time = threading.Lock()
-"""Environments are made, and long texts printed, one after the other."""
+"""Seconds after which a part is ended: a Blender that hangs on quitting is in no test that could say so."""
 
 AT_ONCE = min(2, os.cpu_count() or 1)
-"""Suites of Blenders that run beside each other: each keeps hardly more than one processor busy. The backend's keeps
-all of them busy, and runs alone."""
+
+_printing = threading.Lock()
 
 
 def main(arguments: list[str]) -> int:
     split = arguments.index("--") if "--" in arguments else len(arguments)
     chosen, options = arguments[:split], arguments[split + 1 :]
-    unknown = [name for name in chosen if name not in SUITES]
-    if unknown:
-        print(f"[test] unknown: {', '.join(unknown)}; there are {', '.join(SUITES)}")
+    if unknown := [name for name in chosen if name not in (*SUITES, *SCRIPTS, "all")]:
+        print(f"[test] unknown: {', '.join(unknown)}; there are {', '.join((*SUITES, *SCRIPTS))} and all")
         return 2
-    results = {} if options else {"style and types": _verdict(check.main())}
-    names = chosen or list(SUITES)
-    results |= {name: _suite(name, options) for name in names if name not in environments.BLENDERS}
-    blenders = _longest_first(names)
-    beside = AT_ONCE > 1 and len(blenders) > 1
+    names = [*SUITES, *SCRIPTS] if "all" in chosen else chosen or (SUITES if options else USUAL)
+    jobs = _jobs(names, options)
+    beside = AT_ONCE > 1 and len(jobs) > 1
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        results |= zip(blenders, pool.map(lambda name: _suite(name, options, beside=beside), blenders), strict=True)
+        verdicts = list(pool.map(lambda job: job(beside), jobs.values()))
     print("\n[test] summary")
-    for name, verdict in results.items():
-        print(f"  {name:16} {verdict}")
-    failed = [verdict for verdict in results.values() if verdict.startswith("FAILED")]
-    skipped = [verdict for verdict in results.values() if verdict.startswith("skipped")]
-    return 1 if failed or (skipped and (os.environ.get("CI") or len(skipped) == len(SUITES))) else 0
+    for title, verdict in zip(jobs, verdicts, strict=True):
+        print(f"  {verdict:20} {title}")
+    failed = any(verdict.startswith("FAILED") for verdict in verdicts)
+    skipped = [verdict for verdict in verdicts if verdict.startswith("skipped")]
+    return 1 if failed or (skipped and (os.environ.get("CI") or len(skipped) == len(verdicts))) else 0
 
 
-def _longest_first(names: list[str]) -> list[str]:
-    """The Blenders among these, those that run all tests first."""
-    blenders = [name for name in names if name in environments.BLENDERS]
-    return sorted(blenders, key=lambda name: SUITES[name] != ("tests",))
+def _jobs(names: Sequence[str], options: Sequence[str]) -> dict[str, Callable[[bool], str]]:
+    """What is to be run: its title, and what runs it, told whether others run beside it.
+
+    Scripts come first: while one of them runs, the backend's environment is made, which takes longest.
+    options: arguments for pytest, which then runs once in each suite's environment.
+    """
+    parts = [Part(name, tuple(options)) for name in SUITES] if options else PARTS
+    scripts = {name: partial(_run, [sys.executable, str(SCRIPTS[name])], name) for name in SCRIPTS if name in names}
+    return scripts | {
+        f"{part.environment}: {' '.join(part.tests)}": partial(_suite, part, "backend" in names)
+        for part in parts
+        if part.environment in names
+    }
 
 
-def _suite(name: str, options: list[str], *, beside: bool = False) -> str:
-    """Run one suite. beside: others run meanwhile; what it says is then printed in one piece when it is over."""
+def _suite(part: Part, paints: bool, beside: bool) -> str:
+    """Run a part. paints: the backend's environment has to be there, for end-to-end tests paint with it if it is."""
     try:
-        with _one_at_a_time:
-            python = environments.ready(name)
+        python = environments.ready(part.environment)
+        if paints:
+            environments.ready("backend")
     except environments.EnvironmentUnavailable as reason:
-        print(f"[test] {name} is skipped: {reason}")
+        print(f"[test] {part.environment} is skipped: {reason}")
         return f"skipped: {str(reason).splitlines()[0]}"
-    print(f"\n[test] the suite in {name}", flush=True)
+    return _run([str(python), "-m", "pytest", "-q", *part.tests], part.environment, beside)
+
+
+def _run(command: list[str], name: str, beside: bool) -> str:
+    """Run a command and return its verdict. beside: others run meanwhile, so that it is printed at its end.
+
+    Bytecode is kept: of 15 s that it takes to collect all tests, pytest needs 10 to see what they assert.
+    """
+    print(f"\n[test] {name}: {' '.join(command[1:])}", flush=True)
     started = time.monotonic()
-    command = [str(python), "-B", "-m", "pytest", "-q", *(options or SUITES[name])]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile() as said:
         streams: dict[str, Any] = {"stdout": said, "stderr": subprocess.STDOUT} if beside else {}
         try:
-            code = subprocess.run(command, cwd=environments.ROOT, timeout=LONGEST, **streams).returncode
+            code = subprocess.run(
+                command, cwd=environments.ROOT, env=environment, timeout=LONGEST, **streams
+            ).returncode
         except subprocess.TimeoutExpired:
             code = 124
         said.seek(0)
         if told := said.read().decode(errors="replace"):
-            with _one_at_a_time:
-                print(f"\n[test] said in {name}:\n{told}", flush=True)
-    return f"{_verdict(code)} in {time.monotonic() - started:.0f} s"
-
-
-def _verdict(code: int) -> str:
-    return "passed" if code == 0 else f"FAILED (exit code {code})"
+            with _printing:
+                print(f"\n[test] said by {name}: {' '.join(command[1:])}\n{told}", flush=True)
+    verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
+    return f"{verdict} in {time.monotonic() - started:.0f} s"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("bpy", reason="needs Blender as a Python module")
+pytestmark = pytest.mark.ends
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +20,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tests import large_picture
 
 pytest.importorskip("bpy", reason="needs Blender as a Python module")
 
@@ -87,6 +87,7 @@ class Killer(threading.Thread):
 
 
 @linux
+@pytest.mark.ends
 def test_a_killed_backend_costs_nothing_that_was_finished(street: Any, refused: Any, contents: Contents) -> None:
     import bpy
 
@@ -206,6 +207,7 @@ def test_good_files_among_bad_ones_are_imported_and_the_bad_ones_named(
     assert bpy.ops.pantheon360.project_captures() == {"FINISHED"}
 
 
+@pytest.mark.ends
 @pytest.mark.parametrize("damage", ["truncated", "gone", "replaced"])
 def test_a_photograph_damaged_after_import_stops_the_shot_and_leaves_no_half_job(
     street: Any, refused: Any, tmp_path: Path, contents: Contents, damage: str
@@ -279,31 +281,15 @@ print("REPORT " + json.dumps({"idle": idle / 2**20, "largest": largest / 2**20})
 """
 
 
-def write_large(path: Path) -> None:
-    """Vertical bands of one colour a sixteenth of the width, streamed: the picture is never in memory as a whole."""
-    width, height = LARGE
-    row = b"\0" + np.repeat(band_colours(), width // 16, axis=0).tobytes()
-    packer = zlib.compressobj(1)
-    with path.open("wb") as file:
-
-        def chunk(kind: bytes, body: bytes) -> None:
-            file.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
-
-        file.write(b"\x89PNG\r\n\x1a\n")
-        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-        for _ in range(height // 100):
-            chunk(b"IDAT", packer.compress(row * 100))
-        chunk(b"IDAT", packer.flush())
-        chunk(b"IEND", b"")
-
-
 def band_colours() -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (16, 3), dtype=np.uint8)
 
 
 @pytest.mark.slow
+@pytest.mark.ends
 def test_16000_x_8000_is_a_capture_and_takes_bounded_memory(extension: ModuleType, tmp_path: Path) -> None:
-    write_large(tmp_path / "large.png")
+    row = np.repeat(band_colours(), LARGE[0] // 16, axis=0)
+    large_picture.write(tmp_path / "large.png", row, LARGE[1])
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "pantheon360").symlink_to(Path(__file__).resolve().parents[2], target_is_directory=True)
@@ -422,6 +408,7 @@ def fill(folder: Path, leave: int) -> Path:
     return ballast
 
 
+@pytest.mark.ends
 def test_a_full_disk_while_preparing_leaves_nothing_half(
     street: Any, refused: Any, small_disk: Any, tmp_path: Path, contents: Contents
 ) -> None:
@@ -440,6 +427,7 @@ def test_a_full_disk_while_preparing_leaves_nothing_half(
         assert len(frames_of(folder)) == FRAMES
 
 
+@pytest.mark.ends
 def test_a_full_disk_while_painting_keeps_finished_frames_and_resume_goes_on(
     street: Any, refused: Any, small_disk: Any, tmp_path: Path
 ) -> None:
@@ -493,6 +481,7 @@ def test_a_full_disk_while_encoding_keeps_the_frames_and_makes_no_half_video(
         assert house("core.formats.spherical_video").read(folder / "video.mp4").v2
 
 
+@pytest.mark.ends
 def test_a_read_only_disk_is_named_and_nothing_of_the_scene_is_lost(
     street: Any, refused: Any, small_disk: Any, tmp_path: Path
 ) -> None:
@@ -562,6 +551,7 @@ def test_everything_works_in_a_folder_of_any_name(build_street: Any, house: Hous
     assert house("core.formats.spherical_video").read(jobs(scene)[-1] / "video_360.mp4").v1
 
 
+@pytest.mark.ends
 def test_a_half_finished_job_moved_elsewhere_goes_on_there(
     street: Any, run_backend: Any, tmp_path: Path, contents: Contents
 ) -> None:
@@ -591,6 +581,7 @@ def test_a_half_finished_job_moved_elsewhere_goes_on_there(
     assert contents(moved) == before
 
 
+@pytest.mark.ends
 def test_a_job_folder_that_is_gone_is_named_by_resume(street: Any, refused: Any, tmp_path: Path) -> None:
     import bpy
 
@@ -622,6 +613,7 @@ def test_a_project_moved_as_a_whole_still_shows_its_strips(street: Any, tmp_path
     assert {folder.parent.parent for folder in jobs(bpy.context.scene)} == {moved}
 
 
+@pytest.mark.ends
 def test_a_job_that_lost_a_file_on_the_way_says_which(street: Any, run_backend: Any) -> None:
     import bpy
 

@@ -15,7 +15,7 @@ import pytest
 from tests.end_to_end.conftest import ROOT
 from tests.end_to_end.test_headless import BLENDER
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals")
+pytestmark = [pytest.mark.ends, pytest.mark.skipif(os.name != "posix", reason="kills by signals")]
 
 FRAMES = 60
 """So many that no machine has painted them all before Blender hears of the second one."""

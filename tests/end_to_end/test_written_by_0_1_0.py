@@ -452,6 +452,7 @@ def random_numbers_are_the_same(python: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.ends
 def test_a_half_painted_diffusion_job_goes_on_from_its_clip(
     job: Callable[[str], Path], painting_python: Path, tiny_model: Path
 ) -> None:

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from tests import large_picture
+
 House = Callable[[str], ModuleType]
 
 GPANO = (
@@ -411,10 +413,9 @@ def test_a_photograph_of_16000_x_8000_is_read_small(house: House, imported: Any,
     pytest.importorskip("resource", reason="memory is measured on Unix")
     from tests.process_memory import grows_less_than
 
-    large = np.zeros((8000, 16000, 3), np.uint8)
-    large[:, :, 0] = (np.arange(16000) // 63).astype(np.uint8)
-    house("core.formats.png").write(tmp_path / "large.png", large)
-    del large
+    row = np.zeros((16000, 3), np.uint8)
+    row[:, 0] = np.arange(16000) // 63
+    large_picture.write(tmp_path / "large.png", row, 8000)
     as_floats = 16000 * 8000 * 4 * 4
     with grows_less_than(as_floats):
         (obj,), _ = imported(tmp_path / "large.png")
