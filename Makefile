@@ -1,18 +1,19 @@
 # Every target makes the environments it needs in .environments/ on first use; see scripts/environments.py.
 PYTHON ?= python3
 
-.PHONY: help demo demo-proxy quick test test-all test-interface prove-installer fuzz check package benchmark benchmark-painter check-painter evaluate-cache evaluate evaluate-picture kill-test survival-test ticks clean
+.PHONY: help demo demo-proxy quick test test-all test-interface prove-installer fuzz check docs package benchmark benchmark-painter check-painter evaluate-cache evaluate evaluate-picture kill-test survival-test ticks clean
 
 help:
 	@echo "make demo       five real panoramas of a street -> out/demo/ (.blend, geometry frames, tagged 360 MP4, contact sheet)"
 	@echo "make demo-proxy the same quickly: two panoramas projected onto a ground plane and walls"
 	@echo "make quick      style, layers and core without a Blender, in under 20 s; no types: that is make check"
 	@echo "make check      style and types of everything"
-	@echo "make test       style, types, layers and the test suite in Blender 4.5 LTS, 5.0, 5.2 LTS and 5.3"
+	@echo "make test       style, types, layers, the documentation site and the test suite in Blender 4.5 LTS, 5.0, 5.2 LTS and 5.3"
 	@echo "make test-all   make test and make test-interface beside each other: what .ci/run asks for"
 	@echo "make test-interface  a mouse and a keyboard in the real application on a virtual screen -> out/interface/ (Linux, root)"
 	@echo "make prove-installer  interrupted, offline, starved, without permission for real, about 5 min -> out/interface/installer.json"
 	@echo "make fuzz       50,000 hostile files for every parser: none may crash it, take 10 s or 512 MB; about 3 min"
+	@echo "make docs       the documentation site -> out/site/; a link that leads nowhere fails"
 	@echo "make package    out/pantheon360-VERSION.zip, checked by Blender's validator"
 	@echo "make benchmark  out/benchmark.json and a table"
 	@echo "make benchmark-painter  the diffusion painter on this computer's GPU -> out/benchmark-painter.json and a table"
@@ -51,6 +52,9 @@ fuzz:
 
 check:
 	$(PYTHON) scripts/check.py
+
+docs:
+	$(PYTHON) scripts/docs.py
 
 package:
 	$(PYTHON) scripts/package.py

@@ -112,6 +112,7 @@ ALL = {
             "3.11",
             (RUFF, "mypy==2.4.1", "fake-bpy-module-4.5==20260730", "numpy==1.26.4", "pillow==13.0.0"),
         ),
+        Environment("docs", "3.11", ("mkdocs==1.6.1", "mkdocs-material==9.8.2")),
         Environment(
             "benchmark",
             "3.11",

@@ -1,9 +1,9 @@
 """Style, types, layers, the test suite inside every supported Blender, and the backend's in its own environment.
 
 `python scripts/test.py [NAME...] [-- PYTEST ARGUMENTS]`, as in `scripts/test.py blender-5.2 -- tests/scene -x`. A name
-is an environment's, `check` (style and types), or `interface` (scripts/test_interface.py), which alone has to be asked
-for; `all` is every one of them. An environment whose Python is not on this machine is skipped with the reason; where
-the variable CI is set, that fails.
+is an environment's, `check` (style and types), `docs`, or `interface` (scripts/test_interface.py), which alone has to
+be asked for; `all` is every one of them. An environment whose Python is not on this machine is skipped with the reason;
+where the variable CI is set, that fails.
 
 Suites are run in parts, two beside each other, for each keeps hardly more than one processor busy. What a part says is
 printed in one piece when it is over.
@@ -54,11 +54,12 @@ PARTS = (
 
 SUITES = tuple(dict.fromkeys(part.environment for part in PARTS))
 SCRIPTS = {
-    name: Path(__file__).with_name(f"{file}.py") for name, file in (("interface", "test_interface"), ("check", "check"))
+    name: Path(__file__).with_name(f"{file}.py")
+    for name, file in (("interface", "test_interface"), ("check", "check"), ("docs", "docs"))
 }
 """What is no suite of pytest's."""
 
-USUAL = (*SUITES, "check")
+USUAL = (*SUITES, "check", "docs")
 
 LONGEST = 2400
 """Seconds after which a part is ended: a Blender that hangs on quitting is in no test that could say so."""
