@@ -20,7 +20,6 @@ PANELS = (1292, 1546)
 CUT = {
     "captures.png": ("11-built", (PANELS[0], 84, PANELS[1], 437)),
     "cache.png": ("11-built", (PANELS[0], 442, PANELS[1], 1031)),
-    "captures-and-cache.png": ("11-built", (PANELS[0], 84, PANELS[1], 1031)),
     "camera-path.png": ("13-generated", (PANELS[0], 377, PANELS[1], 622)),
     "geometry-pass.png": ("13-generated", (PANELS[0], 627, PANELS[1], 801)),
     "generate.png": ("13-generated", (PANELS[0], 806, PANELS[1], 1036)),

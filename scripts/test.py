@@ -5,7 +5,7 @@ is an environment's, `check` (style and types), `docs`, or `interface` (scripts/
 be asked for; `all` is every one of them. An environment whose Python is not on this machine is skipped with the reason;
 where the variable CI is set, that fails.
 
-Suites are run in parts, two beside each other, for each keeps hardly more than one processor busy. What a part says is
+Suites are run in parts, one more than there are processors beside each other, three at most. What a part says is
 printed in one piece when it is over.
 """
 
@@ -50,7 +50,7 @@ PARTS = (
     Part("backend", ("tests/diffusion", "tests/fuzz", "tests/evaluation", "tests/training")),
     *(Part(name, ELSEWHERE) for name in ENDS),
 )
-"""The longest first, so that both processors are busy to the end. The backend's need numba, torch and the like."""
+"""The longest first, so that all processors are busy to the end. The backend's need numba, torch and the like."""
 
 SUITES = tuple(dict.fromkeys(part.environment for part in PARTS))
 SCRIPTS = {
@@ -64,7 +64,8 @@ USUAL = (*SUITES, "check", "docs")
 LONGEST = 2400
 """Seconds after which a part is ended: a Blender that hangs on quitting is in no test that could say so."""
 
-AT_ONCE = min(2, os.cpu_count() or 1)
+AT_ONCE = min(3, (os.cpu_count() or 1) + 1)
+"""Parts that run beside each other: each keeps hardly more than one processor busy, and waits now and then."""
 
 _printing = threading.Lock()
 

@@ -27,7 +27,7 @@ def steps(hand: Any, told: dict[str, Any]) -> Generator[float, None, None]:
     yield from _build(hand)
     yield from _generate(hand)
     yield from hand.press_button("pantheon360.show_result", *SIDEBAR, "click Show Result")
-    yield from hand.until(lambda: _playing(hand), 30, "a playing sequencer")
+    yield from hand.until(lambda: _playing(hand), 300, "a playing sequencer")
     yield 2.0
     yield from hand.picture("playing")
     told |= _what_is_there()
@@ -48,10 +48,10 @@ def _import(hand: Any) -> Generator[float, None, None]:
     assert found, "File > Import has no 360° captures"
     yield from hand.picture("menu")
     yield from hand.click(*found, "click Import > 360° Captures")
-    yield from hand.until(lambda: hand.area("FILE_BROWSER") is not None, 20, "the file browser")
+    yield from hand.until(lambda: hand.area("FILE_BROWSER") is not None, 300, "the file browser")
     yield from hand.picture("browser")
     yield from hand.press_button("file.execute", "FILE_BROWSER", "EXECUTE", "click Import 360° Captures", at=0.93)
-    yield from hand.until(lambda: len(_captures()) >= 2, 60, "two captures")
+    yield from hand.until(lambda: len(_captures()) >= 2, 300, "two captures")
 
 
 def _install_engine(hand: Any) -> Generator[float, None, None]:

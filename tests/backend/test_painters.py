@@ -65,7 +65,7 @@ def test_the_painter_of_the_contributors_guide_works_as_it_stands_there(
     tmp_path: Path, shot: Callable[..., PaintFolder]
 ) -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    code = guide[guide.index('      """The negative painter') : guide.index("- **A reconstructor**")]
+    code = guide[guide.index('        """The negative painter') : guide.index("- **A reconstructor**")]
     folder, painters = shot(2, painter="negative"), tmp_path / "painters"
     painters.mkdir()
     (painters / "negative.py").write_text(textwrap.dedent(code), encoding="utf-8")
