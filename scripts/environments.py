@@ -12,7 +12,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,16 +127,26 @@ BLENDERS = ("blender-4.5", "blender-5.0", "blender-5.2", "blender-5.3")
 """Every supported Blender, the oldest first."""
 
 
+_making: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""What two threads ask for is made by one of them: an environment, by its name, and any Python."""
+
+
 def ready(name: str) -> Path:
-    """Make the environment if it is not there yet and return its interpreter.
+    """Make the environment if it is not there yet and return its interpreter. Threads may ask for the same one.
 
     Raises EnvironmentUnavailable where its Python is not on this machine or an install fails.
     """
-    environment = ALL[name]
+    with _making[name]:
+        return _ready(ALL[name])
+
+
+def _ready(environment: Environment) -> Path:
+    name = environment.name
     if made(name):
         return environment.interpreter
     _refuse_shared(environment)
-    python = find_python(environment.python)
+    with _making["Python"]:
+        python = find_python(environment.python)
     print(f"[environments] making {name} with Python {environment.python}: {', '.join(environment.requirements)}")
     started = time.monotonic()
     shutil.rmtree(environment.folder, ignore_errors=True)

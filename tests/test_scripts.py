@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -100,6 +102,27 @@ def test_environments_that_are_shared_by_a_link_are_not_made_anew(
     with pytest.raises(environments.EnvironmentUnavailable, match="behind a link"):
         environments.ready("quick")
     assert not run and (theirs / "quick" / "requirements.sha256").read_text() == "others"
+
+
+def test_two_threads_that_want_an_environment_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of the tests are run beside each other, some of them in the same one."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    environments = importlib.import_module("environments")
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    monkeypatch.setattr(environments, "ENVIRONMENTS", tmp_path / ".environments")
+    monkeypatch.setattr(environments, "find_python", lambda version: Path(sys.executable))
+    run: list[list[str]] = []
+
+    def running(command: list[str], name: str) -> None:
+        run.append(command)
+        interpreter = environments.ALL[name].interpreter
+        interpreter.parent.mkdir(parents=True, exist_ok=True)
+        interpreter.touch()
+
+    monkeypatch.setattr(environments, "_run", running)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(environments.ready, ["quick", "tools"] * 4))
+    assert len(set(made)) == 2 and sum("venv" in command for command in run) == 2
 
 
 class Environments:
