@@ -439,6 +439,7 @@ def backend_python() -> Path:
 
 
 @pytest.mark.skipif(not backend_python().exists(), reason="the backend's environment is not on this machine")
+@pytest.mark.ends
 def test_a_textured_room_becomes_points_on_its_walls(
     house: House, street: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
