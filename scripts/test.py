@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -96,23 +97,25 @@ def _jobs(names: Sequence[str], options: Sequence[str]) -> dict[str, Callable[[b
     options: arguments for pytest, which then runs once in each suite's environment.
     """
     parts = [Part(name, tuple(options)) for name in SUITES] if options else PARTS
-    scripts = {name: partial(_run, [sys.executable, str(SCRIPTS[name])], name) for name in SCRIPTS if name in names}
-    return scripts | {
-        f"{part.environment}: {' '.join(part.tests)}": partial(_suite, part, "backend" in names)
-        for part in parts
-        if part.environment in names
+    jobs: dict[str, Callable[[bool], str]] = {
+        name: partial(_run, [sys.executable, str(SCRIPTS[name])], name) for name in SCRIPTS if name in names
     }
+    for part in parts:
+        if part.environment in names:
+            jobs[f"{part.environment}: {' '.join(part.tests)}"] = partial(_suite, part, "backend" in names)
+    return jobs
 
 
 def _suite(part: Part, paints: bool, beside: bool) -> str:
-    """Run a part. paints: the backend's environment has to be there, for end-to-end tests paint with it if it is."""
+    """Run a part. paints: the backend's environment is made first, for end-to-end tests paint with it if it is there."""
     try:
         python = environments.ready(part.environment)
-        if paints:
-            environments.ready("backend")
     except environments.EnvironmentUnavailable as reason:
         print(f"[test] {part.environment} is skipped: {reason}")
         return f"skipped: {str(reason).splitlines()[0]}"
+    if paints:
+        with suppress(environments.EnvironmentUnavailable):  # its own suite says so
+            environments.ready("backend")
     return _run([str(python), "-m", "pytest", "-q", *part.tests], part.environment, beside)
 
 
