@@ -107,7 +107,7 @@ def _jobs(names: Sequence[str], options: Sequence[str]) -> dict[str, Callable[[b
 
 
 def _suite(part: Part, paints: bool, beside: bool) -> str:
-    """Run a part. paints: the backend's environment is made first, for end-to-end tests paint with it if it is there."""
+    """Run a part. paints: the backend's environment is made first, for end-to-end tests paint with it if they can."""
     try:
         python = environments.ready(part.environment)
     except environments.EnvironmentUnavailable as reason:
