@@ -6,6 +6,7 @@ from ..pantheon360_blender.scene.app.registration import registration_of_modules
 from . import (
     background,
     build_cache,
+    camera,
     check_coverage,
     edit_cache,
     edit_loras,
@@ -18,12 +19,9 @@ from . import (
     install_engine,
     models,
     orient_captures,
-    path_files,
-    path_moves,
     project_captures,
     render_geometry,
     sample_mesh,
-    set_path_ends,
     tag_360,
 )
 
@@ -40,9 +38,7 @@ MODULES = (
     sample_mesh,
     edit_cache,
     orient_captures,
-    set_path_ends,
-    path_moves,
-    path_files,
+    camera,
     check_coverage,
     render_geometry,
     edit_loras,

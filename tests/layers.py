@@ -66,7 +66,7 @@ HOUSES: dict[str, House] = {
         outside=frozenset({"numpy", "bpy", "bpy_extras", "bmesh", "mathutils", "gpu", "gpu_extras", "idprop", "imbuf"}),
     ),
     "operators": House(
-        rooms=("operators/errors.py", "operators/base.py", "operators/background", "operators"),
+        rooms=("operators/errors.py", "operators/base.py", "operators/background", "operators/camera", "operators"),
         below=("core", "scene"),
         outside=frozenset({"bpy", "bpy_extras"}),
     ),

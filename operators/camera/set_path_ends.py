@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
-from ..pantheon360_blender.scene.camera import camera_path, level, path_ends
-from . import base
+from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
+from ...pantheon360_blender.scene.camera import camera_path, level, path_ends
+from .. import base
 
 
 class PANTHEON360_OT_set_path_ends(base.ImmediateOperator):

@@ -9,10 +9,10 @@ import bpy
 from bpy.props import EnumProperty, FloatProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
-from ..pantheon360_blender.core.progress import Job
-from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
-from ..pantheon360_blender.scene.camera import path_files
-from . import base
+from ...pantheon360_blender.core.progress import Job
+from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
+from ...pantheon360_blender.scene.camera import path_files
+from .. import base
 
 _KINDS = (
     ("json", "JSON", "Frames and 4 x 4 matrices in meters, Z up"),

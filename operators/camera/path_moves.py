@@ -6,10 +6,10 @@ from typing import Any
 
 from bpy.props import BoolProperty, EnumProperty, FloatProperty
 
-from ..pantheon360_blender.core import progress
-from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
-from ..pantheon360_blender.scene.camera import path_moves
-from . import base
+from ...pantheon360_blender.core import progress
+from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
+from ...pantheon360_blender.scene.camera import path_moves
+from .. import base
 
 # Facings of scene/camera/path_moves.py, which is not run before one of its moves is.
 _ALONG = ("ALONG", "Along the Way", "Look where the camera goes, level")
