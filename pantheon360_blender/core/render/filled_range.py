@@ -64,33 +64,37 @@ def _step(width: int) -> int:
 
 def _closed(inverse: np.ndarray) -> np.ndarray:
     """Pixels that nearer ones shut in take their mean; so do those that are alone before farther ones."""
-    total, count = np.zeros_like(inverse), np.zeros(inverse.shape, np.int8)
-    behind_total, behind = np.zeros_like(inverse), np.zeros(inverse.shape, np.int8)
+    count, behind = np.zeros(inverse.shape, np.int8), np.zeros(inverse.shape, np.int8)
     near, far = inverse * (1 + _JUMP) + _TINY, inverse * (1 - _JUMP)
     for other in _neighbours(inverse):
-        nearer, farther = other > near, (other < far) & (other > 0)
-        total += np.where(nearer, other, np.float32(0.0))
-        count += nearer
-        behind_total += np.where(farther, other, np.float32(0.0))
-        behind += farther
-    mean = total / np.maximum(count, 1)
-    alone = behind_total / np.maximum(behind, 1)
-    return np.where(count >= _SHUT_IN, mean, np.where(behind == 8, alone, inverse)).astype(np.float32)
+        count += other > near
+        behind += other < far
+    row, column = np.nonzero((count >= _SHUT_IN) | (behind == 8))
+    around = np.stack([other[row, column] for other in _neighbours(inverse)])
+    nearer, farther = around > near[row, column], (around < far[row, column]) & (around > 0)
+    shut_in = count[row, column] >= _SHUT_IN
+    meant = np.where(shut_in, nearer, farther)
+    mean = (around * meant).sum(axis=0) / np.maximum(meant.sum(axis=0), 1)
+    closed = inverse.copy()
+    closed[row, column] = np.where(shut_in | farther.all(axis=0), mean, inverse[row, column])
+    return closed
 
 
 def _smoothed(inverse: np.ndarray, axis: int) -> np.ndarray:
     """Mean along an axis of those within _REACH pixels that lie on the same surface."""
     padded = _padded(inverse, _REACH)
-    total, count = inverse.copy(), np.ones_like(inverse)
-    tolerance = inverse * _JUMP
+    total, count = inverse.copy(), np.ones(inverse.shape, np.int8)
     height, width = inverse.shape
+    tolerances = [inverse * (_JUMP * np.float32(away)) for away in range(1, _REACH + 1)]
     for side in (-1, 1):
-        same = np.ones(inverse.shape, np.bool_)
+        same: np.ndarray = np.ones(inverse.shape, np.bool_)
         for away in range(1, _REACH + 1):
             down, right = (_REACH + side * away, _REACH) if axis == 0 else (_REACH, _REACH + side * away)
             other = padded[down : down + height, right : right + width]
-            same &= np.abs(other - inverse) <= tolerance * np.float32(away)
-            total += np.where(same, other, np.float32(0.0))
+            apart = other - inverse
+            np.abs(apart, out=apart)
+            same &= apart <= tolerances[away - 1]
+            total += np.multiply(other, same, out=apart)
             count += same
     return np.asarray(total / count, np.float32)
 

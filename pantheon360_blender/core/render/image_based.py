@@ -23,7 +23,8 @@ from ..panorama import equirectangular
 from ..panorama.capture import Capture
 from ..points import colour_match
 from ..progress import run_to_end
-from ..srgb import LINEAR_OF_BYTE, linear_to_srgb, srgb_to_linear
+from ..srgb import srgb_to_linear
+from .projection import places
 from .pull_push import pull_push
 
 RANGE_WIDTH = 1024
@@ -33,6 +34,7 @@ WHOLE = np.float32(0.999)
 _FINEST = 4  # times the frame's width: what a camera four times nearer than the capture can use
 _SMALLEST = 64  # pixels of the last level
 _BAND = 1 << 15  # pixels worked on at a time
+_GAP = 64  # numbers between rows of memory: numpy 1.26 takes rows that touch for rows that overlap
 _EDGE = np.float32(1.4)  # ratio of inverse ranges of neighbours that lie on two surfaces
 _SAME = np.float32(1.08)  # ratio of ranges within which two are one surface
 _COARSE = np.float32(0.03)  # penalty of a capture twice as far as the camera, as square of an angle in radians
@@ -40,35 +42,43 @@ _LEAST = np.float32(1e-7)  # penalty from which on a capture looks the very same
 _FADING = 3  # of the inverse distance by which a moving camera fades from one capture to the next
 _SHARE = np.float32(0.02)  # of the best capture's weight, below which another has none
 _BORDER = 1 / 128  # of the width, over which a capture fades out beside what is not valid
-_TEXEL = np.dtype("V3")  # moving the three bytes of a colour together is twice as fast as moving each
+_PAIR = np.dtype("V6")  # two neighbours of a row, which are fetched together
 _COMPARED = 128  # pixels round the horizon at which captures' exposures are compared
 _SAME_POINT = 1e-4  # metres
-_STEPS = 128  # of a byte in the table of linear light
+_LIGHT = np.polynomial.Polynomial([0.0, 0.012522878, 0.682171111, 0.305306011])
+"""Linear light of sRGB values 0 ... 1, nearly: a polynomial is a third of a table's work, and its inverse is a table."""
 
-_LINEAR = np.interp(np.arange(255 * _STEPS + 1) / _STEPS, np.arange(256), LINEAR_OF_BYTE).astype(np.float32)
-_ENCODED = (255.0 * linear_to_srgb(np.square(np.arange(8193) / 8192.0))).astype(np.float32)
+_ENCODED = np.interp(
+    np.square(np.arange(8193) / 8192.0), _LIGHT(np.arange(1 << 15) / (1 << 15)), np.arange(1 << 15) * (255 / (1 << 15))
+).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Photograph:
     """A capture made ready: what it sees at several sizes, and how far away that is.
 
-    levels: (H, 2 H, 3) uint8 each, by their width in falling order; what is not valid is filled from around.
+    wide: (H, 2 H + 1, 3) uint8 each, by their width in falling order, the first column once more behind the last one;
+    what is not valid is filled from around.
     validity: (h, w) float32 0 ... 1, None if all of it is valid. inverse: (h, w) float32 1/m, what hides points behind
     it, 0 where nothing is known to stand. pose: (4, 4) camera-to-world.
     gain: (3,) factors on linear light.
     """
 
-    levels: tuple[np.ndarray, ...]
+    wide: tuple[np.ndarray, ...]
     validity: np.ndarray | None
     inverse: np.ndarray
     pose: np.ndarray
     gain: np.ndarray
 
     @property
+    def levels(self) -> tuple[np.ndarray, ...]:
+        """The sizes, (H, 2 H, 3) uint8 each."""
+        return tuple(each[:, :-1] for each in self.wide)
+
+    @property
     def size(self) -> int:
         """Bytes that it takes."""
-        arrays = (*self.levels, self.inverse) + (() if self.validity is None else (self.validity,))
+        arrays = (*self.wide, self.inverse) + (() if self.validity is None else (self.validity,))
         return sum(array.nbytes for array in arrays)
 
     def some_points(self) -> np.ndarray:
@@ -92,32 +102,47 @@ class Photograph:
         ranges = np.linalg.norm(local, axis=1)
         return (local / ranges[:, None]).T.astype(np.float32), ranges.astype(np.float32)
 
-    def colours(self, pixels: np.ndarray, level: np.ndarray, width: int) -> np.ndarray:
-        """Linear light (3, n) float32 for frames of `width`.
+    def colours(self, u: np.ndarray, v: np.ndarray, level: np.ndarray, width: int) -> list[np.ndarray]:
+        """Three channels (n,) float32 of light for frames of `width`.
 
-        pixels: (2, n) of an image of RANGE_WIDTH. level: (n,) as of _Sight.
+        u, v: (n,) places in an image of RANGE_WIDTH. level: (n,) as of _Sight.
         """
-        sizes = np.log2([width / each.shape[1] for each in self.levels])
-        level = np.interp(level, sizes, np.arange(len(sizes))).astype(np.float32)
-        whole = np.floor(level)
-        share = np.clip((level - whole) * 2 - np.float32(0.5), 0.0, 1.0)  # mostly one level alone
-        lower = whole.astype(np.int8)
-        colour = np.zeros((3, len(level)), np.float32)
-        for index, image in enumerate(self.levels):
-            part = np.where(lower == index, 1 - share, np.where(lower == index - 1, share, np.float32(0.0)))
-            here = np.flatnonzero(part)
-            if here.size:
-                u, v = pixels[:, here] * np.float32(image.shape[1] / RANGE_WIDTH)
-                found = _bilinear(image, u, v) * part[here]
-                if here.size == colour.shape[1]:
-                    colour += found
-                else:
-                    for channel, values in zip(colour, found, strict=True):
-                        channel[here] += values
-        colour *= np.float32(_STEPS)
-        light = _LINEAR.take(colour.astype(np.int16), mode="clip")
-        light *= self.gain[:, None]
-        return np.asarray(light)
+        level = self._index_of(level, width)
+        first, last = int(level.min(initial=0)), int(np.ceil(level.max(initial=0)))
+        if first == last:
+            return self._light(_bilinear(self.wide[first], u, v))
+        found = [np.zeros(len(u), np.float32) for _ in range(3)]
+        for index in range(first, last + 1):
+            part = np.clip(np.float32(1.5) - 2 * np.abs(level - np.float32(index)), 0.0, 1.0)  # mostly one level alone
+            here = some(part > 0)
+            channels = _bilinear(self.wide[index], u[here], v[here])
+            for total, channel in zip(found, channels, strict=True):
+                channel *= part[here]
+                total[here] += channel
+        return self._light(found)
+
+    def _index_of(self, level: np.ndarray, width: int) -> np.ndarray:
+        """Which of the levels is meant, as a number with fractions; all levels but the first are halves of each other."""
+        if len(self.wide) == 1:
+            return np.zeros_like(level)
+        first, second = (float(np.log2(width / (each.shape[1] - 1))) for each in self.wide[:2])
+        index = level - np.float32(second - 1)
+        if second - first < 0.999:
+            index = np.where(index < 1, (level - np.float32(first)) * np.float32(1 / (second - first)), index)
+        return np.clip(index, 0, len(self.wide) - 1)
+
+    def _light(self, colour: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Light, by the gains, of channels (n,) of sRGB 0 ... 255."""
+        light = []
+        for channel, gain in zip(colour, self.gain, strict=True):
+            one, two, three = (np.float32(c * gain / 255.0**k) for k, c in enumerate(_LIGHT.coef) if k)
+            sum_ = channel * three
+            sum_ += two
+            sum_ *= channel
+            sum_ += one
+            sum_ *= channel
+            light.append(sum_)
+        return light
 
     @staticmethod
     def of(capture: Capture, depth: np.ndarray, width: int, gain: np.ndarray | None = None) -> Photograph:
@@ -132,7 +157,7 @@ class Photograph:
         with np.errstate(divide="ignore"):
             inverse = np.where(depth > 0, np.float32(1) / depth, np.float32(0)).astype(np.float32)
         gains = np.ones(3, np.float32) if gain is None else np.asarray(gain, np.float32)
-        return Photograph(tuple(_levels(image, width)), validity, _occluders(inverse), capture.pose, gains)
+        return Photograph(tuple(map(_paired, _levels(image, width))), validity, _occluders(inverse), capture.pose, gains)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +178,10 @@ def matched(photographs: Sequence[Photograph]) -> list[Photograph]:
         place = one.some_points()
         for index, other in enumerate(photographs):
             sight = _Sight.of(other, one.pose, *one.rays_to(place))
-            pixels, visible = sight.project(np.arange(len(place)))
+            u, v, visible = sight.project(slice(None))
             sure = visible == 1.0
             points.append(place[sure])
-            light.append(other.light(pixels[:, sure].T))
+            light.append(other.light(np.stack([u[sure], v[sure]], axis=1)))
             source.append(np.full(int(sure.sum()), index))
     try:
         job = colour_match.estimating(
@@ -185,18 +210,19 @@ def seen(depth: np.ndarray, pose: np.ndarray, photographs: Sequence[Photograph],
         ordered = [replace(each, gain=(each.gain / level).astype(np.float32)) for each in ordered]
         ranges = depth[rows].reshape(-1)
         rays = equirectangular.directions_of_rows(width, first, last).reshape(-1, 3)
-        known = np.flatnonzero(np.isfinite(ranges) & (ranges > 0))
-        for start in range(0, len(known), _BAND):
-            place = known[start : start + _BAND]
+        known = some(np.isfinite(ranges) & (ranges > 0))
+        for start in range(0, len(ranges), _BAND):
+            place = slice(start, start + _BAND) if isinstance(known, slice) else known[start : start + _BAND]
             toward = np.ascontiguousarray(rays[place].T)
-            colour[place], trust[place] = _mixed(ordered, pose, toward, ranges[place], width)
+            found, trust[place] = _mixed(ordered, pose, toward, ranges[place], width)
+            colour[place] = found.T
     return Seen(colour.reshape(height, width, 3), trust.reshape(height, width))
 
 
 def _mixed(
     photographs: Sequence[Photograph], pose: np.ndarray, rays: np.ndarray, ranges: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colours (n, 3) float32 sRGB 0 ... 255 and trust (n,) of some pixels of a camera at `pose`.
+    """Colours (3, n) float32 sRGB 0 ... 255 and trust (n,) of some pixels of a camera at `pose`.
 
     A capture is looked at only where it may have a share beside those before it.
     """
@@ -204,40 +230,48 @@ def _mixed(
     found = []
     for photograph in photographs:
         sight = _Sight.of(photograph, pose, rays, ranges)
-        most = np.reciprocal(np.square(sight.penalty + _LEAST))
-        chosen = np.flatnonzero(most > _SHARE * best)
-        if chosen.size:
-            pixels, visible = sight.project(chosen)
-            weight = most[chosen] * (visible * visible * visible)
-            best[chosen] = np.maximum(best[chosen], weight)
-            found.append((photograph, chosen, pixels, sight.level[chosen], visible, weight))
-    light, trust, total = (np.zeros((count, len(ranges)), np.float32) for count in (3, 1, 1))
-    least = _SHARE * best
-    for photograph, chosen, pixels, level, visible, weight in found:
-        share = weight - least[chosen]
-        some = np.flatnonzero(share > 0)
-        place = chosen[some]
-        share = share[some] / best[place]
-        total[0, place] += share
-        trust[0, place] += share * visible[some]
-        for channel, seen_light in zip(light, photograph.colours(pixels[:, some], level[some], width), strict=True):
-            channel[place] += share * seen_light
-    light /= np.maximum(total, np.float32(1e-9))
-    trust /= np.maximum(total, np.float32(1e-9))
-    return _encoded(light).T, trust[0]
+        most = sight.penalty
+        most += _LEAST
+        most *= most
+        np.reciprocal(most, out=most)
+        chosen = some(most > _SHARE * best)
+        u, v, visible = sight.project(chosen)
+        weight = visible * visible
+        weight *= visible
+        weight *= most[chosen]
+        best[chosen] = np.maximum(best[chosen], weight)
+        found.append((photograph, chosen, u, v, sight.level[chosen], visible, weight))
+    light = np.zeros((3, len(ranges) + _GAP), np.float32)[:, : len(ranges)]
+    trust, total = np.zeros(len(ranges), np.float32), np.zeros(len(ranges), np.float32)
+    np.maximum(best, np.float32(1e-30), out=best)
+    for photograph, chosen, u, v, level, visible, weight in found:
+        share = weight / best[chosen]
+        share -= _SHARE
+        here = some(share > 0)
+        place = here if isinstance(chosen, slice) else chosen[here]
+        share = share[here]
+        total[place] += share
+        trust[place] += share * visible[here]
+        for channel, seen_light in zip(light, photograph.colours(u[here], v[here], level[here], width), strict=True):
+            seen_light *= share
+            channel[place] += seen_light
+    np.maximum(total, np.float32(1e-9), out=total)
+    light /= total
+    trust /= total
+    return _encoded(light), trust
 
 
 @dataclass(frozen=True, eq=False)
 class _Sight:
     """Some points of a frame as a capture sees them.
 
-    outward: (3, n) float32 metres from the capture, in its axes. distance: (n,) metres. baseline: metres between both.
-    penalty: (n,) of the angle between the two rays and of the distance. level: (n,) by how many halvings a capture as
-    wide as the frame is finer there.
+    outward: three of (n,) float32 metres from the capture, in its axes. distance: (n,) metres. baseline: metres between
+    both. penalty: (n,) of the angle between the two rays and of the distance. level: (n,) by how many halvings a capture
+    as wide as the frame is finer there.
     """
 
     photograph: Photograph
-    outward: np.ndarray
+    outward: tuple[np.ndarray, ...]
     distance: np.ndarray
     baseline: float
     penalty: np.ndarray
@@ -248,42 +282,79 @@ class _Sight:
         """rays: (3, n) float32 unit directions of a camera at `pose`. ranges: (n,) float32 metres."""
         axes = photograph.pose[:3, :3].T
         apart = axes @ (pose[:3, 3] - photograph.pose[:3, 3])
-        rays = (axes @ pose[:3, :3]).astype(np.float32) @ rays
-        outward = rays * ranges
-        outward += apart.astype(np.float32)[:, None]
-        distance = np.sqrt(outward[0] * outward[0] + outward[1] * outward[1] + outward[2] * outward[2])
+        turned = _rotated((axes @ pose[:3, :3]).astype(np.float32), rays)
+        outward = tuple(each * ranges for each in turned)
+        for each, moved in zip(outward, apart.astype(np.float32), strict=True):
+            each += moved
+        distance = np.sqrt(_squared(*outward))
         np.maximum(distance, np.float32(1e-6), out=distance)
-        level = np.log2(ranges / distance)
-        rays -= outward / distance
+        level = _halvings(ranges / distance)
+        inverse = np.reciprocal(distance)
+        for ray, each in zip(turned, outward, strict=True):
+            ray -= each * inverse
+        penalty = _squared(*turned)
         farther = np.minimum(level, np.float32(0.0))
-        penalty = rays[0] * rays[0] + rays[1] * rays[1] + rays[2] * rays[2] + _COARSE * farther * farther
+        farther *= farther
+        farther *= _COARSE
+        penalty += farther
         return _Sight(photograph, outward, distance, float(np.linalg.norm(apart)), penalty, level)
 
-    def project(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places (2, m) float32 of some of the points in an image of RANGE_WIDTH; how far they are seen, 0 ... 1."""
-        x, y, z = self.outward[:, chosen]
-        u = np.arctan2(x, -z) * np.float32(RANGE_WIDTH / (2 * np.pi)) + np.float32(RANGE_WIDTH / 2)
-        v = np.float32(RANGE_WIDTH / 4) - np.arctan2(y, np.hypot(x, z)) * np.float32(RANGE_WIDTH / (2 * np.pi))
-        pixels = np.stack([u, v])
-        visible = _visible(self.photograph.inverse, pixels, self.distance[chosen], self.baseline)
+    def project(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Places u, v (m,) float32 of some of the points in an image of RANGE_WIDTH; how far they are seen, 0 ... 1."""
+        u, v = places(*(each[chosen] for each in self.outward), RANGE_WIDTH)
+        visible = _visible(self.photograph.inverse, u, v, self.distance[chosen], self.baseline)
         if self.photograph.validity is not None:
-            visible *= equirectangular.sample(self.photograph.validity, pixels.T)
-        return pixels, visible
+            visible *= equirectangular.sample(self.photograph.validity, np.stack([u, v], axis=1))
+        return u, v, visible
 
 
-def _visible(inverse: np.ndarray, pixels: np.ndarray, distance: np.ndarray, baseline: float) -> np.ndarray:
+def _rotated(rotation: np.ndarray, vectors: np.ndarray) -> list[np.ndarray]:
+    """Vectors (3, n) turned, as three arrays that do not touch: numpy takes arrays that do for ones that overlap."""
+    turned = []
+    for row in rotation:
+        along = vectors[0] * row[0]
+        along += vectors[1] * row[1]
+        along += vectors[2] * row[2]
+        turned.append(along)
+    return turned
+
+
+def _squared(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    total = x * x
+    total += y * y
+    total += z * z
+    return total
+
+
+def _halvings(ratio: np.ndarray) -> np.ndarray:
+    """About the binary logarithm (n,) of ratios (n,) float32: exact at powers of two, straight between them."""
+    bits = ratio.view(np.int32) - np.int32(127 << 23)
+    return np.asarray(bits * np.float32(1 / (1 << 23)), np.float32)
+
+
+def some(mask: np.ndarray) -> np.ndarray | slice:
+    """Where a mask (n,) holds, as an index; a slice if it is everywhere, which copies nothing."""
+    return slice(None) if mask.all() else np.flatnonzero(mask)
+
+
+def _visible(inverse: np.ndarray, u: np.ndarray, v: np.ndarray, distance: np.ndarray, baseline: float) -> np.ndarray:
     """Whether a capture sees points, (n,) float32: 0 behind what stands a pixel or more beside them from the camera.
 
     What stands in between hides nothing from a camera that is at the capture: it would stand there before the camera,
     too. The farther the two are apart, the farther what is near moves before what is far.
     """
-    scale = np.float32(inverse.shape[1] / RANGE_WIDTH)
-    column, row = (pixels * scale).astype(np.intp)
-    column[column >= inverse.shape[1]] = 0
-    np.minimum(row, len(inverse) - 1, out=row)
-    before = inverse.reshape(-1).take(row * inverse.shape[1] + column) - _SAME / distance
-    moved = before * np.float32(baseline * RANGE_WIDTH / (2 * np.pi))
-    return np.asarray(1.0 - np.clip(moved - np.float32(0.5), 0.0, 1.0), np.float32)
+    height, width = inverse.shape
+    scale = np.float32(width / RANGE_WIDTH)
+    column, row = (u * scale).astype(np.int32), (v * scale).astype(np.int32)
+    np.minimum(column, width - 1, out=column)
+    np.minimum(row, height - 1, out=row)
+    row *= width
+    row += column
+    moved = inverse.reshape(-1).take(row, mode="clip")
+    moved -= _SAME / distance
+    moved *= np.float32(baseline * RANGE_WIDTH / (2 * np.pi))
+    np.clip(moved, np.float32(0.5), np.float32(1.5), out=moved)
+    return np.subtract(np.float32(1.5), moved, out=moved)
 
 
 def nearness(distances: np.ndarray) -> np.ndarray:
@@ -295,35 +366,57 @@ def nearness(distances: np.ndarray) -> np.ndarray:
     return np.asarray(weights / weights.sum())
 
 
-def _bilinear(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """(3, n) float32 of an image (H, W, 3) uint8 at places in it, u 0 ... W and v 0 ... H; it ends at the poles."""
-    height, width = image.shape[:2]
-    x, y = u - np.float32(0.5), v - np.float32(0.5)
-    left, top = np.floor(x), np.floor(y)
-    across, down = x - left, y - top
-    column, row = left.astype(np.intp), top.astype(np.intp)
-    following, below = column + 1, np.minimum(row + 1, height - 1) * width
-    column[column < 0] += width
-    following[following >= width] -= width
-    row = np.maximum(row, 0) * width
-    texels = image.reshape(-1).view(_TEXEL)
+def _paired(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, 3) uint8 as (H, W + 1, 3), its first column once more behind its last one."""
+    return np.concatenate([image, image[:, :1]], axis=1)
 
-    def at(index: np.ndarray) -> np.ndarray:
-        return texels.take(index, mode="clip").view(np.uint8).reshape(-1, 3).T.astype(np.float32, order="C")
 
-    upper, lower = at(row + column), at(below + column)
-    upper += across * (at(row + following) - upper)
-    lower += across * (at(below + following) - lower)
-    lower -= upper
-    lower *= down
-    upper += lower
-    return upper
+def _bilinear(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> list[np.ndarray]:
+    """Three channels (n,) float32 of an image (H, W + 1, 3) uint8 as of `_paired`; it ends at the poles.
+
+    u, v: (n,) places in an image of RANGE_WIDTH.
+    """
+    height, width = image.shape[0], image.shape[1] - 1
+    scale, half = np.float32(width / RANGE_WIDTH), np.float32(0.5)
+    across, down = u * scale, v * scale
+    across -= half
+    np.add(across, width, out=across, where=across < 0)
+    down -= half
+    np.clip(down, 0, height - 1, out=down)
+    column, row = across.astype(np.int32), down.astype(np.int32)
+    np.minimum(column, width - 1, out=column)
+    across -= column
+    down -= row
+    pairs: np.ndarray = np.ndarray((height * (width + 1) - 1,), _PAIR, image, 0, (3,))
+    upper = row * np.int32(width + 1)
+    upper += column
+    lower = upper + (row < height - 1) * np.int32(width + 1)
+    result = []
+    above, below = (pairs[each].view(np.uint8).reshape(-1, 6) for each in (upper, lower))
+    for channel in range(3):
+        first, second = (_between(each, channel, across) for each in (above, below))
+        second -= first
+        second *= down
+        first += second
+        result.append(first)
+    return result
+
+
+def _between(pairs: np.ndarray, channel: int, across: np.ndarray) -> np.ndarray:
+    """A channel (n,) float32 between the two neighbours of pairs (n, 6) uint8."""
+    left, right = pairs[:, channel].astype(np.float32), pairs[:, 3 + channel].astype(np.float32)
+    right -= left
+    right *= across
+    left += right
+    return left
 
 
 def _encoded(light: np.ndarray) -> np.ndarray:
-    """sRGB 0 ... 255 of linear light."""
-    roots = np.sqrt(np.clip(light, 0.0, 1.0))  # nearly as sRGB is: a table of them is as fine in the dark as in light
-    return np.asarray(_ENCODED[np.rint(roots * np.float32(8192.0)).astype(np.int32)])
+    """sRGB 0 ... 255 of light."""
+    roots = np.sqrt(light)  # nearly as sRGB is: a table of them is as fine in the dark as in light
+    roots *= np.float32(8192.0)
+    roots += np.float32(0.5)
+    return _ENCODED.take(roots.astype(np.int32), mode="clip")
 
 
 def _levels(image: np.ndarray, width: int) -> Iterator[np.ndarray]:

@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import PointCloudError, RenderError
 from ..panorama.cameras import check_pose
 from ..panorama.equirectangular import directions, directions_to_pixels
+from .projection import ARCTANGENT, TINY, polynomial
 
 _BLOCK = 1 << 15  # points; a block's temporaries stay in a core's second-level cache
 _GAP = 64  # numbers between rows of scratch memory
@@ -27,10 +28,6 @@ _TEXEL = np.dtype("V3")  # moving the three bytes of a colour together is twice 
 _NOTHING = np.iinfo(np.int64).max
 _SIGN = np.uint32(1 << 31)
 _SAME_SURFACE = np.float32(1.05)  # ranges of neighbours on one surface differ less, but for grazing views
-_TINY = np.float32(1e-30)
-
-# atan(t) = t * polynomial(t * t) on [0, 1], minimax, wrong by 2.5e-7 rad at most: 4e-5 pixels of a 1024 pixel panorama.
-_ARCTANGENT = (0.999996112, -0.33317368, 0.198078155, -0.132333417, 0.079623665, -0.0336042138, 0.00681179098)
 
 
 @dataclass(frozen=True)
@@ -319,7 +316,7 @@ class _Raster:
         opposite, adjacent, ratio = pairs
         np.abs(seen[:2], out=opposite)
         np.abs(seen[2], out=adjacent[0])
-        np.add(adjacent[0], _TINY, out=adjacent[0])  # a quotient at the poles too
+        np.add(adjacent[0], TINY, out=adjacent[0])  # a quotient at the poles too
         np.copyto(adjacent[1], flat)
         np.subtract(opposite, adjacent, out=ratio)
         np.add(opposite, adjacent, out=opposite)
@@ -327,7 +324,7 @@ class _Raster:
         square: np.ndarray = pairs[0]
         angle: np.ndarray = pairs[1]
         np.multiply(ratio, ratio, out=square)
-        _polynomial(square, [np.float32(c * turn / math.tau) for c in _ARCTANGENT], angle)
+        polynomial(square, [np.float32(c * turn / math.tau) for c in ARCTANGENT], angle)
         np.multiply(angle, ratio, out=angle)
 
         sign, (u, v) = seen.view(np.uint32), angle
@@ -484,15 +481,6 @@ def _sharpened(discs: GeometryFrame, pixels: GeometryFrame) -> GeometryFrame:
         discs.coverage,
         np.where(own, pixels.source, discs.source),
     )
-
-
-def _polynomial(x: np.ndarray, coefficients: list[np.float32], out: np.ndarray) -> None:
-    """out = sum of coefficients[k] x**k, by Horner's rule."""
-    np.multiply(x, coefficients[-1], out=out)
-    for coefficient in reversed(coefficients[1:-1]):
-        np.add(out, coefficient, out=out)
-        np.multiply(out, x, out=out)
-    np.add(out, coefficients[0], out=out)
 
 
 def _span(centre: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
