@@ -12,7 +12,7 @@ Of many captures those nearest to the camera are held and used, as many as fit i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,8 +20,9 @@ from ..errors import RenderError
 from ..panorama import equirectangular
 from ..panorama.cameras import check_pose
 from ..panorama.capture import Capture, UnreadCapture
+from .bands import in_bands
 from .filled_range import filled
-from .image_based import WHOLE, Photograph, matched, nearness, seen
+from .image_based import WHOLE, Photograph, at_infinity, matched, nearness, seen
 from .pull_push import halves, pull_push
 from .splatting import GeometryFrame
 
@@ -32,7 +33,6 @@ MEMORY = 512 << 20
 """Bytes of captures that are held at a time, in either process: 85 of 2048 x 1024 pixels without masks."""
 _BORDER = 1 / 128  # share of the width over which a capture fades out beside what is not valid
 _FALLBACK = 1.0  # metres: nearer differences of distance hardly matter to what stands in for an invalid part
-_BAND = 1 << 18  # pixels worked on at a time
 _PINHOLE = 2  # pixels: reach of the neighbourhood that tells a pinhole from open sky
 _NEAR_WIDTH = 512  # pixels of the maps of what is near
 _PARALLAX = np.radians(1.0)  # between camera and capture, from which on a thing stands elsewhere
@@ -75,46 +75,49 @@ class DraftPainter:
             raise RenderError(f"A frame {frame.colour.shape[1]} pixels wide came to a painter of {self.width}.")
         for _ in self.load(frame, pose):
             pass
-        if self._ranges is not None:
-            frame = self._photographed(frame, pose)
+        photographs = self._photographs()
+        if photographs is not None:
+            frame = _photographed(frame, pose, photographs)
         if frame.coverage.all():
             return frame.colour.copy()
         result = frame.colour.copy()
-        known = self._with_sky(result, frame, pose)
+        known = self._with_sky(result, frame, pose, photographs)
         if known.min() < 1.0:
             _close(result, known)
         return result
 
-    def _with_sky(self, result: np.ndarray, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
-        """Put what is at infinity into the holes of a picture; how far each pixel is known, (H, W) float32 in 0...1."""
-        skies = [self._held[index].sky for index in self._chosen]
-        surroundings = _Surroundings.from_frame(frame, pose)
-        near = [surroundings.elsewhere(sky.pose) for sky in skies]
-        flat, known = result.reshape(-1, 3), np.ones(frame.coverage.shape, np.float32)
-        for first in range(0, len(known), _rows(self.width)):
-            rows = slice(first, first + _rows(self.width))
-            holes = np.flatnonzero(~frame.coverage[rows])
-            looking = equirectangular.directions_of_rows(self.width, first, min(rows.stop, len(known)))
-            colour, weight = _at_infinity(skies, near, looking.reshape(-1, 3)[holes], pose)
-            known[rows].reshape(-1)[holes] = weight * (1.0 - _enclosure(frame.coverage, rows)[holes])
-            flat[first * self.width + holes] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
-        return known
-
-    def _photographed(self, frame: GeometryFrame, pose: np.ndarray) -> GeometryFrame:
-        """The frame with closed surfaces in the captures' own pixels; a point's colour where no capture sees it."""
+    def _photographs(self) -> list[Photograph] | None:
+        """The captures that are chosen, with gains by which they agree; None if surfaces show points."""
+        if self._ranges is None:
+            return None
         if self._matched[0] != self._chosen:
-            photographs = [self._held[index].photograph for index in self._chosen]
-            self._matched = list(self._chosen), matched([each for each in photographs if each is not None])
-        depth = filled(frame.depth)
-        covered, colour = np.isfinite(depth), np.zeros_like(frame.colour)
-        for first in range(0, len(depth), _rows(self.width)):
-            rows = slice(first, first + _rows(self.width))
-            found = seen(depth, pose, self._matched[1], rows)
-            covered[rows] &= frame.coverage[rows] | (found.trust > 0.5)
-            share = np.where(frame.coverage[rows], found.trust, np.float32(1.0))[..., None]
-            mixed = np.rint(frame.colour[rows] * (1 - share) + found.colour * share)
-            colour[rows] = np.where(covered[rows][..., None], mixed, 0)
-        return GeometryFrame(colour, depth, covered, frame.source)
+            held = [self._held[index].photograph for index in self._chosen]
+            self._matched = list(self._chosen), matched([each for each in held if each is not None])
+        return self._matched[1]
+
+    def _with_sky(
+        self, result: np.ndarray, frame: GeometryFrame, pose: np.ndarray, photographs: Sequence[Photograph] | None
+    ) -> np.ndarray:
+        """Put what is at infinity into the holes of a picture; how far each pixel is known, (H, W) float32 in 0...1."""
+        if photographs is None:
+            skies = [each for index in self._chosen if (each := self._held[index].sky) is not None]
+            surroundings = _Surroundings.from_frame(frame, pose)
+            near = [surroundings.elsewhere(sky.pose) for sky in skies]
+        flat, known = result.reshape(-1, 3), np.ones(frame.coverage.shape, np.float32)
+
+        def paint(rows: slice) -> None:
+            holes = np.flatnonzero(~frame.coverage[rows])
+            looking = equirectangular.directions_of_rows(self.width, rows.start, rows.stop).reshape(-1, 3)[holes]
+            if photographs is None:
+                colour, weight = _at_infinity(skies, near, looking, pose)
+            else:
+                found = at_infinity(looking, pose, photographs, self.width)
+                colour, weight = found.colour, found.trust
+            known[rows].reshape(-1)[holes] = weight * (1.0 - _enclosure(frame.coverage, rows)[holes])
+            flat[rows.start * self.width + holes] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+
+        in_bands(*known.shape, paint)
+        return known
 
     def _load(self, pose: np.ndarray) -> Iterator[str]:
         """Hold the captures nearest to a camera, as many as fit, the nearest whatever its size; names as of `load`.
@@ -152,6 +155,22 @@ class DraftPainter:
         self._held[index], self._sizes[index] = held, held.size
 
 
+def _photographed(frame: GeometryFrame, pose: np.ndarray, photographs: Sequence[Photograph]) -> GeometryFrame:
+    """The frame with closed surfaces in the captures' own pixels; a point's colour where no capture sees it."""
+    depth = filled(frame.depth)
+    covered, colour = np.isfinite(depth), np.zeros_like(frame.colour)
+
+    def look(rows: slice) -> None:
+        found = seen(depth, pose, photographs, rows)
+        covered[rows] &= frame.coverage[rows] | (found.trust > 0.5)
+        share = np.where(frame.coverage[rows], found.trust, np.float32(1.0))[..., None]
+        mixed = np.rint(frame.colour[rows] * (1 - share) + found.colour * share)
+        colour[rows] = np.where(covered[rows][..., None], mixed, 0)
+
+    in_bands(*depth.shape, look)
+    return GeometryFrame(colour, depth, covered, frame.source)
+
+
 def _at_infinity(
     skies: Sequence[_Sky], near: Sequence[np.ndarray], looking: np.ndarray, pose: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -184,19 +203,17 @@ def _close(result: np.ndarray, known: np.ndarray) -> None:
     height, width = known.shape
     coarse = pull_push(*halves(result, known)) if height % 2 == 0 else pull_push(result, known)
     scale = np.float32(coarse.shape[1] / width)
-    for first in range(0, height, _rows(width)):
-        part, share = result[first : first + _rows(width)], known[first : first + _rows(width)]
+
+    def close(rows: slice) -> None:
+        part, share = result[rows], known[rows]
         row, column = np.nonzero(share < 1.0)
-        pixels = np.stack([column + 0.5, row + (first + 0.5)], axis=1).astype(np.float32) * scale
+        pixels = np.stack([column + 0.5, row + (rows.start + 0.5)], axis=1).astype(np.float32) * scale
         around = equirectangular.sample(coarse, pixels)
         weight = share[row, column][:, None]
         filled = around + (part[row, column] - around) * (1 - np.square(1 - weight))
         part[row, column] = np.clip(np.rint(filled), 0, 255).astype(np.uint8)
 
-
-def _rows(width: int) -> int:
-    """Rows of a picture that are worked on at a time."""
-    return max(1, _BAND // width)
+    in_bands(height, width, close)
 
 
 @dataclass(frozen=True)
@@ -230,25 +247,21 @@ class _Surroundings:
 
 @dataclass(frozen=True)
 class _Held:
-    """What is kept of a capture: for what is at infinity, and for what stands nearer, if ranges are known."""
+    """What is kept of a capture: for what is at infinity alone, or for all that it shows, if ranges are known."""
 
-    sky: _Sky
+    sky: _Sky | None
     photograph: Photograph | None
 
     @staticmethod
     def of(capture: Capture, width: int, depth: np.ndarray | None) -> _Held:
         if depth is None:
             return _Held(_Sky.from_capture(capture, width), None)
-        photograph = Photograph.of(capture, filled(depth), width)
-        image = next((level for level in photograph.levels if level.shape[1] <= width), photograph.levels[-1])
-        return _Held(_Sky.from_capture(replace(capture, image=image, valid=None), width, capture.valid), photograph)
+        return _Held(None, Photograph.of(capture, filled(depth), width))
 
     @property
     def size(self) -> int:
         """Bytes that it takes."""
-        if self.photograph is None:
-            return self.sky.size
-        return self.photograph.size + self.sky.size - self.sky.colours.nbytes  # one of the photograph's sizes
+        return sum(each.size for each in (self.sky, self.photograph) if each is not None)
 
 
 @dataclass(frozen=True)
@@ -260,11 +273,9 @@ class _Sky:
     pose: np.ndarray
 
     @staticmethod
-    def from_capture(capture: Capture, width: int, valid: np.ndarray | None = None) -> _Sky:
-        """valid: of any size; None takes the capture's."""
+    def from_capture(capture: Capture, width: int) -> _Sky:
         image = equirectangular.resize(capture.image, width) if capture.image.shape[1] > width else capture.image
-        valid = capture.valid if valid is None else valid
-        validity = None if valid is None else _softened(valid, image.shape[1])
+        validity = None if capture.valid is None else _softened(capture.valid, image.shape[1])
         return _Sky(image, validity, capture.pose)
 
     @property

@@ -39,14 +39,17 @@ _EDGE = np.float32(1.4)  # ratio of inverse ranges of neighbours that lie on two
 _SAME = np.float32(1.08)  # ratio of ranges within which two are one surface
 _COARSE = np.float32(0.03)  # penalty of a capture twice as far as the camera, as square of an angle in radians
 _LEAST = np.float32(1e-7)  # penalty from which on a capture looks the very same way
-_FADING = 3  # of the inverse distance by which a moving camera fades from one capture to the next
+_FADING = 3  # power of the inverse distance by which a moving camera fades from one capture to the next
+_FADING_FAR = 8  # of what is not known to be near: two captures at a time would show it twice
+_MILD = 3  # of what stands in for a part that the nearest does not show
+_PARALLAX = np.float32(2.8)  # pixels, 1 degree: what stands elsewhere from here is not at infinity
 _SHARE = np.float32(0.02)  # of the best capture's weight, below which another has none
 _BORDER = 1 / 128  # of the width, over which a capture fades out beside what is not valid
 _PAIR = np.dtype("V6")  # two neighbours of a row, which are fetched together
 _COMPARED = 128  # pixels round the horizon at which captures' exposures are compared
 _SAME_POINT = 1e-4  # metres
 _LIGHT = np.polynomial.Polynomial([0.0, 0.012522878, 0.682171111, 0.305306011])
-"""Linear light of sRGB values 0 ... 1, nearly: a polynomial is a third of a table's work, and its inverse is a table."""
+"""Linear light of sRGB values 0 ... 1, nearly: less work than a table, and its inverse is a table."""
 
 _ENCODED = np.interp(
     np.square(np.arange(8193) / 8192.0), _LIGHT(np.arange(1 << 15) / (1 << 15)), np.arange(1 << 15) * (255 / (1 << 15))
@@ -114,7 +117,7 @@ class Photograph:
         found = [np.zeros(len(u), np.float32) for _ in range(3)]
         for index in range(first, last + 1):
             part = np.clip(np.float32(1.5) - 2 * np.abs(level - np.float32(index)), 0.0, 1.0)  # mostly one level alone
-            here = some(part > 0)
+            here = np.flatnonzero(part > 0)
             channels = _bilinear(self.wide[index], u[here], v[here])
             for total, channel in zip(found, channels, strict=True):
                 channel *= part[here]
@@ -122,7 +125,7 @@ class Photograph:
         return self._light(found)
 
     def _index_of(self, level: np.ndarray, width: int) -> np.ndarray:
-        """Which of the levels is meant, as a number with fractions; all levels but the first are halves of each other."""
+        """Which of the levels is meant, with fractions; all but the first are halves of each other."""
         if len(self.wide) == 1:
             return np.zeros_like(level)
         first, second = (float(np.log2(width / (each.shape[1] - 1))) for each in self.wide[:2])
@@ -157,7 +160,8 @@ class Photograph:
         with np.errstate(divide="ignore"):
             inverse = np.where(depth > 0, np.float32(1) / depth, np.float32(0)).astype(np.float32)
         gains = np.ones(3, np.float32) if gain is None else np.asarray(gain, np.float32)
-        return Photograph(tuple(map(_paired, _levels(image, width))), validity, _occluders(inverse), capture.pose, gains)
+        wide = tuple(map(_paired, _levels(image, width)))
+        return Photograph(wide, validity, _occluders(inverse), capture.pose, gains)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,19 +208,97 @@ def seen(depth: np.ndarray, pose: np.ndarray, photographs: Sequence[Photograph],
     height, width = last - first, depth.shape[1]
     colour, trust = np.zeros((height * width, 3), np.float32), np.zeros(height * width, np.float32)
     if photographs:
-        distances = np.array([np.linalg.norm(pose[:3, 3] - each.pose[:3, 3]) for each in photographs])
-        level = np.exp(nearness(distances) @ np.log([each.gain for each in photographs]))
-        ordered = [photographs[index] for index in np.argsort(distances, kind="stable")]
-        ordered = [replace(each, gain=(each.gain / level).astype(np.float32)) for each in ordered]
+        ordered = _as_bright_as_here(photographs, pose)
         ranges = depth[rows].reshape(-1)
         rays = equirectangular.directions_of_rows(width, first, last).reshape(-1, 3)
-        known = some(np.isfinite(ranges) & (ranges > 0))
-        for start in range(0, len(ranges), _BAND):
-            place = slice(start, start + _BAND) if isinstance(known, slice) else known[start : start + _BAND]
+        known = np.flatnonzero(np.isfinite(ranges) & (ranges > 0))
+        for place in _parts(known):
             toward = np.ascontiguousarray(rays[place].T)
             found, trust[place] = _mixed(ordered, pose, toward, ranges[place], width)
             colour[place] = found.T
     return Seen(colour.reshape(height, width, 3), trust.reshape(height, width))
+
+
+def at_infinity(rays: np.ndarray, pose: np.ndarray, photographs: Sequence[Photograph], width: int) -> Seen:
+    """What captures show in directions (n, 3) float32 of a camera at `pose`, as if it were infinitely far away.
+
+    A capture does so only where it shows nothing that is known to stand elsewhere from here. The nearest one decides
+    nearly alone, since whatever is not infinitely far away would stand twice; the others show what it does not.
+    width: of the frame. Returns colours (n, 3) and trust (n,).
+    """
+    colour, trust = np.zeros((len(rays), 3), np.float32), np.zeros(len(rays), np.float32)
+    if photographs:
+        ordered = _as_bright_as_here(photographs, pose)
+        for place in _parts(np.arange(len(rays))):
+            toward = np.ascontiguousarray(rays[place].T)
+            found, trust[place] = _mixed_far(ordered, pose, toward, width)
+            colour[place] = found.T
+    return Seen(colour, trust)
+
+
+def _as_bright_as_here(photographs: Sequence[Photograph], pose: np.ndarray) -> list[Photograph]:
+    """The photographs, the nearest first, with gains to what those near the camera are exposed like."""
+    distances = _distances(photographs, pose)
+    level = np.exp(nearness(distances) @ np.log([each.gain for each in photographs]))
+    ordered = [photographs[index] for index in np.argsort(distances, kind="stable")]
+    return [replace(each, gain=(each.gain / level).astype(np.float32)) for each in ordered]
+
+
+def _distances(photographs: Sequence[Photograph], pose: np.ndarray) -> np.ndarray:
+    return np.array([np.linalg.norm(pose[:3, 3] - each.pose[:3, 3]) for each in photographs])
+
+
+def _parts(places: np.ndarray) -> Iterator[np.ndarray]:
+    return (places[start : start + _BAND] for start in range(0, len(places), _BAND))
+
+
+def _mixed_far(
+    photographs: Sequence[Photograph], pose: np.ndarray, rays: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (3, n) float32 sRGB 0 ... 255 and trust (n,) in directions (3, n), of photographs, the nearest first.
+
+    Each paints by its weight times its validity. What that leaves open, the others fill whose weight alone would have
+    let a nearly invisible capture decide: a second blend with milder weights lies behind the first.
+    """
+    distances = _distances(photographs, pose)
+    weights, mild = nearness(distances, _FADING_FAR), (distances.min() + 1.0) ** _MILD / (distances + 1.0) ** _MILD
+    found = []
+    trust, open_, behind = (np.zeros(rays.shape[1], np.float32) for _ in range(3))
+    for photograph, weight, fallback in zip(photographs, weights, mild, strict=True):
+        turned = _rotated((photograph.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32), rays)
+        u, v = places(*turned, RANGE_WIDTH)
+        valid = _far(photograph.inverse, u, v, float(np.linalg.norm(pose[:3, 3] - photograph.pose[:3, 3])))
+        if photograph.validity is not None:
+            valid *= _smooth_at(photograph.validity, u, v)
+        open_ += np.float32(weight) * valid
+        behind += np.float32(fallback) * valid
+        np.maximum(trust, valid, out=trust)
+        found.append((photograph, u, v, valid, np.float32(weight), np.float32(fallback)))
+    np.subtract(np.float32(1), open_, out=open_)
+    open_ /= np.maximum(behind, np.float32(1e-6))
+    light = np.zeros((3, rays.shape[1] + _GAP), np.float32)[:, : rays.shape[1]]
+    total = np.zeros(rays.shape[1], np.float32)
+    for photograph, u, v, valid, weight, fallback in found:
+        share = valid * (weight + fallback * open_)
+        share -= _SHARE * trust
+        here = np.flatnonzero(share > 0)
+        if here.size:
+            share = share[here]
+            total[here] += share
+            same = np.zeros(len(here), np.float32)
+            for channel, seen_light in zip(light, photograph.colours(u[here], v[here], same, width), strict=True):
+                seen_light *= share
+                channel[here] += seen_light
+    light /= np.maximum(total, np.float32(1e-9))
+    return _encoded(light), trust
+
+
+def _far(inverse: np.ndarray, u: np.ndarray, v: np.ndarray, baseline: float) -> np.ndarray:
+    """Whether what a capture shows at places u, v (n,) is where it is for a camera at `baseline` metres, 0 ... 1."""
+    moved = _at(inverse, u, v)
+    moved *= np.float32(baseline * RANGE_WIDTH / (2 * np.pi)) / _PARALLAX
+    np.clip(moved, np.float32(0.5), np.float32(1.0), out=moved)
+    return np.asarray(np.float32(2) - 2 * moved)
 
 
 def _mixed(
@@ -234,7 +316,7 @@ def _mixed(
         most += _LEAST
         most *= most
         np.reciprocal(most, out=most)
-        chosen = some(most > _SHARE * best)
+        chosen = np.flatnonzero(most > _SHARE * best)
         u, v, visible = sight.project(chosen)
         weight = visible * visible
         weight *= visible
@@ -247,8 +329,8 @@ def _mixed(
     for photograph, chosen, u, v, level, visible, weight in found:
         share = weight / best[chosen]
         share -= _SHARE
-        here = some(share > 0)
-        place = here if isinstance(chosen, slice) else chosen[here]
+        here = np.flatnonzero(share > 0)
+        place = chosen[here]
         share = share[here]
         total[place] += share
         trust[place] += share * visible[here]
@@ -265,9 +347,9 @@ def _mixed(
 class _Sight:
     """Some points of a frame as a capture sees them.
 
-    outward: three of (n,) float32 metres from the capture, in its axes. distance: (n,) metres. baseline: metres between
-    both. penalty: (n,) of the angle between the two rays and of the distance. level: (n,) by how many halvings a capture
-    as wide as the frame is finer there.
+    outward: three of (n,) float32 metres from the capture, in its axes. distance: (n,) metres. baseline: metres
+    between both. penalty: (n,) of the angle between the two rays and of the distance. level: (n,) by how many halvings
+    a capture as wide as the frame is finer there.
     """
 
     photograph: Photograph
@@ -304,7 +386,7 @@ class _Sight:
         u, v = places(*(each[chosen] for each in self.outward), RANGE_WIDTH)
         visible = _visible(self.photograph.inverse, u, v, self.distance[chosen], self.baseline)
         if self.photograph.validity is not None:
-            visible *= equirectangular.sample(self.photograph.validity, np.stack([u, v], axis=1))
+            visible *= _smooth_at(self.photograph.validity, u, v)
         return u, v, visible
 
 
@@ -332,37 +414,64 @@ def _halvings(ratio: np.ndarray) -> np.ndarray:
     return np.asarray(bits * np.float32(1 / (1 << 23)), np.float32)
 
 
-def some(mask: np.ndarray) -> np.ndarray | slice:
-    """Where a mask (n,) holds, as an index; a slice if it is everywhere, which copies nothing."""
-    return slice(None) if mask.all() else np.flatnonzero(mask)
-
-
 def _visible(inverse: np.ndarray, u: np.ndarray, v: np.ndarray, distance: np.ndarray, baseline: float) -> np.ndarray:
     """Whether a capture sees points, (n,) float32: 0 behind what stands a pixel or more beside them from the camera.
 
     What stands in between hides nothing from a camera that is at the capture: it would stand there before the camera,
     too. The farther the two are apart, the farther what is near moves before what is far.
     """
-    height, width = inverse.shape
-    scale = np.float32(width / RANGE_WIDTH)
-    column, row = (u * scale).astype(np.int32), (v * scale).astype(np.int32)
-    np.minimum(column, width - 1, out=column)
-    np.minimum(row, height - 1, out=row)
-    row *= width
-    row += column
-    moved = inverse.reshape(-1).take(row, mode="clip")
+    moved = _at(inverse, u, v)
     moved -= _SAME / distance
     moved *= np.float32(baseline * RANGE_WIDTH / (2 * np.pi))
     np.clip(moved, np.float32(0.5), np.float32(1.5), out=moved)
     return np.subtract(np.float32(1.5), moved, out=moved)
 
 
-def nearness(distances: np.ndarray) -> np.ndarray:
+def _at(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Values (n,) of an image (H, W) at places in one of RANGE_WIDTH: those of the pixels that they fall in."""
+    height, width = image.shape
+    scale = np.float32(width / RANGE_WIDTH)
+    column, row = (u * scale).astype(np.int32), (v * scale).astype(np.int32)
+    np.minimum(column, width - 1, out=column)
+    np.clip(row, 0, height - 1, out=row)
+    row *= width
+    row += column
+    return image.reshape(-1).take(row, mode="clip")
+
+
+def _smooth_at(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Values (n,) float32 of an image (RANGE_WIDTH / 2, RANGE_WIDTH) at places in it, between its pixels."""
+    flat = image.reshape(-1)
+    across, down = u - np.float32(0.5), np.clip(v - np.float32(0.5), 0, RANGE_WIDTH // 2 - 1)
+    np.add(across, RANGE_WIDTH, out=across, where=across < 0)
+    column, row = across.astype(np.int32), down.astype(np.int32)
+    across -= column
+    down -= row
+    column &= RANGE_WIDTH - 1
+    following = column + 1
+    following &= RANGE_WIDTH - 1
+    row *= RANGE_WIDTH
+    above, below = (
+        _mix(flat.take(first + column, mode="clip"), flat.take(first + following, mode="clip"), across)
+        for first in (row, np.minimum(row + RANGE_WIDTH, flat.size - RANGE_WIDTH))
+    )
+    return _mix(above, below, down)
+
+
+def _mix(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """one + (other - one) * share; both are overwritten."""
+    other -= one
+    other *= share
+    one += other
+    return one
+
+
+def nearness(distances: np.ndarray, power: int = _FADING) -> np.ndarray:
     """Weights (n,) of captures at distances (n,), summing to 1: inverse powers, in their limit at distance 0."""
     scaled = np.maximum(distances / max(distances.min(), 1e-9), 1.0)
     if distances.min() == 0.0:
         scaled = np.where(distances == 0.0, 1.0, np.inf)
-    weights = scaled**-_FADING
+    weights = scaled ** -float(power)
     return np.asarray(weights / weights.sum())
 
 
@@ -391,24 +500,14 @@ def _bilinear(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> list[np.ndarra
     upper = row * np.int32(width + 1)
     upper += column
     lower = upper + (row < height - 1) * np.int32(width + 1)
-    result = []
     above, below = (pairs[each].view(np.uint8).reshape(-1, 6) for each in (upper, lower))
-    for channel in range(3):
-        first, second = (_between(each, channel, across) for each in (above, below))
-        second -= first
-        second *= down
-        first += second
-        result.append(first)
-    return result
+    return [_mix(*(_between(each, channel, across) for each in (above, below)), down) for channel in range(3)]
 
 
 def _between(pairs: np.ndarray, channel: int, across: np.ndarray) -> np.ndarray:
     """A channel (n,) float32 between the two neighbours of pairs (n, 6) uint8."""
-    left, right = pairs[:, channel].astype(np.float32), pairs[:, 3 + channel].astype(np.float32)
-    right -= left
-    right *= across
-    left += right
-    return left
+    left, right = (pairs[:, each].astype(np.float32) for each in (channel, 3 + channel))
+    return _mix(left, right, across)
 
 
 def _encoded(light: np.ndarray) -> np.ndarray:
