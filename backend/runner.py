@@ -23,7 +23,7 @@ from pantheon360_blender.core.jobs.job_folder import (
 from pantheon360_blender.core.jobs.lock import locked
 from pantheon360_blender.core.progress import Progress
 
-from . import known_pixels, painters
+from . import known_pixels, origins, painters
 from .reconstruction import extend, reconstruct
 
 STATE_INTERVAL = 2.0
@@ -128,6 +128,7 @@ def _painted(folder: PaintFolder, started: str) -> progress.Job[None]:
             f"The painter {folder.job.painter} left out {len(missing)} frames, the first is {missing[0]}."
         )
     yield from known_pixels.compare(folder)
+    yield from origins.note(folder)
 
 
 def _explained(folder: JobFolder, error: Exception) -> BackendError:

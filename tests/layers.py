@@ -77,6 +77,7 @@ HOUSES: dict[str, House] = {
         rooms=(
             "backend/device.py",
             "backend/known_pixels.py",
+            "backend/origins.py",
             "backend/numba_cache.py",
             "backend/pickled_weights.py",
             "backend/reporting.py",

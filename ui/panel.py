@@ -253,6 +253,7 @@ _MADE_FROM = (
     ("Painter", "painter"),
     ("Model License", "licence"),
     ("Known Pixels", "known_pixels"),
+    ("Pixels", "origins"),
     ("Seed", "seed"),
     ("Job", "folder"),
 )

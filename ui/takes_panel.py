@@ -47,6 +47,8 @@ def _draw_take(layout: Any, take: takes.Take) -> None:
     column = row.column(align=True)
     column.scale_y = 0.8
     column.label(text=take.painter)
+    if take.origins:
+        column.label(text=take.origins)
     column.label(text=f"{take.width} x {take.width // 2}, {take.frames} frames")
     column.label(text=f"{take.bytes / 1e6:,.0f} MB")
     buttons = layout.row(align=True)

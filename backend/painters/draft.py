@@ -33,7 +33,9 @@ def paint(folder: PaintFolder) -> Job[None]:
         surfaces, camera = folder.read_surfaces(frame), job.camera(frame)
         for name in painter.load(surfaces, camera):
             yield Progress("Loading captures", text=name)
-        image = painter.paint(surfaces, camera)
+        painted = painter.painted(surfaces, camera)
+        image = painted.image
+        folder.write_origin(frame, painted.origin)
         folder.write_frame(frame, image)
         finished.add(frame)
         if index % max(1, total // PREVIEWS) == 0 or len(finished) == total:

@@ -17,6 +17,7 @@ from pantheon360_blender.core.errors import JobError
 from pantheon360_blender.core.jobs import painting_summary
 from pantheon360_blender.core.jobs.job_folder import PaintFolder
 from pantheon360_blender.core.progress import Notices, observed, run_to_end
+from pantheon360_blender.core.render.coverage import covered_share
 from pantheon360_blender.core.render.splatting import GeometryFrame
 
 from .conftest import make_shot
@@ -96,11 +97,44 @@ def test_every_painters_record_says_it(shot: Callable[..., PaintFolder]) -> None
     notices = Notices()
     run_to_end(observed(runner.run(folder.path), notices))
     record = json.loads(folder.painting_file.read_text("utf-8"))
-    assert set(record) == {"known_pixels", "made_of"} and record["known_pixels"]["correlation"] > 0.9
+    assert set(record) == {"known_pixels", "made_of", "origins"} and record["known_pixels"]["correlation"] > 0.9
     summary = painting_summary.read(folder)
     assert summary is not None and painting_summary.known_pixels(summary) == record["known_pixels"]["correlation"]
     assert painting_summary.label(summary) == "" and painting_summary.licence(summary) == ""
     assert not any("known points" in text for text in notices.warnings)
+
+
+def test_the_record_says_how_much_was_photographed(shot: Callable[..., PaintFolder]) -> None:
+    folder = shot()
+    run_to_end(runner.run(folder.path))
+    record = json.loads(folder.painting_file.read_text("utf-8"))["origins"]
+    masks = [folder.read_origin(frame) for frame in folder.job.frames]
+    assert sum(record.values()) == pytest.approx(1, abs=1e-3)
+    points = np.mean([covered_share(folder.read_surfaces(frame).coverage) for frame in folder.job.frames])
+    assert record["points"] == pytest.approx(points, abs=1e-3) and record["points"] > 0
+    assert record["filled"] == pytest.approx(np.mean([covered_share(mask == 0) for mask in masks]), abs=1e-3)
+    summary = painting_summary.read(folder)
+    assert summary is not None and f"{record['points']:.0%} points" in painting_summary.origins(summary)
+
+
+def test_what_a_painter_was_not_shown_it_painted(
+    shot: Callable[..., PaintFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PaintFolder, "write_origin", lambda *_: None)
+    folder = shot()
+    run_to_end(runner.run(folder.path))
+    record = json.loads(folder.painting_file.read_text("utf-8"))["origins"]
+    points = np.mean([covered_share(folder.read_surfaces(frame).coverage) for frame in folder.job.frames])
+    assert record["painted"] == pytest.approx(1 - points, abs=1e-3) and record["photographed"] == 0
+
+
+@pytest.mark.parametrize("wrong", [[], {"filled": "much"}, 3])
+def test_damaged_origins_make_no_record(shot: Callable[..., PaintFolder], wrong: object) -> None:
+    folder = shot()
+    run_to_end(runner.run(folder.path))
+    record = json.loads(folder.painting_file.read_text("utf-8"))
+    folder.painting_file.write_text(json.dumps(record | {"origins": wrong}), "utf-8")
+    assert painting_summary.read(folder) is None
 
 
 def test_a_painter_that_ignores_the_geometry_is_told(

@@ -12,7 +12,7 @@ import pytest
 from pantheon360_blender.core.errors import CaptureError, PoseError, RenderError
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture, UnreadCapture
-from pantheon360_blender.core.render import draft
+from pantheon360_blender.core.render import coverage, draft, origin
 from pantheon360_blender.core.render.draft import DraftPainter
 from pantheon360_blender.core.render.pull_push import pull_push
 from pantheon360_blender.core.render.splatting import GeometryFrame, splat, splat_footprints
@@ -374,6 +374,65 @@ def test_surfaces_show_the_captures_own_pixels_if_their_ranges_are_known() -> No
     own = equirectangular.resize(captures[0].image, WIDTH)
     assert np.square(difference(painter.paint(frame(here, WIDTH), here), own)).mean() < 255**2 / 10**4.5
     assert sorted(read) == [0, 1], "each is looked from once"
+
+
+def test_it_tells_where_each_pixel_is_from() -> None:
+    """A wall ahead that a capture sees in part, a sky it sees above, and its photographer below, whom nobody sees."""
+    valid = np.ones((HEIGHT, WIDTH), np.bool_)
+    valid[40:] = False
+    captures = [Capture("a", sky(), at(0), valid)]
+    depth = np.full((HEIGHT, WIDTH), np.inf, np.float32)
+    depth[20:60, 40:80] = 5.0
+    covered = np.isfinite(depth)
+    frame = GeometryFrame(
+        np.full((HEIGHT, WIDTH, 3), 99, np.uint8) * covered[..., None].astype(np.uint8),
+        depth,
+        covered,
+        np.where(covered, 0, -1).astype(np.int32),
+    )
+    of_points = DraftPainter(captures, WIDTH).painted(frame, at(0))
+    assert (of_points.origin[covered] == origin.POINT).all()
+    assert (of_points.origin[:37][~covered[:37]] == origin.PHOTOGRAPH).all()
+    assert (of_points.origin[42:][~covered[42:]] == origin.MADE_UP).all()
+    own = DraftPainter(captures, WIDTH, lambda index: np.repeat(np.repeat(depth, 8, 0), 8, 1)).painted(frame, at(0))
+    assert (own.origin[22:36, 42:78] == origin.PHOTOGRAPH).all()
+    assert (own.origin[44:58, 42:78] == origin.POINT).all()
+    assert (own.image[44:58, 42:78] == 99).all(), "a point's colour where it says so"
+    assert (own.origin[44:, :38] == origin.MADE_UP).all()
+    told = origin.shares(own.origin)
+    assert sum(told.values()) == pytest.approx(1)
+    assert told["photographed"] == pytest.approx(coverage.covered_share(own.origin == origin.PHOTOGRAPH))
+
+
+@pytest.mark.parametrize("bands", [1, 5])
+def test_bands_are_painted_as_the_whole_picture(bands: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    captures = [Capture("a", sky(seed=1), at(0)), Capture("b", sky(seed=2), at(1))]
+    floor = np.array([[x, -1.6, z] for x in np.linspace(-3, 3, 60) for z in np.linspace(-3, 3, 60)], np.float32)
+    frame = splat_footprints(floor, np.full(floor.shape, 90, np.uint8), 0.15, at(0.4), WIDTH)
+
+    def picture() -> np.ndarray:
+        ranges = splat_footprints(floor, np.full(floor.shape, 90, np.uint8), 0.15, at(0), 1024).depth
+        return DraftPainter(captures, WIDTH, lambda index: ranges).paint(frame, at(0.4))
+
+    whole = picture()
+    monkeypatch.setattr("pantheon360_blender.core.render.bands.BAND", bands * WIDTH)
+    assert difference(picture(), whole).max() <= 1
+
+
+def test_what_nobody_knows_the_range_of_stands_once() -> None:
+    """Two captures see a post at no known range; a camera between them, nearer to one, shows that one's post alone."""
+
+    def photograph(column: int) -> np.ndarray:
+        image = np.full((HEIGHT, WIDTH, 3), (40, 90, 220), np.uint8)
+        image[20:40, column : column + 4] = (220, 20, 20)
+        return image
+
+    captures = [Capture("a", photograph(50), at(0)), Capture("b", photograph(70), at(1))]
+    painter = DraftPainter(captures, WIDTH, lambda index: nothing(1024).depth)
+    red = painter.paint(nothing(), at(0.35))[..., 0].astype(int)
+    assert red[30, 50:54].min() > 190
+    assert red[30, 70:74].max() < 90
+    assert painter.paint(nothing(), at(0.65))[30, 70:74, 0].min() > 190
 
 
 def test_ranges_without_captures_or_points_change_nothing() -> None:

@@ -379,6 +379,10 @@ class PaintFolder(JobFolder[PaintJob]):
         """The finished panorama: RGB PNG, sRGB."""
         return self.path / "frames" / f"{frame:06d}.png"
 
+    def origin_file(self, frame: int) -> Path:
+        """Where the finished panorama's pixels are from: gray PNG, as `render/origin.py` says; not every job has it."""
+        return self.path / "origins" / f"{frame:06d}.png"
+
     @property
     def preview_file(self) -> Path:
         return self.path / _PREVIEW
@@ -483,6 +487,19 @@ class PaintFolder(JobFolder[PaintJob]):
             raise ValueError(f"a frame of this job is ({height}, {width}, 3) uint8, not {image.shape} {image.dtype}")
         text = f"{self._made_of_frames()[frame]} {painter}".rstrip()
         self.output.write_bytes(self.frame_file(frame), png.encode(image, {made_of.KEYWORD: text}))
+
+    def write_origin(self, frame: int, origin: np.ndarray) -> None:
+        """Write where a finished panorama's pixels are from, (H, W) uint8 of the job's size. Raises FileError."""
+        self.output.write_bytes(self.origin_file(frame), png.encode(origin))
+
+    def read_origin(self, frame: int) -> np.ndarray:
+        """What `write_origin` wrote. Raises OSError if it is missing, ImageError if it is damaged."""
+        file, (width, height) = self.origin_file(frame), self.job.size
+        most = budget.exactly(width, height)
+        origin = png.decode(inputs.read_bytes(file, most.bytes), str(file), most)
+        if origin.shape != (height, width) or origin.dtype != np.uint8:
+            raise ImageError(f"{file} is {origin.dtype} {origin.shape}.", advice="Paint the frame again.")
+        return origin
 
     def write_preview(self, image: np.ndarray) -> None:
         """Show (H, W, 3) uint8 sRGB as the newest result, made small by leaving pixels out. Raises FileError."""

@@ -39,7 +39,8 @@ class KnownPixels(TypedDict):
 
 class PaintingEntries(TypedDict, total=False):
     """The whole record. made_of: what the job was (made_of.py). segments: by their number from 1, as text, with
-    `seconds`. device: its name for people.
+    `seconds`. device: its name for people. origins: shares of the sphere that were photographed, points, filled or
+    painted (backend/origins.py), 0 to 1.
     """
 
     made_of: str
@@ -56,6 +57,7 @@ class PaintingEntries(TypedDict, total=False):
     seconds: float
     warnings: list[str]
     known_pixels: KnownPixels
+    origins: dict[str, float]
 
 
 def read(file: Path, made_of: str | None) -> PaintingEntries:
@@ -81,6 +83,9 @@ def _error(value: Any) -> str | None:
     known = value.get("known_pixels", {"correlation": 1.0})
     if not isinstance(known, dict) or not json_values.is_number(known.get("correlation")):
         return "has known pixels without a correlation"
+    origins = value.get("origins", {})
+    if not isinstance(origins, dict) or not all(map(json_values.is_number, origins.values())):
+        return "has origins that are no shares"
     segments = value.get("segments", {}).values()
     if not all(isinstance(entry, dict) and json_values.is_number(entry.get("seconds")) for entry in segments):
         return "has a segment without its time"

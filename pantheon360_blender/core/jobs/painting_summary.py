@@ -35,6 +35,13 @@ def known_pixels(record: PaintingEntries) -> float | None:
     return None if known is None else float(known["correlation"])
 
 
+def origins(record: PaintingEntries) -> str:
+    """How much was photographed, points, filled or painted, in one line without what is nowhere; empty if not known."""
+    shares = record.get("origins", {})
+    told = [(name, shares[name]) for name in ("photographed", "points", "filled", "painted") if shares.get(name)]
+    return ", ".join(f"{share:.0%} {name}" for name, share in told)
+
+
 def label(record: PaintingEntries) -> str:
     """The model's name in one line, empty if none painted; untrained ones say so."""
     model = record.get("model")

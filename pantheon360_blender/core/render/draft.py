@@ -20,6 +20,7 @@ from ..errors import RenderError
 from ..panorama import equirectangular
 from ..panorama.cameras import check_pose
 from ..panorama.capture import Capture, UnreadCapture
+from . import origin
 from .bands import in_bands
 from .filled_range import filled
 from .image_based import WHOLE, Photograph, at_infinity, matched, nearness, seen
@@ -33,9 +34,18 @@ MEMORY = 512 << 20
 """Bytes of captures that are held at a time, in either process: 85 of 2048 x 1024 pixels without masks."""
 _BORDER = 1 / 128  # share of the width over which a capture fades out beside what is not valid
 _FALLBACK = 1.0  # metres: nearer differences of distance hardly matter to what stands in for an invalid part
+_SHOWN = 0.5  # share of a pixel from which on it counts as photographed
 _PINHOLE = 2  # pixels: reach of the neighbourhood that tells a pinhole from open sky
 _NEAR_WIDTH = 512  # pixels of the maps of what is near
 _PARALLAX = np.radians(1.0)  # between camera and capture, from which on a thing stands elsewhere
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A frame of the draft. image: (H, W, 3) uint8 sRGB. origin: (H, W) uint8, what origin.py calls its pixels."""
+
+    image: np.ndarray
+    origin: np.ndarray
 
 
 class DraftPainter:
@@ -64,9 +74,13 @@ class DraftPainter:
             yield from self._load(pose)
 
     def paint(self, frame: GeometryFrame, pose: np.ndarray) -> np.ndarray:
-        """Paint the frame seen from `pose`, (4, 4) camera-to-world.
+        """Paint the frame seen from `pose`, (4, 4) camera-to-world: the picture of `painted`, which see."""
+        return self.painted(frame, pose).image
 
-        Returns (H, W, 3) uint8 sRGB: the frame's surfaces where it is covered, the captures and fill elsewhere.
+    def painted(self, frame: GeometryFrame, pose: np.ndarray) -> Painted:
+        """Paint the frame seen from `pose`, (4, 4) camera-to-world, and tell where its pixels are from.
+
+        The frame's surfaces where it is covered, the captures and fill elsewhere.
         Raises PoseError if the pose is not a finite rigid transform, RenderError if the frame's width is not this
         painter's.
         """
@@ -76,15 +90,16 @@ class DraftPainter:
         for _ in self.load(frame, pose):
             pass
         photographs = self._photographs()
+        seen_by = np.where(frame.coverage, np.uint8(origin.POINT), np.uint8(origin.MADE_UP))
         if photographs is not None:
-            frame = _photographed(frame, pose, photographs)
-        if frame.coverage.all():
-            return frame.colour.copy()
+            frame, seen_by = _photographed(frame, pose, photographs)
         result = frame.colour.copy()
-        known = self._with_sky(result, frame, pose, photographs)
-        if known.min() < 1.0:
-            _close(result, known)
-        return result
+        if not frame.coverage.all():
+            known = self._with_sky(result, frame, pose, photographs)
+            seen_by[~frame.coverage & (known > _SHOWN)] = origin.PHOTOGRAPH
+            if known.min() < 1.0:
+                _close(result, known)
+        return Painted(result, seen_by)
 
     def _photographs(self) -> list[Photograph] | None:
         """The captures that are chosen, with gains by which they agree; None if surfaces show points."""
@@ -155,20 +170,27 @@ class DraftPainter:
         self._held[index], self._sizes[index] = held, held.size
 
 
-def _photographed(frame: GeometryFrame, pose: np.ndarray, photographs: Sequence[Photograph]) -> GeometryFrame:
-    """The frame with closed surfaces in the captures' own pixels; a point's colour where no capture sees it."""
+def _photographed(
+    frame: GeometryFrame, pose: np.ndarray, photographs: Sequence[Photograph]
+) -> tuple[GeometryFrame, np.ndarray]:
+    """The frame with closed surfaces in the captures' own pixels, a point's colour where no capture sees it; and where
+    its pixels are from, as of Painted.
+    """
     depth = filled(frame.depth)
     covered, colour = np.isfinite(depth), np.zeros_like(frame.colour)
+    seen_by = np.full(depth.shape, origin.MADE_UP, np.uint8)
 
     def look(rows: slice) -> None:
         found = seen(depth, pose, photographs, rows)
-        covered[rows] &= frame.coverage[rows] | (found.trust > 0.5)
+        covered[rows] &= frame.coverage[rows] | (found.trust > _SHOWN)
+        seen_by[rows][covered[rows]] = origin.POINT
+        seen_by[rows][covered[rows] & (found.trust > _SHOWN)] = origin.PHOTOGRAPH
         share = np.where(frame.coverage[rows], found.trust, np.float32(1.0))[..., None]
         mixed = np.rint(frame.colour[rows] * (1 - share) + found.colour * share)
         colour[rows] = np.where(covered[rows][..., None], mixed, 0)
 
     in_bands(*depth.shape, look)
-    return GeometryFrame(colour, depth, covered, frame.source)
+    return GeometryFrame(colour, depth, covered, frame.source), seen_by
 
 
 def _at_infinity(

@@ -25,11 +25,13 @@ from .removal import Removed
 class Take:
     """One painted video.
 
-    painter: with its model, in one line. width: pixels. frames: how many. bytes: of its folder.
+    painter: with its model, in one line. origins: how much of it was photographed, and so on, in one line, or empty.
+    width: pixels. frames: how many. bytes: of its folder.
     """
 
     entry: Entry
     painter: str
+    origins: str
     width: int
     frames: int
     bytes: int
@@ -136,5 +138,7 @@ def _described(entry: Entry) -> Take | None:
         folder = PaintFolder.open(entry.path)
     except PantheonError:
         return None
-    painter = painting_summary.painter(folder.job, painting_summary.read(folder))
-    return Take(entry, painter, folder.job.width, len(folder.job.frames), removal.size(entry.path))
+    record = painting_summary.read(folder)
+    painter = painting_summary.painter(folder.job, record)
+    origins = painting_summary.origins(record) if record else ""
+    return Take(entry, painter, origins, folder.job.width, len(folder.job.frames), removal.size(entry.path))

@@ -22,7 +22,7 @@ from ...core.errors import PantheonError, RenderError
 from ...core.panorama import cameras
 from ...core.panorama.capture import UnreadCapture
 from ...core.points.point_cloud import PointCloud
-from ...core.render import draft, stereo
+from ...core.render import draft, origin, stereo
 from ...core.version import version
 from ..app import access
 from ..camera import camera_path
@@ -44,6 +44,7 @@ PASSES: Any = (
     ("Depth", 1, "Z", "VALUE"),
     ("Coverage", 1, "X", "VALUE"),
     ("Confidence", 1, "X", "VALUE"),
+    ("Invented", 1, "X", "VALUE"),
 )
 """Name, channels, channel letters and kind of every pass."""
 
@@ -165,13 +166,14 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         self.update_stats("", "Painting the draft")
         if self.test_break():
             return None
-        painted = painter.paint(footprints, pose)
+        painted = painter.painted(footprints, pose)
         return {
-            "Combined": with_alpha(scene_linear(painted), np.ones(geometry.coverage.shape, dtype=bool)),
+            "Combined": with_alpha(scene_linear(painted.image), np.ones(geometry.coverage.shape, dtype=bool)),
             "Geometry": with_alpha(scene_linear(geometry.colour), geometry.coverage),
             "Depth": geometry.depth,
             "Coverage": geometry.coverage,
             "Confidence": geometry.sureness,
+            "Invented": (painted.origin == origin.MADE_UP).astype(np.float32),
         }
 
     def _deliver(self, scene: bpy.types.Scene, layer: str, view: str, pictures: dict[str, np.ndarray]) -> None:

@@ -226,6 +226,7 @@ def provenance(folder: PaintFolder, warnings: Sequence[str] = ()) -> dict[str, A
         "pantheon360_painter": painting_summary.painter(job, record),
         "pantheon360_licence": painting_summary.licence(record) if record else "",
         "pantheon360_known_pixels": "" if known is None else f"correlation {known:.2f}",
+        "pantheon360_origins": painting_summary.origins(record) if record else "",
         "pantheon360_seed": job.seed,
         "pantheon360_warnings": "\n".join(painting_summary.warnings(record, warnings)),
         "spherical": "equirectangular",
