@@ -2,8 +2,10 @@
 
 Both are made of the same caches and held against pictures that neither saw: two panoramas of each of the project's
 rendered scenes from three others, of exact ranges and of the own reconstruction, and a photograph of the real street
-from the four beside it, at three sizes. Writes out/picture.json, and out/picture-sure.jpg and out/picture-complete.jpg
-with crops of the largest at 1:1. Every scene and size is a process of its own, so that its memory can be told.
+from the four beside it. Along a path between two captures of each rendered scene, how steady both are: STWE along exact
+flows, and how much the weights of captures change from frame to frame.
+Writes out/picture.json, out/picture-KIND.jpg with crops of the largest at 1:1, and out/picture-weights-SCENE.png. Every
+scene and size is a process of its own, so that its memory can be told; two of them run beside each other.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,21 +31,24 @@ import photographs
 OUT = environments.ROOT / "out"
 CACHE = environments.ROOT / ".cache" / "evaluation" / "picture"
 """Caches that were made once: reconstructions take minutes."""
-SIZES = {"room": (1024,), "village": (1024,), "street": (1024, 2048, 4096)}
-"""Scene -> widths of the frames; rendered truth has no more pixels."""
+CASES = {
+    ("room", "exact"): (1024,),
+    ("room", "complete"): (1024,),
+    ("village", "exact"): (1024,),
+    ("street", "sure"): (1024,),
+    ("street", "complete"): (1024, 4096),
+}
+"""Scene and cache -> widths of the frames; rendered truth has no more pixels. Caches are of exact ranges, or of the own
+reconstruction with and without guesses."""
+PATHS = ("room", "village")
+PATH_WIDTH, PATH_FRAMES = 512, 17
 RENDERED = {"room": "room", "village": "street"}
 """Scene -> folder of ground_truth.py."""
 GIVEN, HELD_BACK = (0, 2, 3), (1, 4)
 """Panoramas of a rendered scene that a cache is made of, and those that judge: one between and one beside them."""
-KINDS = {
-    "room": ("exact", "sure", "complete"),
-    "village": ("exact", "sure", "complete"),
-    "street": ("sure", "complete"),
-}
-"""Scene -> caches: of exact ranges, and of the own reconstruction with and without guesses."""
 PHOTOGRAPHER = 0.28
 """Share of the height that he fills at the bottom of each photograph: it is not judged."""
-REPEATS = 3
+REPEATS = 2
 CROPS = {"steps": (-32, -10), "crossing": (100, -27), "roof": (128, 20), "trees": (-38, 20)}
 """Name -> longitude and latitude in degrees of a crop's middle, in the photograph that is held back."""
 CROP = 320
@@ -60,15 +66,16 @@ def main(arguments: Sequence[str]) -> int:
     metric_weights.ready()
     folder = Path(arguments[arguments.index("--caches") + 1]) if "--caches" in arguments else CACHE
     folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {}
     OUT.mkdir(exist_ok=True)
-    for name, kinds in KINDS.items():
-        for kind in kinds:
-            for width in SIZES[name]:
-                figures = apart(name, kind, width, folder)
-                found[f"{name}, {kind}, {width}"] = figures
-                print(f"[evaluate-picture] {name}, {kind}, {width}: {figures}", flush=True)
-                (OUT / "picture.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    cases = [(name, kind, width) for (name, kind), widths in CASES.items() for width in widths]
+    cases.sort(key=lambda case: -case[2])
+    cases += [(name, "path", PATH_WIDTH) for name in PATHS]
+    found: dict[str, Any] = {}
+    with ThreadPoolExecutor(2) as beside:
+        for case, figures in zip(cases, beside.map(lambda case: apart(*case, folder), cases), strict=True):
+            found[", ".join(map(str, case))] = figures
+            print(f"[evaluate-picture] {case}: {figures}", flush=True)
+            (OUT / "picture.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
@@ -81,6 +88,9 @@ def apart(name: str, kind: str, width: int, folder: Path) -> dict[str, Any]:
 
 def one(name: str, kind: str, width: int, folder: Path) -> int:
     """Print the figures of one scene, cache and size as JSON."""
+    if kind == "path":
+        print(json.dumps({key: round(value, 4) for key, value in steadiness(name, folder).items()}))
+        return 0
     given, held_back, share = scene(name, folder)
     cloud = made(name, kind, given, folder)
     before, after, seconds = [], [], []
@@ -106,7 +116,7 @@ def one(name: str, kind: str, width: int, folder: Path) -> int:
         "seconds_per_frame": np.mean(seconds, axis=0)[1],
         "peak_gb": peak,
     }
-    if name == "street" and width == max(SIZES[name]):
+    if name == "street" and width == max(CASES[name, kind]):
         write_sheet([truths[0], before[0], after[0]], OUT / f"picture-{kind}.jpg")
     print(json.dumps({key: round(float(value), 4) for key, value in figures.items()}))
     return 0
@@ -193,16 +203,84 @@ def painted(cloud: Any, captures: Sequence[Any], pose: np.ndarray, width: int) -
     return pictures, seconds
 
 
+def steadiness(name: str, folder: Path) -> dict[str, float]:
+    """STWE of both drafts along the way from the first capture to the second, and the weights of the captures there.
+
+    The weights are what surfaces show of captures that are plain red, green and blue: three captures, three channels.
+    largest_weight_change: of any capture's mean over the frame, from one frame to the next. largest_pixel_change: of
+    the mean over the frame of what each pixel's weights change by, the largest of all frames.
+    """
+    given, _, _ = scene(name, folder)
+    cloud = made(name, "exact", given, folder)
+    splatting, draft, flow = house("render.splatting"), house("render.draft"), metric("flow")
+    wide = house("render.image_based").RANGE_WIDTH
+
+    def splat(place: np.ndarray, width: int) -> Any:
+        return splatting.splat_footprints(cloud.points, cloud.colours, cloud.footprint, place, width)
+
+    maps = [splat(each.pose, wide).depth for each in given]
+    plain = [replace(each, image=np.zeros_like(each.image)) for each in given]
+    for channel, each in enumerate(plain):
+        each.image[..., channel] = 255
+    painters = [draft.DraftPainter(given, PATH_WIDTH, ranges) for ranges in (None, maps.__getitem__)]
+    poses = [given[0].pose.copy() for _ in range(PATH_FRAMES)]
+    for share, pose in zip(np.linspace(0, 1, PATH_FRAMES), poses, strict=True):
+        pose[:3, 3] = given[0].pose[:3, 3] * (1 - share) + given[1].pose[:3, 3] * share
+    frames = [splat(pose, PATH_WIDTH) for pose in poses]
+    flows = [
+        flow.exact_flow(frames[index].depth, poses[index], frames[index + 1].depth, poses[index + 1])
+        for index in range(PATH_FRAMES - 1)
+    ]
+    videos = [
+        np.stack([each.paint(frame, pose) for frame, pose in zip(frames, poses, strict=True)]) for each in painters
+    ]
+    errors = [metric("warping_error").warping_error(video, flows) for video in videos]
+    image_based, filled = house("render.image_based"), house("render.filled_range").filled
+    photographs = [
+        image_based.Photograph.of(each, filled(depth), PATH_WIDTH) for each, depth in zip(plain, maps, strict=True)
+    ]
+    looks = [
+        image_based.seen(filled(frame.depth), pose, photographs) for frame, pose in zip(frames, poses, strict=True)
+    ]
+    weights = np.stack([house("srgb").srgb_to_linear(each.colour / 255) for each in looks])
+    means = np.stack([each[look.trust > 0].mean(axis=0) for each, look in zip(weights, looks, strict=True)])
+    plot(means, OUT / f"picture-weights-{name}.png")
+    return {
+        "stwe_before": errors[0],
+        "stwe": errors[1],
+        "largest_weight_change": float(np.abs(np.diff(means, axis=0)).max()),
+        "largest_pixel_change": float(np.abs(np.diff(weights, axis=0)).max(axis=3).mean(axis=(1, 2)).max()),
+    }
+
+
+def plot(means: np.ndarray, target: Path) -> None:
+    """Weights (F, 3) as red, green and blue lines, from 0 at the bottom to 1 at the top."""
+    from PIL import Image, ImageDraw
+
+    width, height = 640, 240
+    picture = Image.new("RGB", (width, height), (24, 24, 24))
+    drawing = ImageDraw.Draw(picture)
+    for channel, colour in enumerate(((230, 80, 80), (80, 200, 80), (90, 130, 255))):
+        line = [
+            (10 + (width - 20) * index / (len(means) - 1), height - 10 - (height - 20) * value)
+            for index, value in enumerate(means[:, channel])
+        ]
+        drawing.line(line, fill=colour, width=2)
+    picture.save(target)
+
+
+def metric(name: str) -> Any:
+    return importlib.import_module(f"backend.evaluation.metrics.{name}")
+
+
 def against(picture: np.ndarray, truth: np.ndarray, rows: int) -> tuple[float, float, float]:
     """WS-PSNR in dB, WS-SSIM and LPIPS of the uppermost rows, brought to the truth's exposure by one factor."""
     matched = exposed_as(picture, truth)
-    lpips = importlib.import_module("backend.evaluation.metrics.lpips").Lpips(
-        importlib.import_module("metric_weights").CACHE
-    )
+    lpips = metric("lpips").Lpips(importlib.import_module("metric_weights").CACHE)
     features = [lpips.features(each[None, :rows]) for each in (matched, truth)]
     return (
-        importlib.import_module("backend.evaluation.metrics.noise_ratio").ws_psnr(matched, truth, rows),
-        importlib.import_module("backend.evaluation.metrics.similarity").ws_ssim(matched, truth, rows),
+        metric("noise_ratio").ws_psnr(matched, truth, rows),
+        metric("similarity").ws_ssim(matched, truth, rows),
         float(lpips.distance(*features)[0]),
     )
 

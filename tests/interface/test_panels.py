@@ -446,10 +446,12 @@ def test_the_sequencer_tells_what_made_a_strip_and_tags_its_file(
     assert layout.labels == ["Painter: draft", "Seed: 7", "Job: //jobs/x"]
     strip |= {"pantheon360_painter": "diffusion: Tiny (untrained)", "pantheon360_licence": "CC0-1.0"}
     layout = draw("SEQUENCE_EDITOR", **{"active_strip": strip, "active_sequence_strip": strip})
+    strip["pantheon360_origins"] = "71% photographed, 29% filled"
     strip["pantheon360_warnings"] = "This model is untrained.\nFrame 3 was painted again."
     layout = draw("SEQUENCE_EDITOR", **{"active_strip": strip, "active_sequence_strip": strip})
     assert {"This model is untrained.", "Frame 3 was painted again."} <= set(layout.labels)
     assert {"Painter: diffusion: Tiny (untrained)", "Model License: CC0-1.0"} <= set(layout.labels)
+    assert "Pixels: 71% photographed, 29% filled" in layout.labels
     assert layout.shown == ["pantheon360.tag_360", "pantheon360.check_360"]
     assert "Select a strip to see" in draw("SEQUENCE_EDITOR").labels
 

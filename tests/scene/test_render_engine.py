@@ -113,6 +113,9 @@ def test_an_exr_has_every_pass(house: Any, engine_scene: Any, expected: Any, tmp
     np.testing.assert_array_equal(channels["ViewLayer.Coverage.X"] == 1, geometry.coverage)
     np.testing.assert_array_equal(channels["ViewLayer.Depth.Z"], geometry.depth)
     assert np.isinf(channels["ViewLayer.Depth.Z"]).any()
+    invented = channels["ViewLayer.Invented.X"]
+    assert set(np.unique(invented)) <= {0, 1}
+    assert not (invented == 1)[geometry.coverage].any(), "a point's pixel is not invented"
     assert 0.05 < geometry.coverage.mean() < 0.95
 
 
@@ -162,7 +165,7 @@ def test_the_compositor_has_every_pass(engine_scene: Any) -> None:
     node = tree.nodes.new("CompositorNodeRLayers")
     node.scene = engine_scene
     there = {socket.name for socket in node.outputs if socket.enabled}
-    assert {"Image", "Geometry", "Depth", "Coverage", "Confidence"} <= there
+    assert {"Image", "Geometry", "Depth", "Coverage", "Confidence", "Invented"} <= there
 
 
 def read_exr(path: Path) -> dict[str, np.ndarray]:
@@ -366,7 +369,7 @@ def test_every_view_layer_shows_its_own_points(house: Any, engine_scene: Any, ex
             each.use = each == layer
         alone = read_exr(rendered(scene, tmp_path / f"{layer.name}.exr"))
         names = [name for name in both if name.startswith(f"{layer.name}.")]
-        assert len(names) == 11
+        assert len(names) == 12
         for name in names:
             np.testing.assert_array_equal(both[name], alone[name], err_msg=name)
         assert 0 < both[f"{layer.name}.Coverage.X"].mean() < 1

@@ -197,6 +197,14 @@ def test_the_strip_says_what_model_painted_it(house: Any, folder: Any) -> None:
     assert json.loads(found["pantheon360_job"])["painting"] == PAINTED
 
 
+def test_the_strip_says_how_much_was_photographed(house: Any, folder: Any) -> None:
+    shares = {"photographed": 0.714, "points": 0.0, "filled": 0.286}
+    folder.painting_file.write_text(json.dumps(PAINTED | {"origins": shares}), "utf-8")
+    assert house("scene.shot.strips").provenance(folder)["pantheon360_origins"] == "71% photographed, 29% filled"
+    folder.painting_file.write_text(json.dumps(PAINTED), "utf-8")
+    assert "pantheon360_origins" not in house("scene.shot.strips").provenance(folder)
+
+
 def test_an_untrained_model_is_never_shown_as_another(house: Any, folder: Any) -> None:
     for label in ("Tiny", "Tiny\n" + "x" * 500):
         record = {"model": {"label": label, "trained": False}}

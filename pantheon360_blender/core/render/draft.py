@@ -185,9 +185,12 @@ def _photographed(
         covered[rows] &= frame.coverage[rows] | (found.trust > _SHOWN)
         seen_by[rows][covered[rows]] = origin.POINT
         seen_by[rows][covered[rows] & (found.trust > _SHOWN)] = origin.PHOTOGRAPH
-        share = np.where(frame.coverage[rows], found.trust, np.float32(1.0))[..., None]
-        mixed = np.rint(frame.colour[rows] * (1 - share) + found.colour * share)
-        colour[rows] = np.where(covered[rows][..., None], mixed, 0)
+        mixed = covered[rows] & frame.coverage[rows] & (found.trust < 1)  # what no capture quite sees
+        share = found.trust[mixed][:, None]
+        shown = found.colour
+        shown[mixed] = frame.colour[rows][mixed] * (1 - share) + shown[mixed] * share
+        shown += np.float32(0.5)
+        np.copyto(colour[rows], shown, where=covered[rows][..., None], casting="unsafe")
 
     in_bands(*depth.shape, look)
     return GeometryFrame(colour, depth, covered, frame.source), seen_by

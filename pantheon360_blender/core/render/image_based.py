@@ -34,7 +34,7 @@ WHOLE = np.float32(0.999)
 _FINEST = 4  # times the frame's width: what a camera four times nearer than the capture can use
 _SMALLEST = 64  # pixels of the last level
 _BAND = 1 << 15  # pixels worked on at a time
-_GAP = 64  # numbers between rows of memory: numpy 1.26 takes rows that touch for rows that overlap
+_GAP = 64  # numbers between rows of memory
 _EDGE = np.float32(1.4)  # ratio of inverse ranges of neighbours that lie on two surfaces
 _SAME = np.float32(1.08)  # ratio of ranges within which two are one surface
 _COARSE = np.float32(0.03)  # penalty of a capture twice as far as the camera, as square of an angle in radians
@@ -205,18 +205,19 @@ def seen(depth: np.ndarray, pose: np.ndarray, photographs: Sequence[Photograph],
     The frame is as bright as the captures that the camera is near to: at a capture, as that one.
     """
     first, last, _ = rows.indices(len(depth))
-    height, width = last - first, depth.shape[1]
-    colour, trust = np.zeros((height * width, 3), np.float32), np.zeros(height * width, np.float32)
+    ranges = depth[rows].reshape(-1)
+    light, trust = _planes(len(ranges)), np.zeros(len(ranges), np.float32)
     if photographs:
         ordered = _as_bright_as_here(photographs, pose)
-        ranges = depth[rows].reshape(-1)
-        rays = equirectangular.directions_of_rows(width, first, last).reshape(-1, 3)
+        rays = equirectangular.directions_of_rows(depth.shape[1], first, last).reshape(-1, 3)
         known = np.flatnonzero(np.isfinite(ranges) & (ranges > 0))
         for place in _parts(known):
-            toward = np.ascontiguousarray(rays[place].T)
-            found, trust[place] = _mixed(ordered, pose, toward, ranges[place], width)
-            colour[place] = found.T
-    return Seen(colour.reshape(height, width, 3), trust.reshape(height, width))
+            toward = np.ascontiguousarray(rays.take(place, axis=0).T)
+            found, trust[place] = _mixed(ordered, pose, toward, ranges.take(place), depth.shape[1])
+            for plane, channel in zip(light, found, strict=True):
+                plane[place] = channel
+    shape = (last - first, depth.shape[1])
+    return Seen(light.T.reshape(*shape, 3), trust.reshape(shape))
 
 
 def at_infinity(rays: np.ndarray, pose: np.ndarray, photographs: Sequence[Photograph], width: int) -> Seen:
@@ -226,14 +227,18 @@ def at_infinity(rays: np.ndarray, pose: np.ndarray, photographs: Sequence[Photog
     nearly alone, since whatever is not infinitely far away would stand twice; the others show what it does not.
     width: of the frame. Returns colours (n, 3) and trust (n,).
     """
-    colour, trust = np.zeros((len(rays), 3), np.float32), np.zeros(len(rays), np.float32)
+    light, trust = _planes(len(rays)), np.zeros(len(rays), np.float32)
     if photographs:
         ordered = _as_bright_as_here(photographs, pose)
-        for place in _parts(np.arange(len(rays))):
-            toward = np.ascontiguousarray(rays[place].T)
-            found, trust[place] = _mixed_far(ordered, pose, toward, width)
-            colour[place] = found.T
-    return Seen(colour, trust)
+        for start in range(0, len(rays), _BAND):
+            part = slice(start, start + _BAND)
+            light[:, part], trust[part] = _mixed_far(ordered, pose, np.ascontiguousarray(rays[part].T), width)
+    return Seen(light.T, trust)
+
+
+def _planes(count: int) -> np.ndarray:
+    """Three rows of zeros (3, count) float32 that do not touch: numpy 1.26 takes ones that do for ones that overlap."""
+    return np.zeros((3, count + _GAP), np.float32)[:, :count]
 
 
 def _as_bright_as_here(photographs: Sequence[Photograph], pose: np.ndarray) -> list[Photograph]:
@@ -257,40 +262,50 @@ def _mixed_far(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colours (3, n) float32 sRGB 0 ... 255 and trust (n,) in directions (3, n), of photographs, the nearest first.
 
-    Each paints by its weight times its validity. What that leaves open, the others fill whose weight alone would have
-    let a nearly invisible capture decide: a second blend with milder weights lies behind the first.
+    Each paints by its weight times its validity. What that leaves open, all of them fill by milder weights: a nearly
+    invisible capture alone would decide else.
     """
     distances = _distances(photographs, pose)
-    weights, mild = nearness(distances, _FADING_FAR), (distances.min() + 1.0) ** _MILD / (distances + 1.0) ** _MILD
-    found = []
-    trust, open_, behind = (np.zeros(rays.shape[1], np.float32) for _ in range(3))
-    for photograph, weight, fallback in zip(photographs, weights, mild, strict=True):
-        turned = _rotated((photograph.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32), rays)
-        u, v = places(*turned, RANGE_WIDTH)
-        valid = _far(photograph.inverse, u, v, float(np.linalg.norm(pose[:3, 3] - photograph.pose[:3, 3])))
-        if photograph.validity is not None:
-            valid *= _smooth_at(photograph.validity, u, v)
-        open_ += np.float32(weight) * valid
-        behind += np.float32(fallback) * valid
-        np.maximum(trust, valid, out=trust)
-        found.append((photograph, u, v, valid, np.float32(weight), np.float32(fallback)))
-    np.subtract(np.float32(1), open_, out=open_)
-    open_ /= np.maximum(behind, np.float32(1e-6))
-    light = np.zeros((3, rays.shape[1] + _GAP), np.float32)[:, : rays.shape[1]]
-    total = np.zeros(rays.shape[1], np.float32)
-    for photograph, u, v, valid, weight, fallback in found:
-        share = valid * (weight + fallback * open_)
-        share -= _SHARE * trust
+    weights = np.maximum(nearness(distances, _FADING_FAR) - float(_SHARE), 0.0)
+    weights = (weights / weights.sum()).astype(np.float32)
+    mild = (((distances.min() + 1.0) / (distances + 1.0)) ** _MILD).astype(np.float32)
+    light, trust, total = _planes(rays.shape[1]), *np.zeros((2, rays.shape[1]), np.float32)
+
+    def add(photograph: Photograph, place: np.ndarray, u: np.ndarray, v: np.ndarray, share: np.ndarray) -> None:
         here = np.flatnonzero(share > 0)
         if here.size:
-            share = share[here]
-            total[here] += share
-            same = np.zeros(len(here), np.float32)
-            for channel, seen_light in zip(light, photograph.colours(u[here], v[here], same, width), strict=True):
-                seen_light *= share
-                channel[here] += seen_light
+            place, share = place.take(here), share.take(here)
+            total[place] += share
+            colours = photograph.colours(u.take(here), v.take(here), np.zeros(len(here), np.float32), width)
+            for channel, found in zip(light, colours, strict=True):
+                found *= share
+                channel[place] += found
+
+    everywhere = np.arange(rays.shape[1])
+    for photograph, weight in zip(photographs, weights, strict=True):
+        if weight > 0:
+            u, v, valid = _sky_of(photograph, pose, rays)
+            np.maximum(trust, valid, out=trust)
+            add(photograph, everywhere, u, v, valid * weight)
+    open_ = np.flatnonzero(total < np.float32(0.999))
+    if open_.size:
+        looks = [_sky_of(photograph, pose, rays.take(open_, axis=1)) for photograph in photographs]
+        behind = sum(fallback * seen_by[2] for fallback, seen_by in zip(mild, looks, strict=True))
+        share = (1 - total.take(open_)) / np.maximum(behind, np.float32(1e-6))
+        for photograph, fallback, (u, v, valid) in zip(photographs, mild, looks, strict=True):
+            trust[open_] = np.maximum(trust.take(open_), valid)
+            add(photograph, open_, u, v, valid * fallback * share)
     light /= np.maximum(total, np.float32(1e-9))
     return _encoded(light), trust
+
+
+def _sky_of(photograph: Photograph, pose: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places u, v (n,) in a capture of what is infinitely far in directions (3, n); how far it shows that, 0 ... 1."""
+    u, v = places(*_rotated((photograph.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32), rays), RANGE_WIDTH)
+    valid = _far(photograph.inverse, u, v, float(np.linalg.norm(pose[:3, 3] - photograph.pose[:3, 3])))
+    if photograph.validity is not None:
+        valid *= _smooth_at(photograph.validity, u, v)
+    return u, v, valid
 
 
 def _far(inverse: np.ndarray, u: np.ndarray, v: np.ndarray, baseline: float) -> np.ndarray:
@@ -323,7 +338,7 @@ def _mixed(
         weight *= most[chosen]
         best[chosen] = np.maximum(best[chosen], weight)
         found.append((photograph, chosen, u, v, sight.level[chosen], visible, weight))
-    light = np.zeros((3, len(ranges) + _GAP), np.float32)[:, : len(ranges)]
+    light = _planes(len(ranges))
     trust, total = np.zeros(len(ranges), np.float32), np.zeros(len(ranges), np.float32)
     np.maximum(best, np.float32(1e-30), out=best)
     for photograph, chosen, u, v, level, visible, weight in found:
