@@ -11,7 +11,7 @@ from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.render import image_based
 from pantheon360_blender.core.render.image_based import Photograph, seen
-from pantheon360_blender.core.srgb import LINEAR_OF_BYTE, linear_to_srgb
+from pantheon360_blender.core.srgb import LINEAR_OF_BYTE, linear_to_srgb, srgb_to_linear
 
 from .. import known_room
 
@@ -141,6 +141,43 @@ def test_weights_change_little_from_frame_to_frame() -> None:
     slow, fast = walk(241), walk(121)
     assert fast < 12
     assert slow < 0.65 * fast, "half the step is about half the change: nothing jumps"
+
+
+def test_at_infinity_no_capture_pops_and_none_is_mixed_in_from_afar() -> None:
+    """Captures in plain red, green and blue: what a frame shows is how much each of them counts."""
+    places, captures = (0.0, 1.0, 2.5), []
+    for channel, x in enumerate(places):
+        image = np.zeros((WIDTH // 2, WIDTH, 3), np.uint8)
+        image[..., channel] = 255
+        open_sky = np.full((image_based.RANGE_WIDTH // 2, image_based.RANGE_WIDTH), np.inf, np.float32)
+        captures.append(Photograph.of(Capture(str(channel), image, at(x)), open_sky, WIDTH))
+    rays = equirectangular.directions(16).reshape(-1, 3)
+    steps = np.linspace(-0.5, 3.0, 351)  # a centimetre each, a hundredth of the shorter way between two captures
+    found = [image_based.at_infinity(rays, at(float(x), 0.001), captures, WIDTH) for x in steps]
+    assert all((each.trust == 1).all() for each in found)
+    weights = srgb_to_linear(np.stack([each.colour for each in found]) / 255)
+    assert np.ptp(weights, axis=1).max() < 1e-3, "in every direction the same"
+    np.testing.assert_allclose(weights.sum(axis=2), 1, atol=0.02)
+    assert np.abs(np.diff(weights, axis=0)).max() < 0.12
+    for channel, x in enumerate(places):
+        beside = np.abs(steps - x) < 0.25
+        assert weights[beside, :, channel].min() > 0.97
+    shuffled = image_based.at_infinity(rays, at(0.5, 0.001), [captures[index] for index in (2, 0, 1)], WIDTH)
+    np.testing.assert_allclose(shuffled.colour, found[100].colour, atol=0.01)
+
+
+def test_what_stands_elsewhere_from_here_is_not_at_infinity() -> None:
+    """A board that a capture sees 2 m away does not hang in the sky 1.5 m beside it; there only the sky is known."""
+    width, here, there = image_based.RANGE_WIDTH, at(-1.5), at(1.5)
+    image, depth, board = two_planes(here, width)
+    capture = Photograph.of(Capture("board", image, here), np.where(board, depth, np.inf), width)
+    rays = equirectangular.directions(width).reshape(-1, 3)
+    elsewhere = image_based.at_infinity(rays, there, [capture], width)
+    assert board.sum() > 1000
+    assert (elsewhere.trust[board.ravel()] == 0).all()
+    assert elsewhere.colour[elsewhere.trust > 0][:, 0].max() < 40, "no red"
+    assert (elsewhere.trust == 1).mean() > 0.8
+    assert (image_based.at_infinity(rays, here, [capture], width).trust == 1).all()
 
 
 def test_seen_from_farther_away_the_fine_is_averaged() -> None:

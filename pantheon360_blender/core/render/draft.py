@@ -131,7 +131,7 @@ class DraftPainter:
             known[rows].reshape(-1)[holes] = weight * (1.0 - _enclosure(frame.coverage, rows)[holes])
             flat[rows.start * self.width + holes] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 
-        in_bands(*known.shape, paint)
+        in_bands(len(known), self.width, paint)
         return known
 
     def _load(self, pose: np.ndarray) -> Iterator[str]:
@@ -192,7 +192,7 @@ def _photographed(
         shown += np.float32(0.5)
         np.copyto(colour[rows], shown, where=covered[rows][..., None], casting="unsafe")
 
-    in_bands(*depth.shape, look)
+    in_bands(len(depth), depth.shape[1], look)
     return GeometryFrame(colour, depth, covered, frame.source), seen_by
 
 

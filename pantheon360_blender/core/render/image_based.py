@@ -301,7 +301,8 @@ def _mixed_far(
 
 def _sky_of(photograph: Photograph, pose: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places u, v (n,) in a capture of what is infinitely far in directions (3, n); how far it shows that, 0 ... 1."""
-    u, v = places(*_rotated((photograph.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32), rays), RANGE_WIDTH)
+    x, y, z = _rotated((photograph.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32), rays)
+    u, v = places(x, y, z, RANGE_WIDTH)
     valid = _far(photograph.inverse, u, v, float(np.linalg.norm(pose[:3, 3] - photograph.pose[:3, 3])))
     if photograph.validity is not None:
         valid *= _smooth_at(photograph.validity, u, v)
@@ -398,7 +399,8 @@ class _Sight:
 
     def project(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Places u, v (m,) float32 of some of the points in an image of RANGE_WIDTH; how far they are seen, 0 ... 1."""
-        u, v = places(*(each[chosen] for each in self.outward), RANGE_WIDTH)
+        x, y, z = (each[chosen] for each in self.outward)
+        u, v = places(x, y, z, RANGE_WIDTH)
         visible = _visible(self.photograph.inverse, u, v, self.distance[chosen], self.baseline)
         if self.photograph.validity is not None:
             visible *= _smooth_at(self.photograph.validity, u, v)
@@ -439,7 +441,7 @@ def _visible(inverse: np.ndarray, u: np.ndarray, v: np.ndarray, distance: np.nda
     moved -= _SAME / distance
     moved *= np.float32(baseline * RANGE_WIDTH / (2 * np.pi))
     np.clip(moved, np.float32(0.5), np.float32(1.5), out=moved)
-    return np.subtract(np.float32(1.5), moved, out=moved)
+    return np.asarray(np.float32(1.5) - moved)
 
 
 def _at(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -516,7 +518,7 @@ def _bilinear(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> list[np.ndarra
     upper += column
     lower = upper + (row < height - 1) * np.int32(width + 1)
     above, below = (pairs[each].view(np.uint8).reshape(-1, 6) for each in (upper, lower))
-    return [_mix(*(_between(each, channel, across) for each in (above, below)), down) for channel in range(3)]
+    return [_mix(_between(above, channel, across), _between(below, channel, across), down) for channel in range(3)]
 
 
 def _between(pairs: np.ndarray, channel: int, across: np.ndarray) -> np.ndarray:
@@ -530,7 +532,7 @@ def _encoded(light: np.ndarray) -> np.ndarray:
     roots = np.sqrt(light)  # nearly as sRGB is: a table of them is as fine in the dark as in light
     roots *= np.float32(8192.0)
     roots += np.float32(0.5)
-    return _ENCODED.take(roots.astype(np.int32), mode="clip")
+    return np.asarray(_ENCODED.take(roots.astype(np.int32), mode="clip"))
 
 
 def _levels(image: np.ndarray, width: int) -> Iterator[np.ndarray]:
