@@ -45,6 +45,28 @@ def test_a_dot_before_a_surface_goes_and_a_line_stays() -> None:
     np.testing.assert_allclose(result[:, [148, 149, 151, 152]], 8.0, rtol=1e-5)
 
 
+@pytest.mark.parametrize("behind", [9.0, np.inf])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("wide", [1, 2, 3])
+def test_a_crack_between_two_parts_of_a_surface_is_closed(wide: int, axis: int, behind: float) -> None:
+    depth = wall(2.0)
+    cut = np.swapaxes(depth, 0, axis)
+    cut[60 : 60 + wide, 20:100] = behind
+    np.testing.assert_allclose(filled(depth), 2.0, rtol=0.01)
+
+
+def test_a_door_a_step_in_depth_and_the_gaps_between_bars_stay_open() -> None:
+    depth = wall(8.0)
+    depth[:, 20:60], depth[:, 64:100] = 2.0, 2.0  # a door of four pixels
+    depth[:, 130:150], depth[:, 152:170] = 2.0, 4.0  # two things, and the wall between them
+    depth[:, 200:240:4] = 2.0
+    result = filled(depth)[10:-10]
+    np.testing.assert_allclose(result[:, 60:64], 8.0, rtol=0.01)
+    np.testing.assert_allclose(result[:, 150:152], 8.0, rtol=0.01)
+    np.testing.assert_allclose(result[:, 202:238:4], 8.0, rtol=0.01)
+    np.testing.assert_allclose(result[:, 200:240:4], 2.0, rtol=0.01)
+
+
 def test_steps_between_discs_become_a_slope() -> None:
     """Splats of a slanted wall have a range each: within a surface what remains of their steps is a fraction."""
     ahead = -equirectangular.directions(WIDTH)[..., 2]

@@ -18,6 +18,7 @@ BASE = 1024
 _JUMP = np.float32(0.08)  # of the inverse range: neighbours that differ by more may lie on two surfaces
 _STEEP = np.float32(2.0)  # times the smaller of the jumps beside it: a jump that is no surface's slope
 _SHUT_IN = 6  # of eight neighbours that are one surface: the pixel is a hole in it
+_SIDES = (-3, -2), (2, 3)  # pixels on both sides of a crack that are one surface
 _CLOSINGS = 2
 _SMOOTHINGS = 2
 _REACH = 2  # pixels on each side that smoothing takes in
@@ -47,6 +48,7 @@ def coarse(depth: np.ndarray) -> tuple[np.ndarray, int]:
     sampled = depth[step // 2 :: step, step // 2 :: step]
     known = np.isfinite(sampled) & (sampled > 0)
     inverse = np.where(known, np.float32(1.0) / np.where(known, sampled, np.float32(1.0)), np.float32(0.0))
+    inverse = _without_cracks(inverse)
     for _ in range(_CLOSINGS):
         inverse = _closed(inverse)
     for _ in range(_SMOOTHINGS):
@@ -60,6 +62,28 @@ def _step(width: int) -> int:
     while (width // 2) % step:
         step -= 1
     return step
+
+
+def _without_cracks(inverse: np.ndarray) -> np.ndarray:
+    """The image with cracks up to three pixels wide closed, through which one sees between two parts of one surface.
+
+    A part is two pixels thick at least: the gaps between thinner bars stay open.
+    """
+    padded = _padded(inverse, 3)
+    height, width = inverse.shape
+    result = inverse.copy()
+    for axis in (0, 1):
+        left, right = ([_shifted(padded, axis, 3 + step, height, width) for step in steps] for steps in _SIDES)
+        least, most = np.minimum.reduce([*left, *right]), np.maximum.reduce([*left, *right])
+        crack = np.nonzero((least * (1 - _JUMP) > inverse) & (most - least <= _JUMP * most))
+        result[crack] = (least[crack] + most[crack]) / 2
+    return result
+
+
+def _shifted(padded: np.ndarray, axis: int, step: int, height: int, width: int) -> np.ndarray:
+    """The image (height, width) out of what is padded by 3, shifted along an axis so that 3 is where it was."""
+    down, right = (step, 3) if axis == 0 else (3, step)
+    return padded[down : down + height, right : right + width]
 
 
 def _closed(inverse: np.ndarray) -> np.ndarray:

@@ -42,6 +42,7 @@ _LEAST = np.float32(1e-7)  # penalty from which on a capture looks the very same
 _FADING = 3  # power of the inverse distance by which a moving camera fades from one capture to the next
 _FADING_FAR = 8  # of what is not known to be near: two captures at a time would show it twice
 _MILD = 3  # of what stands in for a part that the nearest does not show
+_AROUND = 4  # pixels round what is known to stand somewhere that are not taken for infinitely far
 _PARALLAX = np.float32(2.8)  # pixels, 1 degree: what stands elsewhere from here is not at infinity
 _SHARE = np.float32(0.02)  # of the best capture's weight, below which another has none
 _BORDER = 1 / 128  # of the width, over which a capture fades out beside what is not valid
@@ -63,13 +64,15 @@ class Photograph:
     wide: (H, 2 H + 1, 3) uint8 each, by their width in falling order, the first column once more behind the last one;
     what is not valid is filled from around.
     validity: (h, w) float32 0 ... 1, None if all of it is valid. inverse: (h, w) float32 1/m, what hides points behind
-    it, 0 where nothing is known to stand. pose: (4, 4) camera-to-world.
+    it, 0 where nothing is known to stand. near: the largest of it around: what is beside something known is seldom at
+    infinity. pose: (4, 4) camera-to-world.
     gain: (3,) factors on linear light.
     """
 
     wide: tuple[np.ndarray, ...]
     validity: np.ndarray | None
     inverse: np.ndarray
+    near: np.ndarray
     pose: np.ndarray
     gain: np.ndarray
 
@@ -81,7 +84,7 @@ class Photograph:
     @property
     def size(self) -> int:
         """Bytes that it takes."""
-        arrays = (*self.wide, self.inverse) + (() if self.validity is None else (self.validity,))
+        arrays = (*self.wide, self.inverse, self.near) + (() if self.validity is None else (self.validity,))
         return sum(array.nbytes for array in arrays)
 
     def some_points(self) -> np.ndarray:
@@ -161,7 +164,10 @@ class Photograph:
             inverse = np.where(depth > 0, np.float32(1) / depth, np.float32(0)).astype(np.float32)
         gains = np.ones(3, np.float32) if gain is None else np.asarray(gain, np.float32)
         wide = tuple(map(_paired, _levels(image, width)))
-        return Photograph(wide, validity, _occluders(inverse), capture.pose, gains)
+        occluders = near = _occluders(inverse)
+        for _ in range(_AROUND):
+            near = _nearest(near)
+        return Photograph(wide, validity, occluders, near, capture.pose, gains)
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,7 +309,7 @@ def _sky_of(photograph: Photograph, pose: np.ndarray, rays: np.ndarray) -> tuple
     """Places u, v (n,) in a capture of what is infinitely far in directions (3, n); how far it shows that, 0 ... 1."""
     x, y, z = _rotated((photograph.pose[:3, :3].T @ pose[:3, :3]).astype(np.float32), rays)
     u, v = places(x, y, z, RANGE_WIDTH)
-    valid = _far(photograph.inverse, u, v, float(np.linalg.norm(pose[:3, 3] - photograph.pose[:3, 3])))
+    valid = _far(photograph.near, u, v, float(np.linalg.norm(pose[:3, 3] - photograph.pose[:3, 3])))
     if photograph.validity is not None:
         valid *= _smooth_at(photograph.validity, u, v)
     return u, v, valid
