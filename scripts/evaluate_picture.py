@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +73,16 @@ def main(arguments: Sequence[str]) -> int:
     cases += [(name, "path", PATH_WIDTH) for name in PATHS]
     found: dict[str, Any] = {}
     with ThreadPoolExecutor(2) as beside:
-        for case, figures in zip(cases, beside.map(lambda case: apart(*case, folder), cases), strict=True):
+        for case, figures in zip(cases, beside.map(partial(apart, folder), cases), strict=True):
             found[", ".join(map(str, case))] = figures
             print(f"[evaluate-picture] {case}: {figures}", flush=True)
             (OUT / "picture.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def apart(name: str, kind: str, width: int, folder: Path) -> dict[str, Any]:
+def apart(folder: Path, case: tuple[str, str, int]) -> dict[str, Any]:
     """Figures of one scene, cache and size, out of a process of the backend's environment."""
+    name, kind, width = case
     command = [str(environments.ready("backend")), "-B", __file__, "--inside", name, kind, str(width), str(folder)]
     done = subprocess.run(command, cwd=environments.ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))

@@ -425,7 +425,7 @@ def _rotated(rotation: np.ndarray, vectors: np.ndarray) -> list[np.ndarray]:
 
 
 def _squared(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    total = x * x
+    total: np.ndarray = x * x
     total += y * y
     total += z * z
     return total
