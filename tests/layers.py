@@ -57,6 +57,7 @@ HOUSES: dict[str, House] = {
             "pantheon360_blender/scene/cache",
             "pantheon360_blender/scene/sources",
             "pantheon360_blender/scene/camera",
+            "pantheon360_blender/scene/live",
             "pantheon360_blender/scene/render",
             "pantheon360_blender/scene/shot",
             "pantheon360_blender/scene/background",

@@ -214,6 +214,53 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         min=1,
         soft_max=10,
     )
+    # Live panorama
+    live: BoolProperty(  # type: ignore[valid-type]
+        name="Live Panorama",
+        description="Show in 3D viewports what the camera sees all around, while it moves",
+        default=True,
+    )
+    live_corner: EnumProperty(  # type: ignore[valid-type]
+        name="Corner",
+        description="Where in 3D viewports the live panorama stands",
+        items=[
+            ("TOP_LEFT", "Top Left", "Below the names of the view and the object"),
+            ("TOP_RIGHT", "Top Right", "Beside the gizmo that turns the view"),
+            ("BOTTOM_LEFT", "Bottom Left", "Above the panel that adjusts the last operation"),
+            ("BOTTOM_RIGHT", "Bottom Right", "Beside the sidebar"),
+        ],
+        default="BOTTOM_RIGHT",
+    )
+    live_size: FloatProperty(  # type: ignore[valid-type]
+        name="Size",
+        description="Width of the live panorama as a share of the viewport's",
+        default=0.38,
+        min=0.1,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    live_opacity: FloatProperty(  # type: ignore[valid-type]
+        name="Opacity",
+        description="How little of the viewport shows through the live panorama",
+        default=1.0,
+        min=0.1,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    live_width: IntProperty(  # type: ignore[valid-type]
+        name="Detail",
+        description="Pixels that the live panorama is drawn with, from the left to the right",
+        default=1024,
+        min=128,
+        max=4096,
+        step=64,
+        subtype="PIXEL",
+    )
+    live_marks: BoolProperty(  # type: ignore[valid-type]
+        name="Show Coverage",
+        description="Tint the live panorama: red is not covered by any point, orange is guessed, blue is sure",
+        default=False,
+    )
     # Painting
     painter: EnumProperty(  # type: ignore[valid-type]
         name="Painter",

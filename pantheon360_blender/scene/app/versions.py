@@ -80,3 +80,16 @@ def active_strip(context: Any) -> Any:
     """The active strip of the sequencer at hand, or None; it was a "sequence strip" before 5.0."""
     name = "active_strip" if VERSION >= (5, 0, 0) else "active_sequence_strip"
     return getattr(context, name, None)
+
+
+def smooth(texture: Any, *, wrap: bool = False) -> Any:
+    """A texture of the graphics card, interpolated between its pixels, over its left and right edge if it wraps.
+
+    Before 5.0 textures are interpolated as they are made, and how they go on cannot be chosen.
+    """
+    if hasattr(texture, "filter_mode"):
+        texture.filter_mode(True)
+    if wrap and hasattr(texture, "extend_mode_x"):
+        texture.extend_mode_x("REPEAT")
+        texture.extend_mode_y("EXTEND")
+    return texture

@@ -7,7 +7,7 @@ the evaluated object, so that what an artist deletes, moves or adds modifiers to
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -174,15 +174,20 @@ class CachePoints:
 
 def stored_points(depsgraph: bpy.types.Depsgraph) -> CachePoints:
     """What `evaluated_points` makes a cloud of. It is quick: some milliseconds for a million points."""
-    parts: list[_Part] = []
-    # Each component of a cache is an instance of its own: its mesh, its point cloud, what its nodes instanced.
+    return CachePoints([_Part(uid, attributes.stored(data), world) for uid, data, world in components(depsgraph)])
+
+
+def components(depsgraph: bpy.types.Depsgraph) -> Iterator[tuple[int, Any, np.ndarray]]:
+    """The components of the visible caches that have points: each cache's mesh, point cloud, what its nodes instanced.
+
+    Yields the session's number of the cache's object, its evaluated data, which lives until the next one is asked for,
+    and world_from_object (4, 4) float64.
+    """
     for instance in depsgraph.object_instances:
         obj: Any = instance.object
-        if of_object(obj.original).is_cache and instance.show_self and obj.type in ("MESH", "POINTCLOUD"):
-            world_from_object = np.array(instance.matrix_world, dtype=np.float64)
-            if point_count(obj.data):
-                parts.append(_Part(obj.original.session_uid, attributes.stored(obj.data), world_from_object))
-    return CachePoints(parts)
+        shown = of_object(obj.original).is_cache and instance.show_self and obj.type in ("MESH", "POINTCLOUD")
+        if shown and point_count(obj.data):
+            yield obj.original.session_uid, obj.data, np.array(instance.matrix_world, dtype=np.float64)
 
 
 def shown_points(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[PointCloud, np.ndarray]:

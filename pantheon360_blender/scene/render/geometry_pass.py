@@ -16,8 +16,7 @@ from ...core.errors import CacheError
 from ...core.panorama.capture import Capture, UnreadCapture
 from ...core.points.point_cloud import PointCloud
 from ...core.progress import Job, Progress
-from ...core.render import splatting
-from ...core.render.image_based import RANGE_WIDTH
+from ...core.render import image_based, splatting
 from ..app import access, registration
 from ..app.access import ObjectReference
 from ..cache import cache_objects
@@ -72,8 +71,8 @@ def capture_width(width: int, own_pixels: bool) -> int:
 
 
 def capture_range(cloud: PointCloud, pose: np.ndarray, near: float) -> np.ndarray:
-    """What the cache shows from a capture's pose, (RANGE_WIDTH / 2, RANGE_WIDTH) float32 metres."""
-    return footprint_frame(cloud, pose, RANGE_WIDTH, near).depth
+    """What the cache shows from a capture's pose, float32 metres, image_based.RANGE_WIDTH pixels wide."""
+    return footprint_frame(cloud, pose, image_based.RANGE_WIDTH, near).depth
 
 
 def unread_captures(depsgraph: bpy.types.Depsgraph, width: int = CAPTURE_WIDTH) -> list[SceneCapture]:

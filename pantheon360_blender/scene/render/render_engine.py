@@ -58,7 +58,7 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
     bl_use_eevee_viewport = True  # the cache in material preview
     bl_use_spherical_stereo = True  # two panoramas of which every column is seen by both eyes, as in Cycles
 
-    _rendered_view: rendered_view.RenderedView | None = None  # of a viewport; Blender makes one engine for each
+    _rendered_view: Any = None  # a RenderedView; Blender makes an engine for each viewport, and reads annotations
 
     def update_render_passes(self, scene: Any = None, renderlayer: Any = None) -> None:
         for name, channels, letters, kind in PASSES:

@@ -1,0 +1,192 @@
+"""The live panorama in a corner of 3D viewports, and its switch in their header."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import blf
+import bpy
+import gpu
+from gpu_extras.batch import batch_for_shader
+
+from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.scene.app.access import of_scene
+from ..pantheon360_blender.scene.cache import cache_objects
+from ..pantheon360_blender.scene.live import live_panorama, panorama_shader
+from ..pantheon360_blender.scene.shot import look_around
+
+TITLE = "Live Panorama"
+MARGIN, LINE = 12, 20
+"""Pixels at Blender's usual interface scale: around the picture, and of the line of text on top of it."""
+LEAST_WIDTH = 160
+"""The same: a viewport that has no room for it shows no panorama."""
+
+GIZMOS = 96
+"""The same: width of what Blender draws at the top right, the gizmo that turns the view and the buttons below it."""
+TEXTS = 64
+"""The same: height of the lines that Blender writes at the top left."""
+FOOT = 152
+"""The same: height of what may stand at the foot on the left, the coverage plot or the last operation's panel."""
+
+_FRAME = (0.07, 0.07, 0.07, 0.85)
+_WRITING = (0.92, 0.92, 0.92, 1.0)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Free:
+    """The part of a viewport's region that other regions leave, in pixels."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+
+@dataclass
+class _Overlay:
+    """What is kept between redraws; `failed` once the graphics system refused, so that it is said only once."""
+
+    handle: Any = None
+    failed: bool = False
+    drawn: bool = False
+
+
+_overlay = _Overlay()
+
+
+def place(free: Free, corner: str, share: float, scale: float) -> tuple[float, float, float, float] | None:
+    """Where the picture is: left, bottom, width, height in pixels; None if there is no room.
+
+    corner, share: the scene's settings. scale: of Blender's interface.
+    """
+    margin, line = MARGIN * scale, LINE * scale
+    aside = GIZMOS * scale if corner == "TOP_RIGHT" else margin
+    above = margin + (TEXTS * scale if corner == "TOP_LEFT" else 0.0)
+    below = FOOT * scale if corner == "BOTTOM_LEFT" else margin
+    broad = free.right - free.left - margin - aside
+    high = free.top - free.bottom - above - below - line
+    width = min(share * (free.right - free.left), broad, 2 * high)
+    if width < LEAST_WIDTH * scale:
+        return None
+    height = width / 2
+    left = free.left + margin if corner.endswith("LEFT") else free.right - aside - width
+    bottom = free.bottom + below if corner.startswith("BOTTOM") else free.top - above - line - height
+    return float(round(left)), float(round(bottom)), float(round(width)), float(round(height))
+
+
+def free_part(context: Any) -> Free:
+    """What of the region at hand no other region lies over."""
+    region = context.region
+    left, bottom, right, top = 0.0, 0.0, float(region.width), float(region.height)
+    if context.preferences.system.use_region_overlap:
+        for other in context.area.regions:
+            if other.type == "WINDOW" or other.width <= 1 or other.height <= 1:
+                continue
+            if other.type in ("TOOLS", "UI"):
+                if other.x + other.width / 2 < region.x + region.width / 2:
+                    left = max(left, other.x + other.width - region.x)
+                else:
+                    right = min(right, other.x - region.x)
+            elif other.y > region.y + region.height / 2:
+                top = min(top, other.y - region.y)
+            else:
+                bottom = max(bottom, other.y + other.height - region.y)
+    return Free(left, bottom, right, top)
+
+
+def is_offered(context: Any) -> bool:
+    """Whether there is something to show in this viewport: a cache, and a camera."""
+    scene = context.scene
+    return (
+        scene.camera is not None
+        and cache_objects.find(scene) is not None
+        and not look_around.is_here(context.workspace)
+    )
+
+
+def _draw() -> None:
+    context: Any = bpy.context
+    if _overlay.failed or not context.space_data.overlay.show_overlays:
+        return
+    settings = of_scene(context.scene)
+    if not settings.live or not is_offered(context):
+        return
+    scale = context.preferences.system.ui_scale
+    placed = place(free_part(context), settings.live_corner, settings.live_size, scale)
+    if placed is None:
+        return
+    _overlay.drawn = True
+    try:
+        depsgraph = context.evaluated_depsgraph_get()
+        width = min(settings.live_width, 2 * max(64, round(placed[2] / 64) * 64))
+        panorama = live_panorama.of(context.scene, width - width % 2, marks=settings.live_marks)
+        texture = panorama.texture(depsgraph)
+        _draw_picture(texture, placed, scale, settings.live_opacity)
+        _write(title(context.scene, panorama.done), placed, scale)
+    except PantheonError:
+        return  # the scene has no camera at this frame
+    except Exception:
+        _overlay.failed = True
+        _log.exception("The live panorama cannot be shown")
+
+
+def title(scene: Any, done: bool) -> str:
+    """What stands above the picture."""
+    return f"{TITLE}   {scene.camera.name}, frame {scene.frame_current}" + ("" if done else "   ...")
+
+
+def _draw_picture(texture: Any, placed: tuple[float, float, float, float], scale: float, opacity: float) -> None:
+    left, bottom, width, height = placed
+    border = 2 * scale
+    frame = (left - border, bottom - border, width + 2 * border, height + LINE * scale + border)
+    gpu.state.blend_set("ALPHA")
+    flat = gpu.shader.from_builtin("UNIFORM_COLOR")
+    flat.bind()
+    flat.uniform_float("color", (*_FRAME[:3], _FRAME[3] * opacity))
+    _rectangle(flat, *frame).draw(flat)
+    if texture is not None:
+        panorama_shader.show(texture, placed, opacity)
+    gpu.state.blend_set("NONE")
+
+
+def _rectangle(shader: Any, x: float, y: float, width: float, height: float) -> Any:
+    corners = [(x, y), (x + width, y), (x, y + height), (x + width, y + height)]
+    return batch_for_shader(shader, "TRI_STRIP", {"pos": corners})
+
+
+def _write(text: str, placed: tuple[float, float, float, float], scale: float) -> None:
+    left, bottom, width, height = placed
+    font = 0
+    blf.size(font, 11 * scale)
+    blf.color(font, *_WRITING)
+    blf.enable(font, blf.CLIPPING)
+    blf.clipping(font, left, bottom, left + width, bottom + height + LINE * scale)
+    blf.position(font, left + 4 * scale, bottom + height + 6 * scale, 0)
+    blf.draw(font, text)
+    blf.disable(font, blf.CLIPPING)
+
+
+def draw_switch(header: Any, context: Any) -> None:
+    """Drawn at the end of Blender's own header."""
+    if is_offered(context):
+        header.layout.prop(of_scene(context.scene), "live", text="", icon="VIEW_PERSPECTIVE", toggle=True)
+
+
+def register() -> None:
+    bpy.types.VIEW3D_HT_header.append(draw_switch)
+    if not bpy.app.background:
+        _overlay.handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_PIXEL")
+
+
+def unregister() -> None:
+    bpy.types.VIEW3D_HT_header.remove(draw_switch)
+    if _overlay.handle is not None:
+        bpy.types.SpaceView3D.draw_handler_remove(_overlay.handle, "WINDOW")
+    if _overlay.drawn:  # else its file was not run
+        live_panorama.free()
+    _overlay.handle = None
+    _overlay.failed = _overlay.drawn = False
