@@ -52,18 +52,23 @@ def main(chosen: list[str]) -> int:
     except (environments.EnvironmentUnavailable, photographs.PhotographsUnavailable) as reason:
         print(f"[interface] skipped: {reason}")
         return 1 if os.environ.get("REQUIRE_APPLICATION") else 0
-    failed = [name for name in chosen or ["first_hour"] if not _run(name, root, taken)]
+    failed = [name for name in chosen or ["first_hour"] if not run(name, root, taken)]
     return 1 if failed else 0
 
 
-def _run(scenario: str, root: Path, taken: list[Path]) -> bool:
+def run(scenario: str, root: Path, taken: list[Path]) -> bool:
+    """Run a scenario in the application with the extension installed; whether it went well.
+
+    taken: photographs for the artist's home folder. Scenarios that begin with "live" need no engine.
+    """
     folder = OUT / scenario
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="pantheon360-") as scratch:
         home, download = Path(scratch) / "home", Path(scratch) / "download"
         home.mkdir()
-        _shrink(taken, home)
+        if taken:
+            _shrink(taken, home)
         zip_path = package.build(download)
         binds = {folder: "/result", SCENARIOS: "/scenarios", home: "/home/artist", download: "/download"}
         binds |= {WHEELS: "/wheels", CERTIFICATES: str(CERTIFICATES)}
@@ -80,7 +85,7 @@ def _run(scenario: str, root: Path, taken: list[Path]) -> bool:
 
         install = ("--command", "extension", "install-file", "-r", "user_default", "--enable")
         blender(*install, f"/download/{zip_path.name}", timeout=120)
-        if not _get_wheels(blender):
+        if not scenario.startswith("live") and not _get_wheels(blender):
             return False
         width, height = application.SCREEN
         shown = ("--window-geometry", "0", "0", str(width), str(height), "--gpu-backend", "opengl")

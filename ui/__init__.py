@@ -6,6 +6,7 @@ from ..pantheon360_blender.scene.app.registration import registration_of_modules
 from . import (
     cache_overlay,
     cache_panel,
+    capture_overlay,
     coverage_plot,
     drag_and_drop,
     file_menu,
@@ -33,6 +34,7 @@ MODULES = (
     drag_and_drop,
     file_menu,
     cache_overlay,
+    capture_overlay,
     coverage_plot,
     live_overlay,
     status_bar,

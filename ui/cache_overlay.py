@@ -1,7 +1,7 @@
 """The 3D cache in its colours where Blender shows point clouds grey: viewports in solid shading.
 
-Points are drawn over Blender's own, each as large and just in front of them. Buffers are filled once for each change of
-a cache's geometry, never for a redraw or a move.
+Blender's own points are hidden in these viewports: they would lie beneath ours and take most of a redraw. Cards that
+lack what scene/live takes draw points over Blender's own instead, each as large and just in front of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mathutils import Matrix, Vector
 from ..pantheon360_blender.core.points.point_cloud import PointCloud
 from ..pantheon360_blender.scene.app.access import of_object
 from ..pantheon360_blender.scene.cache import cache_objects
+from ..pantheon360_blender.scene.live import blender_points, cache_view, live_panorama
 from ..pantheon360_blender.scene.render.render_engine import PANTHEON360_RenderEngine
 
 _VERTEX = """
@@ -51,6 +52,7 @@ class _Overlay:
     batches: dict[int, Any] | None = None
     handle: Any = None
     failed: bool = False
+    drawn: bool = False
 
 
 _overlay = _Overlay()
@@ -58,16 +60,35 @@ _overlay = _Overlay()
 
 def _draw() -> None:
     context: Any = bpy.context
+    if _overlay.failed:
+        return
     space = context.space_data
-    if _overlay.failed or not _wanted(context, space.shading.type) or not space.overlay.show_overlays:
+    wanted = _wanted(context, space.shading.type) and space.overlay.show_overlays
+    able = wanted and _has_cache(context.scene) and live_panorama.card_can()
+    blender_points.hide(space, hide=able and not _has_others(context.scene))
+    if not wanted:
         return
     try:
+        if able:
+            _overlay.drawn = True
+            cache_view.draw(context)
+            return
         for obj in context.scene.objects:
             if of_object(obj).is_cache and obj.mode == "OBJECT" and obj.visible_get(viewport=space):
                 _draw_cache(obj, context)
     except Exception:
         _overlay.failed = True
+        blender_points.show_all()
         _log.exception("The 3D cache cannot be shown in color in solid shading")
+
+
+def _has_cache(scene: bpy.types.Scene) -> bool:
+    return any(of_object(obj).is_cache and obj.mode == "OBJECT" for obj in scene.objects)
+
+
+def _has_others(scene: bpy.types.Scene) -> bool:
+    """Whether the scene has points that are no cache's: Blender hides point clouds all together."""
+    return any(obj.type == "POINTCLOUD" for obj in scene.objects)
 
 
 def _wanted(context: Any, shading: str) -> bool:
@@ -188,5 +209,9 @@ def unregister() -> None:
         bpy.types.SpaceView3D.draw_handler_remove(_overlay.handle, "WINDOW")
     for name, handler in _HANDLERS:
         getattr(bpy.app.handlers, name).remove(handler)
+    if _overlay.drawn:  # else its file was not run
+        cache_view.free()
+        live_panorama.free()
+        blender_points.free()
     _overlay.handle = _overlay.shader = _overlay.batches = None
-    _overlay.failed = False
+    _overlay.failed = _overlay.drawn = False

@@ -136,7 +136,7 @@ def _draw() -> None:
 
 def title(scene: Any, done: bool) -> str:
     """What stands above the picture."""
-    return f"{TITLE}   {scene.camera.name}, frame {scene.frame_current}" + ("" if done else "   ...")
+    return f"{TITLE}   {scene.camera.name}, frame {scene.frame_current}" + ("" if done else "   refining")
 
 
 def _draw_picture(texture: Any, placed: tuple[float, float, float, float], scale: float, opacity: float) -> None:

@@ -15,7 +15,7 @@ from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import queue
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.camera import camera_path, level
-from ..pantheon360_blender.scene.captures import capture_objects
+from ..pantheon360_blender.scene.captures import capture_objects, preview_sphere
 from ..pantheon360_blender.scene.render import geometry_pass
 from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot, strips
 from ..pantheon360_blender.scene.sources import projection, reconstruct
@@ -51,7 +51,8 @@ class PANTHEON360_PT_captures(SidebarPanel):
             row.prop(settings, "show_preview", text="", icon="HIDE_OFF" if settings.show_preview else "HIDE_ON")
         shading = context.space_data.shading
         shown = any(of_object(capture).show_preview for capture in found)
-        if shown and shading.type == "SOLID" and shading.color_type != "TEXTURE":
+        meshes = shown and not preview_sphere.are_drawn_elsewhere()
+        if meshes and shading.type == "SOLID" and shading.color_type != "TEXTURE":
             layout.prop_enum(shading, "color_type", "TEXTURE", text="Show Photographs", icon="IMAGE_DATA")
 
 

@@ -270,3 +270,53 @@ def test_the_processor_does_it_without_a_card(house: House, live: Any, shot_scen
     covered = on_card[..., 3] > 0.5
     off = np.abs(by_processor - on_card)[..., :3].max(axis=2) > 2 / 255
     assert off[covered].mean() <= 0.01
+
+
+def seen_in_view(points: np.ndarray, radii: np.ndarray, view: Any, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """Index of the nearest point of each pixel (H, W), -1 where none is, and whether that is clear."""
+    camera_from_world, clip_from_camera = view
+    clip = np.column_stack([points, np.ones(len(points))]) @ (clip_from_camera @ camera_from_world).T
+    nearest, second = np.full(size[::-1], np.inf), np.full(size[::-1], np.inf)
+    index, edge = np.full(size[::-1], -1), np.zeros(size[::-1], bool)
+    columns, rows = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
+    for number, (x, y, z, w) in enumerate(clip):
+        if w <= 0 or abs(z / w) > 1:
+            continue
+        at = (np.array([x, y]) / w * 0.5 + 0.5) * size
+        reach = np.clip(radii[number] * 0.5 * clip_from_camera[1, 1] * size[1] / w, 0.5, 24.0)
+        depth = z / w * 0.5 + 0.5 - radii[number] * 0.5 * abs(clip_from_camera[2, 3]) / w**2
+        off = np.hypot(columns - at[0], rows - at[1])
+        inside = (off <= reach) | ((np.floor(at[0]) == columns - 0.5) & (np.floor(at[1]) == rows - 0.5))
+        edge |= np.abs(off - reach) < 1e-3
+        second = np.where(inside, np.minimum(second, np.maximum(nearest, depth)), second)
+        index = np.where(inside & (depth < nearest), number, index)
+        nearest = np.where(inside, np.minimum(nearest, depth), nearest)
+    return index, ~edge & (second > nearest + 1e-6) | (index < 0) & ~edge
+
+
+@pytest.mark.parametrize("portions", [1, 3])
+def test_a_view_shows_the_nearest_points(house: House, card: None, portions: int) -> None:
+    """Round splats of a perspective view, against one point after the other."""
+    view_shader, points = house("scene.live.view_shader"), house("scene.live.card_points")
+    size = (120, 80)
+    cloud = cloud_of(house, shell(400, 21, near=3.0), 0.5)
+    camera = pose_at((0.3, 0.2, 0.1), 8)
+    near, far, lens = 0.1, 100.0, 1.5
+    clip = np.zeros((4, 4))
+    clip[0, 0], clip[1, 1] = lens * size[1] / size[0], lens
+    clip[2, 2:], clip[3, 2] = (-(far + near) / (far - near), -2 * far * near / (far - near)), -1.0
+    view = np.linalg.inv(camera), clip
+    packed = points.pack(cloud)
+    layer = view_shader.ViewLayer(*size)
+    cuts = np.linspace(0, len(cloud), portions + 1).astype(int)
+    for first, last in itertools.pairwise(cuts):
+        layer.splat(points.upload(packed), range(first, last), view, np.eye(4))
+    places = packed.places[:, :3] + packed.centre
+    index, clear = seen_in_view(places, packed.sizes[:, 0], view, size)
+    bits = np.array(layer.images["depths"].read().to_list(), np.uint32).reshape(size[::-1])
+    colours = np.array(layer.images["colors"].read().to_list(), np.uint32).reshape(size[::-1])
+    assert clear.mean() > 0.9
+    assert 0.2 < (index >= 0).mean() < 1.0
+    assert ((bits != view_shader.NOTHING) == (index >= 0))[clear].all()
+    there = clear & (index >= 0)
+    assert (colours[there] == packed.places[index[there], 3].astype(np.uint32)).all()

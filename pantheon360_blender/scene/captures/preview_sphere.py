@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 
 from ...core.panorama import equirectangular
-from ..app import units, versions
+from ..app import registration, units, versions
 from ..app.access import of_object
 from . import images
 
@@ -33,7 +33,39 @@ def update(capture: bpy.types.Object, metre: float | None = None, exposure: floa
         sphere.material_slots[0].material = _material(settings.image, exposure)
         _link_where(capture, sphere)
     if sphere:
-        sphere.hide_viewport = not (settings.show_preview and settings.image)
+        sphere.hide_viewport = _is_hidden(capture)
+
+
+def _is_hidden(capture: bpy.types.Object) -> bool:
+    settings = of_object(capture)
+    return _Drawing.elsewhere or not (settings.show_preview and settings.image)
+
+
+class _Drawing:
+    """Whether viewports show the photographs by a shader of ours: Blender's meshes would only hide them."""
+
+    elsewhere = False
+
+
+def are_drawn_elsewhere() -> bool:
+    """Whether viewports show the photographs by a shader of ours."""
+    return _Drawing.elsewhere
+
+
+def draw_elsewhere(elsewhere: bool) -> None:
+    """Have Blender's viewports show no previews, or show them again."""
+    _Drawing.elsewhere = elsewhere
+    _hide_meshes()
+
+
+@bpy.app.handlers.persistent
+def _hide_meshes(*_: Any) -> None:
+    """Hide the previews that are not to be seen: also those that undo and files bring."""
+    for sphere in bpy.data.objects:
+        if sphere.get(MARK) and sphere.library is None and sphere.parent is not None:
+            hidden = _is_hidden(sphere.parent)
+            if sphere.hide_viewport != hidden:
+                sphere.hide_viewport = hidden
 
 
 def find(capture: bpy.types.Object) -> bpy.types.Object | None:
@@ -160,11 +192,20 @@ def _after_change(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> No
         bpy.app.timers.register(_tend_when_idle)
 
 
+_HANDLERS = {
+    "depsgraph_update_post": _after_change,
+    "load_post": _hide_meshes,
+    "undo_post": _hide_meshes,
+    "redo_post": _hide_meshes,
+}
+
+
 def register() -> None:
-    bpy.app.handlers.depsgraph_update_post.append(_after_change)
+    registration.add_handlers(_HANDLERS)
 
 
 def unregister() -> None:
-    bpy.app.handlers.depsgraph_update_post.remove(_after_change)
+    registration.remove_handlers(_HANDLERS)
+    _Drawing.elsewhere = False
     if bpy.app.timers.is_registered(_tend_when_idle):
         bpy.app.timers.unregister(_tend_when_idle)

@@ -164,7 +164,7 @@ class _OnCard:
         if self._left:
             self._fine.clear()
         self._resolve()
-        self._target.wait()
+        panorama_shader.wait()
         _pace.note(int(count * share), time.perf_counter() - began)
 
     def go_on(self) -> bool:
@@ -177,7 +177,7 @@ class _OnCard:
         self._fine.splat(each.points, portion, self._pose, each.world_from_points, self._near)
         if portion.stop < each.points.count:
             self._left.insert(0, (each, portion.stop))
-        self._target.wait()
+        panorama_shader.wait()
         self._resolved = bool(self._left)
         _pace.note(len(portion), time.perf_counter() - began)
         return bool(self._left)

@@ -76,20 +76,22 @@ float half_chord(vec2 center, float radius, int row, float scale)
 // Both runs come here, so that the range of a point is computed by the same instructions in both.
 void enter_pixel(ivec2 pixel, uint range, uint shade)
 {
-  if (stage == 0) {
+  uint nearest = imageLoad(pixel_ranges, pixel).x;
+  if (stage == 0 && range < nearest) {
     imageAtomicMin(pixel_ranges, pixel, range);
   }
-  else if (imageLoad(pixel_ranges, pixel).x == range) {
+  else if (stage == 1 && range == nearest) {
     imageStore(pixel_colors, pixel, uvec4(shade));
   }
 }
 
 void enter_disc(ivec2 pixel, uint range, uint shade)
 {
-  if (stage == 0) {
+  uint nearest = imageLoad(disc_ranges, pixel).x;
+  if (stage == 0 && range < nearest) {
     imageAtomicMin(disc_ranges, pixel, range);
   }
-  else if (imageLoad(disc_ranges, pixel).x == range) {
+  else if (stage == 1 && range == nearest) {
     imageStore(disc_colors, pixel, uvec4(shade));
   }
 }
@@ -201,8 +203,10 @@ void main()
 _SHOW = """
 void main()
 {
-  vec3 color = texture(picture, uv).rgb;
-  result = vec4(color, opacity);
+  // The viewport's framebuffer takes linear light and encodes it itself.
+  vec3 encoded = texture(picture, uv).rgb;
+  vec3 low = encoded / 12.92, high = pow((encoded + 0.055) / 1.055, vec3(2.4));
+  result = vec4(mix(high, low, vec3(lessThanEqual(encoded, vec3(0.04045)))), opacity);
 }
 """
 
@@ -255,7 +259,7 @@ class Layer:
         camera_from_points = np.linalg.inv(check_pose(pose)) @ world_from_points
         camera_from_points[:3, 3] += camera_from_points[:3, :3] @ points.centre
         scale = abs(np.linalg.det(world_from_points[:3, :3])) ** (1 / 3)
-        shader = _shader("splat", _splat_info)
+        shader = kept("splat", _splat_info)
         shader.bind()
         for name, image in self.images.items():
             shader.image(name, image)
@@ -290,13 +294,16 @@ class Picture:
             self.framebuffer.viewport_set(0, 0, *self.size)
             gpu.state.blend_set(blend)  # type: ignore[arg-type]
             gpu.state.depth_test_set("NONE")
-            _quad().draw(shader)
+            quad().draw(shader)
             gpu.state.blend_set("NONE")
         gpu.state.viewport_set(*before)
 
-    def wait(self) -> None:
-        """Return once the card has done all that it was told."""
-        self.framebuffer.read_color(0, 0, 1, 1, 4, 0, "FLOAT")
+
+def wait() -> None:
+    """Return once the card has done all that it was told: it reads back a pixel, after all else."""
+    if "pixel" not in _kept:
+        _kept["pixel"] = _gpu.types.GPUTexture((1, 1), format="RGBA8")
+    _kept["pixel"].read()
 
 
 def resolve(target: Picture, fine: Layer, coarse: Layer | None, sky: Picture, *, marks: bool) -> None:
@@ -304,7 +311,7 @@ def resolve(target: Picture, fine: Layer, coarse: Layer | None, sky: Picture, *,
 
     coarse: shown where the fine layer has no points yet. marks: tint what is unseen, guessed and covered.
     """
-    shader = _shader("resolve", _resolve_info)
+    shader = kept("resolve", _resolve_info)
     shader.bind()
     for prefix, layer in (("fine", fine), ("coarse", coarse or fine)):
         for name, image in layer.images.items():
@@ -322,7 +329,7 @@ def draw_sky(target: Picture, captures: Sequence[tuple[Any, np.ndarray, float]],
     """
     target.texture.clear(format="FLOAT", value=(0.0, 0.0, 0.0, 0.0))
     for texture, capture, weight in captures:
-        shader = _shader("sky", _sky_info)
+        shader = kept("sky", _sky_info)
         shader.bind()
         capture_from_camera = np.eye(4)
         capture_from_camera[:3, :3] = capture[:3, :3].T @ pose[:3, :3]
@@ -334,14 +341,14 @@ def draw_sky(target: Picture, captures: Sequence[tuple[Any, np.ndarray, float]],
 
 def show(texture: Any, rectangle: tuple[float, float, float, float], opacity: float) -> None:
     """Draw a panorama where something is being drawn. rectangle: left, bottom, width, height in its coordinates."""
-    shader = _shader("show", _show_info)
+    shader = kept("show", _show_info)
     shader.bind()
     shader.uniform_float("projection", gpu.matrix.get_projection_matrix() @ gpu.matrix.get_model_view_matrix())
     shader.uniform_float("rectangle", rectangle)
     shader.uniform_float("opacity", opacity)
     shader.uniform_sampler("picture", texture)
     gpu.state.blend_set("ALPHA")
-    _quad().draw(shader)
+    quad().draw(shader)
     gpu.state.blend_set("NONE")
 
 
@@ -366,7 +373,8 @@ def free() -> None:
     _kept.clear()
 
 
-def _shader(name: str, describe: Callable[[], Any]) -> Any:
+def kept(name: str, describe: Callable[[], Any]) -> Any:
+    """A shader, compiled when it is first asked for."""
     if name not in _kept:
         _kept[name] = gpu.shader.create_from_info(describe())
     return _kept[name]
@@ -390,7 +398,7 @@ def _splat_info() -> Any:
 
 
 def _resolve_info() -> Any:
-    info = _quad_info("pantheon360_resolve")
+    info = quad_info("pantheon360_resolve")
     names = [f"{prefix}_{name}" for prefix in ("fine", "coarse") for name in _IMAGES]
     for slot, name in enumerate(names):
         info.sampler(slot, "UINT_2D", name)
@@ -404,7 +412,7 @@ def _resolve_info() -> Any:
 
 
 def _sky_info() -> Any:
-    info = _quad_info("pantheon360_sky")
+    info = quad_info("pantheon360_sky")
     info.sampler(0, "FLOAT_2D", "photograph")
     info.push_constant("MAT4", "capture_from_camera")
     info.push_constant("FLOAT", "weight")
@@ -413,7 +421,7 @@ def _sky_info() -> Any:
 
 
 def _show_info() -> Any:
-    info = _quad_info("pantheon360_show", _PLACED)
+    info = quad_info("pantheon360_show", _PLACED)
     info.sampler(0, "FLOAT_2D", "picture")
     info.push_constant("MAT4", "projection")
     info.push_constant("VEC4", "rectangle")
@@ -422,7 +430,8 @@ def _show_info() -> Any:
     return info
 
 
-def _quad_info(name: str, vertices: str = _QUAD) -> Any:
+def quad_info(name: str, vertices: str = _QUAD) -> Any:
+    """Of a shader that draws `quad`, and has `uv` in it; its fragments are missing."""
     info = _gpu.types.GPUShaderCreateInfo()
     between = _gpu.types.GPUStageInterfaceInfo(name)
     between.smooth("VEC2", "uv")
@@ -433,11 +442,21 @@ def _quad_info(name: str, vertices: str = _QUAD) -> Any:
     return info
 
 
+def quad() -> Any:
+    """The square of 0 to 1 as a batch, by the attribute `place`."""
+    return kept_batch("quad", _quad)
+
+
+def kept_batch(name: str, make: Callable[[], Any]) -> Any:
+    """A batch, made when it is first asked for."""
+    if (key := f"batch {name}") not in _kept:
+        _kept[key] = make()
+    return _kept[key]
+
+
 def _quad() -> Any:
-    if "quad" not in _kept:
-        layout = _gpu.types.GPUVertFormat()
-        layout.attr_add(id="place", comp_type="F32", len=2, fetch_mode="FLOAT")
-        corners = _gpu.types.GPUVertBuf(layout, 4)
-        corners.attr_fill("place", np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32))
-        _kept["quad"] = _gpu.types.GPUBatch(type="TRI_STRIP", buf=corners)
-    return _kept["quad"]
+    layout = _gpu.types.GPUVertFormat()
+    layout.attr_add(id="place", comp_type="F32", len=2, fetch_mode="FLOAT")
+    corners = _gpu.types.GPUVertBuf(layout, 4)
+    corners.attr_fill("place", np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32))
+    return _gpu.types.GPUBatch(type="TRI_STRIP", buf=corners)

@@ -64,6 +64,11 @@ def soon(picture: Refined, delay: float = INTERVAL) -> None:
         bpy.app.timers.register(_tick, first_interval=delay, persistent=True)
 
 
+def is_busy() -> bool:
+    """Whether a picture is not done yet."""
+    return bool(_waiting)
+
+
 def drop(picture: Any) -> None:
     """Refine a picture no more."""
     _waiting.pop(id(picture), None)

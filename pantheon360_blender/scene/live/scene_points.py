@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import bpy
@@ -26,10 +27,16 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True)
 class Placed:
-    """Points on the card, and where their object is: world_from_points (4, 4) float64."""
+    """Points on the card, and where their object is.
+
+    world_from_points: (4, 4) float64. cache: the session's number of the object. shown: factor on the points' sizes in
+    viewports, None if viewports do not show them.
+    """
 
     points: CardPoints
     world_from_points: np.ndarray
+    cache: int
+    shown: float | None
 
 
 class ScenePoints:
@@ -41,8 +48,8 @@ class ScenePoints:
     def __init__(self) -> None:
         self.version = 0
         self._placed: list[Placed] = []
-        self._known: dict[Key, tuple[int, CardPoints]] = {}  # the cache's content they are of, and the points
-        self._packing: dict[Key, tuple[int, Future[PackedPoints]]] = {}
+        self._known: dict[Key, tuple[int, CardPoints, float | None]] = {}  # content they are of, points, size shown
+        self._packing: dict[Key, tuple[int, Future[tuple[PackedPoints, float | None]]]] = {}
         self._worlds: dict[Key, np.ndarray] = {}
         self._looked = -1
 
@@ -67,7 +74,8 @@ class ScenePoints:
         for key, (content, future) in list(self._packing.items()):
             if future.done():
                 del self._packing[key]
-                self._known[key] = content, card_points.upload(future.result())
+                packed, shown = future.result()
+                self._known[key] = content, card_points.upload(packed), shown
         if not self._packing:
             self._arrange()
         return bool(self._packing)
@@ -90,8 +98,9 @@ class ScenePoints:
             found[key] = world
             content = _changes.content.get(uid, 0)
             if self._known.get(key, (None,))[0] != content and self._packing.get(key, (None,))[0] != content:
-                stored = attributes.stored(data)
-                self._packing[key] = content, _thread().submit(lambda stored=stored: _packed(stored))
+                radii = attributes.optional_values(data, "radius", attributes.point_count(data), np.float32)
+                work = partial(_packed, attributes.stored(data), radii)
+                self._packing[key] = content, _thread().submit(work)
         self._worlds = found
         for gone in [key for key in self._packing if key not in found]:
             self._packing.pop(gone)[1].cancel()
@@ -103,7 +112,11 @@ class ScenePoints:
     def _arrange(self) -> None:
         for gone in [key for key in self._known if key not in self._worlds]:
             del self._known[gone]
-        placed = [Placed(self._known[key][1], world) for key, world in self._worlds.items() if key in self._known]
+        placed = [
+            Placed(self._known[key][1], world, key[0], self._known[key][2])
+            for key, world in self._worlds.items()
+            if key in self._known
+        ]
         same = len(placed) == len(self._placed) and all(
             one.points is two.points and np.array_equal(one.world_from_points, two.world_from_points)
             for one, two in zip(placed, self._placed, strict=True)
@@ -113,12 +126,18 @@ class ScenePoints:
             self.version += 1
 
 
-def _packed(stored: attributes.StoredPoints) -> PackedPoints:
+def _packed(stored: attributes.StoredPoints, radii: np.ndarray | None) -> tuple[PackedPoints, float | None]:
+    """The finite points, and how large viewports show them. radii: of the spheres that Blender would draw."""
     cloud = stored.cloud()
     sound = np.isfinite(cloud.points).all(axis=1)
     if stored.order is not None:
         sound &= stored.order > 0  # other than the ends of the edge that hides bare vertices
-    return card_points.pack(cloud if sound.all() else cloud.selected(sound))
+    packed = card_points.pack(cloud if sound.all() else cloud.selected(sound))
+    if radii is None:  # bare vertices: what our node group holds back, and what an artist's modifiers made
+        return packed, None if stored.order is not None else 1.0
+    own = cloud.footprint[sound] * np.float32(0.5**0.5) if cloud.footprint is not None else np.zeros(0, np.float32)
+    known = own > 0
+    return packed, float(np.median(radii[sound][known] / own[known])) if known.any() else 1.0
 
 
 class _Changes:
