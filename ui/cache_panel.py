@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.scene.app import units
-from ..pantheon360_blender.scene.app.access import of_object, of_window_manager
+from ..pantheon360_blender.scene.app.access import of_object, of_scene, of_window_manager
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.cache import cache_edit
 from ..pantheon360_blender.scene.camera import coverage_check
@@ -98,6 +98,26 @@ class PANTHEON360_PT_coverage(SidebarPanel):
         layout.operator("pantheon360.clear_coverage", icon="X")
 
 
+class PANTHEON360_PT_live(SidebarPanel):
+    bl_label = "Live Panorama"
+    bl_idname = "PANTHEON360_PT_live"
+    bl_parent_id = "PANTHEON360_PT_path"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header(self, context: Any) -> None:
+        self.layout.prop(of_scene(context.scene), "live", text="")
+
+    def draw(self, context: Any) -> None:
+        layout = property_layout(self.layout)
+        settings = of_scene(context.scene)
+        layout.active = settings.live
+        layout.prop(settings, "live_corner")
+        layout.prop(settings, "live_size", slider=True)
+        layout.prop(settings, "live_opacity", slider=True)
+        layout.prop(settings, "live_width")
+        layout.prop(settings, "live_marks")
+
+
 def _summary(scene: bpy.types.Scene, layout: Any, checked: coverage_check.Checked) -> None:
     path = checked.path
     figures = layout.column(align=True)
@@ -117,6 +137,12 @@ def _summary(scene: bpy.types.Scene, layout: Any, checked: coverage_check.Checke
         hint(layout, f"and {len(checked.warnings) - MOST_LISTED} more, marked on the timeline")
 
 
-CLASSES = (PANTHEON360_PT_cache_sources, PANTHEON360_PT_cache_edit, PANTHEON360_PT_orientation, PANTHEON360_PT_coverage)
+CLASSES = (
+    PANTHEON360_PT_cache_sources,
+    PANTHEON360_PT_cache_edit,
+    PANTHEON360_PT_orientation,
+    PANTHEON360_PT_live,
+    PANTHEON360_PT_coverage,
+)
 
 register, unregister = registration(*CLASSES)

@@ -56,7 +56,7 @@ def test_a_new_file_says_where_to_begin(draw: Callable[..., Layout]) -> None:
 
 
 def test_every_setting_has_its_place(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
-    shown = set(draw().shown)
+    shown = {*draw().shown, *draw(room="ui.cache_panel").shown}
     parts = {"rna_type", "name", "cache", "diffusion"}
     settings = {each.identifier for each in blend.pantheon360.bl_rna.properties} - parts
     assert settings <= shown

@@ -1,11 +1,13 @@
 """Rendered shading in the 3D viewport: through the scene's camera, the panorama that it will render.
 
 It stands in the camera's frame, as F12 has it, at most as wide as the viewport can show; what the viewport looks at
-otherwise is left to the overlay of the cache's points.
+otherwise is left to the overlay of the cache's points. While the camera moves the graphics card draws the live panorama;
+the draft, which takes longer, comes when the hand rests.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,7 @@ from gpu_extras.presets import draw_texture_2d
 from ...core.points.point_cloud import PointCloud
 from ..camera import camera_path
 from ..captures.colour import scene_linear
+from ..live import live_panorama, panorama_shader, refining
 from .geometry_pass import even_width, points
 
 WIDEST = 1024
@@ -35,11 +38,27 @@ class RenderedView:
     def __init__(self) -> None:
         self._cloud: PointCloud | None = None
         self._shows: tuple[Any, ...] = ()
+        self._wanted: tuple[Any, ...] = ()
+        self._since = 0.0
         self._texture: Any = None
+
+    def _moves(self, wanted: tuple[Any, ...]) -> bool:
+        """Whether the camera, the scene or the viewport has changed a moment ago."""
+        if wanted != self._wanted:
+            self._wanted, self._since = wanted, time.monotonic()
+        return time.monotonic() - self._since < refining.REST
+
+    def refine(self) -> bool:
+        """Nothing is refined here: whether the hand still moves."""
+        return time.monotonic() - self._since < refining.REST
+
+    def redraw(self) -> None:
+        """The hand rests: the draft is painted."""
+        refining.redraw_viewports(("VIEW_3D",))
 
     def forget(self) -> None:
         """The scene has changed: its points are read, and the picture is painted, anew."""
-        self._cloud, self._shows = None, ()
+        self._cloud, self._shows, self._wanted = None, (), ()
 
     def draw(self, context: Any, depsgraph: bpy.types.Depsgraph, paint: Painting) -> None:
         """Draw the panorama into the camera's frame, in scene-linear colours; nothing if none is looked through.
@@ -52,6 +71,11 @@ class RenderedView:
         pose = camera_path.pose(depsgraph)
         wide = even_width(max(2, min(int(width), WIDEST)))
         wanted = (wide, pose.tobytes())
+        if self._shows != wanted and self._moves(wanted) and live_panorama.card_can():
+            live = live_panorama.of(context.scene, wide)
+            panorama_shader.show(live.texture(depsgraph), (left, low, width, height), 1.0)
+            refining.soon(self, refining.REST)
+            return
         if self._shows != wanted:
             self._cloud = self._cloud or points(depsgraph)
             self._texture = _texture(paint(self._cloud, pose, wide))
