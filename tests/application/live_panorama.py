@@ -1,4 +1,4 @@
-"""The live panorama follows a hand that scrubs: the timeline is dragged, the picture is what the processor would draw."""
+"""The live panorama follows a hand that drags the timeline; then its picture is what the processor would draw."""
 
 from __future__ import annotations
 

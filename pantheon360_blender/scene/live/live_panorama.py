@@ -235,13 +235,15 @@ def _drawn(cloud: PointCloud, pose: np.ndarray, width: int, near: float, marks: 
     footprint = cloud.footprint if cloud.footprint is not None else 0.0
     frame = splatting.splat_footprints(cloud.points, cloud.colours, footprint, pose, width, near=near)
     frame = splatting.with_confidence(frame, cloud.confidence)
-    colour = np.where(frame.coverage[..., None], frame.colour / np.float32(255.0), np.float32(panorama_shader.UNKNOWN))
+    colour = np.where(
+        frame.coverage[..., None], frame.colour / np.float32(255.0), np.array(panorama_shader.UNKNOWN, np.float32)
+    )
     if marks:
         sure = frame.sureness[..., None]
-        guessed, covered = (np.float32(each) for each in (panorama_shader.GUESSED, panorama_shader.COVERED))
+        guessed, covered = np.array([panorama_shader.GUESSED, panorama_shader.COVERED], np.float32)
         tint = np.where(frame.coverage[..., None], guessed + (covered - guessed) * sure, panorama_shader.UNSEEN)
         colour = colour + (tint - colour) * np.float32(0.45)
-    return np.concatenate([colour, frame.coverage[..., None]], axis=2).astype(np.float32)[::-1]
+    return np.asarray(np.concatenate([colour, frame.coverage[..., None]], axis=2, dtype=np.float32)[::-1])
 
 
 def _texture(picture: np.ndarray) -> Any:

@@ -289,14 +289,15 @@ class Picture:
 
     def fill(self, shader: Any, blend: str = "NONE") -> None:
         """Run a bound shader for all of its pixels."""
-        before = gpu.state.viewport_get()
+        state: Any = gpu.state
+        before = state.viewport_get()
         with self.framebuffer.bind():
             self.framebuffer.viewport_set(0, 0, *self.size)
             gpu.state.blend_set(blend)  # type: ignore[arg-type]
             gpu.state.depth_test_set("NONE")
             quad().draw(shader)
             gpu.state.blend_set("NONE")
-        gpu.state.viewport_set(*before)
+        state.viewport_set(*before)
 
 
 def wait() -> None:

@@ -93,9 +93,9 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
             self.unbind_display_space_shader()
 
     def _shown(self) -> rendered_view.RenderedView:
-        if self._rendered_view is None:
-            self._rendered_view = rendered_view.RenderedView()
-        return self._rendered_view
+        view: rendered_view.RenderedView = self._rendered_view or rendered_view.RenderedView()
+        self._rendered_view = view
+        return view
 
     def _render(self, depsgraph: Any) -> None:
         scene, layer = access.scene_of(depsgraph), depsgraph.view_layer.name

@@ -1,8 +1,8 @@
 """Rendered shading in the 3D viewport: through the scene's camera, the panorama that it will render.
 
 It stands in the camera's frame, as F12 has it, at most as wide as the viewport can show; what the viewport looks at
-otherwise is left to the overlay of the cache's points. While the camera moves the graphics card draws the live panorama;
-the draft, which takes longer, comes when the hand rests.
+otherwise is left to the overlay of the cache's points. While the camera moves the graphics card draws the live
+panorama; the draft, which takes longer, comes when the hand rests.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class RenderedView:
         pose = camera_path.pose(depsgraph)
         wide = even_width(max(2, min(int(width), WIDEST)))
         wanted = (wide, pose.tobytes())
-        if self._shows != wanted and self._moves(wanted) and live_panorama.card_can():
+        moves = self._shows != wanted and self._moves(wanted) and not bpy.app.background
+        if moves and live_panorama.card_can():
             live = live_panorama.of(context.scene, wide)
             panorama_shader.show(live.texture(depsgraph), (left, low, width, height), 1.0)
             refining.soon(self, refining.REST)
