@@ -116,6 +116,7 @@ class PANTHEON360_PT_live(SidebarPanel):
         layout.prop(settings, "live_opacity", slider=True)
         layout.prop(settings, "live_width")
         layout.prop(settings, "live_marks")
+        layout.prop(settings, "live_in_editors", text="Image Editors")
 
 
 def _summary(scene: bpy.types.Scene, layout: Any, checked: coverage_check.Checked) -> None:

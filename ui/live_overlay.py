@@ -1,4 +1,4 @@
-"""The live panorama in a corner of 3D viewports, and its switch in their header."""
+"""The live panorama in a corner of 3D viewports and over whole image editors, with a switch in their headers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import blf
 import bpy
 import gpu
+from bpy.app.handlers import persistent
 from gpu_extras.batch import batch_for_shader
 
 from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.scene.app import registration
 from ..pantheon360_blender.scene.app.access import of_scene
 from ..pantheon360_blender.scene.cache import cache_objects
-from ..pantheon360_blender.scene.live import live_panorama, panorama_shader
+from ..pantheon360_blender.scene.live import live_panorama, panorama_shader, refining
 from ..pantheon360_blender.scene.shot import look_around
 
 TITLE = "Live Panorama"
@@ -51,6 +53,7 @@ class _Overlay:
     """What is kept between redraws; `failed` once the graphics system refused, so that it is said only once."""
 
     handle: Any = None
+    editor_handle: Any = None
     failed: bool = False
     drawn: bool = False
 
@@ -110,22 +113,41 @@ def is_offered(context: Any) -> bool:
 
 def _draw() -> None:
     context: Any = bpy.context
-    if _overlay.failed or not context.space_data.overlay.show_overlays:
-        return
     settings = of_scene(context.scene)
-    if not settings.live or not is_offered(context):
+    shown = settings.live and context.space_data.overlay.show_overlays
+    if _overlay.failed or not shown or not is_offered(context):
         return
     scale = context.preferences.system.ui_scale
     placed = place(free_part(context), settings.live_corner, settings.live_size, scale)
-    if placed is None:
+    if placed is not None:
+        _show(context, placed, settings.live_opacity)
+
+
+def _draw_in_editor() -> None:
+    context: Any = bpy.context
+    settings = of_scene(context.scene)
+    if _overlay.failed or not settings.live_in_editors or not is_offered(context):
         return
+    scale = context.preferences.system.ui_scale
+    free = free_part(context)
+    width = min(free.right - free.left, 2 * (free.top - free.bottom - LINE * scale))
+    if width >= LEAST_WIDTH * scale:
+        left = round((free.left + free.right - width) / 2)
+        bottom = round((free.bottom + free.top - LINE * scale - width / 2) / 2)
+        _show(context, (float(left), float(bottom), float(width), width / 2), 1.0)
+
+
+def _show(context: Any, placed: tuple[float, float, float, float], opacity: float) -> None:
+    """Draw the scene's live panorama with its title. placed: left, bottom, width, height in pixels."""
+    settings = of_scene(context.scene)
+    scale = context.preferences.system.ui_scale
     _overlay.drawn = True
     try:
         depsgraph = context.evaluated_depsgraph_get()
         width = min(settings.live_width, 2 * max(64, round(placed[2] / 64) * 64))
         panorama = live_panorama.of(context.scene, width - width % 2, marks=settings.live_marks)
         texture = panorama.texture(depsgraph)
-        _draw_picture(texture, placed, scale, settings.live_opacity)
+        _draw_picture(texture, placed, scale, opacity)
         _write(title(context.scene, panorama.done), placed, scale)
     except PantheonError:
         return  # the scene has no camera at this frame
@@ -176,17 +198,41 @@ def draw_switch(header: Any, context: Any) -> None:
         header.layout.prop(of_scene(context.scene), "live", text="", icon="VIEW_PERSPECTIVE", toggle=True)
 
 
+def draw_editor_switch(header: Any, context: Any) -> None:
+    """Drawn at the end of the image editor's own header."""
+    if is_offered(context):
+        header.layout.prop(of_scene(context.scene), "live_in_editors", text="", icon="VIEW_PERSPECTIVE", toggle=True)
+
+
+@persistent
+def _after_change(scene: bpy.types.Scene, *_: Any) -> None:
+    """Image editors are not drawn again because a camera moves."""
+    if of_scene(scene).live_in_editors:
+        refining.redraw_viewports(("IMAGE_EDITOR",))
+
+
+_HANDLERS = {"depsgraph_update_post": _after_change, "frame_change_post": _after_change}
+
+
 def register() -> None:
     bpy.types.VIEW3D_HT_header.append(draw_switch)
+    bpy.types.IMAGE_HT_header.append(draw_editor_switch)
     if not bpy.app.background:
+        registration.add_handlers(_HANDLERS)
+        _overlay.editor_handle = bpy.types.SpaceImageEditor.draw_handler_add(
+            _draw_in_editor, (), "WINDOW", "POST_PIXEL"
+        )
         _overlay.handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_PIXEL")
 
 
 def unregister() -> None:
     bpy.types.VIEW3D_HT_header.remove(draw_switch)
+    bpy.types.IMAGE_HT_header.remove(draw_editor_switch)
+    registration.remove_handlers(_HANDLERS)
     if _overlay.handle is not None:
         bpy.types.SpaceView3D.draw_handler_remove(_overlay.handle, "WINDOW")
+        bpy.types.SpaceImageEditor.draw_handler_remove(_overlay.editor_handle, "WINDOW")
     if _overlay.drawn:  # else its file was not run
         live_panorama.free()
-    _overlay.handle = None
+    _overlay.handle = _overlay.editor_handle = None
     _overlay.failed = _overlay.drawn = False

@@ -18,6 +18,7 @@ from .app import plugin_items
 from .app.access import of_object
 from .cache import cache_merge, display
 from .captures import preview_sphere
+from .live import refining
 from .shot import diffusion_settings
 
 # Blender evaluates the annotations below; a type checker cannot, hence the ignores.
@@ -44,6 +45,10 @@ def _most_shown_changed(group: PANTHEON360_PG_object, _context: bpy.types.Contex
 
 def _least_confidence_changed(group: PANTHEON360_PG_object, _context: bpy.types.Context) -> None:
     display.show_from(group.id_data, group.least_confidence)  # type: ignore[arg-type]
+
+
+def _live_in_editors_changed(_group: PANTHEON360_PG_scene, _context: bpy.types.Context) -> None:
+    refining.redraw_viewports(("IMAGE_EDITOR",))
 
 
 def _dense_methods(_group: PANTHEON360_PG_scene, _context: bpy.types.Context | None) -> list[tuple[Any, ...]]:
@@ -219,6 +224,12 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         name="Live Panorama",
         description="Show in 3D viewports what the camera sees all around, while it moves",
         default=True,
+    )
+    live_in_editors: BoolProperty(  # type: ignore[valid-type]
+        name="Live Panorama",
+        description="Fill image editors with what the camera sees all around, while it moves",
+        default=False,
+        update=_live_in_editors_changed,
     )
     live_corner: EnumProperty(  # type: ignore[valid-type]
         name="Corner",

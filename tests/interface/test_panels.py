@@ -57,7 +57,7 @@ def test_a_new_file_says_where_to_begin(draw: Callable[..., Layout]) -> None:
 
 def test_every_setting_has_its_place(draw: Callable[..., Layout], blend: Any, capture: Any) -> None:
     shown = {*draw().shown, *draw(room="ui.cache_panel").shown}
-    parts = {"rna_type", "name", "cache", "diffusion"}
+    parts = {"rna_type", "name", "cache", "diffusion", "live"}  # the last one stands in the header of its panel
     settings = {each.identifier for each in blend.pantheon360.bl_rna.properties} - parts
     assert settings <= shown
     assert {"image", "mask", "nadir", "yaw", "pitch", "roll", "show_preview"} <= shown
