@@ -251,6 +251,20 @@ def test_it_shows_the_cache_as_it_is_edited(house: House, live: Any, shot_scene:
     assert hidden[..., 3].max() == 0.0
 
 
+def test_undo_leaves_the_picture_until_there_is_a_new_one(house: House, live: Any, shot_scene: Any) -> None:
+    import bpy
+
+    module = house("scene.live.scene_points")
+    panorama = live.of(shot_scene, 128)
+    before = settled(house, panorama, bpy.context.evaluated_depsgraph_get())
+    module._after_undo()
+    assert module.of(shot_scene).placed(bpy.context.evaluated_depsgraph_get())
+    assert not module.of(shot_scene).is_ready()
+    assert (settled(house, panorama, bpy.context.evaluated_depsgraph_get()) == before).all()
+    module._before_loading()
+    assert module.of(shot_scene).count == 0
+
+
 def test_the_processor_does_it_without_a_card(house: House, live: Any, shot_scene: Any, monkeypatch: Any) -> None:
     import bpy
 

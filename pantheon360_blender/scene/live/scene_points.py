@@ -24,6 +24,8 @@ from .card_points import CardPoints, PackedPoints
 Key = tuple[int, int]
 """The session's number of a cache's object, and which of its components it is."""
 
+Content = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -48,8 +50,8 @@ class ScenePoints:
     def __init__(self) -> None:
         self.version = 0
         self._placed: list[Placed] = []
-        self._known: dict[Key, tuple[int, CardPoints, float | None]] = {}  # content they are of, points, size shown
-        self._packing: dict[Key, tuple[int, Future[tuple[PackedPoints, float | None]]]] = {}
+        self._known: dict[Key, tuple[Content, CardPoints, float | None]] = {}  # content they are of, points, size shown
+        self._packing: dict[Key, tuple[Content, Future[tuple[PackedPoints, float | None]]]] = {}
         self._worlds: dict[Key, np.ndarray] = {}
         self._looked = -1
 
@@ -96,7 +98,7 @@ class ScenePoints:
             key = uid, counted.get(uid, 0)
             counted[uid] = key[1] + 1
             found[key] = world
-            content = _changes.content.get(uid, 0)
+            content = _changes.content(uid)
             if self._known.get(key, (None,))[0] != content and self._packing.get(key, (None,))[0] != content:
                 radii = attributes.optional_values(data, "radius", attributes.point_count(data), np.float32)
                 work = partial(_packed, attributes.stored(data), radii)
@@ -141,11 +143,20 @@ def _packed(stored: attributes.StoredPoints, radii: np.ndarray | None) -> tuple[
 
 
 class _Changes:
-    """What has changed in this session. content: of each cache, by its number; counter: of anything that may matter."""
+    """What has changed in this session.
+
+    counted: how often each cache's geometry has, by its number. undone: how often something was undone, which may have
+    changed all of them. counter: of anything that may matter.
+    """
 
     def __init__(self) -> None:
-        self.content: dict[int, int] = {}
+        self.counted: dict[int, int] = {}
+        self.undone = 0
         self.counter = 0
+
+    def content(self, uid: int) -> Content:
+        """What tells a cache's points from earlier ones."""
+        return self.undone, self.counted.get(uid, 0)
 
 
 _changes = _Changes()
@@ -174,15 +185,15 @@ def note_updates(depsgraph: Any) -> None:
             if of_object(original).is_cache:
                 _changes.counter += 1
                 if update.is_updated_geometry:
-                    _changes.content[original.session_uid] = _changes.content.get(original.session_uid, 0) + 1
+                    _changes.counted[original.session_uid] = _changes.counted.get(original.session_uid, 0) + 1
         elif kind in ("SCENE", "COLLECTION"):  # what is there, and what is visible
             _changes.counter += 1
 
 
 def forget_all() -> None:
-    """Look at everything anew: after undo, and for another file."""
+    """Let go of all points: for another file."""
     _changes.counter += 1
-    _changes.content.clear()
+    _changes.counted.clear()
     for points in _of_scene.values():
         refining.drop(points)
     _of_scene.clear()
@@ -196,6 +207,13 @@ def _after_change(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> No
 
 @persistent
 def _after_undo(*_: Any) -> None:
+    """What is shown stays until it has been looked at anew."""
+    _changes.undone += 1
+    _changes.counter += 1
+
+
+@persistent
+def _before_loading(*_: Any) -> None:
     forget_all()
 
 
@@ -204,7 +222,7 @@ HANDLERS = {
     "frame_change_post": _after_change,
     "undo_post": _after_undo,
     "redo_post": _after_undo,
-    "load_pre": _after_undo,
+    "load_pre": _before_loading,
 }
 """Called by Blender once something has been drawn."""
 
