@@ -103,7 +103,7 @@ def draw(context: Any) -> None:
     region, view = context.region, context.region_data
     shown = _of(region.as_pointer(), (region.width, region.height))
     matrices = (np.array(view.view_matrix, np.float64), np.array(view.window_matrix, np.float64))
-    shown.draw(matrices, placed, (id(points), points.version, frozenset(wanted)))
+    shown.draw(matrices, placed, (points.version, frozenset(wanted)))
 
 
 def _of(region: int, size: tuple[int, int]) -> CacheView:

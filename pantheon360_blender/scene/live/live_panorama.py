@@ -29,6 +29,7 @@ from .photographs import PHOTOGRAPHS, Shown
 WITHOUT_CARD = 512
 """Pixels of a panorama that the processor draws."""
 
+_MOST = 4  # panoramas that are kept: of several scenes, and sizes of viewports
 _CAPTURES = 3  # behind the points: the nearest ones
 _LARGEST_GROWTH = 4.0  # factor on the size of points while there are few of them
 
@@ -62,7 +63,6 @@ class LivePanorama:
         near = float(of_scene(scene).near)
         key = (
             pose.tobytes(),
-            id(points),
             points.version,
             near,
             tuple((id(each.texture), each.pose.tobytes()) for each in shown),
@@ -198,7 +198,7 @@ class _OnProcessor:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="pantheon360-live")
         self._drawing: Future[np.ndarray] | None = None
         self._wish: tuple[np.ndarray, float] | None = None
-        self._cloud: tuple[tuple[int, int], PointCloud] | None = None
+        self._cloud: tuple[int, PointCloud] | None = None
 
     def begin(
         self,
@@ -208,8 +208,7 @@ class _OnProcessor:
         _shown: list[Shown],
         near: float,
     ) -> None:
-        points = scene_points.of(scene_of(depsgraph))
-        version = id(points), points.version
+        version = scene_points.of(scene_of(depsgraph)).version
         if self._cloud is None or self._cloud[0] != version:
             self._cloud = version, cache_objects.evaluated_points(depsgraph)
         self._wish = pose, near
@@ -258,11 +257,11 @@ _panoramas: dict[tuple[int, int, bool], LivePanorama] = {}
 def of(scene: bpy.types.Scene, width: int, *, marks: bool = False) -> LivePanorama:
     """The live panorama of a scene at this width, shared by all viewports that show it."""
     key = (scene.session_uid, width, marks)
-    if key not in _panoramas:
-        for other in [other for other in _panoramas if other[0] != key[0] or len(_panoramas) > 3]:
-            _panoramas.pop(other).free()  # of another scene or size: a handful is shown at a time
-        _panoramas[key] = LivePanorama(width, marks=marks)
-    return _panoramas[key]
+    found = _panoramas.pop(key, None) or LivePanorama(width, marks=marks)
+    _panoramas[key] = found  # the last of them was asked for last
+    while len(_panoramas) > _MOST:
+        _panoramas.pop(next(iter(_panoramas))).free()
+    return found
 
 
 def free() -> None:

@@ -6,6 +6,7 @@ before are shown. A cache that is only moved keeps its points.
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -41,14 +42,17 @@ class Placed:
     shown: float | None
 
 
+_versions = itertools.count()
+
+
 class ScenePoints:
     """The points that a depsgraph shows.
 
-    version: changes whenever what `placed` returns does.
+    version: another one whenever `placed` returns something else, in all of the session.
     """
 
     def __init__(self) -> None:
-        self.version = 0
+        self.version = next(_versions)
         self._placed: list[Placed] = []
         self._known: dict[Key, tuple[Content, CardPoints, float | None]] = {}  # content they are of, points, size shown
         self._packing: dict[Key, tuple[Content, Future[tuple[PackedPoints, float | None]]]] = {}
@@ -125,7 +129,7 @@ class ScenePoints:
         )
         if not same:
             self._placed = placed
-            self.version += 1
+            self.version = next(_versions)
 
 
 def _packed(stored: attributes.StoredPoints, radii: np.ndarray | None) -> tuple[PackedPoints, float | None]:
