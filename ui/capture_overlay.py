@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +37,25 @@ def _draw() -> None:
         _overlay.drawn = True
         photograph_spheres.draw(context)
         if not preview_sphere.are_drawn_elsewhere():
-            bpy.app.timers.register(_replace_meshes, first_interval=0.0)
+            _soon(_replace_meshes)
     except Exception:
         _overlay.failed = True
+        _soon(_show_meshes)
         _log.exception("Photographs cannot be shown on their spheres")
+
+
+def _soon(work: Callable[[], None]) -> None:
+    """Do something to Blender's data once it is not being drawn."""
+    if not bpy.app.timers.is_registered(work):
+        bpy.app.timers.register(work, first_interval=0.0)
 
 
 def _replace_meshes() -> None:
     preview_sphere.draw_elsewhere(True)
+
+
+def _show_meshes() -> None:
+    preview_sphere.draw_elsewhere(False)
 
 
 def register() -> None:
@@ -54,8 +66,9 @@ def register() -> None:
 def unregister() -> None:
     if _overlay.handle is not None:
         bpy.types.SpaceView3D.draw_handler_remove(_overlay.handle, "WINDOW")
-    if bpy.app.timers.is_registered(_replace_meshes):
-        bpy.app.timers.unregister(_replace_meshes)
+    for work in (_replace_meshes, _show_meshes):
+        if bpy.app.timers.is_registered(work):
+            bpy.app.timers.unregister(work)
     if _overlay.drawn:  # else its file was not run
         preview_sphere.draw_elsewhere(False)
         live_panorama.free()

@@ -14,6 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests import large_picture
+from tests.scene.conftest import photograph
 
 House = Callable[[str], ModuleType]
 
@@ -455,3 +456,18 @@ def test_photographs_are_held_in_memory_only_while_they_are_read(
     packed = house("scene.captures.images").from_array("memory", np.full((16, 32, 3), 7, np.uint8))
     obj = house("scene.captures.capture_objects").create(made[0].users_scene[0], "memory", packed)
     assert (load(obj).image == 7).all() and packed.has_data
+
+
+def test_meshes_of_previews_hide_where_a_shader_shows_the_photographs(house: House, blend: Any, tmp_path: Path) -> None:
+    """And come back as each capture wants it: a hidden preview stays hidden."""
+    captures, spheres = house("scene.captures.capture_objects"), house("scene.captures.preview_sphere")
+    image = photograph(house, tmp_path / "one.png", seed=1)
+    shown, hidden = (captures.create(blend, name, image, (0.0, 0.0, 1.0)) for name in ("shown", "hidden"))
+    hidden.pantheon360.show_preview = False
+    try:
+        spheres.draw_elsewhere(True)
+        later = captures.create(blend, "later", image, (0.0, 0.0, 1.0))
+        assert all(spheres.find(each).hide_viewport for each in (shown, hidden, later))
+    finally:
+        spheres.draw_elsewhere(False)
+    assert [spheres.find(each).hide_viewport for each in (shown, hidden, later)] == [False, True, False]

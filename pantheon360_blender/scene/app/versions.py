@@ -85,7 +85,7 @@ def active_strip(context: Any) -> Any:
 def smooth(texture: Any, *, wrap: bool = False) -> Any:
     """A texture of the graphics card, interpolated between its pixels, over its left and right edge if it wraps.
 
-    Before 5.0 textures are interpolated as they are made, and how they go on cannot be chosen.
+    Up to 5.0 textures are interpolated as they are made, and how they go on cannot be chosen.
     """
     if hasattr(texture, "filter_mode"):
         texture.filter_mode(True)
