@@ -9,8 +9,10 @@ from typing import Any
 
 import bpy
 
+from ..pantheon360_blender.scene.app.access import of_object
 from ..pantheon360_blender.scene.captures import preview_sphere
 from ..pantheon360_blender.scene.live import live_panorama, photograph_spheres
+from ..pantheon360_blender.scene.render.render_engine import PANTHEON360_RenderEngine
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def _draw() -> None:
     context: Any = bpy.context
     if _overlay.failed or not context.space_data.overlay.show_overlays:
         return
-    if not any(each.pantheon360.is_capture for each in context.scene.objects):
+    if _is_panorama(context) or not any(of_object(each).is_capture for each in context.scene.objects):
         return
     try:
         _overlay.drawn = True
@@ -42,6 +44,12 @@ def _draw() -> None:
         _overlay.failed = True
         _soon(_show_meshes)
         _log.exception("Photographs cannot be shown on their spheres")
+
+
+def _is_panorama(context: Any) -> bool:
+    """Whether the viewport shows a panorama in the camera's frame, in which spheres would stand elsewhere."""
+    rendered = context.space_data.shading.type == "RENDERED" and context.engine == PANTHEON360_RenderEngine.bl_idname
+    return bool(rendered and context.region_data.view_perspective == "CAMERA")
 
 
 def _soon(work: Callable[[], None]) -> None:

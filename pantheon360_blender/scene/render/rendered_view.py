@@ -18,6 +18,7 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.presets import draw_texture_2d
 
 from ...core.points.point_cloud import PointCloud
+from ..app.access import of_scene
 from ..camera import camera_path
 from ..captures.colour import scene_linear
 from ..live import live_panorama, panorama_shader, refining
@@ -71,11 +72,13 @@ class RenderedView:
         pose = camera_path.pose(depsgraph)
         wide = even_width(max(2, min(int(width), WIDEST)))
         wanted = (wide, pose.tobytes())
-        moves = self._shows != wanted and self._moves(wanted) and not bpy.app.background
-        if moves and live_panorama.card_can():
-            live = live_panorama.of(context.scene, wide)
+        marks = bool(of_scene(context.scene).live_marks)  # of points, which the draft hides
+        moves = self._shows != wanted and self._moves(wanted)
+        if (marks or moves) and not bpy.app.background and live_panorama.card_can():
+            live = live_panorama.of(context.scene, wide, marks=marks)
             panorama_shader.show(live.texture(depsgraph), (left, low, width, height), 1.0)
-            refining.soon(self, refining.REST)
+            if not marks:
+                refining.soon(self, refining.REST)
             return
         if self._shows != wanted:
             self._cloud = self._cloud or points(depsgraph)
