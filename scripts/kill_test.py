@@ -132,7 +132,7 @@ def told_by(line: bytes) -> tuple[str, int] | None:
 
 def stage_of(phase: str) -> str:
     """The stage that a phase belongs to, the same for all clips and widths."""
-    return re.sub(r", clip .*|: .*| at \d.*", "", phase)
+    return re.sub(r", clip .*|: .*| at \w+ width", "", phase)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -44,7 +44,7 @@ def test_a_reconstruction_that_is_killed_in_three_stages_ends_as_if_undisturbed(
     whole, killed = (Path(shutil.copytree(subjects / "job", tmp_path / name)) for name in ("whole", "killed"))
     assert not run(whole, temporary)
     finished: dict[str, tuple[int, int]] = {}
-    for stage, results in (("Solving poses", set()), ("Matching at 128", {"poses.json"}), ("Fusing", DEPTH)):
+    for stage, results in (("Solving poses", set()), ("Matching at full", {"poses.json"}), ("Fusing", DEPTH)):
         assert run(killed, temporary, stage), f"it ended before {stage}"
         assert kill_test.gone(killed)
         found = kill_test.finished(killed)

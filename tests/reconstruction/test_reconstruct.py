@@ -23,6 +23,7 @@ from backend.reporting import Reporter
 from pantheon360_blender.core.jobs import job_folder, messages, reconstruct_settings, reuse
 from pantheon360_blender.core.jobs.job import ReconstructJob
 from pantheon360_blender.core.jobs.job_folder import ReconstructFolder
+from pantheon360_blender.core.jobs.whole_progress import WEIGHTS, WholeProgress
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
@@ -172,6 +173,21 @@ def test_cancelled_it_goes_on_and_ends_with_the_same_points(dropped: Room, solve
     assert "Solving poses" not in phases and interrupted.state().status == "done"
     for name in ("sparse.npz", "poses.json", "depth/room-0.npz", "cache.npz"):
         assert (solved.path / name).read_bytes() == (interrupted.path / name).read_bytes(), name
+
+
+def test_one_bar_shows_all_of_a_job_in_the_order_in_which_it_comes(room: Room) -> None:
+    """No phase is told before its place in the bar, none is passed over, and none takes a third of it at once."""
+    folder, whole, phases, seen = room(width=4 * 64, complete=True), WholeProgress("reconstruct"), [], [0.0]
+    for step in runner.run(folder.path):
+        whole.take(step)
+        seen.append(whole.fraction)
+        phases.append(step.phase)
+    order = [phase for phase in WEIGHTS["reconstruct"] if phase in phases]
+    firsts = [phases.index(phase) for phase in order if phase != "First look"]  # at each width from 128 on
+    assert firsts == sorted(firsts)
+    before, after = {"Writing captures", "Starting the backend"}, {"Bringing the points into the scene"}
+    assert set(WEIGHTS["reconstruct"]) - set(order) == before | after
+    assert np.diff(seen).min() >= 0 and np.diff(seen).max() < 0.1 and seen[-1] > 0.95
 
 
 def test_a_first_look_is_told_of_before_the_end_and_goes_with_it(room: Room) -> None:

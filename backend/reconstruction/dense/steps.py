@@ -19,6 +19,7 @@ from .plane_hypotheses import Evidence
 from .view import CARRIED, DenseView
 
 _NARROWEST = 64  # pixels, of a width that is estimated at
+_LEVELS = (("quarter", 4), ("half", 2), ("full", 1))
 _OF_EVIDENCE = ("points", "ranges", "cells", "sectors")
 
 
@@ -27,9 +28,10 @@ class Step:
     """width: of the views. first: whether it is the smallest. view: the one that changes, None for labelling all.
 
     number: of the round of propagation at this width, -1 for the sweep before them. rounds: how many there are, or how
-    often planes are proposed for labelling.
+    often planes are proposed for labelling. level: what the width is of the finest, for people.
     """
 
+    level: str
     width: int
     first: bool
     view: int | None
@@ -41,21 +43,23 @@ class Step:
         view = self.view or 0
         if self.number < 0:
             return Progress("Sweeping", view, views)
-        return Progress(
-            f"Matching at {self.width} x {self.width // 2}", self.number * views + view, self.rounds * views
-        )
+        return Progress(f"Matching at {self.level} width", self.number * views + view, self.rounds * views)
+
+    def labelling(self, number: int) -> Progress:
+        """What is told of labelling when planes have been proposed so often."""
+        return Progress(f"Finding surfaces at {self.level} width", number, self.rounds)
 
 
 def plan(views: int, width: int) -> list[Step]:
     """The steps in their order. views: how many. width: of the finest level, pixels."""
     steps = []
-    widths = [each for each in (width // 4, width // 2, width) if each >= _NARROWEST]
-    for each in widths:
-        first = each == widths[0]
+    levels = [(name, width // part) for name, part in _LEVELS if width // part >= _NARROWEST]
+    for name, each in levels:
+        first = each == levels[0][1]
         rounds = 3 if first else 2
         numbers = range(-1 if first else 0, rounds)
-        steps += [Step(each, first, view, number, rounds) for number in numbers for view in range(views)]
-        steps.append(Step(each, first, None, 0, 4 if first else 2))
+        steps += [Step(name, each, first, view, number, rounds) for number in numbers for view in range(views)]
+        steps.append(Step(name, each, first, None, 0, 4 if first else 2))
     return steps
 
 

@@ -115,13 +115,13 @@ def estimate(
     Raises CaptureError if there are fewer than two captures or all were taken at one place; FileError.
     """
     set_parallel_chunksize(_ROWS)
-    yield Progress("Preparing captures", 0, len(captures))
+    yield Progress("Preparing range maps", 0, len(captures))
     positions = np.array([capture.pose[:3, 3] for capture in captures]).reshape(-1, 3)
     limits = _limits(positions, options)
     views = []
     for index, capture in enumerate(captures):
         views.append(_view(capture, options.width))
-        yield Progress("Preparing captures", index + 1, len(captures))
+        yield Progress("Preparing range maps", index + 1, len(captures))
     neighbours = [_neighbours(positions, index, options.sources) for index in range(len(captures))]
     plane_set, plan = PlaneSet(options.seed), steps.plan(len(captures), options.width)
     first = 0 if kept is None else steps.take_up(kept, plan, views, plane_set)
@@ -129,7 +129,7 @@ def estimate(
         if number == first or step.width != plan[number - 1].width:
             _go_to(views, step.width)
         if step.view is None:
-            yield from _label(plane_set, views, neighbours, min(step.width, options.width // 2), step.rounds)
+            yield from _label(plane_set, views, neighbours, min(step.width, options.width // 2), step)
         else:
             yield from _improve(step, views, neighbours[step.view], limits, options)
         if kept is not None:
@@ -158,17 +158,17 @@ def _go_to(views: list[DenseView], width: int) -> None:
 
 
 def _label(
-    plane_set: PlaneSet, views: list[DenseView], neighbours: list[list[int]], width: int, rounds: int
+    plane_set: PlaneSet, views: list[DenseView], neighbours: list[list[int]], width: int, step: Step
 ) -> Job[None]:
     """Label the views with the planes of the place, at `width` or at their own if that is smaller."""
-    yield Progress("Finding surfaces", 0, rounds)
+    yield step.labelling(0)
     for index, view in enumerate(views):
         evaluation = _evaluated(views, neighbours[index], index)
         view.reliable, view.photometric_cost = evaluation.reliable, evaluation.photometric_cost
     full = views[0].active.shape[1]
     smaller = views if full == width else [view.smaller(width) for view in views]
-    for number in label(plane_set, smaller, neighbours, rounds):
-        yield Progress("Finding surfaces", number + 1, rounds)
+    for number in label(plane_set, smaller, neighbours, step.rounds):
+        yield step.labelling(number + 1)
     for view, small in zip(views, smaller, strict=True):
         view.prior, view.trust = taken(small.prior, full), taken(small.trust, full)
 
