@@ -26,6 +26,7 @@ from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Progress
 
 from . import depth_map, kept, memory, packages, report
+from .dense import compilation
 from .depth_map import DepthMap
 
 if TYPE_CHECKING:
@@ -166,7 +167,9 @@ def _solve(
         known = settings.priors.get(each.name, {"position": None, "heading": None})
         place = None if known["position"] is None else np.array(known["position"], dtype=np.float64)
         priors.append(PosePrior(position=place, heading=known["heading"]))
-    found = yield from solve_poses(captures, priors, options)
+    with compilation.ahead(settings.dense == results.SWEEP) as compiled:
+        found = yield from solve_poses(captures, priors, options)
+        yield from compiled
     _write_cloud(folder, results.SPARSE_FILE, found.points)
     rows = zip(found.names, found.poses, found.registered, found.reasons, strict=True)
     posed = [PosedCapture(name, pose, bool(known), reason) for name, pose, known, reason in rows]
@@ -197,7 +200,7 @@ def _dense(
     which = [index for index, one in enumerate(posed) if one.registered]
     maps = {index: depth_map.read(folder.path / _depth_file(folder, index)) for index in which}
     if None in maps.values():
-        yield Progress("Preparing the dense stage")
+        yield Progress("Preparing range maps")
         folder.output.remove(results.CACHE_FILE)  # it was made of other maps
         seen = [captures[index] for index in which]
         if settings.reconstructor:
