@@ -43,17 +43,21 @@ def test_a_message_is_the_least_over_all_pairs_of_labels(seed: int) -> None:
     weight = np.float32(random.choice([0.0, 0.04, 1.0, 6.0]))
     expected = (0.5 * belief - back)[:, None] + weight * steps(logs)
     out = np.empty(count, np.float32)
-    labelling._send(belief, back, logs, np.argsort(logs), weight, out)
+    order = np.argsort(logs)
+    sent = np.empty(count, np.float32)
+    labelling._send(belief[order], back[order], logs[order], weight, sent)
+    out[order] = sent
     np.testing.assert_allclose(out, expected.min(axis=0) - expected.min(), atol=2e-5)
 
 
 def test_sorting_puts_labels_in_order_of_depth_from_any_order() -> None:
     random = np.random.default_rng(1)
-    order = np.arange(20)
     for _ in range(20):
         logs = random.normal(size=20).astype(np.float32)
+        order, before = np.arange(20, dtype=np.int32), logs.copy()
         labelling._sort(order, logs)
-        np.testing.assert_array_equal(logs[order], np.sort(logs))
+        np.testing.assert_array_equal(logs, np.sort(before))
+        np.testing.assert_array_equal(before[order], logs)
 
 
 def best_chain(costs: np.ndarray, pairs: np.ndarray) -> list[int]:
@@ -174,6 +178,38 @@ def test_the_margin_counts_answers_of_another_depth_alone() -> None:
     assert (alone > EXCLUDED / 2).all()
     _, single = solve_labels(costs[..., :1], everywhere(depths[:1], height, width), grey(height, width))
     assert (single == EXCLUDED).all()
+
+
+def test_labels_that_do_not_compete_change_nothing_by_being_left_out() -> None:
+    """The same with costs a little below EXCLUDED, at which they are in every list and win nowhere."""
+    random = np.random.default_rng(4)
+    costs = random.uniform(0, 1.5, (24, 48, 7)).astype(np.float32)
+    rho = np.exp(random.uniform(-2, 1, (12, 24, 7))).repeat(2, axis=0).repeat(2, axis=1).astype(np.float32)
+    absent = random.uniform(size=(6, 12, 6)).repeat(4, axis=0).repeat(4, axis=1) < 0.7
+    costs[..., :6][absent] = EXCLUDED
+    listed = np.where(costs == EXCLUDED, EXCLUDED - 1, costs)
+    chosen, margin = solve_labels(costs, rho, grey(24, 48))
+    other, other_margin = solve_labels(listed, rho, grey(24, 48))
+    np.testing.assert_array_equal(chosen, other)
+    competing = other_margin < EXCLUDED / 2
+    assert 0.5 < competing.mean() < 1
+    np.testing.assert_allclose(margin[competing], other_margin[competing], atol=1e-4)
+    assert (margin[~competing] > EXCLUDED / 2).all()
+
+
+def test_no_message_crosses_pixels_that_have_no_neighbours() -> None:
+    """What is known lies in one half; a ring of the sky parts the other from it."""
+    height, width = 16, 32
+    active = np.ones((height, width), np.bool_)
+    active[:, [0, 16]] = False
+    costs = np.zeros((height, width, 2), np.float32)
+    costs[:, 4:8, 1] = 1
+    costs[:, 16:, 0] = 0.1
+    depths = everywhere(np.array([1.0, 2.0]), height, width)
+    chosen, _ = solve_labels(costs, depths, grey(height, width), active=active)
+    assert (chosen[:, 1:16] == 0).all() and (chosen[:, 17:] == 1).all()
+    crossed, _ = solve_labels(costs, depths, grey(height, width))
+    assert (crossed[:, 17:] == 0).any()
 
 
 def test_labels_behind_the_camera_and_colours_of_any_kind_give_finite_margins() -> None:

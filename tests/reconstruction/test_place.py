@@ -16,7 +16,7 @@ pytest.importorskip("scipy", reason="needs the backend's environment")
 
 import numba
 
-from backend.reconstruction.dense.place import PlaneSet, label
+from backend.reconstruction.dense.place import PlaneSet, _KnownCosts, label
 from backend.reconstruction.dense.view import DenseView, taken
 from pantheon360_blender.core.panorama import equirectangular
 from pantheon360_blender.core.panorama.cameras import rotation_from_heading
@@ -279,3 +279,22 @@ def test_of_many_planes_the_nearest_compete_and_few_all_do() -> None:
     assert len(near) == place._MOST < 200 and (np.diff(near) > 0).all()
     assert distance[near].max() <= np.delete(distance, near).min()
     np.testing.assert_array_equal(place._nearest(planes[:20], here), np.arange(20))
+
+
+def test_a_plane_that_did_not_move_is_priced_once() -> None:
+    random = np.random.default_rng(0)
+    planes, asked = random.normal(size=(6, 4)), []
+
+    def price(which: np.ndarray) -> np.ndarray:
+        asked.append(which)
+        return np.broadcast_to(which.sum(axis=1), (4, 8, len(which))).astype(np.float32)
+
+    known = _KnownCosts()
+    for chosen in ([0, 1, 2], [2, 0, 3], [3, 4], [0, 4, 5]):
+        found = known.of(planes[chosen], price)
+        np.testing.assert_array_equal(found[3, 7], np.float32(planes[chosen].sum(axis=1)))
+        assert found.shape == (4, 8, len(chosen))
+    assert [len(which) for which in asked] == [3, 1, 1, 2]
+    moved = planes + np.array([0, 0, 0, 1e-12])
+    known.of(moved[[0, 4, 5]], price)
+    assert len(asked[-1]) == 3

@@ -8,9 +8,10 @@ the tops of the walls propose the ceiling.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
@@ -45,7 +46,8 @@ _NEARBY = 4  # pixels of the small width
 _MEMORY = 2 << 30  # bytes for the views that are labelled at once; one always is
 _MOST = 160  # planes that compete in one view, the nearest: more than a few captures propose
 _FEW = 5  # views, of a capture and those that it is matched against, of which the mean share counts
-_BYTES = 36  # of a label at a pixel: costs, depths, messages
+_BYTES = 48  # of a label at a pixel: costs, depths, messages
+_KEPT = 1 << 30  # bytes for costs that are kept from round to round
 
 
 @dataclass(eq=False)
@@ -71,6 +73,27 @@ class _Labelled:
     planes: np.ndarray
 
 
+@dataclass(eq=False)
+class _KnownCosts:
+    """What planes cost in one view, from round to round. planes: (N, 4) in the world. costs: (H, W, N) float32."""
+
+    planes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    costs: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+
+    def of(self, planes: np.ndarray, price: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Costs (H, W, P) of planes (P, 4), which are known afterwards; `price` gives those of planes that are not."""
+        row = _row_of(planes, self.planes)
+        new = row < 0
+        priced = price(planes[new])
+        costs = priced
+        if not new.all():
+            costs = np.empty((*priced.shape[:2], len(planes)), np.float32)
+            costs[..., new] = priced
+            costs[..., ~new] = self.costs[..., row[~new]]
+        self.planes, self.costs = planes, costs
+        return costs
+
+
 def label(
     plane_set: PlaneSet, views: Sequence[DenseView], neighbours: Sequence[Sequence[int]], rounds: int
 ) -> Iterator[int]:
@@ -92,18 +115,22 @@ def label(
     reliable = evidence(views, [view.reliable & view.active for view in views], [view.known_rho() for view in views])
     fitting = reliable.one_a_cell(random)
     seen = [reliable] if plane_set.edges is None else [reliable, plane_set.edges]
+    fits = 4 * small[0].active.size * _MOST * len(views) < _KEPT
+    known, at_rest = [_KnownCosts() for _ in views] if fits else [], plane_set.planes[:0]
     for number in range(rounds):
         for part in seen:
             _propose(plane_set, part, positions, random, edges=part is not reliable)
-        plane_set.planes = fitted(plane_set.planes, fitting)
-        labelled = _labelled(plane_set, small, neighbours, None)
+        moving = _row_of(plane_set.planes, at_rest) < 0
+        plane_set.planes[moving] = fitted(plane_set.planes[moving], fitting)
+        at_rest = plane_set.planes
+        labelled = _labelled(plane_set, small, neighbours, None, known)
         seen = [_edges(small, labelled)]
         shares = _shares(plane_set, small, labelled)
         used = shares > _SMALLEST_SHARE
         plane_set.planes = plane_set.planes[used]
         yield number
     plane_set.planes = distinct(plane_set.planes, shares[used], positions)
-    labelled = _labelled(plane_set, small, neighbours, None)
+    labelled = _labelled(plane_set, small, neighbours, None, known)
     if width > _SMALL:
         coarse = labelled
         labelled = _labelled(plane_set, views, neighbours, coarse)
@@ -141,33 +168,64 @@ def _labelled(
     views: Sequence[DenseView],
     neighbours: Sequence[Sequence[int]],
     coarse: Sequence[_Labelled] | None,
+    known: Sequence[_KnownCosts] = (),
 ) -> list[_Labelled]:
-    """coarse: of a smaller width; only planes that won nearby there compete. None: all do."""
+    """coarse: of a smaller width; only planes that won nearby there compete. None: all do.
+
+    known: of the views; empty if nothing is to be kept.
+    """
     seen = [np.where(view.reliable, view.known_rho(), 0).astype(np.float32) for view in views]
     size = _BYTES * views[0].active.size * (min(len(plane_set.planes), _MOST) + 1)
     workers = int(np.clip(_MEMORY // size, 1, os.cpu_count() or 1))
     solved: list[Future[_Labelled]] = []
     with ThreadPoolExecutor(workers) as pool:
         for index, view in enumerate(views):
-            others = neighbours[index]
             near = _nearest(plane_set.planes, view.pose[:3, 3])
-            planes = into_camera(plane_set.planes, view.pose)
-            everywhere = np.ones((*view.active.shape, len(near)), np.bool_)
-            costs = data_costs(
-                view.cube.faces,
-                np.float32(view.cube.focal),
-                view.rays,
-                view.active,
-                sources(views, index, others, plain=1.0),
-                np.stack([seen[other] for other in others]),
-                planes[near],
-                everywhere if coarse is None else _nearby(coarse[index], near, view.active.shape[1]),
-                2.0,
-            )
+            competing = plane_set.planes[near]
+            price = partial(_costs, views, index, neighbours[index], seen)
+            if coarse is None:
+                costs = (known[index] if known else _KnownCosts()).of(competing, price)
+            else:
+                costs = price(competing, _nearby(coarse[index], near, view.active.shape[1]))
             if index >= workers:
                 solved[index - workers].result()
+            planes = into_camera(plane_set.planes, view.pose)
             solved.append(pool.submit(_solved, view, planes, near, costs, coarse is None))
     return [each.result() for each in solved]
+
+
+def _costs(
+    views: Sequence[DenseView],
+    index: int,
+    others: Sequence[int],
+    seen: Sequence[np.ndarray],
+    planes: np.ndarray,
+    allowed: np.ndarray | None = None,
+) -> np.ndarray:
+    """What planes (P, 4) cost in one view, (H, W, P), told by the `others`, which surely see inverse ranges `seen`.
+
+    allowed: (H, W, P) bool, where a plane competes; None for everywhere.
+    """
+    view = views[index]
+    return np.asarray(
+        data_costs(
+            view.cube.faces,
+            np.float32(view.cube.focal),
+            view.rays,
+            view.active,
+            sources(views, index, others, plain=1.0),
+            np.stack([seen[other] for other in others]),
+            into_camera(planes, view.pose),
+            np.ones((*view.active.shape, len(planes)), np.bool_) if allowed is None else allowed,
+            2.0,
+        )
+    )
+
+
+def _row_of(planes: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which row of `known` (N, 4) each of the planes (P, 4) is, to the last bit; -1 for none."""
+    same = (planes[:, None] == known[None]).all(axis=-1)
+    return np.where(same.any(axis=1), same.argmax(axis=1) if len(known) else 0, -1)
 
 
 def _nearest(planes: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -184,7 +242,9 @@ def _solved(view: DenseView, planes: np.ndarray, near: np.ndarray, costs: np.nda
     """
     own = np.where(view.reliable, _SURE_OWN, 0.5 * np.minimum(view.photometric_cost, 1) + _UNSURE_OWN)[..., None]
     rho = np.concatenate([view.rays @ planes[near].T, view.rho()[..., None]], axis=-1).astype(np.float32, copy=False)
-    chosen, margin = solve_labels(np.concatenate([costs, own.astype(np.float32)], axis=-1), rho, view.colour)
+    chosen, margin = solve_labels(
+        np.concatenate([costs, own.astype(np.float32)], axis=-1), rho, view.colour, active=view.active
+    )
     if all_compete:
         alone = (costs >= EXCLUDED).all(axis=-1)  # no plane is there: an estimate is as good as its looks
         margin = np.where(alone, np.maximum(_UNSURE_OWN - own[..., 0], 0), margin)
