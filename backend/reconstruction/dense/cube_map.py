@@ -25,12 +25,18 @@ AXES = np.array(
 )
 """(6, 3, 3): right, down and forward of each face in the camera's frame."""
 
+GREY = 256
+"""Steps of a grey level in `CubeMap.faces`."""
 _HALF_ANGLE = np.radians(57.0)
 
 
 @dataclass(frozen=True, eq=False)
 class CubeMap:
-    """faces: (6, F, F) float32 grey, 0..255. valid: (6, F, F) bool. focal: pixels; the centre is at (F - 1) / 2."""
+    """Faces in a form that is quick to look up: between pixels, one reading gives two of the four around.
+
+    faces: (6, F, F) uint32: the pixel's grey, 0..255, in steps of 1 / GREY, and from bit 16 on that of the pixel to its
+    right. valid: (6, F, F) bool. focal: pixels; the centre is at (F - 1) / 2.
+    """
 
     faces: np.ndarray
     valid: np.ndarray
@@ -53,4 +59,11 @@ def cube_map(grey: np.ndarray, valid: np.ndarray) -> CubeMap:
         faces.append(equirectangular.sample(grey, pixels))
         row = np.clip(pixels[..., 1].astype(np.intp), 0, len(grey) - 1)
         usable.append(valid[row, pixels[..., 0].astype(np.intp) % width])
-    return CubeMap(np.stack(faces).astype(np.float32), np.stack(usable), focal)
+    return CubeMap(_pairs(np.stack(faces)), np.stack(usable), focal)
+
+
+def _pairs(faces: np.ndarray) -> np.ndarray:
+    """Grey levels (6, F, F) as CubeMap has them."""
+    fixed = np.rint(np.clip(faces, 0, 255) * GREY).astype(np.uint32)
+    beside = np.concatenate([fixed[..., 1:], fixed[..., -1:]], axis=-1)
+    return np.asarray(fixed | beside << np.uint32(16))

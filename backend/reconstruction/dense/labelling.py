@@ -33,8 +33,7 @@ _DIFFERENT = np.float32(0.06)  # natural log of range that makes another answer
 
 @njit(cache=True, parallel=True)
 def data_costs(
-    faces: np.ndarray,
-    focal: float,
+    pairs: np.ndarray,
     rays: np.ndarray,
     active: np.ndarray,
     sources: Sources,
@@ -45,14 +44,14 @@ def data_costs(
 ) -> np.ndarray:
     """The unary cost of each plane at each pixel, from the other panoramas, (H, W, P) float32; EXCLUDED where inactive.
 
-    faces, focal: the pixels' own cube map. rays: (H, W, 3); active: (H, W) bool. sources: S of them.
+    pairs: of the pixels' own cube map, flat. rays: (H, W, 3); active: (H, W) bool. sources: S of them.
     seen: (S, H, W) inverse range of what each source surely sees, 0 if it is not sure. planes: (P, 3) float32, see
     `matching`. allowed: (H, W, P) bool, where a plane competes at all. stride: pixels between samples of a patch.
     """
     height, width = active.shape
     count = len(planes)
     out = np.full((height, width, count), EXCLUDED)
-    step = np.float32(stride / focal)
+    step = np.float32(stride) / sources.focal
     for row in prange(height):
         v = np.int64(row)
         bench = bench_for(sources)
@@ -60,14 +59,14 @@ def data_costs(
             if not active[v, u]:
                 continue
             ray = rays[v, u]
-            variance = lay(bench, faces, focal, ray, step)
+            lay(bench, pairs, ray, sources, step)
             for label in range(count):
                 m = planes[label]
                 rho = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
                 size = math.sqrt(m[0] * m[0] + m[1] * m[1] + m[2] * m[2])
                 if rho <= _GRAZING * size or not allowed[v, u, label]:
                     continue
-                cost = cost_of(m[0], m[1], m[2], variance, sources, step, bench)
+                cost = cost_of(m[0], m[1], m[2], sources, step, bench)
                 out[v, u, label] = cost + _DENIED * min(_denials(rho, ray, sources, seen), 2)
     return out
 

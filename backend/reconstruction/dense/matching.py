@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .cube_map import AXES
+from .cube_map import AXES, GREY
 
 RADIUS = 2
 """The patch is a grid of (2 RADIUS + 1)^2 samples."""
@@ -26,6 +26,11 @@ _SIDE = 2 * RADIUS + 1
 COUNT = _SIDE * _SIDE
 NO_MATCH = np.float32(1.2)
 """Cost where no source can judge a plane."""
+
+_ACROSS = np.array([k % _SIDE - RADIUS for k in range(COUNT)], np.float32)
+_DOWN = np.array([k // _SIDE - RADIUS for k in range(COUNT)], np.float32)
+_NEARNESS = np.hypot(_ACROSS, _DOWN) / np.float32(2 * RADIUS)  # the least loss of a sample's weight, as an exponent
+_LOW, _BITS, _GREY = np.uint32(0xFFFF), np.uint32(16), np.float32(1 / GREY)
 
 _NOISE = np.float32(2.0**2)  # variance in grey levels below which a patch counts as plain
 _COLOUR_SCALE = np.float32(20.0)  # grey levels at which a patch sample loses e-fold weight; steeper farther off
@@ -37,12 +42,14 @@ _LARGEST_SHIFT = np.float32(3.0)  # pixels of forward-backward error at which th
 class Sources(NamedTuple):
     """What the reference is matched against; S sources. All float32 unless said otherwise.
 
-    faces: (S, 6, F, F) grey. valid: (S, 6, F, F) bool. rotation: (S, 3, 3), offset: (S, 3): X_source = R X + t.
+    faces: (S * 6 * F * F,) uint32, of CubeMaps, flat. size: F, int. valid: (S, 6, F, F) bool.
+    rotation: (S, 3, 3), offset: (S, 3): X_source = R X + t. focal: of all cube maps.
     inverse_range: (S, H, W) of the sources' last estimate, 0 if unknown. geometric: weight of agreement with them.
     plain: 1 where plain on plain is a match and plain on textured is none, 0 where plain surfaces tell nothing.
     """
 
     faces: np.ndarray
+    size: int
     valid: np.ndarray
     rotation: np.ndarray
     offset: np.ndarray
@@ -50,6 +57,39 @@ class Sources(NamedTuple):
     focal: np.float32
     geometric: np.float32
     plain: np.float32
+
+
+class Patch(NamedTuple):
+    """A patch as it is looked up; (COUNT,) each.
+
+    weights, weighted: of the reference, see reference_patch. values: grey. across, down, place: where it lies between
+    pixels, and beside which. upper, lower: pairs of pixels there.
+    """
+
+    weights: np.ndarray
+    weighted: np.ndarray
+    values: np.ndarray
+    across: np.ndarray
+    down: np.ndarray
+    place: np.ndarray
+    upper: np.ndarray
+    lower: np.ndarray
+
+
+class Bench(NamedTuple):
+    """What a thread works on and with: a pixel's patch, and scratch for cost_of.
+
+    frame: (3, 3) see `tangent`. turned: (S, 3, 3) the same in the sources' frames. told: (2,) variance and mean of the
+    patch. moved: (S,) what disagreement with each source adds. h: (3, 3). costs: (S,).
+    """
+
+    frame: np.ndarray
+    turned: np.ndarray
+    patch: Patch
+    told: np.ndarray
+    moved: np.ndarray
+    h: np.ndarray
+    costs: np.ndarray
 
 
 @njit(cache=True, inline="always")
@@ -113,63 +153,89 @@ def tangent(ray: np.ndarray, frame: np.ndarray) -> None:
     frame[0, 2], frame[1, 2], frame[2, 2] = x, y, z
 
 
-@njit(cache=True)
-def look_up(face: np.ndarray, h: np.ndarray, focal: float, step: float, out: np.ndarray) -> bool:
-    """Sample a face at the patch grid through homography h (3, 3); False where the patch leaves the face."""
-    size = face.shape[0]
+@njit(cache=True, _nrt=False, error_model="numpy")
+def on_face(h: np.ndarray, size: int, focal: float, reach: float) -> bool:
+    """Whether a patch, carried by homography h (3, 3), lies on a cube face of `size` pixels.
+
+    reach: from the patch's centre to its side. Where its corners lie in front and on the face all of it does.
+    """
     centre = np.float32((size - 1) * 0.5)
     last = np.float32(size - 1.001)
-    k = 0
-    for j in range(-RADIUS, RADIUS + 1):
-        b = np.float32(j) * step
-        x0 = h[0, 1] * b + h[0, 2]
-        y0 = h[1, 1] * b + h[1, 2]
-        z0 = h[2, 1] * b + h[2, 2]
-        for i in range(-RADIUS, RADIUS + 1):
-            a = np.float32(i) * step
-            z = z0 + h[2, 0] * a
-            if z <= np.float32(1e-6):
-                return False
-            inverse = focal / z
-            u = (x0 + h[0, 0] * a) * inverse + centre
-            v = (y0 + h[1, 0] * a) * inverse + centre
-            if not (u >= 0 and v >= 0 and u < last and v < last):
-                return False
-            iu, iv = int(u), int(v)
-            fu, fv = u - np.float32(iu), v - np.float32(iv)
-            top = face[iv, iu] + fu * (face[iv, iu + 1] - face[iv, iu])
-            low = face[iv + 1, iu] + fu * (face[iv + 1, iu + 1] - face[iv + 1, iu])
-            out[k] = top + fv * (low - top)
-            k += 1
+    for corner in range(4):
+        a = reach if corner % 2 else -reach
+        b = reach if corner // 2 else -reach
+        z = h[2, 0] * a + h[2, 1] * b + h[2, 2]
+        if z <= np.float32(1e-6):
+            return False
+        u = (h[0, 0] * a + h[0, 1] * b + h[0, 2]) * focal / z + centre
+        v = (h[1, 0] * a + h[1, 1] * b + h[1, 2]) * focal / z + centre
+        if not (u >= 0 and v >= 0 and u < last and v < last):
+            return False
     return True
 
 
-@njit(cache=True)
-def reference_patch(
-    faces: np.ndarray, frame: np.ndarray, focal: float, step: float, values: np.ndarray, weights: np.ndarray
-) -> float:
-    """Fill the reference's patch: values (COUNT,) with zero weighted mean, weights with sum 1. Returns the variance.
+@njit(cache=True, _nrt=False, error_model="numpy")
+def look_up(pairs: np.ndarray, first: int, size: int, h: np.ndarray, focal: float, step: float, patch: Patch) -> None:
+    """Sample a face at the patch grid through homography h (3, 3), which keeps the patch on the face.
 
-    A patch that leaves its face is flat, variance 0: it tells nothing.
+    pairs: of all faces, see CubeMap, one after the other; this one has `size` x `size` of them from `first` on.
+    In three passes, of which processors do the first and the last for eight samples at once.
+    """
+    centre = np.float32((size - 1) * 0.5)
+    x0, xa, xb = h[0, 2] * focal, h[0, 0] * focal * step, h[0, 1] * focal * step
+    y0, ya, yb = h[1, 2] * focal, h[1, 0] * focal * step, h[1, 1] * focal * step
+    z0, za, zb = h[2, 2], h[2, 0] * step, h[2, 1] * step
+    for k in range(COUNT):
+        a, b = _ACROSS[k], _DOWN[k]
+        inverse = np.float32(1) / (z0 + za * a + zb * b)
+        u = (x0 + xa * a + xb * b) * inverse + centre
+        v = (y0 + ya * a + yb * b) * inverse + centre
+        iu, iv = np.int32(u), np.int32(v)
+        patch.across[k] = u - np.float32(iu)
+        patch.down[k] = v - np.float32(iv)
+        patch.place[k] = np.int32(iv * size + iu)
+    for k in range(COUNT):
+        place = np.uint32(first + patch.place[k])  # unsigned: numba lets negative places count from the end
+        patch.upper[k] = pairs[place]
+        patch.lower[k] = pairs[place + np.uint32(size)]
+    for k in range(COUNT):
+        upper, lower, across = patch.upper[k], patch.lower[k], patch.across[k]
+        left = np.float32(np.int32(upper & _LOW))
+        top = left + across * (np.float32(np.int32(upper >> _BITS)) - left)
+        left = np.float32(np.int32(lower & _LOW))
+        low = left + across * (np.float32(np.int32(lower >> _BITS)) - left)
+        patch.values[k] = (top + patch.down[k] * (low - top)) * _GREY
+
+
+@njit(cache=True, _nrt=False, error_model="numpy")
+def reference_patch(
+    pairs: np.ndarray, size: int, focal: float, step: float, frame: np.ndarray, h: np.ndarray, patch: Patch
+) -> tuple[float, float]:
+    """Fill weights, whose sum is 1, and their product with the reference's values about their mean.
+
+    pairs: of its cube map, flat, whose faces have `size` pixels. frame: the pixel's. h: scratch, (3, 3).
+    Returns the variance and the mean, both weighted. A patch that leaves its face is flat, variance 0, and tells
+    nothing.
     """
     index = face_of(frame[0, 2], frame[1, 2], frame[2, 2])
-    h = np.empty((3, 3), np.float32)
     for r in range(3):
         for c in range(3):
-            axis = AXES[index, r]
-            h[r, c] = axis[0] * frame[0, c] + axis[1] * frame[1, c] + axis[2] * frame[2, c]
-    if not look_up(faces[index], h, focal, step, values):  # so coarse that the patch is wider than a face's rim
-        values[:] = np.float32(0)
-        weights[:] = np.float32(1) / np.float32(COUNT)
-        return np.float32(0)
+            h[r, c] = (
+                AXES[index, r, 0] * frame[0, c] + AXES[index, r, 1] * frame[1, c] + AXES[index, r, 2] * frame[2, c]
+            )
+    values, weights, weighted = patch.values, patch.weights, patch.weighted
+    if not on_face(h, size, focal, np.float32(RADIUS) * step):  # so coarse that it is wider than a face's rim
+        for k in range(COUNT):
+            weights[k] = np.float32(1) / np.float32(COUNT)
+            weighted[k] = np.float32(0)
+        return np.float32(0), np.float32(0)
+    look_up(pairs, index * size * size, size, h, focal, step, patch)
     middle = values[COUNT // 2]
     total = np.float32(0)
     mean = np.float32(0)
     for k in range(COUNT):
-        j, i = k // _SIDE - RADIUS, k % _SIDE - RADIUS
-        near = math.sqrt(np.float32(i * i + j * j)) / np.float32(2 * RADIUS)
         away = (values[k] - middle) / _COLOUR_SCALE
-        weight = math.exp(-away * away - near)
+        weight = math.exp(-away * away - _NEARNESS[k])
         weights[k] = weight
         total += weight
         mean += weight * values[k]
@@ -177,86 +243,86 @@ def reference_patch(
     variance = np.float32(0)
     for k in range(COUNT):
         weights[k] /= total
-        values[k] -= mean
-        variance += weights[k] * values[k] * values[k]
-    return variance
+        weighted[k] = weights[k] * (values[k] - mean)
+        variance += weighted[k] * (values[k] - mean)
+    return variance, mean
 
 
-@njit(cache=True)
-def plane_cost(
-    m0: float,
-    m1: float,
-    m2: float,
-    frame: np.ndarray,
-    values: np.ndarray,
-    weights: np.ndarray,
-    variance: float,
-    sources: Sources,
-    step: float,
-    h: np.ndarray,
-    other: np.ndarray,
-    costs: np.ndarray,
-) -> float:
-    """Cost of plane m for the pixel whose tangent frame, patch and variance are given; 0 is perfect, 1 tells nothing.
+@njit(cache=True, _nrt=False, error_model="numpy")
+def compared(patch: Patch, mean: float) -> tuple[float, float]:
+    """Weighted variance of a source's patch, and its weighted covariance with the reference's.
 
-    h, other, costs: scratch (3, 3), (COUNT,), (S,).
+    mean: of the reference; about it squares lose no digits.
     """
+    values, weights, weighted = patch.values, patch.weights, patch.weighted
+    first = np.float32(0)
+    second = np.float32(0)
+    common = np.float32(0)
+    for k in range(COUNT):
+        value = values[k] - mean
+        first += weights[k] * value
+        second += weights[k] * value * value
+        common += weighted[k] * value
+    return max(second - first * first, np.float32(0)), common
+
+
+@njit(cache=True, _nrt=False, error_model="numpy")
+def cost_of(m0: float, m1: float, m2: float, sources: Sources, step: float, bench: Bench) -> float:
+    """Cost of plane m for the pixel whose patch is on the bench; 0 is perfect, 1 tells nothing.
+
+    No array is taken apart into others here: each would be counted by all threads.
+    """
+    frame, turned, h, costs, patch = bench.frame, bench.turned, bench.h, bench.costs, bench.patch
+    variance, mean = bench.told[0], bench.told[1]
     rho = m0 * frame[0, 2] + m1 * frame[1, 2] + m2 * frame[2, 2]
     along_a = m0 * frame[0, 0] + m1 * frame[1, 0] + m2 * frame[2, 0]
     along_b = m0 * frame[0, 1] + m1 * frame[1, 1] + m2 * frame[2, 1]
     used = 0
     least = np.float32(9)
-    for s in range(sources.offset.shape[0]):
-        rotation, offset = sources.rotation[s], sources.offset[s]
-        x, y, z = to_source(rotation, offset, frame[0, 2], frame[1, 2], frame[2, 2], rho)
-        index = face_of(x, y, z)
-        axes = AXES[index]
+    size = sources.size
+    centre = np.float32((size - 1) * 0.5)
+    offset = sources.offset
+    for s in range(offset.shape[0]):
+        index = face_of(
+            turned[s, 0, 2] + offset[s, 0] * rho,
+            turned[s, 1, 2] + offset[s, 1] * rho,
+            turned[s, 2, 2] + offset[s, 2] * rho,
+        )
         for c in range(3):
             n = along_a if c == 0 else (along_b if c == 1 else rho)
-            p, q, r = to_source(rotation, offset, frame[0, c], frame[1, c], frame[2, c], n)
-            h[0, c] = axes[0, 0] * p + axes[0, 1] * q + axes[0, 2] * r
-            h[1, c] = axes[1, 0] * p + axes[1, 1] * q + axes[1, 2] * r
-            h[2, c] = axes[2, 0] * p + axes[2, 1] * q + axes[2, 2] * r
+            p = turned[s, 0, c] + offset[s, 0] * n
+            q = turned[s, 1, c] + offset[s, 1] * n
+            r = turned[s, 2, c] + offset[s, 2] * n
+            h[0, c] = AXES[index, 0, 0] * p + AXES[index, 0, 1] * q + AXES[index, 0, 2] * r
+            h[1, c] = AXES[index, 1, 0] * p + AXES[index, 1, 1] * q + AXES[index, 1, 2] * r
+            h[2, c] = AXES[index, 2, 0] * p + AXES[index, 2, 1] * q + AXES[index, 2, 2] * r
         if h[2, 2] <= np.float32(1e-6):
             continue
-        size = sources.faces.shape[2]
-        centre = np.float32((size - 1) * 0.5)
         u = int(sources.focal * h[0, 2] / h[2, 2] + centre + np.float32(0.5))
         v = int(sources.focal * h[1, 2] / h[2, 2] + centre + np.float32(0.5))
         if u < 0 or v < 0 or u >= size or v >= size or not sources.valid[s, index, v, u]:
             continue
-        if not look_up(sources.faces[s, index], h, sources.focal, step, other):
+        if not on_face(h, size, sources.focal, np.float32(RADIUS) * step):
             continue
-        mean = np.float32(0)
-        for k in range(COUNT):
-            mean += weights[k] * other[k]
-        spread = np.float32(0)
-        common = np.float32(0)
-        for k in range(COUNT):
-            difference = other[k] - mean
-            spread += weights[k] * difference * difference
-            common += weights[k] * difference * values[k]
+        look_up(sources.faces, (s * 6 + index) * size * size, size, h, sources.focal, step, patch)
+        spread, common = compared(patch, mean)
         cost = np.float32(1) - (common + sources.plain * _NOISE) / math.sqrt((variance + _NOISE) * (spread + _NOISE))
-        cost = min(cost, NO_MATCH)
-        if sources.geometric > 0:  # of the reference's ray, not of (x, y, z) as meant: a change is to be measured first
-            cost += sources.geometric * shift(
-                frame[0, 2], frame[1, 2], frame[2, 2], frame, sources.inverse_range[s], rotation, offset, sources.focal
-            )
+        cost = min(cost, NO_MATCH) + bench.moved[s]
         costs[used] = cost
         used += 1
         least = min(least, cost)
     if used == 0:
         return NO_MATCH
     total = np.float32(0)
-    weighted = np.float32(0)
+    summed = np.float32(0)
     mean_cost = np.float32(0)
     for s in range(used):
         d = (costs[s] - least) / _SOFTNESS
         w = math.exp(-d)
         total += w
-        weighted += w * costs[s]
+        summed += w * costs[s]
         mean_cost += min(costs[s], np.float32(1))
-    return (np.float32(1) - _AGREEMENT) * weighted / total + _AGREEMENT * mean_cost / np.float32(used)
+    return (np.float32(1) - _AGREEMENT) * summed / total + _AGREEMENT * mean_cost / np.float32(used)
 
 
 @njit(cache=True)
@@ -289,39 +355,49 @@ def shift(
     return np.float32(min(pixels / _LARGEST_SHIFT, np.float32(1)))
 
 
-class Bench(NamedTuple):
-    """What a thread works on and with: the patch of its pixel, and scratch for plane_cost."""
-
-    frame: np.ndarray
-    values: np.ndarray
-    weights: np.ndarray
-    h: np.ndarray
-    other: np.ndarray
-    costs: np.ndarray
+@njit(cache=True)
+def bench_for(sources: Sources) -> Bench:
+    count = sources.offset.shape[0]
+    return Bench(
+        np.empty((3, 3), np.float32),
+        np.empty((count, 3, 3), np.float32),
+        empty_patch(),
+        np.empty(2, np.float32),
+        np.zeros(count, np.float32),
+        np.empty((3, 3), np.float32),
+        np.empty(count, np.float32),
+    )
 
 
 @njit(cache=True)
-def bench_for(sources: Sources) -> Bench:
-    return Bench(
-        np.empty((3, 3), np.float32),
+def empty_patch() -> Patch:
+    return Patch(
         np.empty(COUNT, np.float32),
         np.empty(COUNT, np.float32),
-        np.empty((3, 3), np.float32),
         np.empty(COUNT, np.float32),
-        np.empty(sources.offset.shape[0], np.float32),
+        np.empty(COUNT, np.float32),
+        np.empty(COUNT, np.float32),
+        np.empty(COUNT, np.int32),
+        np.empty(COUNT, np.uint32),
+        np.empty(COUNT, np.uint32),
     )
 
 
-@njit(cache=True, inline="always")
-def lay(bench: Bench, faces: np.ndarray, focal: float, ray: np.ndarray, step: float) -> float:
-    """Put the patch around `ray` on the bench; its variance."""
-    tangent(ray, bench.frame)
-    return reference_patch(faces, bench.frame, focal, step, bench.values, bench.weights)
-
-
-@njit(cache=True, inline="always")
-def cost_of(m0: float, m1: float, m2: float, variance: float, sources: Sources, step: float, bench: Bench) -> float:
-    """Cost of plane m for the patch on the bench."""
-    return plane_cost(
-        m0, m1, m2, bench.frame, bench.values, bench.weights, variance, sources, step, bench.h, bench.other, bench.costs
-    )
+@njit(cache=True, error_model="numpy")
+def lay(bench: Bench, pairs: np.ndarray, ray: np.ndarray, sources: Sources, step: float) -> float:
+    """Put the patch around `ray` on the bench, of the reference whose cube map has these `pairs`; its variance."""
+    frame, rotation = bench.frame, sources.rotation
+    tangent(ray, frame)
+    variance, mean = reference_patch(pairs, sources.size, sources.focal, step, frame, bench.h, bench.patch)
+    bench.told[0], bench.told[1] = variance, mean
+    for s in range(len(rotation)):
+        for r in range(3):
+            for c in range(3):
+                bench.turned[s, r, c] = (
+                    rotation[s, r, 0] * frame[0, c] + rotation[s, r, 1] * frame[1, c] + rotation[s, r, 2] * frame[2, c]
+                )
+        if sources.geometric > 0:  # of the reference's ray, not of its place in the source: a change is to be measured
+            bench.moved[s] = sources.geometric * shift(
+                ray[0], ray[1], ray[2], frame, sources.inverse_range[s], rotation[s], sources.offset[s], sources.focal
+            )
+    return variance

@@ -209,8 +209,7 @@ def _costs(
     view = views[index]
     return np.asarray(
         data_costs(
-            view.cube.faces,
-            np.float32(view.cube.focal),
+            view.cube.faces.ravel(),
             view.rays,
             view.active,
             sources(views, index, others, plain=1.0),

@@ -42,7 +42,7 @@ def propagate(
     prefers, 0 if there are none. stride: pixels between samples of a patch. spread: relative size of perturbations.
     fresh: whether `costs` are to be computed first, as the resolution or the sources changed.
     """
-    arguments = (cube.faces, np.float32(cube.focal), rays, active, sources)
+    arguments = (cube.faces.ravel(), rays, active, sources)
     between = (np.float32(limits[0]), np.float32(limits[1]))
     if fresh:
         _rescore(*arguments, planes, costs, prior, stride)
@@ -66,13 +66,12 @@ def evaluate(
     changed planes is above them, (H, W) float32 each. About 0 means that the pictures do not tell the range: nothing is
     to be seen there, or nothing moves.
     """
-    return _evaluate(cube.faces, np.float32(cube.focal), rays, active, sources, planes, stride, np.float32(share))
+    return _evaluate(cube.faces.ravel(), rays, active, sources, planes, stride, np.float32(share))
 
 
 @njit(cache=True, parallel=True)
 def _evaluate(
-    faces: np.ndarray,
-    focal: float,
+    pairs: np.ndarray,
     rays: np.ndarray,
     active: np.ndarray,
     sources: Sources,
@@ -83,18 +82,18 @@ def _evaluate(
     height, width = active.shape
     photometric_cost = np.full((height, width), np.float32(2))
     distinct = np.zeros((height, width), np.float32)
-    step = np.float32(stride / focal)
+    step = np.float32(stride) / sources.focal
     for v in prange(height):
         bench = bench_for(sources)
         for u in range(width):
             if not active[v, u]:
                 continue
-            variance = lay(bench, faces, focal, rays[v, u], step)
+            lay(bench, pairs, rays[v, u], sources, step)
             m = planes[v, u]
             least = np.float32(9)
             for trial in range(3):
                 f = np.float32(1) if trial == 0 else (np.float32(1) + share if trial == 1 else 1 / (1 + share))
-                cost = cost_of(m[0] * f, m[1] * f, m[2] * f, variance, sources, step, bench)
+                cost = cost_of(m[0] * f, m[1] * f, m[2] * f, sources, step, bench)
                 if trial == 0:
                     photometric_cost[v, u] = cost
                 else:
@@ -116,8 +115,7 @@ def _with_prior(cost: float, m: np.ndarray, prior: np.ndarray, ray: np.ndarray, 
 
 @njit(cache=True, parallel=True)
 def _rescore(
-    faces: np.ndarray,
-    focal: float,
+    pairs: np.ndarray,
     rays: np.ndarray,
     active: np.ndarray,
     sources: Sources,
@@ -127,15 +125,15 @@ def _rescore(
     stride: float,
 ) -> None:
     height, width = active.shape
-    step = np.float32(stride / focal)
+    step = np.float32(stride) / sources.focal
     for v in prange(height):
         bench = bench_for(sources)
         for u in range(width):
             if not active[v, u]:
                 continue
-            variance = lay(bench, faces, focal, rays[v, u], step)
+            variance = lay(bench, pairs, rays[v, u], sources, step)
             m = planes[v, u]
-            cost = cost_of(m[0], m[1], m[2], variance, sources, step, bench)
+            cost = cost_of(m[0], m[1], m[2], sources, step, bench)
             costs[v, u] = _with_prior(cost, m, prior[v, u], rays[v, u], variance)
 
 
@@ -203,8 +201,7 @@ def _perturbed(
 
 @njit(cache=True, parallel=True)
 def _spread(
-    faces: np.ndarray,
-    focal: float,
+    pairs: np.ndarray,
     rays: np.ndarray,
     active: np.ndarray,
     sources: Sources,
@@ -218,7 +215,7 @@ def _spread(
     colour: int,
 ) -> None:
     height, width = active.shape
-    step = np.float32(stride / focal)
+    step = np.float32(stride) / sources.focal
     for row in prange(height):
         v = np.int64(row)  # numba counts prange unsigned, which turns differences into floats
         bench = bench_for(sources)
@@ -232,7 +229,7 @@ def _spread(
             if not active[v, u]:
                 continue
             ray, m, preferred = rays[v, u], planes[v, u], prior[v, u]
-            variance = lay(bench, faces, focal, ray, step)
+            variance = lay(bench, pairs, ray, sources, step)
             best = costs[v, u]
             for stretch in range(8):
                 nv, nu = _best_along(costs, active, v, u, stretch // 2, stretch % 2 == 1, narrow)
@@ -270,7 +267,7 @@ def _tried(
     now = m[0] * ray[0] + m[1] * ray[1] + m[2] * ray[2]
     if apart < np.float32(1e-4) * size * size and abs(rho - now) < np.float32(5e-4) * rho:
         return best  # the same plane, as nearly as matters
-    cost = cost_of(candidate[0], candidate[1], candidate[2], variance, sources, step, bench)
+    cost = cost_of(candidate[0], candidate[1], candidate[2], sources, step, bench)
     cost = _with_prior(cost, candidate, prior, ray, variance)
     if cost < best:
         m[:] = candidate

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, prange
 
 from .cube_map import CubeMap
-from .matching import COUNT, NO_MATCH, Sources, plane_cost, reference_patch, tangent
+from .matching import NO_MATCH, Sources, bench_for, cost_of, lay
 
 _STEP_PENALTY, _JUMP_PENALTY = np.float32(0.04), np.float32(0.35)
 _JUMP_COLOUR = np.float32(12.0)  # grey levels of an edge at which a jump costs half
@@ -21,7 +21,7 @@ def sweep(
     cube: CubeMap, rays: np.ndarray, active: np.ndarray, sources: Sources, inverse_ranges: np.ndarray, stride: float
 ) -> np.ndarray:
     """Costs (H, W, D) float32 of the spheres `inverse_ranges` (D,) at all `active` pixels; NO_MATCH elsewhere."""
-    return np.asarray(_sweep(cube.faces, np.float32(cube.focal), rays, active, sources, inverse_ranges, stride))
+    return np.asarray(_sweep(cube.faces.ravel(), rays, active, sources, inverse_ranges, stride))
 
 
 def aggregate(costs: np.ndarray, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -40,8 +40,7 @@ def aggregate(costs: np.ndarray, grey: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 @njit(cache=True, parallel=True)
 def _sweep(
-    faces: np.ndarray,
-    focal: float,
+    pairs: np.ndarray,
     rays: np.ndarray,
     active: np.ndarray,
     sources: Sources,
@@ -51,33 +50,17 @@ def _sweep(
     height, width = active.shape
     labels = len(inverse_ranges)
     out = np.full((height, width, labels), NO_MATCH, np.float32)
-    step = np.float32(stride / focal)
-    for v in prange(height):  # with a Bench of `matching` it was measured to take a fifth longer
-        frame, h = np.empty((3, 3), np.float32), np.empty((3, 3), np.float32)
-        values, weights, other = np.empty(COUNT, np.float32), np.empty(COUNT, np.float32), np.empty(COUNT, np.float32)
-        costs = np.empty(sources.offset.shape[0], np.float32)
+    step = np.float32(stride) / sources.focal
+    for v in prange(height):
+        bench = bench_for(sources)
         for u in range(width):
             if not active[v, u]:
                 continue
             ray = rays[v, u]
-            tangent(ray, frame)
-            variance = reference_patch(faces, frame, focal, step, values, weights)
+            lay(bench, pairs, ray, sources, step)
             for label in range(labels):
                 rho = inverse_ranges[label]
-                out[v, u, label] = plane_cost(
-                    rho * ray[0],
-                    rho * ray[1],
-                    rho * ray[2],
-                    frame,
-                    values,
-                    weights,
-                    variance,
-                    sources,
-                    step,
-                    h,
-                    other,
-                    costs,
-                )
+                out[v, u, label] = cost_of(rho * ray[0], rho * ray[1], rho * ray[2], sources, step, bench)
     return out
 
 

@@ -134,7 +134,8 @@ def sources(
     """What one view is matched against; see Sources for the weights."""
     rotations, offsets = relative_poses(views, index, others)
     return Sources(
-        np.stack([views[other].cube.faces for other in others]),
+        np.concatenate([views[other].cube.faces.ravel() for other in others]),
+        views[index].cube.faces.shape[-1],
         np.stack([views[other].cube.valid for other in others]),
         rotations,
         offsets,
