@@ -17,6 +17,7 @@ from bpy_extras.io_utils import ImportHelper
 
 from ..pantheon360_blender.core import progress, repairs
 from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.core.progress import Notices
 from ..pantheon360_blender.core.unexpected import boundary, explained
 from ..pantheon360_blender.scene.app import jobs
@@ -27,6 +28,7 @@ from ..pantheon360_blender.scene.background import outcomes
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.sources import projection
+from ..pantheon360_blender.scene.translation import translated
 from . import errors
 
 DIALOG = 420
@@ -47,7 +49,7 @@ class PolledOperator(bpy.types.Operator):
     def poll(cls, context: Any) -> bool:
         found = cls.busy() or cls.disabled_reason(context)
         if found is not None:
-            cls.poll_message_set(found.text)
+            cls.poll_message_set(translated(found.text))
         return found is None
 
     @classmethod
@@ -96,7 +98,7 @@ class JobOperator(PolledOperator):
 
     @classmethod
     def busy(cls) -> DisabledReason | None:
-        return DisabledReason(f"{running()} is still running") if running() else None
+        return DisabledReason(filled("{job} is still running", job=translated(running()))) if running() else None
 
     def job(self, context: Any) -> progress.Job[Any]:
         """The work: a generator of Progress. Raises PantheonError."""
@@ -126,7 +128,8 @@ class JobOperator(PolledOperator):
         if bpy.app.background or context.window is None:
             return self._block(context)
         if running():
-            self.tell("ERROR", f"{running()} is still running. Wait for it, or press Esc to cancel it.")
+            label = translated(running())
+            self.tell("ERROR", filled("{job} is still running. Wait for it, or press Esc to cancel it.", job=label))
             return {"CANCELLED"}
         self.while_working = True
         try:
@@ -156,11 +159,13 @@ class JobOperator(PolledOperator):
     def modal(self, context: Any, event: bpy.types.Event) -> set[Any]:
         session = self._session
         if session is None or not session.active:
-            self.tell("WARNING", f"{self.bl_label} was canceled: {session.cancelled_by if session else ''}")
+            why = translated(session.cancelled_by if session else "")
+            self.tell("WARNING", translated("{job} was canceled: {why}", job=translated(self.bl_label), why=why))
             return {"CANCELLED"}
         if event.type == "ESC" and event.value == "PRESS":
             session.end("Esc was pressed")
-            self.tell("INFO", f"{self.bl_label} was canceled. {self.left}")
+            left = translated(self.left)
+            self.tell("INFO", translated("{job} was canceled. {left}", job=translated(self.bl_label), left=left))
             return {"CANCELLED"}
         # A render reads the scene in a thread of its own: a job that steps through frames meanwhile would crash it.
         if event.type != "TIMER" or jobs.is_rendering():
@@ -264,7 +269,7 @@ def warn(operator: PolledOperator, *texts: str) -> None:
 def dialog_text(layout: Any, text: str, icon: str = "NONE") -> Any:
     """A text on as many lines as it needs in a dialog of DIALOG pixels. Returns the column that it is in."""
     column = layout.column(align=True)
-    for number, line in enumerate(textwrap.wrap(text, _DIALOG_LINE)):
+    for number, line in enumerate(textwrap.wrap(translated(text), _DIALOG_LINE)):
         column.label(text=line, icon="BLANK1" if number and icon != "NONE" else icon)
     return column
 

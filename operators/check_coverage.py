@@ -8,12 +8,14 @@ from typing import Any
 import bpy
 from bpy.props import FloatProperty, IntProperty
 
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.core.render.coverage import Limits
 from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.camera import camera_path, coverage_check
+from ..pantheon360_blender.scene.translation import translated
 from . import base
 from .base import JobOperator
 
@@ -75,10 +77,16 @@ class PANTHEON360_OT_check_coverage(JobOperator):
         scene = self._scene.scene
         coverage_check.store(scene, result)
         coverage_check.mark(scene, result)
-        base.warn(self, *(f"Frames {each.first}-{each.last}: {each.text}" for each in result.warnings[:MOST_REPORTED]))
+        for each in result.warnings[:MOST_REPORTED]:
+            text = translated(each.text)
+            base.warn(self, filled("Frames {first}-{last}: {text}", first=each.first, last=each.last, text=text))
         path = result.path
-        told = f"{len(path.frames)} frames checked; at least {path.covered.min():.0%} of the view is covered"
-        self.tell("INFO", f"{told}, up to {path.guessed.max():.0%} of it by guesses")
+        told = filled(
+            "{count} frames checked; at least {covered:.0%} of the view is covered, "
+            "up to {guessed:.0%} of it by guesses",
+            count=len(path.frames), covered=path.covered.min(), guessed=path.guessed.max(),
+        )  # fmt: skip
+        self.tell("INFO", told)
 
 
 class PANTHEON360_OT_clear_coverage(base.ImmediateOperator):
@@ -114,10 +122,13 @@ class PANTHEON360_OT_show_coverage(base.ImmediateOperator):
         for area in context.screen.areas if context.screen else ():
             if area.type == "IMAGE_EDITOR":
                 area.spaces.active.image = image
-        near = units.length(context.scene, seen.nearest)
-        hole = f"the largest hole is {seen.hole:.0%}, the nearest point {near} away"
-        covered = f"{seen.covered:.0%} covered, {seen.guessed:.0%} guessed"
-        return f"{covered}, {hole}. See {image.name} in an Image Editor"
+        return filled(
+            "{covered:.0%} covered, {guessed:.0%} guessed, the largest hole is {hole:.0%}, "
+            "the nearest point {near} away. "
+            "See {image} in an Image Editor",
+            covered=seen.covered, guessed=seen.guessed, hole=seen.hole, near=units.length(context.scene, seen.nearest),
+            image=image.name,
+        )  # fmt: skip
 
 
 CLASSES = (PANTHEON360_OT_check_coverage, PANTHEON360_OT_clear_coverage, PANTHEON360_OT_show_coverage)

@@ -8,6 +8,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty
 
 from ..pantheon360_blender.core.errors import CacheError
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.core.points import colour_match
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.access import ObjectReference
@@ -242,7 +243,10 @@ class PANTHEON360_OT_match_colours(EditJobOperator):
     def done(self, result: colour_match.ColourMatch, _obj: bpy.types.Object) -> str:
         matched = int((result.overlaps.sum(axis=1) > 0).sum())
         factor = result.gains.max() / result.gains.min()
-        return f"{matched} captures matched; their gains differ by a factor of {factor:.2f} at most"
+        return filled(
+            "{count} captures matched; their gains differ by a factor of {factor:.2f} at most",
+            count=matched, factor=factor,
+        )  # fmt: skip
 
 
 class PANTHEON360_OT_restore_colours(EditOperator):
@@ -259,12 +263,14 @@ class PANTHEON360_OT_restore_colours(EditOperator):
 
     def edit(self, _context: Any, obj: bpy.types.Object) -> str:
         cache_edit.restore_colours(obj)
-        return f"{obj.name} has its own colors again"
+        return filled("{name} has its own colors again", name=obj.name)
 
 
 def _removed(count: int, obj: bpy.types.Object) -> str:
     mesh: Any = obj.data
-    return f"{count:,} points removed, {len(mesh.vertices):,} left in {obj.name}"
+    return filled(
+        "{count:,} points removed, {left:,} left in {name}", count=count, left=len(mesh.vertices), name=obj.name
+    )
 
 
 CLASSES = (

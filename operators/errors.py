@@ -15,6 +15,7 @@ from ..pantheon360_blender.scene.app import preferences
 from ..pantheon360_blender.scene.app.disabled_reason import repair_label
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import outcomes
+from ..pantheon360_blender.scene.translation import translated
 
 POPUP_WIDTH = 70
 """Characters of a line in the popup."""
@@ -28,7 +29,9 @@ def report(operator: Any, context: Any, error: PantheonError) -> None:
     if _from_a_button(operator, context):
         tell(operator, "WARNING", str(error))
         context.window_manager.popup_menu(
-            popup(error, operator.stage), title=f"{operator.bl_label} Failed", icon="ERROR"
+            popup(error, operator.stage),
+            title=translated("{job} Failed", job=translated(operator.bl_label)),
+            icon="ERROR",
         )
     else:
         tell(operator, "ERROR", str(error))
@@ -36,7 +39,7 @@ def report(operator: Any, context: Any, error: PantheonError) -> None:
 
 def tell(operator: bpy.types.Operator, level: str, text: str) -> None:
     """Report a text, which Blender prints in its terminal, too: names in it may come from anywhere."""
-    operator.report({level}, plain_text.paragraph(text))  # type: ignore[arg-type]
+    operator.report({level}, plain_text.paragraph(translated(text)))  # type: ignore[arg-type]
 
 
 def popup(error: PantheonError, stage: str = "") -> Callable[[Any, Any], None]:
@@ -101,7 +104,7 @@ class PANTHEON360_OT_open_preferences(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: Any) -> bool:
         if bpy.app.background:
-            cls.poll_message_set("Blender runs without an interface")
+            cls.poll_message_set(translated("Blender runs without an interface"))
         return not bpy.app.background
 
     def execute(self, _context: Any) -> set[Any]:

@@ -9,6 +9,7 @@ import bpy
 from bpy.props import BoolProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.scene.app import access
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.cache import cache_export
@@ -40,7 +41,7 @@ class PANTHEON360_OT_export_cache(base.ImmediateOperator, ExportHelper):  # type
     def act(self, context: Any) -> str:
         path = Path(bpy.path.abspath(self.filepath))
         count = cache_export.export(context.scene, access.evaluated(context.scene), path)
-        return f"{count:,} points are in {path}"
+        return filled("{count:,} points are in {path}", count=count, path=path)
 
 
 register, unregister = base.registration(PANTHEON360_OT_export_cache)

@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty
 
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.background import queue
@@ -33,7 +34,8 @@ class PANTHEON360_OT_generate(JobOperator):
         if self.while_working:
             queue.enqueue(result.id)
         else:
-            self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}; Show Result plays it")
+            names = {"strip": result.name, "scene": result.id_data.name}
+            self.tell("INFO", filled("Strip {strip} is in scene {scene}; Show Result plays it", **names))
 
 
 class PANTHEON360_OT_resume(JobOperator):
@@ -54,7 +56,8 @@ class PANTHEON360_OT_resume(JobOperator):
         if self.while_working:
             queue.enqueue(result.id)
         else:
-            self.tell("INFO", f"Strip {result.name} is in scene {result.id_data.name}")
+            names = {"strip": result.name, "scene": result.id_data.name}
+            self.tell("INFO", filled("Strip {strip} is in scene {scene}", **names))
 
 
 class PANTHEON360_OT_show_result(base.ImmediateOperator):
@@ -85,7 +88,7 @@ class PANTHEON360_OT_show_result(base.ImmediateOperator):
     def act(self, context: Any) -> str:
         strip = strips.newest(context.scene)
         results: bpy.types.Scene = strip.id_data
-        told = f"Strip {strip.name} of scene {results.name}; Space plays and stops"
+        told = filled("Strip {strip} of scene {scene}; Space plays and stops", strip=strip.name, scene=results.name)
         result_view.show(context, results, strip, self.view)
         return told
 

@@ -11,6 +11,7 @@ from bpy.props import StringProperty
 
 from ..pantheon360_blender.core import files, inputs
 from ..pantheon360_blender.core.errors import CaptureError
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import sidebar
 from ..pantheon360_blender.scene.captures import capture_objects
@@ -39,7 +40,9 @@ class PANTHEON360_OT_import_captures(base.FilesOperator):
 
     def finished(self, context: Any, result: list[bpy.types.Object]) -> None:
         base.warn(self, *self._warnings)
-        self.tell("INFO", f"{len(result)} capture{'' if len(result) == 1 else 's'} imported")
+        self.tell(
+            "INFO", "1 capture imported" if len(result) == 1 else filled("{count} captures imported", count=len(result))
+        )
         _select(result, context.view_layer)
         if self._first:
             sidebar.open_in(context.window)

@@ -12,6 +12,7 @@ from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.captures import capture_objects
 from ..pantheon360_blender.scene.sources import depth_points, file_types
+from ..pantheon360_blender.scene.translation import translated
 from . import base
 
 
@@ -83,7 +84,7 @@ class PANTHEON360_OT_import_depth(base.FilesOperator):
         layout.use_property_decorate = False
         found = capture_objects.chosen(context.scene, context.object)
         if found is not None:
-            layout.label(text=f"Depth of {found.name}", icon="WORLD")
+            layout.label(text=translated("Depth of {name}", name=found.name), icon="WORLD")
         for name in ("result", "scale", "inverse", "measure", "voxel"):
             layout.prop(self, name)
 

@@ -14,8 +14,14 @@ from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import engine, preferences
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.sources import reconstruct
+from ..pantheon360_blender.scene.translation import CONTEXT, translated
 from . import base
 from .base import JobOperator
+
+
+def _part(name: str, *, default: bool) -> Any:
+    part = parts.PARTS[name]
+    return BoolProperty(name=part.title, description=part.enables, default=default, translation_context=CONTEXT)
 
 
 class PANTHEON360_OT_install_engine(JobOperator):
@@ -30,18 +36,10 @@ class PANTHEON360_OT_install_engine(JobOperator):
     _online = False
     """Whether Blender might use the network when the plan was made."""
 
-    reconstruction: BoolProperty(  # type: ignore[valid-type]
-        name=parts.PARTS["reconstruction"].title, description=parts.PARTS["reconstruction"].enables, default=True
-    )
-    importers: BoolProperty(  # type: ignore[valid-type]
-        name=parts.PARTS["importers"].title, description=parts.PARTS["importers"].enables, default=True
-    )
-    diffusion: BoolProperty(  # type: ignore[valid-type]
-        name=parts.PARTS["diffusion"].title, description=parts.PARTS["diffusion"].enables, default=False
-    )
-    learned: BoolProperty(  # type: ignore[valid-type]
-        name=parts.PARTS["learned"].title, description=parts.PARTS["learned"].enables, default=False
-    )
+    reconstruction: _part("reconstruction", default=True)  # type: ignore[valid-type]
+    importers: _part("importers", default=True)  # type: ignore[valid-type]
+    diffusion: _part("diffusion", default=False)  # type: ignore[valid-type]
+    learned: _part("learned", default=False)  # type: ignore[valid-type]
     wheels: StringProperty(  # type: ignore[valid-type]
         name="Packages",
         description="Folder of packages for a computer without a network, as `engine download` makes it elsewhere; "
@@ -99,8 +97,8 @@ class PANTHEON360_OT_install_engine(JobOperator):
         return engine.install_parts(self._flight())
 
     def finished(self, _context: Any, result: Any) -> None:
-        titles = ", ".join(parts.PARTS[name].title for name in result.parts)
-        self.tell("INFO", f"The engine is installed: {titles}")
+        titles = ", ".join(translated(parts.PARTS[name].title) for name in result.parts)
+        self.tell("INFO", translated("The engine is installed: {parts}", parts=titles))
 
     def _flight(self) -> Any:
         names = engine.with_parts_there([name for name in parts.PARTS if getattr(self, name)])
@@ -110,7 +108,7 @@ class PANTHEON360_OT_install_engine(JobOperator):
         """What installing will do, or why it cannot: asking Python and the driver takes a moment."""
         self._online = preferences.is_online()
         try:
-            return str(self._flight().text)
+            return translated(self._flight().text)
         except PantheonError as error:
             return str(error)
 
@@ -141,8 +139,8 @@ class PANTHEON360_OT_test_engine(_OfEngine):
         return engine.self_test()
 
     def finished(self, _context: Any, result: Any) -> None:
-        titles = ", ".join(part.title for part in parts.PARTS.values() if part.name in result)
-        self.tell("INFO", f"The engine works: {titles}")
+        titles = ", ".join(translated(part.title) for part in parts.PARTS.values() if part.name in result)
+        self.tell("INFO", translated("The engine works: {parts}", parts=titles))
 
 
 class PANTHEON360_OT_remove_engine(_OfEngine):
@@ -162,7 +160,7 @@ class PANTHEON360_OT_remove_engine(_OfEngine):
         return engine.remove()
 
     def finished(self, _context: Any, result: Any) -> None:
-        self.tell("INFO", f"{result / 1e6:.0f} MB are free again")
+        self.tell("INFO", translated("{size:.0f} MB are free again", size=result / 1e6))
 
 
 register, unregister = base.registration(

@@ -12,6 +12,7 @@ from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import preferences
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.shot import model_jobs
+from ..pantheon360_blender.scene.translation import translated
 from . import base
 from .base import JobOperator
 
@@ -179,7 +180,7 @@ class PANTHEON360_OT_check_model(_ModelJob):
         return model_jobs.check(self.model)
 
     def finished(self, _context: Any, _result: None) -> None:
-        self.tell("INFO", f"{self.model} is whole")
+        self.tell("INFO", translated("{model} is whole", model=self.model))
 
 
 _OFFLINE = (
@@ -190,7 +191,7 @@ _OFFLINE = (
 
 def _told(found: list[model_jobs.Download]) -> str:
     """What is asked, a line a model."""
-    return "\n".join(each.text for each in found)
+    return "\n".join(translated(each.text) for each in found)
 
 
 CLASSES = (PANTHEON360_OT_add_model, PANTHEON360_OT_download_model, PANTHEON360_OT_check_model)

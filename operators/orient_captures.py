@@ -9,6 +9,7 @@ import bpy
 from bpy.props import FloatProperty
 
 from ..pantheon360_blender.core.errors import PantheonError
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.captures import orientation
 from . import base
@@ -30,7 +31,7 @@ class PlaceOperator(base.ImmediateOperator):
     def act(self, context: Any) -> str:
         done = self.orient(context)
         if held := orientation.held(context.scene):
-            base.warn(self, f"Keyframes, drivers or constraints hold {', '.join(held)} in place.")
+            base.warn(self, filled("Keyframes, drivers or constraints hold {names} in place.", names=", ".join(held)))
         return done
 
 
@@ -67,7 +68,7 @@ class PANTHEON360_OT_level_captures(PlaceOperator):
     bl_label = "Level to Captures"
 
     def orient(self, context: Any) -> str:
-        return f"Turned by {math.degrees(orientation.level(context.scene)):.2f}°"
+        return filled("Turned by {angle:.2f}°", angle=math.degrees(orientation.level(context.scene)))
 
 
 class PANTHEON360_OT_scale_captures(SelectionOperator):
@@ -92,7 +93,7 @@ class PANTHEON360_OT_scale_captures(SelectionOperator):
 
     def orient(self, context: Any) -> str:
         first, second = self.selected(context)
-        return f"Scaled by {orientation.scale(context.scene, first, second, self.distance):.4g}"
+        return filled("Scaled by {by:.4g}", by=orientation.scale(context.scene, first, second, self.distance))
 
 
 class PANTHEON360_OT_set_floor(SelectionOperator):
@@ -106,7 +107,7 @@ class PANTHEON360_OT_set_floor(SelectionOperator):
 
     def orient(self, context: Any) -> str:
         angle = orientation.floor(context.scene, self.selected(context))
-        return f"Turned by {math.degrees(angle):.2f}°; the floor is at z = 0"
+        return filled("Turned by {angle:.2f}°; the floor is at z = 0", angle=math.degrees(angle))
 
 
 CLASSES = (PANTHEON360_OT_level_captures, PANTHEON360_OT_scale_captures, PANTHEON360_OT_set_floor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..pantheon360_blender.core import repairs
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.core.points.point_cloud import PointCloud
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app import units
@@ -30,7 +31,7 @@ class PANTHEON360_OT_make_proxy(base.ImmediateOperator):
         return base.without_captures(context.scene)
 
     def act(self, context: Any) -> str:
-        return f"{len(proxy.create(context.scene))} proxy meshes added"
+        return filled("{count} proxy meshes added", count=len(proxy.create(context.scene)))
 
 
 class PANTHEON360_OT_make_walls(JobOperator):
@@ -57,11 +58,17 @@ class PANTHEON360_OT_make_walls(JobOperator):
         return plan_proxy.create(context.scene, capture)
 
     def finished(self, _context: Any, result: plan_proxy.Built) -> None:
-        walls = "1 wall" if result.walls == 1 else f"{result.walls} walls"
+        walls = filled("1 wall") if result.walls == 1 else filled("{count} walls", count=result.walls)
         scene = self._scene.scene
-        above = "open above" if result.ceiling is None else f"{units.length(scene, result.ceiling)} high"
-        instead = f", in place of {result.replaced} meshes" if result.replaced else ""
-        self.tell("INFO", f"{walls}, {above}{instead}: drag them to fit, then project the captures onto them")
+        above = filled("open above")
+        if result.ceiling is not None:
+            above = filled("{height} high", height=units.length(scene, result.ceiling))
+        instead = filled(", in place of {count} meshes", count=result.replaced) if result.replaced else ""
+        told = filled(
+            "{walls}, {above}{instead}: drag them to fit, then project the captures onto them",
+            walls=walls, above=above, instead=instead,
+        )  # fmt: skip
+        self.tell("INFO", told)
 
 
 class PANTHEON360_OT_project_captures(JobOperator):
@@ -85,7 +92,7 @@ class PANTHEON360_OT_project_captures(JobOperator):
 
     def finished(self, _context: Any, result: PointCloud) -> None:
         obj = cache_objects.replace(self._scene.scene, result)
-        self.tell("INFO", f"{len(result):,} points in {obj.name}")
+        self.tell("INFO", filled("{count:,} points in {name}", count=len(result), name=obj.name))
 
 
 register, unregister = base.registration(

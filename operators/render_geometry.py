@@ -7,11 +7,13 @@ from typing import Any
 from bpy.props import BoolProperty
 
 from ..pantheon360_blender.core.jobs import job_folder
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.core.progress import Job
 from ..pantheon360_blender.scene.app.access import SceneReference
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ..pantheon360_blender.scene.render import render_engine
 from ..pantheon360_blender.scene.shot import painters, shot
+from ..pantheon360_blender.scene.translation import translated
 from . import base
 from .base import JobOperator
 from .generate import incomplete
@@ -40,12 +42,19 @@ class PANTHEON360_OT_render_geometry(JobOperator):
             self.tell("INFO", told)
         lacks = painters.disabled_reason(context.scene, preparing=True)
         if lacks is not None:
-            self.tell("INFO", f"The job folder is for the draft painter. {lacks.text} to have another one")
+            self.tell(
+                "INFO",
+                filled(
+                    "The job folder is for the draft painter. {lacks} to have another one", lacks=translated(lacks.text)
+                ),
+            )
         return shot.prepare(context.scene, painter="draft" if lacks is not None else None)
 
     def finished(self, _context: Any, result: job_folder.PaintFolder) -> None:
         shot.remember(self._scene.scene, result)
-        self.tell("INFO", f"{len(result.job.frames)} frames of geometry are in {result.path}")
+        self.tell(
+            "INFO", filled("{count} frames of geometry are in {path}", count=len(result.job.frames), path=result.path)
+        )
 
 
 class PANTHEON360_OT_set_up_rendering(base.ImmediateOperator):

@@ -9,6 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ..pantheon360_blender.core.formats import spherical_video
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.core.progress import Job
 from . import base
 from .base import ImmediateOperator, JobOperator
@@ -56,7 +57,7 @@ class PANTHEON360_OT_tag_360(JobOperator):
         return spherical_video.tagging(source, None if self.in_place else copy_name(source), stereo=self.stereo)
 
     def finished(self, _context: Any, result: Path) -> None:
-        self.tell("INFO", f"{result.name} is tagged as 360°")
+        self.tell("INFO", filled("{name} is tagged as 360°", name=result.name))
 
 
 class PANTHEON360_OT_check_360(ImmediateOperator):
@@ -83,7 +84,7 @@ class PANTHEON360_OT_check_360(ImmediateOperator):
     def act(self, _context: Any) -> str:
         path = Path(bpy.path.abspath(self.filepath))
         found = spherical_video.check(path)
-        text = f"{path.name} is {found.text}"
+        text = filled("{name} is {found}", name=path.name, found=found.text)
         if found.is_sound:
             return text
         self.tell("WARNING", text)

@@ -47,6 +47,8 @@ _OPTIONS = (
     "--dpkgopt=path-exclude=/usr/share/man/*",
     "--dpkgopt=path-exclude=/usr/share/doc/*",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-include=/usr/share/locale/languages",
+    "--dpkgopt=path-include=/usr/share/locale/de/LC_MESSAGES/blender.mo",
 )
 
 # Process 1 of the namespace stays a shell: xvfb-run as process 1 waits for ever. Mounts end with it.

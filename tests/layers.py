@@ -51,6 +51,7 @@ HOUSES: dict[str, House] = {
     ),
     "scene": House(
         rooms=(
+            "pantheon360_blender/scene/translation.py",
             "pantheon360_blender/scene/app",
             "pantheon360_blender/scene/worker",
             "pantheon360_blender/scene/captures",
@@ -71,7 +72,11 @@ HOUSES: dict[str, House] = {
         below=("core", "scene"),
         outside=frozenset({"bpy", "bpy_extras"}),
     ),
-    "ui": House(("ui",), ("core", "scene"), frozenset({"bpy", "blf", "gpu", "gpu_extras", "mathutils", "numpy"})),
+    "ui": House(
+        ("ui/translations", "ui"),
+        ("core", "scene"),
+        frozenset({"bpy", "blf", "gpu", "gpu_extras", "mathutils", "numpy"}),
+    ),
     "cli": House(("cli",), ("core", "scene"), frozenset({"bpy", "numpy"})),
     "face": House(("__init__.py", "pantheon360_blender"), ("scene", "operators", "ui", "cli"), frozenset({"bpy"})),
     "backend": House(

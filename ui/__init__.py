@@ -20,9 +20,11 @@ from . import (
     path_menu,
     status_bar,
     takes_panel,
+    translations,
 )
 
 MODULES = (
+    translations,
     path_menu,
     panel,
     takes_panel,

@@ -6,13 +6,15 @@ from typing import Any
 
 import bpy
 
+from ..pantheon360_blender.core.plain_text import filled
 from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.access import of_object, of_scene, of_window_manager
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.cache import cache_edit
 from ..pantheon360_blender.scene.camera import coverage_check
+from ..pantheon360_blender.scene.translation import translated
 from .panel import SidebarPanel, job_button, property_layout
-from .text_lines import hint, lines
+from .text_lines import hint
 
 MOST_LISTED = 6
 """Warnings that the panel lists."""
@@ -92,7 +94,7 @@ class PANTHEON360_PT_coverage(SidebarPanel):
         if checked is None:
             return
         if coverage_check.outdated(context.scene):
-            lines(layout, "Out of date: the path or", "the cache has changed since", icon="ERROR")
+            hint(layout, "Out of date: the path or", "the cache has changed since", icon="ERROR")
         layout.prop(of_window_manager(context.window_manager), "show_coverage_plot")
         _summary(context.scene, layout, checked)
         layout.operator("pantheon360.clear_coverage", icon="X")
@@ -122,20 +124,23 @@ class PANTHEON360_PT_live(SidebarPanel):
 def _summary(scene: bpy.types.Scene, layout: Any, checked: coverage_check.Checked) -> None:
     path = checked.path
     figures = layout.column(align=True)
-    figures.label(text=f"Covered: {path.covered.min():.0%} to {path.covered.max():.0%} of the view")
-    figures.label(text=f"Guessed: {path.guessed.min():.0%} to {path.guessed.max():.0%} of the view")
-    figures.label(text=f"Largest hole: {path.hole.max():.0%}")
-    figures.label(text=f"Nearest point: {units.length(scene, path.nearest.min())}")
-    figures.label(text=f"Speed: up to {units.speed(scene, path.speed.max())}")
+    for text in (
+        filled("Covered: {least:.0%} to {most:.0%} of the view", least=path.covered.min(), most=path.covered.max()),
+        filled("Guessed: {least:.0%} to {most:.0%} of the view", least=path.guessed.min(), most=path.guessed.max()),
+        filled("Largest hole: {share:.0%}", share=path.hole.max()),
+        filled("Nearest point: {distance}", distance=units.length(scene, path.nearest.min())),
+        filled("Speed: up to {speed}", speed=units.speed(scene, path.speed.max())),
+    ):
+        figures.label(text=translated(text))
     if not checked.warnings:
         layout.label(text="The path stays within the cache", icon="CHECKMARK")
     for warning in checked.warnings[:MOST_LISTED]:
-        what, _, detail = warning.text.partition(":")
+        what, _, detail = translated(warning.text).partition(":")
         column = layout.column(align=True)
         column.label(text=f"{warning.first}-{warning.last}: {what}", icon=_ICONS[warning.kind])
         column.label(text=detail.strip(), icon="BLANK1")
     if len(checked.warnings) > MOST_LISTED:
-        hint(layout, f"and {len(checked.warnings) - MOST_LISTED} more, marked on the timeline")
+        hint(layout, "and {count} more, marked on the timeline", count=len(checked.warnings) - MOST_LISTED)
 
 
 CLASSES = (

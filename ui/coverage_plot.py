@@ -18,6 +18,7 @@ from gpu_extras.batch import batch_for_shader
 from ..pantheon360_blender.scene.app import units
 from ..pantheon360_blender.scene.app.access import of_window_manager
 from ..pantheon360_blender.scene.camera import coverage_check
+from ..pantheon360_blender.scene.translation import translated
 
 Colour = tuple[float, float, float, float]
 
@@ -101,10 +102,14 @@ def title(scene: bpy.types.Scene, checked: coverage_check.Checked, frame: float)
     """What the frame nearest to the current one sees, in the scene's units."""
     path = checked.path
     index = int(np.abs(path.frames - frame).argmin())
-    state = "OUT OF DATE   " if coverage_check.outdated(scene) else ""
-    return (
-        f"{state}covered {path.covered[index]:.0%}, {path.guessed[index]:.0%} guessed   hole {path.hole[index]:.0%}   "
-        f"nearest {units.length(scene, path.nearest[index])}   {units.speed(scene, path.speed[index])}"
+    state = translated("OUT OF DATE") + "   " if coverage_check.outdated(scene) else ""
+    return state + translated(
+        "covered {covered:.0%}, {guessed:.0%} guessed   hole {hole:.0%}   nearest {nearest}   {speed}",
+        covered=path.covered[index],
+        guessed=path.guessed[index],
+        hole=path.hole[index],
+        nearest=units.length(scene, path.nearest[index]),
+        speed=units.speed(scene, path.speed[index]),
     )
 
 

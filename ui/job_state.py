@@ -10,6 +10,7 @@ import bpy
 from ..pantheon360_blender.scene.app import identity, jobs, pictures
 from ..pantheon360_blender.scene.app.disabled_reason import DisabledReason, repair_label
 from ..pantheon360_blender.scene.background import outcomes, queue
+from ..pantheon360_blender.scene.translation import translated
 from .text_lines import lines, paragraph
 
 _BOX = 0.6
@@ -39,21 +40,21 @@ def _draw_warnings(layout: Any, warnings: Sequence[str], inset: float = 0.0) -> 
     for text in warnings[-MOST_WARNINGS:]:
         paragraph(layout, text, icon="ERROR", inset=inset)
     if len(warnings) > MOST_WARNINGS:
-        lines(layout, f"and {len(warnings) - MOST_WARNINGS} more before", icon="BLANK1")
+        lines(layout, translated("and {count} more before", count=len(warnings) - MOST_WARNINGS), icon="BLANK1")
 
 
 def draw_current(layout: Any, current: Any) -> None:
     """The job that the queue works on: one bar for all of it, the phase, the newest picture. current: queue.Current."""
     step = current.ticker.newest
     draw_bar(layout.row(align=True), current)
-    counted = f" {step.step} of {step.of}" if step.of else ""
-    paragraph(layout, f"{step.phase}{counted}", icon="BLANK1")
+    counted = translated("{step} of {of}", step=step.step, of=step.of) if step.of else ""
+    paragraph(layout, f"{translated(step.phase)} {counted}".strip(), icon="BLANK1")
     _draw_notices(layout, current.ticker.notices.warnings)
 
 
 def draw_bar(row: Any, current: Any, width: float = 0.0) -> None:
     """How far the job is in all, and the button that stops it. width: in the interface's units; 0 is what there is."""
-    left = f", {current.time_left} left" if current.time_left else ""
+    left = ", " + translated("{time} left", time=current.time_left) if current.time_left else ""
     bar = row.row()
     bar.ui_units_x = width
     bar.progress(factor=current.whole.fraction, text=f"{current.whole.fraction:.0%}{left}")
@@ -68,7 +69,7 @@ def draw_outcome(layout: Any, scene: Any, stage: str) -> None:
     box = layout.box()
     row = box.row()
     if outcome.error:
-        row.label(text=f"{outcome.label} failed", icon="CANCEL")
+        row.label(text=translated("{job} failed", job=translated(outcome.label)), icon="CANCEL")
     else:
         row.label(text=outcome.label, icon="INFO")
     row.operator("pantheon360.dismiss_error", text="", icon="X", emboss=False).stage = stage

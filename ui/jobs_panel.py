@@ -9,6 +9,7 @@ from typing import Any
 from ..pantheon360_blender.core.jobs import job_folder, registry
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import listing, queue
+from ..pantheon360_blender.scene.translation import translated
 from .job_state import draw_current, draw_outcome, draw_repair
 from .panel import SidebarPanel
 from .text_lines import hint, lines, paragraph
@@ -34,7 +35,7 @@ class PANTHEON360_PT_jobs(SidebarPanel):
     def draw_header_preset(self, _context: Any) -> None:
         offered = len(listing.offers())
         if offered:
-            self.layout.label(text=f"{offered} to go on with", icon="INFO")
+            self.layout.label(text=translated("{count} to go on with", count=offered), icon="INFO")
 
     def draw(self, context: Any) -> None:
         draw_outcome(self.layout, context.scene, "jobs")
@@ -44,7 +45,7 @@ class PANTHEON360_PT_jobs(SidebarPanel):
         for item in _ranked(items)[:MOST]:
             _draw_item(self.layout.column(align=True), item)
         if len(items) > MOST:
-            self.layout.label(text=f"and {len(items) - MOST} more")
+            self.layout.label(text=translated("and {count} more", count=len(items) - MOST))
         _draw_delivered(self.layout)
 
 
@@ -120,8 +121,10 @@ def _main_verbs(item: listing.Item) -> list[tuple[str, str]]:
 def _facts(item: listing.Item) -> str:
     """What is made, how far it is, and for which file if that is another one."""
     entry = item.entry
-    where = "" if item.is_here or not entry.blend else f", for {Path(entry.blend).name}"
-    return f"{KINDS.get(entry.kind, entry.kind)}, {item.condition}{where}"
+    facts = [translated(KINDS.get(entry.kind, entry.kind)), translated(item.condition)]
+    if not item.is_here and entry.blend:
+        facts.append(translated("for {file}", file=Path(entry.blend).name))
+    return ", ".join(facts)
 
 
 class PANTHEON360_PT_disk(SidebarPanel):
@@ -136,11 +139,12 @@ class PANTHEON360_PT_disk(SidebarPanel):
         found = listing.delivered()
         layout = self.layout.column(align=True)
         total = sum(taken for _, taken in found)
-        counted = "1 job takes" if len(found) == 1 else f"{len(found)} jobs take"
-        layout.label(text=f"{counted} {total / 1e6:,.0f} MB", icon="DISK_DRIVE")
+        one = translated("1 job takes {size:,.0f} MB", size=total / 1e6)
+        many = translated("{count} jobs take {size:,.0f} MB", count=len(found), size=total / 1e6)
+        layout.label(text=one if len(found) == 1 else many, icon="DISK_DRIVE")
         for item, taken in sorted(found, key=lambda pair: -pair[1])[:MOST]:
             row = layout.row(align=True)
-            row.label(text=f"{taken / 1e6:,.0f} MB: {item.entry.title}, {KINDS.get(item.entry.kind, '')}")
+            row.label(text=f"{taken / 1e6:,.0f} MB: {item.entry.title}, {translated(KINDS.get(item.entry.kind, ''))}")
             row.operator("pantheon360.open_job", text="", icon="FILE_FOLDER").job = item.entry.id
             row.operator("pantheon360.remove_job", text="", icon="TRASH").job = item.entry.id
 

@@ -18,6 +18,7 @@ from ..pantheon360_blender.scene.app.access import of_scene
 from ..pantheon360_blender.scene.cache import cache_objects
 from ..pantheon360_blender.scene.live import live_panorama, panorama_shader, refining
 from ..pantheon360_blender.scene.shot import look_around
+from ..pantheon360_blender.scene.translation import translated
 
 TITLE = "Live Panorama"
 MARGIN, LINE = 12, 20
@@ -158,7 +159,9 @@ def _show(context: Any, placed: tuple[float, float, float, float], opacity: floa
 
 def title(scene: Any, done: bool) -> str:
     """What stands above the picture."""
-    return f"{TITLE}   {scene.camera.name}, frame {scene.frame_current}" + ("" if done else "   refining")
+    values = {"camera": scene.camera.name, "frame": scene.frame_current}
+    told = f"{translated(TITLE)}   {translated('{camera}, frame {frame}', **values)}"
+    return told if done else f"{told}   {translated('refining')}"
 
 
 def _draw_picture(texture: Any, placed: tuple[float, float, float, float], scale: float, opacity: float) -> None:

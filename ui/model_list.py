@@ -7,6 +7,7 @@ from typing import Any
 from ..pantheon360_blender.scene.app import jobs, preferences
 from ..pantheon360_blender.scene.background import measured
 from ..pantheon360_blender.scene.shot import models
+from ..pantheon360_blender.scene.translation import translated
 from .job_state import draw_outcome, draw_running
 from .text_lines import paragraph
 
@@ -47,17 +48,22 @@ def _icon(model: models.StoredModel) -> str:
 
 def _facts(model: models.StoredModel) -> str:
     """Size of what it paints, size of its weights, licence."""
-    size = f"{model.state.bytes / 1e6:,.0f} MB" if model.state is not None and model.state.bytes else "size unknown"
+    known = model.state is not None and model.state.bytes
+    size = f"{model.state.bytes / 1e6:,.0f} MB" if model.state and known else translated("size unknown")
     if model.card is None:
-        return f"{size}; no model card tells its license"
+        return translated("{size}; no model card tells its license", size=size)
     card = model.card
-    return f"{card.width} x {card.height}, {card.frames} frames; {size}; license: {card.licence or 'unknown'}"
+    return translated(
+        "{width} x {height}, {frames} frames; {size}; license: {license}",
+        width=card.width, height=card.height, frames=card.frames, size=size,
+        license=card.licence or translated("unknown"),
+    )  # fmt: skip
 
 
 def _state(model: models.StoredModel) -> str:
     if model.state is None:
-        return "Comes with the extension" if model.shipped else "Not checked yet"
-    return model.state.problem or f"Whole, checked {model.state.checked[:10]}"
+        return translated("Comes with the extension" if model.shipped else "Not checked yet")
+    return model.state.problem or translated("Whole, checked {day}", day=model.state.checked[:10])
 
 
 def register() -> None:

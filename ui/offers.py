@@ -11,6 +11,7 @@ from bpy.app.handlers import persistent
 from ..pantheon360_blender.core import inputs
 from ..pantheon360_blender.scene.app import registration
 from ..pantheon360_blender.scene.background import listing
+from ..pantheon360_blender.scene.translation import translated
 
 _SOON = 1.0
 """Seconds until the interface has been drawn."""
@@ -45,10 +46,11 @@ def _offer(item: listing.Item) -> tuple[str, str, str]:
     """(operator, icon, text) for a job."""
     title = item.entry.title
     if not item.is_here:
-        return "wm.open_mainfile", "FILE_FOLDER", f"Open {Path(item.entry.blend).name} to Go On with {title}"
+        file = Path(item.entry.blend).name
+        return "wm.open_mainfile", "FILE_FOLDER", translated("Open {file} to Go On with {job}", file=file, job=title)
     if item.condition == "finished":
-        return "pantheon360.deliver_job", "IMPORT", f"Deliver {title}"
-    return "pantheon360.resume_job", "PLAY", f"Resume {title}"
+        return "pantheon360.deliver_job", "IMPORT", translated("Deliver {job}", job=title)
+    return "pantheon360.resume_job", "PLAY", translated("Resume {job}", job=title)
 
 
 def _show() -> None:

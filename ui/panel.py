@@ -19,6 +19,7 @@ from ..pantheon360_blender.scene.captures import capture_objects, preview_sphere
 from ..pantheon360_blender.scene.render import geometry_pass
 from ..pantheon360_blender.scene.shot import diffusion_settings, models, shot, strips
 from ..pantheon360_blender.scene.sources import projection, reconstruct
+from ..pantheon360_blender.scene.translation import CONTEXT, translated
 from .job_state import draw_current, draw_outcome, draw_reason, draw_running
 from .text_lines import hint, paragraph
 
@@ -71,7 +72,7 @@ class PANTHEON360_PT_capture(SidebarPanel):
         layout = property_layout(self.layout)
         capture = context.object.pantheon360
         layout.template_ID(capture, "image", open="image.open", text="Image")
-        levelling = layout.column(align=True, heading="Level")
+        levelling = layout.column(align=True, heading="Level", heading_ctxt=CONTEXT)
         for axis in ("yaw", "pitch", "roll"):
             levelling.prop(capture, axis)
         ignored = layout.column(heading="Ignore")
@@ -118,14 +119,16 @@ class PANTHEON360_PT_cache(SidebarPanel):
         meshes = len(projection.geometry_in(context.scene))
         found = cache_objects.find(context.scene)
         if meshes:
-            counted = "1 mesh" if meshes == 1 else f"{meshes} meshes"
-            layout.label(text=f"{counted} to project onto", icon="OUTLINER_OB_MESH")
+            one = translated("1 mesh to project onto")
+            counted = one if meshes == 1 else translated("{count} meshes to project onto", count=meshes)
+            layout.label(text=counted, icon="OUTLINER_OB_MESH")
         layout.prop(settings, "projection_width", text="Width")
         layout.prop(settings, "nearest_capture_only", text="Nearest Only")
         job_button(layout, context, "project_captures", icon="MOD_UVPROJECT")
         if found is not None:
             mesh: Any = found.data
-            layout.label(text=f"{len(mesh.vertices):,} points in {found.name}", icon="OUTLINER_OB_POINTCLOUD")
+            counted = translated("{count:,} points in {name}", count=len(mesh.vertices), name=found.name)
+            layout.label(text=counted, icon="OUTLINER_OB_POINTCLOUD")
         elif meshes:
             hint(layout, "Fit the meshes to the place,", "then project")
 
@@ -134,7 +137,8 @@ def draw_advice(layout: Any, scene: Any) -> None:
     """Which way to points is best for the scene's captures, and what its model takes."""
     if capture_objects.in_scene(scene):
         best = reconstruct.ways(scene)[0]
-        paragraph(layout, f"Best here: {best.title}" + (f" ({best.takes})" if best.takes else ""), icon="INFO")
+        told = translated("Best here: {way}", way=translated(best.title))
+        paragraph(layout, told + (f" ({translated(best.takes)})" if best.takes else ""), icon="INFO")
 
 
 class PANTHEON360_PT_path(SidebarPanel):
@@ -160,7 +164,12 @@ class PANTHEON360_PT_path(SidebarPanel):
             draw_running(layout, context.window_manager.pantheon360)
         tilt = camera_path.tilt(scene.camera) if scene.camera is not None else 0.0
         if tilt > level.TILTED and capture_objects.in_scene(scene):
-            hint(layout, f"The camera is tilted by {math.degrees(tilt):.0f}°:", "the horizon will not be level")
+            hint(
+                layout,
+                "The camera is tilted by {angle:.0f}°:",
+                "the horizon will not be level",
+                angle=math.degrees(tilt),
+            )
             layout.operator("pantheon360.level_camera", icon="ORIENTATION_GLOBAL")
 
 
@@ -235,19 +244,25 @@ def _not_found(layout: Any, name: str) -> None:
         hint(layout, "Used where it was downloaded", "from the Hugging Face hub before")
         return
     known = "Choose a model, or add one:" if models.stored() else "There are no models yet; add one:"
-    paragraph(layout, f"There is no model {name}; add it:" if name else known, icon="INFO")
+    told = translated("There is no model {name}; add it:", name=name) if name else translated(known)
+    paragraph(layout, told, icon="INFO")
     layout.operator("pantheon360.add_model", icon="IMPORT")
 
 
 def _card(layout: Any, card: model_card.ModelCard, width: int) -> None:
     facts = layout.column(align=True)
     facts.label(text=card.label, icon="CHECKMARK" if card.trained else "ERROR")
-    facts.label(text=f"{card.width} x {card.width // 2}, {card.frames} frames", icon="BLANK1")
-    facts.label(text=f"License: {card.licence or 'unknown'}", icon="BLANK1")
+    size: dict[str, Any] = {"width": card.width, "height": card.width // 2}
+    facts.label(text=translated("{width} x {height}, {frames} frames", frames=card.frames, **size), icon="BLANK1")
+    known = card.licence or translated("unknown")
+    facts.label(text=translated("License: {license}", license=known), icon="BLANK1")
     paragraph(layout, card.capability, icon="INFO")
     if card.width != width:
-        resized = "enlarged" if width > card.width else "reduced"
-        hint(layout, f"Paints {card.width} x {card.width // 2}; frames are", f"{resized} to {width} x {width // 2}")
+        size |= {"to_width": width, "to_height": width // 2}
+        if width > card.width:
+            hint(layout, "Paints {width} x {height}; frames are", "enlarged to {to_width} x {to_height}", **size)
+        else:
+            hint(layout, "Paints {width} x {height}; frames are", "reduced to {to_width} x {to_height}", **size)
 
 
 _MADE_FROM = (
@@ -278,7 +293,7 @@ class PANTHEON360_PT_sequencer(bpy.types.Panel):
             column = layout.column(align=True)
             for title, key in _MADE_FROM:
                 if f"pantheon360_{key}" in strip:
-                    column.label(text=f"{title}: {strip[f'pantheon360_{key}']}")
+                    column.label(text=f"{translated(title)}: {strip[f'pantheon360_{key}']}")
             for warning in str(strip.get("pantheon360_warnings", "")).splitlines():
                 paragraph(layout, warning, icon="ERROR")
             if job := strips.job_of(strip):

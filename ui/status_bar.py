@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from ..pantheon360_blender.scene.background import queue
+from ..pantheon360_blender.scene.translation import translated
 from .job_state import draw_bar
 
 WIDTH = 8
@@ -19,7 +20,7 @@ def draw(header: Any, _context: Any) -> None:
     if current is None:
         return
     row = header.layout.row(align=True)
-    row.label(text=f"{current.entry.title}: {current.ticker.newest.phase}")
+    row.label(text=f"{current.entry.title}: {translated(current.ticker.newest.phase)}")
     draw_bar(row, current, WIDTH)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..pantheon360_blender.scene.app import pictures
 from ..pantheon360_blender.scene.app.registration import registration
 from ..pantheon360_blender.scene.background import takes
+from ..pantheon360_blender.scene.translation import translated
 from .job_state import draw_outcome
 from .panel import SidebarPanel, draw_queued
 from .text_lines import hint
@@ -34,7 +35,7 @@ class PANTHEON360_PT_takes(SidebarPanel):
         for take in found[:MOST]:
             _draw_take(layout.box(), take)
         if len(found) > MOST:
-            layout.label(text=f"and {len(found) - MOST} more")
+            layout.label(text=translated("and {count} more", count=len(found) - MOST))
 
 
 def _draw_take(layout: Any, take: takes.Take) -> None:
@@ -48,8 +49,9 @@ def _draw_take(layout: Any, take: takes.Take) -> None:
     column.scale_y = 0.8
     column.label(text=take.painter)
     if take.origins:
-        column.label(text=take.origins)
-    column.label(text=f"{take.width} x {take.width // 2}, {take.frames} frames")
+        column.label(text=translated(take.origins))
+    size = {"width": take.width, "height": take.width // 2}
+    column.label(text=translated("{width} x {height}, {frames} frames", frames=take.frames, **size))
     column.label(text=f"{take.bytes / 1e6:,.0f} MB")
     buttons = layout.row(align=True)
     shown = takes.is_shown(take)

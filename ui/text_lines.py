@@ -10,6 +10,8 @@ from typing import Any
 import blf
 import bpy
 
+from ..pantheon360_blender.scene.translation import translated
+
 LINE_WIDTH = 34
 """Characters of a line where there is no region to measure: those that a sidebar of usual width holds."""
 
@@ -25,12 +27,17 @@ _UNIT = 20.0
 
 def paragraph(layout: Any, text: str, icon: str = "NONE", inset: float = 0.0) -> None:
     """Text on as many lines as it needs. inset: what boxes around it take of the width, in widget units."""
-    lines(layout, *wrapped(text, inset + (_ICON if icon != "NONE" else 0.0)), icon=icon)
+    lines(layout, *wrapped(translated(text), inset + (_ICON if icon != "NONE" else 0.0)), icon=icon)
 
 
-def hint(layout: Any, *texts: str) -> None:
-    """What to do next, in lines short enough for the sidebar."""
-    lines(layout, *texts, icon="INFO")
+def hint(layout: Any, *texts: str, icon: str = "INFO", **values: object) -> None:
+    """What to do next, in lines short enough for the sidebar; a translation, of all lines together, is wrapped.
+
+    values: what takes the place of names in braces.
+    """
+    said = [text.format_map(values) for text in texts]
+    told = translated(" ".join(texts), **values)
+    lines(layout, *(said if told == " ".join(said) else wrapped(told, _ICON)), icon=icon)
 
 
 def lines(layout: Any, *texts: str, icon: str = "NONE") -> None:

@@ -12,6 +12,7 @@ from bpy_extras.io_utils import ExportHelper
 from ...pantheon360_blender.core import inputs
 from ...pantheon360_blender.core.errors import JobError
 from ...pantheon360_blender.core.jobs import job_folder
+from ...pantheon360_blender.core.plain_text import filled
 from ...pantheon360_blender.core.progress import Job
 from ...pantheon360_blender.scene.background import takes
 from ...pantheon360_blender.scene.shot import encoder, export, video, world
@@ -120,7 +121,7 @@ class PANTHEON360_OT_export_video(_Export):
         return video.encode(self.folder(context), self.target(), settings)
 
     def finished(self, _context: Any, result: Path) -> None:
-        self.tell("INFO", f"{result} is tagged as 360°")
+        self.tell("INFO", filled("{name} is tagged as 360°", name=result))
 
 
 class PANTHEON360_OT_export_frames(_Export):
@@ -137,7 +138,7 @@ class PANTHEON360_OT_export_frames(_Export):
         return export.frames(self.folder(context), _folder_of(self.target()))
 
     def finished(self, _context: Any, result: Path) -> None:
-        self.tell("INFO", f"The frames are in {result}")
+        self.tell("INFO", filled("The frames are in {path}", path=result))
 
 
 def _folder_of(target: Path) -> Path:
@@ -160,7 +161,7 @@ class PANTHEON360_OT_export_poster(_ToFile, base.ImmediateOperator):  # type: ig
         folder = self.folder(context)
         frame = min(folder.job.frames, key=lambda number: abs(number - context.scene.frame_current))
         export.poster(folder, frame, self.target())
-        return f"Frame {frame} is in {self.filepath}"
+        return filled("Frame {frame} is in {path}", frame=frame, path=self.filepath)
 
 
 class PANTHEON360_OT_take_as_world(OfTake, base.ImmediateOperator):
@@ -172,7 +173,7 @@ class PANTHEON360_OT_take_as_world(OfTake, base.ImmediateOperator):
 
     def act(self, context: Any) -> str:
         made = world.make(context.scene, self.folder(context))
-        return f"{made.name} is the world of this scene"
+        return filled("{name} is the world of this scene", name=made.name)
 
 
 CLASSES = (

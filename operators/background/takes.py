@@ -9,9 +9,11 @@ from bpy.props import StringProperty
 
 from ...pantheon360_blender.core import plain_text
 from ...pantheon360_blender.core.errors import JobError
+from ...pantheon360_blender.core.plain_text import filled
 from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ...pantheon360_blender.scene.background import queue, takes
 from ...pantheon360_blender.scene.shot import strips
+from ...pantheon360_blender.scene.translation import translated
 from .. import base
 
 
@@ -40,7 +42,7 @@ class PANTHEON360_OT_show_take(_TakeAction):
         strip = takes.strip_of(take)
         if strip is not None:
             strips.show_only(strip)
-            return f"{strip.name} is shown"
+            return filled("{name} is shown", name=strip.name)
         if queue.current() is not None:
             raise JobError("Another job is at work.", advice="Wait for it, or pause it.")
         queue.deliver(take.entry.id)
@@ -65,7 +67,7 @@ class PANTHEON360_OT_compare_takes(base.ImmediateOperator):
         other = takes.other_of(context.scene)
         assert other is not None
         strips.show_only(takes.strip_of(other))
-        return f"{other.painter} is shown"
+        return filled("{name} is shown", name=other.painter)
 
 
 class PANTHEON360_OT_load_take(_TakeAction):
@@ -91,7 +93,12 @@ class PANTHEON360_OT_delete_take(_TakeAction):
         except JobError:
             return self.execute(context)  # which says that it is gone
         return context.window_manager.invoke_confirm(  # type: ignore[no-any-return]
-            self, event, title="Delete Take", message=message, confirm_text="Delete", translate=False
+            self,
+            event,
+            title=translated("Delete Take"),
+            message=message,
+            confirm_text=translated("Delete"),
+            translate=False,
         )
 
     def act_on(self, _context: Any, take: takes.Take) -> str:
@@ -101,12 +108,12 @@ class PANTHEON360_OT_delete_take(_TakeAction):
 
 def _warning(take: takes.Take) -> str:
     """What deleting a take comes to, for the person who is about to."""
-    text = f"{take.entry.path} is deleted; undo does not bring it back" if takes.owns_files(take) else _stay(take)
-    return plain_text.one_line(text)
+    gone = filled("{path} is deleted; undo does not bring it back", path=take.entry.path)
+    return plain_text.one_line(translated(gone if takes.owns_files(take) else _stay(take)))
 
 
 def _stay(take: takes.Take) -> str:
-    return f"Its files belong to {take.entry.blend} and stay"
+    return filled("Its files belong to {file} and stay", file=take.entry.blend)
 
 
 CLASSES = (

@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty
 from ...pantheon360_blender.core import progress
 from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ...pantheon360_blender.scene.camera import path_moves
+from ...pantheon360_blender.scene.translation import CONTEXT
 from .. import base
 
 # Facings of scene/camera/path_moves.py, which is not run before one of its moves is.
@@ -23,7 +24,7 @@ def _speed() -> Any:
 
 
 def _eased() -> Any:
-    return BoolProperty(name="Ease", description="Begin and end at rest", default=True)
+    return BoolProperty(name="Ease", description="Begin and end at rest", default=True, translation_context=CONTEXT)
 
 
 class PANTHEON360_OT_path_through_captures(base.ImmediateOperator):
@@ -35,6 +36,7 @@ class PANTHEON360_OT_path_through_captures(base.ImmediateOperator):
     speed: _speed()  # type: ignore[valid-type]
     facing: EnumProperty(  # type: ignore[valid-type]
         name="Look",
+        translation_context=CONTEXT,
         description="Where the camera looks on its way",
         items=(_ALONG, ("CAPTURES", "As Captures", "Look as each capture does"), _KEEP),
     )
@@ -60,6 +62,7 @@ class PANTHEON360_OT_path_orbit(base.ImmediateOperator):
     speed: _speed()  # type: ignore[valid-type]
     facing: EnumProperty(  # type: ignore[valid-type]
         name="Look",
+        translation_context=CONTEXT,
         description="Where the camera looks on its way",
         items=(("INWARD", "At the Cursor", "Look at what the camera goes round, level"), _ALONG, _KEEP),
     )
@@ -80,7 +83,7 @@ class PANTHEON360_OT_path_follow_curve(base.ImmediateOperator):
     stage = "path"
     speed: _speed()  # type: ignore[valid-type]
     facing: EnumProperty(  # type: ignore[valid-type]
-        name="Look", description="Where the camera looks on its way", items=(_ALONG, _KEEP)
+        name="Look", translation_context=CONTEXT, description="Where the camera looks on its way", items=(_ALONG, _KEEP)
     )
     eased: _eased()  # type: ignore[valid-type]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...pantheon360_blender.core.plain_text import filled
 from ...pantheon360_blender.scene.app.disabled_reason import DisabledReason
 from ...pantheon360_blender.scene.camera import camera_path, level, path_ends
 from .. import base
@@ -25,9 +26,12 @@ class PANTHEON360_OT_set_path_ends(base.ImmediateOperator):
         warnings: list[str] = []
         frames = path_ends.set_path_ends(context.scene, warnings.append)
         if (tilt := camera_path.tilt_now(context.scene)) > level.TILTED:
-            warnings.append(f"The camera is tilted by {math.degrees(tilt):.0f}°: Level Camera makes the horizon level.")
+            angle = math.degrees(tilt)
+            warnings.append(
+                filled("The camera is tilted by {angle:.0f}°: Level Camera makes the horizon level.", angle=angle)
+            )
         base.warn(self, *warnings)
-        return f"Keyframes at {' and '.join(f'frame {frame}' for frame in frames)}"
+        return filled("Keyframes at frames {frames}", frames=", ".join(map(str, frames)))
 
 
 class PANTHEON360_OT_level_camera(base.ImmediateOperator):
@@ -42,7 +46,7 @@ class PANTHEON360_OT_level_camera(base.ImmediateOperator):
         return base.without_camera(context.scene)
 
     def act(self, context: Any) -> str:
-        return f"Turned by up to {math.degrees(level.level(context.scene)):.1f}°"
+        return filled("Turned by up to {angle:.1f}°", angle=math.degrees(level.level(context.scene)))
 
 
 register, unregister = base.registration(PANTHEON360_OT_set_path_ends, PANTHEON360_OT_level_camera)

@@ -20,6 +20,7 @@ from .cache import cache_merge, display
 from .captures import preview_sphere
 from .live import refining
 from .shot import diffusion_settings
+from .translation import CONTEXT
 
 # Blender evaluates the annotations below; a type checker cannot, hence the ignores.
 
@@ -107,6 +108,7 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
     # Reconstruction
     reconstruction_poses: EnumProperty(  # type: ignore[valid-type]
         name="Poses",
+        translation_context=CONTEXT,
         description="Where the captures stand",
         items=[
             ("SOLVE", "Solve", "Found from what the captures have in common; GPS, or the eye height, tells the scale"),
@@ -277,6 +279,7 @@ class PANTHEON360_PG_scene(bpy.types.PropertyGroup):
         name="Painter",
         description="What turns the geometry pass into photographic frames",
         items=_painters,
+        translation_context=CONTEXT,
         default=0,  # the draft
     )
     diffusion: PointerProperty(  # type: ignore[valid-type]

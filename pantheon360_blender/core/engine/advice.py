@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..jobs import reconstruct_settings as settings
+from ..plain_text import filled
 from ..plugins import Plugin, Weights
 
 FAR = 5.0
@@ -39,7 +40,10 @@ class Way:
         """License, download and memory of its weights, for people; empty if it needs none."""
         if self.weights is None:
             return ""
-        return f"{self.weights.license}; {self.weights.size_gb:g} GB, about {self.weights.memory_gb:g} GB of memory"
+        return filled(
+            "{license}; {size:g} GB, about {memory:g} GB of memory",
+            license=self.weights.license, size=self.weights.size_gb, memory=self.weights.memory_gb,
+        )  # fmt: skip
 
 
 def ways(
@@ -53,10 +57,12 @@ def ways(
     known = sorted(_models(plugins, memory_gb), key=_order)
     if captures < 2:
         return _alone(known)
-    planes = Way(settings.SWEEP, settings.PLANES, "Sweep, planes guess", "Captures that stand close tell nearly all.")
+    planes = Way(
+        settings.SWEEP, settings.PLANES, filled("Sweep, planes guess"), "Captures that stand close tell nearly all."
+    )
     guessing = [
         Way(
-            settings.SWEEP, plugin.name, f"Sweep, {plugin.title} guesses",
+            settings.SWEEP, plugin.name, filled("Sweep, {model} guesses", model=plugin.title),
             "Captures far apart leave much open, and networks know how places look.", weights,
         )
         for plugin, weights in known

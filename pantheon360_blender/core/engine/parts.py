@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BackendError
+from ..plain_text import Filled, filled
 from ..version import EXTENSION_ROOT
 
 LOCK = EXTENSION_ROOT / "backend" / "engine_lock.json"
@@ -123,9 +124,10 @@ def bringing(packages: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def titles(names: Iterable[str]) -> str:
     """What these parts are called, for people: "part Diffusion", "parts Reconstruction and Learned Depth"."""
-    each = [PARTS[name].title for name in names]
-    listed = f"{', '.join(each[:-1])} and {each[-1]}" if len(each) > 1 else "".join(each)
-    return f"part{'s' if len(each) > 1 else ''} {listed}"
+    each = [Filled(PARTS[name].title, {}) for name in names]
+    if len(each) == 1:
+        return filled("part {part}", part=each[0])
+    return filled("parts {parts} and {last}", parts=", ".join(each[:-1]), last=each[-1])
 
 
 def computes(names: Sequence[str]) -> bool:

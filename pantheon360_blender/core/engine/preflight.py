@@ -14,6 +14,7 @@ from pathlib import Path
 from .. import inputs, repairs
 from ..errors import BackendError
 from ..jobs.child import clean_environment, own_python
+from ..plain_text import filled
 from . import installed, parts, uv
 
 OLDEST_MACOS = 14
@@ -60,14 +61,21 @@ class Preflight:
         """All of it in a few sentences: parts, network, Python, disk, driver and device."""
         titles = ", ".join(parts.PARTS[name].title for name in self.names)
         if self.wheels is None:
-            source = f"{titles}: about {self.download} MB to download; Blender may use the network"
+            size = self.download
+            source = filled(
+                "{parts}: about {size} MB to download; Blender may use the network", parts=titles, size=size
+            )
         else:
-            source = f"{titles}: from {self.wheels}, without the network"
-        compute = "compute" if parts.computes(self.names) else "would compute"
-        return (
-            f"{source}. Python {self.version}, {self.whose}. {self.needed / 1e9:.1f} GB are needed on the disk, "
-            f"{self.free / 1e9:.0f} GB are free. Networks {compute} on {self.because}."
-        )
+            source = filled("{parts}: from {folder}, without the network", parts=titles, folder=self.wheels)
+        computes = filled("Networks compute on {device}.", device=self.because)
+        if not parts.computes(self.names):
+            computes = filled("Networks would compute on {device}.", device=self.because)
+        return filled(
+            "{source}. Python {version}, {whose}. {needed:.1f} GB are needed on the disk, {free:.0f} GB are free. "
+            "{computes}",
+            source=source, version=self.version, whose=self.whose, needed=self.needed / 1e9,
+            free=self.free / 1e9, computes=computes,
+        )  # fmt: skip
 
 
 def check(

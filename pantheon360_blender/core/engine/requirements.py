@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from .. import plugins
 from ..jobs import reconstruct_settings
 from ..jobs.reconstruct_settings import ReconstructionSettings
+from ..plain_text import filled
 from . import parts
 
 ALONE = "--no-deps"
@@ -72,9 +73,14 @@ def lacking(packages: Sequence[str]) -> str:
     """
     found, left = parts.bringing(packages)
     if left:
-        return f"Name a Python that has {', '.join(left)} in the preferences: the engine does not bring it"
-    bring = "it brings" if len(found) == 1 else "they bring"
-    return f"Install the engine's {parts.titles(found)} first: {bring} {', '.join(packages)}"
+        named = ", ".join(left)
+        return filled(
+            "Name a Python that has {packages} in the preferences: the engine does not bring it", packages=named
+        )
+    titles, listed = parts.titles(found), ", ".join(packages)
+    if len(found) == 1:
+        return filled("Install the engine's {parts} first: it brings {packages}", parts=titles, packages=listed)
+    return filled("Install the engine's {parts} first: they bring {packages}", parts=titles, packages=listed)
 
 
 def called(package: str) -> str:

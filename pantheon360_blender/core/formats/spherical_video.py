@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import MetadataError
+from ..plain_text import filled
 from ..progress import Job, run_to_end
 from . import camera_originals, mp4, xmp
 from .media_files import reading
@@ -58,11 +59,13 @@ class Check:
     def text(self) -> str:
         """The same for people, without the file's name."""
         if self.tags is None:
-            return f"not tagged as 360°{', but in Apple’s way alone' if self.apple else ''}"
+            return filled("not tagged as 360°, but in Apple’s way alone" if self.apple else "not tagged as 360°")
         versions = "versions 1 and 2" if self.tags.v1 and self.tags.v2 else f"version {1 if self.tags.v1 else 2}"
-        told = f"tagged as 360° ({self.tags.projection}, {self.tags.stereo}, {versions}{_turned(self.tags)})"
+        details = f"{self.tags.projection}, {self.tags.stereo}, {versions}{_turned(self.tags)}"
+        told = filled("tagged as 360° ({details})", details=details)
         if self.is_broken:
-            return f"{told}, but broken. {' '.join(self.tags.warnings)} Tag it again to mend that"
+            why = " ".join(self.tags.warnings)
+            return filled("{told}, but broken. {why} Tag it again to mend that", told=told, why=why)
         return told
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from .. import inputs
 from ..errors import FileError
 from ..formats.media_files import reading
+from ..plain_text import filled
 from ..progress import Job, Progress
 from ..unexpected import boundary
 from . import clouds, colmap, depth, transforms, vipe
@@ -57,7 +58,7 @@ def open_source(path: Path, *, sources: Sequence[Source] = SOURCES, **options: A
     chosen = Options(**options)
     path = Path(path)
     source = source_of(path, sources)
-    yield Progress(f"Reading {source.title.split(' (')[0]}", text=path.name)
+    yield Progress(filled("Reading {format}", format=source.title.split(" (")[0]), text=path.name)
     with boundary(f"Reading {path}"):
         try:
             return (yield from source.read(path, chosen))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from ..plain_text import filled, listed
 from . import painting_record
 from .job import PaintJob
 from .job_folder import PaintFolder
@@ -38,8 +39,13 @@ def known_pixels(record: PaintingEntries) -> float | None:
 def origins(record: PaintingEntries) -> str:
     """How much was photographed, points, filled or painted, in one line without what is nowhere; empty if not known."""
     shares = record.get("origins", {})
-    told = [(name, shares[name]) for name in ("photographed", "points", "filled", "painted") if shares.get(name)]
-    return ", ".join(f"{share:.0%} {name}" for name, share in told)
+    told = {
+        "photographed": filled("{share:.0%} photographed", share=shares.get("photographed", 0)),
+        "points": filled("{share:.0%} points", share=shares.get("points", 0)),
+        "filled": filled("{share:.0%} filled", share=shares.get("filled", 0)),
+        "painted": filled("{share:.0%} painted", share=shares.get("painted", 0)),
+    }
+    return listed([text for name, text in told.items() if shares.get(name)])
 
 
 def label(record: PaintingEntries) -> str:

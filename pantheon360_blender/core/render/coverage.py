@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..panorama import cameras
+from ..plain_text import filled
 from ..points import connected
 from . import splatting
 
@@ -190,25 +191,39 @@ def warnings(
 
     length, speed: how the texts put metres, and metres a second.
     """
-    found = []
-    for first, last in _runs(checked.covered < limits.least_covered * checked.reference):
-        seen = checked.covered[first : last + 1].min()
-        text = f"leaves the cache: {seen:.0%} of the view is covered, {checked.reference:.0%} elsewhere"
-        found.append(_warning("leaves", checked, first, last, text))
-    for first, last in _runs(checked.clearance < limits.clearance):
-        near = length(float(checked.clearance[first : last + 1].min()))
-        text = f"touches the cache: points within {near} of the camera's way"
-        found.append(_warning("touches", checked, first, last, text))
-    for first, last in _runs(checked.shift > limits.largest_shift):
-        shift = np.degrees(checked.shift[first : last + 1].max())
-        pace = speed(float(checked.speed[first : last + 1].max()))
-        text = f"too fast: what is near moves {shift:.0f}° a frame, at {pace}"
-        found.append(_warning("fast", checked, first, last, text))
+    flags = {
+        "leaves": checked.covered < limits.least_covered * checked.reference,
+        "touches": checked.clearance < limits.clearance,
+        "fast": checked.shift > limits.largest_shift,
+    }
+    found = [
+        warning(kind, checked, int(checked.frames[first]), int(checked.frames[last]), length, speed)
+        for kind, wrong in flags.items()
+        for first, last in _runs(wrong)
+    ]
     return sorted(found, key=lambda each: each.first)
 
 
-def _warning(kind: str, checked: PathCoverage, first: int, last: int, text: str) -> PathWarning:
-    return PathWarning(kind, int(checked.frames[first]), int(checked.frames[last]), text)
+def warning(
+    kind: str, checked: PathCoverage, first: int, last: int, length: Unit = "{:.2f} m".format,
+    speed: Unit = "{:.1f} m/s".format,
+) -> PathWarning:  # fmt: skip
+    """What is wrong with a run of frames, first...last. Raises ValueError for another kind, or without such frames."""
+    run = (checked.frames >= first) & (checked.frames <= last)
+    if kind == "leaves":
+        text = filled(
+            "leaves the cache: {seen:.0%} of the view is covered, {elsewhere:.0%} elsewhere",
+            seen=float(checked.covered[run].min()), elsewhere=checked.reference,
+        )  # fmt: skip
+    elif kind == "touches":
+        near = length(float(checked.clearance[run].min()))
+        text = filled("touches the cache: points within {near} of the camera's way", near=near)
+    elif kind == "fast":
+        shift, pace = float(np.degrees(checked.shift[run].max())), speed(float(checked.speed[run].max()))
+        text = filled("too fast: what is near moves {shift:.0f}° a frame, at {pace}", shift=shift, pace=pace)
+    else:
+        raise ValueError(f"There is no warning {kind!r}.")
+    return PathWarning(kind, first, last, text)
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:

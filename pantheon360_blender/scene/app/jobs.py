@@ -13,6 +13,7 @@ from bpy.app.handlers import persistent
 
 from ...core import duration, progress
 from ...core.progress import Eta, Notices, Progress
+from ..translation import translated
 from . import pictures
 
 Result = TypeVar("Result")
@@ -143,7 +144,8 @@ class Session:
         eta = self._ticker.eta
         shown = getattr(self._manager, "pantheon360", None)
         if shown is not None:
-            shown.running, shown.progress, shown.phase, shown.eta = running, step.fraction, step.phase, eta
+            shown.running, shown.progress, shown.eta = running, step.fraction, eta
+            shown.phase = translated(step.phase)
             shown.warnings = "\n".join(self.notices.warnings) if running else ""
         self._workspace.status_text_set(_status(step, eta) if running else None)
         redraw(self._manager, whole=not running)
@@ -229,6 +231,6 @@ def _unguard() -> None:
 
 
 def _status(step: Progress, eta: str) -> str:
-    counted = f" {step.step} of {step.of}" if step.of else ""
-    left = f", {eta} left" if eta else ""
-    return f"{step.phase}{counted}{left}    Esc: cancel"
+    counted = " " + translated("{step} of {of}", step=step.step, of=step.of) if step.of else ""
+    left = ", " + translated("{time} left", time=eta) if eta else ""
+    return f"{translated(step.phase)}{counted}{left}    {translated('Esc: cancel')}"

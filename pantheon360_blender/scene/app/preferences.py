@@ -12,6 +12,7 @@ from bpy.props import EnumProperty, StringProperty
 
 from ...core import repairs
 from ...core.engine import installed, parts
+from ..translation import translated
 
 ROOT_PACKAGE = __package__.rsplit(".", 3)[0] if __package__ else ""
 """The extension's own package (`bl_ext.<repository>.pantheon360`): what Blender knows the add-on by."""
@@ -79,7 +80,7 @@ def _draw_engine(layout: Any) -> None:
     there = engine.parts if engine is not None else []
     for part in parts.PARTS.values():
         icon = "CHECKMARK" if part.name in there else "X"
-        box.label(text=f"{part.title}: {part.enables}", icon=icon)
+        box.label(text=f"{translated(part.title)}: {translated(part.enables)}", icon=icon)
     row = box.row()
     row.operator(repairs.INSTALL_ENGINE, text="Add Parts" if there else "Install Engine", icon="IMPORT")
     row.operator("pantheon360.test_engine", icon="CHECKMARK")

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...core import json_values
 from ...core.jobs import painting_record, registry
 from ...core.jobs.painting_record import PaintingEntries
+from ...core.plain_text import filled
 from ..shot.models import StoredModel
 
 _FULL_SIZE = (1024, 512, 25)
@@ -31,8 +32,11 @@ class Measured:
     def text(self) -> str:
         """In one line."""
         memory = f", {self.bytes / 1e9:.1f} GB" if self.bytes else ""
-        device = f" on {self.device}" if self.device else ""
-        return f"{self.seconds:,.1f} s a clip of {self.width} x {self.width // 2}{memory}{device}"
+        device = filled(" on {device}", device=self.device) if self.device else ""
+        return filled(
+            "{seconds:,.1f} s a clip of {width} x {height}{memory}{device}",
+            seconds=self.seconds, width=self.width, height=self.width // 2, memory=memory, device=device,
+        )  # fmt: skip
 
 
 def text_of(model: StoredModel) -> str:
@@ -41,7 +45,7 @@ def text_of(model: StoredModel) -> str:
     if here is not None:
         return here.text
     full = card is not None and card.trained and (card.width, card.height, card.frames) == _FULL_SIZE
-    return _ELSEWHERE if full else "Time and memory of a clip: not measured here"
+    return _ELSEWHERE if full else filled("Time and memory of a clip: not measured here")
 
 
 def of_model(model: StoredModel) -> Measured | None:

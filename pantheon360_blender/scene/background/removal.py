@@ -14,6 +14,7 @@ from ...core.errors import BackendError, FileError, JobError
 from ...core.jobs import lock, registry
 from ...core.jobs.job_folder import JobFolder
 from ...core.jobs.registry import Entry
+from ...core.plain_text import filled
 from ..app import job_notes
 from ..shot import shot
 from ..sources import reconstruct
@@ -30,8 +31,10 @@ class Removed:
     def text(self) -> str:
         """The same for people."""
         if self.left is None:
-            return f"{self.bytes / 1e6:.1f} MB are free again"
-        return f"The job is forgotten, but {self.left} stays. Delete it yourself if it is not needed"
+            return filled("{size:.1f} MB are free again", size=self.bytes / 1e6)
+        return filled(
+            "The job is forgotten, but {folder} stays. Delete it yourself if it is not needed", folder=self.left
+        )
 
 
 def remove(entry: Entry) -> Removed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -109,7 +109,7 @@ def store(scene: bpy.types.Scene, checked: Checked) -> None:
         values = getattr(checked.path, field.name)
         if isinstance(values, np.ndarray):
             kept[field.name] = np.nan_to_num(values, posinf=1e30).tolist()
-    kept["warnings"] = [asdict(each) for each in checked.warnings]
+    kept["warnings"] = [{"kind": each.kind, "first": each.first, "last": each.last} for each in checked.warnings]
     kept["of"] = _state(scene)
     scene[KEY] = kept
 
@@ -139,8 +139,10 @@ def stored(scene: bpy.types.Scene) -> Checked | None:
         for values in arrays.values():
             if values.dtype == np.float64:
                 values[values >= 1e30] = np.inf
-        found = [PathWarning(each["kind"], each["first"], each["last"], each["text"]) for each in kept["warnings"]]
-        return Checked(PathCoverage(**arrays, reference=float(kept["reference"])), tuple(found))
+        path = PathCoverage(**arrays, reference=float(kept["reference"]))
+        shown = (partial(units.length, scene), partial(units.speed, scene))
+        runs = [(str(each["kind"]), int(each["first"]), int(each["last"])) for each in kept["warnings"]]
+        return Checked(path, tuple(coverage.warning(kind, path, first, last, *shown) for kind, first, last in runs))
     except (KeyError, TypeError, ValueError):
         return None
 

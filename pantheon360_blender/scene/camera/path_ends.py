@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 
 from ...core.errors import CaptureError
+from ...core.plain_text import filled
 from ..app import access, units
 from ..captures import capture_objects
 from ..captures.capture_files import Warn, logged
@@ -42,10 +43,12 @@ def set_path_ends(scene: bpy.types.Scene, warn: Warn = logged) -> list[int]:
         ]
     scene.camera = scene.camera or camera
     if missed:
-        warn(
-            f"{camera.name} does not stand at its capture at frame {' and '.join(map(str, missed))}: "
-            "constraints or drivers move it, too. Mute them, or let them lead it there."
-        )
+        missing = filled(
+            "{camera} does not stand at its capture at frame {frames}: "
+            "constraints or drivers move it, too. Mute them, or let them lead it there.",
+            camera=camera.name, frames=" and ".join(map(str, missed)),
+        )  # fmt: skip
+        warn(missing)
     return [frame for frame, _ in poses]
 
 
@@ -71,8 +74,11 @@ def begin_path(scene: bpy.types.Scene, posed: Sequence[bpy.types.Object]) -> str
     camera: Any = scene.camera
     camera.name = "Path Camera"
     begins, ends = settings.start_capture.name, settings.end_capture.name
-    kept = f" {found.name} is as it was." if found is not None else ""
-    return f"{camera.name} renders, and goes from {begins} to {ends}: animate it as you like.{kept}"
+    kept = filled(" {camera} is as it was.", camera=found.name) if found is not None else ""
+    return filled(
+        "{camera} renders, and goes from {begins} to {ends}: animate it as you like.{kept}",
+        camera=camera.name, begins=begins, ends=ends, kept=kept,
+    )  # fmt: skip
 
 
 def _leads(camera: bpy.types.Object) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.importers import camera_paths
 from ...core.importers.camera_paths import CameraPath
+from ...core.plain_text import filled
 from ...core.progress import Job
 from ..app import units
 from ..app.access import SceneReference
@@ -44,7 +45,11 @@ def import_path(scene: bpy.types.Scene, path: Path, scale: float = 1.0) -> Job[L
     notes = list(found.notes)
     if left := len(found.poses) - len(frames):
         notes.append(f"{left:,} of its {len(found.poses):,} poses fell on frames of others and were left out.")
-    return Laid(f"{camera.name} has {len(frames)} keyframes, frames {frames[0]} to {frames[-1]}", tuple(notes))
+    text = filled(
+        "{camera} has {count} keyframes, frames {first} to {last}",
+        camera=camera.name, count=len(frames), first=frames[0], last=frames[-1],
+    )  # fmt: skip
+    return Laid(text, tuple(notes))
 
 
 def export_path(scene: bpy.types.Scene, path: Path, kind: str) -> Job[str]:
@@ -58,7 +63,7 @@ def export_path(scene: bpy.types.Scene, path: Path, kind: str) -> Job[str]:
     scene = reference.scene
     poses[:, :3, 3] /= units.per_metre(scene)
     camera_paths.write(path, kind, CameraPath(np.array(frames), poses, _rate(scene)))
-    return f"{len(frames)} poses are in {path}"
+    return filled("{count} poses are in {path}", count=len(frames), path=path)
 
 
 def _frames(scene: bpy.types.Scene, found: CameraPath) -> tuple[list[int], list[int]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core.errors import CaptureError, RenderError
 from ...core.panorama import camera_moves
+from ...core.plain_text import filled
 from ...core.progress import Job
 from ..app import access, meshes, units
 from ..cache import cache_objects
@@ -91,7 +92,10 @@ def walk(scene: bpy.types.Scene, eye_height: float) -> Job[str]:
     poses[:, 2, 3] = eye_height + np.interp(frames, np.array(frames)[known], ground[known])
     camera = keyframes.lay(scene, frames, poses, turned=False)
     height = units.length(scene, eye_height)
-    return f"{camera.name} walks {height} above the ground, with {len(frames)} keyframes"
+    return filled(
+        "{camera} walks {height} above the ground, with {count} keyframes",
+        camera=camera.name, height=height, count=len(frames),
+    )  # fmt: skip
 
 
 def smooth(scene: bpy.types.Scene, seconds: float) -> Job[str]:
@@ -106,7 +110,7 @@ def smooth(scene: bpy.types.Scene, seconds: float) -> Job[str]:
     step = max(1, round(sigma / 2))
     kept = [*range(0, len(frames) - 1, step), len(frames) - 1]
     camera = keyframes.lay(scene, [frames[index] for index in kept], poses[kept], turned=True)
-    return f"{camera.name} moves smoothly, with {len(kept)} keyframes"
+    return filled("{camera} moves smoothly, with {count} keyframes", camera=camera.name, count=len(kept))
 
 
 def _lay(scene: bpy.types.Scene, poses: np.ndarray, speed: float, *, turned: bool, eased: bool) -> str:
@@ -117,7 +121,10 @@ def _lay(scene: bpy.types.Scene, poses: np.ndarray, speed: float, *, turned: boo
     frames = (scene.frame_start + np.concatenate([[0], np.cumsum(steps)])).astype(int).tolist()
     camera = keyframes.lay(scene, frames, poses, turned=turned, eased=eased)
     way = units.length(scene, float(seconds[-1] * speed * metre))
-    return f"{camera.name} goes {way} in {seconds[-1]:.1f} s, frames {frames[0]} to {frames[-1]}"
+    return filled(
+        "{camera} goes {way} in {seconds:.1f} s, frames {first} to {last}",
+        camera=camera.name, way=way, seconds=seconds[-1], first=frames[0], last=frames[-1],
+    )  # fmt: skip
 
 
 def _poses(places: np.ndarray, axes: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from ...core.errors import CaptureError, MetadataError
 from ...core.formats import camera_originals, panorama_metadata
 from ...core.formats.appearance import Appearance
 from ...core.panorama import equirectangular, fisheyes
+from ...core.plain_text import filled
 from . import images
 
 _log = logging.getLogger(__name__)
@@ -191,7 +192,7 @@ def metadata_of(path: Path, warn: Warn) -> panorama_metadata.PanoramaMetadata | 
     try:
         metadata = panorama_metadata.read(path)
     except MetadataError as error:
-        warn(f"{error} The photograph is imported without its metadata.")
+        warn(filled("{error} The photograph is imported without its metadata.", error=error))
         return None
     for text in metadata.warnings:
         warn(f"{path.name}: {text}")

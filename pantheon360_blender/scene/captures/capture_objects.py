@@ -19,6 +19,7 @@ from ...core import geography, repairs
 from ...core.errors import CaptureError, PantheonError
 from ...core.panorama import cameras
 from ...core.panorama.capture import Capture
+from ...core.plain_text import filled
 from ...core.progress import Job, Progress
 from ..app import units
 from ..app.access import ObjectReference, SceneReference, of_object, of_scene
@@ -255,7 +256,7 @@ def import_files(
         if not photographs:
             raise _nothing_imported(refused)
         for problem in refused:
-            warn(f"Left out: {problem}")
+            warn(filled("Left out: {problem}", problem=problem))
         scene = reference.scene
         photographs[:] = [capture_files.still_there(each) for each in photographs]
         return [_add(scene, *placed) for placed in _placed(scene, photographs, warn)]
@@ -306,7 +307,12 @@ def _placed(
             offset[2] = 0.0
         if len(known) + bool(anchor) > 1 and all(place.altitude is not None for place in known):
             height = units.length(scene, eye_height)
-            warn(f"GPS altitudes differ too much to be believed: the captures stand {height} above the ground.")
+            warn(
+                filled(
+                    "GPS altitudes differ too much to be believed: the captures stand {height} above the ground.",
+                    height=height,
+                )
+            )
     remaining = iter(offsets)
     row = len(in_scene(scene)) if not origin else 0
     placed, unplaced = [], []
@@ -319,11 +325,13 @@ def _placed(
             unplaced.append(photograph.path.name)
         placed.append((photograph, location))
     if len(unplaced) + len(in_scene(scene)) > 1 and unplaced:
-        what = "does not say where it was" if len(unplaced) == 1 else "do not say where they were"
-        warn(
-            f"{', '.join(unplaced)} {what} taken: placed {units.length(scene, SPACING * metre)} apart. "
-            "Move the captures to where the photographs were taken."
-        )
+        one = filled("does not say where it was taken")
+        what = one if len(unplaced) == 1 else filled("do not say where they were taken")
+        told = filled(
+            "{files} {what}: placed {distance} apart. Move the captures to where the photographs were taken.",
+            files=", ".join(unplaced), what=what, distance=units.length(scene, SPACING * metre),
+        )  # fmt: skip
+        warn(told)
     return placed
 
 

@@ -27,6 +27,7 @@ from ...core.version import version
 from ..app import access
 from ..camera import camera_path
 from ..captures.colour import scene_linear
+from ..translation import translated
 from . import rendered_view, view_transform
 from .geometry_pass import (
     capture_range,
@@ -101,11 +102,11 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
         scene, layer = access.scene_of(depsgraph), depsgraph.view_layer.name
         width = panorama_width(scene)
         self._warn_of_colours(scene)
-        self.update_stats("", "Reading the 3D cache")
+        self.update_stats("", plain_text.one_line(translated("Reading the 3D cache")))
         cloud = points(depsgraph)
         if self.test_break():
             return
-        self.update_stats("", "Loading captures")
+        self.update_stats("", plain_text.one_line(translated("Loading captures")))
         near, own_pixels = float(access.of_scene(scene).near), bool(access.of_scene(scene).own_pixels)
         captures = unread_captures(depsgraph, capture_width(width, own_pixels))
         for name, channels, letters, _kind in PASSES[1:]:
@@ -126,11 +127,11 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
 
     def _warn_of_colours(self, scene: bpy.types.Scene) -> None:
         if not view_transform.is_plain(scene) and (not self.is_animation or scene.frame_current == scene.frame_start):
-            self._tell("WARNING", view_transform.WARNING.format(name=view_transform.name(scene)))
+            self._tell("WARNING", view_transform.warning(scene))
 
     def _tell(self, level: str, text: str) -> None:
         """Report a text, which Blender prints in its terminal, too: names in it may come from anywhere."""
-        self.report({level}, plain_text.paragraph(text))  # type: ignore[arg-type]
+        self.report({level}, plain_text.paragraph(translated(text)))  # type: ignore[arg-type]
 
     def _view_names(self, layer: str) -> list[str]:
         """The eyes or cameras that the scene renders from; one without a name if it is no multi-view scene."""
@@ -156,14 +157,15 @@ class PANTHEON360_RenderEngine(bpy.types.RenderEngine):
     ) -> dict[str, np.ndarray] | None:
         """Every pass of a full panorama, (H, W, channels) or (H, W) float32; None if the artist stopped it."""
         width = painter.width
-        self.update_stats("", f"Splatting {len(cloud.points):,} points")
+        splatting = translated("Splatting {count:,} points", count=len(cloud.points))
+        self.update_stats("", plain_text.one_line(splatting))
         if self.test_break():
             return None
         geometry = geometry_frame(cloud, pose, width, near)
         if self.test_break():
             return None
         footprints = footprint_frame(cloud, pose, width, near)
-        self.update_stats("", "Painting the draft")
+        self.update_stats("", plain_text.one_line(translated("Painting the draft")))
         if self.test_break():
             return None
         painted = painter.painted(footprints, pose)

@@ -7,12 +7,9 @@ from typing import Any
 
 import bpy
 
-PLAIN = "Standard"
+from ...core.plain_text import filled
 
-WARNING = (
-    "The view transform {name} changes the captures' colors in pictures and on screen, not in OpenEXR. "
-    "Set Up Rendering chooses Standard."
-)
+PLAIN = "Standard"
 
 
 def is_plain(scene: bpy.types.Scene) -> bool:
@@ -43,8 +40,24 @@ def make_plain(scene: bpy.types.Scene) -> str:
         view.look = "None"
     view.exposure, view.gamma, view.use_curve_mapping = 0.0, 1.0, False
     if not is_plain(scene):
-        return f"{WARNING.format(name=name(scene)).split('. ')[0]}: this color configuration has no {PLAIN}."
-    return f"The view transform is {PLAIN} now, so that captures keep their colors; it was {before}."
+        return filled(
+            "The view transform {name} changes the captures' colors in pictures and on screen, not in OpenEXR: "
+            "this color configuration has no {plain}.",
+            name=name(scene), plain=PLAIN,
+        )  # fmt: skip
+    return filled(
+        "The view transform is {name} now, so that captures keep their colors; it was {before}.",
+        name=PLAIN, before=before,
+    )  # fmt: skip
+
+
+def warning(scene: bpy.types.Scene) -> str:
+    """What a view transform does that is not plain."""
+    return filled(
+        "The view transform {name} changes the captures' colors in pictures and on screen, not in OpenEXR. "
+        "Set Up Rendering chooses Standard.",
+        name=name(scene),
+    )
 
 
 def _settings(scene: bpy.types.Scene) -> Any:

@@ -16,6 +16,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 from ...core.jobs import model_places
 from ...core.jobs.paint_settings import SETTINGS
 from ...core.jobs.settings import STRONGEST_LORA, Setting
+from ..translation import CONTEXT
 from . import models
 
 
@@ -50,7 +51,9 @@ class PANTHEON360_PG_diffusion(bpy.types.PropertyGroup):
 
 def _property(name: str, setting: Setting) -> Any:
     """The Blender property of a setting."""
-    about: dict[str, Any] = {"name": setting.label, "description": setting.description}
+    about: dict[str, Any] = {
+        "name": setting.label, "description": setting.description, "translation_context": CONTEXT
+    }  # fmt: skip
     if name == "model":
         return StringProperty(
             **about,

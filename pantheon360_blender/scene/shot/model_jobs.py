@@ -8,6 +8,7 @@ from functools import partial
 from ...core import inputs
 from ...core.errors import BackendError, ModelError
 from ...core.jobs import child, model_places, paint_settings
+from ...core.plain_text import filled
 from ...core.progress import Job, Progress, in_thread
 from ..app import backend_process, preferences
 from . import models, painters
@@ -54,10 +55,13 @@ class Download:
     def text(self) -> str:
         """A sentence for whoever is asked."""
         if self.here:
-            return f"{self.id} is on this computer already."
+            return filled("{model} is on this computer already.", model=self.id)
         size = f"{self.bytes / 1e9:.1f} GB" if self.bytes >= 10**8 else f"{self.bytes / 1e6:.0f} MB"
-        gated = " It is given only to those who have accepted that on its page." if self.gated else ""
-        return f"{self.id}: {size} from huggingface.co. License: {self.licence}.{gated}"
+        gated = filled(" It is given only to those who have accepted that on its page.") if self.gated else ""
+        return filled(
+            "{model}: {size} from huggingface.co. License: {license}.{gated}",
+            model=self.id, size=size, license=self.licence, gated=gated,
+        )  # fmt: skip
 
 
 def ask(source: Source, *, online: bool) -> Job[list[Download]]:

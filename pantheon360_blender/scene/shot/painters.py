@@ -10,6 +10,7 @@ import bpy
 from ...core import repairs
 from ...core.errors import JobError
 from ...core.jobs import model_places, paint_settings
+from ...core.plain_text import filled
 from ..app import access, plugin_items, preferences
 from ..app.disabled_reason import DisabledReason
 from . import diffusion_settings, models
@@ -36,7 +37,7 @@ def disabled_reason(scene: bpy.types.Scene, *, preparing: bool = False) -> Disab
     if preferences.backend_python() is None:
         return DisabledReason("Install the engine's part Diffusion first: it has torch", repairs.INSTALL_ENGINE)
     if models.find(model) is None and not model_places.is_hub_id(model):
-        return DisabledReason(f"There is no model {model}; add it first", repairs.ADD_MODEL)
+        return DisabledReason(filled("There is no model {name}; add it first", name=model), repairs.ADD_MODEL)
     return None
 
 

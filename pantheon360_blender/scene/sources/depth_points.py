@@ -12,6 +12,7 @@ import numpy as np
 from ...core.errors import CacheError, CaptureError
 from ...core.formats import exr
 from ...core.importers import MissingLibraryError, Options, depth
+from ...core.plain_text import filled
 from ...core.points.equirectangular_depth import cloud_from_depth
 from ...core.points.point_cloud import PointCloud
 from ...core.points.thinning import thin
@@ -84,8 +85,11 @@ def import_depth(
     cloud, index = cloud.renumbered([place] * (index + 1)), place
     obj = _exchange(scene, cloud, index) if result == MERGE else cache_objects.replace(scene, cloud)
     near, far = (float(value) for value in np.percentile(ranges[np.isfinite(ranges)], (2, 98)))
-    reach = f"{units.length(scene, near * metre)} to {units.length(scene, far * metre)}"
-    text = f"{len(cloud):,} points of {capture_name}, most of them {reach} away"
+    text = filled(
+        "{count:,} points of {capture}, most of them {near} to {far} away",
+        count=len(cloud), capture=capture_name,
+        near=units.length(scene, near * metre), far=units.length(scene, far * metre),
+    )  # fmt: skip
     return DepthPoints(obj.name, len(cloud), notes, text)
 
 

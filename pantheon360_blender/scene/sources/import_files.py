@@ -22,6 +22,7 @@ from ...core.importers.imported import PICTURES
 from ...core.importers.joining import at_offset, joined, without_captures
 from ...core.jobs.reconstruct_settings import PosedCapture
 from ...core.output_folder import OutputFolder
+from ...core.plain_text import Filled, filled, listed
 from ...core.points import spacing
 from ...core.progress import Job, Progress, in_thread, job_in_thread
 from ..app import preferences, units
@@ -456,16 +457,23 @@ def _lens(angle: float | None, metre: float) -> bpy.types.Camera:
 
 
 def _told(points: int, placed: int, cameras: int, what: str) -> str:
-    parts = [(points, "point"), (placed, "capture"), (cameras, "camera of perspective pictures")]
-    parts = [(count, name) for count, name in parts if count]
-    listed = ", ".join(f"{count:,} {name if count == 1 else _plural(name)}" for count, name in parts)
-    return f"{listed or 'Nothing'} from {what}"
+    """In a sentence. what: the files, for people."""
+    found = [
+        _counted(points, filled("1 point"), filled("{count:,} points", count=points)),
+        _counted(placed, filled("1 capture"), filled("{count:,} captures", count=placed)),
+        _counted(
+            cameras,
+            filled("1 camera of perspective pictures"),
+            filled("{count:,} cameras of perspective pictures", count=cameras),
+        ),
+    ]
+    things = listed([each for each in found if each is not None])
+    return filled("{things} from {files}", things=things or filled("Nothing"), files=what)
 
 
-def _plural(name: str) -> str:
-    first, _, rest = name.partition(" ")
-    return f"{first}s {rest}".strip()
+def _counted(count: int, one: Filled, many: Filled) -> Filled | None:
+    return (one if count == 1 else many) if count else None
 
 
 def _names(paths: Sequence[Path]) -> str:
-    return paths[0].name if len(paths) == 1 else f"{len(paths)} files"
+    return paths[0].name if len(paths) == 1 else filled("{count} files", count=len(paths))

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.errors import CacheError
 from ...core.panorama.capture import Capture
+from ...core.plain_text import filled
 from ...core.points.point_cloud import MOST_POINTS, PointCloud
 from ...core.progress import Job, Progress, job_in_thread
 from ..app import access, units
@@ -151,6 +152,6 @@ def _as_seen(reference: SceneReference, cloud: PointCloud, wanted: np.ndarray, c
 
 def _told(cloud: PointCloud, count: int) -> str:
     seen = 0 if cloud.source is None else int((cloud.source >= 0).sum())
-    meshes = "1 mesh" if count == 1 else f"{count} meshes"
-    colours = f", {seen:,} of them in the colors of captures" if seen else ""
-    return f"{len(cloud):,} points of {meshes}{colours}"
+    meshes = filled("1 mesh") if count == 1 else filled("{count} meshes", count=count)
+    colours = filled(", {count:,} of them in the colors of captures", count=seen) if seen else ""
+    return filled("{count:,} points of {meshes}{colors}", count=len(cloud), meshes=meshes, colors=colours)

@@ -22,6 +22,7 @@ from ...core.jobs import registry
 from ...core.jobs.job import ExtendJob
 from ...core.jobs.job_folder import ExtendFolder, PaintFolder
 from ...core.panorama import equirectangular
+from ...core.plain_text import filled
 from ...core.points.point_cloud import INVENTED_CONFIDENCE, PointCloud
 from ...core.progress import Job, Progress, in_thread
 from ...core.render import splatting
@@ -240,5 +241,8 @@ def _ready(folder: ExtendFolder, metre: float) -> PointCloud:
 
 def _text(obj: bpy.types.Object, count: int) -> str:
     if not count:
-        return f"The take shows nothing that {obj.name} lacks"
-    return f"{count:,} invented points were added to {obj.name}; a Least Confidence above 0.05 hides them"
+        return filled("The take shows nothing that {name} lacks", name=obj.name)
+    return filled(
+        "{count:,} invented points were added to {name}; a Least Confidence above 0.05 hides them",
+        count=count, name=obj.name,
+    )  # fmt: skip
