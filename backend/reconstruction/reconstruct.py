@@ -25,8 +25,7 @@ from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.points.point_cloud import PointCloud
 from pantheon360_blender.core.progress import Progress
 
-from . import depth_map, kept, memory, packages, report
-from .dense import compilation
+from . import compilation, depth_map, kept, memory, packages, report
 from .depth_map import DepthMap
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("numba", reason="needs the backend's environment")
 
 from backend import numba_cache
-from backend.reconstruction.dense import compilation
+from backend.reconstruction import compilation
 from pantheon360_blender.core.jobs.child import ChildProcess
 from pantheon360_blender.core.progress import run_to_end
 
@@ -23,7 +23,7 @@ import importlib, pkgutil
 import numba
 import numpy as np
 from backend.reconstruction import dense
-from backend.reconstruction.dense import compilation
+from backend.reconstruction import compilation
 from backend.reconstruction.dense.sweep import DenseOptions, dense as estimate
 from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.progress import run_to_end

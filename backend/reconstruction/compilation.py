@@ -1,6 +1,6 @@
 """What numba compiles is compiled ahead, by a process of its own, while features are found and poses solved.
 
-    python -m backend.reconstruction.dense.compilation
+    python -m backend.reconstruction.compilation
 
 estimates two small panoramas, so that every kernel is called as it will be; numba keeps what it compiled. That takes
 half a minute, once after each installation and update.
@@ -23,7 +23,7 @@ from pantheon360_blender.core.panorama.capture import Capture
 from pantheon360_blender.core.progress import Job, run_to_end
 from pantheon360_blender.core.version import version
 
-from ... import numba_cache
+from .. import numba_cache
 
 JOB = "compilation"
 _WIDTH = 64
@@ -46,13 +46,13 @@ def _send(message: messages.Message) -> None:
 
 def compile_all() -> None:
     """Have every kernel of the dense stage compiled for the types that it is called with."""
-    from .sweep import DenseOptions, dense
+    from .dense.sweep import DenseOptions, dense
 
     random = np.random.default_rng(0)
     captures = []
     for index in range(2):
         pose = np.eye(4)
-        pose[0, 3] = index
+        pose[0, 3] = 4.0 * index  # metres: so far apart that surfaces are proven, too
         image = random.integers(0, 256, (_WIDTH // 2, _WIDTH, 3), dtype=np.uint8)
         captures.append(Capture(str(index), image, pose))
     run_to_end(dense(captures, DenseOptions(width=_WIDTH, labels=16)))
@@ -73,7 +73,7 @@ def ahead(needed: bool = True) -> Iterator[Job[None]]:
     if not needed or is_done():
         yield _nothing()
         return
-    compiler = ChildProcess(module=("backend.reconstruction.dense.compilation",), name="compiler")
+    compiler = ChildProcess(module=("backend.reconstruction.compilation",), name="compiler")
     compiler.start()
     try:
         yield _end_of(compiler)
