@@ -95,6 +95,7 @@ HOUSES: dict[str, House] = {
             "backend/reconstruction/room_layout",
             "backend/reconstruction/crops",
             "backend/reconstruction/reconstructors",
+            "backend/reconstruction/compilation.py",
             "backend/reconstruction/reconstruct.py",
             "backend/diffusion",
             "backend/diffusion/networks",
