@@ -7,6 +7,7 @@ planes of the place compete for its pixels. Those that win are the next width's 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from .place import PlaneSet, label
 from .propagation import evaluate, propagate
 from .semiglobal import aggregate, sweep
 from .steps import Step
+from .surfaces import Surfaces, is_far, proven
 from .view import DenseView, relative_poses, sources, taken
 
 _ROWS = 8  # that a thread takes at a time: halves of a panorama, one of them sky, would keep it waiting for another
@@ -43,6 +45,9 @@ _EVEN = 0.25  # margin of labelling at which the confidence is one half; measure
 _RELIABLE = 0.2  # margin that a pixel has by the pictures alone where these tell its range and others confirm it
 _PATCH_REACH = 4  # pixels from a patch's centre to its side
 _STEP = 0.12  # natural log of range within a patch that makes an edge
+_NEAREST, _NEAREST_SHARE, _FARTHEST_SHARE = 0.8, 0.25, 200.0  # metres, and of the distance between captures
+_EVEN_SPAN = _FARTHEST_SHARE / _NEAREST_SHARE  # the most that spheres of even inverse ranges span
+_NEAR_RATIO = 1.05  # between nearer spheres
 _ONE_PLACE = 1e-6  # metres: captures of one tripod tell each other no range
 _OWN_TEXTURE = 5.0  # grey levels a pixel
 
@@ -78,15 +83,24 @@ class _Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """The captures' views at their full width, estimated, and for each the others that it is matched against."""
+    """The captures' views at their full width, estimated, and for each the others that it is matched against.
+
+    surfaces: what is proven of those whose others stand far off, None of the rest.
+    """
 
     views: list[DenseView]
     neighbours: list[list[int]]
+    surfaces: list[Surfaces | None]
 
     def depth_map(self, index: int) -> DepthMap:
         """Range and confidence of one capture, judged by the others."""
-        evaluation = _evaluated(self.views, self.neighbours[index], index)
-        return _finished(self.views[index], evaluation, len(self.neighbours[index]))
+        view, others = self.views[index], self.neighbours[index]
+        evaluation = _evaluated(self.views, others, index)
+        found = _finished(view, evaluation, len(others))
+        surfaces = self.surfaces[index]
+        if surfaces is None:
+            return found
+        return _with_surfaces(found, view, surfaces, evaluation.agree >= _ENOUGH)
 
 
 def dense(captures: Sequence[Capture], options: DenseOptions | None = None) -> Job[list[DepthMap]]:
@@ -140,7 +154,12 @@ def estimate(
         _go_to(views, options.width)
     for view in views:
         view.adopt()
-    return Estimate(views, neighbours)
+    surfaces: list[Surfaces | None] = [None] * len(views)
+    far = [is_far(views, index, others) for index, others in enumerate(neighbours)]
+    if any(far):
+        every = yield from proven(views, neighbours)
+        surfaces = [each if wide else None for each, wide in zip(every, far, strict=True)]
+    return Estimate(views, neighbours, surfaces)
 
 
 def _so_far(views: list[DenseView], neighbours: list[list[int]]) -> Estimate:
@@ -149,7 +168,7 @@ def _so_far(views: list[DenseView], neighbours: list[list[int]]) -> Estimate:
     copies = [view.smaller(width) for view in views]
     for copy in copies:
         copy.adopt()
-    return Estimate(copies, neighbours)
+    return Estimate(copies, neighbours, [None] * len(copies))
 
 
 def _go_to(views: list[DenseView], width: int) -> None:
@@ -197,8 +216,8 @@ def _limits(positions: np.ndarray, options: DenseOptions) -> tuple[float, float]
             advice="Solve or enter their poses first.",
         )
     step = float(np.median(closest[np.isfinite(closest)]))
-    nearest = options.nearest if options.nearest is not None else 0.25 * step
-    farthest = options.farthest if options.farthest is not None else 200.0 * step
+    nearest = options.nearest if options.nearest is not None else min(_NEAREST_SHARE * step, _NEAREST)
+    farthest = options.farthest if options.farthest is not None else _FARTHEST_SHARE * step
     return 1.0 / farthest, 1.0 / nearest
 
 
@@ -243,11 +262,30 @@ def _improve(
 
 
 def _start(view: DenseView, against: Sources, limits: tuple[float, float], options: DenseOptions) -> None:
-    spheres = np.linspace(limits[0], limits[1], options.labels).astype(np.float32)
+    spheres = _spheres(limits, options.labels)
     costs = sweep(view.cube, view.rays, view.active, against, spheres, 2.0)
     label, _ = aggregate(costs, view.grey)
-    rho = np.interp(label, np.arange(options.labels), spheres).astype(np.float32)
+    rho = np.interp(label, np.arange(len(spheres)), spheres).astype(np.float32)
     view.planes = np.ascontiguousarray(view.rays * rho[..., None])
+
+
+def _spheres(limits: tuple[float, float], labels: int) -> np.ndarray:
+    """Inverse ranges, (D,) float32: even ones, as pictures move by them; nearer, where they move less, even ratios."""
+    even = min(limits[1], _EVEN_SPAN * limits[0])
+    near = np.geomspace(even, limits[1], 1 + math.ceil(math.log(limits[1] / even) / math.log(_NEAR_RATIO)))[1:]
+    return np.concatenate([np.linspace(limits[0], even, labels), near]).astype(np.float32)
+
+
+def _with_surfaces(found: DepthMap, view: DenseView, surfaces: Surfaces, confirmed: np.ndarray) -> DepthMap:
+    """The map with the ranges of surfaces where these are surer.
+
+    confirmed: (H, W) bool, where enough others say the same as a pixel; elsewhere what it says has to be proven.
+    """
+    rho = np.einsum("hwc,hwc->hw", surfaces.planes, view.rays)
+    confidence = np.where(confirmed, 1, surfaces.own) * found.confidence
+    better = view.active & (rho > 0) & (surfaces.confidence > confidence)
+    ranges = np.where(better, 1 / np.maximum(rho, 1e-9), found.range).astype(np.float32)
+    return DepthMap(ranges, np.where(better, surfaces.confidence, confidence).astype(np.float32), found.sky)
 
 
 def _evaluated(views: list[DenseView], others: list[int], index: int) -> _Evaluation:

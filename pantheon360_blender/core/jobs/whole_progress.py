@@ -43,6 +43,7 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
         "Finding surfaces at half width": 6,
         "Matching at full width": 25,
         "Finding surfaces at full width": 6,
+        "Proving surfaces": 4,
         "Judging confidence": 3,
         "Completing surfaces": 10,
         "Fusing points": 2,
