@@ -49,8 +49,9 @@ def completed(
     colour: (h, w, 3) uint8 and valid: (h, w) bool of the capture, of any size; None is all of it. sure: confidence from
     which on a range is left as it is. learned: what a network makes of the capture, of the map's size and in any unit:
     it guesses where it knows a range and the map is sure of enough to tell its unit; planes guess everywhere else.
-    A range less sure keeps range and confidence if the guess says the same; every other one is guessed, with a
-    confidence of GUESSED, or of half of `sure` if that is less. A map that knows nothing at all stays as it is.
+    A range less sure keeps range and confidence if the guess says the same, and so does one on which captures agree
+    that far without proof (DepthMap.support); every other one is guessed, with a confidence of GUESSED, or of half of
+    `sure` if that is less. A map that knows nothing at all stays as it is.
     """
     guessed = None if learned is None else _learned(depth, learned, sure)
     if guessed is None or not (np.isfinite(guessed) | depth.sky).all():
@@ -60,13 +61,15 @@ def completed(
         guessed = planes if guessed is None else np.where(np.isfinite(guessed), guessed, planes)
     with np.errstate(divide="ignore", invalid="ignore"):
         agreed = np.abs(np.log(depth.range / guessed)) < _SAME
-    trusted = (depth.confidence >= sure) | ((depth.confidence >= _LEAST) & agreed)
+    trusted = (depth.agreement >= sure) | ((depth.agreement >= _LEAST) & agreed)
     guess = ~trusted & ~depth.sky
     if valid is not None:
         guess &= equirectangular.resize(valid, depth.range.shape[1])
+    least = min(GUESSED, sure / 2)
+    at_least = np.maximum(depth.confidence, np.minimum(least, depth.agreement))
     return DepthMap(
         np.where(guess, guessed, depth.range).astype(np.float32),
-        np.where(guess, min(GUESSED, sure / 2), depth.confidence).astype(np.float32),
+        np.where(guess, least, np.where(trusted, at_least, depth.confidence)).astype(np.float32),
         depth.sky,
     )
 
@@ -80,7 +83,7 @@ def _learned(depth: DepthMap, learned: DepthMap, sure: float) -> np.ndarray | No
 
 def _planes(depth: DepthMap, colour: np.ndarray) -> np.ndarray | None:
     """Ranges as surfaces go on, (H, W) metres; None if the map knows nothing."""
-    told = np.isfinite(depth.range) & (depth.range > 0) & (depth.confidence >= _LEAST)
+    told = np.isfinite(depth.range) & (depth.range > 0) & (depth.agreement >= _LEAST)
     if not told.any():
         return None
     typical = float(1 / np.median(depth.range[told]))
@@ -201,11 +204,11 @@ def _pairs(
 
 
 def _reduced(depth: DepthMap, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Range and confidence of the surest pixel of each block, and whether most of it is sky, (width / 2, width)."""
+    """Range and agreement of the surest pixel of each block, and whether most of it is sky, (width / 2, width)."""
     full = depth.range.shape[1]
     places = (np.arange(width + 1) * full) // width
     rows = (np.arange(width // 2 + 1) * (full // 2)) // (width // 2)
-    confidence = np.where(np.isfinite(depth.range) & (depth.range > 0), depth.confidence, 0)
+    confidence = np.where(np.isfinite(depth.range) & (depth.range > 0), depth.agreement, 0)
     if full % width:  # blocks of different sizes: the pixel in the middle of each
         middle = np.ix_((rows[1:] + rows[:-1]) // 2, (places[1:] + places[:-1]) // 2)
         return depth.range[middle], confidence[middle], depth.sky[middle]

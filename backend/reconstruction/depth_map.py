@@ -22,12 +22,19 @@ class DepthMap:
     """Range and confidence of each pixel of an equirectangular image.
 
     range: (H, W) float32 metres, inf where nothing (sky) or nothing is known. confidence: (H, W) float32, 0 to 1.
-    sky: (H, W) bool.
+    sky: (H, W) bool. support: (H, W) float32, 0 to 1, how far captures agree on a range that they do not prove, at
+    least the confidence: what is guessed may go by that. None where it is the confidence.
     """
 
     range: np.ndarray
     confidence: np.ndarray
     sky: np.ndarray
+    support: np.ndarray | None = None
+
+    @property
+    def agreement(self) -> np.ndarray:
+        """(H, W) float32: the support, or the confidence where there is no other."""
+        return self.confidence if self.support is None else self.support
 
 
 def enlarged(depth: DepthMap, scale: int) -> DepthMap:
@@ -78,16 +85,20 @@ def _neighbourhood(values: np.ndarray) -> np.ndarray:
 def write(folder: OutputFolder, name: str, depth: DepthMap) -> None:
     """Write a map as .npz. Raises FileError."""
     with folder.writing(name) as file:
-        np.savez(file, range=depth.range, confidence=depth.confidence, sky=depth.sky)
+        np.savez(file, range=depth.range, confidence=depth.confidence, sky=depth.sky, support=depth.agreement)
 
 
 def read(path: Path) -> DepthMap | None:
     """Read a map back; None if the file is missing or damaged."""
     try:
         with npz.opened(path) as archive:
-            ranges, confidence, sky = (npz.read(archive, name, _LARGEST) for name in ("range", "confidence", "sky"))
+            names = ("range", "confidence", "sky", "support")
+            ranges, confidence, sky, support = (npz.read(archive, name, _LARGEST) for name in names)
     except npz.DAMAGED:
         return None
-    if ranges.ndim != 2 or ranges.shape[1] != 2 * len(ranges) or not ranges.shape == confidence.shape == sky.shape:
+    shapes = {each.shape for each in (ranges, confidence, sky, support)}
+    if ranges.ndim != 2 or ranges.shape[1] != 2 * len(ranges) or len(shapes) > 1:
         return None
-    return DepthMap(ranges.astype(np.float32), confidence.astype(np.float32), sky.astype(np.bool_))
+    return DepthMap(
+        ranges.astype(np.float32), confidence.astype(np.float32), sky.astype(np.bool_), support.astype(np.float32)
+    )

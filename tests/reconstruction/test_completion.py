@@ -69,6 +69,18 @@ def test_doubtful_ranges_stay_where_their_surroundings_say_the_same_and_go_where
     assert (found.confidence[right] == np.float32(0.3)).mean() > 0.9
 
 
+def test_what_captures_agree_on_without_proof_leads_the_guesses_and_stays_one() -> None:
+    """Ranges that others confirm, though nothing rules out that they are wrong: the best guess, and no more."""
+    truth, picture = room()
+    given, told = known(truth, 0.3)
+    unproven = replace(given, confidence=np.zeros_like(given.confidence), support=given.confidence)
+    found, sure = completed(unproven, picture, None, 0.5), completed(given, picture, None, 0.5)
+    assert (found.range == sure.range).all() and (found.range[told] == given.range[told]).all()
+    assert (found.confidence == np.float32(GUESSED)).all()
+    half = replace(unproven, confidence=np.where(told, 0.3, 0).astype(np.float32))
+    assert (completed(half, picture, None, 0.5).confidence[told] == np.float32(0.3)).all()
+
+
 def test_steps_stay_where_the_colour_changes() -> None:
     """A panel of another colour stands a metre before a wall: nothing between the two is made up."""
     truth, picture = room()

@@ -285,7 +285,8 @@ def _with_surfaces(found: DepthMap, view: DenseView, surfaces: Surfaces, confirm
     confidence = np.where(confirmed, 1, surfaces.own) * found.confidence
     better = view.active & (rho > 0) & (surfaces.confidence > confidence)
     ranges = np.where(better, 1 / np.maximum(rho, 1e-9), found.range).astype(np.float32)
-    return DepthMap(ranges, np.where(better, surfaces.confidence, confidence).astype(np.float32), found.sky)
+    proved = np.where(better, surfaces.confidence, confidence).astype(np.float32)
+    return DepthMap(ranges, proved, found.sky, np.where(better, proved, found.confidence).astype(np.float32))
 
 
 def _evaluated(views: list[DenseView], others: list[int], index: int) -> _Evaluation:
