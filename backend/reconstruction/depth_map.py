@@ -84,21 +84,21 @@ def _neighbourhood(values: np.ndarray) -> np.ndarray:
 
 def write(folder: OutputFolder, name: str, depth: DepthMap) -> None:
     """Write a map as .npz. Raises FileError."""
+    support = {} if depth.support is None else {"support": depth.support}
     with folder.writing(name) as file:
-        np.savez(file, range=depth.range, confidence=depth.confidence, sky=depth.sky, support=depth.agreement)
+        np.savez(file, range=depth.range, confidence=depth.confidence, sky=depth.sky, **support)
 
 
 def read(path: Path) -> DepthMap | None:
     """Read a map back; None if the file is missing or damaged."""
     try:
         with npz.opened(path) as archive:
-            names = ("range", "confidence", "sky", "support")
-            ranges, confidence, sky, support = (npz.read(archive, name, _LARGEST) for name in names)
+            ranges, confidence, sky = (npz.read(archive, name, _LARGEST) for name in ("range", "confidence", "sky"))
+            supported = "support.npy" in archive.namelist()
+            support = npz.read(archive, "support", _LARGEST).astype(np.float32) if supported else None
     except npz.DAMAGED:
         return None
-    shapes = {each.shape for each in (ranges, confidence, sky, support)}
+    shapes = {each.shape for each in (ranges, confidence, sky, support) if each is not None}
     if ranges.ndim != 2 or ranges.shape[1] != 2 * len(ranges) or len(shapes) > 1:
         return None
-    return DepthMap(
-        ranges.astype(np.float32), confidence.astype(np.float32), sky.astype(np.bool_), support.astype(np.float32)
-    )
+    return DepthMap(ranges.astype(np.float32), confidence.astype(np.float32), sky.astype(np.bool_), support)

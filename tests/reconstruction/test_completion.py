@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="the backend environment has scipy")
 
+from backend.reconstruction import depth_map
 from backend.reconstruction.completion import GUESSED, completed
 from backend.reconstruction.depth_map import DepthMap
+from pantheon360_blender.core.output_folder import OutputFolder
 from pantheon360_blender.core.panorama import equirectangular
 
 WIDTH = 256
@@ -79,6 +82,16 @@ def test_what_captures_agree_on_without_proof_leads_the_guesses_and_stays_one() 
     assert (found.confidence == np.float32(GUESSED)).all()
     half = replace(unproven, confidence=np.where(told, 0.3, 0).astype(np.float32))
     assert (completed(half, picture, None, 0.5).confidence[told] == np.float32(0.3)).all()
+
+
+def test_what_captures_agree_on_is_kept_in_the_job_folder(tmp_path: Path) -> None:
+    """And a map of before there was such a thing is read as well."""
+    folder, (truth, _) = OutputFolder.made(tmp_path), room(64)
+    for support in (None, truth.confidence / 2):
+        depth_map.write(folder, "a.npz", replace(truth, support=support))
+        found = depth_map.read(tmp_path / "a.npz")
+        assert found is not None and (found.support is None) == (support is None)
+        np.testing.assert_array_equal(found.agreement, truth.confidence if support is None else support)
 
 
 def test_steps_stay_where_the_colour_changes() -> None:

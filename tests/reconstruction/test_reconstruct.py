@@ -186,7 +186,8 @@ def test_one_bar_shows_all_of_a_job_in_the_order_in_which_it_comes(room: Room) -
     firsts = [phases.index(phase) for phase in order if phase != "First look"]  # at each width from 128 on
     assert firsts == sorted(firsts)
     before, after = {"Writing captures", "Starting the backend"}, {"Bringing the points into the scene"}
-    assert set(WEIGHTS["reconstruct"]) - set(order) == before | after
+    far = {"Proving surfaces"}  # of captures that stand farther from one another than those of the room
+    assert set(WEIGHTS["reconstruct"]) - set(order) == before | after | far
     assert np.diff(seen).min() >= 0 and np.diff(seen).max() < 0.1 and seen[-1] > 0.95
 
 
