@@ -21,7 +21,6 @@ _KINDS = (
     ("colmap", "COLMAP", "A folder with a sparse model as text, a picture for each frame"),
 )
 """Of core/importers/camera_paths.py, which is not run before it is needed."""
-_SUFFIXES = {"json": ".json", "csv": ".csv", "nerfstudio": ".json", "colmap": ""}
 
 
 class PANTHEON360_OT_import_camera_path(base.FilesOperator):
@@ -77,7 +76,7 @@ class PANTHEON360_OT_export_camera_path(base.JobOperator, ExportHelper):  # type
     def check(self, _context: Any) -> bool:  # type: ignore[override]
         """The name's suffix follows the format."""
         given = Path(self.filepath)
-        named = str(given.with_suffix(_SUFFIXES[self.kind])) if given.name else self.filepath
+        named = str(given.with_suffix(path_files.KINDS[self.kind])) if given.name else self.filepath
         changed = bool(named != self.filepath)
         self.filepath = named
         return changed

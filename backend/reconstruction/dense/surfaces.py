@@ -176,7 +176,10 @@ def proven(views: Sequence[DenseView], neighbours: Sequence[Sequence[int]]) -> J
         yield Progress("Proving surfaces", 3 * len(small) + index, 4 * len(small))
         planes = [(plane, plane) for plane in scene.in_camera(index)]
         planes.append((scene.views[index].planes, half.views[index].planes))
-        evidence.append([_evidence(scene, half, index, labels, number, each) for number, each in enumerate(planes)])
+        agrees = _agreement(scene, index, labels)
+        evidence.append(
+            [_evidence(scene, half, index, labels[index], agrees, number, each) for number, each in enumerate(planes)]
+        )
     of_all = [_of_all([each[number] for each in evidence]) for number in range(len(kept))]
     out = []
     for index, view in enumerate(small):
@@ -283,10 +286,17 @@ class _Evidence:
 
 
 def _evidence(
-    scene: _Scene, half: _Scene, index: int, labels: Sequence[_Labels], number: int, planes: tuple[np.ndarray, ...]
+    scene: _Scene,
+    half: _Scene,
+    index: int,
+    labels: _Labels,
+    agrees: np.ndarray,
+    number: int,
+    planes: tuple[np.ndarray, ...],
 ) -> _Evidence:
-    """planes: of the label, (3,) or (H, W, 3), at the views' width and at half of it."""
-    regions, count = _won(labels[index], scene.views[index], number, planes[0].ndim > 1)
+    """labels, agrees: of the view, see _agreement. planes: of the label, (3,) or (H, W, 3), at the views' width and at
+    half of it."""
+    regions, count = _won(labels, scene.views[index], number, planes[0].ndim > 1)
     numbers = np.arange(count + 1)
     if not count:
         return _Evidence(*np.zeros((4, 1)))
@@ -294,7 +304,6 @@ def _evidence(
     correlation, texture = scene.like(index, planes[0])
     agreeing = _tells(texture) * area * (np.nan_to_num(correlation) > _AGREEING)
     windows = ndimage.sum(agreeing, regions, numbers) / WINDOW
-    agrees = _agreement(scene, index, labels)
     yes, no = (ndimage.sum(area * mask, regions, numbers) for mask in (agrees > 0, agrees < 0))
     small = taken(regions, regions.shape[1] // 2)
     return _Evidence(

@@ -27,7 +27,7 @@ from .. import budget, files, inputs, json_values
 from ..errors import PoseError
 from ..panorama import cameras
 from ..progress import Job
-from . import open_source
+from . import open_source, transforms
 from .imported import SourceError
 
 MARK = "pantheon360_camera_path"
@@ -64,7 +64,7 @@ def read(path: Path) -> Job[CameraPath]:
     if path.suffix.lower() == ".csv":
         return _from_table(path)
     if path.suffix.lower() == ".json" and not inputs.is_folder(path):
-        content = _content(path)
+        content = transforms.read_json(path)
         if isinstance(content, dict) and MARK in content:
             return _own(content, path)
         if isinstance(content, dict) and "camera_path" in content:
@@ -78,13 +78,6 @@ def write(path: Path, kind: str, path_: CameraPath) -> None:
 
 
 # Read
-
-
-def _content(path: Path) -> Any:
-    try:
-        return inputs.read_json(path, budget.LIST_FILE)
-    except ValueError as error:
-        raise SourceError(f"{path} is no JSON, or cut short: {error}.", advice="Export it again.") from error
 
 
 def _own(content: dict[str, Any], path: Path) -> CameraPath:

@@ -65,11 +65,16 @@ def _read(path: Path, options: Options) -> Job[Imported]:
     return gathering.finish(captures)
 
 
-def _content(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> Any:
+    """What a JSON file with a list of poses holds. Raises SourceError if it is no JSON."""
     try:
-        content = inputs.read_json(file, budget.LIST_FILE)
+        return inputs.read_json(file, budget.LIST_FILE)
     except ValueError as error:
         raise SourceError(f"{file} is no JSON, or cut short: {error}.", advice="Export it again.") from error
+
+
+def _content(file: Path) -> dict[str, Any]:
+    content = read_json(file)
     if not isinstance(content, dict):
         raise SourceError(f"{file} is not a list of cameras.", advice="Choose a transforms.json.")
     return content

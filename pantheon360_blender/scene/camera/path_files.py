@@ -16,8 +16,8 @@ from ..app import units
 from ..app.access import SceneReference
 from . import camera_path, keyframes
 
-KINDS = tuple(camera_paths.KINDS)
-"""What `export_path` can write."""
+KINDS = camera_paths.KINDS
+"""What `export_path` can write, and the suffix of each."""
 
 
 @dataclass(frozen=True)
