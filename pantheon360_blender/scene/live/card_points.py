@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,16 @@ ROW = 4096
 """Points in a row of the textures that hold them."""
 
 _SUBSETS = 64
+_GROUP = 256  # points a work group takes
+_WIDEST = 65535  # groups in a row that every card takes
+
+_TAKE_POINT = (
+    "int index = int(gl_GlobalInvocationID.x + gl_GlobalInvocationID.y * gl_NumWorkGroups.x * gl_WorkGroupSize.x);"
+    " if (index >= count) { return; } index += first;"
+    " ivec2 texel = ivec2(index % ROW, index / ROW);"
+    " vec4 place = texelFetch(places, texel, 0);"
+)
+"""What a compute shader's main begins with, as TAKE_POINT: which point is its own, and where that lies."""
 
 _gpu: Any = gpu  # its classes' constructors are unknown to type checkers
 
@@ -75,3 +86,33 @@ def _texture(values: np.ndarray, kind: str) -> Any:
     data = np.zeros((rows * ROW, channels), np.float32)
     data[:count] = values
     return _gpu.types.GPUTexture((ROW, rows), format=kind, data=_gpu.types.Buffer("FLOAT", data.size, data.ravel()))
+
+
+def splatting(images: Sequence[str]) -> Any:
+    """What all compute shaders ask for that enter points into images of these names: see `enter`, and _TAKE_POINT."""
+    info = _gpu.types.GPUShaderCreateInfo()
+    for slot, name in enumerate(images):
+        info.image(slot, "R32UI", "UINT_2D", name, qualifiers={"READ", "WRITE"})
+    info.sampler(0, "FLOAT_2D", "places")
+    info.sampler(1, "FLOAT_2D", "sizes")
+    for name in ("first", "count", "stage"):
+        info.push_constant("INT", name)
+    info.local_group_size(_GROUP, 1, 1)
+    info.define("ROW", str(ROW))
+    info.define("TAKE_POINT", _TAKE_POINT)
+    return info
+
+
+def enter(shader: Any, images: Mapping[str, Any], points: CardPoints, portion: range) -> None:
+    """Run a bound compute shader for some of the points: once for the nearest ranges, once for their colors."""
+    for name, image in images.items():
+        shader.image(name, image)
+    shader.uniform_sampler("places", points.places)
+    shader.uniform_sampler("sizes", points.sizes)
+    shader.uniform_int("first", portion.start)
+    shader.uniform_int("count", len(portion))
+    groups = -(-len(portion) // _GROUP)
+    wide = min(groups, _WIDEST)
+    for stage in (0, 1):
+        shader.uniform_int("stage", stage)
+        _gpu.compute.dispatch(shader, wide, -(-groups // wide), 1)

@@ -18,7 +18,7 @@ from mathutils import Matrix
 
 from ...core.panorama.cameras import check_pose
 from ..app import versions
-from .card_points import ROW, CardPoints, PackedPoints, upload
+from .card_points import CardPoints, PackedPoints, enter, splatting, upload
 
 NOTHING = 0x7F800000
 """Bits of an infinite squared range: where no point fell."""
@@ -27,8 +27,6 @@ UNKNOWN = (0.045, 0.045, 0.05)
 UNSEEN, GUESSED, COVERED = (0.92, 0.22, 0.2), (0.98, 0.62, 0.15), (0.28, 0.56, 0.86)
 """sRGB: where nothing is known, and the marks of what no point covers, of what is guessed, and of what is sure."""
 
-_GROUP = 256  # points a work group takes
-_WIDEST = 65535  # groups in a row that every card takes
 
 _SPLAT = """
 #define TAU 6.283185307179586
@@ -98,13 +96,7 @@ void enter_disc(ivec2 pixel, uint range, uint shade)
 
 void main()
 {
-  int index = int(gl_GlobalInvocationID.x + gl_GlobalInvocationID.y * gl_NumWorkGroups.x * gl_WorkGroupSize.x);
-  if (index >= count) {
-    return;
-  }
-  index += first;
-  ivec2 texel = ivec2(index % ROW, index / ROW);
-  vec4 place = texelFetch(places, texel, 0);
+  TAKE_POINT
   vec2 size = texelFetch(sizes, texel, 0).xy;
   vec3 seen = (camera_from_points * vec4(place.xyz, 1.0)).xyz;
   float flat_squared = seen.x * seen.x + seen.z * seen.z;
@@ -261,22 +253,12 @@ class Layer:
         scale = abs(np.linalg.det(world_from_points[:3, :3])) ** (1 / 3)
         shader = kept("splat", _splat_info)
         shader.bind()
-        for name, image in self.images.items():
-            shader.image(name, image)
-        shader.uniform_sampler("places", points.places)
-        shader.uniform_sampler("sizes", points.sizes)
         shader.uniform_float("camera_from_points", Matrix(camera_from_points.tolist()))
         shader.uniform_float("near_squared", max(near * near, 1e-37))
         shader.uniform_float("widest", math.sin(math.tau / 64))
         shader.uniform_float("growth", growth * scale)
         shader.uniform_int("width", self.width)
-        shader.uniform_int("first", portion.start)
-        shader.uniform_int("count", len(portion))
-        groups = -(-len(portion) // _GROUP)
-        wide = min(groups, _WIDEST)
-        for stage in (0, 1):
-            shader.uniform_int("stage", stage)
-            _gpu.compute.dispatch(shader, wide, -(-groups // wide), 1)
+        enter(shader, self.images, points, portion)
 
 
 class Picture:
@@ -382,18 +364,11 @@ def kept(name: str, describe: Callable[[], Any]) -> Any:
 
 
 def _splat_info() -> Any:
-    info = _gpu.types.GPUShaderCreateInfo()
-    for slot, name in enumerate(_IMAGES):
-        info.image(slot, "R32UI", "UINT_2D", name, qualifiers={"READ", "WRITE"})
-    info.sampler(0, "FLOAT_2D", "places")
-    info.sampler(1, "FLOAT_2D", "sizes")
+    info = splatting(_IMAGES)
     info.push_constant("MAT4", "camera_from_points")
     for name in ("near_squared", "widest", "growth"):
         info.push_constant("FLOAT", name)
-    for name in ("width", "first", "count", "stage"):
-        info.push_constant("INT", name)
-    info.local_group_size(_GROUP, 1, 1)
-    info.define("ROW", str(ROW))
+    info.push_constant("INT", "width")
     info.compute_source(_SPLAT)
     return info
 

@@ -13,26 +13,18 @@ import numpy as np
 from mathutils import Matrix
 
 from . import panorama_shader
-from .card_points import ROW, CardPoints
+from .card_points import CardPoints, enter, splatting
 
 IMAGES = ("depths", "colors")
 NOTHING = 0x7F800000
 """Bits of an infinite depth: where no point fell."""
 
-_GROUP = 256  # points a work group takes
-_WIDEST = 65535  # groups in a row that every card takes
 _LARGEST = 24.0  # pixels: radius of a point that is very near
 
 _SPLAT = """
 void main()
 {
-  int index = int(gl_GlobalInvocationID.x + gl_GlobalInvocationID.y * gl_NumWorkGroups.x * gl_WorkGroupSize.x);
-  if (index >= count) {
-    return;
-  }
-  index += first;
-  ivec2 texel = ivec2(index % ROW, index / ROW);
-  vec4 place = texelFetch(places, texel, 0);
+  TAKE_POINT
   float radius = texelFetch(sizes, texel, 0).x * growth;
   vec4 clip = clip_from_points * vec4(place.xyz, 1.0);
   if (!(clip.w > 0.0)) {
@@ -123,21 +115,11 @@ class ViewLayer:
         perspective = clip_from_camera[3, 3] == 0.0
         shader = panorama_shader.kept("view", _splat_info)
         shader.bind()
-        for name, image in self.images.items():
-            shader.image(name, image)
-        shader.uniform_sampler("places", points.places)
-        shader.uniform_sampler("sizes", points.sizes)
         shader.uniform_float("clip_from_points", Matrix(clip_from_points.tolist()))
         shader.uniform_float("growth", growth * scale)
         shader.uniform_float("pixels", 0.5 * abs(clip_from_camera[1, 1]) * self.size[1])
         shader.uniform_float("steepness", 0.5 * abs(clip_from_camera[2, 3 if perspective else 2]))
-        shader.uniform_int("first", portion.start)
-        shader.uniform_int("count", len(portion))
-        groups = -(-len(portion) // _GROUP)
-        wide = min(groups, _WIDEST)
-        for stage in (0, 1):
-            shader.uniform_int("stage", stage)
-            _gpu.compute.dispatch(shader, wide, -(-groups // wide), 1)
+        enter(shader, self.images, points, portion)
 
 
 def compose(layer: ViewLayer) -> None:
@@ -154,18 +136,10 @@ def compose(layer: ViewLayer) -> None:
 
 
 def _splat_info() -> Any:
-    info = _gpu.types.GPUShaderCreateInfo()
-    for slot, name in enumerate(IMAGES):
-        info.image(slot, "R32UI", "UINT_2D", name, qualifiers={"READ", "WRITE"})
-    info.sampler(0, "FLOAT_2D", "places")
-    info.sampler(1, "FLOAT_2D", "sizes")
+    info = splatting(IMAGES)
     info.push_constant("MAT4", "clip_from_points")
     for name in ("growth", "pixels", "steepness"):
         info.push_constant("FLOAT", name)
-    for name in ("first", "count", "stage"):
-        info.push_constant("INT", name)
-    info.local_group_size(_GROUP, 1, 1)
-    info.define("ROW", str(ROW))
     info.define("LARGEST", str(_LARGEST))
     info.compute_source(_SPLAT)
     return info
